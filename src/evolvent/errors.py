@@ -1,0 +1,52 @@
+"""What can go wrong, in the words of the person who meets it: what was wrong, where, and what to do about it."""
+
+from importlib.util import find_spec
+
+
+class EvolventError(Exception):
+    """A problem that is explained without a traceback; the command line ends with ``exit_status``.
+
+    Args:
+        message: what was wrong and where (file, line, row, model).
+        fix: what to do about it, as a sentence.
+    """
+
+    exit_status = 1
+
+    def __init__(self, message: str, *, fix: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.fix}" if self.fix else self.message
+
+
+class InputError(EvolventError):
+    """The user's input, options, files or model names are wrong; nothing was lost."""
+
+    exit_status = 2
+
+
+class RunError(EvolventError):
+    """The run could not finish (a full disk, a folder that went away, every record failed)."""
+
+    exit_status = 1
+
+
+class ModelUnavailableError(InputError):
+    """A model cannot be used at all: no such model, no key, no such server. No record could succeed, so the run stops."""
+
+
+class CallError(EvolventError):
+    """One model call failed for good, after every retry that could help. The record fails with these words; the run goes on."""
+
+
+def require_extra(module: str, extra: str) -> None:
+    """Check that an optional dependency is there before it is imported.
+
+    Raises:
+        InputError: it is not installed; the message holds the exact install line.
+    """
+    if find_spec(module) is None:
+        raise InputError(f"{module} is not installed", fix=f"Install it with: pip install 'evolvent[{extra}]'")

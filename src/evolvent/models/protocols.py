@@ -1,0 +1,136 @@
+"""What a model can do: chat, score tokens. The stages know these protocols only, never a back end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from evolvent.records import Message
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a reply is drawn.
+
+    Attributes:
+        temperature: 0 is greedy; then neither ``top_p`` nor ``seed`` decides anything.
+        top_p: nucleus mass in (0, 1].
+        max_tokens: upper bound of the reply's length in tokens.
+        seed: seed of this one call, below 2**31; None leaves the server its own.
+        top_logprobs: 0, or how many alternatives a token to return with log probabilities (natural logarithm).
+    """
+
+    temperature: float = 0.7
+    top_p: float = 1.0
+    max_tokens: int = 2048
+    seed: int | None = None
+    top_logprobs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call; ``estimated`` when the server did not count them."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A generated token, its log probability (nats) and the alternatives', most likely first."""
+
+    token: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a model answered.
+
+    Attributes:
+        text: the answer; empty when the model gave none (null content, a refusal).
+        finish_reason: ``stop``, ``length``, ``content_filter`` … as the server says.
+        usage: tokens in and out.
+        refusal: the server's refusal text, if it gave one.
+        reasoning: a reasoning field beside the content, if there was one.
+        logprobs: one entry a generated token, when asked for.
+        cut_max_tokens: the bound that was used when the context left less than ``Sampling.max_tokens``.
+    """
+
+    text: str
+    finish_reason: str
+    usage: Usage = Usage()
+    refusal: str | None = None
+    reasoning: str | None = None
+    logprobs: tuple[TokenLogprob, ...] | None = None
+    cut_max_tokens: int | None = None
+
+
+class ChatModel(Protocol):
+    """A model that answers conversations.
+
+    Attributes:
+        uri: the model's URI as it is written into records; never holds a key.
+        identity: everything besides messages and sampling that decides the reply (server, model, weights revision, extra
+            request fields), as canonical JSON text. Part of every call's key.
+        concurrency: how many calls at once suit this model when the user names no number.
+    """
+
+    uri: str
+    identity: str
+    concurrency: int
+
+    async def chat(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
+        """Answer one conversation.
+
+        Raises:
+            CallError: this call failed for good.
+            ModelUnavailableError: no call to this model can succeed.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give back connections and memory."""
+        ...
+
+
+class TokenScorer(Protocol):
+    """A language model that says how likely it finds each token of a text.
+
+    Attributes:
+        uri: the model's URI as it is written into records.
+        identity: everything that decides the losses (weights revision, dtype), as canonical JSON text.
+        context: the longest sequence it can score, in tokens.
+    """
+
+    uri: str
+    identity: str
+    context: int
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of a raw text, the tokenizer's own special tokens (a BOS, say) included."""
+        ...
+
+    def chat_tokens(self, messages: Sequence[Message], *, generation_prompt: bool) -> list[int]:
+        """Token ids of a conversation in the model's chat template.
+
+        Raises:
+            InputError: the model has no chat template.
+        """
+        ...
+
+    def nll(self, sequences: Sequence[Sequence[int]], starts: Sequence[int]) -> "list[np.ndarray]":
+        """Per-token losses.
+
+        Args:
+            sequences: token ids, one list a text, each at most ``context`` long.
+            starts: for each text the first position to score, at least 1 (position 0 has nothing before it).
+
+        Returns:
+            For each text a float64 array of shape [len(sequence) - start]: -log p(token_t | tokens before t) in nats.
+        """
+        ...
