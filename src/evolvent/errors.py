@@ -35,11 +35,11 @@ class RunError(EvolventError):
 
 
 class ModelUnavailableError(InputError):
-    """A model cannot be used at all: no such model, no key, no such server. No record could succeed, so the run stops."""
+    """A model cannot be used at all (no such model, no key, no such server), so the run stops."""
 
 
 class CallError(EvolventError):
-    """One model call failed for good, after every retry that could help. The record fails with these words; the run goes on."""
+    """One model call failed for good, after every retry that could help. Its record fails with these words."""
 
 
 def require_extra(module: str, extra: str) -> None:

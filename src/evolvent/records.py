@@ -1,7 +1,8 @@
 """Record: the one row that every stage reads and writes, its ids, its lineage and its Arrow schema.
 
-A seed is a record of round 0. An evolution is a record of round 1 or later, with the same ``seed_id`` and a ``parent_id``
-that names the last surviving ancestor. A response is a copy of the record it answers, with ``teacher`` and ``output`` set.
+A seed is a record of round 0. An evolution is a record of round 1 or later, with the same ``seed_id`` and a
+``parent_id`` that names the last surviving ancestor. A response is a copy of the record it answers, with ``teacher``
+and ``output`` set.
 """
 
 import hashlib
@@ -29,7 +30,7 @@ class Record:
     """One instruction with its response, its lineage and its fate.
 
     Attributes:
-        id: a seed's is a hash of its content; an evolution's ``SEED_ID/rN``; a response's that and a hash of the teacher.
+        id: a seed's is a hash of its content; an evolution's ``SEED_ID/rN``; a response's adds a hash of the teacher.
         seed_id: the seed's id (its own for a seed).
         seed_index: position of the seed in the input, skipped rows counted.
         instruction: the instruction; a conversation's first user turn.

@@ -60,8 +60,8 @@ def load_prompt(name: str, folder: Path | None = None) -> Prompt:
         template = environment.get_template(f"{name}.j2")
         sources = list(_sources(environment, f"{name}.j2"))
     except jinja2.TemplateNotFound as error:
-        known = sorted({path.stem for place in folders for path in place.glob("*.j2")})
-        raise InputError(f"no prompt template named {error.name!r}", fix=f"Known templates: {', '.join(known)}.") from error
+        known = ", ".join(sorted({path.stem for place in folders for path in place.glob("*.j2")}))
+        raise InputError(f"no prompt template named {error.name!r}", fix=f"Known templates: {known}.") from error
     except jinja2.TemplateSyntaxError as error:
         raise InputError(f"prompt template {error.filename}, line {error.lineno}: {error.message}") from error
     return Prompt(name, hashlib.sha256("\0".join(sources).encode()).hexdigest()[:8], template)

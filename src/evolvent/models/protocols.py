@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from evolvent.errors import InputError
 from evolvent.records import Message
 
 if TYPE_CHECKING:
@@ -27,6 +28,14 @@ class Sampling:
     max_tokens: int = 2048
     seed: int | None = None
     top_logprobs: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature <= 5:
+            raise InputError(f"temperature is {self.temperature}", fix="It lies between 0 (greedy) and 5.")
+        if not 0 < self.top_p <= 1:
+            raise InputError(f"top_p is {self.top_p}", fix="It lies above 0, up to 1.")
+        if self.max_tokens < 1:
+            raise InputError(f"max_tokens is {self.max_tokens}", fix="It is at least 1.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +84,19 @@ class ChatModel(Protocol):
 
     Attributes:
         uri: the model's URI as it is written into records; never holds a key.
-        identity: everything besides messages and sampling that decides the reply (server, model, weights revision, extra
-            request fields), as canonical JSON text. Part of every call's key.
+        identity: everything besides messages and sampling that decides the reply (server, model, weights revision,
+            extra request fields), as canonical JSON text. Part of every call's key.
         concurrency: how many calls at once suit this model when the user names no number.
     """
 
-    uri: str
-    identity: str
-    concurrency: int
+    @property
+    def uri(self) -> str: ...
+
+    @property
+    def identity(self) -> str: ...
+
+    @property
+    def concurrency(self) -> int: ...
 
     async def chat(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
         """Answer one conversation.

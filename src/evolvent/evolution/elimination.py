@@ -1,0 +1,76 @@
+"""Elimination of failed evolutions: WizardLM's rules (arXiv 2304.12244, §3.2) as exact predicates on the instruction.
+
+The rules on the response (R2, R3) are applied where responses are made. The reasons written into records:
+
+=============  ======================================================================================
+``empty``      the evolver gave no text
+``truncated``  its reply was cut at the token limit
+``unchanged``  equal to the parent after casefolding and dropping punctuation and spaces
+``leak``       it holds words of the prompt's scaffold that the parent does not hold (R4)
+``equal``      the judge found no information gain over the parent (R1)
+=============  ======================================================================================
+"""
+
+import re
+import unicodedata
+
+from evolvent.models.protocols import Reply
+
+# Words of the prompts' scaffold. "#Given Prompt#" and the like hold them too.
+LEAKS = ("given prompt", "rewritten prompt", "created prompt")
+
+_LEADING_MARKER = re.compile(
+    r"\A[\s#*_`]*(?:the\s+)?(?:given|rewritten|created|new|evolved)\s+(?:prompt|instruction)[\s#*_`]*(?::[\s*#_`]*|\n\s*)",
+    re.IGNORECASE,
+)
+_HEADING = re.compile(r"\A#{1,6}[^\S\n]+[^\n]{1,60}\n\s*(?=\S)")
+
+
+def strip_marker(text: str) -> str:
+    """The evolved instruction without surrounding blanks and without one leading marker or heading line."""
+    text = text.strip()
+    for pattern in (_LEADING_MARKER, _HEADING):
+        stripped = pattern.sub("", text, count=1)
+        if stripped != text:
+            return stripped.strip()
+    return text
+
+
+def eliminate(parent: str, evolved: str, finish_reason: str) -> str | None:
+    """Why an evolution fails without asking anybody, or None if it passes.
+
+    Args:
+        parent: the instruction it was evolved from.
+        evolved: the new instruction, stripped.
+        finish_reason: why its generation ended.
+    """
+    if not evolved:
+        return "empty"
+    if finish_reason == "length":
+        return "truncated"
+    if _bare(evolved) == _bare(parent):
+        return "unchanged"
+    if leaks(parent, evolved):
+        return "leak"
+    return None
+
+
+def leaks(parent: str, evolved: str) -> bool:
+    """R4: whether ``evolved`` holds a scaffold phrase that ``parent`` does not hold."""
+    before, after = parent.casefold(), evolved.casefold()
+    return any(phrase in after and phrase not in before for phrase in LEAKS)
+
+
+def judged_equal(reply: Reply) -> bool | None:
+    """R1: the judge's verdict; None if the reply holds none ("Equal" is part of "Not Equal", hence the order)."""
+    if re.search(r"\bnot\s+equal\b", reply.text, re.IGNORECASE):
+        return False
+    if re.search(r"\bequal\b", reply.text, re.IGNORECASE):
+        return True
+    return None
+
+
+def _bare(text: str) -> str:
+    """The text casefolded, without punctuation, symbols and blanks; all of it if nothing else is left."""
+    kept = "".join(char for char in text.casefold() if unicodedata.category(char)[0] not in "PSZC")
+    return kept or "".join(text.split())

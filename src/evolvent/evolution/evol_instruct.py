@@ -1,0 +1,139 @@
+"""Evol-Instruct (WizardLM, arXiv 2304.12244; as used by arXiv 2412.11231, App. A.1): one seed, round after round.
+
+Each round rewrites the instruction with one operator: four go in depth (constraints, deepening, concretizing,
+reasoning), one in breadth. Operators come in a fixed order, not at random, so that two evolvers evolve a seed alike.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from evolvent.errors import CallError
+from evolvent.evolution.elimination import eliminate, judged_equal, strip_marker
+from evolvent.evolution.templates import Prompt
+from evolvent.models.protocols import ChatModel, Reply, Sampling
+from evolvent.records import Message, Record
+from evolvent.runs.stored import ask
+
+METHOD = "evol-instruct"
+IN_DEPTH = ("constraints", "deepening", "concretizing", "reasoning")
+BREADTH = "breadth"
+NO_VERDICT = "judge gave no verdict"
+
+Profile = Literal["default", "paper"]
+
+
+@dataclass(frozen=True, slots=True)
+class EvolInstruct:
+    """What an Evol-Instruct run is made with.
+
+    Attributes:
+        evolver: the model that rewrites.
+        operators: the prompts in their order; operator of round r of seed i = (i + r - 1) mod K.
+        rounds: how many times each seed is evolved.
+        profile: ``default`` shows the evolver the input and eliminates; ``paper`` does what paper 1's code does.
+        sampling: how the evolver's replies are drawn.
+        seed: the run's seed.
+        judge: the model that says whether an evolution gains information, if any.
+        equality: the judge's prompt.
+        system: system prompt of the evolver, if any.
+    """
+
+    evolver: ChatModel
+    operators: Sequence[Prompt]
+    rounds: int
+    profile: Profile
+    sampling: Sampling
+    seed: int
+    judge: ChatModel | None = None
+    equality: Prompt | None = None
+    system: str | None = None
+
+
+async def trajectory(seed: Record, run: EvolInstruct) -> list[Record]:
+    """Evolve one seed through all rounds.
+
+    An evolution that is eliminated or failed stays in the trajectory with its reason; its parent goes on.
+
+    Returns:
+        The seed (round 0) and one record for each round.
+    """
+    records, parent = [seed], seed
+    for round in range(1, run.rounds + 1):
+        prompt = run.operators[(seed.seed_index + round - 1) % len(run.operators)]
+        evolved = await evolve_once(parent, round, prompt, run)
+        records.append(evolved)
+        if evolved.status == "ok":
+            parent = evolved
+    return records
+
+
+async def evolve_once(parent: Record, round: int, prompt: Prompt, run: EvolInstruct) -> Record:
+    """Evolve one instruction with one operator, and judge the result."""
+    record = Record(
+        id=f"{parent.seed_id}/r{round}",
+        seed_id=parent.seed_id,
+        seed_index=parent.seed_index,
+        parent_id=parent.id,
+        round=round,
+        method=METHOD,
+        operator=prompt.name,
+        prompt_version=prompt.version,
+        evolver=run.evolver.uri,
+        instruction="",
+        input=_input_after(parent, prompt, run.profile),
+        meta=parent.meta,
+    )
+    seen = parent.input if run.profile == "default" else ""
+    try:
+        reply = await ask(
+            run.evolver,
+            chat(prompt.render(instruction=parent.instruction, input=seen), run.system),
+            run.sampling,
+            run_seed=run.seed,
+            record_id=record.id,
+            stage="evolve",
+            # Paper 1's code keeps an empty generation; the default tries again with another seed.
+            attempts=3 if run.profile == "default" else 1,
+        )
+        record = _with_instruction(record, parent, reply, run.profile)
+        if run.profile == "paper":
+            return record
+        reason = eliminate(parent.instruction, record.instruction, reply.finish_reason)
+        if reason is None and run.judge is not None:
+            reason, record.reason = await _no_gain(parent, record, run)
+    except CallError as error:
+        return replace(record, status="failed", reason=str(error))
+    return replace(record, status="eliminated", reason=reason) if reason else record
+
+
+def chat(prompt: str, system: str | None) -> list[Message]:
+    """A conversation of one user turn, after a system prompt if there is one."""
+    turns = [Message(role="system", content=system)] if system else []
+    return [*turns, Message(role="user", content=prompt)]
+
+
+def _with_instruction(record: Record, parent: Record, reply: Reply, profile: Profile) -> Record:
+    """The record with the evolved instruction; a conversation's system turn stays with it."""
+    text = reply.text.strip() if profile == "paper" else strip_marker(reply.text)
+    system = [turn for turn in parent.messages or [] if turn["role"] == "system"]
+    messages = [*system, Message(role="user", content=text)] if system and text else None
+    return replace(record, instruction=text, messages=messages, finish_reason=reply.finish_reason)
+
+
+def _input_after(parent: Record, prompt: Prompt, profile: Profile) -> str:
+    """The evolution's input: a prompt new in breadth stands alone, unless paper 1's code is followed."""
+    return "" if prompt.name == BREADTH and profile == "default" else parent.input
+
+
+async def _no_gain(parent: Record, record: Record, run: EvolInstruct) -> tuple[str | None, str | None]:
+    """The elimination reason if the judge finds the two equal, and a note if it gives no verdict (the record stays)."""
+    assert run.judge is not None
+    assert run.equality is not None
+    question = run.equality.render(first=parent.question, second=record.question)
+    greedy = Sampling(temperature=0.0, max_tokens=run.sampling.max_tokens)
+    reply = await ask(run.judge, chat(question, None), greedy, run_seed=run.seed, record_id=record.id, stage="judge")
+    verdict = judged_equal(reply)
+    if verdict is None:
+        return None, NO_VERDICT
+    return ("equal" if verdict else None), None

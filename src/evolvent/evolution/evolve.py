@@ -1,0 +1,174 @@
+"""The evolve stage: seeds in, every seed's trajectory out, in a run folder that can be stopped and gone on with."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from evolvent.errors import InputError
+from evolvent.evolution.evol_instruct import BREADTH, IN_DEPTH, METHOD, EvolInstruct, Profile, trajectory
+from evolvent.evolution.templates import Prompt, load_prompt
+from evolvent.models.protocols import ChatModel, Sampling
+from evolvent.models.uri import parse_uri
+from evolvent.records import Record
+from evolvent.runs.execution import run_sync
+from evolvent.runs.folder import Run, RunFolder
+from evolvent.runs.inputs import stage_input
+from evolvent.runs.stage import Work, open_models, run_records
+
+STAGE = "evolve"
+
+
+def evolve(
+    seeds: object,
+    *,
+    model: str,
+    out: str | Path,
+    method: str = METHOD,
+    profile: Profile = "default",
+    rounds: int = 3,
+    breadth: bool = True,
+    operators: Sequence[str] | None = None,
+    templates: str | Path | None = None,
+    judge: str | None = None,
+    system: str | None = None,
+    format: str | None = None,
+    map: Mapping[str, str] | None = None,
+    skip_bad: bool = False,
+    limit: int | None = None,
+    seed: int = 0,
+    temperature: float = 0.7,
+    top_p: float = 0.95,
+    max_tokens: int = 2048,
+    extra_body: Mapping[str, object] | None = None,
+    concurrency: int | None = None,
+    fresh: bool = False,
+    progress: bool = False,
+) -> Run:
+    """Evolve seeds round after round, and write every seed and every evolution to ``OUT/evolved.parquet``.
+
+    Run again with the same arguments it goes on where it stopped; calls that were answered are not made again.
+
+    Args:
+        seeds: a data file, a Hub id, an iterable of dicts, or a datasets.Dataset.
+        model: URI of the evolver.
+        out: the run folder.
+        method: the evolution method.
+        profile: ``default`` shows the evolver the input and eliminates; ``paper`` does what paper 1's code does.
+        rounds: how many times each seed is evolved.
+        breadth: whether the in-breadth operator takes its turn after the four in-depth ones.
+        operators: the operators by name, in their order, instead of all of them.
+        templates: a folder with prompt templates of your own, named OPERATOR.j2.
+        judge: URI of the model that eliminates evolutions without information gain (rule R1).
+        system: system prompt for the evolver.
+        format: the seeds' format; detected if None.
+        map: for seeds of no known format, which column is the instruction, the input, the output.
+        skip_bad: leave bad rows out (counted) instead of stopping.
+        limit: evolve the first so many seeds only.
+        seed: the run's random seed.
+        temperature: of the evolver; 0 is greedy.
+        top_p: nucleus mass of the evolver.
+        max_tokens: longest reply, in tokens.
+        extra_body: extra request fields for ``openai:`` models.
+        concurrency: how many seeds at once; None for what suits the model.
+        fresh: make the stage anew although the folder holds it with other settings.
+        progress: show progress on standard error.
+
+    Returns:
+        The run: its path, counts, and the evolved records.
+
+    Raises:
+        InputError: wrong options, unreadable seeds, or a run folder that holds something else.
+        ModelUnavailableError: the model cannot be used.
+        RunError: the run could not finish, or every record failed.
+    """
+    prompts = choose_operators(operators, breadth=breadth, templates=Path(templates) if templates else None)
+    sampling = Sampling(temperature, top_p, max_tokens)
+    if rounds < 1:
+        raise InputError(f"rounds is {rounds}", fix="Evolve for at least one round.")
+    if profile not in ("default", "paper"):
+        raise InputError(f"unknown profile {profile!r}", fix="Profiles: default, paper.")
+    if method != METHOD:
+        raise InputError(f"unknown method {method!r}", fix=f"Methods: {METHOD}.")
+    if profile == "paper" and judge:
+        raise InputError(
+            "the paper profile eliminates nothing, so it takes no judge", fix="Leave --judge or --profile out."
+        )
+    evolver_uri, judge_uri = str(parse_uri(model)), str(parse_uri(judge)) if judge else None
+    equality = load_prompt("equality") if judge else None
+    settings = {
+        "method": method,
+        "profile": profile,
+        "rounds": rounds,
+        "operators": {prompt.name: prompt.version for prompt in prompts},
+        "model": evolver_uri,
+        "judge": {judge_uri: equality.version} if judge_uri and equality else None,
+        "system": system,
+        "seed": seed,
+        "temperature": temperature,
+        "top_p": top_p,
+        "max_tokens": max_tokens,
+        "extra_body": dict(extra_body) if extra_body else None,
+    }
+    source = stage_input(seeds, before=None, format=format, map=map, skip_bad=skip_bad, limit=limit)
+
+    def work(models: Mapping[str, ChatModel]) -> Work:
+        run = EvolInstruct(
+            evolver=models[model],
+            operators=prompts,
+            rounds=rounds,
+            profile=profile,
+            sampling=sampling,
+            seed=seed,
+            judge=models[judge] if judge else None,
+            equality=equality,
+            system=system,
+        )
+        return lambda record: trajectory(record, run)
+
+    with RunFolder(Path(out)) as folder:
+        done = folder.begin(STAGE, settings, source.source, fresh=fresh)
+        if done:
+            return done
+        return run_sync(
+            run_records(
+                folder,
+                STAGE,
+                open_models([model, *([judge] if judge else [])], extra_body),
+                work,
+                source.records(),
+                source.rows,
+                group=_round,
+                counts={"seeds": source.rows, **source.counts},
+                concurrency=concurrency,
+                show=progress,
+            )
+        )
+
+
+def choose_operators(
+    operators: Sequence[str] | None, *, breadth: bool = True, templates: Path | None = None
+) -> list[Prompt]:
+    """The operators' prompts in their order.
+
+    Args:
+        operators: names in the order wanted; None for the four in depth, and the one in breadth if ``breadth``.
+        breadth: whether in-breadth is among them when none are named.
+        templates: folder with the user's own templates.
+
+    Raises:
+        InputError: an unknown operator, or one named twice.
+    """
+    if templates is not None and not templates.is_dir():
+        raise InputError(f"--templates {templates} is not a folder")
+    names = list(operators) if operators else [*IN_DEPTH, *([BREADTH] if breadth else [])]
+    if BREADTH in names and not breadth:
+        raise InputError("--operators names breadth and --no-breadth leaves it out", fix="Drop one of the two.")
+    if len(set(names)) < len(names):
+        raise InputError(f"an operator is named twice: {', '.join(names)}")
+    reserved = {"in_depth", "equality"} & set(names)
+    if reserved:
+        raise InputError(f"{', '.join(reserved)} is no operator", fix=f"Operators: {', '.join([*IN_DEPTH, BREADTH])}.")
+    return [load_prompt(name, templates) for name in names]
+
+
+def _round(record: Record) -> str | None:
+    return f"round {record.round}" if record.round else None

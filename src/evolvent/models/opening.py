@@ -1,0 +1,115 @@
+"""Open a model by its URI: the one place that knows which back end serves which scheme."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from evolvent.errors import InputError, ModelUnavailableError, require_extra
+from evolvent.models.protocols import ChatModel, TokenScorer
+from evolvent.models.uri import EMBEDDED, ModelURI, parse_uri
+
+EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
+OPENAI_URL = "https://api.openai.com/v1"
+
+
+def open_chat(uri: str, *, extra_body: Mapping[str, object] | None = None) -> ChatModel:
+    """Open a model that answers conversations. A server is not contacted before the first call.
+
+    Args:
+        uri: the model's URI.
+        extra_body: request fields for an OpenAI-compatible server, merged into every request; part of the call key.
+
+    Raises:
+        InputError: a bad URI, a missing extra, a missing key, or ``extra_body`` for a model that takes none.
+        ModelUnavailableError: the weights cannot be found or read.
+    """
+    parsed = parse_uri(uri)
+    if parsed.scheme == "openai":
+        return _open_openai(parsed, extra_body or {})
+    if extra_body:
+        raise InputError(f"model {uri!r} takes no extra request fields", fix="--extra-body is for openai: models.")
+    require_extra("torch", "local")
+    require_extra("transformers", "local")
+    from evolvent.models.hf.chat import HFChat
+
+    return HFChat.load(**_weights(parsed))
+
+
+def open_scorer(uri: str, *, device: str = "auto", dtype: str = "auto", batch_tokens: int | None = None) -> TokenScorer:
+    """Open a base model that gives token losses.
+
+    Args:
+        uri: ``embedded-base``, ``embedded`` or ``hf:…``.
+        device: auto, cpu or cuda.
+        dtype: auto (float32 on CPU, bfloat16 on a GPU), float32 or bfloat16.
+        batch_tokens: padded tokens a batch; None for the measured default.
+
+    Raises:
+        InputError: a bad URI or a back end that gives no token losses.
+        ModelUnavailableError: the weights cannot be found or read.
+    """
+    parsed = parse_uri(uri)
+    if parsed.scheme == "openai":
+        raise InputError(
+            f"model {uri!r} cannot score: OpenAI-compatible servers do not return the losses of a given text reliably",
+            fix="Score with the weights themselves: --base-model hf:ID-or-folder, or embedded-base.",
+        )
+    require_extra("torch", "local")
+    require_extra("transformers", "local")
+    from evolvent.models.hf.scorer import HFScorer
+
+    chosen = _weights(parsed)
+    chosen |= {key: value for key, value in (("device", device), ("dtype", dtype)) if value != "auto"}
+    return HFScorer.load(**chosen, batch_tokens=batch_tokens)
+
+
+def _open_openai(uri: ModelURI, extra_body: Mapping[str, object]) -> ChatModel:
+    from evolvent.models.openai import OpenAIChat
+
+    base_url = uri.options.get("base_url") or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
+    if not base_url.startswith(("http://", "https://")):
+        raise InputError(f"base_url {base_url!r} is not an http address", fix="Write base_url=http://host:port/v1.")
+    variable = uri.options.get("api_key_env", "OPENAI_API_KEY")
+    key = os.environ.get(variable)
+    if not key and ("api_key_env" in uri.options or base_url == OPENAI_URL):
+        raise ModelUnavailableError(
+            f"model {uri}: the environment variable {variable} holds no key",
+            fix=f"Set it (export {variable}=…), or name a server that needs none with ?base_url=http://host:port/v1.",
+        )
+    try:
+        timeout = float(uri.options.get("timeout", 600))
+    except ValueError as error:
+        raise InputError(f"model {uri}: timeout={uri.options['timeout']!r} is not a number of seconds") from error
+    return OpenAIChat(
+        uri.name, uri=str(uri), base_url=base_url.rstrip("/"), api_key=key, extra_body=extra_body, timeout_s=timeout
+    )
+
+
+def _weights(uri: ModelURI) -> dict[str, Any]:
+    """The arguments with which a back end of local weights loads this model."""
+    if uri.scheme in EMBEDDED:
+        return {"name": str(EMBEDDED_FOLDER / EMBEDDED[uri.scheme]), "uri": uri.scheme}
+    trust = uri.options.get("trust_remote_code", "false")
+    if trust not in ("true", "false"):
+        raise InputError(f"model {uri}: trust_remote_code={trust} is neither true nor false")
+    chosen = {key: uri.options[key] for key in ("device", "dtype", "chat_template") if key in uri.options}
+    return {"name": uri.name, "uri": str(uri), "revision": uri.revision, "trust_remote_code": trust == "true", **chosen}
+
+
+def parse_extra_body(text: str | None) -> dict[str, object] | None:
+    """Read ``--extra-body``.
+
+    Raises:
+        InputError: it is not a JSON object.
+    """
+    if not text:
+        return None
+    try:
+        body = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"--extra-body is not JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise InputError("--extra-body is not a JSON object", fix="Example: --extra-body '{\"top_k\": 20}'")
+    return body

@@ -1,0 +1,1 @@
+"""Teachers answer instructions."""

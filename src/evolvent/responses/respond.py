@@ -1,0 +1,168 @@
+"""The respond stage: one teacher or several answer instructions, one row for each teacher and instruction."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from evolvent.errors import CallError, InputError
+from evolvent.models.protocols import ChatModel, Sampling
+from evolvent.models.uri import parse_uri
+from evolvent.records import Message, Record
+from evolvent.responses.elimination import eliminate_response, other_language
+from evolvent.runs.execution import run_sync
+from evolvent.runs.folder import Run, RunFolder
+from evolvent.runs.inputs import stage_input
+from evolvent.runs.stage import Work, open_models, run_records
+from evolvent.runs.stored import ask
+
+STAGE = "respond"
+OTHER_LANGUAGE = "not English: rules R2 and R3 not applied"
+
+
+def respond(
+    data: object,
+    *,
+    teacher: str | Sequence[str],
+    out: str | Path,
+    round: int | None = None,
+    system: str | None = None,
+    format: str | None = None,
+    map: Mapping[str, str] | None = None,
+    skip_bad: bool = False,
+    limit: int | None = None,
+    seed: int = 0,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    max_tokens: int = 2048,
+    extra_body: Mapping[str, object] | None = None,
+    concurrency: int | None = None,
+    fresh: bool = False,
+    progress: bool = False,
+) -> Run:
+    """Let teachers answer instructions, and write one row for each teacher and instruction to ``OUT/responses.parquet``.
+
+    Of a run folder the surviving evolutions are answered (status ok, round 1 and later); of a data file every row. A row's
+    own output is replaced. An answer that is cut at the token limit stays, with finish_reason ``length``.
+
+    Args:
+        data: a run folder or Run, a data file, a Hub id, an iterable of dicts, or a datasets.Dataset.
+        teacher: URI of the teacher, or several.
+        out: the run folder.
+        round: answer one round of a run only; 0 answers the seeds.
+        system: system prompt for the teachers; a conversation's own comes before it.
+        format: the data's format; detected if None.
+        map: for data of no known format, which column is the instruction, the input, the output.
+        skip_bad: leave bad rows out (counted) instead of stopping.
+        limit: answer the first so many instructions only.
+        seed: the run's random seed.
+        temperature: of the teachers; 0 is greedy.
+        top_p: nucleus mass.
+        max_tokens: longest answer, in tokens.
+        extra_body: extra request fields for ``openai:`` models.
+        concurrency: how many instructions at once; None for what suits the models.
+        fresh: make the stage anew although the folder holds it with other settings.
+        progress: show progress on standard error.
+
+    Returns:
+        The run: its path, counts, and the responses.
+
+    Raises:
+        InputError: wrong options, unreadable data, nothing to answer, or a run folder that holds something else.
+        ModelUnavailableError: a teacher cannot be used.
+        RunError: the run could not finish, or every record failed.
+    """
+    teachers = [teacher] if isinstance(teacher, str) else list(teacher)
+    if not teachers:
+        raise InputError("no teacher is named", fix="Name one: --teacher URI.")
+    names = [str(parse_uri(uri)) for uri in teachers]
+    if len(set(names)) < len(names):
+        raise InputError(f"a teacher is named twice: {', '.join(names)}")
+    sampling = Sampling(temperature, top_p, max_tokens)
+    settings = {
+        "teacher": names,
+        "round": round,
+        "limit": limit,
+        "system": system,
+        "seed": seed,
+        "temperature": temperature,
+        "top_p": top_p,
+        "max_tokens": max_tokens,
+        "extra_body": dict(extra_body) if extra_body else None,
+    }
+    source = stage_input(data, before="evolve", format=format, map=map, skip_bad=skip_bad, limit=limit)
+
+    def wanted(record: Record) -> bool:
+        if not source.from_stage:
+            return True
+        return record.status == "ok" and (record.round >= 1 if round is None else record.round == round)
+
+    total = min(sum(wanted(record) for record in source.records()), limit or source.rows)
+    if not total:
+        raise InputError(
+            f"{source.source['source']} holds nothing to answer", fix="See what it holds: evolvent show RUN."
+        )
+
+    def work(models: Mapping[str, ChatModel]) -> Work:
+        async def answer_all(record: Record) -> list[Record]:
+            answers = (answer(record, models[uri], sampling, seed, system) for uri in teachers)
+            return await asyncio.gather(*answers)
+
+        return answer_all
+
+    with RunFolder(Path(out)) as folder:
+        done = folder.begin(STAGE, settings, source.source, fresh=fresh)
+        if done:
+            return done
+        return run_sync(
+            run_records(
+                folder,
+                STAGE,
+                open_models(teachers, extra_body),
+                work,
+                islice(filter(wanted, source.records()), limit),
+                total,
+                group=lambda record: record.teacher,
+                counts={"instructions": total, "passed over": source.rows - total, **source.counts},
+                concurrency=concurrency,
+                show=progress,
+            )
+        )
+
+
+async def answer(record: Record, teacher: ChatModel, sampling: Sampling, seed: int, system: str | None) -> Record:
+    """One teacher's answer to one instruction, judged by rules R2 and R3."""
+    answered = replace(
+        record,
+        id=f"{record.id}/{hashlib.sha256(teacher.uri.encode()).hexdigest()[:8]}",
+        teacher=teacher.uri,
+        output="",
+        messages=None,
+        finish_reason=None,
+    )
+    turns = question(record, system)
+    try:
+        reply = await ask(teacher, turns, sampling, run_seed=seed, record_id=answered.id, stage=STAGE)
+    except CallError as error:
+        return replace(answered, status="failed", reason=str(error))
+    if record.messages:
+        answered.messages = [*turns, Message(role="assistant", content=reply.text)]
+    reason = eliminate_response(reply.text)
+    note = OTHER_LANGUAGE if reason is None and other_language(reply.text) else None
+    return replace(
+        answered,
+        output=reply.text,
+        finish_reason=reply.finish_reason,
+        status="eliminated" if reason else "ok",
+        reason=reason or note,
+    )
+
+
+def question(record: Record, system: str | None) -> list[Message]:
+    """What a teacher is sent: system turns, then the instruction with its input, or a conversation's first user turn."""
+    turns = [turn for turn in record.messages or [] if turn["role"] == "system"]
+    if system:
+        turns.append(Message(role="system", content=system))
+    return [*turns, Message(role="user", content=record.question)]

@@ -1,0 +1,88 @@
+"""What DATA means: a run folder (the file of the stage before), a record file, or instruction data of any format."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from evolvent.datasets.load import load
+from evolvent.errors import InputError
+from evolvent.records import Record
+from evolvent.runs.folder import Run
+from evolvent.runs.manifest import NAME, OUTPUTS
+from evolvent.runs.tables import count_rows, is_record_file, read_records
+
+MADE_BY = {
+    "evolve": "evolvent evolve SEEDS --model URI",
+    "respond": "evolvent respond {folder} --teacher URI",
+    "score": "evolvent score {folder} --base-model URI",
+}
+
+
+@dataclass(slots=True)
+class StageInput:
+    """A stage's input, checked: nothing in it will stop the stage later.
+
+    Attributes:
+        source: what the manifest notes of it (path, rows, digest).
+        rows: how many records it has.
+        records: reads them, in order.
+        counts: what the check counted (bad rows skipped, duplicates).
+        from_stage: whether a stage of a run made it.
+    """
+
+    source: dict[str, Any]
+    rows: int
+    records: Callable[[], Iterator[Record]]
+    counts: dict[str, int] = field(default_factory=dict)
+    from_stage: bool = False
+
+
+def stage_input(
+    data: object,
+    *,
+    before: str | None,
+    format: str | None = None,
+    map: Mapping[str, str] | None = None,
+    skip_bad: bool = False,
+    limit: int | None = None,
+) -> StageInput:
+    """Open and check a stage's input.
+
+    Args:
+        data: a run folder or Run, a path, a Hub id, an iterable of dicts, or a datasets.Dataset.
+        before: the stage whose file is read from a run folder; None if a run folder makes no sense here.
+        format, map, skip_bad, limit: how to read instruction data (see ``evolvent.load``); a record file is read whole.
+
+    Raises:
+        InputError: the data cannot be read, or the run folder lacks the stage's file.
+    """
+    path = data.path if isinstance(data, Run) else Path(data) if isinstance(data, str | Path) else None
+    if path is not None and path.is_dir() and (isinstance(data, Run) or (path / NAME).is_file()):
+        return _record_file(_stage_file(path, before))
+    if path is not None and before is not None and is_record_file(path):
+        return _record_file(path)
+    loaded = load(data, format=format, map=map, skip_bad=skip_bad, limit=limit)
+    counts = {"skipped rows": loaded.skipped, "exact duplicates": loaded.duplicates}
+    source = {"source": str(data) if isinstance(data, str | Path) else type(data).__name__, "format": loaded.format}
+    source |= {"rows": loaded.rows, "digest": loaded.digest}
+    return StageInput(source, loaded.rows, lambda: iter(loaded), {name: n for name, n in counts.items() if n})
+
+
+def _stage_file(folder: Path, before: str | None) -> Path:
+    if before is None:
+        raise InputError(f"{folder} is a run folder, not seeds", fix="Name a data file, or a file in the run folder.")
+    path = folder / OUTPUTS[before]
+    if not path.is_file():
+        command = MADE_BY[before].format(folder=folder)
+        raise InputError(f"{folder} has no {path.name}", fix=f"Make it with: {command} --out {folder}")
+    return path
+
+
+def _record_file(path: Path) -> StageInput:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    rows = count_rows(path)
+    source = {"source": str(path), "rows": rows, "digest": digest}
+    return StageInput(source, rows, lambda: read_records(path), from_stage=True)

@@ -1,0 +1,123 @@
+"""manifest.json: what a run folder holds and how to make it again, one entry a stage.
+
+An entry holds the hash of the stage's input and every setting that changes its output. The same entry means the same
+run: go on, or nothing to do. Another entry is refused with the differences, unless the stage is to be made afresh.
+"""
+
+import os
+import platform
+import subprocess
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+
+from evolvent.errors import InputError
+from evolvent.runs.storage_errors import explained
+
+NAME = "manifest.json"
+
+# The stages in their order, and the file that each writes.
+OUTPUTS = {
+    "evolve": "evolved.parquet",
+    "respond": "responses.parquet",
+    "score": "scored.parquet",
+    "select": "selected.jsonl",
+}
+
+
+@dataclass(slots=True)
+class StageEntry:
+    """What a stage did, or is doing.
+
+    Attributes:
+        settings: every setting that changes the output, by its option's name.
+        input: where the input came from; its ``digest`` says whether it is the same.
+        state: running (or interrupted), done, or stale: an earlier stage was made anew since.
+        models: identity of each model, by URI.
+        counts: rows and what became of them.
+        usage: calls and tokens of each model, by URI.
+        started: when the stage was first started, UTC.
+        finished: when it was done, UTC.
+        wall_s: seconds of work, interrupted sessions included.
+        versions: of Python, evolvent and what else decides numbers.
+    """
+
+    settings: dict[str, Any]
+    input: dict[str, Any]
+    state: Literal["running", "done", "stale"] = "running"
+    models: dict[str, str] = field(default_factory=dict)
+    counts: dict[str, Any] = field(default_factory=dict)
+    usage: dict[str, dict[str, Any]] = field(default_factory=dict)
+    started: str = ""
+    finished: str = ""
+    wall_s: float = 0.0
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def read_manifest(folder: Path) -> dict[str, StageEntry]:
+    """The stages' entries of a run folder; none if it has no manifest yet.
+
+    Raises:
+        InputError: the manifest cannot be read.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        return {}
+    try:
+        stages = orjson.loads(path.read_bytes())["stages"]
+        return {name: StageEntry(**entry) for name, entry in stages.items()}
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path} is not a manifest of evolvent: {error}", fix="Restore it, or use another --out."
+        ) from error
+
+
+def write_manifest(folder: Path, stages: dict[str, StageEntry]) -> None:
+    """Write the manifest so that a reader sees the old one or the new one, never a part."""
+    path = folder / NAME
+    content = {"evolvent": metadata.version("evolvent"), "stages": {name: asdict(stages[name]) for name in stages}}
+    with explained(path):
+        part = path.with_name(NAME + ".part")
+        with part.open("wb") as file:
+            file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+
+
+def differences(old: StageEntry, settings: dict[str, Any], digest: str) -> list[str]:
+    """How a stage's settings and input differ from those of its entry, one line each."""
+    lines = [
+        f"{name}: {old.settings.get(name)!r} in the folder, {settings.get(name)!r} now"
+        for name in sorted(old.settings.keys() | settings.keys())
+        if old.settings.get(name) != settings.get(name)
+    ]
+    if old.input["digest"] != digest:
+        lines.append(f"input: other content than {old.input.get('source', 'before')} had")
+    return lines
+
+
+def now() -> str:
+    """The time as the manifest writes it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the numbers, and the git revision of the working folder if it has one."""
+    found = {"python": platform.python_version(), "evolvent": metadata.version("evolvent")}
+    for package in ("torch", "transformers", "tokenizers", "numpy", "pyarrow"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    try:
+        git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return found
+    if git.returncode == 0:
+        found["git"] = git.stdout.strip()
+    return found

@@ -1,0 +1,61 @@
+"""Turn what the file system says into what the user can do."""
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from evolvent.errors import EvolventError, InputError, RunError
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Explain storage problems met while ``path`` is written.
+
+    Raises:
+        RunError: the disk is full, or the folder went away while the run was going.
+        InputError: the folder cannot be written to.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _explain(error, path) from error
+    except sqlite3.Error as error:
+        raise _explain_sqlite(error, path) from error
+
+
+def _explain(error: OSError, path: Path) -> EvolventError:
+    if error.errno in FULL:
+        return _full(path)
+    if error.errno in FORBIDDEN:
+        return InputError(
+            f"{path} cannot be written: {error.strerror}", fix="Choose another --out, or its permissions."
+        )
+    if error.errno == errno.ENOENT:
+        return RunError(f"{path} went away while the run was going", fix="Start the same command again.")
+    return RunError(f"{path}: {error.strerror or error}")
+
+
+def _explain_sqlite(error: sqlite3.Error, path: Path) -> EvolventError:
+    words = str(error)
+    if "full" in words:
+        return _full(path)
+    if "readonly" in words or "unable to open" in words:
+        return InputError(f"{path} cannot be written: {words}", fix="Choose another --out, or its permissions.")
+    if "malformed" in words or "not a database" in words:
+        return RunError(
+            f"{path} is damaged: {words}",
+            fix="Move it away and start again, or save what it holds with: sqlite3 calls.sqlite .recover",
+        )
+    return RunError(f"{path}: {words}")
+
+
+def _full(path: Path) -> RunError:
+    return RunError(
+        f"no space is left to write {path}; every call answered so far is kept",
+        fix="Free some space and start the same command again: it goes on where it stopped.",
+    )
