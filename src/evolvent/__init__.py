@@ -1,0 +1,59 @@
+"""evolvent makes instruction-tuning data with small language models: it evolves, answers, scores and selects.
+
+Each function is the command of the same name; its keyword arguments are the command's options. Importing this package
+loads neither torch nor pyarrow; a function's modules are loaded when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from evolvent.datasets.convert import convert as convert
+    from evolvent.datasets.load import load as load
+    from evolvent.demo import demo as demo
+    from evolvent.errors import EvolventError as EvolventError
+    from evolvent.evolution.evolve import evolve as evolve
+    from evolvent.metrics.score import score as score
+    from evolvent.recipe import run as run
+    from evolvent.records import Record as Record
+    from evolvent.responses.respond import respond as respond
+    from evolvent.runs.folder import Run as Run
+    from evolvent.selection.select import select as select
+
+_HOME = {
+    "EvolventError": "evolvent.errors",
+    "Record": "evolvent.records",
+    "Run": "evolvent.runs.folder",
+    "convert": "evolvent.datasets.convert",
+    "demo": "evolvent.demo",
+    "evolve": "evolvent.evolution.evolve",
+    "load": "evolvent.datasets.load",
+    "respond": "evolvent.responses.respond",
+    "run": "evolvent.recipe",
+    "score": "evolvent.metrics.score",
+    "select": "evolvent.selection.select",
+}
+
+__all__ = [
+    "EvolventError",
+    "Record",
+    "Run",
+    "convert",
+    "demo",
+    "evolve",
+    "load",
+    "respond",
+    "run",
+    "score",
+    "select",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'evolvent' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

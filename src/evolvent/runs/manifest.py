@@ -25,7 +25,6 @@ OUTPUTS = {
     "evolve": "evolved.parquet",
     "respond": "responses.parquet",
     "score": "scored.parquet",
-    "select": "selected.jsonl",
 }
 
 

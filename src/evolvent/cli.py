@@ -1,0 +1,396 @@
+"""The command line: parse, call the API, print. No logic."""
+
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+
+from evolvent.errors import EvolventError, InputError
+
+app = typer.Typer(
+    help="Make instruction-tuning data with small language models: evolve, answer, score, select.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+MODELS = "embedded, hf:ID-or-folder, openai:MODEL?base_url=http://host:port/v1"
+
+Out = Annotated[Path, typer.Option("--out", help="The run folder.", show_default=False)]
+Format = Annotated[
+    str | None, typer.Option("--format", help="alpaca, sharegpt, messages, prompt_completion …; detected if not given.")
+]
+Map = Annotated[
+    str | None,
+    typer.Option("--map", help="Columns of other data: instruction=question,output=answer.", metavar="FIELD=COLUMN,…"),
+]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out, counted, instead of stopping.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first so many rows.")]
+Seed = Annotated[int, typer.Option("--seed", help="The run's random seed.")]
+TopP = Annotated[float, typer.Option("--top-p", help="Nucleus mass.")]
+MaxTokens = Annotated[int, typer.Option("--max-tokens", min=1, help="Longest reply, in tokens.")]
+Concurrency = Annotated[
+    int | None, typer.Option("--concurrency", min=1, help="Records at once; what suits the model if not given.")
+]
+ExtraBody = Annotated[
+    str | None, typer.Option("--extra-body", metavar="JSON", help="Extra request fields for openai: models.")
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Make this stage anew; equal calls are not paid again.")]
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,  # noqa: ARG001 (main reads it)
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    if version:
+        from importlib import metadata
+
+        typer.echo(f"evolvent {metadata.version('evolvent')}")
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="The run folder.")] = Path("demo"), fresh: Fresh = False
+) -> None:
+    """Run sample seeds through the whole path offline, with the models that ship with the package."""
+    from evolvent.demo import demo as run_demo
+
+    done = run_demo(out, fresh=fresh, progress=True)
+    _print_summary(done.path, examples=2)
+    _print_files(done.stages)
+    typer.echo(
+        "\nThe embedded models are for trying the tool: this data is not for training. "
+        "With your own seeds and model:\n  evolvent evolve SEEDS --model hf:ID --out RUN"
+    )
+
+
+@app.command()
+def evolve(
+    seeds: Annotated[str, typer.Argument(help="A data file or a Hub id.", show_default=False)],
+    model: Annotated[str, typer.Option("--model", help=f"The evolver: {MODELS}.", show_default=False)],
+    out: Out,
+    method: Annotated[str, typer.Option("--method", help="The evolution method.")] = "evol-instruct",
+    profile: Annotated[str, typer.Option("--profile", help="default, or paper: what paper 1's code does.")] = "default",
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="How often each seed is evolved.")] = 3,
+    breadth: Annotated[
+        bool, typer.Option("--breadth/--no-breadth", help="In-breadth after the four in-depth operators.")
+    ] = True,
+    operators: Annotated[
+        str | None, typer.Option("--operators", metavar="A,B", help="These operators only, in this order.")
+    ] = None,
+    templates: Annotated[
+        Path | None, typer.Option("--templates", metavar="DIR", help="Prompt templates of your own: OPERATOR.j2.")
+    ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option("--judge", metavar="URI", help="Model that eliminates evolutions equal to their parent."),
+    ] = None,
+    system: Annotated[
+        str | None, typer.Option("--system", metavar="TEXT", help="System prompt of the evolver.")
+    ] = None,
+    limit: Limit = None,
+    seed: Seed = 0,
+    temperature: Annotated[float, typer.Option("--temperature", help="0 is greedy.")] = 0.7,
+    top_p: TopP = 0.95,
+    max_tokens: MaxTokens = 2048,
+    concurrency: Concurrency = None,
+    extra_body: ExtraBody = None,
+    format: Format = None,
+    map: Map = None,
+    skip_bad: SkipBad = False,
+    fresh: Fresh = False,
+) -> None:
+    """Evolve seeds, round after round: OUT/evolved.parquet."""
+    from evolvent.evolution.evolve import evolve as run_evolve
+    from evolvent.models.opening import parse_extra_body
+
+    run = run_evolve(
+        seeds,
+        model=model,
+        out=out,
+        method=method,
+        profile=profile,  # type: ignore[arg-type]
+        rounds=rounds,
+        breadth=breadth,
+        operators=_names(operators),
+        templates=templates,
+        judge=judge,
+        system=system,
+        limit=limit,
+        seed=seed,
+        temperature=temperature,
+        top_p=top_p,
+        max_tokens=max_tokens,
+        concurrency=concurrency,
+        extra_body=parse_extra_body(extra_body),
+        format=format,
+        map=_mapping(map, "--map"),
+        skip_bad=skip_bad,
+        fresh=fresh,
+        progress=True,
+    )
+    _print_run(run)
+
+
+@app.command()
+def respond(
+    data: Annotated[str, typer.Argument(help="A run folder, a data file or a Hub id.", show_default=False)],
+    teacher: Annotated[
+        list[str], typer.Option("--teacher", help=f"A teacher, repeatable: {MODELS}.", show_default=False)
+    ],
+    out: Out,
+    round: Annotated[int | None, typer.Option("--round", min=0, help="One round only; 0 answers the seeds.")] = None,
+    system: Annotated[
+        str | None, typer.Option("--system", metavar="TEXT", help="System prompt of the teachers.")
+    ] = None,
+    limit: Limit = None,
+    seed: Seed = 0,
+    temperature: Annotated[float, typer.Option("--temperature", help="0 is greedy.")] = 0.0,
+    top_p: TopP = 1.0,
+    max_tokens: MaxTokens = 2048,
+    concurrency: Concurrency = None,
+    extra_body: ExtraBody = None,
+    format: Format = None,
+    map: Map = None,
+    skip_bad: SkipBad = False,
+    fresh: Fresh = False,
+) -> None:
+    """Let teachers answer: OUT/responses.parquet."""
+    from evolvent.models.opening import parse_extra_body
+    from evolvent.responses.respond import respond as run_respond
+
+    run = run_respond(
+        data,
+        teacher=teacher,
+        out=out,
+        round=round,
+        system=system,
+        limit=limit,
+        seed=seed,
+        temperature=temperature,
+        top_p=top_p,
+        max_tokens=max_tokens,
+        concurrency=concurrency,
+        extra_body=parse_extra_body(extra_body),
+        format=format,
+        map=_mapping(map, "--map"),
+        skip_bad=skip_bad,
+        fresh=fresh,
+        progress=True,
+    )
+    _print_run(run)
+
+
+@app.command()
+def score(
+    data: Annotated[str, typer.Argument(help="A run folder, a data file or a Hub id.", show_default=False)],
+    base_model: Annotated[
+        str,
+        typer.Option("--base-model", help="The model to be tuned: embedded-base, hf:ID-or-folder.", show_default=False),
+    ],
+    out: Out,
+    metrics: Annotated[str, typer.Option("--metrics", metavar="A,B", help="Which metrics.")] = "ifd,ic_ifd",
+    layout: Annotated[str, typer.Option("--layout", help="paper (raw text) or chat (the model's template).")] = "paper",
+    batch_tokens: Annotated[
+        int | None, typer.Option("--batch-tokens", min=1, help="Padded tokens in one forward pass.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    dtype: Annotated[str, typer.Option("--dtype", help="auto, float32 or bfloat16.")] = "auto",
+    limit: Limit = None,
+    format: Format = None,
+    map: Map = None,
+    skip_bad: SkipBad = False,
+    fresh: Fresh = False,
+) -> None:
+    """Score pairs with a base model (IFD, IC-IFD, perplexities): OUT/scored.parquet."""
+    from evolvent.metrics.score import score as run_score
+
+    run = run_score(
+        data,
+        base_model=base_model,
+        out=out,
+        metrics=_names(metrics) or (),
+        layout=layout,
+        batch_tokens=batch_tokens,
+        device=device,
+        dtype=dtype,
+        limit=limit,
+        format=format,
+        map=_mapping(map, "--map"),
+        skip_bad=skip_bad,
+        fresh=fresh,
+        progress=True,
+    )
+    _print_run(run)
+
+
+@app.command()
+def select(
+    data: Annotated[str, typer.Argument(help="A run folder or a data file.", show_default=False)],
+    by: Annotated[str, typer.Option("--by", help="The score to go by, e.g. ic_ifd.", show_default=False)],
+    top: Annotated[str, typer.Option("--top", help="How much to keep: 25% or 1000.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="The file: .jsonl .json .csv .parquet.", show_default=False)],
+    ascending: Annotated[bool, typer.Option("--ascending", help="Keep the lowest instead.")] = False,
+    where: Annotated[
+        list[str] | None, typer.Option("--where", help='Condition, repeatable: "ifd<1". Signs: < <= > >= ==.')
+    ] = None,
+    decontaminate: Annotated[
+        list[str] | None,
+        typer.Option("--decontaminate", metavar="FILE", help="Leave out rows that share 13 words in a row with it."),
+    ] = None,
+    to: Annotated[str, typer.Option("--to", help="messages, alpaca, sharegpt or prompt_completion.")] = "messages",
+    format: Format = None,
+    map: Map = None,
+    skip_bad: SkipBad = False,
+) -> None:
+    """Keep the best rows as a training set: OUT and OUT.selection.json."""
+    from evolvent.selection.select import select as run_select
+
+    done = run_select(
+        data,
+        by=by,
+        top=top,
+        out=out,
+        ascending=ascending,
+        where=where or (),
+        decontaminate=decontaminate or (),
+        to=to,
+        format=format,
+        map=_mapping(map, "--map"),
+        skip_bad=skip_bad,
+    )
+    _print_files({"select": done})
+
+
+@app.command()
+def run(
+    recipe: Annotated[Path, typer.Argument(help="A YAML recipe.", show_default=False)],
+    set: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Replace a value: evolve.rounds=2. Repeatable."),
+    ] = None,
+    fresh: Fresh = False,
+) -> None:
+    """Run a recipe: the same calls, named in a file."""
+    from evolvent.recipe import run as run_recipe
+
+    pairs = [_pair(text, "--set") for text in set or []]
+    done = run_recipe(recipe, set=dict(pairs), fresh=fresh, progress=True)
+    _print_summary(done.path, examples=0)
+    _print_files(done.stages)
+
+
+@app.command()
+def show(
+    run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
+    examples: Annotated[int, typer.Option("--examples", min=0, help="How many trajectories to show.")] = 3,
+) -> None:
+    """Show what a run holds: counts, tokens, scores and example trajectories."""
+    _print_summary(run, examples=examples)
+
+
+@app.command()
+def convert(
+    source: Annotated[str, typer.Argument(metavar="IN", help="A data file or a Hub id.", show_default=False)],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The file: .jsonl .json .csv .parquet.", show_default=False)
+    ],
+    to: Annotated[
+        str, typer.Option("--to", help="messages, alpaca, sharegpt or prompt_completion.", show_default=False)
+    ],
+    format: Format = None,
+    map: Map = None,
+    skip_bad: SkipBad = False,
+    limit: Limit = None,
+) -> None:
+    """Convert instruction data from one format to another."""
+    from evolvent.datasets.convert import convert as run_convert
+
+    counts = run_convert(source, out, to=to, format=format, map=_mapping(map, "--map"), skip_bad=skip_bad, limit=limit)
+    typer.echo(f"{out}: {counts}")
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine can run."""
+    from evolvent.doctor import examine
+
+    for finding in examine():
+        mark = "yes" if finding.usable else "no "
+        typer.echo(f"{mark}  {finding.subject:<14} {finding.found}{f'  ({finding.note})' if finding.note else ''}")
+
+
+def main() -> None:
+    """The ``evolvent`` command: every problem a user can cause ends in one message and its exit status."""
+    debug = "--debug" in sys.argv
+    try:
+        sys.exit(app(standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except EvolventError as error:
+        if debug:
+            traceback.print_exc()
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(error.exit_status)
+    except (KeyboardInterrupt, click.Abort):
+        sys.stderr.write("\ninterrupted; the same command goes on where it stopped\n")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+def _names(text: str | None) -> list[str] | None:
+    return [name.strip() for name in text.split(",") if name.strip()] if text else None
+
+
+def _pair(text: str, option: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip():
+        raise InputError(f"{option} {text!r} is not KEY=VALUE")
+    return key.strip(), value.strip()
+
+
+def _mapping(text: str | None, option: str) -> dict[str, str] | None:
+    return dict(_pair(part, option) for part in text.split(",")) if text else None
+
+
+def _print_run(run: Any) -> None:
+    if run.already_done:
+        typer.echo(f"nothing to do: {run.output} is finished")
+    _print_summary(run.path, examples=0)
+    typer.echo(f"\nwritten: {run.output}")
+
+
+def _print_summary(folder: Path, *, examples: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from evolvent.runs.summary import summary, trajectories
+
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    for table in [*summary(folder), *trajectories(folder, examples)]:
+        shown = Table(title=table.title, title_justify="left", title_style="bold")
+        for column in table.columns:
+            shown.add_column(column)
+        for row in table.rows:
+            shown.add_row(*(Text(cell) for cell in row))
+        console.print(shown)
+
+
+def _print_files(stages: dict[str, Any]) -> None:
+    from evolvent.runs.summary import described
+    from evolvent.selection.select import Selection
+
+    for stage, done in stages.items():
+        if isinstance(done, Selection):
+            typer.echo(f"{stage}: {described(done.counts)}\n  {done.path}\n  {done.note}")
+        else:
+            typer.echo(f"{stage}: {done.output}{' (was done already)' if done.already_done else ''}")

@@ -1,0 +1,62 @@
+"""What this machine can run: the environment's state, one finding a line."""
+
+import os
+import platform
+import sqlite3
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+
+from evolvent.models.opening import EMBEDDED_FOLDER
+from evolvent.models.uri import EMBEDDED
+
+EXTRAS = {"torch": "local", "transformers": "local", "datasets": "hub"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at: whether it is usable, what was found, and what it is for or how to get it."""
+
+    subject: str
+    usable: bool
+    found: str
+    note: str = ""
+
+
+def examine() -> list[Finding]:
+    """Look at the environment; nothing is downloaded, no server is called."""
+    findings = [
+        Finding("evolvent", True, metadata.version("evolvent")),
+        Finding("Python", True, platform.python_version()),
+        Finding("sqlite", True, sqlite3.sqlite_version, "run folders"),
+    ]
+    for package, extra in EXTRAS.items():
+        try:
+            findings.append(Finding(package, True, metadata.version(package)))
+        except metadata.PackageNotFoundError:
+            findings.append(Finding(package, False, "not installed", f"pip install 'evolvent[{extra}]'"))
+    findings.append(_device())
+    for uri, folder in EMBEDDED.items():
+        there = (EMBEDDED_FOLDER / folder / "model.safetensors").is_file()
+        found = "ships with the package" if there else "missing"
+        findings.append(
+            Finding(uri, there, found, "for trying the tool, tests and offline work; not for data to train on")
+        )
+    key = bool(os.environ.get("OPENAI_API_KEY"))
+    findings.append(
+        Finding(
+            "openai:", True, "OPENAI_API_KEY is set" if key else "no OPENAI_API_KEY", "servers of your own need none"
+        )
+    )
+    findings.append(Finding("vllm:", False, "not in this version", "serve with vLLM and use openai:MODEL?base_url=…"))
+    return findings
+
+
+def _device() -> Finding:
+    if find_spec("torch") is None:
+        return Finding("device", False, "no torch", "pip install 'evolvent[local]'")
+    import torch
+
+    if torch.cuda.is_available():
+        return Finding("device", True, torch.cuda.get_device_name(0), "hf: models run in bfloat16")
+    return Finding("device", True, f"CPU, {torch.get_num_threads()} threads", "hf: models run in float32")

@@ -1,0 +1,167 @@
+"""The score stage: token losses of a base model over a run's responses, and the scores made of them.
+
+Records are scored in windows of a fixed number, whose batches depend on the window alone: a run that was stopped and
+gone on with gives the very same numbers as one that was not. A window is stored whole or not at all.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from evolvent.errors import InputError
+from evolvent.metrics.layout import LAYOUTS
+from evolvent.metrics.losses import PairLosses, pair_losses
+from evolvent.metrics.registry import METRICS, score_fields, scores_of
+from evolvent.models.opening import open_scorer
+from evolvent.models.protocols import TokenScorer
+from evolvent.models.uri import parse_uri
+from evolvent.records import Record, Score
+from evolvent.runs.execution import run_sync
+from evolvent.runs.folder import CALLS, Run, RunFolder
+from evolvent.runs.inputs import stage_input
+from evolvent.runs.progress import shown
+from evolvent.runs.store import Call, CallStore, call_key
+from evolvent.runs.tables import RecordWriter
+
+STAGE = "score"
+WINDOW = 512
+
+
+def score(
+    data: object,
+    *,
+    base_model: str,
+    out: str | Path,
+    metrics: Sequence[str] = ("ifd", "ic_ifd"),
+    layout: str = "paper",
+    batch_tokens: int | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    format: str | None = None,
+    map: Mapping[str, str] | None = None,
+    skip_bad: bool = False,
+    limit: int | None = None,
+    fresh: bool = False,
+    progress: bool = False,
+) -> Run:
+    """Score instruction-response pairs with a base model, and write them with their scores to ``OUT/scored.parquet``.
+
+    Of a run folder the responses with status ok are scored; of a data file every row. A score that does not exist (an empty
+    output, a one-token instruction, a pair longer than the context) is null, with the reason in ``score_reason``.
+
+    Args:
+        data: a run folder or Run, a data file, a Hub id, an iterable of dicts, or a datasets.Dataset.
+        base_model: URI of the model that is to be tuned on the data.
+        out: the run folder.
+        metrics: which metrics to compute; the perplexities and token counts are always written.
+        layout: ``paper`` scores raw text as paper 1's code does; ``chat`` uses the model's chat template.
+        batch_tokens: padded tokens in one forward pass; None for the measured default.
+        device: auto, cpu or cuda.
+        dtype: auto (float32 on a CPU, bfloat16 on a GPU), float32 or bfloat16.
+        format: the data's format; detected if None.
+        map: for data of no known format, which column is the instruction, the input, the output.
+        skip_bad: leave bad rows out (counted) instead of stopping.
+        limit: score the first so many pairs only.
+        fresh: make the stage anew although the folder holds it with other settings.
+        progress: show progress on standard error.
+
+    Returns:
+        The run: its path, counts, and the scored records.
+
+    Raises:
+        InputError: wrong options, unreadable data, nothing to score, or a run folder that holds something else.
+        ModelUnavailableError: the base model cannot be loaded.
+        RunError: the run could not finish.
+    """
+    unknown = [name for name in metrics if name not in METRICS]
+    if unknown:
+        raise InputError(f"unknown metric {', '.join(unknown)}", fix=f"Metrics: {', '.join(METRICS)}.")
+    if layout not in LAYOUTS:
+        raise InputError(f"unknown layout {layout!r}", fix=f"Layouts: {', '.join(LAYOUTS)}.")
+    settings = {
+        "base_model": str(parse_uri(base_model)),
+        "metrics": list(metrics),
+        "layout": layout,
+        "dtype": dtype,
+        "limit": limit,
+    }
+    source = stage_input(data, before="respond", format=format, map=map, skip_bad=skip_bad, limit=limit)
+    total = min(sum(record.status == "ok" for record in source.records()), limit or source.rows)
+    if not total:
+        raise InputError(
+            f"{source.source['source']} holds nothing to score", fix="See what it holds: evolvent show RUN."
+        )
+    with RunFolder(Path(out)) as folder:
+        done = folder.begin(STAGE, settings, source.source, fresh=fresh)
+        if done:
+            return done
+        scorer = open_scorer(base_model, device=device, dtype=dtype, batch_tokens=batch_tokens)
+        folder.check_models(STAGE, {scorer.uri: scorer.identity})
+        store = CallStore(folder.path / CALLS)
+        reasons: Counter[str] = Counter()
+        pairs = islice((record for record in source.records() if record.status == "ok"), limit)
+        try:
+            with (
+                RecordWriter(folder.output(STAGE), score_fields(metrics)) as writer,
+                shown(STAGE, total, show=progress) as advance,
+            ):
+                for window in windows(pairs):
+                    for record, losses in zip(window, stored_losses(window, scorer, layout, store), strict=True):
+                        scores: dict[str, Score] = {**scores_of(losses, metrics), "base_model": scorer.uri}
+                        if scores["score_reason"] is not None:
+                            reasons[str(scores["score_reason"])] += 1
+                        writer.write(replace(record, scores=scores))
+                        advance()
+        finally:
+            store.close()
+        counts = {
+            "pairs": total,
+            "passed over": source.rows - total,
+            "without a score": dict(reasons.most_common()),
+            **source.counts,
+        }
+        return folder.finish(STAGE, counts, {})
+
+
+def stored_losses(
+    window: Sequence[Record], scorer: TokenScorer, layout: str, store: CallStore
+) -> list[PairLosses | str]:
+    """The losses of a window of records: from the store if all of them are there, else computed and stored together.
+
+    Returns:
+        For each record its sums and counts, or why it cannot be scored.
+    """
+    keys = [call_key(scorer.identity, layout, record.question, record.output, record.messages) for record in window]
+    stored = [store.get(key) for key in keys]
+    if all(text is not None for text in stored):
+        return [_from_json(text) for text in stored if text is not None]
+    losses = pair_losses(window, scorer, LAYOUTS[layout])
+    run_sync(
+        store.put(
+            Call(key, STAGE, record.id, scorer.uri, f'{{"layout":"{layout}"}}', _to_json(loss))
+            for key, record, loss in zip(keys, window, losses, strict=True)
+        )
+    )
+    return losses
+
+
+def windows(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """The records in lists of ``WINDOW``, the last one shorter."""
+    source = iter(records)
+    while window := list(islice(source, WINDOW)):
+        yield window
+
+
+def _to_json(losses: PairLosses | str) -> str:
+    content: dict[str, Any] = {"reason": losses} if isinstance(losses, str) else asdict(losses)
+    return orjson.dumps(content).decode()
+
+
+def _from_json(text: str) -> PairLosses | str:
+    content = orjson.loads(text)
+    return str(content["reason"]) if "reason" in content else PairLosses(**content)

@@ -1,0 +1,200 @@
+"""Recipes: a YAML file that names the same calls, with the same options, as the command line and Python.
+
+    out: runs/first
+    evolve: {seeds: seeds.jsonl, model: embedded, rounds: 3}
+    respond: {teacher: embedded}
+    score: {base_model: embedded-base}
+    select: {by: ic_ifd, top: 25%}
+
+A stage's keys are the keyword arguments of its function; where its data is not named it is the run folder itself.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from evolvent.errors import InputError
+from evolvent.evolution.evolve import evolve
+from evolvent.metrics.score import score
+from evolvent.responses.respond import respond
+from evolvent.runs.folder import Run
+from evolvent.selection.select import Selection, select
+
+STAGES: dict[str, Callable[..., Run | Selection]] = {
+    "evolve": evolve,
+    "respond": respond,
+    "score": score,
+    "select": select,
+}
+
+# Set for the whole recipe, not for one stage.
+COMMON = ("progress", "fresh")
+
+
+@dataclass(slots=True)
+class RecipeRun:
+    """What a recipe did.
+
+    Attributes:
+        path: the run folder.
+        stages: what each stage returned, by its name.
+    """
+
+    path: Path
+    stages: dict[str, Run | Selection] = field(default_factory=dict)
+
+
+def run(
+    recipe: str | Path | Mapping[str, Any],
+    *,
+    set: Mapping[str, Any] | None = None,
+    fresh: bool = False,
+    progress: bool = False,
+) -> RecipeRun:
+    """Run a recipe's stages, one after the other; stages that are done already are left as they are.
+
+    Args:
+        recipe: a YAML file, or its content.
+        set: values that replace or add to the recipe's, by dotted key: ``{"evolve.rounds": 2}``.
+        fresh: make the stages anew although the folder holds them with other settings.
+        progress: show progress on standard error.
+
+    Returns:
+        The run folder and what each stage returned.
+
+    Raises:
+        InputError: the recipe is wrong; the message names the line and what was expected.
+        Anything that the stages raise.
+    """
+    content, lines, name = _read(recipe)
+    for key, value in (set or {}).items():
+        _put(content, key, value)
+    calls = _calls(content, lines, name)
+    folder = Path(content["out"])
+    done = RecipeRun(folder)
+    for stage, arguments in calls.items():
+        function = STAGES[stage]
+        known = inspect.signature(function).parameters
+        common = {"fresh": fresh, "progress": progress}
+        extra = {key: value for key, value in common.items() if key in known}
+        done.stages[stage] = function(**arguments, **extra)
+    return done
+
+
+def _read(recipe: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], dict[tuple[str, ...], int], str]:
+    """A recipe's content, the line of each of its keys, and what to call it."""
+    if isinstance(recipe, Mapping):
+        return (
+            {key: dict(value) if isinstance(value, Mapping) else value for key, value in recipe.items()},
+            {},
+            "recipe",
+        )
+    path = Path(recipe)
+    try:
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        content = yaml.safe_load(text)
+    except FileNotFoundError:
+        raise InputError(f"no recipe {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"recipe {path} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"recipe {path} is not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"recipe {path} holds no stages", fix=_expected())
+    return content, dict(_lines(node, ())), str(path)
+
+
+def _lines(node: yaml.Node | None, path: tuple[str, ...]) -> "list[tuple[tuple[str, ...], int]]":
+    found: list[tuple[tuple[str, ...], int]] = []
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            place = (*path, str(key.value))
+            found.append((place, key.start_mark.line + 1))
+            found += _lines(value, place)
+    return found
+
+
+def _put(content: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key; a string is read as YAML, as on the command line."""
+    *stages, name = key.split(".")
+    place = content
+    for stage in stages:
+        place = place.setdefault(stage, {})
+        if not isinstance(place, dict):
+            raise InputError(f"--set {key}: {stage} is no stage")
+    place[name] = yaml.safe_load(value) if isinstance(value, str) else value
+
+
+def _calls(content: dict[str, Any], lines: dict[tuple[str, ...], int], name: str) -> dict[str, dict[str, Any]]:
+    """The stages' calls in their order, checked before the first one is made."""
+    unknown = [key for key in content if key not in STAGES and key != "out"]
+    if unknown:
+        raise InputError(f"{_place(name, lines, (str(unknown[0]),))}: unknown key {unknown[0]!r}", fix=_expected())
+    if not isinstance(content.get("out"), str) or not content["out"]:
+        raise InputError(f"{name}: no run folder is named", fix="Add a line: out: runs/NAME")
+    calls: dict[str, dict[str, Any]] = {}
+    for stage, function in STAGES.items():
+        if stage not in content:
+            continue
+        arguments = content[stage]
+        if arguments is None:
+            arguments = {}
+        if not isinstance(arguments, dict):
+            raise InputError(f"{_place(name, lines, (stage,))}: {stage} holds no options", fix=_expected(stage))
+        given = {**_implied(stage, content["out"]), **arguments}
+        try:
+            model = _arguments_model(stage, function).model_validate(given)
+        except ValidationError as error:
+            raise _explained(error, stage, lines, name) from error
+        calls[stage] = {key: getattr(model, key) for key in model.model_fields_set}
+    if not calls:
+        raise InputError(f"{name}: no stage is named", fix=_expected())
+    return calls
+
+
+def _implied(stage: str, out: str) -> dict[str, str]:
+    """A stage's data and output where the recipe does not name them."""
+    implied = {} if stage == "evolve" else {"data": out}
+    return {**implied, "out": f"{out}/selected.jsonl" if stage == "select" else out}
+
+
+def _arguments_model(stage: str, function: Callable[..., Any]) -> type[BaseModel]:
+    """A pydantic model of a stage's options, made of its function's signature."""
+    fields: dict[str, Any] = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name not in COMMON:
+            default = ... if parameter.default is parameter.empty else parameter.default
+            fields[name] = (parameter.annotation, default)
+    return create_model(stage, __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=True), **fields)
+
+
+def _explained(error: ValidationError, stage: str, lines: dict[tuple[str, ...], int], name: str) -> InputError:
+    problems = []
+    for problem in error.errors():
+        key = str(problem["loc"][0])
+        place = _place(name, lines, (stage, key) if (stage, key) in lines else (stage,))
+        if problem["type"] == "missing":
+            words = f"{stage} lacks {key}"
+        elif problem["type"] == "extra_forbidden":
+            words = f"{stage} has no option {key!r}"
+        else:
+            words = f"{stage}.{key} is {problem['input']!r}: {problem['msg']}"
+        problems.append(f"{place}: {words}")
+    return InputError("\n".join(dict.fromkeys(problems)), fix=_expected(stage))
+
+
+def _place(name: str, lines: dict[tuple[str, ...], int], key: tuple[str, ...]) -> str:
+    return f"{name}, line {lines[key]}" if key in lines else name
+
+
+def _expected(stage: str | None = None) -> str:
+    if stage is None:
+        return f"A recipe has the keys out, {', '.join(STAGES)}."
+    options = [name for name in inspect.signature(STAGES[stage]).parameters if name not in COMMON]
+    return f"Options of {stage}: {', '.join(options)}."

@@ -1,0 +1,104 @@
+"""What a run holds, as plain tables: its stages' counts, what they used, its scores, and example trajectories."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from evolvent.errors import InputError
+from evolvent.runs.manifest import OUTPUTS, StageEntry, read_manifest
+from evolvent.runs.tables import read_records
+
+SCORES = ("instruction_ppl", "response_ppl", "conditional_ppl", "ifd", "ic_ifd", "ifd_ppl")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table to print: a title, column names, and rows of text."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
+def summary(folder: Path) -> list[Table]:
+    """The tables of a run folder.
+
+    Raises:
+        InputError: it is not a run folder.
+    """
+    stages = read_manifest(folder)
+    if not stages:
+        raise InputError(f"{folder} is not a run folder", fix="Make one: evolvent demo, or evolvent evolve SEEDS …")
+    tables = [_overview(stages)]
+    tables += [_fates(name, entry) for name, entry in stages.items() if entry.counts.get("groups")]
+    if any(entry.usage for entry in stages.values()):
+        tables.append(_usage(stages))
+    scored = folder / OUTPUTS["score"]
+    if scored.is_file():
+        tables.append(_scores(scored))
+    return tables
+
+
+def _overview(stages: dict[str, StageEntry]) -> Table:
+    rows = []
+    for name, entry in stages.items():
+        rows.append((name, entry.state, f"{entry.wall_s:.1f} s", described(entry.counts), OUTPUTS[name]))
+    return Table("stages", ("stage", "state", "time", "counts", "file"), rows)
+
+
+def _fates(name: str, entry: StageEntry) -> Table:
+    groups: dict[str, dict[str, int]] = entry.counts["groups"]
+    fates = sorted({fate for group in groups.values() for fate in group}, key=lambda fate: (fate != "ok", fate))
+    rows = [(group, *(f"{groups[group].get(fate, 0):,}" for fate in fates)) for group in groups]
+    return Table(f"{name}: what became of the rows", ("", *fates), rows)
+
+
+def _usage(stages: dict[str, StageEntry]) -> Table:
+    rows = []
+    for name, entry in stages.items():
+        for uri, used in entry.usage.items():
+            about = "about " if used["estimated"] else ""
+            tokens = (f"{about}{used['prompt_tokens']:,}", f"{about}{used['completion_tokens']:,}")
+            rows.append((name, uri, f"{used['calls_made']:,}", f"{used['calls_reused']:,}", *tokens))
+    return Table("model calls", ("stage", "model", "made", "from the store", "tokens in", "tokens out"), rows)
+
+
+def _scores(path: Path) -> Table:
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    names = [name for name in SCORES if name in pq.read_schema(path).names]
+    table = pq.read_table(path, columns=names)
+    rows = []
+    for name in names:
+        values = table[name].drop_null().to_numpy()
+        missing = f"{table.num_rows - len(values):,}"
+        if len(values):
+            low, middle, high = np.quantile(values, [0.1, 0.5, 0.9])
+            rows.append((name, *(f"{x:.4g}" for x in (values.mean(), low, middle, high)), missing))
+        else:
+            rows.append((name, "", "", "", "", missing))
+    return Table("scores", ("score", "mean", "10 %", "median", "90 %", "null"), rows)
+
+
+def trajectories(folder: Path, count: int) -> Iterator[Table]:
+    """The first ``count`` trajectories of a run, one table each."""
+    path = folder / OUTPUTS["evolve"]
+    if not path.is_file():
+        return
+    for index, (_, group) in enumerate(groupby(read_records(path), key=lambda record: record.seed_id)):
+        if index == count:
+            return
+        rows: list[tuple[str, ...]] = []
+        for record in group:
+            fate = record.status if record.status == "ok" else f"{record.status}: {record.reason}"
+            rows.append((str(record.round), record.operator or "seed", fate, record.question))
+            seed = record.seed_index
+        yield Table(f"seed {seed}", ("round", "operator", "status", "instruction"), rows)
+
+
+def described(counts: dict[str, Any]) -> str:
+    """Counts as one line of text."""
+    return ", ".join(f"{n:,} {what}" for what, n in counts.items() if isinstance(n, int) and n)

@@ -1,0 +1,179 @@
+"""Select: the best of a run's scored pairs, or of any data with a number to go by, written as a training set."""
+
+import hashlib
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from evolvent.datasets.write import write
+from evolvent.errors import InputError
+from evolvent.records import Record
+from evolvent.runs.inputs import StageInput, stage_input
+from evolvent.runs.manifest import now, versions
+from evolvent.runs.storage_errors import explained
+from evolvent.selection.decontamination import contaminated, test_ngrams
+from evolvent.selection.where import Condition, parse_condition
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a selection kept.
+
+    Attributes:
+        path: the training set.
+        note: the JSON file beside it that says how it was chosen.
+        counts: rows looked at, left out by what, and kept.
+    """
+
+    path: Path
+    note: Path
+    counts: dict[str, Any]
+
+
+def select(
+    data: object,
+    *,
+    by: str,
+    top: str,
+    out: str | Path,
+    ascending: bool = False,
+    where: Sequence[str] = (),
+    decontaminate: Sequence[str | Path] = (),
+    to: str = "messages",
+    format: str | None = None,
+    map: Mapping[str, str] | None = None,
+    skip_bad: bool = False,
+) -> Selection:
+    """Keep the rows with the highest score and write them, in the order of the data.
+
+    Rows with status ok, with a score, that pass ``where`` and are not contaminated compete; of N such rows
+    ``top="25%"`` keeps int(N * 0.25), ties broken by id.
+
+    Args:
+        data: a run folder or Run, a record file, or any data file with a numeric column.
+        by: the column to go by.
+        top: ``P%`` of the competing rows, or a number of rows.
+        out: the file to write; its suffix says json, jsonl, jsonl.gz, csv or parquet.
+        ascending: keep the lowest instead.
+        where: conditions like ``ifd<1``; all must hold.
+        decontaminate: test files; rows that share 13 words in a row with one are left out.
+        to: the training set's format.
+        format: the data's format; detected if None.
+        map: for data of no known format, which column is the instruction, the input, the output.
+        skip_bad: leave bad rows out (counted) instead of stopping.
+
+    Returns:
+        The file, the note beside it (``OUT.selection.json``) and the counts.
+
+    Raises:
+        InputError: wrong options, no such column, or nothing selected.
+        RunError: the file cannot be written.
+    """
+    out = Path(out)
+    if out.is_dir():
+        raise InputError(f"--out {out} is a folder", fix="Name a file, e.g. selected.jsonl.")
+    conditions = [parse_condition(text) for text in where]
+    keep = parse_top(top)
+    source = stage_input(data, before="score", format=format, map=map, skip_bad=skip_bad)
+    tests = test_ngrams(decontaminate)
+    counts: Counter[str] = Counter(rows=source.rows)
+    competing = list(_competing(source, by, conditions, tests, counts))
+    _check_columns(source, [by, *(condition.column for condition in conditions)])
+    kept = keep(len(competing))
+    if kept == 0:
+        left_out = ", ".join(f"{n:,} {why}" for why, n in counts.items() if why != "rows" and n)
+        raise InputError(
+            f"nothing is selected: --top {top} of {len(competing):,} competing rows ({left_out or 'none left out'})",
+            fix="Take a larger --top, or loosen --where.",
+        )
+    competing.sort(key=lambda row: (row[0] if ascending else -row[0], row[1]))
+    chosen = {position for _, _, position in competing[:kept]}
+    edge = competing[kept - 1][0]
+    write((record for position, record in enumerate(source.records()) if position in chosen), out, format=to)
+    counts |= {"competing": len(competing), "selected": kept}
+    note = out.with_name(out.name + ".selection.json")
+    how = {"by": by, "top": top, "ascending": ascending, "where": [str(condition) for condition in conditions]}
+    how |= {"decontaminate": [_named(path) for path in decontaminate], "format": to}
+    content = {"selected": out.name, "how": how, "last_score": edge, "counts": counts, "input": source.source}
+    content |= {"made": now(), "versions": versions()}
+    with explained(note):
+        note.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+    return Selection(out, note, dict(counts))
+
+
+def parse_top(text: str) -> "Top":
+    """Parse ``25%`` or ``1000``.
+
+    Raises:
+        InputError: it is neither, or nothing could be selected by it.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(%?)\s*", str(text))
+    number = Decimal(match[1]) if match else Decimal(0)
+    percent = bool(match and match[2])
+    if number <= 0 or (percent and number > 100) or (not percent and number != int(number)):
+        raise InputError(
+            f"--top {text!r} is neither a share nor a number of rows", fix="Examples: --top 25%, --top 1000."
+        )
+    return Top(number, percent)
+
+
+@dataclass(frozen=True, slots=True)
+class Top:
+    """How much to keep: a percentage or a number of rows."""
+
+    number: Decimal
+    percent: bool
+
+    def __call__(self, rows: int) -> int:
+        """How many of ``rows`` are kept: int(N * p), computed exactly."""
+        return int(rows * self.number / 100) if self.percent else min(rows, int(self.number))
+
+
+def _competing(
+    source: StageInput, by: str, conditions: Sequence[Condition], tests: set[bytes], counts: Counter[str]
+) -> Iterator[tuple[float, str, int]]:
+    """Score, id and position of the rows that compete; the others are counted by why they do not."""
+    for position, record in enumerate(source.records()):
+        row = columns(record)
+        value = row.get(by)
+        if record.status != "ok":
+            counts[f"not ok ({record.status})"] += 1
+        elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            counts[f"without {by}"] += 1
+        elif not all(condition.holds(row) for condition in conditions):
+            counts["not where"] += 1
+        elif contaminated(record, tests):
+            counts["contaminated"] += 1
+        else:
+            yield float(value), record.id, position
+
+
+def columns(record: Record) -> dict[str, Any]:
+    """What a row can be chosen by: the user's own columns, the record's numbers, its scores."""
+    own = orjson.loads(record.meta) if record.meta else {}
+    return {**own, "round": record.round, "seed_index": record.seed_index, **record.scores}
+
+
+def _check_columns(source: StageInput, names: Sequence[str]) -> None:
+    found: set[str] = set()
+    for record in source.records():
+        found |= columns(record).keys()
+        if found.issuperset(names):
+            return
+    missing = [name for name in names if name not in found]
+    raise InputError(
+        f"no column {', '.join(missing)} in {source.source['source']}", fix=f"Columns: {', '.join(sorted(found))}."
+    )
+
+
+def _named(path: str | Path) -> dict[str, str]:
+    with Path(path).open("rb") as file:
+        return {"file": os.fspath(path), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
