@@ -20,7 +20,7 @@ from evolvent.models.protocols import Reply
 LEAKS = ("given prompt", "rewritten prompt", "created prompt")
 
 _LEADING_MARKER = re.compile(
-    r"\A[\s#*_`]*(?:the\s+)?(?:given|rewritten|created|new|evolved)\s+(?:prompt|instruction)[\s#*_`]*(?::[\s*#_`]*|\n\s*)",
+    r"\A[\s#*_`]*(?:the\s+)?(?:given|rewritten|created|new|evolved)\s+(?:prompt|instruction)[\s#*_`]*(?::[\s*_`]*|\n\s*)",
     re.IGNORECASE,
 )
 _HEADING = re.compile(r"\A#{1,6}[^\S\n]+[^\n]{1,60}\n\s*(?=\S)")

@@ -69,7 +69,7 @@ class CallStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         with explained(path):
-            self._reader = self._connect()
+            self._reader, self._connection = self._connect(), self._connect()
             self._reader.execute(TABLE)
             self._reader.commit()
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
@@ -101,6 +101,7 @@ class CallStore:
         self._queue.put(None)
         self._writer.join()
         self._reader.close()
+        self._connection.close()
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, check_same_thread=False)
@@ -109,7 +110,6 @@ class CallStore:
         return connection
 
     def _write_forever(self) -> None:
-        connection: sqlite3.Connection | None = None
         open_ = True
         while open_:
             group = [self._queue.get()]
@@ -123,15 +123,12 @@ class CallStore:
             problem: Exception | None = None
             try:
                 with explained(self.path):
-                    connection = connection or self._connect()
-                    self._commit(connection, waiting)
+                    self._commit(waiting)
             except Exception as error:
                 problem = error
             _wake(waiting, problem)
-        if connection is not None:
-            connection.close()
 
-    def _commit(self, connection: sqlite3.Connection, waiting: list[_Waiting]) -> None:
+    def _commit(self, waiting: list[_Waiting]) -> None:
         rows = [
             (call.key, call.stage, call.record, call.model, call.request, call.reply)
             for item in waiting
@@ -139,7 +136,7 @@ class CallStore:
         ]
         # A folder that was removed leaves an open file that still takes writes: they would reach nobody.
         self.path.stat()
-        with connection:
+        with self._connection as connection:
             connection.executemany("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?, ?)", rows)
 
 

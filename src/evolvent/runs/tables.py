@@ -1,5 +1,6 @@
 """Record files: Parquet, written in row groups of a fixed number of rows, put in place whole."""
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -54,7 +55,9 @@ class RecordWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):
+                self._writer.close()
+                self._file.close()
             self._part.unlink(missing_ok=True)
             return
         with explained(self.path):

@@ -1,0 +1,65 @@
+import pytest
+from evolvent.evolution.elimination import eliminate, judged_equal, leaks, strip_marker
+from evolvent.models.protocols import Reply
+
+
+@pytest.mark.parametrize(
+    ("reply", "verdict"),
+    [
+        ("Equal", True),
+        ("equal.", True),
+        ("Not Equal", False),
+        ("NOT  EQUAL", False),
+        ("They are not\nequal", False),
+        ("**Equal**", True),
+        ("Unequal", None),
+        ("equality", None),
+        ("", None),
+        ("I cannot say", None),
+        ("Equal? No: Not Equal", False),
+    ],
+)
+def test_judged_equal(reply: str, verdict: bool | None) -> None:
+    assert judged_equal(Reply(reply, "stop")) is verdict
+
+
+@pytest.mark.parametrize(
+    ("parent", "evolved", "finish", "reason"),
+    [
+        ("Bake bread", "", "stop", "empty"),
+        ("Bake bread", "Bake rye bread", "length", "truncated"),
+        ("Bake bread", "bake  BREAD!", "stop", "unchanged"),
+        ("Bake bread", "Bake rye bread", "stop", None),
+        ("Bake bread", "Rewrite the given prompt about bread", "stop", "leak"),
+        ("Bake bread", "#Rewritten Prompt#: Bake bread twice", "stop", "leak"),
+        ("What is a Given Prompt?", "Explain what a given prompt is to a child.", "stop", None),
+        ("Straße", "STRASSE", "stop", "unchanged"),
+        ("???", "!!!", "stop", None),
+        ("2+2", "2 + 2 =", "stop", "unchanged"),
+    ],
+)
+def test_eliminate(parent: str, evolved: str, finish: str, reason: str | None) -> None:
+    assert eliminate(parent, evolved, finish) == reason
+
+
+def test_each_leak_counts_alone() -> None:
+    assert not leaks("a given prompt", "a GIVEN PROMPT, better")
+    assert leaks("a given prompt", "a given prompt, a created prompt")
+
+
+@pytest.mark.parametrize(
+    ("text", "stripped"),
+    [
+        ("  Bake bread \n", "Bake bread"),
+        ("#Rewritten Prompt#:\nBake bread", "Bake bread"),
+        ("**Rewritten Prompt:** Bake bread", "Bake bread"),
+        ("Created prompt\nBake bread", "Bake bread"),
+        ("## A heading\n\nBake bread", "Bake bread"),
+        ("#Rewritten Prompt#: #Rewritten Prompt#: Bake", "#Rewritten Prompt#: Bake"),
+        ("# include <stdio.h>", "# include <stdio.h>"),
+        ("Given prompt engineering is hard, explain it.", "Given prompt engineering is hard, explain it."),
+        ("Bake bread\n## Notes\nnone", "Bake bread\n## Notes\nnone"),
+    ],
+)
+def test_strip_marker(text: str, stripped: str) -> None:
+    assert strip_marker(text) == stripped

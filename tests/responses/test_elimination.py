@@ -1,0 +1,43 @@
+import pytest
+from evolvent.responses.elimination import STOP_WORDS, eliminate_response, other_language
+
+
+@pytest.mark.parametrize(
+    ("response", "reason"),
+    [
+        ("", "empty"),
+        (" \n", "empty"),
+        ("I'm sorry, I cannot help.", "sorry"),
+        ("SORRY!", "sorry"),
+        ("sorry " + "word " * 79, None),
+        ("sorry " + "word " * 78, "sorry"),
+        ("... !!! ???", "no words"),
+        ("It is the same as before.", "no words"),
+        ("42", None),
+        ("Paris", None),
+        ("def f(x): return x", None),
+        ("对不起，我不能帮你。sorry", None),
+        ("你好", None),
+    ],
+)
+def test_rules(response: str, reason: str | None) -> None:
+    assert eliminate_response(response) == reason
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("The oven must be hot before the bread goes in, and stay so.", False),
+        ("Der Ofen muß vor dem Backen heiß sein und während der ganzen Zeit heiß bleiben.", True),
+        ("Печь должна быть горячей", True),
+        ("x² + y² = z²", False),
+        ("", False),
+        ("12 + 30 = 42", False),
+    ],
+)
+def test_other_language(text: str, other: bool) -> None:
+    assert other_language(text) is other
+
+
+def test_stop_words_are_words() -> None:
+    assert all(word.isalpha() and word.islower() for word in STOP_WORDS)
