@@ -1,0 +1,82 @@
+"""Rows of CSV files. Every cell is text, except those that a ``_json`` column names: they are JSON (tables.py)."""
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+
+from evolvent.datasets.formats import Row
+from evolvent.datasets.rows import Placed, check_encoding, is_utf8, opened
+from evolvent.errors import InputError
+
+FIELD_LIMIT = 1 << 27
+JSON_CELLS = "_json"
+
+
+def csv_rows(path: Path) -> Iterator[Placed]:
+    """The rows of a CSV file with a header, in order.
+
+    Raises:
+        InputError: the file cannot be read, or has no usable header.
+    """
+    # An unclosed quote would otherwise read the whole file into one field; the limit is one for the whole process.
+    csv.field_size_limit(FIELD_LIMIT)
+    with opened(path) as file:
+        check_encoding(path, file.read(2))
+        file.seek(0)
+        # What is not UTF-8 becomes surrogates, so that the row can be named.
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        reader = csv.reader(text, strict=True)
+        header = _header(reader, path)
+        while True:
+            line = reader.line_num + 1
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                raise InputError(
+                    f"{path}: broken CSV in the row that begins at line {line}: {error}.",
+                    fix="Look for a quote that is not closed or not doubled.",
+                ) from None
+            if cells:
+                yield _row(header, cells, line)
+
+
+def _header(reader: Iterator[list[str]], path: Path) -> list[str]:
+    try:
+        header = next(reader, [])
+    except csv.Error as error:
+        raise InputError(
+            f"{path}, line 1: broken CSV: {error}.", fix="Write the column names in the first line."
+        ) from None
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if not header or twice:
+        what = f"the column {', '.join(twice)} comes twice" if twice else "there are no column names"
+        raise InputError(f"{path}, line 1: {what}.", fix="Write each column's name once in the first line.")
+    return header
+
+
+def _row(header: list[str], cells: list[str], line: int) -> Placed:
+    if len(cells) != len(header):
+        return Placed(line, None, f"{len(cells)} cells where the header has {len(header)}")
+    row: Row = dict(zip(header, cells, strict=True))
+    if JSON_CELLS in row:
+        try:
+            names = orjson.loads(row[JSON_CELLS] or "[]")
+            if isinstance(names, list) and all(name in row for name in names):
+                del row[JSON_CELLS]
+                # An empty cell that is not JSON is a column that this row does not have.
+                row = {
+                    name: orjson.loads(cell) if name in names else cell
+                    for name, cell in row.items()
+                    if cell or name in names
+                }
+        except orjson.JSONDecodeError as error:
+            return Placed(line, None, f'a cell that the column "{JSON_CELLS}" names is not JSON: {error}')
+    for name, cell in row.items():
+        if isinstance(cell, str) and not is_utf8(cell):
+            return Placed(line, None, f'column "{name}" is not UTF-8')
+    return Placed(line, row)

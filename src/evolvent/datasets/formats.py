@@ -1,0 +1,285 @@
+"""The formats of instruction data: which columns each has, how a row is recognised and what it says.
+
+A format reads a row into a Content and names the columns it used; every other column is the user's own and is kept.
+Four keys in a row's ``meta`` object are our bookkeeping, written where a format cannot hold what another one says, so
+that the same record comes back:
+
+- ``_input``: the user turn joins an instruction and this input;
+- ``_turns``: an alpaca row was a conversation of so many turns;
+- ``_columns``: the user's columns whose names the format needs itself;
+- ``_original``: as JSON text, the columns of a row with more in it than messages can say (tool calls, loss weights, an
+  alpaca history). A record's ``meta`` has this one too.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import orjson
+
+from evolvent.datasets.conversations import (
+    BadRow,
+    first_exchange,
+    is_single_turn,
+    kind_of,
+    read_turns,
+    single_exchange,
+)
+from evolvent.errors import InputError
+from evolvent.records import Message
+
+Row = dict[str, Any]
+
+
+class Content(NamedTuple):
+    """What a row says: the texts of a Record."""
+
+    instruction: str
+    input: str
+    output: str
+    messages: list[Message] | None
+
+
+class Reading(NamedTuple):
+    """A row as a format reads it: the content, the columns it came from, and whether it says all that they hold."""
+
+    content: Content
+    used: frozenset[str]
+    exact: bool = True
+
+
+class Format(NamedTuple):
+    """A format: the columns it may have (``--map`` can name them), how to tell it, how to read it."""
+
+    columns: tuple[str, ...]
+    needs: str
+    matches: Callable[[frozenset[str]], bool]
+    read: Callable[[Row], Reading]
+
+
+ALPACA_COLUMNS = frozenset({"instruction", "input", "output", "system", "history"})
+BOOKKEEPING = frozenset({"_input", "_turns", "_columns", "_original"})
+
+
+def _text(row: Row, column: str) -> str:
+    value = row.get(column)
+    if type(value) is str:
+        return value
+    if value is None:
+        return ""
+    raise BadRow(f'column "{column}" is {kind_of(value)}, not text (mixed types)')
+
+
+def _pairs(history: object) -> list[Message]:
+    """The turns of an alpaca history: a list of [question, answer]."""
+    if isinstance(history, str) and history.startswith("["):
+        try:
+            history = orjson.loads(history)
+        except orjson.JSONDecodeError as error:
+            raise BadRow(f'column "history" is not a JSON list: {error}') from None
+    turns: list[Message] = []
+    for pair in history if isinstance(history, list | tuple) else [history]:
+        if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+            raise BadRow('column "history" is not a list of [question, answer] pairs')
+        turns += [{"role": "user", "content": pair[0]}, {"role": "assistant", "content": pair[1]}]
+    return turns
+
+
+def _alpaca(row: Row) -> Reading:
+    instruction, input, output = _text(row, "instruction"), _text(row, "input"), _text(row, "output")
+    if len(row) <= 3 or ("system" not in row and "history" not in row):
+        return Reading(Content(instruction, input, output, None), ALPACA_COLUMNS)
+    system = _text(row, "system")
+    if row.get("history"):
+        turns = _pairs(row["history"]) + single_exchange(instruction, input, output)
+        if system:
+            turns.insert(0, {"role": "system", "content": system})
+        return Reading(Content(*_exchange(turns, "history"), turns), ALPACA_COLUMNS, exact=False)
+    messages = single_exchange(instruction, input, output, system) if system else None
+    return Reading(Content(instruction, input, output, messages), ALPACA_COLUMNS)
+
+
+def _exchange(turns: list[Message], column: str) -> tuple[str, str, str]:
+    instruction, output = first_exchange(turns, column)
+    return instruction, "", output
+
+
+def _messages(row: Row) -> Reading:
+    turns, exact = read_turns(row.get("messages"), "messages")
+    return Reading(Content(*_exchange(turns, "messages"), turns), frozenset({"messages"}), exact)
+
+
+def _sharegpt(row: Row) -> Reading:
+    column = "conversations" if row.get("conversations") is not None else "conversation"
+    turns, exact = read_turns(row.get(column), column)
+    system = _text(row, "system")
+    if system:
+        turns.insert(0, {"role": "system", "content": system})
+    return Reading(Content(*_exchange(turns, column), turns), frozenset({column, "system"}), exact)
+
+
+def _prompt_completion(row: Row) -> Reading:
+    used = frozenset({"prompt", "completion"})
+    prompt, completion = row.get("prompt"), row.get("completion")
+    if isinstance(prompt, str | None) and isinstance(completion, str | None):
+        return Reading(Content(prompt or "", "", completion or "", None), used)
+    if not isinstance(prompt, list | tuple):
+        raise BadRow(
+            f'column "prompt" is {kind_of(prompt)} and "completion" {kind_of(completion)}: both text, or lists'
+        )
+    turns, exact = read_turns(prompt, "prompt")
+    if completion:
+        answer, whole = read_turns(completion, "completion")
+        turns, exact = turns + answer, exact and whole
+    return Reading(Content(*_exchange(turns, "prompt"), turns), used, exact)
+
+
+def _preference(row: Row) -> Reading:
+    """The chosen answer of a preference pair; the rejected one stays a column of the user's."""
+    column = next((c for c in ("prompt", "conversations", "messages", "instruction") if row.get(c) is not None), "")
+    chosen = row.get("chosen")
+    if isinstance(chosen, str) and not column:
+        raise BadRow('column "chosen" is text without a prompt: the question and the answer cannot be told apart')
+    if column == "instruction":
+        without, used, _ = _alpaca({**row, "output": chosen})
+        return Reading(without, used - {"output"} | {"chosen"}, not row.get("history"))
+    prompt, used = row.get(column), frozenset({column, "chosen"} if column else {"chosen"})
+    if isinstance(prompt, str) and isinstance(chosen, str):
+        return Reading(Content(prompt, "", chosen, None), used)
+    exact = whole = True
+    asked: list[Message] = []
+    if isinstance(prompt, str):
+        asked = [{"role": "user", "content": prompt}]
+    elif column:
+        asked, exact = read_turns(prompt, column)
+    answer: list[Message] = []
+    if isinstance(chosen, str):
+        answer = [{"role": "assistant", "content": chosen}]
+    else:
+        answer, whole = read_turns(chosen, "chosen")
+    # TRL's implicit prompt: the chosen column begins with the whole question.
+    turns = answer if answer[: len(asked)] == asked else asked + answer
+    return Reading(Content(*_exchange(turns, column or "chosen"), turns), used, exact and whole)
+
+
+def _turns(row: Row) -> Reading:
+    """Questions that follow one another, unanswered, as MT-Bench has them."""
+    turns = row.get("turns")
+    if not isinstance(turns, list | tuple) or not turns or not all(isinstance(text, str) for text in turns):
+        raise BadRow('column "turns" is not a list of texts')
+    messages: list[Message] = [{"role": "user", "content": text} for text in turns]
+    return Reading(Content(messages[0]["content"], "", "", messages), frozenset({"turns"}))
+
+
+# In the order in which they are tried: what says more comes first.
+FORMATS: dict[str, Format] = {
+    "preference": Format(
+        ("prompt", "chosen", "rejected"),
+        "chosen and rejected",
+        lambda names: {"chosen", "rejected"} <= names,
+        _preference,
+    ),
+    "messages": Format(("messages",), "messages", lambda names: "messages" in names, _messages),
+    "sharegpt": Format(
+        ("conversations", "system"),
+        "conversations (or conversation)",
+        lambda names: not names.isdisjoint({"conversations", "conversation"}),
+        _sharegpt,
+    ),
+    "alpaca": Format(
+        ("instruction", "input", "output", "system", "history"),
+        "instruction",
+        lambda names: "instruction" in names,
+        _alpaca,
+    ),
+    "prompt_completion": Format(
+        ("prompt", "completion"), "prompt", lambda names: "prompt" in names, _prompt_completion
+    ),
+    "turns": Format(("turns",), "turns", lambda names: "turns" in names, _turns),
+}
+
+
+def check_format(name: str, known: Mapping[str, object]) -> None:
+    """Check that a format exists.
+
+    Raises:
+        InputError: it does not; the message lists those that do.
+    """
+    if name not in known:
+        raise InputError(f"There is no format {name!r}.", fix=f"Formats: {', '.join(known)}.")
+
+
+def detect(row: Row) -> str | None:
+    """The format of a row by its columns (those that are null do not count), or None."""
+    names = frozenset(name for name, value in row.items() if value is not None)
+    return next((name for name, format in FORMATS.items() if format.matches(names)), None)
+
+
+def undetected(row: Row, name: str) -> InputError:
+    """The error for a row that no format fits: what was found, what was tried, and the mapping that may be meant."""
+    tried = "; ".join(f"{format} ({spec.needs})" for format, spec in FORMATS.items())
+    texts = [column for column, value in row.items() if isinstance(value, str)] or list(row)
+    asks = ("question", "query", "problem", "task", "text", "title")
+    answers = ("answer", "response", "solution", "completion", "canonical_solution", "target", "code")
+    question = next((c for word in asks for c in texts if word in c.lower()), texts[0] if texts else "COLUMN")
+    rest = [column for column in texts if column != question]
+    answer = next((c for word in answers for c in rest if word in c.lower()), rest[0] if rest else None)
+    hint = f"instruction={question}" + (f",output={answer}" if answer else "")
+    return InputError(
+        f"{name}: the columns fit no format. Columns found: {', '.join(row) or 'none'}. Formats tried: {tried}.",
+        fix=f"Say which column is what, for example --map {hint}, or name the format with --format.",
+    )
+
+
+def read_row(row: Row, format: str) -> tuple[Content, Row]:
+    """Read a row: what it says, and the user's other columns.
+
+    Args:
+        row: the row, its columns already mapped.
+        format: a key of FORMATS.
+
+    Raises:
+        BadRow: it cannot be read in this format.
+    """
+    spec = FORMATS[format]
+    content, used, exact = spec.read(row)
+    extras = {name: value for name, value in row.items() if name not in used}
+    if not exact:
+        held = {name: row[name] for name in used if row.get(name) is not None}
+        extras["_original"] = orjson.dumps(held, default=str, option=orjson.OPT_SORT_KEYS).decode()
+    ours = extras.get("meta")
+    if isinstance(ours, dict) and not BOOKKEEPING.isdisjoint(ours):
+        content = _restore(content, extras, dict(ours))
+    return content, extras
+
+
+def _restore(content: Content, extras: Row, ours: Row) -> Content:
+    """Undo what ``render`` (render.py) had to do: put back columns, the input, the conversation."""
+    marks = {name: ours.pop(name) for name in BOOKKEEPING if name in ours}
+    columns = marks.get("_columns")
+    if isinstance(columns, dict):
+        kept = {name: value for name, value in columns.items() if name == "meta" and ours}
+        extras.update({name: value for name, value in columns.items() if name not in kept})
+        if kept:
+            ours["_columns"] = kept
+    if isinstance(marks.get("_original"), str):
+        extras.setdefault("_original", marks["_original"])
+    if ours:
+        extras["meta"] = ours
+    elif not (isinstance(columns, dict) and "meta" in columns):
+        del extras["meta"]
+    instruction, _, output, messages = content
+    turns, input = marks.get("_turns"), marks.get("_input")
+    if isinstance(turns, int):
+        messages = messages or single_exchange(*content[:3])
+        if len(messages) < turns:
+            messages = [*messages, {"role": "assistant", "content": output}]
+        return content._replace(messages=messages)
+    if (
+        isinstance(input, str)
+        and messages
+        and is_single_turn(messages)
+        and instruction.endswith(f"\n{input}" if input else "")
+    ):
+        whole = messages if messages[0]["role"] == "system" else None
+        return Content(instruction[: len(instruction) - len(input) - 1] if input else instruction, input, output, whole)
+    return content

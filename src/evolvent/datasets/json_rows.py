@@ -1,0 +1,112 @@
+"""Rows of JSON files: one object a line (JSON Lines), or one list of objects, told apart by the first character.
+
+A list is cut into its elements by a scan for strings and brackets, and each element is parsed alone: memory holds one
+element and one block of the file, whatever the length of the list.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import orjson
+
+from evolvent.datasets.rows import Placed, check_encoding, opened, parse_json
+from evolvent.errors import InputError
+
+BLOCK = 1 << 18
+QUOTE = ord('"')
+# Whole strings, brackets, and last a quote whose string ends in a later block.
+TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]|"', re.DOTALL)
+
+
+def json_rows(path: Path) -> Iterator[Placed]:
+    """The rows of a JSON or JSON Lines file in order.
+
+    Raises:
+        InputError: the file cannot be read, or it is a list that is broken between its elements.
+    """
+    with opened(path) as file:
+        start = file.read(BLOCK)
+        check_encoding(path, start)
+        bom = 3 if start.startswith(b"\xef\xbb\xbf") else 0
+        first = start[bom:].lstrip()[:1]
+        file.seek(bom)
+        yield from (_list_rows(file, path) if first == b"[" else _line_rows(file))
+
+
+def _line_rows(file: IO[bytes]) -> Iterator[Placed]:
+    for number, text in enumerate(file, 1):
+        if not text.isspace():
+            yield parse_json(text, number)
+
+
+def _list_rows(file: IO[bytes], path: Path) -> Iterator[Placed]:
+    buffer = file.read(BLOCK)
+    begin = buffer.index(b"[") + 1  # of what is not yet yielded: a comma, then an element
+    line = 1 + buffer.count(b"\n", 0, begin)
+    scanned, element, depth, first = begin, begin, 0, True
+    while True:
+        for token in TOKENS.finditer(buffer, scanned):
+            start, end = token.span()
+            kind = buffer[start]
+            if kind == QUOTE:
+                if end - start == 1:
+                    scanned = start
+                    break
+            elif kind in b"[{":
+                element = element if depth else start
+                depth += 1
+            elif depth > 1:
+                depth -= 1
+            elif depth == 1:
+                depth = 0
+                gap = buffer[begin:element]
+                if first or gap != b",":
+                    yield from _scalars(gap, path, line, first=first, last=False)
+                    line += gap.count(b"\n")
+                text = buffer[element:end]
+                yield parse_json(text, line)
+                line += text.count(b"\n")
+                begin, first = end, False
+            else:  # the end of the list
+                yield from _scalars(buffer[begin:start], path, line, first=first, last=True)
+                rest = buffer[end:].strip() or file.read(BLOCK).strip()
+                if rest:
+                    raise _broken(path, line + buffer.count(b"\n", begin, end), "text follows the end of the list")
+                return
+        else:
+            scanned = len(buffer)
+        # An element longer than a block is scanned again from its open string: longer blocks keep that rare.
+        more = file.read(max(BLOCK, len(buffer) - begin))
+        if not more:
+            raise _broken(path, line, "the list is not closed: it is cut off, or a quote or bracket is missing")
+        buffer = buffer[begin:] + more
+        scanned, element, begin = scanned - begin, element - begin, 0
+
+
+def _scalars(gap: bytes, path: Path, line: int, *, first: bool, last: bool) -> Iterator[Placed]:
+    """What stands between two elements: a comma, or values that are no rows (numbers, texts), which are bad rows."""
+    text = gap.strip()
+    if text == (b"" if first or last else b","):
+        return
+    if not first:
+        if not text.startswith(b","):
+            raise _broken(path, line, "a comma is missing between two rows")
+        text = text[1:]
+    if not last:
+        if not text.endswith(b","):
+            raise _broken(path, line, "a comma is missing between two rows")
+        text = text[:-1]
+    try:
+        values = orjson.loads(b"[" + text + b"]")
+    except orjson.JSONDecodeError as error:
+        raise _broken(path, line, error.msg) from None
+    if not values:
+        raise _broken(path, line, "a comma without a row after it")
+    for value in values:
+        yield Placed(line, value)
+
+
+def _broken(path: Path, line: int, what: str) -> InputError:
+    return InputError(f"{path}, line {line}: broken JSON: {what}.", fix="Correct the file there, or make it again.")

@@ -1,0 +1,69 @@
+"""Rows of Parquet files, batch by batch. A column's metadata says when its cells are JSON text or may be missing."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from evolvent.datasets.formats import Row
+from evolvent.datasets.rows import Placed
+from evolvent.errors import InputError
+
+BATCH = 1000
+# The key of our mark in a field's metadata, and its values: JSON text (a null cell is a missing column), or a native
+# type whose null cells are missing columns. Without a mark null is null.
+MARK = b"evolvent"
+JSON_TEXT = b"json"
+MAY_MISS = b"optional"
+
+
+def parquet_rows(path: Path) -> Iterator[Placed]:
+    """The rows of a Parquet file in order.
+
+    Raises:
+        InputError: the file cannot be read, or is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    read = 0
+    try:
+        # Buffered: a row group is read page by page, not as a whole.
+        with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
+            marks = {field.name: (field.metadata or {}).get(MARK) for field in file.schema_arrow}
+            marked = {name: mark for name, mark in marks.items() if mark in (JSON_TEXT, MAY_MISS)}
+            for batch in file.iter_batches(batch_size=BATCH, use_threads=False):
+                for placed in _batch_rows(batch):
+                    yield _unmark(placed, marked) if marked and placed.problem is None else placed
+                read += batch.num_rows
+    except (pa.ArrowException, OSError) as error:
+        where = f", after row {read}" if read else ""
+        raise InputError(
+            f"{path}{where}: not a sound Parquet file: {error}", fix="Copy or download it again, or make it again."
+        ) from None
+
+
+def _batch_rows(batch: Any) -> Iterator[Placed]:
+    try:
+        for row in batch.to_pylist():
+            yield Placed(None, row)
+    except UnicodeDecodeError:
+        for position in range(batch.num_rows):
+            try:
+                yield Placed(None, batch.slice(position, 1).to_pylist()[0])
+            except UnicodeDecodeError:
+                yield Placed(None, None, "a text that is not UTF-8")
+
+
+def _unmark(placed: Placed, marked: dict[str, bytes]) -> Placed:
+    row: Row = dict(placed.value)  # type: ignore[call-overload]
+    for name, mark in marked.items():
+        if row[name] is None:
+            del row[name]
+        elif mark == JSON_TEXT:
+            try:
+                row[name] = orjson.loads(row[name])
+            except orjson.JSONDecodeError as error:
+                return Placed(None, None, f'column "{name}" is not JSON, as its metadata says: {error}')
+    return Placed(None, row)

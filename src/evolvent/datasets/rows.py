@@ -1,0 +1,106 @@
+"""Rows as they stand in a file: each with its line, or with the reason why it is none; files opened for reading."""
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple, cast
+
+import orjson
+
+from evolvent.errors import InputError
+
+
+class Placed(NamedTuple):
+    """A row, or why there is none, and the line it begins on (None where there are no lines)."""
+
+    line: int | None
+    value: object
+    problem: str | None = None
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for reading, through gzip if its name ends in .gz.
+
+    Raises:
+        InputError: while it is read, if the compressed data is cut off or damaged, or the file cannot be read.
+    """
+    try:
+        with gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb") as file:
+            yield cast(IO[bytes], file)
+    except EOFError:
+        raise InputError(
+            f"{path} is cut off: its gzip data ends too early.", fix="Copy or download it again."
+        ) from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"{path} is not sound gzip data: {error}.", fix="Copy or download it again.") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.", fix="Check the file.") from None
+
+
+def check_encoding(path: Path, start: bytes) -> None:
+    """Check that a text file is not UTF-16.
+
+    Raises:
+        InputError: its first bytes say that it is.
+    """
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InputError(
+            f"{path} is UTF-16, not UTF-8.", fix=f"Convert it: iconv -f UTF-16 -t UTF-8 {path.name} > new-{path.name}"
+        )
+
+
+def parse_json(text: bytes, line: int) -> Placed:
+    """One JSON value, or why it is none."""
+    try:
+        return Placed(line, orjson.loads(text))
+    except orjson.JSONDecodeError as error:
+        return _parse_again(text, line, error)
+
+
+def _parse_again(text: bytes, line: int, error: orjson.JSONDecodeError) -> Placed:
+    """What orjson refuses: the standard library takes lone surrogates and NaN, so that the column can be named."""
+    try:
+        decoded = text.decode()
+    except UnicodeDecodeError as reason:
+        return Placed(line, None, f"not UTF-8: byte 0x{text[reason.start]:02x} at byte {reason.start + 1} of the row")
+    if "\0" in decoded:
+        return Placed(line, None, f"a NUL byte at character {decoded.index(chr(0)) + 1} of the row")
+    try:
+        return Placed(line, json.loads(decoded))
+    except (ValueError, RecursionError):
+        return Placed(line, None, f"broken JSON: {error.msg} at character {error.pos + 1}")
+
+
+def without_utf8(value: object) -> str | None:
+    """Where a value holds a lone surrogate, as a path of keys; None if it holds none."""
+    if isinstance(value, str):
+        return None if value.isascii() or is_utf8(value) else ""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
+    for key, item in items:
+        if isinstance(key, str) and not is_utf8(key):
+            return "a key"
+        inner = without_utf8(item)
+        if inner is not None:
+            return f"{key}.{inner}" if inner else str(key)
+    return None
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text can be written as UTF-8: it holds no lone surrogate."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def unwritable(row: object, error: TypeError) -> str:
+    """Why a row cannot be written as JSON, with the column that is to blame."""
+    where = without_utf8(row)
+    if where is not None:
+        return f'column "{where}" holds a lone surrogate (half of a character), which is not UTF-8'
+    return f"cannot be written as JSON: {error}"

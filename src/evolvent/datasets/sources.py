@@ -1,0 +1,193 @@
+"""Where rows come from: a file, a list of dicts, a datasets.Dataset, or something that can be read only once.
+
+A source can be read again and again. What cannot (a generator, a stream from the Hugging Face Hub) is first written to
+a temporary file, which the system deletes with the process. Every row comes with the place where it stands.
+"""
+
+import errno
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+
+from evolvent.datasets.csv_rows import csv_rows
+from evolvent.datasets.json_rows import json_rows
+from evolvent.datasets.parquet_rows import parquet_rows
+from evolvent.datasets.rows import Placed, unwritable
+from evolvent.errors import InputError, RunError, require_extra
+
+READERS: dict[str, Callable[[Path], Iterator[Placed]]] = {
+    ".json": json_rows,
+    ".jsonl": json_rows,
+    ".ndjson": json_rows,
+    ".csv": csv_rows,
+    ".parquet": parquet_rows,
+}
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(:[\w.\[\]%+-]+)?")
+KINDS = ".json, .jsonl, .csv (each also .gz) and .parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Rows that can be read again: a name for messages, and a function that begins a new reading."""
+
+    name: str
+    read: Callable[[], Iterator[Placed]]
+
+
+def open_source(data: object) -> Source:
+    """The source behind what a user calls data.
+
+    Raises:
+        InputError: there is no such file or dataset, or it is of a kind that cannot be read.
+    """
+    if isinstance(data, str | Path):
+        return _named(str(data))
+    module = type(data).__module__.partition(".")[0]
+    if module == "datasets":
+        return _dataset(data)
+    if isinstance(data, Mapping):
+        raise InputError("The data is one dict.", fix="Give a list of dicts, one for each row.")
+    if isinstance(data, Sequence):
+        return Source("the list", lambda: (Placed(None, row) for row in data))
+    if isinstance(data, Iterable):
+        return _spooled(data, "the iterable")
+    raise InputError(
+        f"The data is {type(data).__name__}.", fix="Give a path, a list or iterable of dicts, or a datasets.Dataset."
+    )
+
+
+def _named(name: str) -> Source:
+    path = Path(name).expanduser()
+    if path.is_dir():
+        raise InputError(
+            f"{name} is a folder.", fix="Name one file in it; join several with: cat FOLDER/*.jsonl > all.jsonl"
+        )
+    if path.exists():
+        return _file(path, name)
+    suffix = path.suffix.lower()
+    if HUB_ID.fullmatch(name) and suffix not in READERS and suffix != ".gz":
+        return _hub(name)
+    if any(sign in name for sign in "*?["):
+        raise InputError(f"{name} is a pattern.", fix="Name one file; join several with: cat PATTERN > all.jsonl")
+    raise InputError(
+        f"There is no file {name}.", fix="Check the path. A dataset on the Hugging Face Hub is named ORG/NAME."
+    )
+
+
+def _file(path: Path, name: str) -> Source:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    kind = suffixes[-2] if len(suffixes) > 1 and suffixes[-1] == ".gz" else suffixes[-1] if suffixes else ""
+    if kind not in READERS or (kind == ".parquet" and suffixes[-1] == ".gz"):
+        raise InputError(f"{name} is of no kind that can be read.", fix=f"Kinds: {KINDS}. Rename the file accordingly.")
+    try:
+        state = path.stat()
+        if state.st_size == 0:
+            raise InputError(f"{name} is empty.", fix="Give a file with at least one row.")
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise InputError(f"{name} cannot be read: {error.strerror}.", fix="Check its permissions.") from None
+
+    def read() -> Iterator[Placed]:
+        try:
+            now = path.stat()
+        except OSError as error:
+            raise InputError(f"{name} cannot be read any more: {error.strerror}.", fix="Put it back.") from None
+        if (now.st_size, now.st_mtime_ns) != (state.st_size, state.st_mtime_ns):
+            raise InputError(f"{name} has changed since it was checked.", fix="Start again when nothing writes to it.")
+        return READERS[kind](path)
+
+    return Source(name, read)
+
+
+def _dataset(data: Any) -> Source:
+    if isinstance(data, Mapping):
+        raise InputError(f"The data is a DatasetDict ({', '.join(data)}).", fix="Choose a split: data['train'].")
+    if not hasattr(data, "__len__"):
+        return _spooled(data, "the IterableDataset")
+
+    def read() -> Iterator[Placed]:
+        for columns in data.iter(batch_size=1000):
+            for values in zip(*columns.values(), strict=True):
+                yield Placed(None, dict(zip(columns, values, strict=True)))
+
+    return Source("the Dataset", read)
+
+
+def _hub(name: str) -> Source:
+    """A dataset of the Hub, streamed once into a temporary file."""
+    try:
+        require_extra("datasets", "hub")
+    except InputError as error:
+        raise InputError(f"There is no file {name}; for the Hub's dataset, {error.message}.", fix=error.fix) from None
+    import datasets
+
+    repository, _, split = name.partition(":")
+    try:
+        stream = datasets.load_dataset(repository, split=split or "train", streaming=True)
+        return _spooled(stream, name)
+    except (OSError, ValueError, RuntimeError) as error:
+        # What the Hub's client raises: not found and offline are OSErrors, no such split or configuration a ValueError.
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(
+            f"There is no file {name}, and no dataset {repository} could be loaded from the Hugging Face Hub: {reason}",
+            fix="Check the name (ORG/NAME or ORG/NAME:SPLIT), the network, HF_HUB_OFFLINE; if it is gated, HF_TOKEN.",
+        ) from None
+
+
+def spool() -> IO[bytes]:
+    """A temporary file without a name: nothing is left of it, however the process ends."""
+    return tempfile.TemporaryFile(prefix="evolvent-")
+
+
+def disk_error(error: OSError, where: str) -> RunError | None:
+    """The error for a full disk, a quota or a file-size limit; None if it is something else."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return RunError(
+            f"No space left for {where}: {error.strerror}.", fix="Make room, then run the same command again."
+        )
+    return None
+
+
+def _spooled(rows: Iterable[object], name: str) -> Source:
+    """Write rows to a temporary file; one that cannot be written becomes a line that begins with ! and says why."""
+    file = spool()
+    try:
+        for row in rows:
+            try:
+                line = orjson.dumps(row, default=_plain)
+            except TypeError as error:  # what orjson raises for text that is not UTF-8, too
+                line = b"!" + unwritable(row, error).encode()
+            file.write(line + b"\n")
+        file.flush()
+    except OSError as error:
+        raise disk_error(error, "temporary files (TMPDIR)") or error from None
+
+    def read() -> Iterator[Placed]:
+        offset = 0
+        while True:
+            file.seek(offset)  # two readings may be under way at once: each keeps its own place
+            lines = file.readlines(1 << 20)
+            if not lines:
+                return
+            offset = file.tell()
+            for line in lines:
+                if line.startswith(b"!"):
+                    yield Placed(None, None, line[1:-1].decode())
+                else:
+                    yield Placed(None, orjson.loads(line))
+
+    return Source(name, read)
+
+
+def _plain(value: object) -> object:
+    """What orjson does not know but means something: tuples of a dataset's features, numpy numbers."""
+    item = getattr(value, "item", None)
+    if callable(item):
+        return item()
+    raise TypeError(f"a {type(value).__name__} is neither text nor number")

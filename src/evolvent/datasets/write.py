@@ -1,0 +1,158 @@
+"""write: records become a file that a trainer takes, whole or not at all."""
+
+import gzip
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, repeat
+from pathlib import Path
+from typing import IO, cast
+
+import orjson
+
+from evolvent.datasets.formats import Row, check_format
+from evolvent.datasets.render import OUTPUT_FORMATS, render
+from evolvent.datasets.sources import disk_error
+from evolvent.datasets.tables import write_csv, write_parquet
+from evolvent.errors import InputError
+from evolvent.records import Record
+
+KINDS = (".json", ".jsonl", ".csv", ".json.gz", ".jsonl.gz", ".csv.gz", ".parquet")
+SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class WriteCounts:
+    """What was written.
+
+    Attributes:
+        written: rows in the file.
+        multi_turn: records left out because they have more turns than the format holds.
+    """
+
+    written: int
+    multi_turn: int = 0
+
+
+@dataclass(slots=True)
+class _Refused:
+    """Records with more turns than the format holds."""
+
+    count: int = 0
+    first: tuple[int, ...] = ()
+
+
+def write(
+    records: Iterable[Record], path: str | Path, *, format: str = "messages", skip_bad: bool = False
+) -> WriteCounts:
+    """Write records as a training set; the file appears when it is complete.
+
+    Args:
+        records: the records, written in their order; those of a run are read once, none is held in memory.
+        path: the file; its name ends in .json, .jsonl, .csv (each also .gz) or .parquet.
+        format: messages, alpaca, sharegpt or prompt_completion (as lists of messages, to which trainers apply the chat
+            template, not as plain texts).
+        skip_bad: leave out, and count, conversations of several turns when the format is alpaca.
+
+    Raises:
+        InputError: an unknown format or kind of file, a folder that cannot be written to, or several turns in alpaca.
+        RunError: the disk is full. No half file is left in either case.
+    """
+    check_format(format, OUTPUT_FORMATS)
+    path = Path(path).expanduser()
+    kind = next((kind for kind in KINDS if path.name.lower().endswith(kind)), None)
+    if kind is None:
+        raise InputError(
+            f"{path} is of no kind that can be written.", fix=f"End its name in one of {', '.join(KINDS)}."
+        )
+    refused = _Refused()
+    rows = _rows(records, format, kind != ".parquet", refused)
+    with replacing(path) as file:
+        if kind.endswith(".gz"):
+            # No time stamp and no name: the same rows make the same bytes.
+            with gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as compressed:
+                written = _write_rows(rows, kind, format, cast(IO[bytes], compressed))
+        else:
+            written = _write_rows(rows, kind, format, file)
+        if refused.count and not skip_bad:
+            rows_of = ", ".join(str(index + 1) for index in refused.first) + ", ..." * (refused.count > SHOWN)
+            raise InputError(
+                f"{refused.count:,} of {refused.count + written:,} records have more than one turn, which {format} "
+                f"cannot hold (input rows {rows_of}). Nothing was written.",
+                fix="Write messages or sharegpt, or leave them out with --skip-bad.",
+            )
+    return WriteCounts(written, refused.count)
+
+
+def _rows(records: Iterable[Record], format: str, restore: bool, refused: _Refused) -> Iterator[Row]:
+    for record in records:
+        row = render(record, format, restore=restore)
+        if row is None:
+            refused.count += 1
+            if len(refused.first) < SHOWN:
+                refused.first += (record.seed_index,)
+        else:
+            yield row
+
+
+def _write_rows(rows: Iterator[Row], kind: str, format: str, file: IO[bytes]) -> int:
+    if kind == ".parquet":
+        return write_parquet(rows, OUTPUT_FORMATS[format], file)
+    if kind.startswith(".csv"):
+        return write_csv(rows, OUTPUT_FORMATS[format], file)
+    if kind.startswith(".jsonl"):
+        return _count(file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)) for row in rows)
+    separators = chain([b"[\n"], repeat(b",\n"))
+    count = _count(file.write(separator + orjson.dumps(row)) for row, separator in zip(rows, separators, strict=False))
+    file.write(b"\n]\n" if count else b"[]\n")
+    return count
+
+
+def _count(items: Iterable[object]) -> int:
+    return sum(1 for _ in items)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file that takes the place of ``path`` when the block ends well, and vanishes when it does not.
+
+    It is written beside ``path``, brought to the disk and renamed, so that nobody ever sees half of it.
+
+    Raises:
+        InputError: the folder does not exist or cannot be written to.
+        RunError: the disk is full.
+    """
+    target = path.resolve()
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    if target.is_dir():
+        raise InputError(f"{path} is a folder.", fix="Name a file in it.")
+    try:
+        with temporary.open("xb") as file:
+            try:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+        temporary.replace(target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise (
+            disk_error(error, str(path))
+            or InputError(
+                f"{path} cannot be written: {error.strerror or error}.", fix="Choose another folder, or make it."
+            )
+        ) from None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring the new name to the disk too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
