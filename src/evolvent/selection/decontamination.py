@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from evolvent.datasets.files import read_texts
+from evolvent.datasets.sources import open_source
 from evolvent.errors import InputError
 from evolvent.records import Record
 
@@ -22,7 +22,7 @@ def ngrams(text: str) -> Iterator[bytes]:
         yield hashlib.blake2b(run.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
-def test_ngrams(files: Sequence[str | Path]) -> set[bytes]:
+def load_ngrams(files: Sequence[str | Path]) -> set[bytes]:
     """The n-grams of all texts in test files.
 
     Raises:
@@ -30,11 +30,10 @@ def test_ngrams(files: Sequence[str | Path]) -> set[bytes]:
     """
     found: set[bytes] = set()
     for file in files:
-        before = len(found)
-        for text in read_texts(file):
-            found.update(ngrams(text))
-        if len(found) == before and before == 0:
+        grams = {gram for text in _texts(Path(file)) for gram in ngrams(text)}
+        if not grams:
             raise InputError(f"{file} holds no text of {N} words", fix="Nothing could be found contaminated by it.")
+        found |= grams
     return found
 
 
@@ -44,3 +43,28 @@ def contaminated(record: Record, tests: set[bytes]) -> bool:
         return False
     texts = [record.question, record.output, *(turn["content"] for turn in record.messages or [])]
     return any(gram in tests for text in texts for gram in ngrams(text))
+
+
+def _texts(path: Path) -> Iterator[str]:
+    """Every text of a file: a .txt file whole, of other data each string of each row, however deep."""
+    if path.suffix == ".txt":
+        try:
+            yield path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path} cannot be read: {error}") from error
+        return
+    for placed in open_source(path).read():
+        if placed.problem:
+            raise InputError(f"{path}, line {placed.line}: {placed.problem}")
+        yield from _strings(placed.value)
+
+
+def _strings(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _strings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _strings(inner)

@@ -19,7 +19,7 @@ from evolvent.records import Record
 from evolvent.runs.inputs import StageInput, stage_input
 from evolvent.runs.manifest import now, versions
 from evolvent.runs.storage_errors import explained
-from evolvent.selection.decontamination import contaminated, test_ngrams
+from evolvent.selection.decontamination import contaminated, load_ngrams
 from evolvent.selection.where import Condition, parse_condition
 
 
@@ -83,7 +83,7 @@ def select(
     conditions = [parse_condition(text) for text in where]
     keep = parse_top(top)
     source = stage_input(data, before="score", format=format, map=map, skip_bad=skip_bad)
-    tests = test_ngrams(decontaminate)
+    tests = load_ngrams(decontaminate)
     counts: Counter[str] = Counter(rows=source.rows)
     competing = list(_competing(source, by, conditions, tests, counts))
     _check_columns(source, [by, *(condition.column for condition in conditions)])

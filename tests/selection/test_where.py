@@ -1,0 +1,40 @@
+import math
+
+import pytest
+from evolvent.errors import InputError
+from evolvent.selection.where import parse_condition
+from hypothesis import given
+from hypothesis import strategies as st
+
+numbers = st.floats(allow_nan=False)
+
+
+@given(numbers, numbers, st.sampled_from(["<", "<=", ">", ">=", "=="]))
+def test_it_compares_as_python_does(value: float, number: float, sign: str) -> None:
+    expected = {
+        "<": value < number,
+        "<=": value <= number,
+        ">": value > number,
+        ">=": value >= number,
+        "==": value == number,
+    }[sign]
+    assert parse_condition(f"ifd{sign}{number!r}").holds({"ifd": value}) is expected
+
+
+@pytest.mark.parametrize("row", [{}, {"ifd": None}, {"ifd": "0.5"}, {"ifd": True}, {"ifd": math.nan}])
+def test_what_is_no_number_never_passes(row: dict[str, object]) -> None:
+    assert not parse_condition("ifd<1").holds(row)
+    assert not parse_condition("ifd>=-1").holds(row)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["ifd", "ifd<", "<1", "ifd<one", "ifd!=1", "ifd<1<2", "ifd=1", "ifd<nan", "__import__('os').system('x')<1 2", ""],
+)
+def test_other_forms_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match="COLUMN<NUMBER"):
+        parse_condition(text)
+
+
+def test_blanks_around_it_do_not_matter() -> None:
+    assert str(parse_condition("  ifd  <=  1.5 ")) == "ifd<=1.5"
