@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+from evolvent.errors import InputError
+from evolvent.recipe import run
+
+
+def recipe(folder: Path, text: str) -> Path:
+    path = folder / "recipe.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "holds no stages"),
+        ("- a\n- b", "holds no stages"),
+        ("out: [", "is not YAML"),
+        ("evolve: {}", "no run folder is named"),
+        ("out: r\n", "no stage is named"),
+        ("out: r\nevolv: {}\n", r"recipe\.yaml, line 2: unknown key 'evolv'"),
+        ("out: r\nevolve:\n  seeds: a.jsonl\n", r"line 2: evolve lacks model"),
+        ("out: r\nevolve:\n  seeds: a\n  model: embedded\n  ronds: 3\n", r"line 5: evolve has no option 'ronds'"),
+        ("out: r\nevolve:\n  seeds: a\n  model: embedded\n  rounds: many\n", r"line 5: evolve\.rounds is 'many'"),
+        ("out: r\nevolve: 3\n", "line 2: evolve holds no options"),
+        ("out: r\nselect:\n  by: ifd\n  where: 3\n  top: 5%", r"line 4: select\.where"),
+    ],
+)
+def test_mistakes_name_their_line(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        run(recipe(tmp_path, text))
+    assert [path.name for path in tmp_path.iterdir()] == ["recipe.yaml"]
+
+
+def test_all_stages_are_checked_before_the_first_runs(tmp_path: Path) -> None:
+    text = f"out: {tmp_path}/r\nevolve: {{seeds: nowhere.jsonl, model: embedded}}\nscore: {{base: x}}\n"
+    with pytest.raises(InputError, match="score lacks base_model"):
+        run(recipe(tmp_path, text))
+
+
+def test_set_replaces_and_adds(tmp_path: Path) -> None:
+    path = recipe(tmp_path, f"out: {tmp_path}/r\nevolve: {{seeds: nowhere.jsonl, model: nope}}\n")
+    with pytest.raises(InputError, match="unknown model 'nope'"):
+        run(path)
+    with pytest.raises(InputError, match="rounds is 0"):
+        run(path, set={"evolve.model": "embedded", "evolve.rounds": "0"})
+
+
+def test_a_missing_recipe(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no recipe"):
+        run(tmp_path / "none.yaml")
