@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from evolvent.errors import InputError
 from evolvent.recipe import run
 

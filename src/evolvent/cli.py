@@ -5,12 +5,30 @@ import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
+from typer.core import TyperGroup
 
 from evolvent.errors import EvolventError, InputError
 
+
+class Interrupted(EvolventError):
+    """The user stopped the command; it can be continued."""
+
+    exit_status = 130
+
+
+class Commands(TyperGroup):
+    """The commands; Ctrl-C in one of them is said in a line of our own."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted; the same command goes on where it stopped") from None
+
+
 app = typer.Typer(
+    cls=Commands,
     help="Make instruction-tuning data with small language models: evolve, answer, score, select.",
     no_args_is_help=True,
     add_completion=False,
@@ -72,7 +90,7 @@ def demo(
 
 @app.command()
 def evolve(
-    seeds: Annotated[str, typer.Argument(help="A data file or a Hub id.", show_default=False)],
+    seeds: Annotated[str, typer.Argument(metavar="SEEDS", help="A data file or a Hub id.", show_default=False)],
     model: Annotated[str, typer.Option("--model", help=f"The evolver: {MODELS}.", show_default=False)],
     out: Out,
     method: Annotated[str, typer.Option("--method", help="The evolution method.")] = "evol-instruct",
@@ -140,7 +158,9 @@ def evolve(
 
 @app.command()
 def respond(
-    data: Annotated[str, typer.Argument(help="A run folder, a data file or a Hub id.", show_default=False)],
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="A run folder, a data file or a Hub id.", show_default=False)
+    ],
     teacher: Annotated[
         list[str], typer.Option("--teacher", help=f"A teacher, repeatable: {MODELS}.", show_default=False)
     ],
@@ -189,7 +209,9 @@ def respond(
 
 @app.command()
 def score(
-    data: Annotated[str, typer.Argument(help="A run folder, a data file or a Hub id.", show_default=False)],
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="A run folder, a data file or a Hub id.", show_default=False)
+    ],
     base_model: Annotated[
         str,
         typer.Option("--base-model", help="The model to be tuned: embedded-base, hf:ID-or-folder.", show_default=False),
@@ -232,7 +254,7 @@ def score(
 
 @app.command()
 def select(
-    data: Annotated[str, typer.Argument(help="A run folder or a data file.", show_default=False)],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="A run folder or a data file.", show_default=False)],
     by: Annotated[str, typer.Option("--by", help="The score to go by, e.g. ic_ifd.", show_default=False)],
     top: Annotated[str, typer.Option("--top", help="How much to keep: 25% or 1000.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", help="The file: .jsonl .json .csv .parquet.", show_default=False)],
@@ -270,7 +292,7 @@ def select(
 
 @app.command()
 def run(
-    recipe: Annotated[Path, typer.Argument(help="A YAML recipe.", show_default=False)],
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.yaml", help="A YAML recipe.", show_default=False)],
     set: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Replace a value: evolve.rounds=2. Repeatable."),
@@ -288,7 +310,7 @@ def run(
 
 @app.command()
 def show(
-    run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
     examples: Annotated[int, typer.Option("--examples", min=0, help="How many trajectories to show.")] = 3,
 ) -> None:
     """Show what a run holds: counts, tokens, scores and example trajectories."""
@@ -328,22 +350,13 @@ def doctor() -> None:
 
 def main() -> None:
     """The ``evolvent`` command: every problem a user can cause ends in one message and its exit status."""
-    debug = "--debug" in sys.argv
     try:
-        sys.exit(app(standalone_mode=False))
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        app()
     except EvolventError as error:
-        if debug:
+        if "--debug" in sys.argv:
             traceback.print_exc()
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"{error}\n" if isinstance(error, Interrupted) else f"error: {error}\n")
         sys.exit(error.exit_status)
-    except (KeyboardInterrupt, click.Abort):
-        sys.stderr.write("\ninterrupted; the same command goes on where it stopped\n")
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(0)
 
 
 def _names(text: str | None) -> list[str] | None:

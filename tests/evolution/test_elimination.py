@@ -1,4 +1,5 @@
 import pytest
+
 from evolvent.evolution.elimination import eliminate, judged_equal, leaks, strip_marker
 from evolvent.models.protocols import Reply
 

@@ -4,10 +4,11 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+
+from evolvent.errors import CallError
 from evolvent.evolution.evol_instruct import EvolInstruct, trajectory
 from evolvent.evolution.evolve import choose_operators
 from evolvent.evolution.templates import load_prompt
-from evolvent.errors import CallError
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Message, Record
 from tests.scripted import Scripted

@@ -1,4 +1,5 @@
 import pytest
+
 from evolvent.responses.elimination import STOP_WORDS, eliminate_response, other_language
 
 

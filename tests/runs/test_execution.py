@@ -3,9 +3,10 @@ import random
 import threading
 
 import pytest
-from evolvent.runs.execution import WINDOW, in_order, run_sync
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from evolvent.runs.execution import WINDOW, in_order, run_sync
 
 
 @settings(max_examples=50, deadline=None)

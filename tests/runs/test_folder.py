@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from evolvent.errors import InputError
 from evolvent.runs.folder import RunFolder
 from evolvent.runs.manifest import read_manifest

@@ -5,10 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from evolvent.errors import RunError
-from evolvent.runs.store import Call, CallStore, call_key
 from hypothesis import given
 from hypothesis import strategies as st
+
+from evolvent.errors import RunError
+from evolvent.runs.store import Call, CallStore, call_key
 
 
 def call(n: int, reply: str = "r") -> Call:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from evolvent.errors import CallError
 from evolvent.models.protocols import Reply, Sampling, TokenLogprob, Usage
 from evolvent.records import Message

@@ -4,6 +4,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from evolvent.errors import InputError
 from evolvent.records import COLUMNS, Record
 from evolvent.runs import tables

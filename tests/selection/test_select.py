@@ -2,12 +2,13 @@ import json
 from pathlib import Path
 
 import pytest
-from evolvent.errors import InputError
-from evolvent.selection.decontamination import contaminated, ngrams, load_ngrams
-from evolvent.selection.select import parse_top, select
-from evolvent.records import Record
 from hypothesis import given
 from hypothesis import strategies as st
+
+from evolvent.errors import InputError
+from evolvent.records import Record
+from evolvent.selection.decontamination import contaminated, load_ngrams, ngrams
+from evolvent.selection.select import parse_top, select
 
 
 def rows(path: Path, count: int = 20) -> Path:

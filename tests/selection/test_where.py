@@ -1,10 +1,11 @@
 import math
 
 import pytest
-from evolvent.errors import InputError
-from evolvent.selection.where import parse_condition
 from hypothesis import given
 from hypothesis import strategies as st
+
+from evolvent.errors import InputError
+from evolvent.selection.where import parse_condition
 
 numbers = st.floats(allow_nan=False)
 

@@ -1,0 +1,5 @@
+"""``python -m evolvent`` is the ``evolvent`` command."""
+
+from evolvent.cli import main
+
+main()

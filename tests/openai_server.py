@@ -1,0 +1,88 @@
+"""An OpenAI-compatible server for tests: its reply depends on the request alone, and it counts what was asked twice.
+
+    python tests/openai_server.py PORT [LATENCY_MS]
+
+GET /stats gives {"requests": n, "repeated": n, "in_flight_peak": n}. Port 0 takes a free one; the port is the first line
+it prints.
+"""
+
+import asyncio
+import hashlib
+import re
+import sys
+from collections import Counter
+
+import orjson
+from aiohttp import web
+
+WORDS = [
+    "also",
+    "say",
+    "why",
+    "each",
+    "step",
+    "matters",
+    "and",
+    "name",
+    "one",
+    "tool",
+    "that",
+    "helps",
+    "beginners",
+    "who",
+    "have",
+    "little",
+    "time",
+    "at",
+    "home",
+]
+SEEN: Counter[str] = Counter()
+IN_FLIGHT = {"now": 0, "peak": 0}
+
+
+def reply_to(prompt: str, seed: object) -> str:
+    """The given prompt (the text after a heading), and some words drawn by the request."""
+    draw = hashlib.sha256(f"{prompt}|{seed}".encode()).digest()
+    given = [text.strip() for text in re.split(r"#[^#\n]+#:", prompt) if text.strip()][-1]
+    return " ".join([given, *(WORDS[byte % len(WORDS)] for byte in draw[: 8 + draw[0] % 8])]) + "."
+
+
+async def chat(request: web.Request) -> web.Response:
+    body = orjson.loads(await request.read())
+    SEEN[hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()] += 1
+    IN_FLIGHT["now"] += 1
+    IN_FLIGHT["peak"] = max(IN_FLIGHT.values())
+    try:
+        await asyncio.sleep(request.app["latency_s"])
+    finally:
+        IN_FLIGHT["now"] -= 1
+    prompt = body["messages"][-1]["content"]
+    text = reply_to(prompt, body.get("seed"))
+    message = {"role": "assistant", "content": text}
+    usage = {"prompt_tokens": len(prompt.split()), "completion_tokens": len(text.split())}
+    content = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage}
+    return web.Response(body=orjson.dumps(content), content_type="application/json")
+
+
+async def stats(_: web.Request) -> web.Response:
+    requests = sum(SEEN.values())
+    return web.json_response(
+        {"requests": requests, "repeated": requests - len(SEEN), "in_flight_peak": IN_FLIGHT["peak"]}
+    )
+
+
+async def serve(port: int, latency_ms: float) -> None:
+    app = web.Application(client_max_size=64 << 20)
+    app["latency_s"] = latency_ms / 1000
+    app.add_routes([web.post("/v1/chat/completions", chat), web.get("/stats", stats)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", port)
+    await site.start()
+    sys.stdout.write(f"{runner.addresses[0][1]}\n")
+    sys.stdout.flush()
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(int(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 0.0))
