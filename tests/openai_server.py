@@ -2,8 +2,8 @@
 
     python tests/openai_server.py PORT [LATENCY_MS]
 
-GET /stats gives {"requests": n, "repeated": n, "in_flight_peak": n}. Port 0 takes a free one; the port is the first line
-it prints.
+GET /stats gives {"requests": n, "repeated": n, "in_flight_peak": n}. Port 0 takes a free one; the port is the first
+line it prints.
 """
 
 import asyncio
@@ -15,27 +15,7 @@ from collections import Counter
 import orjson
 from aiohttp import web
 
-WORDS = [
-    "also",
-    "say",
-    "why",
-    "each",
-    "step",
-    "matters",
-    "and",
-    "name",
-    "one",
-    "tool",
-    "that",
-    "helps",
-    "beginners",
-    "who",
-    "have",
-    "little",
-    "time",
-    "at",
-    "home",
-]
+WORDS = ("also", "say", "why", "each", "step", "matters", "name", "one", "tool", "beginners", "need", "at", "home")
 SEEN: Counter[str] = Counter()
 IN_FLIGHT = {"now": 0, "peak": 0}
 

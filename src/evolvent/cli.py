@@ -38,6 +38,7 @@ app = typer.Typer(
 
 MODELS = "embedded, hf:ID-or-folder, openai:MODEL?base_url=http://host:port/v1"
 
+Data = Annotated[str, typer.Argument(metavar="DATA", help="A run folder, a data file or a Hub id.", show_default=False)]
 Out = Annotated[Path, typer.Option("--out", help="The run folder.", show_default=False)]
 Format = Annotated[
     str | None, typer.Option("--format", help="alpaca, sharegpt, messages, prompt_completion …; detected if not given.")

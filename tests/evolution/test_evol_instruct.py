@@ -1,6 +1,7 @@
 """Trajectories: the schedule of operators, what the evolver sees, who is whose parent."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -148,9 +149,9 @@ def test_system_prompt_comes_first() -> None:
     seen: list[list[Message]] = []
 
     class Listening(Scripted):
-        async def chat(self, messages, sampling):  # type: ignore[no-untyped-def]
+        async def chat(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
             seen.append(list(messages))
-            return Reply("Bake rye bread", "stop")
+            return await super().chat(messages, sampling)
 
     evolve(seed(), run(Listening(longer), rounds=1, system="You are terse."))
     assert [turn["role"] for turn in seen[0]] == ["system", "user"]

@@ -57,7 +57,7 @@ class Format(NamedTuple):
 
 
 ALPACA_COLUMNS = frozenset({"instruction", "input", "output", "system", "history"})
-BOOKKEEPING = frozenset({"_input", "_turns", "_columns", "_original"})
+BOOKKEEPING: dict[str, type] = {"_input": str, "_turns": int, "_columns": dict, "_original": str}
 
 
 def _text(row: Row, column: str) -> str:
@@ -247,39 +247,42 @@ def read_row(row: Row, format: str) -> tuple[Content, Row]:
         held = {name: row[name] for name in used if row.get(name) is not None}
         extras["_original"] = orjson.dumps(held, default=str, option=orjson.OPT_SORT_KEYS).decode()
     ours = extras.get("meta")
-    if isinstance(ours, dict) and not BOOKKEEPING.isdisjoint(ours):
-        content = _restore(content, extras, dict(ours))
+    if isinstance(ours, dict):
+        marks = {name: ours[name] for name, kind in BOOKKEEPING.items() if type(ours.get(name)) is kind}
+        if marks:
+            rest = {name: value for name, value in ours.items() if name not in marks}
+            content = _restore(content, extras, marks, rest)
     return content, extras
 
 
-def _restore(content: Content, extras: Row, ours: Row) -> Content:
-    """Undo what ``render`` (render.py) had to do: put back columns, the input, the conversation."""
-    marks = {name: ours.pop(name) for name in BOOKKEEPING if name in ours}
-    columns = marks.get("_columns")
-    if isinstance(columns, dict):
-        kept = {name: value for name, value in columns.items() if name == "meta" and ours}
-        extras.update({name: value for name, value in columns.items() if name not in kept})
-        if kept:
-            ours["_columns"] = kept
-    if isinstance(marks.get("_original"), str):
-        extras.setdefault("_original", marks["_original"])
+def _restore(content: Content, extras: Row, marks: Row, ours: Row) -> Content:
+    """Undo what ``render`` (render.py) had to do: put back columns, the input, the conversation.
+
+    Args:
+        content: what the format's columns say.
+        extras: the other columns, put right in place.
+        marks: our bookkeeping.
+        ours: what else ``meta`` holds.
+    """
+    del extras["meta"]
+    columns = marks.get("_columns", {})
+    extras.update(columns)
     if ours:
-        extras["meta"] = ours
-    elif not (isinstance(columns, dict) and "meta" in columns):
-        del extras["meta"]
+        # A later run's lineage stands above what was in the user's own meta column.
+        extras["meta"] = {**ours, "_columns": {"meta": columns["meta"]}} if "meta" in columns else ours
+    if "_original" in marks:
+        extras.setdefault("_original", marks["_original"])
     instruction, _, output, messages = content
-    turns, input = marks.get("_turns"), marks.get("_input")
-    if isinstance(turns, int):
-        messages = messages or single_exchange(*content[:3])
-        if len(messages) < turns:
+    if "_turns" in marks:
+        messages = messages or single_exchange(instruction, content.input, output)
+        if len(messages) < marks["_turns"]:
             messages = [*messages, {"role": "assistant", "content": output}]
         return content._replace(messages=messages)
-    if (
-        isinstance(input, str)
-        and messages
-        and is_single_turn(messages)
-        and instruction.endswith(f"\n{input}" if input else "")
-    ):
-        whole = messages if messages[0]["role"] == "system" else None
-        return Content(instruction[: len(instruction) - len(input) - 1] if input else instruction, input, output, whole)
-    return content
+    input = marks.get("_input")
+    if input is None or not messages or not is_single_turn(messages):
+        return content
+    if input:
+        if not instruction.endswith(f"\n{input}"):
+            return content  # edited since
+        instruction = instruction[: -len(input) - 1]
+    return Content(instruction, input, output, messages if messages[0]["role"] == "system" else None)

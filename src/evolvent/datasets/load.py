@@ -287,7 +287,7 @@ def _check_all(
     """
     repeats = sqlite3.connect("", isolation_level=None, check_same_thread=False)
     repeats.execute("PRAGMA journal_mode = OFF")
-    repeats.execute("PRAGMA cache_size = -8000")
+    repeats.execute("PRAGMA cache_size = -2000")
     repeats.execute("CREATE TABLE seen (position INTEGER PRIMARY KEY, digest INTEGER)")
     repeats.execute("BEGIN")
     seen: list[tuple[int, int]] = []

@@ -86,8 +86,9 @@ def _kind(value: object) -> str:
 def write_csv(rows: Iterable[Row], first: tuple[str, ...], file: IO[bytes]) -> int:
     """Write rows as CSV with a header.
 
-    What is not text is written as JSON, and the ``_json`` column lists, row by row, which cells those are; beside it,
-    an empty cell is a column that the row does not have, and an empty text is JSON too. A file that needs none has none.
+    What is not text is written as JSON, and the ``_json`` column lists, row by row, which cells those are; beside
+    it, an empty cell is a column that the row does not have, and an empty text is JSON too. Other files have no such
+    column.
 
     Args:
         rows: the rows.

@@ -42,10 +42,10 @@ def respond(
     fresh: bool = False,
     progress: bool = False,
 ) -> Run:
-    """Let teachers answer instructions, and write one row for each teacher and instruction to ``OUT/responses.parquet``.
+    """Let teachers answer instructions: one row for each teacher and instruction, in ``OUT/responses.parquet``.
 
-    Of a run folder the surviving evolutions are answered (status ok, round 1 and later); of a data file every row. A row's
-    own output is replaced. An answer that is cut at the token limit stays, with finish_reason ``length``.
+    Of a run folder the surviving evolutions are answered (status ok, round 1 and later); of a data file every row. A
+    row's own output is replaced. An answer that is cut at the token limit stays, with finish_reason ``length``.
 
     Args:
         data: a run folder or Run, a data file, a Hub id, an iterable of dicts, or a datasets.Dataset.
@@ -161,7 +161,7 @@ async def answer(record: Record, teacher: ChatModel, sampling: Sampling, seed: i
 
 
 def question(record: Record, system: str | None) -> list[Message]:
-    """What a teacher is sent: system turns, then the instruction with its input, or a conversation's first user turn."""
+    """What a teacher is sent: system turns, then the instruction with its input (a conversation's first user turn)."""
     turns = [turn for turn in record.messages or [] if turn["role"] == "system"]
     if system:
         turns.append(Message(role="system", content=system))
