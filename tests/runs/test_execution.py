@@ -63,6 +63,7 @@ def test_an_error_ends_it_and_cancels_the_rest() -> None:
 
     async def work(item: int) -> int:
         if item == 1:
+            await asyncio.sleep(0.01)
             raise ValueError("no")
         try:
             await asyncio.sleep(0 if item == 0 else 60)
@@ -78,6 +79,25 @@ def test_an_error_ends_it_and_cancels_the_rest() -> None:
     with pytest.raises(ValueError, match="no"):
         asyncio.run(main())
     assert sorted(cancelled) == [2, 3, 4]
+
+
+def test_an_error_behind_a_slow_item_ends_it_at_once_and_nothing_more_begins() -> None:
+    begun: list[int] = []
+
+    async def work(item: int) -> int:
+        begun.append(item)
+        if item == 1:
+            raise ValueError("no")
+        await asyncio.sleep(60)
+        return item
+
+    async def main() -> None:
+        async for _ in in_order(range(9), work, 2):
+            pass
+
+    with pytest.raises(ValueError, match="no"):
+        asyncio.run(asyncio.wait_for(main(), 5))
+    assert begun == [0, 1]
 
 
 def test_run_sync_inside_a_running_loop() -> None:

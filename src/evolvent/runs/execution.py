@@ -29,15 +29,24 @@ async def in_order(
         One result an item.
 
     Raises:
-        Whatever ``work`` raises first in item order; the other work is cancelled.
+        Whatever ``work`` raises first; the other work is cancelled.
     """
     source = iter(items)
     free = asyncio.Semaphore(concurrency)
     window: deque[asyncio.Task[Result]] = deque()
 
+    broken: list[Exception] = []
+
     async def one(item: Item) -> Result:
         async with free:
-            return await work(item)
+            if broken:
+                raise broken[0]
+            try:
+                return await work(item)
+            except Exception as error:
+                broken.append(error)
+                window[0].cancel()  # what is waited for: nothing more is begun, the error shows at once
+                raise
 
     try:
         while True:
@@ -49,8 +58,14 @@ async def in_order(
                 window.append(asyncio.create_task(one(item)))
             if not window:
                 return
-            yield await window[0]
+            try:
+                result = await window[0]
+            except asyncio.CancelledError:
+                if broken:
+                    raise broken[0] from None
+                raise
             window.popleft()
+            yield result
     finally:
         for task in window:
             task.cancel()

@@ -1,0 +1,91 @@
+"""Full disks, read-only folders, a run folder that goes away: real ones, for root does not feel permission bits."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.command import server, server_stats, start, stored_calls
+
+SEEDS = 60
+
+
+def mounts_work() -> bool:
+    return subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode == 0
+
+
+needs_mounts = pytest.mark.skipif(
+    not shutil.which("unshare") or not mounts_work(), reason="this machine allows no mounts in a user namespace"
+)
+
+
+def in_namespace(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a shell script where it may mount things that only it sees; $EVOLVENT is the command."""
+    command = ["unshare", "-rm", "sh", "-uc", f'EVOLVENT="{sys.executable} -m evolvent"\n{script}']
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture
+def seeds(tmp_path: Path) -> Path:
+    path = tmp_path / "seeds.jsonl"
+    path.write_text("".join(json.dumps({"instruction": f"How do I mend sock {n}?"}) + "\n" for n in range(SEEDS)))
+    return path
+
+
+@needs_mounts
+def test_a_full_disk_stops_the_run_and_it_goes_on_when_there_is_space(tmp_path: Path, seeds: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    with server() as url:
+        evolve = f"$EVOLVENT evolve {seeds} --model 'openai:m?base_url={url}' --concurrency 4 --out"
+        ended = in_namespace(
+            f"""
+            mount -t tmpfs -o size=12m tmpfs disk
+            head -c 11700k /dev/zero >disk/filler
+            {evolve} disk/run 2>full.txt; echo $?
+            rm disk/filler
+            {evolve} disk/run 2>again.txt; echo $?
+            cp disk/run/evolved.parquet broken.parquet
+            {evolve} whole 2>/dev/null; echo $?
+            """,
+            tmp_path,
+        )
+        statuses = [line for line in ended.stdout.splitlines() if line in ("0", "1", "2")]
+        full = (tmp_path / "full.txt").read_text()
+        assert statuses == ["1", "0", "0"], (ended, full)
+        assert "error: no space is left to write" in full
+        assert "start the same command again" in full
+        assert "Traceback" not in full
+        # Twice the whole work, and what was in flight when the disk was full.
+        assert server_stats(url)["requests"] <= 2 * 3 * SEEDS + 4
+    assert (tmp_path / "broken.parquet").read_bytes() == (tmp_path / "whole/evolved.parquet").read_bytes()
+
+
+@needs_mounts
+@pytest.mark.parametrize("out", ["disk", "disk/run"])
+def test_a_read_only_folder(tmp_path: Path, seeds: Path, out: str) -> None:
+    (tmp_path / "disk").mkdir()
+    script = f"""
+        mount -t tmpfs tmpfs disk && mount -o remount,ro disk
+        $EVOLVENT evolve {seeds} --model 'openai:m?base_url=http://127.0.0.1:9/v1' --out {out}; echo $?
+        $EVOLVENT convert {seeds} {out}/x.jsonl --to alpaca; echo $?
+        """
+    ended = in_namespace(script, tmp_path)
+    assert ended.stdout.split() == ["2", "2"] if out == "disk" else ended.stdout.split()[0] == "2", ended
+    assert "cannot be written" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_run_folder_that_goes_away(tmp_path: Path, seeds: Path) -> None:
+    with server(latency_ms=20) as url:
+        arguments = ["evolve", str(seeds), "--model", f"openai:m?base_url={url}", "--out", "run", "--concurrency", "4"]
+        process = start(arguments, tmp_path)
+        while stored_calls(tmp_path / "run") < 10:
+            assert process.poll() is None
+        shutil.rmtree(tmp_path / "run")
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "went away while the run was going" in errors
+    assert "Traceback" not in errors
