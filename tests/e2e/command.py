@@ -43,13 +43,13 @@ def evolvent(*arguments: str | Path, folder: Path, timeout: float = 300) -> Ende
     return Ended(process.returncode, output, errors, time.monotonic() - began)
 
 
-def stored_calls(run: Path) -> int:
-    """How many calls a run folder's store holds; 0 before it is there."""
+def stored_calls(run: Path, where: str = "true") -> int:
+    """How many calls a run folder's store holds (of those for which an SQL condition holds); 0 before it is there."""
     if not (run / "calls.sqlite").is_file():
         return 0
     try:
         with sqlite3.connect(f"file:{run / 'calls.sqlite'}?mode=ro", uri=True) as connection:
-            return int(connection.execute("SELECT count(*) FROM calls").fetchone()[0])
+            return int(connection.execute(f"SELECT count(*) FROM calls WHERE {where}").fetchone()[0])
     except sqlite3.OperationalError:  # the table is being made
         return 0
 
