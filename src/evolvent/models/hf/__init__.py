@@ -1,0 +1,1 @@
+"""The ``hf:`` back end: models that transformers runs in this process. Its modules need the ``local`` extra."""

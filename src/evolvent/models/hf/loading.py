@@ -1,0 +1,202 @@
+"""Load a causal language model and its tokenizer from a folder or the Hub, and say exactly which weights they are."""
+
+import hashlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import torch
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+from transformers.utils.hub import cached_file
+
+from evolvent.errors import InputError, ModelUnavailableError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+# Files that decide what a model answers; a README or a picture beside them does not.
+DECISIVE = {".json", ".jinja", ".model", ".txt", ".py", ".tiktoken", ".safetensors", ".bin", ".pt"}
+READ_WHOLE = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A loaded model.
+
+    Attributes:
+        model: the transformers model, in evaluation mode on its device.
+        tokenizer: its tokenizer.
+        template: the chat template, or None.
+        identity: canonical JSON text: back end, dtype, hash of config, tokenizer, template and weights; not the device.
+        context: the longest sequence in tokens, prompt and reply together.
+    """
+
+    model: Any
+    tokenizer: Any
+    template: str | None
+    identity: str
+    context: int
+
+
+def load_weights(
+    name: str,
+    *,
+    uri: str,
+    revision: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    chat_template: str | None = None,
+    trust_remote_code: bool = False,
+) -> Weights:
+    """Load a model for inference.
+
+    Args:
+        name: a folder, or an id on the Hugging Face Hub.
+        uri: the model's name in messages to the user.
+        revision: branch, tag or commit on the Hub.
+        device: auto (a GPU if there is one), cpu, cuda or cuda:N.
+        dtype: auto (float32 on a CPU, bfloat16 on a GPU), float32 or bfloat16.
+        chat_template: a file with a Jinja chat template, instead of the model's own.
+        trust_remote_code: run Python code that comes with the model.
+
+    Raises:
+        InputError: an unknown device or dtype, an unreadable template file, code that the user has not allowed.
+        ModelUnavailableError: no such model, no weights, no network, weights that are not a causal language model's.
+    """
+    place = _device(device, uri)
+    number = _dtype(dtype, place, uri)
+    template = _template_file(chat_template, uri) if chat_template else None
+    name = str(Path(name).expanduser()) if name.startswith("~") else name
+    _check_folder(name, uri)
+    options = {"revision": revision, "trust_remote_code": trust_remote_code}
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # the progress on the terminal is the stage's
+    try:
+        config = AutoConfig.from_pretrained(name, **options)
+        tokenizer = AutoTokenizer.from_pretrained(name, **options)
+        causal: Any = AutoModelForCausalLM
+        model, report = causal.from_pretrained(name, config=config, dtype=number, output_loading_info=True, **options)
+        folder = Path(str(cached_file(name, "config.json", revision=revision))).parent
+    # transformers raises each of these for a model that is absent, damaged, gated, of an unknown kind, or lacks a
+    # package
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+        raise _unavailable(name, uri, error) from error
+    missing = sorted(report["missing_keys"])
+    if missing:
+        # transformers would fill them with random numbers, and the model would babble
+        raise ModelUnavailableError(
+            f"model {uri}: the weights lack {len(missing)} tensors of a {type(model).__name__}, {missing[0]} for one",
+            fix="Name a causal language model whose weights are complete.",
+        )
+    model = model.to(place).eval().requires_grad_(False)
+    if tokenizer.is_fast:
+        # tokenizer.json may ask for either; a text here is always taken whole and alone
+        tokenizer.backend_tokenizer.no_truncation()
+        tokenizer.backend_tokenizer.no_padding()
+    if template is None and tokenizer.chat_template:
+        template = tokenizer.get_chat_template()
+    identity = _identity(folder, str(number).removeprefix("torch."), template)
+    return Weights(model, tokenizer, template, identity, _context(model.config, tokenizer))
+
+
+def token_ids(tokenizer: Any, text: str, *, special: bool) -> list[int]:
+    """Token ids of a text; ``special``: with the tokens the tokenizer adds by default (a BOS, say).
+
+    Goes to the Rust tokenizer directly where there is one: the ids of ``tokenizer(text)`` in a third of the time.
+    """
+    if tokenizer.is_fast:
+        return list(tokenizer.backend_tokenizer.encode(text, add_special_tokens=special).ids)
+    return list(tokenizer(text, add_special_tokens=special)["input_ids"])
+
+
+def _device(device: str, uri: str) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, _, index = device.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not index.isdecimal()):
+        raise InputError(f"model {uri}: unknown device {device!r}", fix="Devices: auto, cpu, cuda, cuda:N.")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        raise InputError(
+            f"model {uri}: device {device} asked for, but torch sees {torch.cuda.device_count()} GPUs",
+            fix="Use --device cpu, or see what torch finds: evolvent doctor.",
+        )
+    return torch.device(device)
+
+
+def _dtype(dtype: str, device: torch.device, uri: str) -> torch.dtype:
+    if dtype == "auto":
+        return torch.float32 if device.type == "cpu" else torch.bfloat16
+    if dtype not in DTYPES:
+        raise InputError(f"model {uri}: unknown dtype {dtype!r}", fix="Dtypes: auto, float32, bfloat16.")
+    return DTYPES[dtype]
+
+
+def _template_file(path: str, uri: str) -> str:
+    try:
+        return Path(path).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"model {uri}: cannot read the chat template {path}: {error}",
+            fix="chat_template names a Jinja file, as in hf:MODEL?chat_template=chatml.jinja",
+        ) from error
+
+
+def _check_folder(name: str, uri: str) -> None:
+    """A name that can only be a folder, or is one, is checked here: transformers would take it for a Hub id."""
+    folder = Path(name)
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        raise ModelUnavailableError(
+            f"model {uri}: the folder {name} holds no config.json",
+            fix="Name a folder that save_pretrained wrote: config.json, tokenizer files, *.safetensors.",
+        )
+    if not folder.exists() and (name.startswith((".", "/")) or name.count("/") > 1):
+        raise ModelUnavailableError(f"model {uri}: there is no folder {name}", fix="Check the path.")
+
+
+def _unavailable(name: str, uri: str, error: Exception) -> InputError:
+    said = " ".join(str(error).split()) or type(error).__name__
+    if "trust_remote_code" in said:
+        return InputError(
+            f"model {uri} brings Python code of its own, which is not run unasked",
+            fix="If you trust its authors: hf:MODEL?trust_remote_code=true",
+        )
+    if Path(name).exists():
+        return ModelUnavailableError(
+            f"model {uri}: the folder {name} cannot be loaded: {said[:300]}",
+            fix="It must hold config.json, tokenizer files and *.safetensors of a causal language model.",
+        )
+    return ModelUnavailableError(
+        f"model {uri} cannot be loaded: {said[:300]}",
+        fix="Check the name and the network; for a gated model set HF_TOKEN; a folder is named with its path.",
+    )
+
+
+def _identity(folder: Path, dtype: str, template: str | None) -> str:
+    """Canonical JSON text that changes when the replies may.
+
+    Small files count by content, large ones by name, size and time of change.
+    """
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.iterdir() if path.suffix in DECISIVE and path.is_file()):
+        about = file.stat()
+        if about.st_size <= READ_WHOLE:
+            mark = hashlib.sha256(file.read_bytes()).hexdigest()
+        else:
+            mark = f"{about.st_size} {int(about.st_mtime)}"
+        digest.update(f"{file.name}\0{mark}\0".encode())
+    digest.update((template or "").encode())
+    content = {"backend": "hf", "dtype": dtype, "weights": digest.hexdigest()}
+    return orjson.dumps(content, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _context(config: Any, tokenizer: Any) -> int:
+    """The trained context: what the config says under any of its names, else the tokenizer's limit, else none."""
+    text = config.get_text_config()
+    for name in ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "seq_length"):
+        length = getattr(text, name, None)
+        if isinstance(length, int) and length > 0:
+            return length
+    limit = int(tokenizer.model_max_length)
+    return limit if limit < 10**9 else sys.maxsize

@@ -1,0 +1,199 @@
+"""HFScorer: how likely a model in this process finds each token of a text.
+
+Texts are sorted by length and padded on the right. Under a causal mask no token sees what stands after it, so padding
+needs no attention mask, and the attention kernels are free to use their plain causal form. Logits are computed only
+where a token is scored: the output layer is often the widest matrix of a small model, and its result the largest array.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from evolvent.models.hf.conversation import conversation_tokens, require_template
+from evolvent.models.hf.loading import Weights, load_weights, token_ids
+from evolvent.records import Message
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# Padded tokens a forward pass. CPU: measured best on models of 0.3 and 3 M parameters (benchmarks/scoring.py):
+# smaller costs calls, larger falls out of the cache and pads more.
+BATCH_TOKENS = {"cpu": 4096, "cuda": 32768}
+
+# Scored positions whose logits exist at once: bounds memory by the vocabulary, not by the batch.
+LOGIT_ROWS = 2048
+
+# A model that must give its own logits gives them for every position: this many numbers (1 GB in float32) at most.
+WHOLE_LOGITS = 2**28
+
+# Config entries of models that change logits after the output layer (Gemma 2, Cohere, Granite, MPT ...).
+LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
+
+
+class HFScorer:
+    """A language model that gives token losses (a ``TokenScorer``). Made by ``HFScorer.load``.
+
+    Attributes:
+        uri: the model's URI.
+        identity: hash of config, tokenizer and weights, and the dtype, as canonical JSON text.
+        context: the longest sequence it can score, in tokens.
+        batch_tokens: padded tokens a forward pass; a single longer text makes a batch of its own.
+    """
+
+    def __init__(self, weights: Weights, uri: str, batch_tokens: int) -> None:
+        self.uri = uri
+        self.identity = weights.identity
+        self.context = weights.context
+        self._weights = weights
+        self._split = splits_cleanly(weights.model)
+        self.batch_tokens = batch_tokens if self._split else min(batch_tokens, WHOLE_LOGITS // vocabulary(weights))
+
+    @classmethod
+    def load(
+        cls,
+        name: str,
+        *,
+        uri: str,
+        revision: str | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        chat_template: str | None = None,
+        trust_remote_code: bool = False,
+        batch_tokens: int | None = None,
+    ) -> Self:
+        """Load a base model.
+
+        Args:
+            name: a folder, or an id on the Hugging Face Hub.
+            uri: the model's URI, for records and messages.
+            revision: branch, tag or commit on the Hub.
+            device: auto, cpu, cuda or cuda:N.
+            dtype: auto (float32 on a CPU, bfloat16 on a GPU), float32 or bfloat16.
+            chat_template: a Jinja file to use instead of the model's own template.
+            trust_remote_code: run Python code that comes with the model.
+            batch_tokens: padded tokens a forward pass; None for the measured default.
+
+        Raises:
+            InputError: a bad option.
+            ModelUnavailableError: the model cannot be loaded.
+        """
+        weights = load_weights(
+            name,
+            uri=uri,
+            revision=revision,
+            device=device,
+            dtype=dtype,
+            chat_template=chat_template,
+            trust_remote_code=trust_remote_code,
+        )
+        return cls(weights, uri, batch_tokens or BATCH_TOKENS[weights.model.device.type])
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of a raw text with the special tokens that the tokenizer adds by default."""
+        return token_ids(self._weights.tokenizer, text, special=True)
+
+    def chat_tokens(self, messages: Sequence[Message], *, generation_prompt: bool) -> list[int]:
+        """Token ids of a conversation in the model's chat template.
+
+        Raises:
+            InputError: the model has no chat template.
+            CallError: the template refuses these messages.
+        """
+        require_template(self._weights, self.uri)
+        return conversation_tokens(self._weights, self.uri, messages, generation_prompt=generation_prompt)
+
+    def nll(self, sequences: Sequence[Sequence[int]], starts: Sequence[int]) -> "list[np.ndarray]":
+        """Per-token losses.
+
+        Args:
+            sequences: token ids, one list a text, each at most ``context`` long.
+            starts: for each text the first position to score, at least 1.
+
+        Returns:
+            For each text a float64 array of shape [len(sequence) - start]: -log p(token_t | tokens before t) in nats,
+            from a float32 log-softmax. In float32 a text's losses do not depend on its batch beyond rounding (1e-6).
+        """
+        losses: dict[int, np.ndarray] = {}
+        for batch in batches([len(sequence) for sequence in sequences], self.batch_tokens):
+            scored = self._forward([sequences[index] for index in batch], [starts[index] for index in batch])
+            losses.update(zip(batch, scored, strict=True))
+        return [losses[index] for index in range(len(sequences))]
+
+    def _forward(self, texts: Sequence[Sequence[int]], starts: Sequence[int]) -> "list[np.ndarray]":
+        """Losses of one batch: one forward pass."""
+        model: Any = self._weights.model
+        width = max(map(len, texts))
+        ids = torch.tensor([[*text, *[0] * (width - len(text))] for text in texts])
+        lengths = torch.tensor([len(text) for text in texts]).unsqueeze(1)
+        target = torch.arange(1, width)
+        scored = (target >= torch.tensor(starts).unsqueeze(1)) & (target < lengths)
+        places = scored.flatten().nonzero().squeeze(1).to(model.device)
+        ids = ids.to(model.device)
+        wanted = ids[:, 1:].flatten()[places]
+        with torch.inference_mode():
+            logits = self._logits(ids, places)
+            parts = [
+                cross_entropy(logits(rows).float(), wanted[rows], reduction="none")
+                for rows in torch.split(torch.arange(len(places), device=model.device), LOGIT_ROWS)
+            ]
+        losses = torch.cat(parts).double().cpu() if parts else torch.empty(0, dtype=torch.float64)
+        counts: list[int] = scored.sum(1).tolist()
+        return [part.numpy() for part in torch.split(losses, counts)]
+
+    def _logits(self, ids: torch.Tensor, places: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Run the model on ``ids`` [texts, width]; gives the logits of chosen scored places, [chosen, vocabulary]."""
+        model: Any = self._weights.model
+        if self._split:
+            states = model.base_model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1].flatten(0, 1)[places]
+            head = model.get_output_embeddings()
+            return lambda rows: head(states[rows])
+        # What happens to logits after the output layer only the model itself knows: take its own, all of them.
+        whole = model(input_ids=ids, use_cache=False).logits[:, :-1].flatten(0, 1)
+        return lambda rows: whole[places[rows]]
+
+
+def vocabulary(weights: Weights) -> int:
+    """Number of tokens the model knows."""
+    return int(weights.model.config.get_text_config().vocab_size)
+
+
+def batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Indices of texts in batches of similar length.
+
+    Args:
+        lengths: each text's length in tokens.
+        budget: most padded tokens a batch; a longer text is a batch of its own.
+
+    Yields:
+        Index lists, shortest texts first; the same for the same lengths.
+    """
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda index: lengths[index]):
+        if batch and (len(batch) + 1) * lengths[index] > budget:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def splits_cleanly(model: Any) -> bool:
+    """Whether the model's logits are its output layer applied to its last hidden states, and nothing more.
+
+    The config entries are known cases; the comparison finds those that nobody listed (models with code of their own).
+    """
+    config = model.config.get_text_config()
+    if any(getattr(config, name, None) not in (None, 1, 1.0) for name in LOGIT_CHANGES):
+        return False
+    head = model.get_output_embeddings()
+    if head is None or model.base_model is model:
+        return False
+    probe = torch.arange(8, device=model.device).remainder(config.vocab_size).unsqueeze(0)
+    with torch.inference_mode():
+        states = getattr(model.base_model(input_ids=probe, use_cache=False), "last_hidden_state", None)
+        if states is None or states.shape[-1] != head.weight.shape[-1]:
+            return False
+        whole = model(input_ids=probe, use_cache=False).logits
+        return torch.allclose(head(states).float(), whole.float(), rtol=1e-3, atol=1e-3 * float(whole.abs().max()))

@@ -1,0 +1,270 @@
+"""The ``hf:`` chat model: every row of a batch is answered as if it were alone."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, GenerationConfig
+
+from evolvent.errors import CallError, InputError
+from evolvent.models.hf.chat import HFChat
+from evolvent.models.hf.requests import Request, next_batch
+from evolvent.models.hf.sampling import RowSampler, nucleus
+from evolvent.models.protocols import Reply, Sampling
+from evolvent.records import Message
+from tests.models.tiny_llama import BOS, EOS, save_tiny_llama, words
+
+WORDS = {11: "\n", 93: "system", 94: "user", 95: "assistant", BOS: "<s>", EOS: "</s>"}
+GREEDY = Sampling(temperature=0, max_tokens=12)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Matrices this small are slower on two threads, and much slower on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_llama(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def long_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model with a context of 8,192 tokens and no end token: its replies take as long as they may."""
+    return save_tiny_llama(tmp_path_factory.mktemp("long"), context=8192, eos=False)
+
+
+def user(text: str) -> list[Message]:
+    return [{"role": "user", "content": text}]
+
+
+def ask(model: HFChat, *calls: tuple[list[Message], Sampling]) -> list[Reply]:
+    async def together() -> list[Reply]:
+        return await asyncio.gather(*(model.chat(*call) for call in calls))
+
+    return asyncio.run(together())
+
+
+def plain_logits(folder: Path, tokens: list[int]) -> torch.Tensor:
+    """Logits after the last token of one sequence: no batch, no cache, no padding."""
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        return model(torch.tensor([tokens])).logits[0, -1]
+
+
+def prompt_tokens(*content: int) -> list[int]:
+    """What the chat template of the tiny model makes of a user turn (94 and 95 are the roles' words)."""
+    return [BOS, 90, 94, 91, *content, 92, 90, 95, 91]
+
+
+def test_a_thousand_requests_get_the_same_text_in_two_batch_sizes(folder: Path) -> None:
+    draw = random.Random(0)
+    calls = [
+        (
+            user(words(*(draw.randrange(12, 90) for _ in range(draw.randrange(1, 12))))),
+            Sampling(
+                temperature=draw.choice([0.0, 0.5, 0.7, 1.0, 2.0]),
+                top_p=draw.choice([1.0, 0.95, 0.5]),
+                seed=draw.choice([None, draw.randrange(2**31)]),
+                max_tokens=draw.randrange(1, 24),
+            ),
+        )
+        for _ in range(1000)
+    ]
+    large = ask(HFChat.load(str(folder), uri="hf:tiny", batch_rows=128), *calls)
+    small = ask(HFChat.load(str(folder), uri="hf:tiny", batch_rows=31), *calls)
+    assert large == small
+    assert len({reply.text for reply in large}) > 800  # the draws do differ
+    assert {reply.finish_reason for reply in large} == {"stop", "length"}
+
+
+def test_greedy_text_usage_and_finish_reason_equal_a_plain_loop(folder: Path) -> None:
+    model = HFChat.load(str(folder), uri="hf:tiny")
+    replies = ask(model, *((user(words(*range(20, 20 + n))), GREEDY) for n in (1, 5, 9)))
+    for n, reply in zip((1, 5, 9), replies, strict=True):
+        tokens = prompt_tokens(*range(20, 20 + n))
+        prompt_length = len(tokens)
+        while len(tokens) < prompt_length + GREEDY.max_tokens and tokens[-1] != EOS:
+            tokens.append(int(plain_logits(folder, tokens).argmax()))
+        said = tokens[prompt_length:]
+        assert reply.usage.prompt_tokens == prompt_length
+        assert reply.usage.completion_tokens == len(said)
+        assert reply.finish_reason == ("stop" if said[-1] == EOS else "length")
+        assert reply.cut_max_tokens is None
+        assert reply.text == "".join(WORDS.get(token, f"w{token}") for token in said if token not in (0, BOS, EOS))
+
+
+def test_the_seed_decides_the_draw_and_none_means_one_from_the_prompt(folder: Path) -> None:
+    model = HFChat.load(str(folder), uri="hf:tiny")
+    drawn = [Sampling(temperature=1, max_tokens=12, seed=seed) for seed in (1, 1, 2, None, None)]
+    texts = [reply.text for reply in ask(model, *((user("w20"), sampling) for sampling in drawn))]
+    assert texts[0] == texts[1] != texts[2]
+    assert texts[3] == texts[4]
+    other = ask(model, (user("w21"), drawn[3]))[0].text
+    assert other != texts[3]
+
+
+def test_draws_follow_the_softmax_at_their_temperature() -> None:
+    logits = torch.tensor([2.0, 1.0, 0.0, -1.0])
+    draws = 4000
+    requests = [Request([1], Sampling(temperature=2.0, seed=seed), 1) for seed in range(draws)]
+    chosen = RowSampler(requests, torch.device("cpu"))(torch.zeros(draws, 1), logits.repeat(draws, 1)).argmax(-1)
+    for token, probability in enumerate((logits / 2).softmax(-1).tolist()):
+        deviation = (probability * (1 - probability) / draws) ** 0.5
+        assert abs(Counter(chosen.tolist())[token] / draws - probability) < 4 * deviation
+
+
+def test_nucleus_keeps_the_smallest_set_that_reaches_top_p() -> None:
+    logits = torch.tensor([0.1, 0.5, 0.4]).log().repeat(4, 1)
+    kept = nucleus(logits, torch.tensor([[0.3], [0.6], [0.95], [1.0]])).isfinite()
+    assert kept.tolist() == [[False, True, False], [False, True, True], [True] * 3, [True] * 3]
+
+
+def test_logprobs_are_the_models_own_distribution(folder: Path) -> None:
+    model = HFChat.load(str(folder), uri="hf:tiny")
+    sampling = Sampling(temperature=1.5, top_p=0.9, max_tokens=6, seed=3, top_logprobs=3)
+    reply, without = ask(model, (user("w20 w21"), sampling), (user("w30"), GREEDY))
+    assert without.logprobs is None
+    assert reply.logprobs is not None
+    assert len(reply.logprobs) == reply.usage.completion_tokens
+    tokens = prompt_tokens(20, 21)
+    for entry in reply.logprobs:
+        expected = plain_logits(folder, tokens).log_softmax(-1)
+        token = next(token for token in range(97) if WORDS.get(token, f"w{token}") == entry.token)
+        assert entry.logprob == pytest.approx(float(expected[token]), abs=1e-5)
+        assert [value for _, value in entry.top] == pytest.approx(expected.topk(3).values.tolist(), abs=1e-5)
+        tokens.append(token)
+
+
+def test_max_tokens_is_cut_to_the_context_and_the_cut_is_told(folder: Path) -> None:
+    model = HFChat.load(str(folder), uri="hf:tiny")
+    content = words(*[20] * 115)  # 115 + 8 tokens of template leave 5 of 128
+    reply = ask(model, (user(content), Sampling(temperature=0, max_tokens=50)))[0]
+    assert reply.cut_max_tokens == 5
+    assert reply.usage.prompt_tokens == 123
+    assert reply.usage.completion_tokens <= 5
+
+
+def test_a_prompt_that_fills_the_context_and_one_the_template_refuses_fail_alone(folder: Path) -> None:
+    model = HFChat.load(str(folder), uri="hf:tiny")
+
+    async def three() -> list[Reply | BaseException]:
+        calls = (user(words(*[20] * 120)), [Message(role="tool", content="w20")], user("w20"))
+        return await asyncio.gather(*(model.chat(messages, GREEDY) for messages in calls), return_exceptions=True)
+
+    full, refused, answered = asyncio.run(three())
+    assert isinstance(full, CallError) and "128 tokens" in str(full) and "context of 128" in str(full)
+    assert isinstance(refused, CallError) and "no tools here" in str(refused)
+    assert isinstance(answered, Reply)
+
+
+def test_a_request_on_which_the_model_fails_does_not_fail_its_batch(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = HFChat.load(str(folder), uri="hf:tiny")
+    expected = ask(model, *((user(f"w{n}"), GREEDY) for n in range(20, 30)))
+    generate = model._weights.model.generate
+
+    def failing(input_ids: torch.Tensor, **settings: object) -> torch.Tensor:
+        if (input_ids == 25).any():
+            raise RuntimeError("out of memory")
+        return generate(input_ids=input_ids, **settings)
+
+    monkeypatch.setattr(model._weights.model, "generate", failing)
+
+    async def ten() -> list[Reply | BaseException]:
+        return await asyncio.gather(*(model.chat(user(f"w{n}"), GREEDY) for n in range(20, 30)), return_exceptions=True)
+
+    replies = asyncio.run(ten())
+    assert isinstance(replies[5], CallError) and "out of memory" in str(replies[5])
+    assert replies[:5] + replies[6:] == expected[:5] + expected[6:]
+
+
+def test_the_models_own_sampling_defaults_are_not_used(folder: Path, tmp_path: Path) -> None:
+    expected = ask(HFChat.load(str(folder), uri="hf:tiny"), (user("w20"), GREEDY))[0]
+    save_tiny_llama(tmp_path)
+    GenerationConfig(
+        repetition_penalty=5.0, suppress_tokens=[30], min_new_tokens=9, do_sample=True, top_k=2, eos_token_id=EOS
+    ).save_pretrained(tmp_path)
+    assert ask(HFChat.load(str(tmp_path), uri="hf:tiny"), (user("w20"), GREEDY))[0] == expected
+
+
+def test_any_of_several_end_tokens_ends_a_reply(folder: Path, tmp_path: Path) -> None:
+    model = HFChat.load(str(folder), uri="hf:tiny")
+    sampling = Sampling(temperature=0, max_tokens=12, top_logprobs=1)
+    said = ask(model, (user("w20"), sampling))[0].logprobs
+    assert said is not None
+    third = int(said[2].token.removeprefix("w"))
+    save_tiny_llama(tmp_path)
+    GenerationConfig(eos_token_id=[EOS, third]).save_pretrained(tmp_path)
+    reply = ask(HFChat.load(str(tmp_path), uri="hf:tiny"), (user("w20"), sampling))[0]
+    assert reply.finish_reason == "stop"
+    assert reply.usage.completion_tokens <= 3
+
+
+def test_a_cancelled_batch_ends_at_its_next_step_and_the_loop_stays_free(long_folder: Path) -> None:
+    model = HFChat.load(str(long_folder), uri="hf:long")
+
+    async def run() -> tuple[float, float, Reply]:
+        tasks = [asyncio.create_task(model.chat(user("w20"), Sampling(max_tokens=8000, seed=n))) for n in range(4)]
+        longest_pause = 0.0
+        for _ in range(50):
+            before = time.monotonic()
+            await asyncio.sleep(0.01)
+            longest_pause = max(longest_pause, time.monotonic() - before)
+        assert not any(task.done() for task in tasks)
+        for task in tasks:
+            task.cancel()
+        before = time.monotonic()
+        reply = await model.chat(user("w21"), Sampling(max_tokens=2, seed=0))
+        return longest_pause, time.monotonic() - before, reply
+
+    pause, wait, reply = asyncio.run(run())
+    assert pause < 1
+    assert wait < 2
+    assert reply.usage.completion_tokens <= 2
+
+
+def test_closing_cancels_what_waits_and_the_model_can_be_asked_again(long_folder: Path) -> None:
+    model = HFChat.load(str(long_folder), uri="hf:long", batch_rows=1)
+
+    async def run() -> tuple[bool, int]:
+        running = asyncio.create_task(model.chat(user("w20"), Sampling(max_tokens=8000, seed=1)))
+        waiting = asyncio.create_task(model.chat(user("w20"), Sampling(max_tokens=8000, seed=2)))
+        await asyncio.sleep(0.2)
+        running.cancel()
+        await model.close()
+        await asyncio.sleep(0)
+        return waiting.cancelled(), (await model.chat(user("w21"), Sampling(max_tokens=2))).usage.completion_tokens
+
+    cancelled, tokens = asyncio.run(run())
+    assert cancelled
+    assert tokens <= 2
+
+
+def test_a_model_without_a_chat_template_says_how_to_name_one(tmp_path: Path) -> None:
+    save_tiny_llama(tmp_path / "model", template=None)
+    with pytest.raises(InputError, match=r"chat_template=FILE"):
+        HFChat.load(str(tmp_path / "model"), uri="hf:tiny")
+    template = tmp_path / "mine.jinja"
+    template.write_text("{{ messages[0].content }} w92 ", encoding="utf-8")
+    model = HFChat.load(str(tmp_path / "model"), uri="hf:tiny", chat_template=str(template))
+    assert ask(model, (user("w20 w21"), GREEDY))[0].usage.prompt_tokens == 3
+
+
+def test_batches_hold_the_oldest_and_its_neighbours_in_length_within_the_budget() -> None:
+    def request(prompt: int, reply: int = 10) -> Request:
+        return Request([0] * prompt, Sampling(max_tokens=reply), reply)
+
+    waiting = [request(50), request(10), request(52), request(49), request(300)]
+    assert [len(r.prompt) for r in next_batch(waiting, rows=3, tokens=10_000)] == [49, 50, 52]
+    assert [len(r.prompt) for r in next_batch(waiting, rows=9, tokens=2 * 62)] == [49, 50]
+    assert [len(r.prompt) for r in next_batch([request(500)], rows=9, tokens=100)] == [500]

@@ -1,0 +1,117 @@
+"""Loading local models: what cannot be used is said in plain words, and equal weights have equal identities."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from evolvent.errors import InputError, ModelUnavailableError
+from evolvent.models.hf import loading
+from evolvent.models.hf.loading import load_weights, token_ids
+from tests.models.tiny_llama import save_tiny_llama
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_llama(tmp_path_factory.mktemp("tiny"))
+
+
+def test_what_is_loaded(folder: Path) -> None:
+    weights = load_weights(str(folder), uri="hf:tiny", device="cpu")
+    assert weights.context == 128
+    assert weights.model.dtype == torch.float32
+    assert not weights.model.training
+    assert json.loads(weights.identity).keys() == {"backend", "dtype", "weights"}
+    assert json.loads(weights.identity)["dtype"] == "float32"
+
+
+@pytest.mark.parametrize("text", ["w20 w21\nw22", "", "w20 </s> w21", "nothing it knows"])
+def test_token_ids_are_those_of_the_tokenizer(folder: Path, text: str) -> None:
+    tokenizer = load_weights(str(folder), uri="hf:tiny", device="cpu").tokenizer
+    for special in (True, False):
+        assert token_ids(tokenizer, text, special=special) == tokenizer(text, add_special_tokens=special).input_ids
+
+
+def test_identity_is_of_the_content_not_the_place(folder: Path, tmp_path: Path) -> None:
+    def identity(place: Path, **options: str) -> str:
+        return load_weights(str(place), uri="hf:tiny", device="cpu", **options).identity
+
+    shutil.copytree(folder, tmp_path / "copy")
+    assert identity(tmp_path / "copy") == identity(folder)
+    (tmp_path / "copy" / "README.md").write_text("words", encoding="utf-8")
+    assert identity(tmp_path / "copy") == identity(folder)
+    assert identity(folder, dtype="bfloat16") != identity(folder)
+    (tmp_path / "mine.jinja").write_text("{{ messages[0].content }}", encoding="utf-8")
+    assert identity(folder, chat_template=str(tmp_path / "mine.jinja")) != identity(folder)
+    weights = load_file(tmp_path / "copy" / "model.safetensors")
+    weights["lm_head.weight"][0, 0] += 1
+    save_file(weights, tmp_path / "copy" / "model.safetensors", metadata={"format": "pt"})
+    assert identity(tmp_path / "copy") != identity(folder)
+
+
+def test_large_files_count_by_size_and_time(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "READ_WHOLE", 1)
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    before = loading._identity(copy, "float32", None)
+    os.utime(copy / "model.safetensors", (0, 0))
+    assert loading._identity(copy, "float32", None) != before
+
+
+def test_models_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ModelUnavailableError, match="there is no folder"):
+        load_weights(str(tmp_path / "none"), uri="hf:none")
+    with pytest.raises(ModelUnavailableError, match=r"holds no config\.json"):
+        load_weights(str(tmp_path), uri="hf:empty")
+
+
+def test_a_hub_model_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelUnavailableError, match="hf:nobody/nothing cannot be loaded") as caught:
+        load_weights("nobody/nothing", uri="hf:nobody/nothing")
+    assert "network" in caught.value.fix
+
+
+def test_a_folder_without_weights_or_with_too_few(folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    weights = load_file(copy / "model.safetensors")
+    del weights["model.norm.weight"]
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelUnavailableError, match=r"lack 1 tensors of a LlamaForCausalLM, model\.norm\.weight"):
+        load_weights(str(copy), uri="hf:tiny")
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(ModelUnavailableError, match="cannot be loaded"):
+        load_weights(str(copy), uri="hf:tiny")
+    (copy / "model.safetensors").write_bytes(b"no weights at all")
+    with pytest.raises(ModelUnavailableError, match="cannot be loaded"):
+        load_weights(str(copy), uri="hf:tiny")
+
+
+def test_models_of_an_unknown_kind_and_with_code_of_their_own(folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"model_type": "nobody-knows"}))
+    with pytest.raises(ModelUnavailableError, match="nobody-knows"):
+        load_weights(str(copy), uri="hf:tiny")
+    own = {"model_type": "own", "auto_map": {"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model"}}
+    (copy / "config.json").write_text(json.dumps(config | own))
+    with pytest.raises(InputError, match="Python code of its own") as caught:
+        load_weights(str(copy), uri="hf:tiny")
+    assert "trust_remote_code=true" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"device": "tpu"}, "unknown device 'tpu'"),
+        ({"device": "cuda:99"}, "device cuda:99 asked for"),
+        ({"dtype": "int3"}, "unknown dtype 'int3'"),
+        ({"chat_template": "/nowhere/x.jinja"}, "cannot read the chat template"),
+    ],
+)
+def test_options_that_cannot_be(folder: Path, options: dict[str, str], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        load_weights(str(folder), uri="hf:tiny", **options)
