@@ -1,0 +1,110 @@
+"""A chat completion, as the many servers write it, read into a Reply."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import orjson
+
+from evolvent.models.protocols import Reply, Sampling, TokenLogprob, Usage
+from evolvent.records import Message
+
+CHARACTERS_A_TOKEN = 4
+
+
+def decode(raw: bytes) -> object:
+    """Parse a body.
+
+    orjson refuses what some servers write and Python's parser takes: NaN, and half a surrogate pair.
+
+    Raises:
+        ValueError: it is not JSON, or it was cut.
+    """
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return json.loads(raw)
+
+
+def read_reply(body: Mapping[str, object], messages: Sequence[Message], sampling: Sampling) -> Reply:
+    """Read a completion. Null content and tool calls without text give an empty text, not an error.
+
+    Args:
+        body: the parsed answer.
+        messages: the conversation, to estimate its tokens if the server does not count them.
+        sampling: what was asked for.
+
+    Raises:
+        ValueError: the answer holds no choice.
+    """
+    choices = body.get("choices")
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        raise ValueError("no choices")
+    choice = choices[0]
+    message = choice.get("message")
+    message = message if isinstance(message, dict) else {}
+    text, thoughts, refused = _content(message.get("content"))
+    reasoning = message.get("reasoning_content") or message.get("reasoning") or thoughts or None
+    reasoning = well_formed(reasoning) if isinstance(reasoning, str) else None
+    refusal = message.get("refusal") or refused or None
+    called = message.get("tool_calls") or message.get("function_call")
+    reason = choice.get("finish_reason") or ("tool_calls" if called else "unknown")
+    return Reply(
+        text=text,
+        finish_reason=str(reason),
+        usage=_usage(body.get("usage"), messages, text + (reasoning or "")),
+        refusal=well_formed(refusal) if isinstance(refusal, str) else None,
+        reasoning=reasoning,
+        logprobs=_logprobs(choice.get("logprobs")) if sampling.top_logprobs else None,
+    )
+
+
+def well_formed(text: str) -> str:
+    """The text with each lone surrogate (half a character, cut by a token limit) replaced by U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def _content(content: object) -> tuple[str, str, str]:
+    """Text, thoughts and refusal of a message's content: a string, null, or a list of typed parts."""
+    if isinstance(content, str):
+        return well_formed(content), "", ""
+    found: dict[str, str] = {"text": "", "thinking": "", "refusal": ""}
+    for part in content if isinstance(content, list) else []:
+        if isinstance(part, str):
+            found["text"] += part
+            continue
+        kind = {"output_text": "text", "reasoning": "thinking"}.get(part.get("type", "text"), part.get("type", "text"))
+        value = part.get(kind, part.get("text"))
+        if kind in found:
+            found[kind] += value if isinstance(value, str) else _content(value)[0]
+    return well_formed(found["text"]), found["thinking"], found["refusal"]
+
+
+def _usage(usage: object, messages: Sequence[Message], text: str) -> Usage:
+    """The server's counts; where one is missing, a rough four characters a token, marked as an estimate."""
+    counts = usage if isinstance(usage, dict) else {}
+    prompt, completion = counts.get("prompt_tokens"), counts.get("completion_tokens")
+    if isinstance(prompt, int) and isinstance(completion, int):
+        return Usage(prompt, completion)
+    asked = sum(len(turn["content"]) for turn in messages)
+    return Usage(
+        prompt if isinstance(prompt, int) else -(-asked // CHARACTERS_A_TOKEN),
+        completion if isinstance(completion, int) else -(-len(text) // CHARACTERS_A_TOKEN),
+        estimated=True,
+    )
+
+
+def _logprobs(logprobs: object) -> tuple[TokenLogprob, ...] | None:
+    """One entry a generated token, alternatives most likely first; None if the server gave none."""
+    content = logprobs.get("content") if isinstance(logprobs, dict) else None
+    if not isinstance(content, list):
+        return None
+    tokens = []
+    for entry in content:
+        top = [(well_formed(t["token"]), float(t["logprob"])) for t in entry.get("top_logprobs") or ()]
+        top.sort(key=lambda alternative: -alternative[1])
+        tokens.append(TokenLogprob(well_formed(entry["token"]), float(entry["logprob"]), tuple(top)))
+    return tuple(tokens)

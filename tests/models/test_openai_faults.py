@@ -1,0 +1,405 @@
+"""What an ``openai:`` model does when the server or the way to it fails: a real server that misbehaves by script."""
+
+import asyncio
+import logging
+import socket
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+from aiohttp import web
+from tenacity import wait_random_exponential
+
+from evolvent.errors import CallError, ModelUnavailableError
+from evolvent.models.openai import OpenAIChat, retries
+from evolvent.models.protocols import Reply, Sampling
+from tests.models.openai_server import (
+    ASK,
+    GREEDY,
+    OK,
+    WARM,
+    Body,
+    Server,
+    Step,
+    completion,
+    error,
+    says,
+    serving,
+    writes,
+)
+
+KEY = "sk-proj-0123456789abcdefghij"
+QUICK_S = 0.02
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits of at most 20 ms where the server names none."""
+    monkeypatch.setattr(retries, "BACKOFF", wait_random_exponential(multiplier=QUICK_S, max=QUICK_S))
+
+
+def ask(*steps: Step, sampling: Sampling = GREEDY, **options: Any) -> tuple[Reply | Exception, Server]:
+    """One call against this script: its reply or its error, and what the server saw."""
+
+    async def call() -> tuple[Reply | Exception, Server]:
+        async with serving(*steps, **options) as (server, model):
+            try:
+                return await model.chat(ASK, sampling), server
+            except (CallError, ModelUnavailableError) as failure:
+                return failure, server
+
+    return asyncio.run(call())
+
+
+async def cut(request: web.Request, asked: Body) -> web.StreamResponse:
+    """Half a body, then the connection breaks."""
+    response = web.StreamResponse(headers={"Content-Length": "500", "Content-Type": "application/json"})
+    await response.prepare(request)
+    await response.write(b'{"choices": [{"mess')
+    assert request.transport is not None
+    request.transport.abort()
+    return response
+
+
+async def hang(request: web.Request, asked: Body) -> web.StreamResponse:
+    await asyncio.sleep(30)
+    raise AssertionError("the client waited")
+
+
+async def drop(request: web.Request, asked: Body) -> web.StreamResponse:
+    """The connection breaks before a word is said."""
+    assert request.transport is not None
+    request.transport.abort()
+    return web.Response()
+
+
+TEMPORARY = {
+    "408": error(408, "slow"),
+    "409": error(409, "conflict"),
+    "429": error(429, "rate limit", code="rate_limit_exceeded"),
+    "500": error(500, "oops"),
+    "502 html": writes("<html><body><h1>Bad gateway</h1></body></html>", 502, "text/html"),
+    "503": error(503, "loading"),
+    "529": error(529, "overloaded"),
+    "cut in mid-body": cut,
+    "dropped": drop,
+    "invalid JSON": writes('{"choices": ['),
+    "empty body": writes(""),
+    "HTML with status 200": writes("<!doctype html><title>Login</title>", 200, "text/html"),
+    "error in 200": says({"error": {"message": "upstream failed", "code": 502}}),
+    "error text in 200": says({"error": "worker died"}),
+}
+
+
+@pytest.mark.parametrize("fault", TEMPORARY.values(), ids=TEMPORARY)
+def test_temporary_fault_is_tried_again_with_the_same_body(fault: Step) -> None:
+    reply, server = ask(fault, fault, OK, sampling=WARM)
+    assert isinstance(reply, Reply)
+    assert reply.text == "hello"
+    assert server.bodies == [server.bodies[0]] * 3
+
+
+def test_hung_call_times_out_and_is_tried_again() -> None:
+    reply, server = ask(hang, OK, timeout_s=0.2)
+    assert isinstance(reply, Reply)
+    assert 0.2 <= server.times[1] - server.times[0] < 0.6
+
+
+def test_hung_for_good_is_a_failed_call_that_names_the_time() -> None:
+    failure, server = ask(hang, timeout_s=0.05)
+    assert isinstance(failure, CallError)
+    assert "no reply within 0.05 s" in str(failure)
+    assert len(server.bodies) == retries.MAX_FAULTS
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_seconds_are_waited(status: int) -> None:
+    reply, server = ask(says({"error": {"message": "wait"}}, status, Retry_After="0.3"), OK)
+    assert isinstance(reply, Reply)
+    assert 0.3 <= server.times[1] - server.times[0] < 0.5
+
+
+def test_retry_after_date_is_waited_by_the_servers_own_clock() -> None:
+    then = datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC)
+    dates = {
+        "Date": format_datetime(then, usegmt=True),
+        "Retry_After": format_datetime(then + timedelta(seconds=1), True),
+    }
+    reply, server = ask(says({"error": {"message": "wait"}}, 429, **dates), OK)
+    assert isinstance(reply, Reply)
+    assert 1.0 <= server.times[1] - server.times[0] < 1.3
+
+
+def test_retry_after_delays_only_its_own_call() -> None:
+    async def calls() -> list[float]:
+        async with serving(says({"error": "wait"}, 429, Retry_After="0.4"), OK) as (_, model):
+            start = time.monotonic()
+
+            async def timed() -> float:
+                await model.chat(ASK, GREEDY)
+                return time.monotonic() - start
+
+            return sorted(await asyncio.gather(*(timed() for _ in range(5))))
+
+    spans = asyncio.run(calls())
+    assert spans[3] < 0.3 < 0.4 <= spans[4]
+
+
+def test_rate_limits_do_not_count_as_faults() -> None:
+    limited = says({"error": {"message": "rate limit"}}, 429, Retry_After="0.001")
+    reply, server = ask(*[limited] * (3 * retries.MAX_FAULTS), OK)
+    assert isinstance(reply, Reply)
+    assert len(server.bodies) == 3 * retries.MAX_FAULTS + 1
+
+
+def test_wait_beyond_all_patience_fails_at_once_with_the_servers_words() -> None:
+    failure, server = ask(says({"error": {"message": "daily limit reached"}}, 429, Retry_After="86400"))
+    assert isinstance(failure, CallError)
+    assert "daily limit reached" in str(failure)
+    assert len(server.bodies) == 1
+
+
+def test_faults_end_in_a_failed_call_with_the_servers_words() -> None:
+    failure, server = ask(error(500, "CUDA error: device-side assert"))
+    assert isinstance(failure, CallError)
+    assert "HTTP 500: CUDA error: device-side assert" in str(failure)
+    assert len(server.bodies) == retries.MAX_FAULTS
+
+
+def test_nobody_listening_is_an_unavailable_model() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    async def call() -> None:
+        model = OpenAIChat("m", uri="openai:m", base_url=f"http://127.0.0.1:{port}/v1", api_key=None)
+        try:
+            with pytest.raises(
+                ModelUnavailableError, match=f"no server answers at http://127.0.0.1:{port}/v1"
+            ) as caught:
+                await model.chat(ASK, GREEDY)
+        finally:
+            await model.close()
+        assert "Start the server" in caught.value.fix
+
+    asyncio.run(call())
+
+
+def test_unknown_host_is_an_unavailable_model() -> None:
+    async def call() -> None:
+        model = OpenAIChat("m", uri="openai:m", base_url="http://no-such-host.invalid/v1", api_key=None)
+        try:
+            with pytest.raises(ModelUnavailableError, match=r"no-such-host\.invalid"):
+                await model.chat(ASK, GREEDY)
+        finally:
+            await model.close()
+
+    asyncio.run(call())
+
+
+def test_server_that_went_away_fails_the_call_not_the_model() -> None:
+    async def calls() -> None:
+        async with serving(OK) as (_, model):
+            await model.chat(ASK, GREEDY)
+            model._url = "http://127.0.0.1:9/v1/chat/completions"
+            with pytest.raises(CallError, match="no answer after several tries"):
+                await model.chat(ASK, GREEDY)
+
+    asyncio.run(calls())
+
+
+FINAL = {
+    "400": error(400, "messages must alternate"),
+    "413": error(413, "payload too large"),
+    "422": says({"detail": [{"loc": ["body", "messages"], "msg": "bad role", "type": "value_error"}]}, 422),
+    "moderated": error(403, "your input was flagged"),
+}
+
+
+@pytest.mark.parametrize("refusal", FINAL.values(), ids=FINAL)
+def test_a_refused_conversation_is_never_sent_again(refusal: Step) -> None:
+    failure, server = ask(refusal, OK)
+    assert isinstance(failure, CallError)
+    assert len(server.bodies) == 1
+
+
+TOO_LONG = {
+    "code": error(400, "too big", code="context_length_exceeded"),
+    "vLLM": error(400, "This model's maximum context length is 64 tokens. However, you requested 90 tokens.", code=400),
+    "llama.cpp": error(500, "the request exceeds the available context size", type="exceed_context_size_error"),
+    "413": error(413, "prompt is too long: 9 tokens > 8 maximum"),
+}
+
+
+@pytest.mark.parametrize("refusal", TOO_LONG.values(), ids=TOO_LONG)
+def test_context_length_is_named_and_never_sent_again(refusal: Step) -> None:
+    failure, server = ask(refusal, OK)
+    assert isinstance(failure, CallError)
+    assert "do not fit the model's context" in str(failure)
+    assert "--max-tokens" in failure.fix
+    assert len(server.bodies) == 1
+
+
+def test_no_key_names_the_environment_variable() -> None:
+    failure, server = ask(error(401, "missing credentials"), api_key_env="MY_KEY")
+    assert isinstance(failure, ModelUnavailableError)
+    assert "MY_KEY holds no key" in failure.fix
+    assert "missing credentials" in failure.message
+    assert len(server.bodies) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_wrong_key_is_said_without_showing_it(status: int) -> None:
+    failure, _ = ask(error(status, f"Incorrect API key provided: {KEY}"), api_key=KEY)
+    assert isinstance(failure, ModelUnavailableError)
+    assert "OPENAI_API_KEY was not accepted" in failure.fix
+    assert "Incorrect API key provided: [key]" in str(failure)
+
+
+def test_unknown_model_lists_the_servers_models_once_for_all_calls() -> None:
+    async def calls() -> None:
+        async with serving(error(404, "no such model"), models=("small", "large")) as (server, model):
+            failures = await asyncio.gather(*(model.chat(ASK, GREEDY) for _ in range(20)), return_exceptions=True)
+            assert all(isinstance(f, ModelUnavailableError) and "small, large" in f.fix for f in failures)
+            assert server.listings == 1
+            sent = len(server.bodies)
+            with pytest.raises(ModelUnavailableError):
+                await model.chat(ASK, GREEDY)
+            assert len(server.bodies) == sent
+
+    asyncio.run(calls())
+
+
+@pytest.mark.parametrize("status", [404, 405])
+def test_wrong_path_points_to_the_base_url(status: int) -> None:
+    failure, server = ask(writes("<html><h1>Not Found</h1></html>", status, "text/html"))
+    assert isinstance(failure, ModelUnavailableError)
+    assert "usually ends in /v1" in failure.fix
+    assert f"{server.base_url}/chat/completions" in failure.fix
+    assert failure.message.endswith(f"HTTP {status}: Not Found")
+
+
+def test_redirect_is_told_and_not_followed_with_the_key() -> None:
+    failure, server = ask(writes("", 307), api_key=KEY)
+    assert isinstance(failure, ModelUnavailableError)
+    assert "redirects" in str(failure)
+    assert len(server.bodies) == 1
+
+
+@pytest.mark.parametrize(
+    "refusal", [error(429, "You exceeded your quota", code="insufficient_quota"), error(402, "Insufficient balance")]
+)
+def test_no_quota_is_not_waited_for(refusal: Step) -> None:
+    failure, server = ask(refusal, OK)
+    assert isinstance(failure, ModelUnavailableError)
+    assert "no quota left" in failure.fix
+    assert len(server.bodies) == 1
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        error(400, f"bad header Bearer {KEY}"),
+        error(500, f"upstream said {KEY[:14]}…"),
+        error(404, f"{'x' * 490} {KEY}"),
+        writes(f"<html>{KEY}</html>", 503, "text/html"),
+        writes(f"not json {KEY}"),
+        says({"echo": KEY}),
+        says({"error": {"message": f"key {KEY} is expired", "code": 401}}),
+    ],
+)
+def test_key_is_in_no_error_and_no_log(leak: Step, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    failure, _ = ask(leak, api_key=KEY, models=(KEY,))
+    assert isinstance(failure, CallError | ModelUnavailableError)
+    chain: BaseException | None = failure
+    while chain is not None:
+        assert KEY[:12] not in repr(chain) + str(chain)
+        chain = chain.__cause__ or (None if chain.__suppress_context__ else chain.__context__)
+    assert KEY[:12] not in caplog.text
+
+
+def test_long_error_is_cut() -> None:
+    failure, _ = ask(error(400, "x" * 100_000))
+    assert len(str(failure)) < 700
+    assert "100,000 characters" in str(failure)
+
+
+def refusing(*names: str, wants: str = "") -> Step:
+    """A server that refuses these fields one at a time, and max_tokens if it wants another name."""
+
+    async def step(request: web.Request, asked: Body) -> web.StreamResponse:
+        if wants and "max_tokens" in asked:
+            words = f"Unsupported parameter: 'max_tokens' is not supported with this model. Use '{wants}' instead."
+            body = {"error": {"message": words, "param": "max_tokens", "code": "unsupported_parameter"}}
+            return web.json_response(body, status=400)
+        for name in names:
+            if name in asked:
+                body = {"error": {"message": f"{name} is not supported", "param": name, "code": "unsupported_value"}}
+                return web.json_response(body, status=400)
+        await asyncio.sleep(0.02)
+        return web.json_response(completion())
+
+    return step
+
+
+def test_max_completion_tokens_is_used_once_it_was_asked_for() -> None:
+    async def calls() -> list[Body]:
+        async with serving(refusing(wants="max_completion_tokens")) as (server, model):
+            await model.chat(ASK, GREEDY)
+            await model.chat(ASK, GREEDY)
+            return server.bodies
+
+    bodies = asyncio.run(calls())
+    assert [("max_tokens" in b, b.get("max_completion_tokens")) for b in bodies] == [
+        (True, None),
+        (False, 16),
+        (False, 16),
+    ]
+
+
+@pytest.mark.parametrize("name", ["seed", "temperature", "top_p"])
+def test_refused_parameter_is_left_out_and_said_once(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def calls() -> list[Body]:
+        async with serving(refusing(name)) as (server, model):
+            await model.chat(ASK, WARM)
+            await model.chat(ASK, WARM)
+            return server.bodies
+
+    assert [name in body for body in asyncio.run(calls())] == [True, False, False]
+    assert [r.message for r in caplog.records if r.name == "evolvent" and f"refuses {name}" in r.message] != []
+    assert len(caplog.records) == 1
+
+
+def test_calls_at_once_learn_together(caplog: pytest.LogCaptureFixture) -> None:
+    async def calls() -> list[Body]:
+        async with serving(refusing("seed", "top_p", "temperature", wants="max_completion_tokens")) as (server, model):
+            replies = await asyncio.gather(*(model.chat(ASK, WARM) for _ in range(30)))
+            assert {r.text for r in replies} == {"hello"}
+            return server.bodies
+
+    # Each call is refused once; one of them asks three times more for what else is refused, then all are answered.
+    assert len(asyncio.run(calls())) == 30 + 3 + 30
+    assert len(caplog.records) == 3
+
+
+def test_refused_extra_field_is_the_users_own(caplog: pytest.LogCaptureFixture) -> None:
+    failure, server = ask(refusing("seed"), sampling=WARM, extra_body={"seed": 3})
+    assert isinstance(failure, CallError)
+    assert "take it out of --extra-body" in failure.fix
+    assert len(server.bodies) == 1
+
+
+def test_cancelled_call_leaves_the_others_alone() -> None:
+    async def calls() -> str:
+        async with serving(hang, OK) as (_, model):
+            stuck = asyncio.create_task(model.chat(ASK, GREEDY))
+            await asyncio.sleep(0.05)
+            stuck.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await stuck
+            return (await model.chat(ASK, GREEDY)).text
+
+    assert asyncio.run(calls()) == "hello"
