@@ -24,6 +24,7 @@ from evolvent.datasets.conversations import (
     read_turns,
     single_exchange,
 )
+from evolvent.datasets.rows import plain
 from evolvent.errors import InputError
 from evolvent.records import Message
 
@@ -239,13 +240,14 @@ def read_row(row: Row, format: str) -> tuple[Content, Row]:
 
     Raises:
         BadRow: it cannot be read in this format.
+        TypeError: it holds what JSON cannot.
     """
     spec = FORMATS[format]
     content, used, exact = spec.read(row)
     extras = {name: value for name, value in row.items() if name not in used}
     if not exact:
         held = {name: row[name] for name in used if row.get(name) is not None}
-        extras["_original"] = orjson.dumps(held, default=str, option=orjson.OPT_SORT_KEYS).decode()
+        extras["_original"] = orjson.dumps(held, default=plain, option=orjson.OPT_SORT_KEYS).decode()
     ours = extras.get("meta")
     if isinstance(ours, dict):
         marks = {name: ours[name] for name, kind in BOOKKEEPING.items() if type(ours.get(name)) is kind}

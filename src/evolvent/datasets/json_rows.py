@@ -15,7 +15,7 @@ from evolvent.datasets.rows import Placed, check_encoding, opened, parse_json
 from evolvent.errors import InputError
 
 BLOCK = 1 << 18
-QUOTE = ord('"')
+QUOTE, CLOSING_BRACE = b'"}'
 # Whole strings, brackets, and last a quote whose string ends in a later block.
 TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]|"', re.DOTALL)
 
@@ -69,6 +69,8 @@ def _list_rows(file: IO[bytes], path: Path) -> Iterator[Placed]:
                 yield parse_json(text, line)
                 line += text.count(b"\n")
                 begin, first = end, False
+            elif kind == CLOSING_BRACE:
+                raise _broken(path, line + buffer.count(b"\n", begin, start), "a } that closes nothing")
             else:  # the end of the list
                 yield from _scalars(buffer[begin:start], path, line, first=first, last=True)
                 rest = buffer[end:].strip() or file.read(BLOCK).strip()
@@ -80,7 +82,7 @@ def _list_rows(file: IO[bytes], path: Path) -> Iterator[Placed]:
         # An element longer than a block is scanned again from its open string: longer blocks keep that rare.
         more = file.read(max(BLOCK, len(buffer) - begin))
         if not more:
-            raise _broken(path, line, "the list is not closed: it is cut off, or a quote or bracket is missing")
+            raise _broken(path, line, "what follows the row that ends here is not closed")
         buffer = buffer[begin:] + more
         scanned, element, begin = scanned - begin, element - begin, 0
 
@@ -88,6 +90,7 @@ def _list_rows(file: IO[bytes], path: Path) -> Iterator[Placed]:
 def _scalars(gap: bytes, path: Path, line: int, *, first: bool, last: bool) -> Iterator[Placed]:
     """What stands between two elements: a comma, or values that are no rows (numbers, texts), which are bad rows."""
     text = gap.strip()
+    line += gap.count(b"\n", 0, len(gap) - len(gap.lstrip(b" \t\r\n,")))
     if text == (b"" if first or last else b","):
         return
     if not first:

@@ -15,7 +15,7 @@ import orjson
 
 from evolvent.datasets.conversations import BadRow, kind_of
 from evolvent.datasets.formats import FORMATS, Content, Row, check_format, detect, read_row, undetected
-from evolvent.datasets.rows import unwritable
+from evolvent.datasets.rows import plain, unwritable
 from evolvent.datasets.sources import Source, open_source
 from evolvent.errors import InputError, RunError
 from evolvent.records import Record, content_digest
@@ -131,7 +131,7 @@ def load(
     if format is not None:
         check_format(format, FORMATS)
     _check_mapping(mapping, format)
-    source = open_source(data)
+    source = open_source(data, limit)
     if format is None:
         format = _find_format(source, mapping, limit)
     tally = _Tally()
@@ -174,8 +174,8 @@ def _find_format(source: Source, mapping: Mapping[str, str], limit: int | None) 
     """The format that the mapping or the first row's columns say."""
     first: Row | None = None
     for placed in islice(source.read(), limit):
-        if isinstance(placed.value, dict):
-            first = placed.value
+        if isinstance(placed.value, Mapping) and placed.value:
+            first = dict(placed.value)
             break
     if first is None:
         first = {}
@@ -236,11 +236,12 @@ def _check(value: object, format: str, mapping: Mapping[str, str]) -> _Checked:
         if not isinstance(value, Mapping):
             raise BadRow(f"{kind_of(value)}, not an object with columns")
         value = dict(value)
-    content, extras = read_row(_mapped(value, mapping) if mapping else value, format)
-    instruction, input, output, messages = content
+    row = _mapped(value, mapping) if mapping else value
     try:
+        content, extras = read_row(row, format)
+        instruction, input, output, messages = content
         digest = content_digest(instruction, input, output, messages)
-        meta = orjson.dumps(extras, default=_plain, option=orjson.OPT_SORT_KEYS).decode() if extras else None
+        meta = orjson.dumps(extras, default=plain, option=orjson.OPT_SORT_KEYS).decode() if extras else None
     except TypeError as error:  # what orjson raises for a lone surrogate, too
         raise BadRow(unwritable(value, error)) from None
     if "\0" in instruction or "\0" in input or "\0" in output or (meta and "\\u0000" in meta) or _nul_inside(messages):
@@ -248,18 +249,10 @@ def _check(value: object, format: str, mapping: Mapping[str, str]) -> _Checked:
         if where is not None:
             raise BadRow(f'column "{where}" holds a NUL byte')
     if not instruction or instruction.isspace():
+        if format in ("alpaca", "prompt_completion") and row.get(FORMATS[format].columns[0]) is None:
+            raise BadRow(f'column "{FORMATS[format].columns[0]}" is missing or null; columns found: {", ".join(value)}')
         raise BadRow("the instruction is empty" if messages is None else "the first user turn is empty")
     return _Checked(content, digest, meta)
-
-
-def _plain(value: object) -> object:
-    """What orjson cannot write but has a plain form: numpy's numbers; Decimal as text."""
-    item = getattr(value, "item", None)
-    if callable(item):
-        return item()
-    if type(value).__name__ == "Decimal":
-        return str(value)
-    raise TypeError(f"{kind_of(value)} is neither text, number, list nor object")
 
 
 def _nul_inside(messages: list[Any] | None) -> bool:

@@ -5,6 +5,7 @@ import json
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
@@ -98,9 +99,31 @@ def is_utf8(text: str) -> bool:
     return True
 
 
+def plain(value: object) -> object:
+    """What orjson cannot write but has a plain form: numpy's numbers; Decimal as text.
+
+    Raises:
+        TypeError: it has none.
+    """
+    item = getattr(value, "item", None)
+    if callable(item):
+        return item()
+    if isinstance(value, Decimal):
+        return str(value)
+    raise TypeError(f"a {type(value).__name__} is neither text, number, list nor object")
+
+
 def unwritable(row: object, error: TypeError) -> str:
     """Why a row cannot be written as JSON, with the column that is to blame."""
-    where = without_utf8(row)
+    try:
+        where = without_utf8(row)
+    except RecursionError:
+        return "lists or objects are nested too deeply"
     if where is not None:
         return f'column "{where}" holds a lone surrogate (half of a character), which is not UTF-8'
-    return f"cannot be written as JSON: {error}"
+    for column, value in row.items() if isinstance(row, dict) else ():
+        try:
+            orjson.dumps(value, default=plain)
+        except TypeError as cause:
+            return f'column "{column}" cannot be written as JSON: {cause.__cause__ or cause}'
+    return f"cannot be written as JSON: {error.__cause__ or error}"

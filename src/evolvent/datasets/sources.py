@@ -9,16 +9,18 @@ import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
 import orjson
 
+from evolvent.datasets.conversations import kind_of
 from evolvent.datasets.csv_rows import csv_rows
 from evolvent.datasets.json_rows import json_rows
 from evolvent.datasets.parquet_rows import parquet_rows
-from evolvent.datasets.rows import Placed, unwritable
-from evolvent.errors import InputError, RunError, require_extra
+from evolvent.datasets.rows import Placed, plain, unwritable
+from evolvent.errors import EvolventError, InputError, RunError, require_extra
 
 READERS: dict[str, Callable[[Path], Iterator[Placed]]] = {
     ".json": json_rows,
@@ -39,29 +41,33 @@ class Source:
     read: Callable[[], Iterator[Placed]]
 
 
-def open_source(data: object) -> Source:
+def open_source(data: object, limit: int | None = None) -> Source:
     """The source behind what a user calls data.
+
+    Args:
+        data: as for ``load``.
+        limit: of what can be read only once, no more rows than these are fetched.
 
     Raises:
         InputError: there is no such file or dataset, or it is of a kind that cannot be read.
     """
     if isinstance(data, str | Path):
-        return _named(str(data))
+        return _named(str(data), limit)
     module = type(data).__module__.partition(".")[0]
     if module == "datasets":
-        return _dataset(data)
+        return _dataset(data, limit)
     if isinstance(data, Mapping):
         raise InputError("The data is one dict.", fix="Give a list of dicts, one for each row.")
     if isinstance(data, Sequence):
         return Source("the list", lambda: (Placed(None, row) for row in data))
     if isinstance(data, Iterable):
-        return _spooled(data, "the iterable")
+        return _spooled(islice(data, limit), "the iterable")
     raise InputError(
         f"The data is {type(data).__name__}.", fix="Give a path, a list or iterable of dicts, or a datasets.Dataset."
     )
 
 
-def _named(name: str) -> Source:
+def _named(name: str, limit: int | None) -> Source:
     path = Path(name).expanduser()
     if path.is_dir():
         raise InputError(
@@ -71,7 +77,7 @@ def _named(name: str) -> Source:
         return _file(path, name)
     suffix = path.suffix.lower()
     if HUB_ID.fullmatch(name) and suffix not in READERS and suffix != ".gz":
-        return _hub(name)
+        return _hub(name, limit)
     if any(sign in name for sign in "*?["):
         raise InputError(f"{name} is a pattern.", fix="Name one file; join several with: cat PATTERN > all.jsonl")
     raise InputError(
@@ -105,11 +111,12 @@ def _file(path: Path, name: str) -> Source:
     return Source(name, read)
 
 
-def _dataset(data: Any) -> Source:
+def _dataset(data: Any, limit: int | None) -> Source:
     if isinstance(data, Mapping):
         raise InputError(f"The data is a DatasetDict ({', '.join(data)}).", fix="Choose a split: data['train'].")
     if not hasattr(data, "__len__"):
-        return _spooled(data, "the IterableDataset")
+        return _spooled(islice(data, limit), "the IterableDataset")
+    data = data.with_format(None)  # plain Python values, not tensors
 
     def read() -> Iterator[Placed]:
         for columns in data.iter(batch_size=1000):
@@ -119,7 +126,7 @@ def _dataset(data: Any) -> Source:
     return Source("the Dataset", read)
 
 
-def _hub(name: str) -> Source:
+def _hub(name: str, limit: int | None) -> Source:
     """A dataset of the Hub, streamed once into a temporary file."""
     try:
         require_extra("datasets", "hub")
@@ -130,9 +137,10 @@ def _hub(name: str) -> Source:
     repository, _, split = name.partition(":")
     try:
         stream = datasets.load_dataset(repository, split=split or "train", streaming=True)
-        return _spooled(stream, name)
-    except (OSError, ValueError, RuntimeError) as error:
-        # What the Hub's client raises: not found and offline are OSErrors, no such split or configuration a ValueError.
+        return _spooled(islice(stream, limit), name)
+    except EvolventError:
+        raise
+    except Exception as error:  # of the Hub's client and of each library below it, without a common class
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
             f"There is no file {name}, and no dataset {repository} could be loaded from the Hugging Face Hub: {reason}",
@@ -160,7 +168,10 @@ def _spooled(rows: Iterable[object], name: str) -> Source:
     try:
         for row in rows:
             try:
-                line = orjson.dumps(row, default=_plain)
+                if isinstance(row, Mapping):
+                    line = orjson.dumps(dict(row), default=plain)
+                else:
+                    line = f"!{kind_of(row)}, not a dict with columns".encode()
             except TypeError as error:  # what orjson raises for text that is not UTF-8, too
                 line = b"!" + unwritable(row, error).encode()
             file.write(line + b"\n")
@@ -183,11 +194,3 @@ def _spooled(rows: Iterable[object], name: str) -> Source:
                     yield Placed(None, orjson.loads(line))
 
     return Source(name, read)
-
-
-def _plain(value: object) -> object:
-    """What orjson does not know but means something: tuples of a dataset's features, numpy numbers."""
-    item = getattr(value, "item", None)
-    if callable(item):
-        return item()
-    raise TypeError(f"a {type(value).__name__} is neither text nor number")

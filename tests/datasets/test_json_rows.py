@@ -1,0 +1,52 @@
+"""A list is cut into the rows that the standard library's parser sees, wherever a block ends."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from evolvent.datasets import json_rows
+
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(
+    ['"', "\\", '\\"', "]", "{", "},{"]
+)
+leaf = st.none() | st.booleans() | st.integers(-(1 << 63), 1 << 63) | text
+value = st.recursive(
+    leaf, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3), max_leaves=6
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(value, max_size=6),
+    block=st.integers(16, 40),
+    indent=st.none() | st.integers(0, 2),
+    ascii=st.booleans(),
+)
+def test_a_list_in_small_blocks(
+    rows: list[object], block: int, indent: int | None, ascii: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_rows, "BLOCK", block)
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(rows, indent=indent, ensure_ascii=ascii))
+    placed = list(json_rows.json_rows(path))
+    assert [row.value for row in placed] == rows
+    assert all(row.problem is None for row in placed)
+
+
+def test_lines_of_a_list(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text('\n[\n{"a":\n1},\n\n{"a": "\\n"}, {"a": 3}\n\n]\n')
+    assert [(row.line, row.value) for row in json_rows.json_rows(path)] == [
+        (3, {"a": 1}),
+        (6, {"a": "\n"}),
+        (6, {"a": 3}),
+    ]
+
+
+def test_a_row_longer_than_a_block(tmp_path: Path) -> None:
+    rows = [{"a": "x" * 3_000_000}, {"a": 'y\\"' * 500_000}, {"a": "z"}]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    assert [row.value for row in json_rows.json_rows(tmp_path / "rows.json")] == rows

@@ -1,0 +1,188 @@
+"""Ids, duplicates, digests, limits, and the things that data can be."""
+
+import json
+import sys
+import tracemalloc
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evolvent.datasets import load, write
+from evolvent.datasets import json_rows
+from evolvent.datasets import sources as sources_module
+from evolvent.errors import InputError
+from evolvent.records import Record, content_digest
+
+ROWS = [{"instruction": text, "n": n} for n, text in enumerate("abacaab")]
+
+
+def test_ids_count_equal_rows_in_order() -> None:
+    data = load(ROWS)
+    digest = {text: content_digest(text, "", "", None) for text in "abc"}
+    a, b, c = digest["a"], digest["b"], digest["c"]
+    expected = [a, b, f"{a}-2", c, f"{a}-3", f"{a}-4", f"{b}-2"]
+    assert [record.id for record in data] == expected
+    assert [record.seed_id for record in data] == expected
+    assert [record.seed_index for record in data] == list(range(7))
+    assert (data.rows, len(data), data.skipped, data.duplicates) == (7, 7, 0, 4)
+    first, second = iter(data), iter(data)  # two readings at once do not disturb each other
+    assert [next(first).id, next(first).id, next(second).id, next(first).id] == [a, b, a, f"{a}-2"]
+
+
+def test_many_rows_pass_the_batches_of_the_duplicate_count() -> None:
+    data = load([{"instruction": str(n % 15_000)} for n in range(25_000)])
+    assert data.duplicates == 10_000
+    ids = [record.id for record in data]
+    assert len(set(ids)) == 25_000
+    assert ids[15_000:] == [f"{id}-2" for id in ids[:10_000]]
+
+
+def test_skipped_rows_are_counted_in_positions_and_limits() -> None:
+    rows = [{"instruction": "a"}, {"instruction": ""}, {"instruction": "a"}, {"instruction": 5}, {"instruction": "b"}]
+    data = load(rows, skip_bad=True)
+    assert [(record.seed_index, record.instruction) for record in data] == [(0, "a"), (2, "a"), (4, "b")]
+    assert [record.id.partition("-")[2] for record in data] == ["", "2", ""]
+    assert (data.rows, data.skipped) == (3, 2)
+    assert [str(problem) for problem in data.problems] == [
+        "the list, row 2: the instruction is empty",
+        'the list, row 4: column "instruction" is a number, not text (mixed types)',
+    ]
+    assert [record.seed_index for record in load(rows, skip_bad=True, limit=3)] == [0, 2]
+    assert load(rows, limit=1).rows == 1  # what the limit leaves out is not checked
+    with pytest.raises(InputError, match="limit is 0"):
+        load(rows, limit=0)
+
+
+def test_the_digest_says_same_input(tmp_path: Path) -> None:
+    rows = [{"instruction": "a", "output": "b", "tag": 1}, {"instruction": "c", "output": "d", "tag": 2}]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "rows.json").write_text(json.dumps(rows, indent=2))
+    digest = load(rows).digest
+    assert load(tmp_path / "rows.jsonl").digest == load(tmp_path / "rows.json").digest == digest
+    others = [
+        load(rows[::-1]),
+        load(rows[:1]),
+        load([rows[0], {**rows[1], "tag": 3}]),
+        load([rows[0], {**rows[1], "output": "D"}]),
+        load(rows, map={"instruction": "output", "output": "instruction"}),
+        load(rows, map={"instruction": "instruction"}),
+    ]
+    assert len({digest, *(data.digest for data in others)}) == 7
+
+
+def test_what_can_be_read_only_once_is_kept() -> None:
+    def stream() -> Iterator[dict[str, Any]]:
+        yield from ROWS
+
+    data = load(stream())
+    assert list(data) == list(data) == list(load(ROWS))
+    first, second = iter(data), iter(data)
+    assert next(first) == next(second)
+    assert [*first] == [*second]
+    assert load(({"instruction": str(n)} for n in count()), limit=3).rows == 3  # a stream may have no end
+    with pytest.raises(InputError, match="row 1: a Record, not a dict with columns"):
+        load(data)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r'row 2: column "b.0" holds a lone surrogate'):
+        load(row for row in [{"instruction": "a"}, {"instruction": "a", "b": ["\ud800"]}])
+    with pytest.raises(
+        InputError, match='row 1: column "image" cannot be written as JSON: a bytes is neither text, number'
+    ):
+        load(row for row in [{"instruction": "a", "image": b"\x89PNG"}])
+
+
+def test_datasets() -> None:
+    datasets = pytest.importorskip("datasets")
+    dataset = datasets.Dataset.from_list([{"instruction": row["instruction"], "n": row["n"]} for row in ROWS])
+    assert list(load(dataset)) == list(load(ROWS))
+    assert list(load(dataset.to_iterable_dataset())) == list(load(ROWS))
+    assert list(load(dataset.with_format("numpy"))) == list(load(ROWS))
+    assert load(dataset).digest == load(ROWS).digest
+    with pytest.raises(InputError, match=r"DatasetDict \(train, test\)"):
+        load(datasets.DatasetDict({"train": dataset, "test": dataset}))
+
+
+def test_a_dataset_of_the_hub_is_streamed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("datasets")
+    asked = []
+
+    def load_dataset(name: str, *, split: str, streaming: bool) -> Any:
+        asked.append((name, split, streaming))
+        return datasets.Dataset.from_list(ROWS).to_iterable_dataset()
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    assert list(load("org/name:test")) == list(load(ROWS))
+    assert load("org/name").name == "org/name"
+    assert asked == [("org/name", "test", True), ("org/name", "train", True)]
+
+
+def test_a_dataset_that_the_hub_does_not_have(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+
+    def load_dataset(name: str, **options: Any) -> Any:
+        raise datasets.exceptions.DatasetNotFoundError(f"Dataset '{name}' doesn't exist on the Hub")
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    with pytest.raises(InputError, match=r"no file org/nme, and no dataset org/nme could be loaded.*doesn't exist"):
+        load("org/nme")
+
+    def require_extra(module: str, extra: str) -> None:
+        raise InputError(f"{module} is not installed")
+
+    monkeypatch.setattr(sources_module, "require_extra", require_extra)
+    with pytest.raises(InputError, match="There is no file org/nme; for the Hub's dataset, datasets is not installed"):
+        load("org/nme")
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"instruction": "a"}, "The data is one dict"),
+        (5, "The data is int"),
+        ([], "the list has no rows"),
+        (["a"], "row 1: text, not an object with columns"),
+        ([{"instruction": "a", "when": object()}], 'row 1: column "when" cannot be written as JSON'),
+        ([{"instruction": float("nan")}], "NaN"),
+        ([{"instruction": "a"}, {"text": "a"}], 'row 2: column "instruction" is missing or null; columns found: text'),
+        ([{}, {"prompt": "a"}], 'row 1: column "prompt" is missing or null; columns found: '),
+        (
+            [{"messages": [{"role": "user", "content": "\ud800", "weight": 1}]}],
+            'column "messages.0.content" holds a lone',
+        ),
+    ],
+)
+def test_what_is_no_data(data: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        load(data)
+
+
+def test_a_file_that_changes_after_the_check(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"instruction":"a"}\n')
+    data = load(path)
+    path.write_text('{"instruction":"abc"}\n')
+    with pytest.raises(InputError, match="has changed since it was checked"):
+        list(data)
+    path.unlink()
+    with pytest.raises(InputError, match="cannot be read any more"):
+        list(data)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "json", "csv"])
+def test_memory_does_not_grow_with_the_rows(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["evolvent.datasets.load"], "BATCH", 500)
+    monkeypatch.setattr(json_rows, "BLOCK", 1 << 14)
+
+    def peak(rows: int) -> int:
+        path = tmp_path / f"{rows}.{kind}"
+        write((Record("", "", n, f"Count to {n}.") for n in range(rows)), path, format="alpaca")
+        tracemalloc.start()
+        assert sum(1 for _ in load(path)) == rows
+        top = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return top
+
+    peak(10)  # what is imported and cached once
+    assert peak(4_000) < 1.2 * peak(1_000)
