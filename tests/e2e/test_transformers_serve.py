@@ -29,23 +29,7 @@ EMBEDDED = Path(__file__).parents[2] / "src/evolvent/models/embedded/instruct"
 TEMPLATE = (
     "{% for m in messages %}{{ m.role }} {{ m.content }} {% endfor %}{% if add_generation_prompt %}assistant{% endif %}"
 )
-WORDS = [
-    "system",
-    "user",
-    "assistant",
-    "how",
-    "many",
-    "apples",
-    "are",
-    "left",
-    "in",
-    "the",
-    "red",
-    "basket",
-    "a",
-    "pear",
-    "fell",
-]
+WORDS = ["system", "user", "assistant", "how", "many", "apples", "are", "left", "in", "the", "basket", "a", "pear"]
 ASK: list[Message] = [{"role": "user", "content": "how many apples are left in the basket"}]
 
 

@@ -14,7 +14,7 @@ from evolvent.errors import CallError, InputError, ModelUnavailableError
 from evolvent.models.openai.refusals import ServerError, error_in_success, read_error, retry_after
 from evolvent.models.openai.reply import decode, read_reply
 from evolvent.models.openai.request import Dialect
-from evolvent.models.openai.retries import Transient, retrying
+from evolvent.models.openai.retries import Patience, Transient
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Message
 
@@ -125,15 +125,24 @@ class OpenAIChat:
             data = orjson.dumps(body)
         except TypeError as error:
             raise CallError(f"model {self.uri}: the conversation cannot be written as JSON: {error}") from error
-        try:
-            return await retrying(self._timeout_s)(self._try, data)
-        except Transient as fault:
-            if fault.unreachable and not self._answered:
-                raise ModelUnavailableError(
-                    f"model {self.uri}: no server answers at {self._base_url}: {fault}",
-                    fix="Start the server, or correct base_url=http://host:port/v1 in the model's URI.",
-                ) from None
-            raise CallError(f"model {self.uri}: no answer after several tries; the last: {fault}") from None
+        patience = Patience(self._timeout_s)
+        while True:
+            try:
+                return await self._try(data)
+            except Transient as fault:
+                wait = patience.wait_s(fault)
+                if wait is None:
+                    raise self._given_up(fault) from None
+            await asyncio.sleep(wait)
+
+    def _given_up(self, fault: Transient) -> CallError | ModelUnavailableError:
+        """What a fault that outlasted all patience means."""
+        if fault.unreachable and not self._answered:
+            return ModelUnavailableError(
+                f"model {self.uri}: no server answers at {self._base_url}: {fault}",
+                fix="Start the server, or correct base_url=http://host:port/v1 in the model's URI.",
+            )
+        return CallError(f"model {self.uri}: no answer in all its tries; the last: {fault}")
 
     async def _try(self, data: bytes) -> Mapping[str, object] | ServerError:
         """One request. Errors of aiohttp can hold the request's headers, so none is chained."""

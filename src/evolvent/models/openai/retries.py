@@ -1,13 +1,12 @@
 """When a call that failed is sent again: the same body, after a wait, a bounded number of times."""
 
-import asyncio
 import random
-
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+import time
 
 MAX_FAULTS = 6
 PATIENCE_S = 900.0
-BACKOFF = wait_random_exponential(multiplier=1, max=30)  # full jitter: up to 1, 2, 4, 8, 16 s
+FIRST_WAIT_S = 1.0
+LONGEST_WAIT_S = 30.0
 
 
 class Transient(Exception):
@@ -29,36 +28,30 @@ class Transient(Exception):
         self.unreachable = unreachable
 
 
-def retrying(timeout_s: float) -> AsyncRetrying:
-    """The retries of one call; a Transient is tried again, anything else goes through.
+class Patience:
+    """How long one call goes on trying, and how long it waits between two tries.
 
     Six faults end it. Rate limits are bounded by time alone: no try begins later than 15 minutes, or two time-outs
     if that is longer, after the first. The wait is the server's Retry-After (a little more, so that not all come back
-    at one instant) or a random one that doubles its bound, whichever is longer. It delays this call only.
+    at one instant) or a random one whose bound doubles from 1 to 30 seconds, whichever is longer: exponential backoff
+    with full jitter. Times are monotonic; a clock that jumps changes nothing.
 
     Args:
         timeout_s: how long one try may take.
     """
-    patience_s = max(PATIENCE_S, 2 * timeout_s + 60)
-    faults = 0
 
-    def stop(state: RetryCallState) -> bool:
-        nonlocal faults
-        faults += not _fault(state).rate_limited
-        return faults >= MAX_FAULTS or (state.seconds_since_start or 0) + state.upcoming_sleep > patience_s
+    __slots__ = ("_ends", "_failures", "_faults")
 
-    return AsyncRetrying(
-        retry=retry_if_exception_type(Transient), wait=_wait, stop=stop, sleep=asyncio.sleep, reraise=True
-    )
+    def __init__(self, timeout_s: float) -> None:
+        self._ends = time.monotonic() + max(PATIENCE_S, 2 * timeout_s + 60)
+        self._failures = 0
+        self._faults = 0
 
-
-def _wait(state: RetryCallState) -> float:
-    after = _fault(state).after
-    backoff = BACKOFF(state)
-    return backoff if after is None else max(after * random.uniform(1, 1.1), backoff)
-
-
-def _fault(state: RetryCallState) -> Transient:
-    fault = state.outcome.exception() if state.outcome else None
-    assert isinstance(fault, Transient)
-    return fault
+    def wait_s(self, fault: Transient) -> float | None:
+        """Seconds to wait after this fault before the next try; None when there is to be none."""
+        self._failures += 1
+        self._faults += not fault.rate_limited
+        wait = random.uniform(0, min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(self._failures - 1, 16)))
+        if fault.after is not None:
+            wait = max(wait, fault.after * random.uniform(1, 1.1))
+        return None if self._faults >= MAX_FAULTS or time.monotonic() + wait > self._ends else wait
