@@ -160,6 +160,20 @@ def test_a_stage_without_its_input_names_the_command(tmp_path: Path, seeds: Path
     assert "evolvent respond run --teacher URI --out run" in ended.errors
 
 
+def test_a_stale_file_is_not_read(tmp_path: Path, seeds: Path, model: str) -> None:
+    evolve = ["evolve", seeds, "--model", model, "--out", "run", "--rounds"]
+    respond = ["respond", "run", "--teacher", model, "--out", "run"]
+    evolvent(*evolve, "1", folder=tmp_path)
+    evolvent(*respond, folder=tmp_path)
+    evolvent(*evolve, "2", "--fresh", folder=tmp_path)
+    stale = evolvent("score", "run", "--base-model", "embedded-base", "--out", "run", folder=tmp_path)
+    assert stale.status == 2
+    assert "responses.parquet is stale" in stale.errors
+    assert "input: other content" in evolvent(*respond, folder=tmp_path).errors
+    evolvent(*evolve, "1", "--fresh", folder=tmp_path)
+    assert "nothing to do" in evolvent(*respond, folder=tmp_path).output
+
+
 def test_a_server_that_is_not_there_fails_early_and_keeps_the_folder_usable(
     tmp_path: Path, seeds: Path, model: str
 ) -> None:

@@ -11,14 +11,14 @@ from evolvent.models.uri import parse_uri
 from evolvent.records import Record
 from evolvent.runs.execution import run_sync
 from evolvent.runs.folder import Run, RunFolder
-from evolvent.runs.inputs import stage_input
+from evolvent.runs.inputs import Data, stage_input
 from evolvent.runs.stage import Work, open_models, run_records
 
 STAGE = "evolve"
 
 
 def evolve(
-    seeds: object,
+    seeds: Data,
     *,
     model: str,
     out: str | Path,

@@ -23,7 +23,7 @@ from evolvent.models.uri import parse_uri
 from evolvent.records import Record, Score
 from evolvent.runs.execution import run_sync
 from evolvent.runs.folder import CALLS, Run, RunFolder
-from evolvent.runs.inputs import stage_input
+from evolvent.runs.inputs import Data, stage_input
 from evolvent.runs.progress import shown
 from evolvent.runs.store import Call, CallStore, call_key
 from evolvent.runs.tables import RecordWriter
@@ -33,7 +33,7 @@ WINDOW = 512
 
 
 def score(
-    data: object,
+    data: Data,
     *,
     base_model: str,
     out: str | Path,
@@ -51,8 +51,8 @@ def score(
 ) -> Run:
     """Score instruction-response pairs with a base model, and write them with their scores to ``OUT/scored.parquet``.
 
-    Of a run folder the responses with status ok are scored; of a data file every row. A score that does not exist (an empty
-    output, a one-token instruction, a pair longer than the context) is null, with the reason in ``score_reason``.
+    Of a run folder the responses with status ok are scored; of a data file every row. A score that does not exist (an
+    empty output, a one-token instruction, a pair longer than the context) is null; ``score_reason`` says why.
 
     Args:
         data: a run folder or Run, a data file, a Hub id, an iterable of dicts, or a datasets.Dataset.

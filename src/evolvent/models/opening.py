@@ -94,7 +94,7 @@ def _weights(uri: ModelURI) -> dict[str, Any]:
     trust = uri.options.get("trust_remote_code", "false")
     if trust not in ("true", "false"):
         raise InputError(f"model {uri}: trust_remote_code={trust} is neither true nor false")
-    chosen = {key: uri.options[key] for key in ("device", "dtype", "chat_template") if key in uri.options}
+    chosen = {key: value for key, value in uri.options.items() if key in ("device", "dtype", "chat_template")}
     return {"name": uri.name, "uri": str(uri), "revision": uri.revision, "trust_remote_code": trust == "true", **chosen}
 
 

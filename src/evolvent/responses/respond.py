@@ -14,7 +14,7 @@ from evolvent.records import Message, Record
 from evolvent.responses.elimination import eliminate_response, other_language
 from evolvent.runs.execution import run_sync
 from evolvent.runs.folder import Run, RunFolder
-from evolvent.runs.inputs import stage_input
+from evolvent.runs.inputs import Data, stage_input
 from evolvent.runs.stage import Work, open_models, run_records
 from evolvent.runs.stored import ask
 
@@ -23,7 +23,7 @@ OTHER_LANGUAGE = "not English: rules R2 and R3 not applied"
 
 
 def respond(
-    data: object,
+    data: Data,
     *,
     teacher: str | Sequence[str],
     out: str | Path,

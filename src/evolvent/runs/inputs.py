@@ -1,7 +1,7 @@
 """What DATA means: a run folder (the file of the stage before), a record file, or instruction data of any format."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from evolvent.datasets.load import load
 from evolvent.errors import InputError
 from evolvent.records import Record
 from evolvent.runs.folder import Run
-from evolvent.runs.manifest import NAME, OUTPUTS
+from evolvent.runs.manifest import NAME, OUTPUTS, read_manifest
 from evolvent.runs.tables import count_rows, is_record_file, read_records
 
 MADE_BY = {
@@ -18,6 +18,10 @@ MADE_BY = {
     "respond": "evolvent respond {folder} --teacher URI",
     "score": "evolvent score {folder} --base-model URI",
 }
+
+
+# What a stage takes: a path, a Hub id, a run, an iterable of dicts (a datasets.Dataset is one).
+Data = str | Path | Run | Iterable[Mapping[str, Any]]
 
 
 @dataclass(slots=True)
@@ -40,7 +44,7 @@ class StageInput:
 
 
 def stage_input(
-    data: object,
+    data: Data,
     *,
     before: str | None,
     format: str | None = None,
@@ -58,15 +62,18 @@ def stage_input(
     Raises:
         InputError: the data cannot be read, or the run folder lacks the stage's file.
     """
-    path = data.path if isinstance(data, Run) else Path(data) if isinstance(data, str | Path) else None
-    if path is not None and path.is_dir() and (isinstance(data, Run) or (path / NAME).is_file()):
-        return _record_file(_stage_file(path, before))
-    if path is not None and before is not None and is_record_file(path):
-        return _record_file(path)
+    if isinstance(data, Run):
+        return _record_file(_stage_file(data.path, before))
+    if isinstance(data, str | Path):
+        path = Path(data)
+        if (path / NAME).is_file():
+            return _record_file(_stage_file(path, before))
+        if before is not None and is_record_file(path):
+            return _record_file(path)
     loaded = load(data, format=format, map=map, skip_bad=skip_bad, limit=limit)
     counts = {"skipped rows": loaded.skipped, "exact duplicates": loaded.duplicates}
-    source = {"source": str(data) if isinstance(data, str | Path) else type(data).__name__, "format": loaded.format}
-    source |= {"rows": loaded.rows, "digest": loaded.digest}
+    name = str(data) if isinstance(data, str | Path) else type(data).__name__
+    source = {"source": name, "format": loaded.format, "rows": loaded.rows, "digest": loaded.digest}
     return StageInput(source, loaded.rows, lambda: iter(loaded), {name: n for name, n in counts.items() if n})
 
 
@@ -74,9 +81,14 @@ def _stage_file(folder: Path, before: str | None) -> Path:
     if before is None:
         raise InputError(f"{folder} is a run folder, not seeds", fix="Name a data file, or a file in the run folder.")
     path = folder / OUTPUTS[before]
+    command = f"{MADE_BY[before].format(folder=folder)} --out {folder}"
     if not path.is_file():
-        command = MADE_BY[before].format(folder=folder)
-        raise InputError(f"{folder} has no {path.name}", fix=f"Make it with: {command} --out {folder}")
+        raise InputError(f"{folder} has no {path.name}", fix=f"Make it with: {command}")
+    entry = read_manifest(folder).get(before)
+    if entry is not None and entry.state == "stale":
+        raise InputError(
+            f"{path} is stale: an earlier stage was made anew since", fix=f"Bring it up to date: {command}"
+        )
     return path
 
 

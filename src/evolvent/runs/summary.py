@@ -1,6 +1,6 @@
 """What a run holds, as plain tables: its stages' counts, what they used, its scores, and example trajectories."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -19,7 +19,7 @@ class Table:
 
     title: str
     columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
 
 
 def summary(folder: Path) -> list[Table]:

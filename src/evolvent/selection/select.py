@@ -16,7 +16,7 @@ import orjson
 from evolvent.datasets.write import write
 from evolvent.errors import InputError
 from evolvent.records import Record
-from evolvent.runs.inputs import StageInput, stage_input
+from evolvent.runs.inputs import Data, StageInput, stage_input
 from evolvent.runs.manifest import now, versions
 from evolvent.runs.storage_errors import explained
 from evolvent.selection.decontamination import contaminated, load_ngrams
@@ -39,7 +39,7 @@ class Selection:
 
 
 def select(
-    data: object,
+    data: Data,
     *,
     by: str,
     top: str,
