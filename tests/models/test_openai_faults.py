@@ -282,9 +282,9 @@ def test_wrong_path_points_to_the_base_url(status: int) -> None:
 
 
 def test_redirect_is_told_and_not_followed_with_the_key() -> None:
-    failure, server = ask(writes("", 307), api_key=KEY)
+    failure, server = ask(says({}, 307, Location="/v1/chat/completions"), OK, api_key=KEY)
     assert isinstance(failure, ModelUnavailableError)
-    assert "redirects" in str(failure)
+    assert "redirects to /v1/chat/completions" in str(failure)
     assert len(server.bodies) == 1
 
 
@@ -319,6 +319,11 @@ def test_key_is_in_no_error_and_no_log(leak: Step, caplog: pytest.LogCaptureFixt
         assert KEY[:12] not in repr(chain) + str(chain)
         chain = chain.__cause__ or (None if chain.__suppress_context__ else chain.__context__)
     assert KEY[:12] not in caplog.text
+
+
+def test_short_key_is_cut_out_too() -> None:
+    failure, _ = ask(error(400, "bad header Bearer local-key."), api_key="local-key")
+    assert str(failure).endswith("bad header Bearer [key].")
 
 
 def test_long_error_is_cut() -> None:

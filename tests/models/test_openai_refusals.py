@@ -54,6 +54,7 @@ def test_pages_and_text_are_read_as_words() -> None:
         ("top_p", {"error": {"message": "`temperature` and `top_p` cannot both be specified for this model."}}, True),
         ("top_p", {"error": {"message": "seed is not supported", "param": "seed"}}, False),
         ("max_tokens", {"error": {"message": "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."}}, True),
+        ("max_tokens", {"error": {"message": "max_tokens 99999 is not supported: at most 16384", "param": "max_tokens", "code": "unsupported_value"}}, False),
         ("max_tokens", {"error": {"message": "max_tokens is too large: 99999. This model supports at most 16384 tokens.", "param": "max_tokens", "code": "invalid_value"}}, False),
     ],
 )  # fmt: skip

@@ -65,10 +65,10 @@ class Dialect:
         return None
 
     def learn(self, name: str, error: ServerError) -> None:
-        """Go without a refused field from now on, and say so once."""
+        """Go without a refused field from now on, and say so."""
         if name == "max_tokens":
             self.length_field = "max_completion_tokens"
-        elif name not in self.dropped:
+        else:
             self.dropped.add(name)
             log.warning(
                 "model %s: the server refuses %s, so calls go without it from now on (%s)", self.uri, name, error
