@@ -1,0 +1,104 @@
+"""The three losses of a pair, from which every perplexity and IFD score is made."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from evolvent.metrics.layout import Layout
+from evolvent.models.protocols import TokenScorer
+from evolvent.records import Record
+
+
+@dataclass(frozen=True, slots=True)
+class PairLosses:
+    """Sums of token losses (nats) and how many tokens they are over; tokens without a loss never count.
+
+    Attributes:
+        instruction_sum, instruction_count: -log p of the instruction's tokens.
+        conditional_sum, conditional_count: -log p of the response's tokens after the instruction.
+        direct_sum, direct_count: -log p of the response's tokens without the instruction.
+        instruction_tokens: length of the instruction in tokens, what tokenizer or template add not counted.
+        response_tokens: length of the response in tokens, likewise.
+    """
+
+    instruction_sum: float
+    instruction_count: int
+    conditional_sum: float
+    conditional_count: int
+    direct_sum: float
+    direct_count: int
+    instruction_tokens: int
+    response_tokens: int
+
+    @property
+    def instruction(self) -> float:
+        """L(Q): mean loss of the instruction, in nats a token."""
+        return self.instruction_sum / self.instruction_count
+
+    @property
+    def conditional(self) -> float:
+        """L(A|Q): mean loss of the response after the instruction, in nats a token."""
+        return self.conditional_sum / self.conditional_count
+
+    @property
+    def direct(self) -> float:
+        """L(A): mean loss of the response without the instruction, in nats a token."""
+        return self.direct_sum / self.direct_count
+
+
+def pair_losses(records: Sequence[Record], scorer: TokenScorer, layout: Layout) -> list[PairLosses | str]:
+    """The losses of some pairs, from two sequences a pair (three losses need no more, see ``layout``).
+
+    Args:
+        records: pairs; their batches depend on this list alone, so the same list gives the same numbers.
+        scorer: the base model.
+        layout: ``paper_layout`` or ``chat_layout``.
+
+    Returns:
+        For each record its losses, or the reason why it has none.
+    """
+    pairs = [layout(scorer, record) for record in records]
+    laid_out = [pair for pair in pairs if not isinstance(pair, str)]
+    sequences = [sequence for pair in laid_out for sequence in (pair.full, pair.direct)]
+    starts = [start for pair in laid_out for start in (pair.instruction[0], pair.direct_start)]
+    losses = iter(scorer.nll(sequences, starts))
+    results: list[PairLosses | str] = []
+    for pair in pairs:
+        if isinstance(pair, str):
+            results.append(pair)
+            continue
+        full, direct = next(losses), next(losses)
+        first = pair.instruction[0]
+        instruction = full[: pair.instruction[1] - first]
+        response = full[pair.response[0] - first : pair.response[1] - first]
+        results.append(
+            PairLosses(
+                instruction_sum=float(instruction.sum()),
+                instruction_count=len(instruction),
+                conditional_sum=float(response.sum()),
+                conditional_count=len(response),
+                direct_sum=float(direct.sum()),
+                direct_count=len(direct),
+                instruction_tokens=pair.instruction_tokens,
+                response_tokens=pair.response_tokens,
+            )
+        )
+    return results
+
+
+def ratio(numerator: float, denominator: float) -> float | None:
+    """A quotient, or None where it does not exist: a zero below, or a number that is infinite or not a number."""
+    return finite(numerator / denominator) if denominator and math.isfinite(denominator) else None
+
+
+def perplexity(loss: float) -> float | None:
+    """exp of a mean loss in nats, or None where no float holds it."""
+    try:
+        return finite(math.exp(loss))
+    except OverflowError:
+        return None
+
+
+def finite(value: float) -> float | None:
+    """The value, or None if it is infinite or not a number."""
+    return value if math.isfinite(value) else None

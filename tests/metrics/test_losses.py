@@ -1,0 +1,118 @@
+"""Losses and scores beside the published golden values and beside plain forward passes, one pair at a time."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+
+from evolvent.metrics.layout import paper_layout
+from evolvent.metrics.losses import PairLosses, pair_losses
+from evolvent.metrics.registry import scores_of
+from evolvent.models.hf.scorer import HFScorer
+from evolvent.records import Record
+from tests.models.tiny_llama import save_tiny_llama, words
+
+PAIRS = 220
+
+
+def pair(instruction: str, output: str, input: str = "") -> Record:
+    return Record("a", "a", 0, instruction, input=input, output=output)
+
+
+def test_golden_values(tmp_path: Path) -> None:
+    scorer = HFScorer.load(str(save_tiny_llama(tmp_path)), uri="hf:tiny", device="cpu")
+    (losses,) = pair_losses([pair(words(5, 6, 7, 8), words(20, 21, 22, 23, 24))], scorer, paper_layout)
+    scores = scores_of(losses)
+    assert scores["ifd"] == pytest.approx(1.0098, abs=5e-5)
+    assert scores["ic_ifd"] == pytest.approx(0.2229, abs=5e-5)
+
+
+def test_the_separator_counts_as_response_and_bos_never_counts(tmp_path: Path) -> None:
+    scorer = HFScorer.load(str(save_tiny_llama(tmp_path)), uri="hf:tiny", device="cpu")
+    (losses,) = pair_losses([pair(words(5, 6, 7, 8), words(20, 21))], scorer, paper_layout)
+    assert isinstance(losses, PairLosses)
+    assert (losses.instruction_count, losses.conditional_count, losses.direct_count) == (4, 3, 2)
+
+
+def test_pairs_without_a_score_keep_their_place(tmp_path: Path) -> None:
+    scorer = HFScorer.load(str(save_tiny_llama(tmp_path)), uri="hf:tiny", device="cpu")
+    good = pair(words(30, 31), words(40))
+    first, second, third, fourth = pair_losses([pair("w30", ""), good, pair("", "w40"), good], scorer, paper_layout)
+    assert (first, third) == ("empty output", "empty instruction")
+    assert isinstance(second, PairLosses)
+    assert second == fourth
+    assert pair_losses([], scorer, paper_layout) == []
+
+
+def without_bos(model: Path, folder: Path) -> Path:
+    """The same weights with a tokenizer that adds no special token."""
+    AutoModelForCausalLM.from_pretrained(model).save_pretrained(folder)
+    content = json.loads((model / "tokenizer.json").read_text(encoding="utf-8")) | {"post_processor": None}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(content)), eos_token="</s>")
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("bos", [True, False], ids=["bos", "no-bos"])
+def test_real_pairs_equal_plain_forward_passes(bos: bool, tmp_path: Path) -> None:
+    data = os.environ.get("EVOLVENT_DATA")
+    if not data:
+        pytest.skip("EVOLVENT_DATA names no folder with data")
+    source = Path(data).parent / "models" / "stories260K"
+    if not source.is_dir():
+        pytest.skip(f"{source} is not there")
+    folder = source if bos else without_bos(source, tmp_path / "model")
+    rows = json.loads((Path(data) / "alpaca_subset" / "alpaca_random_9k.json").read_text(encoding="utf-8"))[:PAIRS]
+    records = [pair(row["instruction"], row["output"], row["input"]) for row in rows]
+    scorer = HFScorer.load(str(folder), uri="hf:stories", device="cpu")
+    ours = pair_losses(records, scorer, paper_layout)
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert (tokenizer("a").input_ids[0] == 1) is bos
+    scored = 0
+    for row, losses in zip(rows, ours, strict=True):
+        if isinstance(losses, str):
+            assert len(tokenizer(f"{question(row)}\n{row['output']}").input_ids) > 512 or not row["output"]
+            continue
+        scored += 1
+        expected = plain_scores(model, tokenizer, row)
+        scores = scores_of(losses)
+        for name, value in expected.items():
+            assert scores[name] == pytest.approx(value, rel=1e-4), (name, row)
+    assert scored >= 200
+
+
+def question(row: dict[str, str]) -> str:
+    return row["instruction"] + "\n" + row["input"] if row["input"] else row["instruction"]
+
+
+def plain_scores(model: Any, tokenizer: Any, row: dict[str, str]) -> dict[str, float]:
+    """The scores by three forward passes of one sequence each and transformers' own loss: nothing of ours in it."""
+
+    def loss(text: str, hidden: Callable[[torch.Tensor], None]) -> float:
+        ids = tokenizer(text, return_tensors="pt").input_ids
+        labels = ids.clone()
+        hidden(labels)
+        with torch.no_grad():
+            return model(input_ids=ids, labels=labels).loss.item()
+
+    n = len(tokenizer(question(row)).input_ids)
+    full = f"{question(row)}\n{row['output']}"
+    conditional = loss(full, lambda labels: labels[:, :n].fill_(-100))
+    instruction = loss(full, lambda labels: labels[:, n:].fill_(-100))
+    direct = loss(row["output"], lambda _: None)
+    exp = torch.tensor([instruction, direct, conditional, conditional - direct], dtype=torch.float64).exp().tolist()
+    return {
+        "ifd": conditional / direct,
+        "ic_ifd": conditional / (instruction * direct),
+        "instruction_ppl": exp[0],
+        "response_ppl": exp[1],
+        "conditional_ppl": exp[2],
+        "ifd_ppl": exp[3],
+    }

@@ -1,0 +1,148 @@
+"""Token losses: equal to the model's own loss, whatever the batch, the order, the padding, the architecture."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import (
+    AutoModelForCausalLM,
+    CohereConfig,
+    CohereForCausalLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    GraniteConfig,
+    GraniteForCausalLM,
+    OPTConfig,
+    OPTForCausalLM,
+)
+
+from evolvent.errors import InputError
+from evolvent.models.hf.loading import Weights
+from evolvent.models.hf.scorer import HFScorer, batches, splits_cleanly
+from tests.models.tiny_llama import save_tiny_llama
+
+TOKENS = st.lists(st.integers(0, 96), min_size=2, max_size=60)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_llama(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def scorer(folder: Path) -> HFScorer:
+    return HFScorer.load(str(folder), uri="hf:tiny", device="cpu")
+
+
+def own_loss(model: torch.nn.Module, tokens: list[int], start: int) -> float:
+    """The mean loss that transformers itself gives for the tokens from ``start`` on."""
+    labels = torch.tensor([tokens])
+    labels[:, :start] = -100
+    with torch.no_grad():
+        return model(input_ids=torch.tensor([tokens]), labels=labels).loss.item()
+
+
+def test_losses_equal_the_models_own_and_keep_their_order(folder: Path, scorer: HFScorer) -> None:
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    sequences = [[(7 * i + k) % 97 for k in range(length)] for i, length in enumerate((9, 2, 128, 30, 31, 5))]
+    starts = [1, 1, 100, 29, 7, 3]
+    losses = scorer.nll(sequences, starts)
+    assert [len(loss) for loss in losses] == [8, 1, 28, 1, 24, 2]
+    assert all(loss.dtype == np.float64 for loss in losses)
+    for tokens, start, loss in zip(sequences, starts, losses, strict=True):
+        assert loss.mean() == pytest.approx(own_loss(model, tokens, start), abs=1e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(TOKENS, min_size=1, max_size=12), st.randoms(), st.integers(1, 400))
+def test_batching_order_and_padding_never_change_a_loss(
+    scorer: HFScorer, sequences: list[list[int]], draw: st.DrawFn, budget: int
+) -> None:
+    alone = [scorer.nll([sequence], [1])[0].mean() for sequence in sequences]
+    order = list(range(len(sequences)))
+    draw.shuffle(order)
+    scorer.batch_tokens = budget
+    together = scorer.nll([sequences[index] for index in order], [1] * len(order))
+    for index, losses in zip(order, together, strict=True):
+        assert losses.mean() == pytest.approx(alone[index], abs=1e-6)
+
+
+@given(st.lists(st.integers(1, 600), max_size=80), st.integers(1, 1000))
+def test_batches_hold_every_text_once_within_the_budget(lengths: list[int], budget: int) -> None:
+    made = list(batches(lengths, budget))
+    assert sorted(index for batch in made for index in batch) == list(range(len(lengths)))
+    for batch in made:
+        assert len(batch) == 1 or len(batch) * max(lengths[index] for index in batch) <= budget
+    for batch, following in pairwise(made):  # and none is smaller than it has to be
+        assert (len(batch) + 1) * lengths[following[0]] > budget
+
+
+def test_nothing_to_score(scorer: HFScorer) -> None:
+    assert scorer.nll([], []) == []
+    assert [len(losses) for losses in scorer.nll([[5], [5, 6]], [1, 2])] == [0, 0]
+
+
+SMALL = {"vocab_size": 97, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+LLAMA_LIKE = {**SMALL, "intermediate_size": 64, "num_key_value_heads": 2, "pad_token_id": 0}
+
+
+def loud(model: torch.nn.Module) -> torch.nn.Module:
+    """Weights large enough for logits to differ, and for a softcap to bend them."""
+    with torch.no_grad():
+        model.get_output_embeddings().weight.mul_(40)
+    return model.eval()
+
+
+@pytest.mark.parametrize(
+    ("build", "split"),
+    [
+        (lambda: GPT2LMHeadModel(GPT2Config(vocab_size=97, n_embd=32, n_layer=2, n_head=4)), True),
+        (lambda: OPTForCausalLM(OPTConfig(**SMALL, ffn_dim=64, word_embed_proj_dim=16)), True),
+        (lambda: GPTNeoXForCausalLM(GPTNeoXConfig(**SMALL, intermediate_size=64)), True),
+        (lambda: Gemma2ForCausalLM(Gemma2Config(**LLAMA_LIKE, head_dim=8, final_logit_softcapping=2.0)), False),
+        (lambda: CohereForCausalLM(CohereConfig(**LLAMA_LIKE, logit_scale=0.25)), False),
+        (lambda: GraniteForCausalLM(GraniteConfig(**LLAMA_LIKE, logits_scaling=4.0)), False),
+    ],
+    ids=["gpt2", "opt", "gpt-neox", "gemma2", "cohere", "granite"],
+)
+def test_architectures(build: object, split: bool) -> None:
+    torch.manual_seed(0)
+    model = loud(build())
+    assert splits_cleanly(model) is split
+    scorer = HFScorer(Weights(model, None, None, "{}", 512), "hf:x", 64)
+    sequences = [[(5 * i + k * k) % 97 for k in range(length)] for i, length in enumerate((3, 20, 33))]
+    for tokens, losses in zip(sequences, scorer.nll(sequences, [1, 2, 5]), strict=True):
+        start = len(tokens) - len(losses)
+        assert losses.mean() == pytest.approx(own_loss(model, tokens, start), rel=1e-5)
+
+
+def test_a_change_of_logits_that_no_list_names_is_found() -> None:
+    torch.manual_seed(0)
+    model = loud(GPT2LMHeadModel(GPT2Config(vocab_size=97, n_embd=32, n_layer=2, n_head=4)))
+    plain = model.forward
+    assert splits_cleanly(model)
+
+    def scaled(**inputs: object) -> object:
+        output = plain(**inputs)
+        output.logits = output.logits / 3
+        return output
+
+    model.forward = scaled
+    assert not splits_cleanly(model)
+
+
+def test_chat_tokens_need_a_template(folder: Path, scorer: HFScorer, tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "w20"}]
+    assert scorer.chat_tokens(turns, generation_prompt=True) == [1, 90, 94, 91, 20, 92, 90, 95, 91]
+    assert scorer.chat_tokens(turns, generation_prompt=False) == [1, 90, 94, 91, 20, 92]
+    base = HFScorer.load(str(save_tiny_llama(tmp_path, template=None)), uri="hf:base", device="cpu")
+    with pytest.raises(InputError, match="no chat template"):
+        base.chat_tokens(turns, generation_prompt=True)
