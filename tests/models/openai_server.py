@@ -1,5 +1,6 @@
 """A real HTTP server in the test's own process that answers chat completions from a script."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -7,8 +8,9 @@ from typing import Any
 
 from aiohttp import web
 
+from evolvent.errors import CallError, ModelUnavailableError
 from evolvent.models.openai import OpenAIChat
-from evolvent.models.protocols import Sampling
+from evolvent.models.protocols import Reply, Sampling
 
 Body = dict[str, Any]
 Step = Callable[[web.Request, Body], Awaitable[web.StreamResponse]]
@@ -106,3 +108,16 @@ async def serving(
     finally:
         await model.close()
         await runner.cleanup()
+
+
+def ask(*steps: Step, sampling: Sampling = GREEDY, **options: Any) -> tuple[Reply | Exception, Server]:
+    """One call against this script: its reply or its error, and what the server saw."""
+
+    async def call() -> tuple[Reply | Exception, Server]:
+        async with serving(*steps, **options) as (server, model):
+            try:
+                return await model.chat(ASK, sampling), server
+            except (CallError, ModelUnavailableError) as failure:
+                return failure, server
+
+    return asyncio.run(call())

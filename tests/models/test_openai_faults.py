@@ -14,7 +14,7 @@ from aiohttp import web
 from evolvent.errors import CallError, ModelUnavailableError
 from evolvent.models.openai import OpenAIChat, retries
 from evolvent.models.protocols import Reply, Sampling
-from tests.models.openai_server import (
+from tests.models.openai_server import ask, (
     ASK,
     GREEDY,
     OK,
@@ -38,19 +38,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits of at most 20 ms where the server names none."""
     monkeypatch.setattr(retries, "FIRST_WAIT_S", QUICK_S)
     monkeypatch.setattr(retries, "LONGEST_WAIT_S", QUICK_S)
-
-
-def ask(*steps: Step, sampling: Sampling = GREEDY, **options: Any) -> tuple[Reply | Exception, Server]:
-    """One call against this script: its reply or its error, and what the server saw."""
-
-    async def call() -> tuple[Reply | Exception, Server]:
-        async with serving(*steps, **options) as (server, model):
-            try:
-                return await model.chat(ASK, sampling), server
-            except (CallError, ModelUnavailableError) as failure:
-                return failure, server
-
-    return asyncio.run(call())
 
 
 async def cut(request: web.Request, asked: Body) -> web.StreamResponse:
@@ -330,71 +317,6 @@ def test_long_error_is_cut() -> None:
     failure, _ = ask(error(400, "x" * 100_000))
     assert len(str(failure)) < 700
     assert "100,000 characters" in str(failure)
-
-
-def refusing(*names: str, wants: str = "") -> Step:
-    """A server that refuses these fields one at a time, and max_tokens if it wants another name."""
-
-    async def step(request: web.Request, asked: Body) -> web.StreamResponse:
-        if wants and "max_tokens" in asked:
-            words = f"Unsupported parameter: 'max_tokens' is not supported with this model. Use '{wants}' instead."
-            body = {"error": {"message": words, "param": "max_tokens", "code": "unsupported_parameter"}}
-            return web.json_response(body, status=400)
-        for name in names:
-            if name in asked:
-                body = {"error": {"message": f"{name} is not supported", "param": name, "code": "unsupported_value"}}
-                return web.json_response(body, status=400)
-        await asyncio.sleep(0.02)
-        return web.json_response(completion())
-
-    return step
-
-
-def test_max_completion_tokens_is_used_once_it_was_asked_for() -> None:
-    async def calls() -> list[Body]:
-        async with serving(refusing(wants="max_completion_tokens")) as (server, model):
-            await model.chat(ASK, GREEDY)
-            await model.chat(ASK, GREEDY)
-            return server.bodies
-
-    bodies = asyncio.run(calls())
-    assert [("max_tokens" in b, b.get("max_completion_tokens")) for b in bodies] == [
-        (True, None),
-        (False, 16),
-        (False, 16),
-    ]
-
-
-@pytest.mark.parametrize("name", ["seed", "temperature", "top_p"])
-def test_refused_parameter_is_left_out_and_said_once(name: str, caplog: pytest.LogCaptureFixture) -> None:
-    async def calls() -> list[Body]:
-        async with serving(refusing(name)) as (server, model):
-            await model.chat(ASK, WARM)
-            await model.chat(ASK, WARM)
-            return server.bodies
-
-    assert [name in body for body in asyncio.run(calls())] == [True, False, False]
-    assert [r.message for r in caplog.records if r.name == "evolvent" and f"refuses {name}" in r.message] != []
-    assert len(caplog.records) == 1
-
-
-def test_calls_at_once_learn_together(caplog: pytest.LogCaptureFixture) -> None:
-    async def calls() -> list[Body]:
-        async with serving(refusing("seed", "top_p", "temperature", wants="max_completion_tokens")) as (server, model):
-            replies = await asyncio.gather(*(model.chat(ASK, WARM) for _ in range(30)))
-            assert {r.text for r in replies} == {"hello"}
-            return server.bodies
-
-    # Each call is refused once; one of them asks three times more for what else is refused, then all are answered.
-    assert len(asyncio.run(calls())) == 30 + 3 + 30
-    assert len(caplog.records) == 3
-
-
-def test_refused_extra_field_is_the_users_own(caplog: pytest.LogCaptureFixture) -> None:
-    failure, server = ask(refusing("seed"), sampling=WARM, extra_body={"seed": 3})
-    assert isinstance(failure, CallError)
-    assert "take it out of --extra-body" in failure.fix
-    assert len(server.bodies) == 1
 
 
 def test_cancelled_call_leaves_the_others_alone() -> None:
