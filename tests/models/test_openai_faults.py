@@ -6,23 +6,21 @@ import socket
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import Any
 
 import pytest
 from aiohttp import web
 
 from evolvent.errors import CallError, ModelUnavailableError
 from evolvent.models.openai import OpenAIChat, retries
-from evolvent.models.protocols import Reply, Sampling
-from tests.models.openai_server import ask, (
+from evolvent.models.protocols import Reply
+from tests.models.openai_server import (
     ASK,
     GREEDY,
     OK,
     WARM,
     Body,
-    Server,
     Step,
-    completion,
+    ask,
     error,
     says,
     serving,
