@@ -81,7 +81,7 @@ COLUMNS = tuple(f.name for f in fields(Record) if f.name != "scores")
 
 
 def content_digest(instruction: str, input: str, output: str, messages: list[Message] | None) -> str:
-    """Hash of what a seed says: 16 hex digits, the same for equal content in any format."""
+    """Hash of what a seed says, 16 hex digits: of its turns if it is a conversation, else of its three texts."""
     content = [[m["role"], m["content"]] for m in messages] if messages else [instruction, input, output]
     return hashlib.sha256(orjson.dumps(content)).hexdigest()[:16]
 

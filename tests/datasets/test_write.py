@@ -121,7 +121,7 @@ def test_wrong_names(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a folder"):
         (tmp_path / "dir.json").mkdir()
         write([], tmp_path / "dir.json")
-    with pytest.raises(InputError, match=r"missing/out.json cannot be written: No such file or directory"):
+    with pytest.raises(InputError, match=r"missing/out.json cannot be written: there is no folder"):
         write([], tmp_path / "missing" / "out.json")
 
 
@@ -195,7 +195,7 @@ def test_a_full_disk(kind: str, tmp_path: Path) -> None:
         write((Record(str(n), str(n), n, os.urandom(500).hex()) for n in range(5000)), tmp_path / f"out.{kind}")
 
     words = error_of_child(work)
-    assert words.startswith("RunError: No space left for"), words
+    assert words.startswith("RunError: no space is left to write"), words
     assert list(tmp_path.iterdir()) == []
 
 
@@ -205,7 +205,7 @@ def test_a_full_disk_while_reading(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
         load({"instruction": "x" * 1000} for _ in range(5000))
 
-    assert error_of_child(work).startswith("RunError: No space left for temporary files")
+    assert error_of_child(work).startswith("RunError: no space is left to write temporary files")
 
 
 def test_a_full_disk_while_duplicates_are_counted() -> None:

@@ -87,5 +87,5 @@ def test_a_run_folder_that_goes_away(tmp_path: Path, seeds: Path) -> None:
         shutil.rmtree(tmp_path / "run")
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert "went away while the run was going" in errors
+    assert "went away while it was being used" in errors
     assert "Traceback" not in errors

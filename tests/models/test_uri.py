@@ -38,7 +38,6 @@ def test_uris(text: str, scheme: str, name: str, revision: str | None, shown: st
         "openai:",
         "gpt-4",
         "openai:m?base-url=x",
-        "hf:m?",
         "embedded?device=cpu",
     ],
 )

@@ -4,7 +4,6 @@ A source can be read again and again. What cannot (a generator, a stream from th
 a temporary file, which the system deletes with the process. Every row comes with the place where it stands.
 """
 
-import errno
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +19,8 @@ from evolvent.datasets.csv_rows import csv_rows
 from evolvent.datasets.json_rows import json_rows
 from evolvent.datasets.parquet_rows import parquet_rows
 from evolvent.datasets.rows import Placed, plain, unwritable
-from evolvent.errors import EvolventError, InputError, RunError, require_extra
+from evolvent.errors import EvolventError, InputError, require_extra
+from evolvent.storage_errors import explained
 
 READERS: dict[str, Callable[[Path], Iterator[Placed]]] = {
     ".json": json_rows,
@@ -153,19 +153,10 @@ def spool() -> IO[bytes]:
     return tempfile.TemporaryFile(prefix="evolvent-")
 
 
-def disk_error(error: OSError, where: str) -> RunError | None:
-    """The error for a full disk, a quota or a file-size limit; None if it is something else."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return RunError(
-            f"No space left for {where}: {error.strerror}.", fix="Make room, then run the same command again."
-        )
-    return None
-
-
 def _spooled(rows: Iterable[object], name: str) -> Source:
     """Write rows to a temporary file; one that cannot be written becomes a line that begins with ! and says why."""
-    file = spool()
-    try:
+    with explained(Path("temporary files (TMPDIR)")):
+        file = spool()
         for row in rows:
             try:
                 if isinstance(row, Mapping):
@@ -176,8 +167,6 @@ def _spooled(rows: Iterable[object], name: str) -> Source:
                 line = b"!" + unwritable(row, error).encode()
             file.write(line + b"\n")
         file.flush()
-    except OSError as error:
-        raise disk_error(error, "temporary files (TMPDIR)") or error from None
 
     def read() -> Iterator[Placed]:
         offset = 0

@@ -4,7 +4,7 @@ import gzip
 import os
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, repeat
 from pathlib import Path
@@ -14,10 +14,10 @@ import orjson
 
 from evolvent.datasets.formats import Row, check_format
 from evolvent.datasets.render import OUTPUT_FORMATS, render
-from evolvent.datasets.sources import disk_error
 from evolvent.datasets.tables import write_csv, write_parquet
 from evolvent.errors import InputError
 from evolvent.records import Record
+from evolvent.storage_errors import explained
 
 KINDS = (".json", ".jsonl", ".csv", ".json.gz", ".jsonl.gz", ".csv.gz", ".parquet")
 SHOWN = 5
@@ -125,28 +125,23 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         RunError: the disk is full.
     """
     target = path.resolve()
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     if target.is_dir():
         raise InputError(f"{path} is a folder.", fix="Name a file in it.")
-    try:
-        with temporary.open("xb") as file:
-            try:
+    if not target.parent.is_dir():
+        raise InputError(f"{path} cannot be written: there is no folder {target.parent}.", fix="Make it first.")
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    with explained(path):
+        try:
+            with temporary.open("xb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
-        temporary.replace(target)
-        _sync_folder(target.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise (
-            disk_error(error, str(path))
-            or InputError(
-                f"{path} cannot be written: {error.strerror or error}.", fix="Choose another folder, or make it."
-            )
-        ) from None
+            temporary.replace(target)
+            _sync_folder(target.parent)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
 
 
 def _sync_folder(folder: Path) -> None:

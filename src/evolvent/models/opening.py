@@ -83,7 +83,13 @@ def _open_openai(uri: ModelURI, extra_body: Mapping[str, object]) -> ChatModel:
     except ValueError as error:
         raise InputError(f"model {uri}: timeout={uri.options['timeout']!r} is not a number of seconds") from error
     return OpenAIChat(
-        uri.name, uri=str(uri), base_url=base_url.rstrip("/"), api_key=key, extra_body=extra_body, timeout_s=timeout
+        uri.name,
+        uri=str(uri),
+        base_url=base_url.rstrip("/"),
+        api_key=key,
+        extra_body=extra_body,
+        timeout_s=timeout,
+        api_key_env=variable,
     )
 
 

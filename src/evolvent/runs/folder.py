@@ -20,9 +20,9 @@ from evolvent.runs.manifest import (
     versions,
     write_manifest,
 )
-from evolvent.runs.storage_errors import explained
 from evolvent.runs.stored import Tally
 from evolvent.runs.tables import read_records
+from evolvent.storage_errors import explained
 
 CALLS = "calls.sqlite"
 LOCK = ".lock"

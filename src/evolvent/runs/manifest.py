@@ -16,7 +16,7 @@ from typing import Any, Literal
 import orjson
 
 from evolvent.errors import InputError
-from evolvent.runs.storage_errors import explained
+from evolvent.storage_errors import explained
 
 NAME = "manifest.json"
 

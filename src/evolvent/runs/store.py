@@ -16,7 +16,7 @@ from pathlib import Path
 
 import orjson
 
-from evolvent.runs.storage_errors import explained
+from evolvent.storage_errors import explained
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS calls (

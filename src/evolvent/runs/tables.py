@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from evolvent.errors import InputError
 from evolvent.records import COLUMNS, Record, from_row, schema, to_row
-from evolvent.runs.storage_errors import explained
+from evolvent.storage_errors import explained
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -18,9 +18,9 @@ from evolvent.errors import InputError
 from evolvent.records import Record
 from evolvent.runs.inputs import Data, StageInput, stage_input
 from evolvent.runs.manifest import now, versions
-from evolvent.runs.storage_errors import explained
 from evolvent.selection.decontamination import contaminated, load_ngrams
 from evolvent.selection.where import Condition, parse_condition
+from evolvent.storage_errors import explained
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 import random
 import time
 
+from tenacity import RetryCallState, wait_random_exponential
+
 MAX_FAULTS = 6
 PATIENCE_S = 900.0
 FIRST_WAIT_S = 1.0
@@ -40,18 +42,21 @@ class Patience:
         timeout_s: how long one try may take.
     """
 
-    __slots__ = ("_ends", "_failures", "_faults")
+    __slots__ = ("_ends", "_faults", "_state")
 
     def __init__(self, timeout_s: float) -> None:
         self._ends = time.monotonic() + max(PATIENCE_S, 2 * timeout_s + 60)
-        self._failures = 0
         self._faults = 0
+        self._state: RetryCallState | None = None  # made at the first fault: most calls have none
 
     def wait_s(self, fault: Transient) -> float | None:
         """Seconds to wait after this fault before the next try; None when there is to be none."""
-        self._failures += 1
+        if self._state is None:
+            self._state = RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]
+        else:
+            self._state.attempt_number += 1
         self._faults += not fault.rate_limited
-        wait = random.uniform(0, min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(self._failures - 1, 16)))
+        wait = wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S)(self._state)
         if fault.after is not None:
             wait = max(wait, fault.after * random.uniform(1, 1.1))
         return None if self._faults >= MAX_FAULTS or time.monotonic() + wait > self._ends else wait

@@ -17,7 +17,7 @@ def explained(path: Path) -> Iterator[None]:
     """Explain storage problems met while ``path`` is written.
 
     Raises:
-        RunError: the disk is full, or the folder went away while the run was going.
+        RunError: the disk is full, or the folder went away meanwhile.
         InputError: the folder cannot be written to.
     """
     try:
@@ -33,10 +33,10 @@ def _explain(error: OSError, path: Path) -> EvolventError:
         return _full(path)
     if error.errno in FORBIDDEN:
         return InputError(
-            f"{path} cannot be written: {error.strerror}", fix="Choose another --out, or its permissions."
+            f"{path} cannot be written: {error.strerror}", fix="Choose another --out, or change its permissions."
         )
     if error.errno == errno.ENOENT:
-        return RunError(f"{path} went away while the run was going", fix="Start the same command again.")
+        return RunError(f"{path} went away while it was being used", fix="Start the same command again.")
     return RunError(f"{path}: {error.strerror or error}")
 
 
@@ -45,7 +45,7 @@ def _explain_sqlite(error: sqlite3.Error, path: Path) -> EvolventError:
     if "full" in words:
         return _full(path)
     if "readonly" in words or "unable to open" in words:
-        return InputError(f"{path} cannot be written: {words}", fix="Choose another --out, or its permissions.")
+        return InputError(f"{path} cannot be written: {words}", fix="Choose another --out, or change its permissions.")
     if "malformed" in words or "not a database" in words:
         return RunError(
             f"{path} is damaged: {words}",
@@ -56,6 +56,6 @@ def _explain_sqlite(error: sqlite3.Error, path: Path) -> EvolventError:
 
 def _full(path: Path) -> RunError:
     return RunError(
-        f"no space is left to write {path}; every call answered so far is kept",
-        fix="Free some space and start the same command again: it goes on where it stopped.",
+        f"no space is left to write {path}",
+        fix="Free some space and start the same command again; a run goes on where it stopped.",
     )
