@@ -2,6 +2,9 @@
 
 import asyncio
 import random
+import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -248,6 +251,39 @@ def test_closing_cancels_what_waits_and_the_model_can_be_asked_again(long_folder
     cancelled, tokens = asyncio.run(run())
     assert cancelled
     assert tokens <= 2
+
+
+INTERRUPTED = """
+import asyncio, atexit, sys
+atexit.register(lambda: print("ended", flush=True))  # runs after all that is registered later
+from evolvent.models.hf.chat import HFChat
+from evolvent.models.protocols import Sampling
+
+async def main():
+    model = HFChat.load(sys.argv[1], uri="hf:long")
+    calls = [model.chat([{"role": "user", "content": "w20"}], Sampling(max_tokens=8000, seed=n)) for n in range(8)]
+    answers = asyncio.gather(*calls)
+    await asyncio.sleep(0.3)
+    print("begun", flush=True)
+    await answers
+
+asyncio.run(main())
+"""
+
+
+def test_ctrl_c_ends_the_work_within_two_seconds_and_the_process_without_a_crash(long_folder: Path) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, str(long_folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        before = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "ended\n"
+        seconds = time.monotonic() - before  # Python's own teardown of torch comes after this
+        _, errors = process.communicate()
+    assert errors.strip().endswith("KeyboardInterrupt")
+    assert process.returncode == -signal.SIGINT
+    assert seconds < 2
 
 
 def test_a_model_without_a_chat_template_says_how_to_name_one(tmp_path: Path) -> None:

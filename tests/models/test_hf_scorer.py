@@ -1,6 +1,6 @@
 """Token losses: equal to the model's own loss, whatever the batch, the order, the padding, the architecture."""
 
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from transformers import (
 
 from evolvent.errors import InputError
 from evolvent.models.hf.loading import Weights
-from evolvent.models.hf.scorer import HFScorer, batches, splits_cleanly
+from evolvent.models.hf.scorer import CALL_SHARE, HFScorer, batches, splits_cleanly
 from tests.models.tiny_llama import save_tiny_llama
 
 TOKENS = st.lists(st.integers(0, 96), min_size=2, max_size=60)
@@ -77,12 +77,26 @@ def test_batching_order_and_padding_never_change_a_loss(
 
 @given(st.lists(st.integers(1, 600), max_size=80), st.integers(1, 1000))
 def test_batches_hold_every_text_once_within_the_budget(lengths: list[int], budget: int) -> None:
-    made = list(batches(lengths, budget))
+    made = batches(lengths, budget)
     assert sorted(index for batch in made for index in batch) == list(range(len(lengths)))
     for batch in made:
         assert len(batch) == 1 or len(batch) * max(lengths[index] for index in batch) <= budget
-    for batch, following in pairwise(made):  # and none is smaller than it has to be
-        assert (len(batch) + 1) * lengths[following[0]] > budget
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=8), st.integers(1, 200))
+def test_no_other_cut_of_the_sorted_texts_costs_less(lengths: list[int], budget: int) -> None:
+    def cost(groups: list[list[int]]) -> float:
+        return sum(len(group) * max(group) + budget / CALL_SHARE for group in groups)
+
+    ordered = sorted(lengths)
+    possible = []
+    for cuts in product([False, True], repeat=len(ordered) - 1):
+        places = [0, *(place for place, cut in enumerate(cuts, start=1) if cut), len(ordered)]
+        groups = [ordered[start:end] for start, end in pairwise(places)]
+        if all(len(group) == 1 or len(group) * max(group) <= budget for group in groups):
+            possible.append(cost(groups))
+    made = [[lengths[index] for index in batch] for batch in batches(lengths, budget)]
+    assert cost(made) == pytest.approx(min(possible))
 
 
 def test_nothing_to_score(scorer: HFScorer) -> None:

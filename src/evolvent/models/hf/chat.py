@@ -6,6 +6,7 @@ cancels its future; a batch in which nobody waits any more ends at its next step
 """
 
 import asyncio
+import atexit
 import queue
 import threading
 import time
@@ -29,6 +30,9 @@ TOKENS = {"cpu": 2**16, "cuda": 2**18}
 
 # How long the idle model waits for company after a first request: calls that start together arrive within this.
 GATHER_SECONDS = 0.01
+
+# How long the end of the process waits for the step under way: Ctrl-C is to end it within 2 seconds.
+LAST_STEP_SECONDS = 1.5
 
 
 class HFChat:
@@ -122,15 +126,21 @@ class HFChat:
             # a daemon: a process that is told to end does not wait for a forward pass of a large model
             self._thread = threading.Thread(target=self._work, name=f"evolvent {self.uri}", daemon=True)
             self._thread.start()
+            atexit.register(self._end_thread)
         self._queue.put(request)
         return await asyncio.wrap_future(request.future)
 
     async def close(self) -> None:
-        """End the thread after what it has under way; calls still waiting are cancelled."""
-        if self._thread is not None:
+        """End the thread; calls that still wait are cancelled, a batch under way may go on to its end."""
+        await asyncio.to_thread(self._end_thread)
+
+    def _end_thread(self) -> None:
+        """Tell the thread to end and wait a moment for it: torch aborts when Python goes away beneath it."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            atexit.unregister(self._end_thread)
             self._queue.put(None)
-            await asyncio.to_thread(self._thread.join)
-            self._thread = None
+            thread.join(LAST_STEP_SECONDS)
 
     def _work(self) -> None:
         """The thread: gather, run a batch, begin again, until the queue holds None."""

@@ -5,7 +5,7 @@ needs no attention mask, and the attention kernels are free to use their plain c
 where a token is scored: the output layer is often the widest matrix of a small model, and its result the largest array.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # Padded tokens a forward pass. CPU: measured best on models of 0.3 and 3 M parameters (benchmarks/scoring.py):
 # smaller costs calls, larger falls out of the cache and pads more.
 BATCH_TOKENS = {"cpu": 4096, "cuda": 32768}
+
+# A forward pass costs, beside its tokens, about this part of a full batch: calls from Python, small matrices.
+CALL_SHARE = 32
 
 # Scored positions whose logits exist at once: bounds memory by the vocabulary, not by the batch.
 LOGIT_ROWS = 2048
@@ -159,24 +162,38 @@ def vocabulary(weights: Weights) -> int:
     return int(weights.model.config.get_text_config().vocab_size)
 
 
-def batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Indices of texts in batches of similar length.
+def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Texts in batches of similar length, cut where that costs least.
+
+    The cost of a batch is its padded tokens, and ``budget / CALL_SHARE`` more for the call itself: few batches pad
+    much, many batches call much. Of all cuts of the texts sorted by length the cheapest is found by dynamic programming.
 
     Args:
         lengths: each text's length in tokens.
         budget: most padded tokens a batch; a longer text is a batch of its own.
 
-    Yields:
+    Returns:
         Index lists, shortest texts first; the same for the same lengths.
     """
-    batch: list[int] = []
-    for index in sorted(range(len(lengths)), key=lambda index: lengths[index]):
-        if batch and (len(batch) + 1) * lengths[index] > budget:
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch
+    order = sorted(range(len(lengths)), key=lambda index: lengths[index])
+    costs, cuts = [0.0], [0]  # of the first so many texts: the least cost, and where their last batch starts
+    for end in range(1, len(order) + 1):
+        width = lengths[order[end - 1]]
+        least, cut = costs[end - 1] + width, end - 1
+        for start in range(end - 2, -1, -1):
+            tokens = (end - start) * width
+            if tokens > budget:
+                break
+            if costs[start] + tokens < least:
+                least, cut = costs[start] + tokens, start
+        costs.append(least + budget / CALL_SHARE)
+        cuts.append(cut)
+    made: list[list[int]] = []
+    end = len(order)
+    while end:
+        made.append(order[cuts[end] : end])
+        end = cuts[end]
+    return made[::-1]
 
 
 def splits_cleanly(model: Any) -> bool:
