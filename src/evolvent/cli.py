@@ -391,7 +391,8 @@ def _print_summary(folder: Path, *, examples: int) -> None:
 
     console = Console(width=None if sys.stdout.isatty() else 120)
     for table in [*summary(folder), *trajectories(folder, examples)]:
-        shown = Table(title=table.title, title_justify="left", title_style="bold")
+        console.print(Text(f"\n{table.title}", style="bold"))
+        shown = Table()
         for column in table.columns:
             shown.add_column(column)
         for row in table.rows:

@@ -32,7 +32,15 @@ def summary(folder: Path) -> list[Table]:
     if not stages:
         raise InputError(f"{folder} is not a run folder", fix="Make one: evolvent demo, or evolvent evolve SEEDS …")
     tables = [_overview(stages)]
-    tables += [_fates(name, entry) for name, entry in stages.items() if entry.counts.get("groups")]
+    for name, entry in stages.items():
+        if entry.counts.get("groups"):
+            tables.append(_fates(name, entry))
+        for counted in ("failures", "notes", "without a score"):
+            reasons = entry.counts.get(counted)
+            if reasons:
+                tables.append(
+                    Table(f"{name}: {counted}", ("rows", "reason"), [(f"{n:,}", why) for why, n in reasons.items()])
+                )
     if any(entry.usage for entry in stages.values()):
         tables.append(_usage(stages))
     scored = folder / OUTPUTS["score"]
@@ -61,8 +69,10 @@ def _usage(stages: dict[str, StageEntry]) -> Table:
         for uri, used in entry.usage.items():
             about = "about " if used["estimated"] else ""
             tokens = (f"{about}{used['prompt_tokens']:,}", f"{about}{used['completion_tokens']:,}")
-            rows.append((name, uri, f"{used['calls_made']:,}", f"{used['calls_reused']:,}", *tokens))
-    return Table("model calls", ("stage", "model", "made", "from the store", "tokens in", "tokens out"), rows)
+            calls = (f"{used['calls_made']:,}", f"{used['calls_reused']:,}")
+            rows.append((name, uri, *calls, *tokens, f"{used['cut_max_tokens']:,}"))
+    columns = ("stage", "model", "made", "from the store", "tokens in", "tokens out", "max-tokens cut to the context")
+    return Table("model calls", columns, rows)
 
 
 def _scores(path: Path) -> Table:
