@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.embedded.arithmetic import arithmetic_seed
+from tools.embedded.arithmetic import arithmetic_seed, drill
 from tools.embedded.corpus import asked, chats, documents, equality_pair, grown, world_seed
 from tools.embedded.everyday import FORMS, TOPICS, everyday_seed
 from tools.embedded.evolutions import EVOLVE, OPERATORS
@@ -48,6 +48,18 @@ def test_every_calculation_is_right_and_follows_from_the_one_before(kept_out: bo
         assert any(unseen) is kept_out
 
 
+def test_drills_are_right_and_hold_out_the_same_numbers() -> None:
+    rng = random.Random(2)
+    for _ in range(300):
+        question, answer = drill(rng)
+        lines = answer.split("\n")
+        assert [line.split(" = ")[0] for line in lines] == question.split("\n")[1:]
+        for line in lines:
+            first, sign, second, result = CALCULATION.fullmatch(line).groups()  # type: ignore[union-attr]
+            assert computed(int(first), sign, int(second)) == int(result)
+            assert not held_out_numbers(sign.replace("x", "*"), int(first), int(second))
+
+
 @pytest.mark.parametrize("entry", FUNCTIONS, ids=lambda entry: entry[1])
 def test_every_function_does_what_its_sentence_says(entry: tuple[str, str, str, str, str]) -> None:
     rng = random.Random(entry[0])
@@ -66,7 +78,7 @@ def test_nothing_held_out_is_in_the_training_text() -> None:
     whole = "\n".join(texts)
     for row in demo:
         assert f"\n{row['instruction']}\n" not in whole
-    answers = [chat.reply for chat in itertools.islice(chats(4), 6000) if chat.task == "answer arithmetic"]
+    answers = [chat.reply for chat in itertools.islice(chats(4), 5000) if chat.task in ("answer arithmetic", "drill")]
     calculations = [found for answer in answers for found in CALCULATION.findall(answer)]
     assert len(calculations) > 500
     for first, sign, second, _ in calculations:

@@ -73,6 +73,26 @@ def _worked(steps: list[Step]) -> tuple[str, ...]:
     return (*lines, f"The answer is {steps[-1][3]}.")
 
 
+def drill(rng: random.Random) -> tuple[str, str]:
+    """A list of calculations and the same list with results: practice that costs few tokens."""
+    lines = []
+    while len(lines) < rng.randint(5, 10):
+        operation = rng.choice("+++---*/")
+        if operation in "+-":
+            first, second = rng.randint(1, 100), rng.randint(1, 100)
+            if operation == "+":
+                first, second, result = (first, second, first + second)
+            else:
+                first, second, result = (max(first, second), min(first, second), abs(first - second))
+        else:
+            operation, first, second, result = _step(rng, None)
+        if 0 < result <= 100 and not held_out_numbers(operation, first, second):
+            lines.append((f"{first} {_SIGNS[operation]} {second}", result))
+    ask = rng.choice(["Work out each line.", "Calculate all of these.", "Find the results.", "Solve each line."])
+    question = "\n".join([ask, *(line for line, _ in lines)])
+    return question, "\n".join(f"{line} = {result}" for line, result in lines)
+
+
 def arithmetic_seed(rng: random.Random, held_out: bool = False) -> Seed:
     """A problem drawn at random.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from evolvent.evolution.templates import load_prompt
 from tools.embedded.answers import answer
-from tools.embedded.arithmetic import arithmetic_seed
+from tools.embedded.arithmetic import arithmetic_seed, drill
 from tools.embedded.breadth import breadth_seed
 from tools.embedded.everyday import TOPICS, article, count_prompt, everyday_seed
 from tools.embedded.evolutions import EVOLVE, OPERATORS
@@ -130,7 +130,12 @@ def answer_chat(rng: random.Random) -> Chat:
     return Chat("answer " + seed.kind, asked(seed), answer(rng, seed))
 
 
-_TASKS = ((evolution_chat, 58), (breadth_chat, 9), (answer_chat, 26), (equality_chat, 7))
+def drill_chat(rng: random.Random) -> Chat:
+    """Calculations in a row."""
+    return Chat("drill", *drill(rng))
+
+
+_TASKS = ((evolution_chat, 58), (breadth_chat, 9), (answer_chat, 26), (equality_chat, 7), (drill_chat, 13))
 
 
 def chats(seed: int) -> Iterator[Chat]:
