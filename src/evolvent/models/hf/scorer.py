@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Padded tokens a forward pass. CPU: measured best on models of 0.3 and 3 M parameters (benchmarks/scoring.py):
 # smaller costs calls, larger falls out of the cache and pads more.
-BATCH_TOKENS = {"cpu": 4096, "cuda": 32768}
+BATCH_TOKENS = {"cpu": 2048, "cuda": 32768}
 
 # A forward pass costs, beside its tokens, about this part of a full batch: calls from Python, small matrices.
 CALL_SHARE = 32
@@ -166,7 +166,7 @@ def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
     """Texts in batches of similar length, cut where that costs least.
 
     The cost of a batch is its padded tokens, and ``budget / CALL_SHARE`` more for the call itself: few batches pad
-    much, many batches call much. Of all cuts of the texts sorted by length the cheapest is found by dynamic programming.
+    much, many batches call much. Of all cuts of the texts sorted by length dynamic programming finds the cheapest.
 
     Args:
         lengths: each text's length in tokens.
