@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from evolvent.datasets.convert import convert as convert
     from evolvent.datasets.load import load as load
-    from evolvent.demo import demo as demo
     from evolvent.errors import EvolventError as EvolventError
     from evolvent.evolution.evolve import evolve as evolve
     from evolvent.metrics.score import score as score
@@ -25,7 +24,6 @@ _HOME = {
     "Record": "evolvent.records",
     "Run": "evolvent.runs.folder",
     "convert": "evolvent.datasets.convert",
-    "demo": "evolvent.demo",
     "evolve": "evolvent.evolution.evolve",
     "load": "evolvent.datasets.load",
     "respond": "evolvent.responses.respond",
@@ -39,7 +37,6 @@ __all__ = [
     "Record",
     "Run",
     "convert",
-    "demo",
     "evolve",
     "load",
     "respond",

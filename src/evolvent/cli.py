@@ -1,5 +1,6 @@
 """The command line: parse, call the API, print. No logic."""
 
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -356,7 +357,11 @@ def main() -> None:
     except EvolventError as error:
         if "--debug" in sys.argv:
             traceback.print_exc()
-        sys.stderr.write(f"{error}\n" if isinstance(error, Interrupted) else f"error: {error}\n")
+        if isinstance(error, Interrupted):
+            sys.stderr.write(f"{error}\n")
+            sys.stderr.flush()
+            os._exit(error.exit_status)  # all is on disk; taking torch down in good order can take seconds
+        sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_status)
 
 
