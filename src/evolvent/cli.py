@@ -410,7 +410,8 @@ def _print_files(stages: dict[str, Any]) -> None:
     from evolvent.selection.select import Selection
 
     for stage, done in stages.items():
+        already = " (was done already)" if done.already_done else ""
         if isinstance(done, Selection):
-            typer.echo(f"{stage}: {described(done.counts)}\n  {done.path}\n  {done.note}")
+            typer.echo(f"{stage}: {described(done.counts)}{already}\n  {done.path}\n  {done.note}")
         else:
-            typer.echo(f"{stage}: {done.output}{' (was done already)' if done.already_done else ''}")
+            typer.echo(f"{stage}: {done.output}{already}")

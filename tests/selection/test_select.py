@@ -133,3 +133,16 @@ def test_a_test_file_without_thirteen_words_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "test.txt").write_text("too short\n")
     with pytest.raises(InputError, match="no text of 13 words"):
         load_ngrams([tmp_path / "test.txt"])
+
+
+def test_the_same_selection_again_is_left_alone_and_another_is_made(tmp_path: Path) -> None:
+    path, out = rows(tmp_path / "in.jsonl"), tmp_path / "o.jsonl"
+    first = select(path, by="quality", top="25%", out=out)
+    again = select(path, by="quality", top="25%", out=out)
+    assert (first.already_done, again.already_done) == (False, True)
+    assert again.counts == first.counts
+    assert select(path, by="quality", top="50%", out=out).counts["selected"] == 8
+    path.write_text(path.read_text() + '{"instruction": "q", "output": "a", "quality": 99, "length": 1}\n')
+    assert not select(path, by="quality", top="50%", out=out).already_done
+    out.unlink()
+    assert not select(path, by="quality", top="50%", out=out).already_done

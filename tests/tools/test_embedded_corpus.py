@@ -20,7 +20,10 @@ from tools.embedded.words import gerund, with_articles
 
 SAMPLES = Path(__file__).parents[2] / "src/evolvent/datasets/samples/demo_seeds.jsonl"
 MARKERS = ("given prompt", "rewritten prompt", "created prompt", "#input#")
-CALCULATION = re.compile(r"(\d+) ([-+x/]) (\d+) = (\d+)")
+# A calculation, its way by tens and ones where it has one, its result.
+CALCULATION = re.compile(
+    r"(\d+) ([-+x/]) (\d+) = (?:(\d+ [-+] \d0 [-+] \d) = (\d+ [-+] \d) = )?(\d+)(?= *$|[.\n])", re.MULTILINE
+)
 
 
 def computed(first: int, sign: str, second: int) -> float:
@@ -34,8 +37,9 @@ def test_every_calculation_is_right_and_follows_from_the_one_before(kept_out: bo
         seed = arithmetic_seed(rng, held_out=kept_out)
         steps = [
             (int(first), sign, int(second), int(result))
-            for first, sign, second, result in CALCULATION.findall(" ".join(seed.body))
+            for first, sign, second, *_, result in CALCULATION.findall("\n".join(seed.body))
         ]
+        assert len(steps) == len(seed.body) - 1
         assert 1 <= len(steps) <= 3
         for first, sign, second, result in steps:
             assert computed(first, sign, second) == result
@@ -55,7 +59,8 @@ def test_drills_are_right_and_hold_out_the_same_numbers() -> None:
         lines = answer.split("\n")
         assert [line.split(" = ")[0] for line in lines] == question.split("\n")[1:]
         for line in lines:
-            first, sign, second, result = CALCULATION.fullmatch(line).groups()  # type: ignore[union-attr]
+            first, sign, second, way, shorter, result = CALCULATION.fullmatch(line).groups()  # type: ignore[union-attr]
+            assert not way or eval(way) == eval(shorter) == int(result)
             assert computed(int(first), sign, int(second)) == int(result)
             assert not held_out_numbers(sign.replace("x", "*"), int(first), int(second))
 
@@ -81,7 +86,7 @@ def test_nothing_held_out_is_in_the_training_text() -> None:
     answers = [chat.reply for chat in itertools.islice(chats(4), 5000) if chat.task in ("answer arithmetic", "drill")]
     calculations = [found for answer in answers for found in CALCULATION.findall(answer)]
     assert len(calculations) > 500
-    for first, sign, second, _ in calculations:
+    for first, sign, second, *_ in calculations:
         assert not held_out_numbers(sign.replace("x", "*"), int(first), int(second))
     rng = random.Random(5)
     assert not any(held_out(world_seed(rng).instruction) for _ in range(500))

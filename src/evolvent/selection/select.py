@@ -31,11 +31,13 @@ class Selection:
         path: the training set.
         note: the JSON file beside it that says how it was chosen.
         counts: rows looked at, left out by what, and kept.
+        already_done: whether the very same selection was there already.
     """
 
     path: Path
     note: Path
     counts: dict[str, Any]
+    already_done: bool = False
 
 
 def select(
@@ -83,6 +85,12 @@ def select(
     conditions = [parse_condition(text) for text in where]
     keep = parse_top(top)
     source = stage_input(data, before="score", format=format, map=map, skip_bad=skip_bad)
+    note = out.with_name(out.name + ".selection.json")
+    how = {"by": by, "top": top, "ascending": ascending, "where": [str(condition) for condition in conditions]}
+    how |= {"decontaminate": [_named(path) for path in decontaminate], "format": to}
+    before = _noted(note) if out.is_file() else {}
+    if before.get("how") == how and before.get("input", {}).get("digest") == source.source["digest"]:
+        return Selection(out, note, before["counts"], already_done=True)
     tests = load_ngrams(decontaminate)
     counts: Counter[str] = Counter(rows=source.rows)
     competing = list(_competing(source, by, conditions, tests, counts))
@@ -99,9 +107,6 @@ def select(
     edge = competing[kept - 1][0]
     write((record for position, record in enumerate(source.records()) if position in chosen), out, format=to)
     counts |= {"competing": len(competing), "selected": kept}
-    note = out.with_name(out.name + ".selection.json")
-    how = {"by": by, "top": top, "ascending": ascending, "where": [str(condition) for condition in conditions]}
-    how |= {"decontaminate": [_named(path) for path in decontaminate], "format": to}
     content = {"selected": out.name, "how": how, "last_score": edge, "counts": counts, "input": source.source}
     content |= {"made": now(), "versions": versions()}
     with explained(note):
@@ -172,6 +177,15 @@ def _check_columns(source: StageInput, names: Sequence[str]) -> None:
     raise InputError(
         f"no column {', '.join(missing)} in {source.source['source']}", fix=f"Columns: {', '.join(sorted(found))}."
     )
+
+
+def _noted(note: Path) -> dict[str, Any]:
+    """What a note beside an earlier selection says; nothing if there is none that can be read."""
+    try:
+        content = orjson.loads(note.read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _named(path: str | Path) -> dict[str, str]:
