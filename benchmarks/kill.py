@@ -3,8 +3,8 @@
     python -m benchmarks.kill --model embedded --base-model embedded-base --kills 10
     python -m benchmarks.kill --server --kills 10          # the tests' OpenAI-compatible server, which counts repeats
 
-For each kill: the share of the calls that were stored when ``kill -9`` was sent, whether all files came out byte for byte
-as those of the unbroken run, and, with the server, how many calls it answered twice.
+For each kill: the share of the calls that were stored when ``kill -9`` was sent, whether all files came out byte for
+byte as those of the unbroken run, and, with the server, how many calls it answered twice.
 """
 
 import argparse
@@ -76,9 +76,8 @@ def main() -> None:
             twice = server_stats(url)["requests"] - before - chat_calls(folder / out) if url else None
             failures += not same or ended.status != -signal.SIGKILL or (twice or 0) > IN_FLIGHT
             shown = f"{'-' if twice is None else twice:>14}"
-            print(
-                f"{kill + 1:>4}  {share:6.1%}  {stored:>6}  {stored / calls:6.1%}  {'yes' if same else 'NO':>10}  {shown}"
-            )
+            files = f"{'yes' if same else 'NO':>10}"
+            print(f"{kill + 1:>4}  {share:6.1%}  {stored:>6}  {stored / calls:6.1%}  {files}  {shown}", flush=True)
     raise SystemExit(1 if failures else 0)
 
 

@@ -1,4 +1,5 @@
 import pytest
+
 from evolvent.errors import InputError
 from evolvent.models.opening import open_chat, open_scorer, parse_extra_body
 from evolvent.models.uri import parse_uri

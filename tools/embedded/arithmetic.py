@@ -3,7 +3,7 @@
 
 import random
 
-from tools.embedded.seeds import Seed, held_out_numbers
+from tools.embedded.seeds import Seed, held_out_numbers, splits
 from tools.embedded.words import KINDS, NAMES, PLACES
 
 ITEMS, GROUPS = KINDS["items"], KINDS["containers"]
@@ -64,18 +64,28 @@ _BARE = ("What is {e}?", "Calculate {e}.", "Work out {e}.", "Compute {e}.", "Fin
 _SIGNS = {"+": "+", "-": "-", "*": "x", "/": "/"}
 
 
+def calculation(operation: str, first: int, second: int, result: int) -> str:
+    """A calculation with its result; tens and ones are added or taken away one after the other."""
+    text = f"{first} {_SIGNS[operation]} {second} = "
+    if operation in "+-" and splits(second):
+        tens, ones = second // 10 * 10, second % 10
+        between = first + tens if operation == "+" else first - tens
+        text += f"{first} {operation} {tens} {operation} {ones} = {between} {operation} {ones} = "
+    return f"{text}{result}"
+
+
 def _worked(steps: list[Step]) -> tuple[str, ...]:
     links = ["First, ", "Then ", "Finally, "]
     lines = []
     for index, (operation, first, second, result) in enumerate(steps):
         link = "" if len(steps) == 1 else "Finally, " if index == len(steps) - 1 else links[index]
-        lines.append(f"{link}{first} {_SIGNS[operation]} {second} = {result}.")
+        lines.append(f"{link}{calculation(operation, first, second, result)}.")
     return (*lines, f"The answer is {steps[-1][3]}.")
 
 
 def drill(rng: random.Random) -> tuple[str, str]:
     """A list of calculations and the same list with results: practice that costs few tokens."""
-    lines = []
+    lines: list[Step] = []
     while len(lines) < rng.randint(5, 10):
         operation = rng.choice("+++---*/")
         if operation in "+-":
@@ -87,10 +97,10 @@ def drill(rng: random.Random) -> tuple[str, str]:
         else:
             operation, first, second, result = _step(rng, None)
         if 0 < result <= 100 and not held_out_numbers(operation, first, second):
-            lines.append((f"{first} {_SIGNS[operation]} {second}", result))
+            lines.append((operation, first, second, result))
     ask = rng.choice(["Work out each line.", "Calculate all of these.", "Find the results.", "Solve each line."])
-    question = "\n".join([ask, *(line for line, _ in lines)])
-    return question, "\n".join(f"{line} = {result}" for line, result in lines)
+    question = "\n".join([ask, *(f"{first} {_SIGNS[operation]} {second}" for operation, first, second, _ in lines)])
+    return question, "\n".join(calculation(*line) for line in lines)
 
 
 def arithmetic_seed(rng: random.Random, held_out: bool = False) -> Seed:

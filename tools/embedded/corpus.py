@@ -135,7 +135,7 @@ def drill_chat(rng: random.Random) -> Chat:
     return Chat("drill", *drill(rng))
 
 
-_TASKS = ((evolution_chat, 58), (breadth_chat, 9), (answer_chat, 26), (equality_chat, 7), (drill_chat, 13))
+_TASKS = ((evolution_chat, 45), (breadth_chat, 7), (answer_chat, 26), (equality_chat, 8), (drill_chat, 20))
 
 
 def chats(seed: int) -> Iterator[Chat]:
