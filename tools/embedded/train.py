@@ -1,6 +1,6 @@
 """Make the embedded models: the corpus, the tokenizer, the base model, the tuned model.
 
-    python -m tools.embedded.train --out src/evolvent/models/embedded
+    python -m tools.embedded.train
 
 Whatever is already in the work folder is used again; a broken-off training goes on from its last checkpoint.
 """
@@ -33,6 +33,7 @@ VOCABULARY, HIDDEN, INNER, LAYERS, HEADS = 2048, 192, 512, 5, 6
 LONGEST = 1152  # tokens; longer texts are left out
 SEED = 20
 IGNORED = -100
+SHIPPED = Path(__file__).parents[2] / "src/evolvent/models/embedded"
 
 
 class Texts(torch.utils.data.Dataset[dict[str, Any]]):
@@ -251,7 +252,7 @@ def export(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: 
 def main() -> None:
     """The whole recipe."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder for base/ and instruct/")
+    parser.add_argument("--out", type=Path, default=SHIPPED, help="folder for base/ and instruct/")
     parser.add_argument("--work", type=Path, default=Path("build/embedded"), help="corpus, checkpoints, losses")
     parser.add_argument("--base-tokens", type=int, default=3_500_000)
     parser.add_argument("--chat-tokens", type=int, default=22_000_000)
