@@ -54,14 +54,16 @@ def stored_calls(run: Path, where: str = "true") -> int:
         return 0
 
 
-def stop_at(arguments: Sequence[str], folder: Path, run: Path, calls: int, sent: signal.Signals) -> Ended:
-    """Start a command and send it a signal as soon as the run's store holds so many calls.
+def stop_at(
+    arguments: Sequence[str], folder: Path, run: Path, calls: int, sent: signal.Signals, where: str = "true"
+) -> Ended:
+    """Start a command and send it a signal as soon as the run's store holds so many calls (of those chosen).
 
     Returns:
         How it ended; ``seconds`` counts from the signal.
     """
     process = start(arguments, folder)
-    while process.poll() is None and stored_calls(run) < calls:
+    while process.poll() is None and stored_calls(run, where) < calls:
         time.sleep(0.002)
     process.send_signal(sent)
     began = time.monotonic()
