@@ -385,6 +385,8 @@ def _print_run(run: Any) -> None:
         typer.echo(f"nothing to do: {run.output} is finished")
     _print_summary(run.path, examples=0)
     typer.echo(f"\nwritten: {run.output}")
+    if run.counts.get("failed"):
+        typer.echo(f"{run.counts['failed']:,} failed; the same command with --fresh asks for those alone again")
 
 
 def _print_summary(folder: Path, *, examples: int) -> None:

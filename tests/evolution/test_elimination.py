@@ -29,6 +29,8 @@ def test_judged_equal(reply: str, verdict: bool | None) -> None:
     [
         ("Bake bread", "", "stop", "empty"),
         ("Bake bread", "Bake rye bread", "length", "truncated"),
+        ("Bake bread", "Bake rye", "content_filter", "filtered"),
+        ("Bake bread", "", "content_filter", "filtered"),
         ("Bake bread", "bake  BREAD!", "stop", "unchanged"),
         ("Bake bread", "Bake rye bread", "stop", None),
         ("Bake bread", "Rewrite the given prompt about bread", "stop", "leak"),

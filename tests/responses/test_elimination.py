@@ -25,6 +25,11 @@ def test_rules(response: str, reason: str | None) -> None:
     assert eliminate_response(response) == reason
 
 
+def test_a_filtered_answer_is_no_answer() -> None:
+    assert eliminate_response("Half an answ", "content_filter") == "filtered"
+    assert eliminate_response("A long answer that was cut", "length") is None
+
+
 @pytest.mark.parametrize(
     ("text", "other"),
     [

@@ -5,6 +5,7 @@ The rules on the response (R2, R3) are applied where responses are made. The rea
 =============  ======================================================================================
 ``empty``      the evolver gave no text
 ``truncated``  its reply was cut at the token limit
+``filtered``   a content filter of the server cut or withheld it
 ``unchanged``  equal to the parent after casefolding and dropping punctuation and spaces
 ``leak``       it holds words of the prompt's scaffold that the parent does not hold (R4)
 ``equal``      the judge found no information gain over the parent (R1)
@@ -44,6 +45,8 @@ def eliminate(parent: str, evolved: str, finish_reason: str) -> str | None:
         evolved: the new instruction, stripped.
         finish_reason: why its generation ended.
     """
+    if finish_reason == "content_filter":
+        return "filtered"
     if not evolved:
         return "empty"
     if finish_reason == "length":

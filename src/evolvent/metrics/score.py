@@ -16,7 +16,7 @@ import orjson
 from evolvent.errors import InputError
 from evolvent.metrics.layout import LAYOUTS
 from evolvent.metrics.losses import PairLosses, pair_losses
-from evolvent.metrics.registry import METRICS, score_fields, scores_of
+from evolvent.metrics.registry import DEFAULT_METRICS, chosen, score_fields, scores_of
 from evolvent.models.opening import open_scorer
 from evolvent.models.protocols import TokenScorer
 from evolvent.models.uri import parse_uri
@@ -37,7 +37,7 @@ def score(
     *,
     base_model: str,
     out: str | Path,
-    metrics: Sequence[str] = ("ifd", "ic_ifd"),
+    metrics: Sequence[str] = DEFAULT_METRICS,
     layout: str = "paper",
     batch_tokens: int | None = None,
     device: str = "auto",
@@ -78,14 +78,12 @@ def score(
         ModelUnavailableError: the base model cannot be loaded.
         RunError: the run could not finish.
     """
-    unknown = [name for name in metrics if name not in METRICS]
-    if unknown:
-        raise InputError(f"unknown metric {', '.join(unknown)}", fix=f"Metrics: {', '.join(METRICS)}.")
+    names = [metric.name for metric in chosen(metrics)]
     if layout not in LAYOUTS:
         raise InputError(f"unknown layout {layout!r}", fix=f"Layouts: {', '.join(LAYOUTS)}.")
     settings = {
         "base_model": str(parse_uri(base_model)),
-        "metrics": list(metrics),
+        "metrics": names,
         "layout": layout,
         "dtype": dtype,
         "limit": limit,

@@ -1,6 +1,7 @@
 """Elimination by the response: WizardLM's rules R2 and R3 (arXiv 2304.12244, §3.2) as exact predicates.
 
 ============  ==============================================================================================
+``filtered``  a content filter of the server cut or withheld it
 ``empty``     the teacher gave no text
 ``sorry``     R2: the response holds "sorry" and has fewer than 80 words
 ``no words``  R3: nothing is left of it without punctuation and stop words
@@ -28,8 +29,10 @@ STOP_WORDS = frozenset(
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 
-def eliminate_response(response: str) -> str | None:
+def eliminate_response(response: str, finish_reason: str = "stop") -> str | None:
     """Why a response eliminates its instruction, or None if it passes."""
+    if finish_reason == "content_filter":
+        return "filtered"
     if not response.strip():
         return "empty"
     if other_language(response):

@@ -149,7 +149,7 @@ async def answer(record: Record, teacher: ChatModel, sampling: Sampling, seed: i
         return replace(answered, status="failed", reason=str(error))
     if record.messages:
         answered.messages = [*turns, Message(role="assistant", content=reply.text)]
-    reason = eliminate_response(reply.text)
+    reason = eliminate_response(reply.text, reply.finish_reason)
     note = OTHER_LANGUAGE if reason is None and other_language(reply.text) else None
     return replace(
         answered,
