@@ -21,6 +21,7 @@ from tests.models.openai_server import (
     Body,
     Step,
     ask,
+    completion,
     error,
     says,
     serving,
@@ -75,6 +76,11 @@ TEMPORARY = {
     "HTML with status 200": writes("<!doctype html><title>Login</title>", 200, "text/html"),
     "error in 200": says({"error": {"message": "upstream failed", "code": 502}}),
     "error text in 200": says({"error": "worker died"}),
+    "flat error in 200": says({"object": "error", "message": "worker died", "code": 500}),
+    "broken off with an error": says(completion({"content": "half a"}, finish_reason="error")),
+    "error in the choice": says(completion(finish_reason="error", error={"code": 502, "message": "worker died"})),
+    "too deep": writes("[" * 200_000),
+    "too deep to walk": writes('{"choices": ' + "[" * 900 + "]" * 900 + "}"),
 }
 
 
@@ -153,10 +159,15 @@ def test_faults_end_in_a_failed_call_with_the_servers_words() -> None:
     assert len(server.bodies) == retries.MAX_FAULTS
 
 
-def test_nobody_listening_is_an_unavailable_model() -> None:
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        port: int = free.getsockname()[1]
+        return port
+
+
+def test_nobody_listening_is_an_unavailable_model() -> None:
+    port = free_port()
 
     async def call() -> None:
         model = OpenAIChat("m", uri="openai:m", base_url=f"http://127.0.0.1:{port}/v1", api_key=None)
@@ -184,15 +195,51 @@ def test_unknown_host_is_an_unavailable_model() -> None:
     asyncio.run(call())
 
 
-def test_server_that_went_away_fails_the_call_not_the_model() -> None:
+def test_server_that_went_away_stops_the_run_and_every_call_that_waits() -> None:
     async def calls() -> None:
-        async with serving(OK) as (_, model):
+        async with serving(OK, says({"error": "wait"}, 503, Retry_After="0.5"), OK) as (server, model):
             await model.chat(ASK, GREEDY)
-            model._url = "http://127.0.0.1:9/v1/chat/completions"
-            with pytest.raises(CallError, match="no answer in all its tries"):
+            waiting = asyncio.create_task(model.chat(ASK, GREEDY))
+            while len(server.bodies) < 2:
+                await asyncio.sleep(0.005)
+            there, model._url = model._url, f"http://127.0.0.1:{free_port()}/v1/chat/completions"
+            with pytest.raises(ModelUnavailableError, match="no server answers at") as caught:
+                await model.chat(ASK, GREEDY)
+            assert "run it again" in caught.value.fix
+            model._url = there
+            with pytest.raises(ModelUnavailableError, match="no server answers at"):
+                await waiting
+            assert len(server.bodies) == 2  # what one call found out, the other did not try again
+            await model.close()
+            assert (await model.chat(ASK, GREEDY)).text == "hello"
+
+    asyncio.run(calls())
+
+
+def test_server_that_dies_with_a_call_stops_the_run() -> None:
+    async def calls() -> None:
+        async def die(request: web.Request, asked: Body) -> web.StreamResponse:
+            model._url = f"http://127.0.0.1:{free_port()}/v1/chat/completions"
+            return await drop(request, asked)
+
+        async with serving(OK, die) as (_, model):
+            await model.chat(ASK, GREEDY)
+            with pytest.raises(ModelUnavailableError, match="no server answers at"):
                 await model.chat(ASK, GREEDY)
 
     asyncio.run(calls())
+
+
+def test_call_without_a_connection_while_the_server_lives_is_tried_again() -> None:
+    async def calls() -> str:
+        async with serving(OK) as (_, model):
+            there, model._url = model._url, f"http://127.0.0.1:{free_port()}/v1/chat/completions"
+            task = asyncio.create_task(model.chat(ASK, GREEDY))
+            await asyncio.sleep(0.005)
+            model._url = there
+            return (await task).text
+
+    assert asyncio.run(calls()) == "hello"
 
 
 FINAL = {

@@ -1,8 +1,12 @@
+from pathlib import Path
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from evolvent.errors import InputError
 from evolvent.models.opening import open_chat, open_scorer, parse_extra_body
-from evolvent.models.uri import parse_uri
+from evolvent.models.uri import checked_base_url, parse_uri
 
 
 @pytest.mark.parametrize(
@@ -12,6 +16,13 @@ from evolvent.models.uri import parse_uri
         (" embedded-base ", "embedded-base", "", None, "embedded-base"),
         ("hf:org/model", "hf", "org/model", None, "hf:org/model"),
         ("hf:org/model@abc", "hf", "org/model", "abc", "hf:org/model@abc"),
+        ("hf:m@refs/pr/1", "hf", "m", "refs/pr/1", "hf:m@refs/pr/1"),
+        ("hf:o/m@feature@2", "hf", "o/m", "feature@2", "hf:o/m@feature@2"),
+        ("hf:/runs@home/m", "hf", "/runs@home/m", None, "hf:/runs@home/m"),
+        ("hf:" + "x" * 300 + "@1", "hf", "x" * 300, "1", "hf:" + "x" * 300 + "@1"),
+        ("hf:~/models/m@2", "hf", "~/models/m@2", None, "hf:~/models/m@2"),
+        ("hf:m?", "hf", "m", None, "hf:m"),
+        ("openai:m?base_url=https://h/v1/", "openai", "m", None, "openai:m?base_url=https://h/v1"),
         ("hf:/a/b?device=cpu&dtype=float32", "hf", "/a/b", None, "hf:/a/b?dtype=float32"),
         (
             "openai:m/x:free?base_url=http://h:1/v1&api_key_env=K&timeout=5",
@@ -40,12 +51,81 @@ def test_uris(text: str, scheme: str, name: str, revision: str | None, shown: st
         "gpt-4",
         "openai:m?base-url=x",
         "embedded?device=cpu",
+        "openai:http://h:1/v1",
     ],
 )
 def test_mistakes_say_what_is_accepted(text: str) -> None:
     with pytest.raises(InputError) as caught:
         parse_uri(text)
     assert "Accepted" in caught.value.fix or "Options of" in caught.value.fix
+
+
+def test_unknown_option_is_named() -> None:
+    with pytest.raises(InputError, match="unknown option of openai: base-url"):
+        parse_uri("openai:m?base-url=x")
+
+
+@pytest.mark.parametrize("text", ["hf:ID@", "hf:org/m@?dtype=float32"])
+def test_empty_revision(text: str) -> None:
+    with pytest.raises(InputError, match="names no revision after @"):
+        parse_uri(text)
+
+
+def test_folder_with_an_at_sign_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert (parse_uri("hf:m@2").name, parse_uri("hf:m@2").revision) == ("m", "2")
+    (tmp_path / "m@2").mkdir()
+    assert (parse_uri("hf:m@2").name, parse_uri("hf:m@2").revision) == ("m@2", None)
+    assert (parse_uri(f"hf:{tmp_path}/m@2").name, parse_uri(f"hf:{tmp_path}/x@2").revision) == (f"{tmp_path}/m@2", None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "openai:m?api_key=sk-secret",
+        "openai:m?sk-secret",
+        "openai:m?base_url=http://h/v1&api_key=sk-secret",
+        "openai:m?api_key_env=sk-secret",
+        "openai:m?base_url=http://ann:secret@h/v1",
+        "openai:m?base_url=http://ann:sk&secret@h/v1",
+        "openai:m?base_url=http://ann:sk&a=secret@h/v1",
+        "openai:m?base_url=http://ann:secret/5@h/v1",
+        "openai:m?base_url=http://ann:secret%40h/v1",
+        "openai:m?base_url=http://h:secret/v1",
+        "openai:m?base_url=http://h/v1?key=secret",
+        "openai:m?base_url=http://h/v1%3Fkey=secret",
+        "openai:m?base_url=secret",
+        "openai:http://ann:secret@h/v1",
+        "opnai:m?base_url=http://ann:secret@h/v1",
+        "http://ann:secret@h/v1",
+        "embedded:secret",
+        "embedded?base_url=http://ann:secret@h/v1",
+    ],
+)
+def test_no_message_shows_what_may_be_a_password(text: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_uri(text)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "base_url", ["", "h/v1", "ftp://h/v1", "http://", "http:///v1", "http://h:99999", "http://[h/v1", "http://h/v1?"]
+)
+def test_addresses_that_cannot_work(base_url: str) -> None:
+    with pytest.raises(InputError, match="base_url"):
+        checked_base_url(base_url)
+    with pytest.raises(InputError, match="base_url"):
+        parse_uri(f"openai:m?base_url={base_url}")
+
+
+@given(st.text())
+def test_any_text_is_parsed_or_refused(text: str) -> None:
+    for prefix in ("", "openai:m?base_url=http://", "hf:"):
+        try:
+            uri = parse_uri(prefix + text)
+        except InputError:
+            continue
+        assert parse_uri(str(uri)).name == uri.name
 
 
 def test_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,10 +143,17 @@ def test_a_key_never_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "sk-secret" not in f"{model!r} {model.uri} {model.identity}"
 
 
-@pytest.mark.parametrize("uri", ["openai:m?base_url=ftp://x", "openai:m?base_url=http://x&timeout=soon"])
-def test_bad_options(uri: str) -> None:
-    with pytest.raises(InputError):
-        open_chat(uri)
+@pytest.mark.parametrize("timeout", ["soon", "0", "-1", "nan", "inf", "-inf", ""])
+def test_bad_timeouts(timeout: str) -> None:
+    with pytest.raises(InputError, match=r"time-out|seconds"):
+        open_chat(f"openai:m?base_url=http://x&timeout={timeout}")
+
+
+def test_a_bad_address_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://ann:secret@h/v1")
+    with pytest.raises(InputError, match="OPENAI_BASE_URL") as caught:
+        open_chat("openai:m")
+    assert "secret" not in str(caught.value)
 
 
 def test_servers_do_not_score() -> None:

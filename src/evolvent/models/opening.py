@@ -29,7 +29,7 @@ def open_chat(uri: str, *, extra_body: Mapping[str, object] | None = None) -> Ch
     if parsed.scheme == "openai":
         return _open_openai(parsed, extra_body or {})
     if extra_body:
-        raise InputError(f"model {uri!r} takes no extra request fields", fix="--extra-body is for openai: models.")
+        raise InputError(f"model {parsed} takes no extra request fields", fix="--extra-body is for openai: models.")
     require_extra("torch", "local")
     require_extra("transformers", "local")
     from evolvent.models.hf.chat import HFChat
@@ -53,7 +53,7 @@ def open_scorer(uri: str, *, device: str = "auto", dtype: str = "auto", batch_to
     parsed = parse_uri(uri)
     if parsed.scheme == "openai":
         raise InputError(
-            f"model {uri!r} cannot score: OpenAI-compatible servers do not return the losses of a given text reliably",
+            f"model {parsed} cannot score: OpenAI-compatible servers do not return the losses of a given text reliably",
             fix="Score with the weights themselves: --base-model hf:ID-or-folder, or embedded-base.",
         )
     require_extra("torch", "local")
@@ -69,11 +69,9 @@ def _open_openai(uri: ModelURI, extra_body: Mapping[str, object]) -> ChatModel:
     from evolvent.models.openai import OpenAIChat
 
     base_url = uri.options.get("base_url") or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
-    if not base_url.startswith(("http://", "https://")):
-        raise InputError(f"base_url {base_url!r} is not an http address", fix="Write base_url=http://host:port/v1.")
     variable = uri.options.get("api_key_env", "OPENAI_API_KEY")
     key = os.environ.get(variable)
-    if not key and ("api_key_env" in uri.options or base_url == OPENAI_URL):
+    if not key and ("api_key_env" in uri.options or base_url.rstrip("/") == OPENAI_URL):
         raise ModelUnavailableError(
             f"model {uri}: the environment variable {variable} holds no key",
             fix=f"Set it (export {variable}=…), or name a server that needs none with ?base_url=http://host:port/v1.",
@@ -81,11 +79,11 @@ def _open_openai(uri: ModelURI, extra_body: Mapping[str, object]) -> ChatModel:
     try:
         timeout = float(uri.options.get("timeout", 600))
     except ValueError as error:
-        raise InputError(f"model {uri}: timeout={uri.options['timeout']!r} is not a number of seconds") from error
+        raise InputError(f"model {uri}: timeout={uri.options['timeout']} is not a number of seconds") from error
     return OpenAIChat(
         uri.name,
         uri=str(uri),
-        base_url=base_url.rstrip("/"),
+        base_url=base_url,
         api_key=key,
         extra_body=extra_body,
         timeout_s=timeout,

@@ -1,7 +1,9 @@
 """Model URIs: ``embedded``, ``hf:ID@revision?option=value``, ``openai:MODEL?base_url=…``."""
 
+import re
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlencode
+from os.path import isdir
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from evolvent.errors import InputError
 
@@ -16,6 +18,9 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 
 # What says how a model is reached, not which model it is: left out of the name that records and manifests hold.
 TRANSPORT = {"api_key_env", "device", "timeout"}
+
+# Only an id on the Hub has a revision; a folder's path may hold @ too.
+HUB_REVISION = re.compile(r"([\w.-]+(?:/[\w.-]+)?)@(.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,8 @@ def parse_uri(text: str) -> ModelURI:
     """Parse a model URI.
 
     Raises:
-        InputError: an unknown scheme, a missing model name, or an unknown option.
+        InputError: an unknown scheme, a missing model name or revision, an unknown option, or a base_url that cannot
+            work. The message holds nothing that may be a key or a password written in the wrong place.
     """
     head, _, query = text.strip().partition("?")
     scheme, colon, name = head.partition(":")
@@ -55,19 +61,59 @@ def parse_uri(text: str) -> ModelURI:
         "Accepted: embedded, embedded-base, hf:ID-or-folder[@revision], openai:MODEL?base_url=http://host:port/v1."
     )
     if scheme not in OPTIONS:
-        raise InputError(f"unknown model {text!r}", fix=accepted)
+        raise InputError(f"unknown model {scheme + colon!r}", fix=accepted)
     if scheme in EMBEDDED and colon:
-        raise InputError(f"unknown model {text!r}: {scheme} takes no name", fix=accepted)
+        raise InputError(f"the model {scheme} takes no name", fix=accepted)
     if scheme not in EMBEDDED and not name:
-        raise InputError(f"model {text!r} names no model after {scheme}:", fix=accepted)
+        raise InputError(f"{scheme}: names no model", fix=accepted)
+    if scheme == "openai" and "://" in name:
+        raise InputError("openai: is followed by an address, not by a model's name", fix=accepted)
     options = dict(parse_qsl(query, keep_blank_values=True))
-    unknown = sorted(set(options) - set(OPTIONS[scheme]))
-    if unknown or (query and not options):
-        known = ", ".join(OPTIONS[scheme]) or "none"
-        raise InputError(
-            f"model {text!r}: unknown option {', '.join(unknown) or query!r}", fix=f"Options of {scheme}: {known}."
-        )
+    _check_options(scheme, options)
+    if "base_url" in options:
+        options["base_url"] = checked_base_url(options["base_url"])
     revision = None
-    if scheme == "hf" and "@" in name:
-        name, _, revision = name.rpartition("@")
+    # isdir, unlike Path.is_dir, takes a name that is too long for a path
+    split = HUB_REVISION.fullmatch(name) if scheme == "hf" and not isdir(name) else None  # noqa: PTH112
+    if split:
+        name, revision = split.groups()
+        if not revision:
+            raise InputError(f"hf:{name}@ names no revision after @", fix=f"Write hf:{name}@REVISION, or hf:{name}.")
     return ModelURI(scheme, name, revision, options)
+
+
+def checked_base_url(base_url: str) -> str:
+    """A server's address without its final slash.
+
+    Raises:
+        InputError: it is no http address, or holds more than one: a user name, a query or a fragment, where keys and
+            passwords hide, which would then reach manifests and errors. So no message shows it.
+    """
+    fix = "Write base_url=http://host:port/v1 (or set OPENAI_BASE_URL to such an address); keys go into OPENAI_API_KEY."
+    if any(mark in base_url for mark in "@?#"):
+        raise InputError("base_url holds more than an address (a user name, a query or a fragment)", fix=fix)
+    try:
+        url = urlsplit(base_url)
+        valid = url.scheme in ("http", "https") and url.hostname and url.port != 0
+    except ValueError:  # brackets without an address in them, a port that is no number
+        valid = False
+    if not valid:
+        raise InputError("base_url is not an http address", fix=fix)
+    return base_url.rstrip("/")
+
+
+def _check_options(scheme: str, options: dict[str, str]) -> None:
+    unknown = sorted(set(options) - set(OPTIONS[scheme]))
+    if "api_key" in unknown:
+        raise InputError("a key does not belong into a model's URI", fix="Set OPENAI_API_KEY in the environment.")
+    if unknown:
+        # what is not shaped like an option's name may be the rest of a key or password with an & in it
+        shown = [name for name in unknown if options[name] and re.fullmatch("[a-z_-]+", name)]
+        known = ", ".join(OPTIONS[scheme]) or "none"
+        named = f": {', '.join(shown)}" if shown else ""
+        raise InputError(f"unknown option of {scheme}{named}", fix=f"Options of {scheme}: {known}.")
+    if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", options.get("api_key_env", "OPENAI_API_KEY")):
+        raise InputError(
+            "api_key_env does not hold the name of an environment variable",
+            fix="Set a variable to the key and name the variable: api_key_env=MY_KEY.",
+        )

@@ -3,19 +3,22 @@
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from contextlib import AbstractAsyncContextManager
+from math import isfinite
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import orjson
-from yarl import URL
 
 from evolvent.errors import CallError, InputError, ModelUnavailableError
-from evolvent.models.openai.refusals import ServerError, error_in_success, read_error, retry_after
 from evolvent.models.openai.reply import decode, read_reply
 from evolvent.models.openai.request import Dialect
 from evolvent.models.openai.retries import Patience, Transient
+from evolvent.models.openai.server_errors import ServerError, error_in_success, read_error, retry_after
 from evolvent.models.protocols import Reply, Sampling
+from evolvent.models.uri import checked_base_url
 from evolvent.records import Message
 
 CONNECT_S = 30.0
@@ -40,7 +43,7 @@ class OpenAIChat:
         api_key_env: the environment variable that the key came from, for errors.
 
     Raises:
-        InputError: a base URL, key or extra field that cannot work.
+        InputError: a base URL, key, extra field or time-out that cannot work.
     """
 
     def __init__(
@@ -57,18 +60,22 @@ class OpenAIChat:
     ) -> None:
         self.uri = uri
         self.concurrency = concurrency
-        self._base_url = _checked_url(base_url)
+        self._base_url = checked_base_url(base_url)
         self._url = f"{self._base_url}/chat/completions"
         self._api_key = _checked_key(api_key, api_key_env)
         self._api_key_env = api_key_env
+        if not (isfinite(timeout_s) and timeout_s > 0):  # aiohttp takes zero and below for no time-out at all
+            raise InputError(f"model {uri}: the time-out is {timeout_s:g} s", fix="It is a number of seconds above 0.")
         self._timeout_s = timeout_s
+        # The key goes with each request: aiohttp sends a session's own headers to the proxy too.
+        self._headers = {"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}
+        self._proxy = _proxy(self._base_url)
         self._dialect = Dialect(model, uri, _checked_extra(extra_body or {}))
         named = {"backend": "openai", "base_url": self._base_url, "model": model, "extra_body": extra_body or {}}
         self.identity = orjson.dumps(named, option=orjson.OPT_SORT_KEYS).decode()
         self._session: aiohttp.ClientSession | None = None
         self._learning = asyncio.Lock()
         self._diagnosing = asyncio.Lock()
-        self._answered = False
         self._unavailable: ModelUnavailableError | None = None
 
     def __repr__(self) -> str:
@@ -84,13 +91,14 @@ class OpenAIChat:
         body = await self._ask(messages, sampling)
         try:
             return read_reply(body, messages, sampling)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:  # JSON, but not of the protocol's shape
-            shown = self._redact(orjson.dumps(body, default=str).decode())[:SHOWN]
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:  # JSON of another shape
+            shown = self._redact(str(body))[:SHOWN]
             raise CallError(f"model {self.uri}: the server's answer is no chat completion: {shown}") from error
 
     async def close(self) -> None:
         """Close the connections. A later call opens new ones."""
         session, self._session = self._session, None
+        self._unavailable = None
         self._learning, self._diagnosing = asyncio.Lock(), asyncio.Lock()  # a lock stays with the loop it waited in
         if session is not None:
             await session.close()
@@ -98,7 +106,7 @@ class OpenAIChat:
     async def _ask(self, messages: Sequence[Message], sampling: Sampling) -> Mapping[str, object]:
         """A completion, whatever the server had to be told otherwise before it gave one."""
         dialect = self._dialect
-        lessons = dialect.lessons
+        changes = dialect.changes
         body = dialect.body(messages, sampling)
         answer = await self._send(body)
         if not isinstance(answer, ServerError):
@@ -107,49 +115,52 @@ class OpenAIChat:
             await self._fail(answer)
         # One call finds out what the server takes; those that were refused at the same time then know it.
         async with self._learning:
-            while dialect.lessons == lessons and isinstance(answer, ServerError):
+            while dialect.changes == changes and isinstance(answer, ServerError):
                 name = dialect.refused(answer, body)
                 if name is None:
                     await self._fail(answer)
                 dialect.learn(name, answer)
-                lessons = dialect.lessons
+                changes = dialect.changes
                 body = dialect.body(messages, sampling)
                 answer = await self._send(body)
         return await self._ask(messages, sampling) if isinstance(answer, ServerError) else answer
 
     async def _send(self, body: Mapping[str, object]) -> Mapping[str, object] | ServerError:
         """Send one body until it is answered, or raise what no further try can change."""
-        if self._unavailable is not None:
-            raise ModelUnavailableError(self._unavailable.message, fix=self._unavailable.fix)
         try:
             data = orjson.dumps(body)
         except TypeError as error:
             raise CallError(f"model {self.uri}: the conversation cannot be written as JSON: {error}") from error
         patience = Patience(self._timeout_s)
-        while True:
+        while self._unavailable is None:  # what one call found out, the others need not try again
             try:
                 return await self._try(data)
             except Transient as fault:
                 wait = patience.wait_s(fault)
                 if wait is None:
-                    raise self._given_up(fault) from None
+                    self._give_up(fault)
             await asyncio.sleep(wait)
+        raise ModelUnavailableError(self._unavailable.message, fix=self._unavailable.fix)
 
-    def _given_up(self, fault: Transient) -> CallError | ModelUnavailableError:
-        """What a fault that outlasted all patience means."""
-        if fault.unreachable and not self._answered:
-            return ModelUnavailableError(
-                f"model {self.uri}: no server answers at {self._base_url}: {fault}",
-                fix="Start the server, or correct base_url=http://host:port/v1 in the model's URI.",
-            )
-        return CallError(f"model {self.uri}: no answer in all its tries; the last: {fault}")
+    def _give_up(self, fault: Transient) -> NoReturn:
+        """Raise what a fault that outlasted all patience means.
+
+        A server that cannot be reached any more would fail every record that is left, so the run stops: what it has
+        is stored, and the same command goes on once the server is back.
+        """
+        if not fault.unreachable:
+            raise CallError(f"model {self.uri}: no answer in all its tries; the last: {fault}") from None
+        self._unavailable = ModelUnavailableError(
+            f"model {self.uri}: no server answers at {self._base_url}: {fault}",
+            fix="Start the server, or correct base_url=http://host:port/v1 in the model's URI; then run it again.",
+        )
+        raise self._unavailable from None
 
     async def _try(self, data: bytes) -> Mapping[str, object] | ServerError:
         """One request. Errors of aiohttp can hold the request's headers, so none is chained."""
         try:
-            async with self._open().post(self._url, data=data, allow_redirects=False) as response:
+            async with self._request("POST", self._url, data=data) as response:
                 status, headers = response.status, response.headers
-                self._answered = True
                 raw = await response.read()
         except FATAL as error:
             raise ModelUnavailableError(
@@ -171,13 +182,13 @@ class OpenAIChat:
             if body is None:
                 kind = headers.get("content-type", "no content type")
                 words = read_error(status, None, raw, self._redact).message
-                raise Transient(f"a reply that is not JSON ({len(raw):,} bytes, {kind}): {words}")
+                raise Transient(f"a reply that cannot be read as JSON ({len(raw):,} bytes, {kind}): {words}")
             if not isinstance(body, dict):
                 return ServerError(status, "the reply is JSON but no chat completion")
-            inner = error_in_success(body)
-            if inner is None:
+            inside = error_in_success(body)
+            if inside is None:
                 return body
-            status = inner
+            status, body = inside
         refusal = read_error(status, body, raw, self._redact)
         if 300 <= status < 400:
             refusal = ServerError(status, f"the server redirects to {self._redact(headers.get('location', 'nowhere'))}")
@@ -220,7 +231,7 @@ class OpenAIChat:
         """The models that the server lists, or "" if it lists none."""
         try:
             timeout = aiohttp.ClientTimeout(total=LISTING_S)
-            async with self._open().get(f"{self._base_url}/models", timeout=timeout, allow_redirects=False) as response:
+            async with self._request("GET", f"{self._base_url}/models", timeout=timeout) as response:
                 body = decode(await response.read()) if response.status == 200 else None
         except (aiohttp.ClientError, OSError, ValueError):  # a time-out is an OSError
             return ""
@@ -229,23 +240,20 @@ class OpenAIChat:
         more = f" and {len(names) - 20} more" if len(names) > 20 else ""
         return self._redact(", ".join(names[:20]) + more)
 
-    def _open(self) -> aiohttp.ClientSession:
-        """The session, made in the loop that first calls.
+    def _request(self, method: str, url: str, **options: Any) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """A request in the session, which is made in the loop that first calls.
 
-        aiohttp looks for a proxy in a thread of its own at every request, which doubles a call's cost; so it is
-        told to only where the environment names one for this server.
+        aiohttp's own reading of the environment (``trust_env``) stays off: it would take passwords from ~/.netrc too.
         """
         if self._session is None:
-            headers = {"Content-Type": "application/json", "User-Agent": "evolvent"}
-            if self._api_key:
-                headers["Authorization"] = f"Bearer {self._api_key}"
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0),
                 timeout=aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=min(CONNECT_S, self._timeout_s)),
-                headers=headers,
-                trust_env=_proxied(URL(self._base_url)),
+                headers={"Content-Type": "application/json", "User-Agent": "evolvent"},
             )
-        return self._session
+        return self._session.request(
+            method, url, headers=self._headers, proxy=self._proxy, allow_redirects=False, **options
+        )
 
     def _redact(self, text: str) -> str:
         """The text without the key, also where the server shows only the beginning of it."""
@@ -253,22 +261,6 @@ class OpenAIChat:
             return text
         text = text.replace(self._api_key, "[key]")
         return re.sub(re.escape(self._api_key[:8]) + r"\S*", "[key]", text) if len(self._api_key) > 12 else text
-
-
-def _checked_url(base_url: str) -> str:
-    """The base URL without a final slash. A key inside it would reach records and errors, so none may be there."""
-    fix = "Write base_url=http://host:port/v1; keys belong into the environment."
-    try:
-        url = URL(base_url)
-    except ValueError as error:
-        raise InputError(f"base_url is not an address: {error}", fix=fix) from None
-    if url.user or url.password or url.query or url.fragment:
-        raise InputError(
-            f"base_url for {url.host} holds more than an address (a user name, a query or a fragment)", fix=fix
-        )
-    if url.scheme not in ("http", "https") or not url.host:
-        raise InputError(f"base_url {base_url!r} is not an http address", fix=fix)
-    return base_url.rstrip("/")
 
 
 def _checked_key(key: str | None, variable: str) -> str | None:
@@ -288,9 +280,15 @@ def _checked_extra(extra: Mapping[str, object]) -> dict[str, object]:
     return dict(extra)
 
 
-def _proxied(url: URL) -> bool:
-    return url.scheme in getproxies() and not proxy_bypass(url.host or "")
+def _proxy(base_url: str) -> str | None:
+    """The proxy that the environment names for this server (``http_proxy``, ``https_proxy``, ``no_proxy``)."""
+    url = urlsplit(base_url)
+    proxy = getproxies().get(url.scheme)
+    if not proxy or proxy_bypass(url.netloc):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    words = re.sub(r"://\S*@", "://", str(error))  # a proxy's password
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__

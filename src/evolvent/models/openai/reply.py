@@ -9,6 +9,7 @@ from evolvent.models.protocols import Reply, Sampling, TokenLogprob, Usage
 from evolvent.records import Message
 
 CHARACTERS_A_TOKEN = 4
+DEEPEST = 64  # levels; a completion with log probabilities has seven
 
 
 def decode(raw: bytes) -> object:
@@ -17,12 +18,22 @@ def decode(raw: bytes) -> object:
     orjson refuses what some servers write and Python's parser takes: NaN, and half a surrogate pair.
 
     Raises:
-        ValueError: it is not JSON, or it was cut.
+        ValueError: it is not JSON, it was cut, or it is nested too deeply to be walked.
     """
     try:
-        return orjson.loads(raw)
+        body: object = orjson.loads(raw)
     except orjson.JSONDecodeError:
-        return json.loads(raw)
+        try:
+            body = json.loads(raw)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+    level: list[dict[str, object] | list[object]] = [[body]]
+    for _ in range(DEEPEST):
+        inside = (inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer))
+        level = [inner for inner in inside if isinstance(inner, dict | list)]
+    if level:
+        raise ValueError("nested too deeply")
+    return body
 
 
 def read_reply(body: Mapping[str, object], messages: Sequence[Message], sampling: Sampling) -> Reply:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from evolvent.models.openai.refusals import ServerError
+from evolvent.models.openai.server_errors import ServerError
 from evolvent.models.protocols import Sampling
 from evolvent.records import Message
 
@@ -33,7 +33,7 @@ class Dialect:
     dropped: set[str] = field(default_factory=set)
 
     @property
-    def lessons(self) -> int:
+    def changes(self) -> int:
         """How many refusals have changed the dialect."""
         return len(self.dropped) + (self.length_field != "max_tokens")
 

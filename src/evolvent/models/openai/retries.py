@@ -3,7 +3,7 @@
 import random
 import time
 
-from tenacity import RetryCallState, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
 
 MAX_FAULTS = 6
 PATIENCE_S = 900.0
@@ -52,7 +52,7 @@ class Patience:
     def wait_s(self, fault: Transient) -> float | None:
         """Seconds to wait after this fault before the next try; None when there is to be none."""
         if self._state is None:
-            self._state = RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]
+            self._state = RetryCallState(AsyncRetrying(), fn=None, args=(), kwargs={})
         else:
             self._state.attempt_number += 1
         self._faults += not fault.rate_limited

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolvent.models.openai.refusals import ServerError, read_error, retry_after
+from evolvent.models.openai.server_errors import ServerError, error_in_success, read_error, retry_after
 
 
 def read(status: int, body: Any, raw: bytes = b"") -> ServerError:
@@ -34,6 +34,27 @@ def read(status: int, body: Any, raw: bytes = b"") -> ServerError:
 )  # fmt: skip
 def test_error_shapes(body: Any, error: ServerError) -> None:
     assert read(400, body) == error
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ({"choices": [{"finish_reason": "stop"}], "error": "a warning"}, None),
+        ({"choices": [{"finish_reason": "content_filter"}]}, None),
+        ({"choices": [7]}, None),
+        ({"object": "chat.completion"}, None),
+        ({"object": "error", "message": "flat", "code": 503}, ServerError(503, "flat", "503")),
+        ({"object": "error", "message": "flat", "code": 40001}, ServerError(500, "flat", "40001")),
+        ({"object": "error", "message": "flat", "type": "BadRequestError"}, ServerError(400, "flat", "BadRequestError")),
+        ({"error": {"message": "inner", "code": "429"}}, ServerError(429, "inner", "429")),
+        ({"error": {"message": "inner", "code": "²²²"}}, ServerError(500, "inner", "²²²")),
+        ({"choices": [{"finish_reason": "error"}]}, ServerError(500, "the reply broke off with an error")),
+        ({"choices": [{"finish_reason": "error", "error": {"message": "died"}}]}, ServerError(500, "died")),
+    ],
+)  # fmt: skip
+def test_errors_inside_a_success(body: Any, found: ServerError | None) -> None:
+    inside = error_in_success(body)
+    assert (inside and read(*inside)) == found
 
 
 def test_pages_and_text_are_read_as_words() -> None:

@@ -103,18 +103,24 @@ def read_error(status: int, body: object, raw: bytes, redact: Callable[[str], st
     return ServerError(status, _cut(redact(_plain(raw.decode("utf-8", "replace")))))
 
 
-def error_in_success(body: Mapping[str, object]) -> int | None:
-    """The status that an error inside a 200 answer amounts to; None if there is no error inside."""
-    error = body.get("error")
-    if not error or body.get("choices"):
+def error_in_success(body: Mapping[str, object]) -> tuple[int, Mapping[str, object]] | None:
+    """The error inside a 200 answer: the status that it amounts to, and its body. None if there is none inside."""
+    choices = body.get("choices")
+    if choices:
+        choice = choices[0] if isinstance(choices, list) and isinstance(choices[0], dict) else {}
+        if choice.get("finish_reason") != "error":
+            return None
+        return 500, {"error": choice.get("error") or body.get("error") or "the reply broke off with an error"}
+    error = body if body.get("object") == "error" else body.get("error")
+    if not error:
         return None
     code = error.get("code") if isinstance(error, dict) else None
-    if isinstance(code, str) and code.isdigit():
+    if isinstance(code, str) and code.isdecimal() and len(code) == 3:
         code = int(code)
     if isinstance(code, int) and 300 <= code < 600:
-        return code
+        return code, body
     kind = str(error.get("type")) if isinstance(error, dict) else ""
-    return 400 if kind.startswith("invalid_request") else 500
+    return (400 if kind.startswith(("invalid_request", "BadRequest")) else 500), body
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
