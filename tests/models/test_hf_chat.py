@@ -1,10 +1,12 @@
 """The ``hf:`` chat model: every row of a batch is answered as if it were alone."""
 
 import asyncio
+import json
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -13,13 +15,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, GenerationConfig
 
-from evolvent.errors import CallError, InputError
+from evolvent.errors import CallError, InputError, ModelUnavailableError
+from evolvent.models.hf.batching import Request, next_batch
 from evolvent.models.hf.chat import HFChat
-from evolvent.models.hf.requests import Request, next_batch
 from evolvent.models.hf.sampling import RowSampler, nucleus
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Message
-from tests.models.tiny_llama import BOS, EOS, save_tiny_llama, words
+from tests.models.tiny_llama import BOS, EOS, save_tiny_llama, save_word_without_embedding, words
 
 WORDS = {11: "\n", 93: "system", 94: "user", 95: "assistant", BOS: "<s>", EOS: "</s>"}
 GREEDY = Sampling(temperature=0, max_tokens=12)
@@ -169,8 +171,9 @@ def test_a_prompt_that_fills_the_context_and_one_the_template_refuses_fail_alone
     assert isinstance(answered, Reply)
 
 
+@pytest.mark.parametrize("failure", [RuntimeError("out of memory"), IndexError("out of range")])
 def test_a_request_on_which_the_model_fails_does_not_fail_its_batch(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
 ) -> None:
     model = HFChat.load(str(folder), uri="hf:tiny")
     expected = ask(model, *((user(f"w{n}"), GREEDY) for n in range(20, 30)))
@@ -178,7 +181,7 @@ def test_a_request_on_which_the_model_fails_does_not_fail_its_batch(
 
     def failing(input_ids: torch.Tensor, **settings: object) -> torch.Tensor:
         if (input_ids == 25).any():
-            raise RuntimeError("out of memory")
+            raise failure
         return generate(input_ids=input_ids, **settings)
 
     monkeypatch.setattr(model._weights.model, "generate", failing)
@@ -187,7 +190,8 @@ def test_a_request_on_which_the_model_fails_does_not_fail_its_batch(
         return await asyncio.gather(*(model.chat(user(f"w{n}"), GREEDY) for n in range(20, 30)), return_exceptions=True)
 
     replies = asyncio.run(ten())
-    assert isinstance(replies[5], CallError) and "out of memory" in str(replies[5])
+    assert isinstance(replies[5], CallError)
+    assert str(replies[5]) == f"model hf:tiny failed: {type(failure).__name__}: {failure}"
     assert replies[:5] + replies[6:] == expected[:5] + expected[6:]
 
 
@@ -253,6 +257,29 @@ def test_closing_cancels_what_waits_and_the_model_can_be_asked_again(long_folder
     assert tokens <= 2
 
 
+def test_closing_ends_the_thread_though_its_batch_has_long_to_go(long_folder: Path) -> None:
+    model = HFChat.load(str(long_folder), uri="hf:closed", batch_rows=1)
+
+    def threads() -> list[str]:
+        return [thread.name for thread in threading.enumerate() if thread.name == "evolvent hf:closed"]
+
+    async def run() -> tuple[bool, list[str], int, list[str]]:
+        running = asyncio.create_task(model.chat(user("w20"), Sampling(max_tokens=8000, seed=1)))
+        await asyncio.sleep(0.2)
+        await model.close()
+        await asyncio.wait([running])
+        closed = threads()
+        reply = await model.chat(user("w21"), Sampling(max_tokens=2))
+        return running.cancelled(), closed, reply.usage.completion_tokens, threads()
+
+    cancelled, closed, tokens, asked_again = asyncio.run(run())
+    assert cancelled
+    assert closed == []
+    assert tokens <= 2
+    assert asked_again == ["evolvent hf:closed"]
+    asyncio.run(model.close())
+
+
 INTERRUPTED = """
 import asyncio, atexit, sys
 atexit.register(lambda: print("ended", flush=True))  # runs after all that is registered later
@@ -294,6 +321,45 @@ def test_a_model_without_a_chat_template_says_how_to_name_one(tmp_path: Path) ->
     template.write_text("{{ messages[0].content }} w92 ", encoding="utf-8")
     model = HFChat.load(str(tmp_path / "model"), uri="hf:tiny", chat_template=str(template))
     assert ask(model, (user("w20 w21"), GREEDY))[0].usage.prompt_tokens == 3
+
+
+@pytest.mark.parametrize(
+    "source", ["{% for x in %}", "{{ nobody.knows }}", "{{ 1 / 0 }}", "{{ raise_exception('none of it') }}"]
+)
+def test_a_broken_template_is_found_when_the_model_is_loaded(folder: Path, tmp_path: Path, source: str) -> None:
+    template = tmp_path / "broken.jinja"
+    template.write_text(source, encoding="utf-8")
+    with pytest.raises(InputError, match=r"hf:tiny: its chat template cannot write a single turn of a user: ."):
+        HFChat.load(str(folder), uri="hf:tiny", chat_template=str(template))
+
+
+def test_an_end_token_that_is_no_number_is_told(tmp_path: Path) -> None:
+    save_tiny_llama(tmp_path)
+    (tmp_path / "generation_config.json").write_text('{"eos_token_id": "x"}', encoding="utf-8")
+    with pytest.raises(ModelUnavailableError):
+        HFChat.load(str(tmp_path), uri="hf:tiny")
+
+
+def test_a_token_without_an_embedding_fails_its_own_call(tmp_path: Path) -> None:
+    model = HFChat.load(str(save_word_without_embedding(tmp_path)), uri="hf:tiny")
+    with pytest.raises(CallError, match="'w97'"):
+        ask(model, (user("w97"), GREEDY))
+    assert ask(model, (user("w20"), GREEDY))[0].usage.completion_tokens
+
+
+def test_no_space_is_taken_from_what_the_model_said(folder: Path, tmp_path: Path) -> None:
+    sampling = Sampling(temperature=0, max_tokens=1, top_logprobs=1)
+    said = ask(HFChat.load(str(folder), uri="hf:tiny"), (user("w20"), sampling))[0].text
+    save_tiny_llama(tmp_path)
+    tokenizer = (tmp_path / "tokenizer.json").read_text(encoding="utf-8")
+    (tmp_path / "tokenizer.json").write_text(tokenizer.replace(f'"{said}"', '" ."'), encoding="utf-8")
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text(encoding="utf-8"))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config | {"clean_up_tokenization_spaces": True}))
+    model = HFChat.load(str(tmp_path), uri="hf:tiny")
+    assert model._weights.tokenizer.clean_up_tokenization_spaces
+    reply = ask(model, (user("w20"), sampling))[0]
+    assert reply.text == " ."
+    assert reply.logprobs is not None and reply.logprobs[0].token == " ."
 
 
 def test_batches_hold_the_oldest_and_its_neighbours_in_length_within_the_budget() -> None:

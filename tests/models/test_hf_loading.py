@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
 
 from evolvent.errors import InputError, ModelUnavailableError
 from evolvent.models.hf import loading
 from evolvent.models.hf.loading import load_weights, token_ids
-from tests.models.tiny_llama import save_tiny_llama
+from tests.models.tiny_llama import BOS, save_tiny_llama, words
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +32,21 @@ def test_what_is_loaded(folder: Path) -> None:
 
 @pytest.mark.parametrize("text", ["w20 w21\nw22", "", "w20 </s> w21", "nothing it knows"])
 def test_token_ids_are_those_of_the_tokenizer(folder: Path, text: str) -> None:
-    tokenizer = load_weights(str(folder), uri="hf:tiny", device="cpu").tokenizer
+    weights = load_weights(str(folder), uri="hf:tiny", device="cpu")
     for special in (True, False):
-        assert token_ids(tokenizer, text, special=special) == tokenizer(text, add_special_tokens=special).input_ids
+        expected = weights.tokenizer(text, add_special_tokens=special).input_ids
+        assert token_ids(weights, text, special=special) == expected
+
+
+def test_a_tokenizer_saved_with_truncation_and_padding_gives_whole_texts(folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    tokenizer = Tokenizer.from_file(str(copy / "tokenizer.json"))
+    tokenizer.enable_truncation(4)
+    tokenizer.enable_padding(length=16)
+    tokenizer.save(str(copy / "tokenizer.json"))
+    assert len(tokenizer.encode("w20").ids) == 16
+    weights = load_weights(str(copy), uri="hf:tiny", device="cpu")
+    assert token_ids(weights, words(*range(20, 30)), special=True) == [BOS, *range(20, 30)]
 
 
 def test_identity_is_of_the_content_not_the_place(folder: Path, tmp_path: Path) -> None:
@@ -66,6 +79,31 @@ def test_models_that_are_not_there(tmp_path: Path) -> None:
         load_weights(str(tmp_path / "none"), uri="hf:none")
     with pytest.raises(ModelUnavailableError, match=r"holds no config\.json"):
         load_weights(str(tmp_path), uri="hf:empty")
+    with pytest.raises(ModelUnavailableError, match="no folder has this name"):
+        load_weights("~nobody-of-this-name/model", uri="hf:~nobody")
+    with pytest.raises(ModelUnavailableError, match="no folder has this name"):
+        load_weights("x" * 300, uri="hf:long")
+
+
+@pytest.mark.parametrize(
+    ("file", "changed"),
+    [
+        ("config.json", {"hidden_size": "abc"}),
+        ("config.json", {"hidden_size": 64}),
+        ("config.json", {"num_attention_heads": 0}),
+        ("config.json", None),
+        ("tokenizer.json", {"model": {"type": "Nobody"}}),
+        ("tokenizer.json", None),
+    ],
+)
+def test_damaged_folders(folder: Path, tmp_path: Path, file: str, changed: dict[str, object] | None) -> None:
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    content = (copy / file).read_text(encoding="utf-8")
+    broken = content[:20] if changed is None else json.dumps(json.loads(content) | changed)
+    (copy / file).write_text(broken, encoding="utf-8")
+    with pytest.raises(ModelUnavailableError, match=r"cannot be loaded: .") as caught:
+        load_weights(str(copy), uri="hf:tiny")
+    assert "config.json" in caught.value.fix
 
 
 def test_a_hub_model_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,6 +148,7 @@ def test_models_of_an_unknown_kind_and_with_code_of_their_own(folder: Path, tmp_
         ({"device": "cuda:99"}, "device cuda:99 asked for"),
         ({"dtype": "int3"}, "unknown dtype 'int3'"),
         ({"chat_template": "/nowhere/x.jinja"}, "cannot read the chat template"),
+        ({"chat_template": "~nobody-of-this-name/x.jinja"}, "cannot read the chat template"),
     ],
 )
 def test_options_that_cannot_be(folder: Path, options: dict[str, str], says: str) -> None:

@@ -24,10 +24,11 @@ from transformers import (
     OPTForCausalLM,
 )
 
-from evolvent.errors import InputError
+from evolvent.errors import CallError, InputError
+from evolvent.models.hf import scorer as hf_scorer
 from evolvent.models.hf.loading import Weights
 from evolvent.models.hf.scorer import CALL_SHARE, HFScorer, batches, splits_cleanly
-from tests.models.tiny_llama import save_tiny_llama
+from tests.models.tiny_llama import save_tiny_llama, save_word_without_embedding
 
 TOKENS = st.lists(st.integers(0, 96), min_size=2, max_size=60)
 
@@ -160,3 +161,38 @@ def test_chat_tokens_need_a_template(folder: Path, scorer: HFScorer, tmp_path: P
     base = HFScorer.load(str(save_tiny_llama(tmp_path, template=None)), uri="hf:base", device="cpu")
     with pytest.raises(InputError, match="no chat template"):
         base.chat_tokens(turns, generation_prompt=True)
+
+
+def test_logits_come_in_parts_and_whole_ones_within_their_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both bounds are of memory alone: as small as they may be, they change no loss."""
+    torch.manual_seed(0)
+    model = loud(CohereForCausalLM(CohereConfig(**LLAMA_LIKE, logit_scale=0.25)))
+    sequences = [[(5 * i + k * k) % 97 for k in range(length)] for i, length in enumerate((7, 20, 33, 7))]
+    weights = Weights(model, None, None, "{}", 512)
+    expected = HFScorer(weights, "hf:x", 4096).nll(sequences, [1, 2, 5, 1])
+    monkeypatch.setattr(hf_scorer, "WHOLE_LOGITS", 97 * 21)
+    monkeypatch.setattr(hf_scorer, "LOGIT_ROWS", 3)
+    scorer = HFScorer(weights, "hf:x", 4096)
+    shapes: list[tuple[int, ...]] = []
+    model.register_forward_hook(lambda _module, _inputs, output: shapes.append(tuple(output.logits.shape)))
+    for losses, values in zip(scorer.nll(sequences, [1, 2, 5, 1]), expected, strict=True):
+        assert losses == pytest.approx(values, abs=1e-5)
+    assert scorer.batch_tokens == 21
+    assert sorted(shapes) == [(1, 20, 97), (1, 33, 97), (2, 7, 97)]  # only a single text may be more
+
+
+def test_a_broken_template_is_the_users_to_mend(folder: Path, tmp_path: Path) -> None:
+    template = tmp_path / "broken.jinja"
+    template.write_text("{% for x in %}", encoding="utf-8")
+    scorer = HFScorer.load(str(folder), uri="hf:tiny", device="cpu", chat_template=str(template))
+    with pytest.raises(InputError, match="cannot write a single turn"):
+        scorer.chat_tokens([{"role": "user", "content": "w20"}], generation_prompt=True)
+
+
+def test_a_token_without_an_embedding_is_refused_with_its_text(tmp_path: Path) -> None:
+    scorer = HFScorer.load(str(save_word_without_embedding(tmp_path)), uri="hf:tiny", device="cpu")
+    assert scorer.tokenize("w20") == [1, 20]
+    with pytest.raises(CallError, match=r"holds the token 'w97', number 97, and the model knows 97 tokens"):
+        scorer.tokenize("w20 w97")
+    with pytest.raises(CallError, match=r"model hf:tiny: the text holds the token 'w97'"):
+        scorer.chat_tokens([{"role": "user", "content": "w97"}], generation_prompt=True)

@@ -1,5 +1,6 @@
 """A random Llama of 97 words, saved as transformers saves models: small enough to load in any test."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -57,4 +58,13 @@ def save_tiny_llama(
     )
     saved.chat_template = template
     saved.save_pretrained(folder)
+    return folder
+
+
+def save_word_without_embedding(folder: Path) -> Path:
+    """The same model with one word more, w97, in its tokenizer alone."""
+    save_tiny_llama(folder)
+    content = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    content["model"]["vocab"]["w97"] = 97
+    (folder / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
     return folder

@@ -11,15 +11,17 @@ import queue
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any, Self
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Self, Unpack
 
 import torch
 from transformers import GenerationConfig, StoppingCriteriaList
 
-from evolvent.errors import CallError
+from evolvent.errors import CallError, ModelUnavailableError
+from evolvent.models.hf.batching import Request, next_batch
 from evolvent.models.hf.conversation import conversation_tokens, require_template
-from evolvent.models.hf.loading import Weights, load_weights
-from evolvent.models.hf.requests import Request, next_batch
+from evolvent.models.hf.loading import Loading, Weights, load_weights
 from evolvent.models.hf.sampling import RowLimits, RowSampler
 from evolvent.models.protocols import Reply, Sampling, TokenLogprob, Usage
 from evolvent.records import Message
@@ -33,6 +35,21 @@ GATHER_SECONDS = 0.01
 
 # How long the end of the process waits for the step under way: Ctrl-C is to end it within 2 seconds.
 LAST_STEP_SECONDS = 1.5
+
+
+Calls = queue.SimpleQueue[Request | None]
+
+
+@dataclass(slots=True)
+class Worker:
+    """A thread that runs the model, the calls it is given (None: no more), and whether it is to stop at once.
+
+    Each has a queue of its own: one that was told to end, and still is at a step, takes no call meant for the next.
+    """
+
+    queue: Calls = field(default_factory=queue.SimpleQueue)
+    stop: threading.Event = field(default_factory=threading.Event)
+    thread: threading.Thread | None = None
 
 
 class HFChat:
@@ -53,51 +70,27 @@ class HFChat:
         self._weights = weights
         self._rows = rows
         self._tokens = TOKENS[weights.model.device.type]
-        self._ends = end_tokens(weights)
+        self._ends = end_tokens(weights, uri)
         # generate() fills what a call leaves open from the model's own config: a repetition penalty, a temperature.
         # Sampling is set by the caller alone, so the model keeps none.
         weights.model.generation_config = _generation_config()
-        self._queue: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._worker: Worker | None = None
 
     @classmethod
-    def load(
-        cls,
-        name: str,
-        *,
-        uri: str,
-        revision: str | None = None,
-        device: str = "auto",
-        dtype: str = "auto",
-        chat_template: str | None = None,
-        trust_remote_code: bool = False,
-        batch_rows: int | None = None,
-    ) -> Self:
+    def load(cls, name: str, *, uri: str, batch_rows: int | None = None, **how: Unpack[Loading]) -> Self:
         """Load a chat model.
 
         Args:
             name: a folder, or an id on the Hugging Face Hub.
             uri: the model's URI, for records and messages.
-            revision: branch, tag or commit on the Hub.
-            device: auto, cpu, cuda or cuda:N.
-            dtype: auto (float32 on a CPU, bfloat16 on a GPU), float32 or bfloat16.
-            chat_template: a Jinja file to use instead of the model's own template.
-            trust_remote_code: run Python code that comes with the model.
             batch_rows: most requests in one batch; None for 64 on a CPU, 256 on a GPU.
+            how: see ``Loading``.
 
         Raises:
-            InputError: a bad option, or the model has no chat template.
+            InputError: a bad option, or the model has no chat template, or a broken one.
             ModelUnavailableError: the model cannot be loaded.
         """
-        weights = load_weights(
-            name,
-            uri=uri,
-            revision=revision,
-            device=device,
-            dtype=dtype,
-            chat_template=chat_template,
-            trust_remote_code=trust_remote_code,
-        )
+        weights = load_weights(name, uri=uri, **how)
         require_template(weights, uri)
         return cls(weights, uri, batch_rows or ROWS[weights.model.device.type])
 
@@ -122,31 +115,34 @@ class HFChat:
                 f"in the context of {self._weights.context}"
             )
         request = Request(prompt, sampling, min(sampling.max_tokens, room))
-        if self._thread is None:
+        if self._worker is None:
+            self._worker = Worker()
             # a daemon: a process that is told to end does not wait for a forward pass of a large model
-            self._thread = threading.Thread(target=self._work, name=f"evolvent {self.uri}", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._work, args=[self._worker], name=f"evolvent {self.uri}", daemon=True)
+            self._worker.thread = thread
+            thread.start()
             atexit.register(self._end_thread)
-        self._queue.put(request)
+        self._worker.queue.put(request)
         return await asyncio.wrap_future(request.future)
 
     async def close(self) -> None:
-        """End the thread; calls that still wait are cancelled, a batch under way may go on to its end."""
+        """End the thread; calls that still wait are cancelled, a batch under way ends at its next step."""
         await asyncio.to_thread(self._end_thread)
 
     def _end_thread(self) -> None:
         """Tell the thread to end and wait a moment for it: torch aborts when Python goes away beneath it."""
-        thread, self._thread = self._thread, None
-        if thread is not None:
+        worker, self._worker = self._worker, None
+        if worker is not None and worker.thread is not None:
             atexit.unregister(self._end_thread)
-            self._queue.put(None)
-            thread.join(LAST_STEP_SECONDS)
+            worker.stop.set()
+            worker.queue.put(None)
+            worker.thread.join(LAST_STEP_SECONDS)
 
-    def _work(self) -> None:
+    def _work(self, worker: Worker) -> None:
         """The thread: gather, run a batch, begin again, until the queue holds None."""
         waiting: list[Request] = []
         while True:
-            open_ = self._gather(waiting)
+            open_ = self._gather(worker.queue, waiting)
             waiting = [request for request in waiting if not request.future.cancelled()]
             if not open_:
                 for request in waiting:
@@ -156,9 +152,9 @@ class HFChat:
                 batch = next_batch(waiting, rows=self._rows, tokens=self._tokens)
                 taken = set(map(id, batch))
                 waiting = [request for request in waiting if id(request) not in taken]
-                self._answer(batch)
+                self._answer(batch, worker.stop)
 
-    def _gather(self, waiting: list[Request]) -> bool:
+    def _gather(self, calls: Calls, waiting: list[Request]) -> bool:
         """Add what is on the queue to ``waiting``: wait for a first request, and shortly for company.
 
         Returns:
@@ -168,35 +164,40 @@ class HFChat:
         while True:
             try:
                 if deadline is None:
-                    request = self._queue.get()
+                    request = calls.get()
                     deadline = time.monotonic() + GATHER_SECONDS
                 elif len(waiting) >= self._rows:
-                    request = self._queue.get_nowait()
+                    request = calls.get_nowait()
                 else:
-                    request = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
+                    request = calls.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
                 return True
             if request is None:
                 return False
             waiting.append(request)
 
-    def _answer(self, batch: list[Request]) -> None:
+    def _answer(self, batch: list[Request], stop: threading.Event) -> None:
         """Run a batch and set its futures. One that fails is halved, so that a request fails alone."""
         try:
-            replies = self._generate(batch)
+            replies = self._generate(batch, stop)
         except Exception as error:  # whatever it is, its caller is to know, and the thread must live on
             if len(batch) > 1:
-                self._answer(batch[: len(batch) // 2])
-                self._answer(batch[len(batch) // 2 :])
+                self._answer(batch[: len(batch) // 2], stop)
+                self._answer(batch[len(batch) // 2 :], stop)
             elif batch[0].future.set_running_or_notify_cancel():
-                failure = CallError(f"model {self.uri}: {error}") if isinstance(error, RuntimeError) else error
+                failure = CallError(f"model {self.uri} failed: {type(error).__name__}: {error}")
+                failure.__cause__ = error
                 batch[0].future.set_exception(failure)
+            return
+        if stop.is_set():  # the replies may be cut short
+            for request in batch:
+                request.future.cancel()
             return
         for request, reply in zip(batch, replies, strict=True):
             if request.future.set_running_or_notify_cancel():
                 request.future.set_result(reply)
 
-    def _generate(self, batch: Sequence[Request]) -> list[Reply]:
+    def _generate(self, batch: Sequence[Request], stop: threading.Event) -> list[Reply]:
         """One generation for a batch: left-padded prompts, an attention mask, and each row's own sampling."""
         model: Any = self._weights.model
         width = max(len(request.prompt) for request in batch)
@@ -217,7 +218,7 @@ class HFChat:
                     pad_token_id=self._pad,
                 ),
                 logits_processor=[sampler],
-                stopping_criteria=StoppingCriteriaList([RowLimits(batch, width, model.device)]),
+                stopping_criteria=StoppingCriteriaList([RowLimits(batch, width, model.device, stop)]),
             )
         rows = grown[:, width:].tolist()
         return [
@@ -229,7 +230,8 @@ class HFChat:
         end = next((place for place, token in enumerate(row) if token in self._ends), len(row))
         stopped = end < request.max_tokens
         tokens = row[: end + 1] if stopped else row[: request.max_tokens]
-        decode = self._weights.tokenizer.decode
+        # tokenizers of old may ask to take out spaces before punctuation, which is not what the model said
+        decode = partial(self._weights.tokenizer.decode, clean_up_tokenization_spaces=False)
         logprobs = tuple(
             TokenLogprob(
                 decode([trace.token]), trace.logprob, tuple((decode([token]), value) for token, value in trace.top)
@@ -254,10 +256,20 @@ def _generation_config(**settings: Any) -> Any:
     return GenerationConfig(**settings)  # type: ignore[no-untyped-call]
 
 
-def end_tokens(weights: Weights) -> list[int]:
-    """Tokens that end a reply: those of the model's generation config and the tokenizer's own."""
+def end_tokens(weights: Weights, uri: str) -> list[int]:
+    """Tokens that end a reply: those of the model's generation config and the tokenizer's own.
+
+    Raises:
+        ModelUnavailableError: the config names one that is no number.
+    """
     named = weights.model.generation_config.eos_token_id
     if named is None:
         named = weights.model.config.get_text_config().eos_token_id
     ends = list(named) if isinstance(named, list | tuple) else [named]
-    return sorted({int(end) for end in [*ends, weights.tokenizer.eos_token_id] if end is not None})
+    try:
+        return sorted({int(end) for end in [*ends, weights.tokenizer.eos_token_id] if end is not None})
+    except (TypeError, ValueError) as error:
+        raise ModelUnavailableError(
+            f"model {uri}: its config gives {named!r} as the token that ends a reply",
+            fix="eos_token_id in generation_config.json or config.json is a number, or a list of numbers.",
+        ) from error

@@ -2,24 +2,29 @@
 
 from collections.abc import Sequence
 
-import jinja2
-
 from evolvent.errors import CallError, InputError
 from evolvent.models.hf.loading import Weights, token_ids
 from evolvent.records import Message
 
 
 def require_template(weights: Weights, uri: str) -> None:
-    """Check that the model has a chat template.
+    """Check that the model has a chat template, and that it can write the turn of a user.
 
     Raises:
-        InputError: it has none.
+        InputError: it has none, or a broken one.
     """
     if weights.template is None:
         raise InputError(
             f"model {uri} has no chat template: it is a base model, or its tokenizer came without one",
             fix="Name a Jinja file that holds one: hf:MODEL?chat_template=FILE",
         )
+    try:
+        conversation_tokens(weights, uri, [{"role": "user", "content": "?"}], generation_prompt=True)
+    except CallError as error:
+        raise InputError(
+            f"model {uri}: its chat template cannot write a single turn of a user: {error.message}",
+            fix="Mend the template, or name another: hf:MODEL?chat_template=FILE",
+        ) from error
 
 
 def conversation_tokens(
@@ -34,7 +39,7 @@ def conversation_tokens(
         generation_prompt: end with what opens the assistant's turn.
 
     Raises:
-        CallError: the template, or the tokenizer, refuses these messages.
+        CallError: the template refuses these messages, or they hold a token that the model does not know.
     """
     try:
         text = weights.tokenizer.apply_chat_template(
@@ -43,6 +48,10 @@ def conversation_tokens(
             tokenize=False,
             add_generation_prompt=generation_prompt,
         )
-        return token_ids(weights.tokenizer, text, special=False)
-    except (jinja2.TemplateError, TypeError, ValueError) as error:
+    # Templates are programs: beside Jinja's own errors theirs are Python's, ZeroDivisionError or KeyError as well.
+    except Exception as error:
         raise CallError(f"model {uri}: the chat template refuses this conversation: {error}") from error
+    try:
+        return token_ids(weights, text, special=False)
+    except CallError as error:
+        raise CallError(f"model {uri}: {error.message}") from error

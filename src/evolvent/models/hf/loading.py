@@ -4,16 +4,15 @@ import hashlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import orjson
 import torch
-from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
-from evolvent.errors import InputError, ModelUnavailableError
+from evolvent.errors import CallError, EvolventError, InputError, ModelUnavailableError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -41,48 +40,67 @@ class Weights:
     context: int
 
 
-def load_weights(
-    name: str,
-    *,
-    uri: str,
-    revision: str | None = None,
-    device: str = "auto",
-    dtype: str = "auto",
-    chat_template: str | None = None,
-    trust_remote_code: bool = False,
-) -> Weights:
-    """Load a model for inference.
+class Loading(TypedDict, total=False):
+    """How a model is loaded; all of it may be left out.
 
-    Args:
-        name: a folder, or an id on the Hugging Face Hub.
-        uri: the model's name in messages to the user.
+    Attributes:
         revision: branch, tag or commit on the Hub.
         device: auto (a GPU if there is one), cpu, cuda or cuda:N.
         dtype: auto (float32 on a CPU, bfloat16 on a GPU), float32 or bfloat16.
         chat_template: a file with a Jinja chat template, instead of the model's own.
         trust_remote_code: run Python code that comes with the model.
+    """
+
+    revision: str | None
+    device: str
+    dtype: str
+    chat_template: str | None
+    trust_remote_code: bool
+
+
+def load_weights(name: str, *, uri: str, **how: Unpack[Loading]) -> Weights:
+    """Load a model for inference.
+
+    Args:
+        name: a folder, or an id on the Hugging Face Hub.
+        uri: the model's name in messages to the user.
+        how: see ``Loading``.
 
     Raises:
         InputError: an unknown device or dtype, an unreadable template file, code that the user has not allowed.
         ModelUnavailableError: no such model, no weights, no network, weights that are not a causal language model's.
     """
-    place = _device(device, uri)
-    number = _dtype(dtype, place, uri)
-    template = _template_file(chat_template, uri) if chat_template else None
-    name = str(Path(name).expanduser()) if name.startswith("~") else name
-    _check_folder(name, uri)
-    options = {"revision": revision, "trust_remote_code": trust_remote_code}
+    place = _device(how.get("device", "auto"), uri)
+    number = _dtype(how.get("dtype", "auto"), place, uri)
+    file = how.get("chat_template")
+    template = _template_file(file, uri) if file else None
+    name = _checked_name(name, uri)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # the progress on the terminal is the stage's
     try:
-        config = AutoConfig.from_pretrained(name, **options)
-        tokenizer = AutoTokenizer.from_pretrained(name, **options)
-        causal: Any = AutoModelForCausalLM
-        model, report = causal.from_pretrained(name, config=config, dtype=number, output_loading_info=True, **options)
-        folder = Path(str(cached_file(name, "config.json", revision=revision))).parent
-    # transformers raises each of these for a model that is absent, damaged, gated, of an unknown kind, or lacks a
-    # package
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+        return _read(name, uri, place, number, template, how.get("revision"), how.get("trust_remote_code", False))
+    except EvolventError:
+        raise
+    # A model that is absent, gated or of an unknown kind, a damaged file of whatever format, a number that makes no
+    # sense in a config: transformers, tokenizers, safetensors, torch raise anything then, ZeroDivisionError too.
+    except Exception as error:
         raise _unavailable(name, uri, error) from error
+
+
+def _read(
+    name: str,
+    uri: str,
+    place: torch.device,
+    number: torch.dtype,
+    template: str | None,
+    revision: str | None,
+    trust_remote_code: bool,
+) -> Weights:
+    options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    config = AutoConfig.from_pretrained(name, **options)
+    tokenizer = AutoTokenizer.from_pretrained(name, **options)
+    causal: Any = AutoModelForCausalLM
+    model, report = causal.from_pretrained(name, config=config, dtype=number, output_loading_info=True, **options)
+    folder = Path(str(cached_file(name, "config.json", revision=revision))).parent
     missing = sorted(report["missing_keys"])
     if missing:
         # transformers would fill them with random numbers, and the model would babble
@@ -101,14 +119,25 @@ def load_weights(
     return Weights(model, tokenizer, template, identity, _context(model.config, tokenizer))
 
 
-def token_ids(tokenizer: Any, text: str, *, special: bool) -> list[int]:
+def token_ids(weights: Weights, text: str, *, special: bool) -> list[int]:
     """Token ids of a text; ``special``: with the tokens the tokenizer adds by default (a BOS, say).
 
     Goes to the Rust tokenizer directly where there is one: the ids of ``tokenizer(text)`` in a third of the time.
+
+    Raises:
+        CallError: the model has no embedding for one of the tokens. Many a good model has such tokens, for pictures or
+            padding, so it is the text that is refused. The model itself would raise, and on a GPU fail from then on.
     """
+    tokenizer = weights.tokenizer
     if tokenizer.is_fast:
-        return list(tokenizer.backend_tokenizer.encode(text, add_special_tokens=special).ids)
-    return list(tokenizer(text, add_special_tokens=special)["input_ids"])
+        ids = list(tokenizer.backend_tokenizer.encode(text, add_special_tokens=special).ids)
+    else:
+        ids = list(tokenizer(text, add_special_tokens=special)["input_ids"])
+    known = weights.model.get_input_embeddings().weight.shape[0]
+    if max(ids, default=0) >= known:
+        strange = tokenizer.convert_ids_to_tokens(max(ids))
+        raise CallError(f"the text holds the token {strange!r}, number {max(ids)}, and the model knows {known} tokens")
+    return ids
 
 
 def _device(device: str, uri: str) -> torch.device:
@@ -136,23 +165,28 @@ def _dtype(dtype: str, device: torch.device, uri: str) -> torch.dtype:
 def _template_file(path: str, uri: str) -> str:
     try:
         return Path(path).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:  # RuntimeError: ~name of a user who is not there
         raise InputError(
             f"model {uri}: cannot read the chat template {path}: {error}",
             fix="chat_template names a Jinja file, as in hf:MODEL?chat_template=chatml.jinja",
         ) from error
 
 
-def _check_folder(name: str, uri: str) -> None:
-    """A name that can only be a folder, or is one, is checked here: transformers would take it for a Hub id."""
-    folder = Path(name)
+def _checked_name(name: str, uri: str) -> str:
+    """The name, ~ resolved. One that can only be a folder, or is one, is checked: else it would pass for a Hub id."""
+    try:
+        folder = Path(name).expanduser() if name.startswith("~") else Path(name)
+        there = folder.exists()
+    except (OSError, RuntimeError) as error:  # a name too long for any file; ~name of a user who is not there
+        raise ModelUnavailableError(f"model {uri}: no folder has this name: {error}", fix="Check the path.") from error
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise ModelUnavailableError(
             f"model {uri}: the folder {name} holds no config.json",
             fix="Name a folder that save_pretrained wrote: config.json, tokenizer files, *.safetensors.",
         )
-    if not folder.exists() and (name.startswith((".", "/")) or name.count("/") > 1):
+    if not there and (name.startswith((".", "/", "~")) or name.count("/") > 1):
         raise ModelUnavailableError(f"model {uri}: there is no folder {name}", fix="Check the path.")
+    return str(folder) if there else name
 
 
 def _unavailable(name: str, uri: str, error: Exception) -> InputError:

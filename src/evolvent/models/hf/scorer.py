@@ -6,13 +6,13 @@ where a token is scored: the output layer is often the widest matrix of a small 
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import torch
 from torch.nn.functional import cross_entropy
 
 from evolvent.models.hf.conversation import conversation_tokens, require_template
-from evolvent.models.hf.loading import Weights, load_weights, token_ids
+from evolvent.models.hf.loading import Loading, Weights, load_weights, token_ids
 from evolvent.records import Message
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ CALL_SHARE = 32
 # Scored positions whose logits exist at once: bounds memory by the vocabulary, not by the batch.
 LOGIT_ROWS = 2048
 
-# A model that must give its own logits gives them for every position: this many numbers (1 GB in float32) at most.
+# A model that must give its own logits gives them for every position. Batches are made such that they are this many
+# numbers at most (1 GB in float32), or as many as a single longer text needs.
 WHOLE_LOGITS = 2**28
 
 # Config entries of models that change logits after the output layer (Gemma 2, Cohere, Granite, MPT ...).
@@ -51,60 +52,44 @@ class HFScorer:
         self.context = weights.context
         self._weights = weights
         self._split = splits_cleanly(weights.model)
+        self._template_checked = False
         self.batch_tokens = batch_tokens if self._split else min(batch_tokens, WHOLE_LOGITS // vocabulary(weights))
 
     @classmethod
-    def load(
-        cls,
-        name: str,
-        *,
-        uri: str,
-        revision: str | None = None,
-        device: str = "auto",
-        dtype: str = "auto",
-        chat_template: str | None = None,
-        trust_remote_code: bool = False,
-        batch_tokens: int | None = None,
-    ) -> Self:
+    def load(cls, name: str, *, uri: str, batch_tokens: int | None = None, **how: Unpack[Loading]) -> Self:
         """Load a base model.
 
         Args:
             name: a folder, or an id on the Hugging Face Hub.
             uri: the model's URI, for records and messages.
-            revision: branch, tag or commit on the Hub.
-            device: auto, cpu, cuda or cuda:N.
-            dtype: auto (float32 on a CPU, bfloat16 on a GPU), float32 or bfloat16.
-            chat_template: a Jinja file to use instead of the model's own template.
-            trust_remote_code: run Python code that comes with the model.
             batch_tokens: padded tokens a forward pass; None for the measured default.
+            how: see ``Loading``.
 
         Raises:
             InputError: a bad option.
             ModelUnavailableError: the model cannot be loaded.
         """
-        weights = load_weights(
-            name,
-            uri=uri,
-            revision=revision,
-            device=device,
-            dtype=dtype,
-            chat_template=chat_template,
-            trust_remote_code=trust_remote_code,
-        )
+        weights = load_weights(name, uri=uri, **how)
         return cls(weights, uri, batch_tokens or BATCH_TOKENS[weights.model.device.type])
 
     def tokenize(self, text: str) -> list[int]:
-        """Token ids of a raw text with the special tokens that the tokenizer adds by default."""
-        return token_ids(self._weights.tokenizer, text, special=True)
+        """Token ids of a raw text with the special tokens that the tokenizer adds by default.
+
+        Raises:
+            CallError: the text holds a token that the model does not know.
+        """
+        return token_ids(self._weights, text, special=True)
 
     def chat_tokens(self, messages: Sequence[Message], *, generation_prompt: bool) -> list[int]:
         """Token ids of a conversation in the model's chat template.
 
         Raises:
-            InputError: the model has no chat template.
-            CallError: the template refuses these messages.
+            InputError: the model has no chat template, or a broken one.
+            CallError: the template refuses these messages, or they hold a token that the model does not know.
         """
-        require_template(self._weights, self.uri)
+        if not self._template_checked:
+            require_template(self._weights, self.uri)
+            self._template_checked = True
         return conversation_tokens(self._weights, self.uri, messages, generation_prompt=generation_prompt)
 
     def nll(self, sequences: Sequence[Sequence[int]], starts: Sequence[int]) -> "list[np.ndarray]":
@@ -132,29 +117,28 @@ class HFScorer:
         lengths = torch.tensor([len(text) for text in texts]).unsqueeze(1)
         target = torch.arange(1, width)
         scored = (target >= torch.tensor(starts).unsqueeze(1)) & (target < lengths)
-        places = scored.flatten().nonzero().squeeze(1).to(model.device)
+        rows, places = scored.to(model.device).nonzero(as_tuple=True)
         ids = ids.to(model.device)
-        wanted = ids[:, 1:].flatten()[places]
         with torch.inference_mode():
-            logits = self._logits(ids, places)
+            logits = self._logits(ids)
             parts = [
-                cross_entropy(logits(rows).float(), wanted[rows], reduction="none")
-                for rows in torch.split(torch.arange(len(places), device=model.device), LOGIT_ROWS)
+                cross_entropy(logits(row, place).float(), ids[row, place + 1], reduction="none")
+                for row, place in zip(torch.split(rows, LOGIT_ROWS), torch.split(places, LOGIT_ROWS), strict=True)
             ]
         losses = torch.cat(parts).double().cpu() if parts else torch.empty(0, dtype=torch.float64)
         counts: list[int] = scored.sum(1).tolist()
         return [part.numpy() for part in torch.split(losses, counts)]
 
-    def _logits(self, ids: torch.Tensor, places: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
-        """Run the model on ``ids`` [texts, width]; gives the logits of chosen scored places, [chosen, vocabulary]."""
+    def _logits(self, ids: torch.Tensor) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+        """Run the model on ``ids`` [texts, width]; gives the logits after chosen rows' places, [chosen, vocabulary]."""
         model: Any = self._weights.model
         if self._split:
-            states = model.base_model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1].flatten(0, 1)[places]
+            states = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
             head = model.get_output_embeddings()
-            return lambda rows: head(states[rows])
+            return lambda row, place: head(states[row, place])
         # What happens to logits after the output layer only the model itself knows: take its own, all of them.
-        whole = model(input_ids=ids, use_cache=False).logits[:, :-1].flatten(0, 1)
-        return lambda rows: whole[places[rows]]
+        whole = model(input_ids=ids, use_cache=False).logits
+        return lambda row, place: whole[row, place]
 
 
 def vocabulary(weights: Weights) -> int:
