@@ -10,6 +10,7 @@ PAIRS.json is a list of {"instruction", "input", "output"}.
 
 import argparse
 import json
+import math
 import statistics
 import time
 from pathlib import Path
@@ -33,7 +34,7 @@ def ours(records: list[Record], scorer: HFScorer) -> list[dict[str, Score]]:
 
 
 def reference(records: list[Record], model: Any, tokenizer: Any, context: int) -> list[dict[str, float] | None]:
-    """IFD and IC-IFD with batches of one and three passes; None for what ours gives no score either."""
+    """IFD and IC-IFD with batches of one and three passes; None for pairs it cannot take; NaN where it gives that."""
     scores: list[dict[str, float] | None] = []
     for record in records:
         question = f"{record.instruction}\n{record.input}" if record.input else record.instruction
@@ -51,7 +52,8 @@ def reference(records: list[Record], model: Any, tokenizer: Any, context: int) -
             instruction = model(input_ids=full, labels=labels).loss.item()
             output = tokenizer(record.output, return_tensors="pt").input_ids
             direct = model(input_ids=output, labels=output.clone()).loss.item()
-        scores.append({"ifd": conditional / direct, "ic_ifd": conditional / (instruction * direct)})
+        product = instruction * direct
+        scores.append({"ifd": conditional / direct, "ic_ifd": conditional / product} if product else None)
     return scores
 
 
@@ -108,11 +110,16 @@ def main() -> None:
         scores = ours(records, scorer)
         times["evolvent"].append(time.perf_counter() - begun)
 
-    both = [(ours_, theirs) for ours_, theirs in zip(scores, expected, strict=True) if theirs]
-    differences = [
-        abs(float(ours_[name] or 0) - theirs[name]) / theirs[name] for ours_, theirs in both for name in theirs
+    reasons = sum(row["score_reason"] is not None for row in scores)
+    both = [
+        (own, theirs)
+        for own, theirs in zip(scores, expected, strict=True)
+        if own["score_reason"] is None and theirs and all(map(math.isfinite, theirs.values()))
     ]
-    print(f"{len(records)} pairs, {len(both)} with scores, {chosen.threads} threads, {chosen.rounds} rounds in turns")
+    differences = [abs(float(own[name] or 0) - theirs[name]) / theirs[name] for own, theirs in both for name in theirs]
+    print(f"{len(records)} pairs, {chosen.threads} threads, {chosen.rounds} rounds in turns")
+    print(f"{len(both)} compared; passed over: {reasons} to which evolvent gives a reason instead of a score,")
+    print(f"and {len(records) - reasons - len(both)} more of which the reference makes no number")
     print(f"padding {padding(records, scorer):.1%}, largest relative difference of a score {max(differences):.1e}")
     print(f"{'':22}{'median s':>10}{'min s':>8}{'pairs/s':>9}{'speed-up, median (min-max of the rounds)':>44}")
     for name, seconds in times.items():

@@ -1,5 +1,8 @@
 """Which tokens make up which loss, and every pair that cannot be scored."""
 
+import re
+
+import jinja2
 import pytest
 
 from evolvent.metrics.layout import PairTokens, chat_layout, paper_layout
@@ -128,3 +131,62 @@ def test_chat_layout_of_a_question_that_begins_like_the_template_goes_on(scorer:
     laid_out = chat_layout(scorer, pair(words(92, 30, 92), A))
     assert isinstance(laid_out, PairTokens)
     assert laid_out.instruction_tokens == 3
+
+
+ALPACA = (
+    "{% for m in messages %}{{ '### ' + m['role'] + ':\\n' + m['content'] + '\\n\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '### assistant:\\n' }}{% endif %}"
+)
+
+
+class LineBreaks:
+    """Words, digits one by one, runs of line breaks, and a space that joins the letters behind it, as in Llama 3."""
+
+    uri, identity, context = "line breaks", "{}", 1000
+
+    def __init__(self, template: str = ALPACA) -> None:
+        self.pieces: list[str] = []
+        self.template = jinja2.Template(template)
+
+    def tokenize(self, text: str) -> list[int]:
+        found = re.findall(r"\n+| ?[a-zA-Z]+|\d| ?[^\s\w]+\n*|\s", text)
+        self.pieces += [piece for piece in found if piece not in self.pieces]
+        return [self.pieces.index(piece) for piece in found]
+
+    def chat_tokens(self, messages: list[Message], *, generation_prompt: bool) -> list[int]:
+        return self.tokenize(self.template.render(messages=messages, add_generation_prompt=generation_prompt))
+
+
+@pytest.mark.parametrize(
+    ("question", "span"),
+    [
+        ("Bake bread", ["Bake", " bread"]),
+        ("a 3", ["a", " ", "3"]),
+        ("1", ["1"]),
+        ("Bake\n\nbread", ["Bake", "\n\n", "bread"]),
+        ("Bake bread\n", ["Bake", " bread", "\n\n\n"]),  # merged with the template's: counts for the question
+        ("Bread?", ["Bread", "?\n\n"]),
+    ],
+)
+def test_chat_layout_tells_question_from_template_where_line_breaks_merge(question: str, span: list[str]) -> None:
+    scorer = LineBreaks()
+    laid_out = chat_layout(scorer, pair(question, "Mix flour."))
+    assert isinstance(laid_out, PairTokens)
+    assert [scorer.pieces[token] for token in laid_out.full[slice(*laid_out.instruction)]] == span
+    assert laid_out.instruction_tokens == len(span)
+
+
+@pytest.mark.parametrize(("question", "span"), [("Bake", [" Bake"]), ("3 eggs", ["3", " eggs"]), ("x3", [" x", "3"])])
+def test_chat_layout_behind_a_space(question: str, span: list[str]) -> None:
+    scorer = LineBreaks("{{ 'Q: ' + messages[0]['content'] | trim + '\\nA:' }}")
+    laid_out = chat_layout(scorer, pair(question, "Mix flour."))
+    assert isinstance(laid_out, PairTokens)
+    assert [scorer.pieces[token] for token in laid_out.full[slice(*laid_out.instruction)]] == span
+    assert chat_layout(scorer, pair("  ", "Mix flour.")) == "instruction without a token"
+
+
+def test_texts_without_a_token_are_not_called_one_token(scorer: HFScorer, without_bos: HFScorer) -> None:
+    for model in (scorer, without_bos):
+        assert paper_layout(model, pair("   ", A)) == "instruction without a token"
+        assert paper_layout(model, pair(Q, "   ")) == "output without a token"
+    assert chat_layout(scorer, pair(Q, "   ")) == "output without a token"

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from evolvent.metrics.layout import paper_layout
+from evolvent.metrics.layout import chat_layout, paper_layout
 from evolvent.metrics.losses import PairLosses, pair_losses
 from evolvent.metrics.registry import scores_of
 from evolvent.models.hf.scorer import HFScorer
-from evolvent.records import Record
+from evolvent.records import Message, Record
 from tests.models.tiny_llama import save_tiny_llama, words
 
 PAIRS = 220
@@ -48,6 +49,46 @@ def test_pairs_without_a_score_keep_their_place(tmp_path: Path) -> None:
     assert isinstance(second, PairLosses)
     assert second == fourth
     assert pair_losses([], scorer, paper_layout) == []
+
+
+NO_SYSTEM = (
+    "{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('no system turn here') }}{% endif %}"
+    "w90 {{ m['content'] }} w92 {% endfor %}{% if add_generation_prompt %}w93 {% endif %}"
+)
+
+
+def test_a_pair_that_the_template_refuses_fails_alone(tmp_path: Path) -> None:
+    scorer = HFScorer.load(str(save_tiny_llama(tmp_path, template=NO_SYSTEM)), uri="hf:tiny", device="cpu")
+    good = pair(words(30, 31), words(40, 41))
+    turns: list[Message] = [{"role": "system", "content": "w5"}, {"role": "user", "content": words(30, 31)}]
+    refused, scored = pair_losses([replace(good, messages=turns), good], scorer, chat_layout)
+    assert isinstance(refused, str) and "hf:tiny" in refused and "no system turn here" in refused
+    assert scored == pair_losses([good], scorer, chat_layout)[0]
+
+
+@pytest.mark.parametrize("system", [[], [60, 61]], ids=["no system turn", "system turn"])
+def test_chat_layout_equals_plain_forward_passes(tmp_path: Path, system: list[int]) -> None:
+    scorer = HFScorer.load(str(save_tiny_llama(tmp_path)), uri="hf:tiny", device="cpu")
+    question, answer = [30, 31, 32, 33], [40, 41, 42]
+    turns: list[Message] = [{"role": "system", "content": words(*system)}, {"role": "user", "content": "not used"}]
+    record = replace(pair(words(*question), words(*answer)), messages=turns if system else None)
+    (losses,) = pair_losses([record], scorer, chat_layout)
+    assert isinstance(losses, PairLosses)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path).eval()
+
+    def loss(before: list[int], scored: list[int], after: list[int]) -> float:
+        ids = torch.tensor([[*before, *scored, *after]])
+        labels = torch.full_like(ids, -100)
+        labels[0, len(before) : len(before) + len(scored)] = torch.tensor(scored)
+        with torch.no_grad():
+            return model(input_ids=ids, labels=labels).loss.item()
+
+    head = [1, *([90, 93, 91, *system, 92] if system else []), 90, 94, 91]  # 93, 94, 95: the roles' words
+    tail = [92, 90, 95, 91]
+    assert losses.instruction == pytest.approx(loss(head, question, [*tail, *answer]), rel=1e-5)
+    assert losses.conditional == pytest.approx(loss([*head, *question, *tail], answer, []), rel=1e-5)
+    assert losses.direct == pytest.approx(loss([*head, *tail], answer, []), rel=1e-5)
+    assert (losses.instruction_count, losses.conditional_count, losses.direct_count) == (4, 3, 3)
 
 
 def without_bos(model: Path, folder: Path) -> Path:

@@ -68,7 +68,8 @@ def paper_layout(scorer: TokenScorer, record: Record) -> PairTokens | str:
 def chat_layout(scorer: TokenScorer, record: Record) -> PairTokens | str:
     """The model's chat template: the user's turn, the opening of the assistant's turn, then the tokens of A.
 
-    L(Q) is over the tokens of Q inside the template, L(A|Q) over the tokens of A, neither over the template's own. For
+    L(Q) is over the tokens of Q inside the template, L(A|Q) over the tokens of A, neither over the template's own; a
+    token into which the tokenizer merges the end of Q and what follows it counts for Q, as in the paper's layout. For
     L(A) the user's turn is empty and everything else stays: the two losses of A then differ in the question alone, not
     in whether the model knows that it answers, and both are over the same tokens. The token that would end the
     assistant's turn is not scored. A system turn of the record stands before all three.
@@ -82,7 +83,7 @@ def chat_layout(scorer: TokenScorer, record: Record) -> PairTokens | str:
 
     Raises:
         InputError: the model has no chat template.
-        CallError: the template refuses the conversation.
+        CallError: the template refuses the conversation, or the model does not know one of its tokens.
     """
     if reason := _empty(record):
         return reason
@@ -90,14 +91,18 @@ def chat_layout(scorer: TokenScorer, record: Record) -> PairTokens | str:
     answer = _without_added(scorer, record.output)
     prompt = scorer.chat_tokens([*system, _user(record.question)], generation_prompt=True)
     empty = scorer.chat_tokens([*system, _user("")], generation_prompt=True)
-    start, after = _shared_ends(prompt, empty)
+    # What the prompt shares with that of another question is the template's. An empty one will not do here: the line
+    # breaks around it may merge into one token. Two others, as a tokenizer joins a space to letters, or to digits not.
+    others = [scorer.chat_tokens([*system, _user(text)], generation_prompt=True) for text in _unlike(record.question)]
+    shared = [_shared_ends(prompt, other) for other in others]
+    start, after = max(before for before, _ in shared), max(behind for _, behind in shared)
     pair = PairTokens(
         full=prompt + answer,
         instruction=(max(1, start), len(prompt) - after),
         response=(len(prompt), len(prompt) + len(answer)),
         direct=empty + answer,
         direct_start=len(empty),
-        instruction_tokens=len(prompt) - after - start,
+        instruction_tokens=max(0, len(prompt) - after - start),
         response_tokens=len(answer),
     )
     return _unscorable(pair, scorer) or pair
@@ -117,9 +122,10 @@ def _unscorable(pair: PairTokens, scorer: TokenScorer) -> str | None:
     if max(len(pair.full), len(pair.direct)) > scorer.context:
         return f"longer than the context of {scorer.context} tokens"
     if pair.instruction[0] >= pair.instruction[1]:
-        return "one-token instruction"  # its only token has nothing before it
+        # a single token without a BOS has nothing before it
+        return "one-token instruction" if pair.instruction_tokens else "instruction without a token"
     if pair.direct_start >= len(pair.direct):
-        return "one-token output"
+        return "one-token output" if pair.response_tokens else "output without a token"
     if pair.response[0] >= pair.response[1]:
         return "no token of the output stands apart from the instruction's last"
     return None
@@ -127,6 +133,12 @@ def _unscorable(pair: PairTokens, scorer: TokenScorer) -> str | None:
 
 def _user(content: str) -> Message:
     return {"role": "user", "content": content}
+
+
+def _unlike(question: str) -> list[str]:
+    """A letter and a digit, either unlike the question's first and last characters."""
+    ends = {question.strip()[:1].lower(), question.strip()[-1:].lower()}
+    return [next(text for text in texts if text not in ends) for texts in ("abc", "123")]
 
 
 def _without_added(scorer: TokenScorer, text: str) -> list[int]:

@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evolvent.metrics.layout import Layout
+from evolvent.errors import CallError
+from evolvent.metrics.layout import Layout, PairTokens
 from evolvent.models.protocols import TokenScorer
 from evolvent.records import Record
 
@@ -57,7 +58,7 @@ def pair_losses(records: Sequence[Record], scorer: TokenScorer, layout: Layout) 
     Returns:
         For each record its losses, or the reason why it has none.
     """
-    pairs = [layout(scorer, record) for record in records]
+    pairs = [_laid_out(layout, scorer, record) for record in records]
     laid_out = [pair for pair in pairs if not isinstance(pair, str)]
     sequences = [sequence for pair in laid_out for sequence in (pair.full, pair.direct)]
     starts = [start for pair in laid_out for start in (pair.instruction[0], pair.direct_start)]
@@ -84,6 +85,14 @@ def pair_losses(records: Sequence[Record], scorer: TokenScorer, layout: Layout) 
             )
         )
     return results
+
+
+def _laid_out(layout: Layout, scorer: TokenScorer, record: Record) -> PairTokens | str:
+    """The pair as tokens, or why it has none: a template without a system turn fails its own pair, not the run."""
+    try:
+        return layout(scorer, record)
+    except CallError as error:
+        return error.message
 
 
 def ratio(numerator: float, denominator: float) -> float | None:

@@ -25,29 +25,25 @@ class Metric:
         name: its name on the command line, and its column.
         function: its value for a pair; None where it does not exist.
         kind: Arrow type of its column.
-        better: which values the papers keep.
-        needs: the model it is computed with.
-        always: written whatever metrics are asked for: what the others are made of.
+        always: written whatever metrics are asked for.
     """
 
     name: str
     function: Callable[[PairLosses], float | int | None]
     kind: Literal["double", "int64"] = "double"
-    better: Literal["higher", "lower"] | None = None
-    needs: Literal["base model"] = "base model"
     always: bool = False
 
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("instruction_ppl", instruction_ppl, better="lower", always=True),
+        Metric("instruction_ppl", instruction_ppl, always=True),
         Metric("response_ppl", response_ppl, always=True),
         Metric("conditional_ppl", conditional_ppl, always=True),
-        Metric("ifd", ifd, better="higher"),
-        Metric("ic_ifd", ic_ifd, better="higher"),
-        Metric("ifd_ppl", ifd_ppl, better="higher", always=True),
-        Metric("instruction_tokens", instruction_tokens, kind="int64", better="lower", always=True),
+        Metric("ifd", ifd),
+        Metric("ic_ifd", ic_ifd),
+        Metric("ifd_ppl", ifd_ppl, always=True),
+        Metric("instruction_tokens", instruction_tokens, kind="int64", always=True),
         Metric("response_tokens", response_tokens, kind="int64", always=True),
     )
 }
