@@ -51,3 +51,12 @@ def test_set_replaces_and_adds(tmp_path: Path) -> None:
 def test_a_missing_recipe(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no recipe"):
         run(tmp_path / "none.yaml")
+
+
+def test_select_takes_a_number_and_a_single_condition(tmp_path: Path) -> None:
+    (tmp_path / "data.jsonl").write_text(
+        "".join(f'{{"instruction": "q{n}", "output": "a", "s": {n}}}\n' for n in range(5))
+    )
+    text = f"out: {tmp_path}\nselect: {{data: {tmp_path}/data.jsonl, by: s, top: 2, where: s<4}}\n"
+    done = run(recipe(tmp_path, text))
+    assert done.stages["select"].counts == {"rows": 5, "not where": 1, "competing": 4, "selected": 2}

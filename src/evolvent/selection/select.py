@@ -44,11 +44,11 @@ def select(
     data: Data,
     *,
     by: str,
-    top: str,
+    top: str | int,
     out: str | Path,
     ascending: bool = False,
-    where: Sequence[str] = (),
-    decontaminate: Sequence[str | Path] = (),
+    where: str | Sequence[str] = (),
+    decontaminate: str | Path | Sequence[str | Path] = (),
     to: str = "messages",
     format: str | None = None,
     map: Mapping[str, str] | None = None,
@@ -65,8 +65,8 @@ def select(
         top: ``P%`` of the competing rows, or a number of rows.
         out: the file to write; its suffix says json, jsonl, jsonl.gz, csv or parquet.
         ascending: keep the lowest instead.
-        where: conditions like ``ifd<1``; all must hold.
-        decontaminate: test files; rows that share 13 words in a row with one are left out.
+        where: a condition like ``ifd<1``, or several that must all hold.
+        decontaminate: a test file or several; rows that share 13 words in a row with one are left out.
         to: the training set's format.
         format: the data's format; detected if None.
         map: for data of no known format, which column is the instruction, the input, the output.
@@ -82,16 +82,22 @@ def select(
     out = Path(out)
     if out.is_dir():
         raise InputError(f"--out {out} is a folder", fix="Name a file, e.g. selected.jsonl.")
-    conditions = [parse_condition(text) for text in where]
+    conditions = [parse_condition(text) for text in ([where] if isinstance(where, str) else where)]
+    test_files = [decontaminate] if isinstance(decontaminate, str | Path) else list(decontaminate)
     keep = parse_top(top)
     source = stage_input(data, before="score", format=format, map=map, skip_bad=skip_bad)
     note = out.with_name(out.name + ".selection.json")
-    how = {"by": by, "top": top, "ascending": ascending, "where": [str(condition) for condition in conditions]}
-    how |= {"decontaminate": [_named(path) for path in decontaminate], "format": to}
+    how: dict[str, Any] = {
+        "by": by,
+        "top": str(top),
+        "ascending": ascending,
+        "where": [str(condition) for condition in conditions],
+    }
+    how |= {"decontaminate": [_named(path) for path in test_files], "format": to}
     before = _noted(note) if out.is_file() else {}
     if before.get("how") == how and before.get("input", {}).get("digest") == source.source["digest"]:
         return Selection(out, note, before["counts"], already_done=True)
-    tests = load_ngrams(decontaminate)
+    tests = load_ngrams(test_files)
     counts: Counter[str] = Counter(rows=source.rows)
     competing = list(_competing(source, by, conditions, tests, counts))
     _check_columns(source, [by, *(condition.column for condition in conditions)])
@@ -114,7 +120,7 @@ def select(
     return Selection(out, note, dict(counts))
 
 
-def parse_top(text: str) -> "Top":
+def parse_top(text: str | int) -> "Top":
     """Parse ``25%`` or ``1000``.
 
     Raises:
