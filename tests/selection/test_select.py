@@ -135,6 +135,12 @@ def test_a_test_file_without_thirteen_words_is_an_error(tmp_path: Path) -> None:
         load_ngrams([tmp_path / "test.txt"])
 
 
+def test_a_test_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    data = rows(tmp_path / "in.jsonl")
+    with pytest.raises(InputError, match=r"none\.jsonl cannot be read"):
+        select(data, by="quality", top="1", out=tmp_path / "o.jsonl", decontaminate=tmp_path / "none.jsonl")
+
+
 def test_the_same_selection_again_is_left_alone_and_another_is_made(tmp_path: Path) -> None:
     path, out = rows(tmp_path / "in.jsonl"), tmp_path / "o.jsonl"
     first = select(path, by="quality", top="25%", out=out)

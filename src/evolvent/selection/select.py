@@ -195,5 +195,8 @@ def _noted(note: Path) -> dict[str, Any]:
 
 
 def _named(path: str | Path) -> dict[str, str]:
-    with Path(path).open("rb") as file:
-        return {"file": os.fspath(path), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    try:
+        with Path(path).open("rb") as file:
+            return {"file": os.fspath(path), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    except OSError as error:
+        raise InputError(f"--decontaminate {path} cannot be read: {error.strerror}") from error
