@@ -133,6 +133,20 @@ def test_nucleus_keeps_the_smallest_set_that_reaches_top_p() -> None:
     assert kept.tolist() == [[False, True, False], [False, True, True], [True] * 3, [True] * 3]
 
 
+@pytest.mark.parametrize("spread", [8.0, 0.1], ids=["few tokens hold the nucleus", "most tokens hold it"])
+def test_a_nucleus_of_many_tokens(spread: float) -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(3, 2000) * spread
+    top_p = [0.5, 0.95, 1.0]
+    for row, share, kept in zip(
+        logits, top_p, nucleus(logits, torch.tensor(top_p).unsqueeze(1)).isfinite(), strict=True
+    ):
+        probabilities = sorted(row.double().softmax(-1).tolist(), reverse=True)
+        count = next((n for n in range(2000) if sum(probabilities[:n]) >= share - 1e-9), 2000) if share < 1 else 2000
+        assert abs(int(kept.sum()) - count) <= (share < 1)  # rounding may move the bound by a token
+        assert row[kept].min() > row[~kept].max() if count < 2000 else kept.all()
+
+
 def test_logprobs_are_the_models_own_distribution(folder: Path) -> None:
     model = HFChat.load(str(folder), uri="hf:tiny")
     sampling = Sampling(temperature=1.5, top_p=0.9, max_tokens=6, seed=3, top_logprobs=3)
@@ -336,7 +350,7 @@ def test_a_broken_template_is_found_when_the_model_is_loaded(folder: Path, tmp_p
 def test_an_end_token_that_is_no_number_is_told(tmp_path: Path) -> None:
     save_tiny_llama(tmp_path)
     (tmp_path / "generation_config.json").write_text('{"eos_token_id": "x"}', encoding="utf-8")
-    with pytest.raises(ModelUnavailableError):
+    with pytest.raises(ModelUnavailableError, match="gives 'x' as the token that ends a reply"):
         HFChat.load(str(tmp_path), uri="hf:tiny")
 
 

@@ -19,10 +19,11 @@ def require_template(weights: Weights, uri: str) -> None:
             fix="Name a Jinja file that holds one: hf:MODEL?chat_template=FILE",
         )
     try:
-        conversation_tokens(weights, uri, [{"role": "user", "content": "?"}], generation_prompt=True)
-    except CallError as error:
+        _written(weights, [{"role": "user", "content": "?"}], generation_prompt=True)
+    # Templates are programs: beside Jinja's own errors theirs are Python's, ZeroDivisionError or KeyError as well.
+    except Exception as error:
         raise InputError(
-            f"model {uri}: its chat template cannot write a single turn of a user: {error.message}",
+            f"model {uri}: its chat template cannot write a single turn of a user: {error}",
             fix="Mend the template, or name another: hf:MODEL?chat_template=FILE",
         ) from error
 
@@ -42,16 +43,21 @@ def conversation_tokens(
         CallError: the template refuses these messages, or they hold a token that the model does not know.
     """
     try:
-        text = weights.tokenizer.apply_chat_template(
-            [dict(message) for message in messages],
-            chat_template=weights.template,
-            tokenize=False,
-            add_generation_prompt=generation_prompt,
-        )
-    # Templates are programs: beside Jinja's own errors theirs are Python's, ZeroDivisionError or KeyError as well.
-    except Exception as error:
+        text = _written(weights, messages, generation_prompt=generation_prompt)
+    except Exception as error:  # see require_template
         raise CallError(f"model {uri}: the chat template refuses this conversation: {error}") from error
     try:
         return token_ids(weights, text, special=False)
     except CallError as error:
         raise CallError(f"model {uri}: {error.message}") from error
+
+
+def _written(weights: Weights, messages: Sequence[Message], *, generation_prompt: bool) -> str:
+    return str(
+        weights.tokenizer.apply_chat_template(
+            [dict(message) for message in messages],
+            chat_template=weights.template,
+            tokenize=False,
+            add_generation_prompt=generation_prompt,
+        )
+    )
