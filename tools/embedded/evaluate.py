@@ -125,6 +125,19 @@ def added_text(parent: str, child: str) -> str:
     return " ".join(rest)
 
 
+def variety(added: list[str], prefix: str) -> Figures:
+    """How much of what evolutions add is added once only, and the sentence that is added most often."""
+    sentences = Counter(
+        sentence for text in added for sentence in set(re.split(r"(?<=[.?!])\s+", text)) if len(sentence.split()) > 3
+    )
+    top, often = sentences.most_common(1)[0]
+    return {
+        f"{prefix}distinct added texts": len(set(added)) / len(added),
+        f"{prefix}most frequent added sentence": often / len(added),
+        f"{prefix}which is": top,
+    }
+
+
 def world(evolver: Evolver, count: int, rng: random.Random) -> tuple[Figures, list[tuple[str, str, str]]]:
     """Held-out seeds of the world under every operator: parsing, change, topic words, variety."""
     seeds = held_out_seeds(count, rng)
@@ -145,19 +158,12 @@ def world(evolver: Evolver, count: int, rng: random.Random) -> tuple[Figures, li
                 kept += good and len(topic & content_words(reply)) >= 0.8 * len(topic)
                 if good:
                     added.append(added_text(seed.instruction, reply))
-    sentences = Counter(
-        sentence for text in added for sentence in set(re.split(r"(?<=[.?!])\s+", text)) if len(sentence.split()) > 3
-    )
-    top, often = sentences.most_common(1)[0]
     figures: Figures = {
         "world seeds": len(seeds),
         "parse and differ": sane / len(samples),
         "keep the topic words": kept / in_depth,
-        "distinct added texts": len(set(added)) / len(added),
-        "most frequent added sentence": often / len(added),
-        "which is": top,
     }
-    return figures, samples
+    return figures | variety(added, "world: "), samples
 
 
 def alpaca(
@@ -168,6 +174,7 @@ def alpaca(
     current = [row["instruction"].strip() for row in rows]
     figures: Figures = {"alpaca rows": count}
     samples: list[tuple[str, str, str]] = []
+    added: list[str] = []
     for number in range(1, rounds + 1):
         operators = [OPERATORS[(index + number - 1) % len(OPERATORS)] for index in range(count)]
         prompts = [
@@ -185,6 +192,9 @@ def alpaca(
                 (operator, f"{text} [{row['input'][:60]}]", reply)
                 for operator, text, row, (reply, _) in zip(operators, current, rows, replies, strict=True)
             ]
+        added += [
+            added_text(text, reply) for (reply, _), text, fine in zip(replies, current, good, strict=True) if fine
+        ]
         current = [reply if fine else text for (reply, _), text, fine in zip(replies, current, good, strict=True)]
         keeps = 0
         for row, text in zip(rows, current, strict=True):
@@ -192,7 +202,7 @@ def alpaca(
             keeps += len(words & content_words(text)) >= 0.6 * len(words)
         figures[f"round {number}: parse and differ"] = sum(good) / count
         figures[f"round {number}: keep 60 % of the words"] = keeps / count
-    return figures, samples
+    return figures | variety(added, "alpaca: "), samples
 
 
 def arithmetic(evolver: Evolver, count: int, rng: random.Random) -> Figures:
