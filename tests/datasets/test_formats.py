@@ -114,3 +114,52 @@ def test_a_mapping_to_other_formats() -> None:
         load([{"question": "Why?"}], map={"instruction": "qestion"})
     with pytest.raises(InputError, match="There is no format 'chatml'"):
         load([{"question": "Why?"}], format="chatml")
+
+
+def test_the_mapped_columns_decide_the_format() -> None:
+    turns = [{"from": "human", "value": "Name a prime."}, {"from": "gpt", "value": "7"}]
+    pair = {"question": "Name a prime.", "chosen": "7", "rejected": "8"}
+    for row, mapping, format in [
+        ({"question": "Name a prime.", "completion": "7"}, {"prompt": "question"}, "prompt_completion"),
+        ({"conversations": turns, "sys": "Be brief."}, {"system": "sys"}, "sharegpt"),
+        (pair, {"prompt": "question"}, "preference"),
+        (pair, {"instruction": "question"}, "preference"),
+        ({"dialog": [USER, REPLY], "chosen": "7", "rejected": "8"}, {"messages": "dialog"}, "preference"),
+        # A column that is mapped is used, whatever other formats the row fits.
+        ({"question": "Name a prime.", "answer": "7", "messages": []}, {"instruction": "question", "output": "answer"},
+         "alpaca"),
+    ]:  # fmt: skip
+        data = load([row], map=mapping)
+        assert data.format == format
+        [record] = data
+        assert (record.instruction, record.output) == ("Name a prime.", "7")
+    # The first row may be a bad one.
+    assert load([{"q": None}, {"q": "Sing."}], map={"prompt": "q"}, skip_bad=True).format == "prompt_completion"
+    with pytest.raises(InputError, match="map names prompt, output, which no one format has"):
+        load([{"q": "Sing.", "a": "La."}], map={"prompt": "q", "output": "a"})
+
+
+@pytest.mark.parametrize(
+    ("row", "answer", "hint"),
+    [
+        ({"instruction": "Sing.", "context": "C", "response": "La."}, "response", "input=context,output=response"),
+        ({"instruction": "Sing.", "input": "", "Answer": "La."}, "Answer", "output=Answer"),
+        ({"prompt": "Sing.", "response": "La."}, "response", "completion=response"),
+        ({"prompt": "Sing.", "canonical_solution": "La."}, "canonical_solution", "completion=canonical_solution"),
+    ],
+)
+def test_an_answer_under_another_name_is_not_put_aside(row: dict[str, str], answer: str, hint: str) -> None:
+    with pytest.raises(InputError, match=f'the column "{answer}" looks like the answer') as caught:
+        load([row])
+    assert f"--map {hint}," in caught.value.fix
+    [record] = load([row], map=dict(pair.split("=") for pair in hint.split(",")))
+    assert (record.instruction, record.output) == ("Sing.", "La.")
+    format = "alpaca" if "instruction" in row else "prompt_completion"
+    assert f"--format {format}" in caught.value.fix
+    [record] = load([row], format=format)  # said so, it is a column of the user's
+    assert record.output == "" and record.meta is not None and "La." in record.meta
+
+
+def test_columns_that_are_no_answers() -> None:
+    for row in ({"instruction": "Sing.", "answer": " "}, {"instruction": "Sing.", "output": "", "answer": "La."}):
+        assert load([row]).format == "alpaca"

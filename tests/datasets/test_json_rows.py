@@ -31,9 +31,9 @@ def test_a_list_in_small_blocks(
     monkeypatch.setattr(json_rows, "BLOCK", block)
     path = tmp_path / "rows.json"
     path.write_text(json.dumps(rows, indent=indent, ensure_ascii=ascii))
-    placed = list(json_rows.json_rows(path))
-    assert [row.value for row in placed] == rows
-    assert all(row.problem is None for row in placed)
+    source_rows = list(json_rows.json_rows(path))
+    assert [row.value for row in source_rows] == rows
+    assert all(row.problem is None for row in source_rows)
 
 
 def test_lines_of_a_list(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def conversation_rows(draw: st.DrawFn) -> dict[str, Any]:
     turns = draw(st.lists(st.tuples(st.sampled_from(["user", "assistant", "tool"]), filled), max_size=4))
     turns.insert(0, ("user", draw(filled)))
     if draw(st.booleans()):
-        turns.insert(0, ("system", draw(filled)))
+        turns.insert(0, ("system", draw(tricky)))
     messages: list[dict[str, Any]] = [{"role": role, "content": content} for role, content in turns]
     if draw(st.booleans()):
         messages[0]["loss_weight"] = draw(st.floats(0, 1))
@@ -72,7 +72,7 @@ def conversation_rows(draw: st.DrawFn) -> dict[str, Any]:
 def single_turn_rows(draw: st.DrawFn) -> dict[str, Any]:
     messages = [{"role": "user", "content": draw(filled)}]
     if draw(st.booleans()):
-        messages.insert(0, {"role": "system", "content": draw(filled)})
+        messages.insert(0, {"role": "system", "content": draw(tricky)})
     if draw(st.booleans()):
         messages.append({"role": "assistant", "content": draw(tricky)})
     return {**draw(extras), "messages": messages}
@@ -109,6 +109,12 @@ def test_conversations(format: str, tmp_path: Path, rows: list[dict[str, Any]]) 
 @given(rows=st.lists(single_turn_rows(), min_size=1, max_size=4))
 def test_single_turn_conversations_through_alpaca(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
     check(rows, "messages", "alpaca", tmp_path)
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_an_empty_system_turn_through_alpaca(answered: bool, tmp_path: Path) -> None:
+    turns = [{"role": "system", "content": ""}, {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    check([{"messages": turns[: 3 if answered else 2]}], "messages", "alpaca", tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["json", "json.gz", "jsonl.gz", "csv.gz"])

@@ -8,14 +8,14 @@ from pathlib import Path
 import orjson
 
 from evolvent.datasets.formats import Row
-from evolvent.datasets.rows import Placed, check_encoding, is_utf8, opened
+from evolvent.datasets.rows import SourceRow, check_encoding, is_utf8, opened
 from evolvent.errors import InputError
 
 FIELD_LIMIT = 1 << 27
 JSON_CELLS = "_json"
 
 
-def csv_rows(path: Path) -> Iterator[Placed]:
+def csv_rows(path: Path) -> Iterator[SourceRow]:
     """The rows of a CSV file with a header, in order.
 
     Raises:
@@ -59,9 +59,9 @@ def _header(reader: Iterator[list[str]], path: Path) -> list[str]:
     return header
 
 
-def _row(header: list[str], cells: list[str], line: int) -> Placed:
+def _row(header: list[str], cells: list[str], line: int) -> SourceRow:
     if len(cells) != len(header):
-        return Placed(line, None, f"{len(cells)} cells where the header has {len(header)}")
+        return SourceRow(line, None, f"{len(cells)} cells where the header has {len(header)}")
     row: Row = dict(zip(header, cells, strict=True))
     if JSON_CELLS in row:
         try:
@@ -75,8 +75,8 @@ def _row(header: list[str], cells: list[str], line: int) -> Placed:
                     if cell or name in names
                 }
         except orjson.JSONDecodeError as error:
-            return Placed(line, None, f'a cell that the column "{JSON_CELLS}" names is not JSON: {error}')
+            return SourceRow(line, None, f'a cell that the column "{JSON_CELLS}" names is not JSON: {error}')
     for name, cell in row.items():
         if isinstance(cell, str) and not is_utf8(cell):
-            return Placed(line, None, f'column "{name}" is not UTF-8')
-    return Placed(line, row)
+            return SourceRow(line, None, f'column "{name}" is not UTF-8')
+    return SourceRow(line, row)

@@ -1,11 +1,12 @@
 """The formats of instruction data: which columns each has, how a row is recognised and what it says.
 
 A format reads a row into a Content and names the columns it used; every other column is the user's own and is kept.
-Four keys in a row's ``meta`` object are our bookkeeping, written where a format cannot hold what another one says, so
+Five keys in a row's ``meta`` object are our bookkeeping, written where a format cannot hold what another one says, so
 that the same record comes back:
 
 - ``_input``: the user turn joins an instruction and this input;
 - ``_turns``: an alpaca row was a conversation of so many turns;
+- ``_system``: an alpaca row's conversation began with a system turn that says nothing;
 - ``_columns``: the user's columns whose names the format needs itself;
 - ``_original``: as JSON text, the columns of a row with more in it than messages can say (tool calls, loss weights, an
   alpaca history). A record's ``meta`` has this one too.
@@ -24,7 +25,7 @@ from evolvent.datasets.conversations import (
     read_turns,
     single_exchange,
 )
-from evolvent.datasets.rows import plain
+from evolvent.datasets.rows import json_default
 from evolvent.errors import InputError
 from evolvent.records import Message
 
@@ -58,7 +59,7 @@ class Format(NamedTuple):
 
 
 ALPACA_COLUMNS = frozenset({"instruction", "input", "output", "system", "history"})
-BOOKKEEPING: dict[str, type] = {"_input": str, "_turns": int, "_columns": dict, "_original": str}
+BOOKKEEPING: dict[str, type] = {"_input": str, "_turns": int, "_system": str, "_columns": dict, "_original": str}
 
 
 def _text(row: Row, column: str) -> str:
@@ -87,8 +88,6 @@ def _pairs(history: object) -> list[Message]:
 
 def _alpaca(row: Row) -> Reading:
     instruction, input, output = _text(row, "instruction"), _text(row, "input"), _text(row, "output")
-    if len(row) <= 3 or ("system" not in row and "history" not in row):
-        return Reading(Content(instruction, input, output, None), ALPACA_COLUMNS)
     system = _text(row, "system")
     if row.get("history"):
         turns = _pairs(row["history"]) + single_exchange(instruction, input, output)
@@ -174,7 +173,7 @@ def _turns(row: Row) -> Reading:
 # In the order in which they are tried: what says more comes first.
 FORMATS: dict[str, Format] = {
     "preference": Format(
-        ("prompt", "chosen", "rejected"),
+        ("prompt", "chosen", "rejected", "conversations", "messages", "instruction", "input", "system", "history"),
         "chosen and rejected",
         lambda names: {"chosen", "rejected"} <= names,
         _preference,
@@ -209,28 +208,6 @@ def check_format(name: str, known: Mapping[str, object]) -> None:
         raise InputError(f"There is no format {name!r}.", fix=f"Formats: {', '.join(known)}.")
 
 
-def detect(row: Row) -> str | None:
-    """The format of a row by its columns (those that are null do not count), or None."""
-    names = frozenset(name for name, value in row.items() if value is not None)
-    return next((name for name, format in FORMATS.items() if format.matches(names)), None)
-
-
-def undetected(row: Row, name: str) -> InputError:
-    """The error for a row that no format fits: what was found, what was tried, and the mapping that may be meant."""
-    tried = "; ".join(f"{format} ({spec.needs})" for format, spec in FORMATS.items())
-    texts = [column for column, value in row.items() if isinstance(value, str)] or list(row)
-    asks = ("question", "query", "problem", "task", "text", "title")
-    answers = ("answer", "response", "solution", "completion", "canonical_solution", "target", "code")
-    question = next((c for word in asks for c in texts if word in c.lower()), texts[0] if texts else "COLUMN")
-    rest = [column for column in texts if column != question]
-    answer = next((c for word in answers for c in rest if word in c.lower()), rest[0] if rest else None)
-    hint = f"instruction={question}" + (f",output={answer}" if answer else "")
-    return InputError(
-        f"{name}: the columns fit no format. Columns found: {', '.join(row) or 'none'}. Formats tried: {tried}.",
-        fix=f"Say which column is what, for example --map {hint}, or name the format with --format.",
-    )
-
-
 def read_row(row: Row, format: str) -> tuple[Content, Row]:
     """Read a row: what it says, and the user's other columns.
 
@@ -247,7 +224,7 @@ def read_row(row: Row, format: str) -> tuple[Content, Row]:
     extras = {name: value for name, value in row.items() if name not in used}
     if not exact:
         held = {name: row[name] for name in used if row.get(name) is not None}
-        extras["_original"] = orjson.dumps(held, default=plain, option=orjson.OPT_SORT_KEYS).decode()
+        extras["_original"] = orjson.dumps(held, default=json_default, option=orjson.OPT_SORT_KEYS).decode()
     ours = extras.get("meta")
     if isinstance(ours, dict):
         marks = {name: ours[name] for name, kind in BOOKKEEPING.items() if type(ours.get(name)) is kind}
@@ -277,6 +254,8 @@ def _restore(content: Content, extras: Row, marks: Row, ours: Row) -> Content:
     instruction, _, output, messages = content
     if "_turns" in marks:
         messages = messages or single_exchange(instruction, content.input, output)
+        if "_system" in marks and messages[0]["role"] != "system":
+            messages.insert(0, {"role": "system", "content": marks["_system"]})
         if len(messages) < marks["_turns"]:
             messages = [*messages, {"role": "assistant", "content": output}]
         return content._replace(messages=messages)

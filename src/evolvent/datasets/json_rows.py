@@ -11,7 +11,7 @@ from typing import IO
 
 import orjson
 
-from evolvent.datasets.rows import Placed, check_encoding, opened, parse_json
+from evolvent.datasets.rows import SourceRow, check_encoding, opened, parse_json
 from evolvent.errors import InputError
 
 BLOCK = 1 << 18
@@ -20,7 +20,7 @@ QUOTE, CLOSING_BRACE = b'"}'
 TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]|"', re.DOTALL)
 
 
-def json_rows(path: Path) -> Iterator[Placed]:
+def json_rows(path: Path) -> Iterator[SourceRow]:
     """The rows of a JSON or JSON Lines file in order.
 
     Raises:
@@ -35,13 +35,13 @@ def json_rows(path: Path) -> Iterator[Placed]:
         yield from (_list_rows(file, path) if first == b"[" else _line_rows(file))
 
 
-def _line_rows(file: IO[bytes]) -> Iterator[Placed]:
+def _line_rows(file: IO[bytes]) -> Iterator[SourceRow]:
     for number, text in enumerate(file, 1):
         if not text.isspace():
             yield parse_json(text, number)
 
 
-def _list_rows(file: IO[bytes], path: Path) -> Iterator[Placed]:
+def _list_rows(file: IO[bytes], path: Path) -> Iterator[SourceRow]:
     buffer = file.read(BLOCK)
     begin = buffer.index(b"[") + 1  # of what is not yet yielded: a comma, then an element
     line = 1 + buffer.count(b"\n", 0, begin)
@@ -87,7 +87,7 @@ def _list_rows(file: IO[bytes], path: Path) -> Iterator[Placed]:
         scanned, element, begin = scanned - begin, element - begin, 0
 
 
-def _scalars(gap: bytes, path: Path, line: int, *, first: bool, last: bool) -> Iterator[Placed]:
+def _scalars(gap: bytes, path: Path, line: int, *, first: bool, last: bool) -> Iterator[SourceRow]:
     """What stands between two elements: a comma, or values that are no rows (numbers, texts), which are bad rows."""
     text = gap.strip()
     line += gap.count(b"\n", 0, len(gap) - len(gap.lstrip(b" \t\r\n,")))
@@ -108,7 +108,7 @@ def _scalars(gap: bytes, path: Path, line: int, *, first: bool, last: bool) -> I
     if not values:
         raise _broken(path, line, "a comma without a row after it")
     for value in values:
-        yield Placed(line, value)
+        yield SourceRow(line, value)
 
 
 def _broken(path: Path, line: int, what: str) -> InputError:

@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 import orjson
 
 from evolvent.datasets.conversations import BadRow, kind_of
-from evolvent.datasets.formats import FORMATS, Content, Row, check_format, detect, read_row, undetected
-from evolvent.datasets.rows import plain, unwritable
+from evolvent.datasets.detection import find_format
+from evolvent.datasets.formats import FORMATS, Content, check_format, read_row
+from evolvent.datasets.mapping import check_mapping, mapped
+from evolvent.datasets.rows import json_default, why_not_json
 from evolvent.datasets.sources import Source, open_source
 from evolvent.errors import InputError, RunError
 from evolvent.records import Record, content_digest
@@ -85,11 +87,11 @@ class InstructionData:
     def __iter__(self) -> Iterator[Record]:
         repeats = self._repeats.execute("SELECT position, occurrence FROM repeats ORDER BY position")
         position, occurrence = next(repeats, (-1, 0))
-        for index, placed in enumerate(islice(self._source.read(), self._limit)):
+        for index, source_row in enumerate(islice(self._source.read(), self._limit)):
             try:
-                if placed.problem is not None:
+                if source_row.problem is not None:
                     continue
-                content, digest, meta = _check(placed.value, self.format, self._mapping)
+                content, digest, meta = _check(source_row.value, self.format, self._mapping)
             except BadRow:
                 continue  # counted when the data was checked
             seed_id = digest
@@ -130,10 +132,10 @@ def load(
     mapping = dict(map or {})
     if format is not None:
         check_format(format, FORMATS)
-    _check_mapping(mapping, format)
+    check_mapping(mapping, format)
     source = open_source(data, limit)
     if format is None:
-        format = _find_format(source, mapping, limit)
+        format = find_format(source, mapping, limit)
     tally = _Tally()
     try:
         repeats = _check_all(source, format, mapping, limit, tally)
@@ -159,73 +161,6 @@ def load(
     )
 
 
-def _check_mapping(mapping: Mapping[str, str], format: str | None) -> None:
-    formats = [format] if format else list(FORMATS)
-    known = dict.fromkeys(column for name in formats for column in FORMATS[name].columns)
-    for column in mapping:
-        if column not in known:
-            raise InputError(
-                f"map names {column!r}, which is no column of {format or 'any format'}.",
-                fix=f"Map one of {', '.join(known)} to a column of the data, as in instruction=question.",
-            )
-
-
-def _find_format(source: Source, mapping: Mapping[str, str], limit: int | None) -> str:
-    """The format that the mapping or the first row's columns say."""
-    first: Row | None = None
-    for placed in islice(source.read(), limit):
-        if isinstance(placed.value, Mapping) and placed.value:
-            first = dict(placed.value)
-            break
-    if first is None:
-        first = {}
-    missing = [column for column in mapping.values() if column.partition(".")[0] not in first and column not in first]
-    if missing and first:
-        raise InputError(
-            f"{source.name}: map names {', '.join(missing)}, which the first row does not have. "
-            f"Columns found: {', '.join(first)}.",
-            fix="Correct --map.",
-        )
-    if mapping:
-        for name in ("alpaca", *FORMATS):
-            if set(mapping) <= set(FORMATS[name].columns):
-                return name
-        return detect(_mapped(first, mapping)) or "alpaca"
-    if not first:
-        return "alpaca"  # no row at all, or none that is an object: the check says so
-    found = detect(first)
-    if found is None:
-        raise undetected(first, source.name)
-    return found
-
-
-def _mapped(row: Row, mapping: Mapping[str, str]) -> Row:
-    """The row with the mapped columns under the format's names; a column that is only reached into stays."""
-    used = set(mapping.values())
-    mapped = {name: value for name, value in row.items() if name not in used}
-    displaced = {name: mapped.pop(name) for name in mapping if name in mapped}
-    if displaced:
-        meta = mapped.get("meta")
-        ours = dict(meta) if isinstance(meta, dict) else {} if meta is None else {"meta": meta}
-        mapped["meta"] = {**ours, "_columns": displaced}
-    for name, path in mapping.items():
-        mapped[name] = row[path] if path in row else _inside(row, path)
-    return mapped
-
-
-def _inside(row: Row, path: str) -> object:
-    """The value that a path like ``instances.0.input`` reaches; None if there is none."""
-    value: object = row
-    for step in path.split("."):
-        if isinstance(value, dict):
-            value = value.get(step)
-        elif isinstance(value, list | tuple) and step.isdecimal() and int(step) < len(value):
-            value = value[int(step)]
-        else:
-            return None
-    return value
-
-
 def _check(value: object, format: str, mapping: Mapping[str, str]) -> _Checked:
     """Read one row and check every text of it.
 
@@ -236,14 +171,14 @@ def _check(value: object, format: str, mapping: Mapping[str, str]) -> _Checked:
         if not isinstance(value, Mapping):
             raise BadRow(f"{kind_of(value)}, not an object with columns")
         value = dict(value)
-    row = _mapped(value, mapping) if mapping else value
+    row = mapped(value, mapping) if mapping else value
     try:
         content, extras = read_row(row, format)
         instruction, input, output, messages = content
         digest = content_digest(instruction, input, output, messages)
-        meta = orjson.dumps(extras, default=plain, option=orjson.OPT_SORT_KEYS).decode() if extras else None
+        meta = orjson.dumps(extras, default=json_default, option=orjson.OPT_SORT_KEYS).decode() if extras else None
     except TypeError as error:  # what orjson raises for a lone surrogate, too
-        raise BadRow(unwritable(value, error)) from None
+        raise BadRow(why_not_json(value, error)) from None
     if "\0" in instruction or "\0" in input or "\0" in output or (meta and "\\u0000" in meta) or _nul_inside(messages):
         where = _nul_path(value)
         if where is not None:
@@ -284,15 +219,15 @@ def _check_all(
     repeats.execute("CREATE TABLE seen (position INTEGER PRIMARY KEY, digest INTEGER)")
     repeats.execute("BEGIN")
     seen: list[tuple[int, int]] = []
-    for index, placed in enumerate(islice(source.read(), limit)):
+    for index, source_row in enumerate(islice(source.read(), limit)):
         try:
-            if placed.problem is not None:
-                raise BadRow(placed.problem)
-            _, digest, meta = _check(placed.value, format, mapping)
+            if source_row.problem is not None:
+                raise BadRow(source_row.problem)
+            _, digest, meta = _check(source_row.value, format, mapping)
         except BadRow as error:
             tally.skipped += 1
             if len(tally.problems) < SHOWN:
-                tally.problems.append(Problem(source.name, placed.line, index + 1, str(error)))
+                tally.problems.append(Problem(source.name, source_row.line, index + 1, str(error)))
             continue
         tally.rows += 1
         tally.hash.update(f"{index}\0{digest}\0{meta or ''}\n".encode())

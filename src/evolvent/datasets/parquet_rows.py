@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from evolvent.datasets.formats import Row
-from evolvent.datasets.rows import Placed
+from evolvent.datasets.rows import SourceRow
 from evolvent.errors import InputError
 
 BATCH = 1000
@@ -18,7 +18,7 @@ JSON_TEXT = b"json"
 MAY_MISS = b"optional"
 
 
-def parquet_rows(path: Path) -> Iterator[Placed]:
+def parquet_rows(path: Path) -> Iterator[SourceRow]:
     """The rows of a Parquet file in order.
 
     Raises:
@@ -34,8 +34,8 @@ def parquet_rows(path: Path) -> Iterator[Placed]:
             marks = {field.name: (field.metadata or {}).get(MARK) for field in file.schema_arrow}
             marked = {name: mark for name, mark in marks.items() if mark in (JSON_TEXT, MAY_MISS)}
             for batch in file.iter_batches(batch_size=BATCH, use_threads=False):
-                for placed in _batch_rows(batch):
-                    yield _unmark(placed, marked) if marked and placed.problem is None else placed
+                for source_row in _batch_rows(batch):
+                    yield _unmark(source_row, marked) if marked and source_row.problem is None else source_row
                 read += batch.num_rows
     except (pa.ArrowException, OSError) as error:
         where = f", after row {read}" if read else ""
@@ -44,20 +44,20 @@ def parquet_rows(path: Path) -> Iterator[Placed]:
         ) from None
 
 
-def _batch_rows(batch: Any) -> Iterator[Placed]:
+def _batch_rows(batch: Any) -> Iterator[SourceRow]:
     try:
         for row in batch.to_pylist():
-            yield Placed(None, row)
+            yield SourceRow(None, row)
     except UnicodeDecodeError:
         for position in range(batch.num_rows):
             try:
-                yield Placed(None, batch.slice(position, 1).to_pylist()[0])
+                yield SourceRow(None, batch.slice(position, 1).to_pylist()[0])
             except UnicodeDecodeError:
-                yield Placed(None, None, "a text that is not UTF-8")
+                yield SourceRow(None, None, "a text that is not UTF-8")
 
 
-def _unmark(placed: Placed, marked: dict[str, bytes]) -> Placed:
-    row: Row = dict(placed.value)  # type: ignore[call-overload]
+def _unmark(source_row: SourceRow, marked: dict[str, bytes]) -> SourceRow:
+    row: Row = dict(source_row.value)  # type: ignore[call-overload]
     for name, mark in marked.items():
         if row[name] is None:
             del row[name]
@@ -65,5 +65,5 @@ def _unmark(placed: Placed, marked: dict[str, bytes]) -> Placed:
             try:
                 row[name] = orjson.loads(row[name])
             except orjson.JSONDecodeError as error:
-                return Placed(None, None, f'column "{name}" is not JSON, as its metadata says: {error}')
-    return Placed(None, row)
+                return SourceRow(None, None, f'column "{name}" is not JSON, as its metadata says: {error}')
+    return SourceRow(None, row)

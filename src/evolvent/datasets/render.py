@@ -119,6 +119,8 @@ def render(record: Record, format: str, *, restore: bool = True) -> Row | None:
                 row["system"] = turns[0]["content"]
             if record.messages is not None and not record.input:
                 marks["_turns"] = len(turns)
+                if row.get("system") == "":
+                    marks["_system"] = ""
         else:
             row = _in_turns(turns, format)
             if record.messages is None or record.input:

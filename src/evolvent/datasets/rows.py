@@ -14,7 +14,7 @@ import orjson
 from evolvent.errors import InputError
 
 
-class Placed(NamedTuple):
+class SourceRow(NamedTuple):
     """A row, or why there is none, and the line it begins on (None where there are no lines)."""
 
     line: int | None
@@ -54,26 +54,28 @@ def check_encoding(path: Path, start: bytes) -> None:
         )
 
 
-def parse_json(text: bytes, line: int) -> Placed:
+def parse_json(text: bytes, line: int) -> SourceRow:
     """One JSON value, or why it is none."""
     try:
-        return Placed(line, orjson.loads(text))
+        return SourceRow(line, orjson.loads(text))
     except orjson.JSONDecodeError as error:
         return _parse_again(text, line, error)
 
 
-def _parse_again(text: bytes, line: int, error: orjson.JSONDecodeError) -> Placed:
+def _parse_again(text: bytes, line: int, error: orjson.JSONDecodeError) -> SourceRow:
     """What orjson refuses: the standard library takes lone surrogates and NaN, so that the column can be named."""
     try:
         decoded = text.decode()
     except UnicodeDecodeError as reason:
-        return Placed(line, None, f"not UTF-8: byte 0x{text[reason.start]:02x} at byte {reason.start + 1} of the row")
+        return SourceRow(
+            line, None, f"not UTF-8: byte 0x{text[reason.start]:02x} at byte {reason.start + 1} of the row"
+        )
     if "\0" in decoded:
-        return Placed(line, None, f"a NUL byte at character {decoded.index(chr(0)) + 1} of the row")
+        return SourceRow(line, None, f"a NUL byte at character {decoded.index(chr(0)) + 1} of the row")
     try:
-        return Placed(line, json.loads(decoded))
+        return SourceRow(line, json.loads(decoded))
     except (ValueError, RecursionError):
-        return Placed(line, None, f"broken JSON: {error.msg} at character {error.pos + 1}")
+        return SourceRow(line, None, f"broken JSON: {error.msg} at character {error.pos + 1}")
 
 
 def without_utf8(value: object) -> str | None:
@@ -99,7 +101,7 @@ def is_utf8(text: str) -> bool:
     return True
 
 
-def plain(value: object) -> object:
+def json_default(value: object) -> object:
     """What orjson cannot write but has a plain form: numpy's numbers; Decimal as text.
 
     Raises:
@@ -113,7 +115,7 @@ def plain(value: object) -> object:
     raise TypeError(f"a {type(value).__name__} is neither text, number, list nor object")
 
 
-def unwritable(row: object, error: TypeError) -> str:
+def why_not_json(row: object, error: TypeError) -> str:
     """Why a row cannot be written as JSON, with the column that is to blame."""
     try:
         where = without_utf8(row)
@@ -123,7 +125,7 @@ def unwritable(row: object, error: TypeError) -> str:
         return f'column "{where}" holds a lone surrogate (half of a character), which is not UTF-8'
     for column, value in row.items() if isinstance(row, dict) else ():
         try:
-            orjson.dumps(value, default=plain)
+            orjson.dumps(value, default=json_default)
         except TypeError as cause:
             return f'column "{column}" cannot be written as JSON: {cause.__cause__ or cause}'
     return f"cannot be written as JSON: {error.__cause__ or error}"

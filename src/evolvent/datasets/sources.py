@@ -18,11 +18,11 @@ from evolvent.datasets.conversations import kind_of
 from evolvent.datasets.csv_rows import csv_rows
 from evolvent.datasets.json_rows import json_rows
 from evolvent.datasets.parquet_rows import parquet_rows
-from evolvent.datasets.rows import Placed, plain, unwritable
+from evolvent.datasets.rows import SourceRow, json_default, why_not_json
 from evolvent.errors import EvolventError, InputError, require_extra
 from evolvent.storage_errors import explained
 
-READERS: dict[str, Callable[[Path], Iterator[Placed]]] = {
+READERS: dict[str, Callable[[Path], Iterator[SourceRow]]] = {
     ".json": json_rows,
     ".jsonl": json_rows,
     ".ndjson": json_rows,
@@ -38,7 +38,7 @@ class Source:
     """Rows that can be read again: a name for messages, and a function that begins a new reading."""
 
     name: str
-    read: Callable[[], Iterator[Placed]]
+    read: Callable[[], Iterator[SourceRow]]
 
 
 def open_source(data: object, limit: int | None = None) -> Source:
@@ -59,7 +59,7 @@ def open_source(data: object, limit: int | None = None) -> Source:
     if isinstance(data, Mapping):
         raise InputError("The data is one dict.", fix="Give a list of dicts, one for each row.")
     if isinstance(data, Sequence):
-        return Source("the list", lambda: (Placed(None, row) for row in data))
+        return Source("the list", lambda: (SourceRow(None, row) for row in data))
     if isinstance(data, Iterable):
         return _spooled(islice(data, limit), "the iterable")
     raise InputError(
@@ -99,7 +99,7 @@ def _file(path: Path, name: str) -> Source:
     except OSError as error:
         raise InputError(f"{name} cannot be read: {error.strerror}.", fix="Check its permissions.") from None
 
-    def read() -> Iterator[Placed]:
+    def read() -> Iterator[SourceRow]:
         try:
             now = path.stat()
         except OSError as error:
@@ -118,10 +118,10 @@ def _dataset(data: Any, limit: int | None) -> Source:
         return _spooled(islice(data, limit), "the IterableDataset")
     data = data.with_format(None)  # plain Python values, not tensors
 
-    def read() -> Iterator[Placed]:
+    def read() -> Iterator[SourceRow]:
         for columns in data.iter(batch_size=1000):
             for values in zip(*columns.values(), strict=True):
-                yield Placed(None, dict(zip(columns, values, strict=True)))
+                yield SourceRow(None, dict(zip(columns, values, strict=True)))
 
     return Source("the Dataset", read)
 
@@ -160,15 +160,15 @@ def _spooled(rows: Iterable[object], name: str) -> Source:
         for row in rows:
             try:
                 if isinstance(row, Mapping):
-                    line = orjson.dumps(dict(row), default=plain)
+                    line = orjson.dumps(dict(row), default=json_default)
                 else:
                     line = f"!{kind_of(row)}, not a dict with columns".encode()
             except TypeError as error:  # what orjson raises for text that is not UTF-8, too
-                line = b"!" + unwritable(row, error).encode()
+                line = b"!" + why_not_json(row, error).encode()
             file.write(line + b"\n")
         file.flush()
 
-    def read() -> Iterator[Placed]:
+    def read() -> Iterator[SourceRow]:
         offset = 0
         while True:
             file.seek(offset)  # two readings may be under way at once: each keeps its own place
@@ -178,8 +178,8 @@ def _spooled(rows: Iterable[object], name: str) -> Source:
             offset = file.tell()
             for line in lines:
                 if line.startswith(b"!"):
-                    yield Placed(None, None, line[1:-1].decode())
+                    yield SourceRow(None, None, line[1:-1].decode())
                 else:
-                    yield Placed(None, orjson.loads(line))
+                    yield SourceRow(None, orjson.loads(line))
 
     return Source(name, read)

@@ -1,0 +1,87 @@
+"""Which format data has: the columns of its first row, and the mapped ones, say it."""
+
+from collections.abc import Mapping
+from itertools import islice
+
+from evolvent.datasets.formats import FORMATS, Row
+from evolvent.datasets.mapping import mapped
+from evolvent.datasets.sources import Source
+from evolvent.errors import InputError
+
+# Words that stand in the names of columns with questions and with answers.
+ASKS = ("question", "query", "problem", "task", "text", "title")
+ANSWERS = ("answer", "response", "solution", "completion", "canonical_solution", "target", "code")
+# The column for the answer, in the formats where it may be missing.
+ANSWER_COLUMNS = {"alpaca": "output", "prompt_completion": "completion"}
+
+
+def find_format(source: Source, mapping: Mapping[str, str], limit: int | None) -> str:
+    """The format of data: one that has the mapped columns and that the first row fits.
+
+    Args:
+        source: the data.
+        mapping: a format's column to the data's.
+        limit: how many rows are looked at for the first that is an object.
+
+    Raises:
+        InputError: the first row fits no format, has not the mapped columns, or holds the answer in another column.
+    """
+    rows = (row.value for row in islice(source.read(), limit) if isinstance(row.value, Mapping) and row.value)
+    first: Row = dict(next(rows, {}))
+    missing = [column for column in mapping.values() if column.partition(".")[0] not in first and column not in first]
+    if missing and first:
+        raise InputError(
+            f"{source.name}: map names {', '.join(missing)}, which the first row does not have. "
+            f"Columns found: {', '.join(first)}",
+            fix="Correct --map.",
+        )
+    found = _detect(mapped(first, mapping), mapping)
+    if found is not None:
+        if not mapping:
+            _check_answer(first, found, source.name)
+        return found
+    if mapping:  # the first row is a bad one, which the check says
+        return next(name for name in ("alpaca", *reversed(FORMATS)) if mapping.keys() <= set(FORMATS[name].columns))
+    if not first:
+        return "alpaca"  # no row at all, or none that is an object: the check says so
+    raise _undetected(first, source.name)
+
+
+def _detect(row: Row, mapping: Mapping[str, str]) -> str | None:
+    """The format of a row by its columns (those that are null do not count) and the mapped ones, or None."""
+    names = frozenset(name for name, value in row.items() if value is not None)
+    return next(
+        (name for name, spec in FORMATS.items() if mapping.keys() <= set(spec.columns) and spec.matches(names)), None
+    )
+
+
+def _check_answer(row: Row, format: str, name: str) -> None:
+    """Check that a row without an answer has none under another name."""
+    column = ANSWER_COLUMNS.get(format)
+    if column is None or row.get(column) is not None:
+        return
+    texts = {c.lower(): c for c, value in row.items() if isinstance(value, str) and value.strip()}
+    answer = next((texts[word] for word in ANSWERS if word in texts), None)
+    if answer is None:
+        return
+    hint = f"{column}={answer}"
+    if format == "alpaca" and "input" not in row and "context" in texts:
+        hint = f"input={texts['context']},{hint}"
+    raise InputError(
+        f'{name}: the first row has no "{column}", but the column "{answer}" looks like the answer',
+        fix=f"Say so with --map {hint}, or keep it as a column of your own with --format {format}.",
+    )
+
+
+def _undetected(row: Row, name: str) -> InputError:
+    """The error for a row that no format fits: what was found, what was tried, and the mapping that may be meant."""
+    tried = "; ".join(f"{format} ({spec.needs})" for format, spec in FORMATS.items())
+    texts = [column for column, value in row.items() if isinstance(value, str)] or list(row)
+    question = next((c for word in ASKS for c in texts if word in c.lower()), texts[0] if texts else "COLUMN")
+    rest = [column for column in texts if column != question]
+    answer = next((c for word in ANSWERS for c in rest if word in c.lower()), rest[0] if rest else None)
+    hint = f"instruction={question}" + (f",output={answer}" if answer else "")
+    return InputError(
+        f"{name}: the columns fit no format. Columns found: {', '.join(row) or 'none'}. Formats tried: {tried}",
+        fix=f"Say which column is what, for example --map {hint}, or name the format with --format.",
+    )
