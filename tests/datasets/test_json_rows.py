@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evolvent.datasets import json_rows
+from evolvent.errors import InputError
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(
     ['"', "\\", '\\"', "]", "{", "},{"]
@@ -50,3 +51,23 @@ def test_a_row_longer_than_a_block(tmp_path: Path) -> None:
     rows = [{"a": "x" * 3_000_000}, {"a": 'y\\"' * 500_000}, {"a": "z"}]
     (tmp_path / "rows.json").write_text(json.dumps(rows))
     assert [row.value for row in json_rows.json_rows(tmp_path / "rows.json")] == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('[{"a": "b"},\n\n{"a": "never closed},\n' + '{"a": 1},\n' * 1000, 3),
+        ('[{"a": "b"},\n{"a": [1,\n' + "{},\n" * 1000, 2),
+        ("[\n" + "1, " * 1000, 1),
+        ('{"a": 1}\n{"a": "' + "x" * 2000, 2),
+    ],
+)
+def test_a_row_without_an_end_is_not_read_whole(
+    text: str, line: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_rows, "BLOCK", 64)
+    monkeypatch.setattr(json_rows, "ROW_LIMIT", 1000)
+    path = tmp_path / "rows.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=f"line {line}: .* is longer than 1,000 bytes"):
+        list(json_rows.json_rows(path))

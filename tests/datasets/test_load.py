@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from evolvent.datasets import json_rows, load, write
+from evolvent.datasets import convert, json_rows, load, parquet_rows, tables, write
 from evolvent.datasets import sources as sources_module
 from evolvent.errors import InputError
 from evolvent.records import Record, content_digest
@@ -107,20 +107,45 @@ def test_a_dataset_of_the_hub_is_streamed_once(monkeypatch: pytest.MonkeyPatch) 
     datasets = pytest.importorskip("datasets")
     asked = []
 
-    def load_dataset(name: str, *, split: str, streaming: bool) -> Any:
-        asked.append((name, split, streaming))
+    def load_dataset(name: str, configuration: str | None, *, split: str, streaming: bool) -> Any:
+        asked.append((name, configuration, split, streaming))
         return datasets.Dataset.from_list(ROWS).to_iterable_dataset()
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     assert list(load("org/name:test")) == list(load(ROWS))
     assert load("org/name").name == "org/name"
-    assert asked == [("org/name", "test", True), ("org/name", "train", True)]
+    assert load("org/name:main:test").name == "org/name:main:test"
+    assert load("org/name:main:").rows == len(ROWS)
+    assert asked == [
+        ("org/name", None, "test", True),
+        ("org/name", None, "train", True),
+        ("org/name", "main", "test", True),
+        ("org/name", "main", "train", True),
+    ]
+
+
+def test_a_dataset_of_several_configurations(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    # A folder stands for the repository: the words are those of the client itself.
+    (tmp_path / "README.md").write_text(
+        "---\nconfigs:\n- config_name: main\n  data_files: m.jsonl\n"
+        "- config_name: socratic\n  data_files: s.jsonl\n---\n"
+    )
+    for name in "ms":
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps({"instruction": name}) + "\n")
+    load_dataset = datasets.load_dataset
+    monkeypatch.setattr(datasets, "load_dataset", lambda _, *args, **named: load_dataset(str(tmp_path), *args, **named))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    with pytest.raises(InputError, match=r"configs: \['main', 'socratic'\]") as caught:
+        load("org/name")
+    assert "ORG/NAME:CONFIG:SPLIT" in caught.value.fix
+    assert [record.instruction for record in load("org/name:socratic:train")] == ["s"]
 
 
 def test_a_dataset_that_the_hub_does_not_have(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
 
-    def load_dataset(name: str, **options: Any) -> Any:
+    def load_dataset(name: str, configuration: None, **options: Any) -> Any:
         raise datasets.exceptions.DatasetNotFoundError(f"Dataset '{name}' doesn't exist on the Hub")
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
@@ -169,19 +194,29 @@ def test_a_file_that_changes_after_the_check(tmp_path: Path) -> None:
         list(data)
 
 
-@pytest.mark.parametrize("kind", ["jsonl", "json", "csv"])
+@pytest.mark.parametrize("kind", ["jsonl", "json", "csv", "parquet"])
 def test_memory_does_not_grow_with_the_rows(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pyarrow as pa
+
     monkeypatch.setattr(sys.modules["evolvent.datasets.load"], "BATCH", 500)
     monkeypatch.setattr(json_rows, "BLOCK", 1 << 14)
+    monkeypatch.setattr(parquet_rows, "BATCH", 100)
+    monkeypatch.setattr(tables, "GROUP_ROWS", 500)
+    usual = pa.default_memory_pool()
 
     def peak(rows: int) -> int:
-        path = tmp_path / f"{rows}.{kind}"
-        write((Record("", "", n, f"Count to {n}.") for n in range(rows)), path, format="alpaca")
+        """Of writing, reading and converting: the most that Python and Arrow held."""
+        first, second = tmp_path / f"{rows}.{kind}", tmp_path / f"{rows}-messages.{kind}"
+        arrow = pa.proxy_memory_pool(usual)
+        pa.set_memory_pool(arrow)
         tracemalloc.start()
-        assert sum(1 for _ in load(path)) == rows
-        top = tracemalloc.get_traced_memory()[1]
+        write((Record("", "", n, f"Count to {n}: {n:0200b}.") for n in range(rows)), first, format="alpaca")
+        assert convert(first, second, to="messages").written == rows
+        top = tracemalloc.get_traced_memory()[1] + int(arrow.max_memory())
         tracemalloc.stop()
+        pa.set_memory_pool(usual)
         return top
 
     peak(10)  # what is imported and cached once
-    assert peak(8_000) < peak(2_000) + 100_000  # held as rows they would be 2 MB more
+    few, many = peak(2_000), peak(6_000)
+    assert many < few + 300_000, (few, many)  # held as rows they would be 3 MB more

@@ -67,6 +67,10 @@ def test_every_row_is_read_and_comes_back(case: Case, folder: Path, tmp_path: Pa
         assert write(data, out, format=format).written == case.rows
         assert list(load(out)) == records
     out = tmp_path / "alpaca.json"
+    if case.multi_turn == case.rows:
+        with pytest.raises(InputError, match=f"{case.rows} of {case.rows} records have more than one turn"):
+            convert(folder / case.file, out, to="alpaca", map=case.map, skip_bad=True)
+        return
     counts = convert(folder / case.file, out, to="alpaca", map=case.map, skip_bad=True)
     assert (counts.written, counts.multi_turn) == (case.rows - case.multi_turn, case.multi_turn)
     if not case.multi_turn:

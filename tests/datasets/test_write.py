@@ -111,6 +111,15 @@ def test_convert_counts(tmp_path: Path) -> None:
     assert (counts.format, counts.to) == ("alpaca", "messages")
     assert [problem.line for problem in counts.problems] == [3]
     assert len(json.loads((tmp_path / "out.json").read_text())) == 3
+    assert str(counts) == "3 rows of alpaca written as messages; 1 bad row left out; 1 duplicate among them"
+    counts = convert(MULTI, tmp_path / "out.json", to="alpaca", skip_bad=True)
+    assert str(counts) == "2 rows of messages written as alpaca; 2 rows of several turns left out"
+
+
+def test_nothing_written_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"2 of 2 records have more than one turn.*Nothing was written"):
+        convert(MULTI[1:3], tmp_path / "out.json", to="alpaca", skip_bad=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_wrong_names(tmp_path: Path) -> None:
@@ -184,6 +193,22 @@ def test_a_read_only_folder(kind: str) -> None:
         folder.chmod(0o755)
     assert words.startswith("InputError:") and f"out.{kind} cannot be written: Permission denied" in words
     assert left == []
+
+
+@pytest.mark.parametrize("purpose", ["read", "written"])
+def test_a_folder_that_may_not_be_entered(purpose: str) -> None:
+    def work() -> None:
+        if os.getuid() == 0:
+            os.setgid(65534)
+            os.setuid(65534)
+        load(folder / "a.jsonl") if purpose == "read" else write([], folder / "a.jsonl")
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0)
+        words = error_of_child(work)
+        folder.chmod(0o755)
+    assert words.startswith("InputError:") and f"a.jsonl cannot be {purpose}: Permission denied" in words
 
 
 @pytest.mark.parametrize("kind", ["json", "jsonl", "jsonl.gz", "csv", "parquet"])

@@ -35,6 +35,20 @@ class ConvertCounts:
     to: str
     problems: tuple[Problem, ...]
 
+    def __str__(self) -> str:
+        parts = [f"{_rows(self.written)} of {self.format} written as {self.to}"]
+        if self.skipped:
+            parts.append(f"{_rows(self.skipped, 'bad row')} left out")
+        if self.multi_turn:
+            parts.append(f"{_rows(self.multi_turn)} of several turns left out")
+        if self.duplicates:
+            parts.append(f"{_rows(self.duplicates, 'duplicate')} among them")
+        return "; ".join(parts)
+
+
+def _rows(count: int, noun: str = "row") -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
 
 def convert(
     data: str | Path | Iterable[Mapping[str, Any]],

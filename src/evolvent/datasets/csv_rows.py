@@ -21,6 +21,15 @@ def csv_rows(path: Path) -> Iterator[SourceRow]:
     Raises:
         InputError: the file cannot be read, or has no usable header.
     """
+    lines = _lines(path)
+    _, header = next(lines)
+    coded = JSON_CELLS in header and _is_ours(path)
+    for line, cells in lines:
+        yield _row(header, cells, line, coded)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The header, then the cells of each row, with the lines on which they begin."""
     # An unclosed quote would otherwise read the whole file into one field; the limit is one for the whole process.
     csv.field_size_limit(FIELD_LIMIT)
     with opened(path) as file:
@@ -29,7 +38,7 @@ def csv_rows(path: Path) -> Iterator[SourceRow]:
         # What is not UTF-8 becomes surrogates, so that the row can be named.
         text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
         reader = csv.reader(text, strict=True)
-        header = _header(reader, path)
+        yield 1, _header(reader, path)
         while True:
             line = reader.line_num + 1
             try:
@@ -38,11 +47,28 @@ def csv_rows(path: Path) -> Iterator[SourceRow]:
                 return
             except csv.Error as error:
                 raise InputError(
-                    f"{path}: broken CSV in the row that begins at line {line}: {error}.",
+                    f"{path}: broken CSV in the row that begins at line {line}: {error}",
                     fix="Look for a quote that is not closed or not doubled.",
                 ) from None
             if cells:
-                yield _row(header, cells, line)
+                yield line, cells
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether every cell of the ``_json`` column lists columns, as those that we write do; else it is the user's."""
+    lines = _lines(path)
+    _, header = next(lines)
+    position = header.index(JSON_CELLS)
+    known = set(header)
+    for _, cells in lines:
+        if len(cells) == len(header) and cells[position]:
+            try:
+                names = orjson.loads(cells[position])
+            except orjson.JSONDecodeError:  # what orjson raises for a lone surrogate, too
+                return False
+            if not isinstance(names, list) or not all(isinstance(name, str) and name in known for name in names):
+                return False
+    return True
 
 
 def _header(reader: Iterator[list[str]], path: Path) -> list[str]:
@@ -50,30 +76,28 @@ def _header(reader: Iterator[list[str]], path: Path) -> list[str]:
         header = next(reader, [])
     except csv.Error as error:
         raise InputError(
-            f"{path}, line 1: broken CSV: {error}.", fix="Write the column names in the first line."
+            f"{path}, line 1: broken CSV: {error}", fix="Write the column names in the first line."
         ) from None
     twice = sorted({name for name in header if header.count(name) > 1})
     if not header or twice:
         what = f"the column {', '.join(twice)} comes twice" if twice else "there are no column names"
-        raise InputError(f"{path}, line 1: {what}.", fix="Write each column's name once in the first line.")
+        raise InputError(f"{path}, line 1: {what}", fix="Write each column's name once in the first line.")
     return header
 
 
-def _row(header: list[str], cells: list[str], line: int) -> SourceRow:
+def _row(header: list[str], cells: list[str], line: int, coded: bool) -> SourceRow:
     if len(cells) != len(header):
         return SourceRow(line, None, f"{len(cells)} cells where the header has {len(header)}")
     row: Row = dict(zip(header, cells, strict=True))
-    if JSON_CELLS in row:
+    if coded:
+        names = orjson.loads(row.pop(JSON_CELLS) or "[]")
         try:
-            names = orjson.loads(row[JSON_CELLS] or "[]")
-            if isinstance(names, list) and all(name in row for name in names):
-                del row[JSON_CELLS]
-                # An empty cell that is not JSON is a column that this row does not have.
-                row = {
-                    name: orjson.loads(cell) if name in names else cell
-                    for name, cell in row.items()
-                    if cell or name in names
-                }
+            # An empty cell that is not JSON is a column that this row does not have.
+            row = {
+                name: orjson.loads(cell) if name in names else cell
+                for name, cell in row.items()
+                if cell or name in names
+            }
         except orjson.JSONDecodeError as error:
             return SourceRow(line, None, f'a cell that the column "{JSON_CELLS}" names is not JSON: {error}')
     for name, cell in row.items():

@@ -205,7 +205,7 @@ def check_format(name: str, known: Mapping[str, object]) -> None:
         InputError: it does not; the message lists those that do.
     """
     if name not in known:
-        raise InputError(f"There is no format {name!r}.", fix=f"Formats: {', '.join(known)}.")
+        raise InputError(f"There is no format {name!r}", fix=f"Formats: {', '.join(known)}.")
 
 
 def read_row(row: Row, format: str) -> tuple[Content, Row]:

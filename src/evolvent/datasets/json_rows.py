@@ -6,6 +6,7 @@ element and one block of the file, whatever the length of the list.
 
 import re
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import IO
 
@@ -15,6 +16,8 @@ from evolvent.datasets.rows import SourceRow, check_encoding, opened, parse_json
 from evolvent.errors import InputError
 
 BLOCK = 1 << 18
+# A string or a bracket that is not closed would otherwise read the whole file into one row.
+ROW_LIMIT = 1 << 27
 QUOTE, CLOSING_BRACE = b'"}'
 # Whole strings, brackets, and last a quote whose string ends in a later block.
 TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]|"', re.DOTALL)
@@ -32,11 +35,16 @@ def json_rows(path: Path) -> Iterator[SourceRow]:
         bom = 3 if start.startswith(b"\xef\xbb\xbf") else 0
         first = start[bom:].lstrip()[:1]
         file.seek(bom)
-        yield from (_list_rows(file, path) if first == b"[" else _line_rows(file))
+        yield from (_list_rows(file, path) if first == b"[" else _line_rows(file, path))
 
 
-def _line_rows(file: IO[bytes]) -> Iterator[SourceRow]:
-    for number, text in enumerate(file, 1):
+def _line_rows(file: IO[bytes], path: Path) -> Iterator[SourceRow]:
+    for number in count(1):
+        text = file.readline(ROW_LIMIT + 1)
+        if not text:
+            return
+        if len(text) > ROW_LIMIT:
+            raise _too_long(path, number)
         if not text.isspace():
             yield parse_json(text, number)
 
@@ -79,6 +87,8 @@ def _list_rows(file: IO[bytes], path: Path) -> Iterator[SourceRow]:
                 return
         else:
             scanned = len(buffer)
+        if len(buffer) - begin > ROW_LIMIT:
+            raise _too_long(path, line + (buffer.count(b"\n", begin, element) if depth else 0))
         # An element longer than a block is scanned again from its open string: longer blocks keep that rare.
         more = file.read(max(BLOCK, len(buffer) - begin))
         if not more:
@@ -111,5 +121,9 @@ def _scalars(gap: bytes, path: Path, line: int, *, first: bool, last: bool) -> I
         yield SourceRow(line, value)
 
 
+def _too_long(path: Path, line: int) -> InputError:
+    return _broken(path, line, f"the row that begins here is longer than {ROW_LIMIT:,} bytes, or is not closed")
+
+
 def _broken(path: Path, line: int, what: str) -> InputError:
-    return InputError(f"{path}, line {line}: broken JSON: {what}.", fix="Correct the file there, or make it again.")
+    return InputError(f"{path}, line {line}: broken JSON: {what}", fix="Correct the file there, or make it again.")

@@ -113,8 +113,8 @@ def load(
     """Read and check instruction data.
 
     Args:
-        data: a path (JSON, JSON Lines, CSV, each also .gz, or Parquet), a dataset of the Hugging Face Hub (``ORG/NAME``
-            or ``ORG/NAME:SPLIT``), a ``datasets.Dataset``, or an iterable of dicts.
+        data: a path (JSON, JSON Lines, CSV, each also .gz, or Parquet), a dataset of the Hugging Face Hub
+            (``ORG/NAME``, ``ORG/NAME:SPLIT``, ``ORG/NAME:CONFIG:SPLIT``), a ``datasets.Dataset``, or dicts.
         format: alpaca, sharegpt, messages, prompt_completion, preference or turns; found from the columns if None.
         map: a format's column to the data's, ``{"instruction": "question"}``; ``instances.0.input`` reaches inside.
         skip_bad: leave out rows that cannot be used, and count them, instead of stopping.
@@ -128,7 +128,7 @@ def load(
         RunError: the disk is full (temporary files hold what can be read only once, and the duplicates).
     """
     if limit is not None and limit < 1:
-        raise InputError(f"limit is {limit}.", fix="Give 1 or more.")
+        raise InputError(f"limit is {limit}", fix="Give 1 or more.")
     mapping = dict(map or {})
     if format is not None:
         check_format(format, FORMATS)
@@ -141,7 +141,7 @@ def load(
         repeats = _check_all(source, format, mapping, limit, tally)
     except sqlite3.Error as error:
         raise RunError(
-            f"Duplicates cannot be counted: {error}.", fix="Make room for temporary files (TMPDIR)."
+            f"Duplicates cannot be counted: {error}", fix="Make room for temporary files (TMPDIR)."
         ) from None
     if tally.skipped and (not skip_bad or not tally.rows):
         raise _bad_rows(source, tally)
@@ -243,7 +243,7 @@ def _check_all(
     )
     repeats.execute("DROP TABLE seen")
     if not tally.rows and not tally.skipped:
-        raise InputError(f"{source.name} has no rows.", fix="Give data with at least one row.")
+        raise InputError(f"{source.name} has no rows", fix="Give data with at least one row.")
     return repeats
 
 

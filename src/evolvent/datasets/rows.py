@@ -33,13 +33,11 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         with gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb") as file:
             yield cast(IO[bytes], file)
     except EOFError:
-        raise InputError(
-            f"{path} is cut off: its gzip data ends too early.", fix="Copy or download it again."
-        ) from None
+        raise InputError(f"{path} is cut off: its gzip data ends too early", fix="Copy or download it again.") from None
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f"{path} is not sound gzip data: {error}.", fix="Copy or download it again.") from None
+        raise InputError(f"{path} is not sound gzip data: {error}", fix="Copy or download it again.") from None
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}.", fix="Check the file.") from None
+        raise InputError(f"{path} cannot be read: {error.strerror or error}", fix="Check the file.") from None
 
 
 def check_encoding(path: Path, start: bytes) -> None:
@@ -50,7 +48,7 @@ def check_encoding(path: Path, start: bytes) -> None:
     """
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise InputError(
-            f"{path} is UTF-16, not UTF-8.", fix=f"Convert it: iconv -f UTF-16 -t UTF-8 {path.name} > new-{path.name}"
+            f"{path} is UTF-16, not UTF-8", fix=f"Convert it: iconv -f UTF-16 -t UTF-8 {path.name} > new-{path.name}"
         )
 
 

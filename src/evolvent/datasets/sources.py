@@ -4,7 +4,9 @@ A source can be read again and again. What cannot (a generator, a stream from th
 a temporary file, which the system deletes with the process. Every row comes with the place where it stands.
 """
 
+import os
 import re
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from evolvent.datasets.conversations import kind_of
 from evolvent.datasets.csv_rows import csv_rows
 from evolvent.datasets.json_rows import json_rows
 from evolvent.datasets.parquet_rows import parquet_rows
+from evolvent.datasets.paths import locate
 from evolvent.datasets.rows import SourceRow, json_default, why_not_json
 from evolvent.errors import EvolventError, InputError, require_extra
 from evolvent.storage_errors import explained
@@ -29,7 +32,7 @@ READERS: dict[str, Callable[[Path], Iterator[SourceRow]]] = {
     ".csv": csv_rows,
     ".parquet": parquet_rows,
 }
-HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(:[\w.\[\]%+-]+)?")
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(:[\w.-]+(?=:))?(:[\w.\[\]%+-]*)?")  # name, configuration, split
 KINDS = ".json, .jsonl, .csv (each also .gz) and .parquet"
 
 
@@ -57,55 +60,54 @@ def open_source(data: object, limit: int | None = None) -> Source:
     if module == "datasets":
         return _dataset(data, limit)
     if isinstance(data, Mapping):
-        raise InputError("The data is one dict.", fix="Give a list of dicts, one for each row.")
+        raise InputError("The data is one dict", fix="Give a list of dicts, one for each row.")
     if isinstance(data, Sequence):
         return Source("the list", lambda: (SourceRow(None, row) for row in data))
     if isinstance(data, Iterable):
         return _spooled(islice(data, limit), "the iterable")
     raise InputError(
-        f"The data is {type(data).__name__}.", fix="Give a path, a list or iterable of dicts, or a datasets.Dataset."
+        f"The data is {type(data).__name__}", fix="Give a path, a list or iterable of dicts, or a datasets.Dataset."
     )
 
 
 def _named(name: str, limit: int | None) -> Source:
-    path = Path(name).expanduser()
-    if path.is_dir():
+    path, state = locate(name, "read")
+    if state is not None and stat.S_ISDIR(state.st_mode):
         raise InputError(
-            f"{name} is a folder.", fix="Name one file in it; join several with: cat FOLDER/*.jsonl > all.jsonl"
+            f"{name} is a folder", fix="Name one file in it; join several with: cat FOLDER/*.jsonl > all.jsonl"
         )
-    if path.exists():
-        return _file(path, name)
+    if state is not None:
+        return _file(path, name, state)
     suffix = path.suffix.lower()
     if HUB_ID.fullmatch(name) and suffix not in READERS and suffix != ".gz":
         return _hub(name, limit)
     if any(sign in name for sign in "*?["):
-        raise InputError(f"{name} is a pattern.", fix="Name one file; join several with: cat PATTERN > all.jsonl")
+        raise InputError(f"{name} is a pattern", fix="Name one file; join several with: cat PATTERN > all.jsonl")
     raise InputError(
-        f"There is no file {name}.", fix="Check the path. A dataset on the Hugging Face Hub is named ORG/NAME."
+        f"There is no file {name}", fix="Check the path. A dataset on the Hugging Face Hub is named ORG/NAME."
     )
 
 
-def _file(path: Path, name: str) -> Source:
+def _file(path: Path, name: str, state: os.stat_result) -> Source:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     kind = suffixes[-2] if len(suffixes) > 1 and suffixes[-1] == ".gz" else suffixes[-1] if suffixes else ""
     if kind not in READERS or (kind == ".parquet" and suffixes[-1] == ".gz"):
-        raise InputError(f"{name} is of no kind that can be read.", fix=f"Kinds: {KINDS}. Rename the file accordingly.")
+        raise InputError(f"{name} is of no kind that can be read", fix=f"Kinds: {KINDS}. Rename the file accordingly.")
+    if state.st_size == 0:
+        raise InputError(f"{name} is empty", fix="Give a file with at least one row.")
     try:
-        state = path.stat()
-        if state.st_size == 0:
-            raise InputError(f"{name} is empty.", fix="Give a file with at least one row.")
         with path.open("rb"):
             pass
     except OSError as error:
-        raise InputError(f"{name} cannot be read: {error.strerror}.", fix="Check its permissions.") from None
+        raise InputError(f"{name} cannot be read: {error.strerror}", fix="Check its permissions.") from None
 
     def read() -> Iterator[SourceRow]:
         try:
             now = path.stat()
         except OSError as error:
-            raise InputError(f"{name} cannot be read any more: {error.strerror}.", fix="Put it back.") from None
+            raise InputError(f"{name} cannot be read any more: {error.strerror}", fix="Put it back.") from None
         if (now.st_size, now.st_mtime_ns) != (state.st_size, state.st_mtime_ns):
-            raise InputError(f"{name} has changed since it was checked.", fix="Start again when nothing writes to it.")
+            raise InputError(f"{name} has changed since it was checked", fix="Start again when nothing writes to it.")
         return READERS[kind](path)
 
     return Source(name, read)
@@ -113,7 +115,7 @@ def _file(path: Path, name: str) -> Source:
 
 def _dataset(data: Any, limit: int | None) -> Source:
     if isinstance(data, Mapping):
-        raise InputError(f"The data is a DatasetDict ({', '.join(data)}).", fix="Choose a split: data['train'].")
+        raise InputError(f"The data is a DatasetDict ({', '.join(data)})", fix="Choose a split: data['train'].")
     if not hasattr(data, "__len__"):
         return _spooled(islice(data, limit), "the IterableDataset")
     data = data.with_format(None)  # plain Python values, not tensors
@@ -131,20 +133,24 @@ def _hub(name: str, limit: int | None) -> Source:
     try:
         require_extra("datasets", "hub")
     except InputError as error:
-        raise InputError(f"There is no file {name}; for the Hub's dataset, {error.message}.", fix=error.fix) from None
+        raise InputError(f"There is no file {name}; for the Hub's dataset, {error.message}", fix=error.fix) from None
     import datasets
 
-    repository, _, split = name.partition(":")
+    repository, *chosen = name.split(":", 2)
+    configuration = chosen[0] if len(chosen) == 2 else None
+    split = chosen[-1] if chosen else ""
     try:
-        stream = datasets.load_dataset(repository, split=split or "train", streaming=True)
+        stream = datasets.load_dataset(repository, configuration, split=split or "train", streaming=True)
         return _spooled(islice(stream, limit), name)
     except EvolventError:
         raise
     except Exception as error:  # of the Hub's client and of each library below it, without a common class
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        reason = " ".join(lines[:2])  # the second names the configurations, where there are several
         raise InputError(
             f"There is no file {name}, and no dataset {repository} could be loaded from the Hugging Face Hub: {reason}",
-            fix="Check the name (ORG/NAME or ORG/NAME:SPLIT), the network, HF_HUB_OFFLINE; if it is gated, HF_TOKEN.",
+            fix="Check the name (ORG/NAME, ORG/NAME:SPLIT or ORG/NAME:CONFIG:SPLIT), the network, HF_HUB_OFFLINE; "
+            "if it is gated, HF_TOKEN.",
         ) from None
 
 

@@ -3,6 +3,7 @@
 import gzip
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import IO, cast
 import orjson
 
 from evolvent.datasets.formats import Row, check_format
+from evolvent.datasets.paths import locate
 from evolvent.datasets.render import OUTPUT_FORMATS, render
 from evolvent.datasets.tables import write_csv, write_parquet
 from evolvent.errors import InputError
@@ -54,19 +56,19 @@ def write(
         path: the file; its name ends in .json, .jsonl, .csv (each also .gz) or .parquet.
         format: messages, alpaca, sharegpt or prompt_completion (as lists of messages, to which trainers apply the chat
             template, not as plain texts).
-        skip_bad: leave out, and count, conversations of several turns when the format is alpaca.
+        skip_bad: leave out, and count, conversations of several turns when the format is alpaca, if others remain.
 
     Raises:
         InputError: an unknown format or kind of file, a folder that cannot be written to, or several turns in alpaca.
         RunError: the disk is full. No half file is left in either case.
     """
     check_format(format, OUTPUT_FORMATS)
-    path = Path(path).expanduser()
+    path, state = locate(path, "written")
+    if state is not None and stat.S_ISDIR(state.st_mode):
+        raise InputError(f"{path} is a folder", fix="Name a file in it.")
     kind = next((kind for kind in KINDS if path.name.lower().endswith(kind)), None)
     if kind is None:
-        raise InputError(
-            f"{path} is of no kind that can be written.", fix=f"End its name in one of {', '.join(KINDS)}."
-        )
+        raise InputError(f"{path} is of no kind that can be written", fix=f"End its name in one of {', '.join(KINDS)}.")
     refused = _Refused()
     rows = _rows(records, format, kind != ".parquet", refused)
     with replacing(path) as file:
@@ -76,12 +78,12 @@ def write(
                 written = _write_rows(rows, kind, format, cast(IO[bytes], compressed))
         else:
             written = _write_rows(rows, kind, format, file)
-        if refused.count and not skip_bad:
+        if refused.count and (not skip_bad or not written):
             rows_of = ", ".join(str(index + 1) for index in refused.first) + ", ..." * (refused.count > SHOWN)
             raise InputError(
                 f"{refused.count:,} of {refused.count + written:,} records have more than one turn, which {format} "
-                f"cannot hold (input rows {rows_of}). Nothing was written.",
-                fix="Write messages or sharegpt, or leave them out with --skip-bad.",
+                f"cannot hold (input rows {rows_of}). Nothing was written",
+                fix="Write messages or sharegpt" + (", or leave them out with --skip-bad." if written else "."),
             )
     return WriteCounts(written, refused.count)
 
@@ -125,11 +127,10 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         RunError: the disk is full.
     """
     target = path.resolve()
-    if target.is_dir():
-        raise InputError(f"{path} is a folder.", fix="Name a file in it.")
     if not target.parent.is_dir():
-        raise InputError(f"{path} cannot be written: there is no folder {target.parent}.", fix="Make it first.")
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+        raise InputError(f"{path} cannot be written: there is no folder {target.parent}", fix="Make it first.")
+    # Cut, so that the longest name that the system takes has one, too.
+    temporary = target.with_name(f".{target.name[:32]}.{secrets.token_hex(4)}.tmp")
     with explained(path):
         try:
             with temporary.open("xb") as file:
