@@ -142,7 +142,7 @@ def test_the_mapped_columns_decide_the_format() -> None:
 @pytest.mark.parametrize(
     ("row", "answer", "hint"),
     [
-        ({"instruction": "Sing.", "context": "C", "response": "La."}, "response", "input=context,output=response"),
+        ({"instruction": "Sing.", "context": "", "response": "La."}, "response", "input=context,output=response"),
         ({"instruction": "Sing.", "input": "", "Answer": "La."}, "Answer", "output=Answer"),
         ({"prompt": "Sing.", "response": "La."}, "response", "completion=response"),
         ({"prompt": "Sing.", "canonical_solution": "La."}, "canonical_solution", "completion=canonical_solution"),

@@ -65,8 +65,8 @@ def _check_answer(row: Row, format: str, name: str) -> None:
     if answer is None:
         return
     hint = f"{column}={answer}"
-    if format == "alpaca" and "input" not in row and "context" in texts:
-        hint = f"input={texts['context']},{hint}"
+    if format == "alpaca" and "input" not in row and isinstance(row.get("context"), str):
+        hint = f"input=context,{hint}"
     raise InputError(
         f'{name}: the first row has no "{column}", but the column "{answer}" looks like the answer',
         fix=f"Say so with --map {hint}, or keep it as a column of your own with --format {format}.",
