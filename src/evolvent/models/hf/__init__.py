@@ -1,1 +1,7 @@
-"""The ``hf:`` back end: models that transformers runs in this process. Its modules need the ``local`` extra."""
+"""Models run by transformers in this process."""
+
+import os
+
+# Before torch is loaded: threads that wait for one another sleep instead of spinning. Where other processes want the
+# cores too, spinning makes a small model five times slower.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
