@@ -26,6 +26,10 @@ def recipe(folder: Path, text: str) -> Path:
         ("out: r\nevolve:\n  seeds: a\n  model: embedded\n  rounds: many\n", r"line 5: evolve\.rounds is 'many'"),
         ("out: r\nevolve: 3\n", "line 2: evolve holds no options"),
         ("out: r\nselect:\n  by: ifd\n  where: 3\n  top: 5%", r"line 4: select\.where"),
+        ("out: r\nselect:\n  by: ifd\n  where: [ifd<<2]\n  top: 5%", r"line 4: --where 'ifd<<2'"),
+        ("out: r\nrespond:\n  teacher: [embedded, embeded]", r"line 3: unknown model"),
+        ("out: r\nscore: {base_model: embedded-base, metrics: [iffd]}", r"line 2: unknown metric iffd"),
+        ("out: r\nscore: {base_model: embedded-base}", r"score reads r/responses\.parquet, which nothing makes"),
     ],
 )
 def test_mistakes_name_their_line(tmp_path: Path, text: str, words: str) -> None:

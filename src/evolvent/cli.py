@@ -25,7 +25,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            raise Interrupted("interrupted; the same command goes on where it stopped") from None
+            raise Interrupted("interrupted; start the same command again to go on") from None
 
 
 app = typer.Typer(

@@ -20,16 +20,31 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from evolvent.errors import InputError
 from evolvent.evolution.evolve import evolve
+from evolvent.metrics.registry import chosen
 from evolvent.metrics.score import score
+from evolvent.models.uri import parse_uri
 from evolvent.responses.respond import respond
 from evolvent.runs.folder import Run
-from evolvent.selection.select import Selection, select
+from evolvent.runs.manifest import OUTPUTS
+from evolvent.selection.select import Selection, parse_top, select
+from evolvent.selection.where import parse_condition
 
 STAGES: dict[str, Callable[..., Run | Selection]] = {
     "evolve": evolve,
     "respond": respond,
     "score": score,
     "select": select,
+}
+
+# Values that are checked before the first stage starts, by their option.
+CHECKS: dict[str, Callable[[Any], object]] = {
+    "model": parse_uri,
+    "judge": parse_uri,
+    "teacher": parse_uri,
+    "base_model": parse_uri,
+    "where": parse_condition,
+    "top": parse_top,
+    "metrics": lambda name: chosen([name]),
 }
 
 # Set for the whole recipe, not for one stage.
@@ -153,9 +168,39 @@ def _calls(content: dict[str, Any], lines: dict[tuple[str, ...], int], name: str
         except ValidationError as error:
             raise _explained(error, stage, lines, name) from error
         calls[stage] = {key: getattr(model, key) for key in model.model_fields_set}
+        for key, value in calls[stage].items():
+            _check(stage, key, value, lines, name)
+    _check_chain(calls, name)
     if not calls:
         raise InputError(f"{name}: no stage is named", fix=_expected())
     return calls
+
+
+def _check(stage: str, key: str, value: Any, lines: dict[tuple[str, ...], int], name: str) -> None:
+    """Check what would otherwise be found wrong only when its stage begins."""
+    check = CHECKS.get(key)
+    if check is None or value is None:
+        return
+    try:
+        for one in [value] if isinstance(value, str | int) else value:
+            check(one)
+    except InputError as error:
+        place = _place(name, lines, (stage, key) if (stage, key) in lines else (stage,))
+        raise InputError(f"{place}: {error.message}", fix=error.fix) from error
+
+
+def _check_chain(calls: dict[str, dict[str, Any]], name: str) -> None:
+    """Each stage that reads the run folder needs the stage before it, in the recipe or done already."""
+    order = list(STAGES)
+    for stage, arguments in calls.items():
+        before = order[order.index(stage) - 1]
+        file = Path(arguments["out"]).parent if stage == "select" else Path(arguments["out"])
+        if stage == "evolve" or before in calls or arguments["data"] != str(file):
+            continue
+        if not (file / OUTPUTS[before]).is_file():
+            raise InputError(
+                f"{name}: {stage} reads {file / OUTPUTS[before]}, which nothing makes", fix=f"Add {before}."
+            )
 
 
 def _implied(stage: str, out: str) -> dict[str, str]:

@@ -160,6 +160,30 @@ def test_a_stage_without_its_input_names_the_command(tmp_path: Path, seeds: Path
     assert "evolvent respond run --teacher URI --out run" in ended.errors
 
 
+def test_a_runs_own_files_are_not_overwritten(tmp_path: Path, seeds: Path, model: str) -> None:
+    evolvent("evolve", seeds, "--model", model, "--out", "run", folder=tmp_path)
+    before = (tmp_path / "run/evolved.parquet").read_bytes()
+    converted = evolvent("convert", seeds, "run/evolved.parquet", "--to", "alpaca", folder=tmp_path)
+    selected = ["select", seeds, "--by", "seed_index", "--top", "50%", "--out", "run/evolved.parquet"]
+    for ended in (converted, evolvent(*selected, folder=tmp_path)):
+        assert ended.status == 2
+        assert "is a file of a run" in ended.errors
+    assert (tmp_path / "run/evolved.parquet").read_bytes() == before
+
+
+def test_a_wrong_model_leaves_nothing_behind(tmp_path: Path, seeds: Path) -> None:
+    ended = evolvent("evolve", seeds, "--model", "hf:./nowhere", "--out", "run", folder=tmp_path)
+    assert ended.status == 2
+    assert not (tmp_path / "run/manifest.json").exists()
+    assert "base model" in evolvent("evolve", seeds, "--model", "embedded-base", "--out", "r", folder=tmp_path).errors
+
+
+def test_another_limit_is_named(tmp_path: Path, seeds: Path, model: str) -> None:
+    arguments = ["evolve", seeds, "--model", model, "--out", "run", "--limit"]
+    evolvent(*arguments, "1", folder=tmp_path)
+    assert "limit: 1 in the folder, 2 now" in evolvent(*arguments, "2", folder=tmp_path).errors
+
+
 def test_a_stale_file_is_not_read(tmp_path: Path, seeds: Path, model: str) -> None:
     evolve = ["evolve", seeds, "--model", model, "--out", "run", "--rounds"]
     respond = ["respond", "run", "--teacher", model, "--out", "run"]
@@ -181,9 +205,8 @@ def test_a_server_that_is_not_there_fails_early_and_keeps_the_folder_usable(
     ended = evolvent("evolve", seeds, "--model", dead, "--out", "run", folder=tmp_path)
     assert ended.status == 2
     assert "127.0.0.1:9" in ended.errors
-    refused = evolvent("evolve", seeds, "--model", model, "--out", "run", folder=tmp_path)
-    assert "model: " in refused.errors
-    assert evolvent("evolve", seeds, "--model", model, "--out", "run", "--fresh", folder=tmp_path).status == 0
+    assert "interrupted" in evolvent("show", "run", folder=tmp_path).output
+    assert evolvent("evolve", seeds, "--model", model, "--out", "run", folder=tmp_path).status == 0
 
 
 def test_show_and_doctor(tmp_path: Path, seeds: Path, model: str) -> None:

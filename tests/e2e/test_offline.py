@@ -73,7 +73,7 @@ def test_control_c_while_the_model_writes(tmp_path: Path) -> None:
     ended = stop_at(["demo"], tmp_path, tmp_path / "demo", 5, signal.SIGINT)
     assert ended.status == 130
     assert ended.seconds < 2
-    assert ended.errors.strip().endswith("the same command goes on where it stopped")
+    assert ended.errors.strip().endswith("start the same command again to go on")
 
 
 def test_judge_and_paper_profile(tmp_path: Path) -> None:

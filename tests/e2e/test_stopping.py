@@ -68,7 +68,7 @@ def test_control_c_ends_soon_and_says_how_to_go_on(tmp_path: Path, seeds: Path) 
         ended = stop_at(arguments, tmp_path, tmp_path / "run", 10, signal.SIGINT)
         assert ended.status == 130
         assert ended.seconds < 2
-        assert ended.errors.strip().endswith("interrupted; the same command goes on where it stopped")
+        assert ended.errors.strip().endswith("interrupted; start the same command again to go on")
         assert "Traceback" not in ended.errors
         before = stored_calls(tmp_path / "run")
         assert evolvent(*arguments, "--concurrency", "64", folder=tmp_path).status == 0

@@ -19,7 +19,7 @@ from evolvent.datasets.render import OUTPUT_FORMATS, render
 from evolvent.datasets.tables import write_csv, write_parquet
 from evolvent.errors import InputError
 from evolvent.records import Record
-from evolvent.storage_errors import explained
+from evolvent.storage_errors import RUN_FILES, explained
 
 KINDS = (".json", ".jsonl", ".csv", ".json.gz", ".jsonl.gz", ".csv.gz", ".parquet")
 SHOWN = 5
@@ -123,12 +123,14 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     It is written beside ``path``, brought to the disk and renamed, so that nobody ever sees half of it.
 
     Raises:
-        InputError: the folder does not exist or cannot be written to.
+        InputError: the folder does not exist or cannot be written to, or the file is a run's own.
         RunError: the disk is full.
     """
     target = path.resolve()
     if not target.parent.is_dir():
         raise InputError(f"{path} cannot be written: there is no folder {target.parent}", fix="Make it first.")
+    if target.name in RUN_FILES and (target.parent / "manifest.json").is_file():
+        raise InputError(f"{path} is a file of a run", fix="Choose another name: only the run's stages write it.")
     # Cut, so that the longest name that the system takes has one, too.
     temporary = target.with_name(f".{target.name[:32]}.{secrets.token_hex(4)}.tmp")
     with explained(path):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from evolvent.errors import InputError
 from evolvent.evolution.evol_instruct import BREADTH, IN_DEPTH, METHOD, EvolInstruct, Profile, trajectory
-from evolvent.evolution.templates import Prompt, load_prompt
+from evolvent.evolution.templates import NO_OPERATORS, Prompt, load_prompt
 from evolvent.models.protocols import ChatModel, Sampling
 from evolvent.models.uri import parse_uri
 from evolvent.records import Record
@@ -164,7 +164,7 @@ def choose_operators(
         raise InputError("--operators names breadth and --no-breadth leaves it out", fix="Drop one of the two.")
     if len(set(names)) < len(names):
         raise InputError(f"an operator is named twice: {', '.join(names)}")
-    reserved = {"in_depth", "equality"} & set(names)
+    reserved = NO_OPERATORS & set(names)
     if reserved:
         raise InputError(f"{', '.join(reserved)} is no operator", fix=f"Operators: {', '.join([*IN_DEPTH, BREADTH])}.")
     return [load_prompt(name, templates) for name in names]

@@ -17,6 +17,9 @@ from evolvent.errors import InputError
 
 SHIPPED = Path(__file__).parent / "prompts"
 
+# Templates that are no operators: what the in-depth ones extend, and the judge's question.
+NO_OPERATORS = {"in_depth", "equality"}
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
@@ -60,8 +63,8 @@ def load_prompt(name: str, folder: Path | None = None) -> Prompt:
         template = environment.get_template(f"{name}.j2")
         sources = list(_sources(environment, f"{name}.j2"))
     except jinja2.TemplateNotFound as error:
-        known = ", ".join(sorted({path.stem for place in folders for path in place.glob("*.j2")}))
-        raise InputError(f"no prompt template named {error.name!r}", fix=f"Known templates: {known}.") from error
+        known = ", ".join(sorted({path.stem for place in folders for path in place.glob("*.j2")} - NO_OPERATORS))
+        raise InputError(f"no prompt template named {name!r}", fix=f"Known operators: {known}.") from error
     except jinja2.TemplateSyntaxError as error:
         raise InputError(f"prompt template {error.filename}, line {error.lineno}: {error.message}") from error
     return Prompt(name, hashlib.sha256("\0".join(sources).encode()).hexdigest()[:8], template)

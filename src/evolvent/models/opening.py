@@ -26,6 +26,8 @@ def open_chat(uri: str, *, extra_body: Mapping[str, object] | None = None) -> Ch
         ModelUnavailableError: the weights cannot be found or read.
     """
     parsed = parse_uri(uri)
+    if parsed.scheme == "embedded-base":
+        raise InputError("embedded-base is a base model: it does not follow instructions", fix="Use embedded.")
     if parsed.scheme == "openai":
         return _open_openai(parsed, extra_body or {})
     if extra_body:

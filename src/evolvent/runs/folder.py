@@ -113,8 +113,10 @@ class RunFolder:
             InputError: the folder holds this stage with other settings or another input.
         """
         entry = self.stages.get(stage)
+        if entry is not None and _came_to_nothing(entry):
+            entry = None
         if entry is not None and not fresh:
-            found = differences(entry, settings, source["digest"])
+            found = differences(entry, settings, source)
             if found:
                 raise InputError(
                     f"run folder {self.path} holds {stage} with other settings:\n  " + "\n  ".join(found),
@@ -128,8 +130,6 @@ class RunFolder:
                 write_manifest(self.path, self.stages)
                 return Run(self.path, stage, self.output(stage), entry.counts, already_done=True)
         if entry is None or fresh:
-            with explained(self.output(stage)):
-                self.output(stage).unlink(missing_ok=True)
             entry = StageEntry(settings, source, started=now())
             self.stages[stage] = entry
             order = list(OUTPUTS)
@@ -138,12 +138,13 @@ class RunFolder:
                     self.stages[later].state = "stale"
             self.stages = {name: self.stages[name] for name in order if name in self.stages}
         entry.state, entry.finished, entry.versions = "running", "", versions()
-        write_manifest(self.path, self.stages)
         self._since = time.monotonic()
         return None
 
     def check_models(self, stage: str, models: dict[str, str]) -> None:
-        """Note the models' identities; an interrupted stage must go on with the very same models.
+        """Note the models' identities and that the stage is under way; nothing is written before its models are open.
+
+        An interrupted stage must go on with the very same models.
 
         Raises:
             InputError: a model's weights, server or request fields are not those that the stage began with.
@@ -157,6 +158,8 @@ class RunFolder:
                 fix="Use another --out, or --fresh to make this stage anew.",
             )
         entry.models = models
+        with explained(self.output(stage)):
+            self.output(stage).unlink(missing_ok=True)
         write_manifest(self.path, self.stages)
 
     def finish(self, stage: str, counts: dict[str, Any], usage: dict[str, Tally]) -> Run:
@@ -184,3 +187,24 @@ class RunFolder:
                 "estimated": tally.estimated,
                 "cut_max_tokens": tally.cut_max_tokens,
             }
+
+
+def in_use(folder: Path) -> bool:
+    """Whether a process works in a run folder at this moment."""
+    try:
+        lock = os.open(folder / LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+def _came_to_nothing(entry: StageEntry) -> bool:
+    """Whether a stage was stopped before its first reply (a wrong model, say): then it binds nobody."""
+    used = [usage["calls_made"] + usage["calls_reused"] for usage in entry.usage.values()]
+    return entry.state == "running" and bool(used) and not any(used)

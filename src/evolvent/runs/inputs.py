@@ -74,6 +74,7 @@ def stage_input(
     counts = {"skipped rows": loaded.skipped, "exact duplicates": loaded.duplicates}
     name = str(data) if isinstance(data, str | Path) else type(data).__name__
     source = {"source": name, "format": loaded.format, "rows": loaded.rows, "digest": loaded.digest}
+    source |= {"limit": limit, "map": dict(map) if map else None}
     return StageInput(source, loaded.rows, lambda: iter(loaded), {name: n for name, n in counts.items() if n})
 
 

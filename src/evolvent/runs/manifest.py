@@ -88,15 +88,20 @@ def write_manifest(folder: Path, stages: dict[str, StageEntry]) -> None:
         part.replace(path)
 
 
-def differences(old: StageEntry, settings: dict[str, Any], digest: str) -> list[str]:
+def differences(old: StageEntry, settings: dict[str, Any], source: dict[str, Any]) -> list[str]:
     """How a stage's settings and input differ from those of its entry, one line each."""
     lines = [
         f"{name}: {old.settings.get(name)!r} in the folder, {settings.get(name)!r} now"
         for name in sorted(old.settings.keys() | settings.keys())
         if old.settings.get(name) != settings.get(name)
     ]
-    if old.input["digest"] != digest:
-        lines.append(f"input: other content than {old.input.get('source', 'before')} had")
+    if old.input["digest"] != source["digest"]:
+        how = [
+            f"{name}: {old.input.get(name)!r} in the folder, {source.get(name)!r} now"
+            for name in ("limit", "map", "format")
+            if old.input.get(name) != source.get(name)
+        ]
+        lines += how or [f"input: other content than {old.input.get('source', 'before')} had"]
     return lines
 
 

@@ -38,7 +38,7 @@ class Progress:
     def line(self) -> str:
         """The state as one line."""
         rate = self.rate()
-        left = f", {(self.total - self.done) / rate:.0f} s left" if self.done and self.done < self.total else ""
+        left = f", {(self.total - self.done) / rate:.0f} s left" if self.total > self.done >= self.total / 20 else ""
         return (
             f"{self.stage}: {self.done:,} of {self.total:,} records, {rate:.1f}/s{left}, "
             f"{self.failed:,} failed, {self.eliminated:,} eliminated"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evolvent.errors import InputError
+from evolvent.runs.folder import in_use
 from evolvent.runs.manifest import OUTPUTS, StageEntry, read_manifest
 from evolvent.runs.tables import read_records
 
@@ -31,7 +32,7 @@ def summary(folder: Path) -> list[Table]:
     stages = read_manifest(folder)
     if not stages:
         raise InputError(f"{folder} is not a run folder", fix="Make one: evolvent demo, or evolvent evolve SEEDS …")
-    tables = [_overview(stages)]
+    tables = [_overview(stages, in_use(folder))]
     for name, entry in stages.items():
         if entry.counts.get("groups"):
             tables.append(_fates(name, entry))
@@ -49,10 +50,11 @@ def summary(folder: Path) -> list[Table]:
     return tables
 
 
-def _overview(stages: dict[str, StageEntry]) -> Table:
+def _overview(stages: dict[str, StageEntry], in_use: bool) -> Table:
     rows = []
     for name, entry in stages.items():
-        rows.append((name, entry.state, f"{entry.wall_s:.1f} s", described(entry.counts), OUTPUTS[name]))
+        state = "interrupted" if entry.state == "running" and not in_use else entry.state
+        rows.append((name, state, f"{entry.wall_s:.1f} s", described(entry.counts), OUTPUTS[name]))
     return Table("stages", ("stage", "state", "time", "counts", "file"), rows)
 
 
@@ -71,7 +73,7 @@ def _usage(stages: dict[str, StageEntry]) -> Table:
             tokens = (f"{about}{used['prompt_tokens']:,}", f"{about}{used['completion_tokens']:,}")
             calls = (f"{used['calls_made']:,}", f"{used['calls_reused']:,}")
             rows.append((name, uri, *calls, *tokens, f"{used['cut_max_tokens']:,}"))
-    columns = ("stage", "model", "made", "from the store", "tokens in", "tokens out", "max-tokens cut to the context")
+    columns = ("stage", "model", "made", "from the store", "tokens in", "tokens out", "max-tokens lowered to fit")
     return Table("model calls", columns, rows)
 
 
