@@ -7,13 +7,8 @@ from pathlib import Path
 import pytest
 
 from evolvent.demo import SEEDS
-from evolvent.models.opening import EMBEDDED_FOLDER
 from evolvent.runs.tables import read_records
 from tests.e2e.command import evolvent, stop_at, stored_calls
-
-pytestmark = pytest.mark.skipif(
-    not (EMBEDDED_FOLDER / "instruct" / "model.safetensors").is_file(), reason="the embedded models are not made yet"
-)
 
 
 @pytest.fixture(scope="module")
