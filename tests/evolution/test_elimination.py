@@ -18,6 +18,10 @@ from evolvent.models.protocols import Reply
         ("", None),
         ("I cannot say", None),
         ("Equal? No: Not Equal", False),
+        ("**Not** Equal", False),
+        ("Not-Equal", False),
+        ("They aren't equal", False),
+        ("not exactly equal", False),
     ],
 )
 def test_judged_equal(reply: str, verdict: bool | None) -> None:
@@ -38,7 +42,10 @@ def test_judged_equal(reply: str, verdict: bool | None) -> None:
         ("What is a Given Prompt?", "Explain what a given prompt is to a child.", "stop", None),
         ("Straße", "STRASSE", "stop", "unchanged"),
         ("???", "!!!", "stop", None),
-        ("2+2", "2 + 2 =", "stop", "unchanged"),
+        ("2+2", "2 + 2?", "stop", "unchanged"),
+        ("Solve x < 3", "Solve x > 3", "stop", None),
+        ("Add the numbers", "Add the numbers twice\n\n#Input#:\n3 and 4", "stop", "leak"),
+        ("Bake bread", "", "length", "truncated"),
     ],
 )
 def test_eliminate(parent: str, evolved: str, finish: str, reason: str | None) -> None:
@@ -66,3 +73,11 @@ def test_each_leak_counts_alone() -> None:
 )
 def test_strip_marker(text: str, stripped: str) -> None:
     assert strip_marker(text) == stripped
+
+
+def test_a_verdict_that_was_cut_is_none() -> None:
+    assert judged_equal(Reply("The constraints are equal in the first part, but", "length")) is None
+
+
+def test_a_heading_of_the_instruction_itself_stays() -> None:
+    assert strip_marker("# Python 3\nfor x in y: pass", parent="# Python 3\nfor x") == "# Python 3\nfor x in y: pass"

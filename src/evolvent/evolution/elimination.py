@@ -18,7 +18,7 @@ import unicodedata
 from evolvent.models.protocols import Reply
 
 # Words of the prompts' scaffold. "#Given Prompt#" and the like hold them too.
-LEAKS = ("given prompt", "rewritten prompt", "created prompt")
+LEAKS = ("given prompt", "rewritten prompt", "created prompt", "#input#")
 
 _LEADING_MARKER = re.compile(
     r"\A[\s#*_`]*(?:the\s+)?(?:given|rewritten|created|new|evolved)\s+(?:prompt|instruction)[\s#*_`]*(?::[\s*_`]*|\n\s*)",
@@ -27,10 +27,13 @@ _LEADING_MARKER = re.compile(
 _HEADING = re.compile(r"\A#{1,6}[^\S\n]+[^\n]{1,60}\n\s*(?=\S)")
 
 
-def strip_marker(text: str) -> str:
-    """The evolved instruction without surrounding blanks and without one leading marker or heading line."""
+def strip_marker(text: str, parent: str = "") -> str:
+    """The evolved instruction without surrounding blanks and without one leading marker or heading line.
+
+    A heading stays if the parent begins with one: it belongs to the instruction (code, a document).
+    """
     text = text.strip()
-    for pattern in (_LEADING_MARKER, _HEADING):
+    for pattern in (_LEADING_MARKER,) if parent.startswith("#") else (_LEADING_MARKER, _HEADING):
         stripped = pattern.sub("", text, count=1)
         if stripped != text:
             return stripped.strip()
@@ -47,10 +50,10 @@ def eliminate(parent: str, evolved: str, finish_reason: str) -> str | None:
     """
     if finish_reason == "content_filter":
         return "filtered"
-    if not evolved:
-        return "empty"
     if finish_reason == "length":
         return "truncated"
+    if not evolved:
+        return "empty"
     if _bare(evolved) == _bare(parent):
         return "unchanged"
     if leaks(parent, evolved):
@@ -66,7 +69,9 @@ def leaks(parent: str, evolved: str) -> bool:
 
 def judged_equal(reply: Reply) -> bool | None:
     """R1: the judge's verdict; None if the reply holds none ("Equal" is part of "Not Equal", hence the order)."""
-    if re.search(r"\bnot\s+equal\b", reply.text, re.IGNORECASE):
+    if reply.finish_reason == "length":
+        return None
+    if re.search(r"(?:\bnot|n['’]t)\W+(?:\w+\W+){0,2}equal\b", reply.text, re.IGNORECASE):
         return False
     if re.search(r"\bequal\b", reply.text, re.IGNORECASE):
         return True
@@ -74,6 +79,6 @@ def judged_equal(reply: Reply) -> bool | None:
 
 
 def _bare(text: str) -> str:
-    """The text casefolded, without punctuation, symbols and blanks; all of it if nothing else is left."""
-    kept = "".join(char for char in text.casefold() if unicodedata.category(char)[0] not in "PSZC")
+    """The text casefolded, without punctuation and blanks; all of it if nothing else is left."""
+    kept = "".join(char for char in text.casefold() if unicodedata.category(char)[0] not in "PZC")
     return kept or "".join(text.split())

@@ -115,7 +115,7 @@ def chat(prompt: str, system: str | None) -> list[Message]:
 
 def _with_instruction(record: Record, parent: Record, reply: Reply, profile: Profile) -> Record:
     """The record with the evolved instruction; a conversation's system turn stays with it."""
-    text = reply.text.strip() if profile == "paper" else strip_marker(reply.text)
+    text = reply.text.strip() if profile == "paper" else strip_marker(reply.text, parent.instruction)
     system = [turn for turn in parent.messages or [] if turn["role"] == "system"]
     messages = [*system, Message(role="user", content=text)] if system and text else None
     return replace(record, instruction=text, messages=messages, finish_reason=reply.finish_reason)

@@ -98,7 +98,7 @@ def evolve(
         "method": method,
         "profile": profile,
         "rounds": rounds,
-        "operators": {prompt.name: prompt.version for prompt in prompts},
+        "operators": [[prompt.name, prompt.version] for prompt in prompts],
         "model": evolver_uri,
         "judge": {judge_uri: equality.version} if judge_uri and equality else None,
         "system": system,

@@ -131,6 +131,8 @@ def stored_losses(
 ) -> list[PairLosses | str]:
     """The losses of a window of records: from the store if all of them are there, else computed and stored together.
 
+    A pair that is stored keeps its stored losses, and equal pairs have one: their last digits depend on the batch.
+
     Returns:
         For each record its sums and counts, or why it cannot be scored.
     """
@@ -138,14 +140,16 @@ def stored_losses(
     stored = [store.get(key) for key in keys]
     if all(text is not None for text in stored):
         return [_from_json(text) for text in stored if text is not None]
-    losses = pair_losses(window, scorer, LAYOUTS[layout])
+    losses: dict[bytes, PairLosses | str] = {}
+    for key, text, computed in zip(keys, stored, pair_losses(window, scorer, LAYOUTS[layout]), strict=True):
+        losses.setdefault(key, computed if text is None else _from_json(text))
     run_sync(
         store.put(
-            Call(key, STAGE, record.id, scorer.uri, f'{{"layout":"{layout}"}}', _to_json(loss))
-            for key, record, loss in zip(keys, window, losses, strict=True)
+            Call(key, STAGE, record.id, scorer.uri, f'{{"layout":"{layout}"}}', _to_json(losses[key]))
+            for key, record in zip(keys, window, strict=True)
         )
     )
-    return losses
+    return [losses[key] for key in keys]
 
 
 def windows(records: Iterable[Record]) -> Iterator[list[Record]]:

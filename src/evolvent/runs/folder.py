@@ -158,8 +158,6 @@ class RunFolder:
                 fix="Use another --out, or --fresh to make this stage anew.",
             )
         entry.models = models
-        with explained(self.output(stage)):
-            self.output(stage).unlink(missing_ok=True)
         write_manifest(self.path, self.stages)
 
     def finish(self, stage: str, counts: dict[str, Any], usage: dict[str, Tally]) -> Run:

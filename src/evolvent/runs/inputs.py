@@ -62,6 +62,8 @@ def stage_input(
     Raises:
         InputError: the data cannot be read, or the run folder lacks the stage's file.
     """
+    if limit is not None and limit < 1:
+        raise InputError(f"limit is {limit}", fix="Give 1 or more.")
     if isinstance(data, Run):
         return _record_file(_stage_file(data.path, before))
     if isinstance(data, str | Path):
@@ -86,10 +88,9 @@ def _stage_file(folder: Path, before: str | None) -> Path:
     if not path.is_file():
         raise InputError(f"{folder} has no {path.name}", fix=f"Make it with: {command}")
     entry = read_manifest(folder).get(before)
-    if entry is not None and entry.state == "stale":
-        raise InputError(
-            f"{path} is stale: an earlier stage was made anew since", fix=f"Bring it up to date: {command}"
-        )
+    if entry is not None and entry.state != "done":
+        why = "an earlier stage was made anew since" if entry.state == "stale" else f"{before} is not finished"
+        raise InputError(f"{path} is stale: {why}", fix=f"Bring it up to date: {command}")
     return path
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from evolvent.errors import EvolventError, RunError
+from evolvent.errors import EvolventError, InputError, RunError
 from evolvent.models.opening import open_chat
 from evolvent.models.protocols import ChatModel
 from evolvent.models.uri import parse_uri
@@ -64,6 +64,8 @@ async def run_records(
         RunError: the folder cannot be written, or every record failed.
         ModelUnavailableError: a model cannot be used at all.
     """
+    if concurrency is not None and concurrency < 1:
+        raise InputError(f"concurrency is {concurrency}", fix="Give 1 or more.")
     store = CallStore(folder.path / CALLS)
     stored = {uri: StoredChat(model, store, stage) for uri, model in models.items()}
     tallies = {model.uri: model.tally for model in stored.values()}

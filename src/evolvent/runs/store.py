@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS calls (
     model TEXT NOT NULL,
     request TEXT NOT NULL,
     reply TEXT NOT NULL
-) WITHOUT ROWID
+)
 """
 
 

@@ -82,6 +82,8 @@ def select(
     out = Path(out)
     if out.is_dir():
         raise InputError(f"--out {out} is a folder", fix="Name a file, e.g. selected.jsonl.")
+    if isinstance(data, str | Path) and out.is_file() and Path(data).is_file() and out.samefile(data):
+        raise InputError(f"--out {out} is the data itself", fix="Choose another name.")
     conditions = [parse_condition(text) for text in ([where] if isinstance(where, str) else where)]
     test_files = [decontaminate] if isinstance(decontaminate, str | Path) else list(decontaminate)
     keep = parse_top(top)

@@ -35,7 +35,7 @@ class Condition:
         return COMPARISONS[self.sign](value, self.number)
 
     def __str__(self) -> str:
-        return f"{self.column}{self.sign}{self.number:g}"
+        return f"{self.column}{self.sign}{self.number!r}"
 
 
 def parse_condition(text: str) -> Condition:
