@@ -21,6 +21,7 @@ from evolvent.models.hf.chat import HFChat
 from evolvent.models.hf.sampling import RowSampler, nucleus
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Message
+from tests.e2e.command import hear_interrupts
 from tests.models.tiny_llama import BOS, EOS, save_tiny_llama, save_word_without_embedding, words
 
 WORDS = {11: "\n", 93: "system", 94: "user", 95: "assistant", BOS: "<s>", EOS: "</s>"}
@@ -314,7 +315,9 @@ asyncio.run(main())
 
 def test_ctrl_c_ends_the_work_within_two_seconds_and_the_process_without_a_crash(long_folder: Path) -> None:
     command = [sys.executable, "-c", INTERRUPTED, str(long_folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear_interrupts
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
         before = time.monotonic()
