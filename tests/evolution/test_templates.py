@@ -54,6 +54,19 @@ def test_broken_or_hostile_template(tmp_path: Path, template: str, words: str) -
         load_prompt("mine", tmp_path).render(instruction="x", input="")
 
 
+@pytest.mark.parametrize("template", ["{{ instruction + 1 }}", "{{ 1/0 }}", "{% if input %}{{ nope }}{% endif %}"])
+def test_a_template_that_cannot_work_is_found_before_the_first_call(tmp_path: Path, template: str) -> None:
+    (tmp_path / "mine.j2").write_text(template)
+    with pytest.raises(InputError, match="prompt template mine"):
+        choose_operators(["mine"], templates=tmp_path)
+
+
+def test_a_template_that_is_not_text(tmp_path: Path) -> None:
+    (tmp_path / "mine.j2").write_bytes(b"\xff\xfe{{ instruction }}")
+    with pytest.raises(InputError, match="not UTF-8"):
+        choose_operators(["mine"], templates=tmp_path)
+
+
 @pytest.mark.parametrize("names", [["nonsense"], ["constraints", "constraints"], ["equality"], ["../../etc/passwd"]])
 def test_unknown_operators(names: list[str]) -> None:
     with pytest.raises(InputError):

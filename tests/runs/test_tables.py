@@ -66,5 +66,7 @@ def test_other_files_are_not_taken_for_record_files(tmp_path: Path) -> None:
         True,
         False,
     ]
+    with pytest.raises(InputError, match=r"broken\.parquet is damaged"):
+        count_rows(tmp_path / "broken.parquet")
     with pytest.raises(InputError, match=r"broken\.parquet"):
         list(read_records(tmp_path / "broken.parquet"))

@@ -167,7 +167,11 @@ def choose_operators(
     reserved = NO_OPERATORS & set(names)
     if reserved:
         raise InputError(f"{', '.join(reserved)} is no operator", fix=f"Operators: {', '.join([*IN_DEPTH, BREADTH])}.")
-    return [load_prompt(name, templates) for name in names]
+    prompts = [load_prompt(name, templates) for name in names]
+    for prompt in prompts:
+        for shown in ("", "an input"):
+            prompt.render(instruction="an instruction", input=shown)  # a wrong slot shows now, not at some later row
+    return prompts
 
 
 def _round(record: Record) -> str | None:

@@ -37,7 +37,7 @@ class Prompt:
         """
         try:
             return self.template.render(**values).strip()
-        except jinja2.TemplateError as error:
+        except Exception as error:  # a user's template may raise whatever Python can
             raise InputError(
                 f"prompt template {self.name}: {error}",
                 fix="Evolution templates know two slots: {{ instruction }} and {{ input }}.",
@@ -65,6 +65,8 @@ def load_prompt(name: str, folder: Path | None = None) -> Prompt:
     except jinja2.TemplateNotFound as error:
         known = ", ".join(sorted({path.stem for place in folders for path in place.glob("*.j2")} - NO_OPERATORS))
         raise InputError(f"no prompt template named {name!r}", fix=f"Known operators: {known}.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"prompt template {name} is not UTF-8: {error}") from error
     except jinja2.TemplateSyntaxError as error:
         raise InputError(f"prompt template {error.filename}, line {error.lineno}: {error.message}") from error
     return Prompt(name, hashlib.sha256("\0".join(sources).encode()).hexdigest()[:8], template)

@@ -104,12 +104,20 @@ def read_records(path: Path) -> Iterator[Record]:
             for batch in file.iter_batches(batch_size=ROW_GROUP):
                 for row in batch.to_pylist():
                     yield from_row(row)
-    except (pa.ArrowException, KeyError) as error:
+    except (pa.ArrowException, OSError, KeyError) as error:
         raise InputError(f"{path} is not a record file of evolvent: {error}") from error
 
 
 def count_rows(path: Path) -> int:
-    """The number of rows of a record file, from its footer."""
+    """The number of rows of a record file, from its footer.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return int(pq.read_metadata(path).num_rows)
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path} is damaged: {error}", fix="Make it anew with --fresh.") from error
