@@ -113,6 +113,8 @@ def select(
     competing.sort(key=lambda row: (row[0] if ascending else -row[0], row[1]))
     chosen = {position for _, _, position in competing[:kept]}
     edge = competing[kept - 1][0]
+    with explained(note):
+        note.unlink(missing_ok=True)  # a stop before the new one is written must not leave one that does not fit
     write((record for position, record in enumerate(source.records()) if position in chosen), out, format=to)
     counts |= {"competing": len(competing), "selected": kept}
     content = {"selected": out.name, "how": how, "last_score": edge, "counts": counts, "input": source.source}
