@@ -386,7 +386,9 @@ def _print_run(run: Any) -> None:
     _print_summary(run.path, examples=0)
     typer.echo(f"\nwritten: {run.output}")
     if run.counts.get("failed"):
-        typer.echo(f"{run.counts['failed']:,} failed; the same command with --fresh asks for those alone again")
+        typer.echo(
+            f"{run.counts['failed']:,} failed; the same command with --fresh asks again; answered calls are not paid twice"
+        )
 
 
 def _print_summary(folder: Path, *, examples: int) -> None:
