@@ -386,9 +386,8 @@ def _print_run(run: Any) -> None:
     _print_summary(run.path, examples=0)
     typer.echo(f"\nwritten: {run.output}")
     if run.counts.get("failed"):
-        typer.echo(
-            f"{run.counts['failed']:,} failed; the same command with --fresh asks again; answered calls are not paid twice"
-        )
+        again = "the same command with --fresh asks again; answered calls are not paid twice"
+        typer.echo(f"{run.counts['failed']:,} failed; {again}")
 
 
 def _print_summary(folder: Path, *, examples: int) -> None:
