@@ -39,7 +39,15 @@ class ModelUnavailableError(InputError):
 
 
 class CallError(EvolventError):
-    """One model call failed for good, after every retry that could help. Its record fails with these words."""
+    """One model call failed for good, after every retry that could help. Its record fails with these words.
+
+    Args:
+        raw: the beginning of what the server sent, its key cut out, when that could not be read as a completion.
+    """
+
+    def __init__(self, message: str, *, fix: str = "", raw: str | None = None) -> None:
+        super().__init__(message, fix=fix)
+        self.raw = raw
 
 
 def require_extra(module: str, extra: str) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +15,46 @@ EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 OPENAI_URL = "https://api.openai.com/v1"
 
 
-def open_chat(uri: str, *, extra_body: Mapping[str, object] | None = None) -> ChatModel:
+def open_chat(
+    uri: str,
+    *,
+    extra_body: Mapping[str, object] | None = None,
+    concurrency: int | None = None,
+    requests_per_minute: float | None = None,
+    tokens_per_minute: float | None = None,
+) -> ChatModel:
     """Open a model that answers conversations. A server is not contacted before the first call.
 
     Args:
         uri: the model's URI.
         extra_body: request fields for an OpenAI-compatible server, merged into every request; part of the call key.
+        concurrency: requests to a server at once, exactly; None finds the level that suits it. A model in this
+            process fills its batches itself and takes no notice.
+        requests_per_minute: at most so many requests to a server a minute, tries that fail included.
+        tokens_per_minute: at most so many tokens a minute, prompts and replies.
 
     Raises:
-        InputError: a bad URI, a missing extra, a missing key, or ``extra_body`` for a model that takes none.
+        InputError: a bad URI, a missing extra, a missing key, a number that cannot work, or extra fields or caps for a
+            model in this process.
         ModelUnavailableError: the weights cannot be found or read.
     """
+    if concurrency is not None and concurrency < 1:
+        raise InputError(f"concurrency is {concurrency}", fix="It is at least 1.")
+    for name, cap in (("requests", requests_per_minute), ("tokens", tokens_per_minute)):
+        if cap is not None and not (isfinite(cap) and cap > 0):
+            raise InputError(f"the cap of {name} a minute is {cap:g}", fix="It is a number above 0.")
     parsed = parse_uri(uri)
     if parsed.scheme == "embedded-base":
         raise InputError("embedded-base is a base model: it does not follow instructions", fix="Use embedded.")
     if parsed.scheme == "openai":
-        return _open_openai(parsed, extra_body or {})
+        return _open_openai(parsed, extra_body or {}, concurrency, requests_per_minute, tokens_per_minute)
     if extra_body:
         raise InputError(f"model {parsed} takes no extra request fields", fix="--extra-body is for openai: models.")
+    if requests_per_minute is not None or tokens_per_minute is not None:
+        raise InputError(
+            f"model {parsed} runs in this process: a cap of requests or tokens a minute is for servers",
+            fix="Leave out --max-requests-per-minute and --max-tokens-per-minute.",
+        )
     require_extra("torch", "local")
     require_extra("transformers", "local")
     from evolvent.models.hf.chat import HFChat
@@ -67,7 +90,13 @@ def open_scorer(uri: str, *, device: str = "auto", dtype: str = "auto", batch_to
     return HFScorer.load(**chosen, batch_tokens=batch_tokens)
 
 
-def _open_openai(uri: ModelURI, extra_body: Mapping[str, object]) -> ChatModel:
+def _open_openai(
+    uri: ModelURI,
+    extra_body: Mapping[str, object],
+    concurrency: int | None,
+    requests_per_minute: float | None,
+    tokens_per_minute: float | None,
+) -> ChatModel:
     from evolvent.models.openai import OpenAIChat
 
     base_url = uri.options.get("base_url") or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
@@ -88,6 +117,9 @@ def _open_openai(uri: ModelURI, extra_body: Mapping[str, object]) -> ChatModel:
         base_url=base_url,
         api_key=key,
         extra_body=extra_body,
+        concurrency=concurrency,
+        requests_per_minute=requests_per_minute,
+        tokens_per_minute=tokens_per_minute,
         timeout_s=timeout,
         api_key_env=variable,
     )

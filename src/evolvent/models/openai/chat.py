@@ -54,12 +54,14 @@ class OpenAIChat:
         base_url: str,
         api_key: str | None,
         extra_body: Mapping[str, object] | None = None,
-        concurrency: int = 64,
+        concurrency: int | None = None,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
         timeout_s: float = 600.0,
         api_key_env: str = "OPENAI_API_KEY",
     ) -> None:
         self.uri = uri
-        self.concurrency = concurrency
+        self.concurrency = concurrency or 64
         self._base_url = checked_base_url(base_url)
         self._url = f"{self._base_url}/chat/completions"
         self._api_key = _checked_key(api_key, api_key_env)

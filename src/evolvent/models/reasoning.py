@@ -1,0 +1,38 @@
+"""What a model thought aloud before its answer, told apart from the answer."""
+
+import re
+
+OPENING = "<think>"
+# Between backticks the tag is spoken of, not used.
+CLOSING = re.compile(r"(?<!`)</think>(?!`)")
+
+
+def split_reasoning(text: str) -> tuple[str, str | None]:
+    """Split a generated text into its answer and the reasoning in ``<think>…</think>`` before it.
+
+    The opening tag may be missing: many a chat template ends with it, so that the model only closes it. A tag that is
+    never closed (the token limit came first) makes the whole text reasoning and the answer empty. A text that does not
+    begin with reasoning is its own answer, unchanged, whatever tags it speaks of further on.
+
+    Args:
+        text: the text as generated, special tokens taken out.
+
+    Returns:
+        The answer without the white space before it, and the reasoning; None where there is none or it is blank.
+    """
+    if "think>" not in text:
+        return text, None
+    thoughts = []
+    answer = text
+    while (opened := answer.lstrip()).startswith(OPENING):  # some models think twice
+        inside = opened[len(OPENING) :]
+        end = CLOSING.search(inside)
+        thoughts.append(inside[: end.start()] if end else inside)
+        answer = inside[end.end() :] if end else ""
+    end = CLOSING.search(answer)
+    if not thoughts and end and OPENING not in answer[: end.start()]:
+        thoughts.append(answer[: end.start()])
+        answer = answer[end.end() :]
+    if not thoughts:
+        return text, None
+    return answer.lstrip(), "\n\n".join(filter(None, (thought.strip() for thought in thoughts))) or None
