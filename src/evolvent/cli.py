@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from evolvent.errors import EvolventError, InputError
+from evolvent.printing import print_files, print_findings, print_run, print_summary
 
 
 class Interrupted(EvolventError):
@@ -82,8 +83,8 @@ def demo(
     from evolvent.demo import demo as run_demo
 
     done = run_demo(out, fresh=fresh, progress=True)
-    _print_summary(done.path, examples=2)
-    _print_files(done.stages)
+    print_summary(done.path, examples=2)
+    print_files(done.stages)
     typer.echo(
         "\nThe embedded models are for trying the tool: this data is not for training. "
         "With your own seeds and model:\n  evolvent evolve SEEDS --model hf:ID --out RUN"
@@ -155,7 +156,7 @@ def evolve(
         fresh=fresh,
         progress=True,
     )
-    _print_run(run)
+    print_run(run)
 
 
 @app.command()
@@ -206,7 +207,7 @@ def respond(
         fresh=fresh,
         progress=True,
     )
-    _print_run(run)
+    print_run(run)
 
 
 @app.command()
@@ -251,7 +252,7 @@ def score(
         fresh=fresh,
         progress=True,
     )
-    _print_run(run)
+    print_run(run)
 
 
 @app.command()
@@ -289,7 +290,7 @@ def select(
         map=_mapping(map, "--map"),
         skip_bad=skip_bad,
     )
-    _print_files({"select": done})
+    print_files({"select": done})
 
 
 @app.command()
@@ -306,8 +307,8 @@ def run(
 
     pairs = [_pair(text, "--set") for text in set or []]
     done = run_recipe(recipe, set=dict(pairs), fresh=fresh, progress=True)
-    _print_summary(done.path, examples=0)
-    _print_files(done.stages)
+    print_summary(done.path, examples=0)
+    print_files(done.stages)
 
 
 @app.command()
@@ -316,7 +317,7 @@ def show(
     examples: Annotated[int, typer.Option("--examples", min=0, help="How many trajectories to show.")] = 3,
 ) -> None:
     """Show what a run holds: counts, tokens, scores and example trajectories."""
-    _print_summary(run, examples=examples)
+    print_summary(run, examples=examples)
 
 
 @app.command()
@@ -345,9 +346,7 @@ def doctor() -> None:
     """Say what this machine can run."""
     from evolvent.doctor import examine
 
-    for finding in examine():
-        mark = "yes" if finding.usable else "no "
-        typer.echo(f"{mark}  {finding.subject:<14} {finding.found}{f'  ({finding.note})' if finding.note else ''}")
+    print_findings(examine())
 
 
 def main() -> None:
@@ -378,43 +377,3 @@ def _pair(text: str, option: str) -> tuple[str, str]:
 
 def _mapping(text: str | None, option: str) -> dict[str, str] | None:
     return dict(_pair(part, option) for part in text.split(",")) if text else None
-
-
-def _print_run(run: Any) -> None:
-    if run.already_done:
-        typer.echo(f"nothing to do: {run.output} is finished")
-    _print_summary(run.path, examples=0)
-    typer.echo(f"\nwritten: {run.output}")
-    if run.counts.get("failed"):
-        again = "the same command with --fresh asks again; answered calls are not paid twice"
-        typer.echo(f"{run.counts['failed']:,} failed; {again}")
-
-
-def _print_summary(folder: Path, *, examples: int) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from evolvent.runs.summary import summary, trajectories
-
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    for table in [*summary(folder), *trajectories(folder, examples)]:
-        console.print(Text(f"\n{table.title}", style="bold"))
-        shown = Table()
-        for column in table.columns:
-            shown.add_column(column)
-        for row in table.rows:
-            shown.add_row(*(Text(cell) for cell in row))
-        console.print(shown)
-
-
-def _print_files(stages: dict[str, Any]) -> None:
-    from evolvent.runs.summary import described
-    from evolvent.selection.select import Selection
-
-    for stage, done in stages.items():
-        already = " (was done already)" if done.already_done else ""
-        if isinstance(done, Selection):
-            typer.echo(f"{stage}: {described(done.counts)}{already}\n  {done.path}\n  {done.note}")
-        else:
-            typer.echo(f"{stage}: {done.output}{already}")
