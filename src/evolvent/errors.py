@@ -34,6 +34,12 @@ class RunError(EvolventError):
     exit_status = 1
 
 
+class BudgetReachedError(EvolventError):
+    """The budget is spent: no further call begins. The same command goes on with a higher one."""
+
+    exit_status = 3
+
+
 class ModelUnavailableError(InputError):
     """A model cannot be used at all (no such model, no key, no such server), so the run stops."""
 
