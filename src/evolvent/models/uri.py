@@ -1,4 +1,4 @@
-"""Model URIs: ``embedded``, ``hf:ID@revision?option=value``, ``openai:MODEL?base_url=…``."""
+"""Model URIs: ``embedded``, ``hf:ID@revision?option=value``, ``vllm:…``, ``openai:MODEL?base_url=…``."""
 
 import re
 from dataclasses import dataclass
@@ -14,10 +14,21 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "embedded-base": (),
     "hf": ("chat_template", "device", "dtype", "trust_remote_code"),
     "openai": ("api_key_env", "base_url", "timeout"),
+    "vllm": (
+        "chat_template",
+        "dtype",
+        "gpu_memory_utilization",
+        "max_model_len",
+        "tensor_parallel_size",
+        "trust_remote_code",
+    ),
 }
 
+# Back ends that load weights themselves, from a folder or the Hub.
+WEIGHTS = {"hf", "vllm"}
+
 # What says how a model is reached, not which model it is: left out of the name that records and manifests hold.
-TRANSPORT = {"api_key_env", "device", "timeout"}
+TRANSPORT = {"api_key_env", "device", "gpu_memory_utilization", "tensor_parallel_size", "timeout"}
 
 # Only an id on the Hub has a revision; a folder's path may hold @ too.
 HUB_REVISION = re.compile(r"([\w.-]+(?:/[\w.-]+)?)@(.*)")
@@ -28,9 +39,9 @@ class ModelURI:
     """A parsed model URI.
 
     Attributes:
-        scheme: the back end: embedded, embedded-base, hf or openai.
+        scheme: the back end: embedded, embedded-base, hf, vllm or openai.
         name: the model's name, id or folder; empty for the embedded models.
-        revision: ``hf:`` only, the part after ``@``.
+        revision: ``hf:`` and ``vllm:`` only, the part after ``@``.
         options: what stands behind ``?``.
     """
 
@@ -58,7 +69,8 @@ def parse_uri(text: str) -> ModelURI:
     head, _, query = text.strip().partition("?")
     scheme, colon, name = head.partition(":")
     accepted = (
-        "Accepted: embedded, embedded-base, hf:ID-or-folder[@revision], openai:MODEL?base_url=http://host:port/v1."
+        "Accepted: embedded, embedded-base, hf:ID[@revision] or hf:folder, vllm: likewise, "
+        "openai:MODEL?base_url=http://host:port/v1."
     )
     if scheme not in OPTIONS:
         raise InputError(f"unknown model {scheme + colon!r}", fix=accepted)
@@ -74,11 +86,14 @@ def parse_uri(text: str) -> ModelURI:
         options["base_url"] = checked_base_url(options["base_url"])
     revision = None
     # isdir, unlike Path.is_dir, takes a name that is too long for a path
-    split = HUB_REVISION.fullmatch(name) if scheme == "hf" and not isdir(name) else None  # noqa: PTH112
+    split = HUB_REVISION.fullmatch(name) if scheme in WEIGHTS and not isdir(name) else None  # noqa: PTH112
     if split:
         name, revision = split.groups()
         if not revision:
-            raise InputError(f"hf:{name}@ names no revision after @", fix=f"Write hf:{name}@REVISION, or hf:{name}.")
+            raise InputError(
+                f"{scheme}:{name}@ names no revision after @",
+                fix=f"Write {scheme}:{name}@REVISION, or {scheme}:{name}.",
+            )
     return ModelURI(scheme, name, revision, options)
 
 
