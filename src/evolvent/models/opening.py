@@ -55,6 +55,11 @@ def open_chat(
             f"model {parsed} runs in this process: a cap of requests or tokens a minute is for servers",
             fix="Leave out --max-requests-per-minute and --max-tokens-per-minute.",
         )
+    if parsed.scheme == "vllm":
+        require_extra("vllm", "vllm")
+        from evolvent.models.vllm import VLLMChat, engine_numbers
+
+        return VLLMChat.load(**_weights(parsed), **engine_numbers(parsed))
     require_extra("torch", "local")
     require_extra("transformers", "local")
     from evolvent.models.hf.chat import HFChat
@@ -76,6 +81,8 @@ def open_scorer(uri: str, *, device: str = "auto", dtype: str = "auto", batch_to
         ModelUnavailableError: the weights cannot be found or read.
     """
     parsed = parse_uri(uri)
+    if parsed.scheme == "vllm":
+        raise InputError(f"model {parsed} cannot score", fix="Score with transformers: --base-model hf:ID-or-folder.")
     if parsed.scheme == "openai":
         raise InputError(
             f"model {parsed} cannot score: OpenAI-compatible servers do not return the losses of a given text reliably",
