@@ -1,5 +1,6 @@
 """Run the ``evolvent`` command as a user does, in a process of its own, and kill it when told to."""
 
+import contextlib
 import json
 import os
 import signal
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +27,9 @@ class Ended:
     seconds: float
 
 
-def start(arguments: Sequence[str], folder: Path) -> subprocess.Popen[str]:
-    """Start ``evolvent ARGUMENTS`` in a folder."""
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
+def start(arguments: Sequence[str], folder: Path, variables: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    """Start ``evolvent ARGUMENTS`` in a folder, with environment variables of the test's own."""
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "NO_COLOR": "1", "PYTHONUNBUFFERED": "1", **(variables or {})}
     command = [sys.executable, "-m", "evolvent", *map(str, arguments)]
     return subprocess.Popen(
         command,
@@ -46,12 +47,27 @@ def hear_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def evolvent(*arguments: str | Path, folder: Path, timeout: float = 300) -> Ended:
-    """Run ``evolvent ARGUMENTS`` in a folder to its end."""
+def finish(process: subprocess.Popen[str], timeout: float = 60) -> Ended:
+    """Wait for a started command; what takes longer is killed and raises TimeoutExpired with all that it said.
+
+    Returns:
+        How it ended; ``seconds`` counts from this call.
+    """
     began = time.monotonic()
-    process = start([str(argument) for argument in arguments], folder)
-    output, errors = process.communicate(timeout=timeout)
+    try:
+        output, errors = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired as expired:
+        process.kill()
+        expired.output, expired.stderr = process.communicate()
+        raise
     return Ended(process.returncode, output, errors, time.monotonic() - began)
+
+
+def evolvent(
+    *arguments: str | Path, folder: Path, timeout: float = 300, variables: Mapping[str, str] | None = None
+) -> Ended:
+    """Run ``evolvent ARGUMENTS`` in a folder to its end."""
+    return finish(start([str(argument) for argument in arguments], folder, variables), timeout)
 
 
 def stored_calls(run: Path, where: str = "true") -> int:
@@ -66,20 +82,43 @@ def stored_calls(run: Path, where: str = "true") -> int:
 
 
 def stop_at(
-    arguments: Sequence[str], folder: Path, run: Path, calls: int, sent: signal.Signals, where: str = "true"
+    arguments: Sequence[str],
+    folder: Path,
+    run: Path,
+    calls: int,
+    sent: signal.Signals,
+    where: str = "true",
+    *,
+    then_s: float = 0,
+    limit_s: float = 300,
 ) -> Ended:
     """Start a command and send it a signal as soon as the run's store holds so many calls (of those chosen).
 
+    Args:
+        arguments, folder: the command.
+        run: the run folder.
+        calls: how many calls.
+        sent: the signal; a command that ended before gets none.
+        where: an SQL condition on the calls.
+        then_s: seconds to let it go on after that, to stop it where nothing is stored.
+        limit_s: seconds until the calls must be there.
+
     Returns:
         How it ended; ``seconds`` counts from the signal.
+
+    Raises:
+        TimeoutExpired: the calls were not there in time, or the command did not end within a minute of the signal.
     """
     process = start(arguments, folder)
-    while process.poll() is None and stored_calls(run, where) < calls:
-        time.sleep(0.002)
-    process.send_signal(sent)
     began = time.monotonic()
-    output, errors = process.communicate(timeout=60)
-    return Ended(process.returncode, output, errors, time.monotonic() - began)
+    while process.poll() is None and stored_calls(run, where) < calls:
+        if time.monotonic() - began > limit_s:
+            finish(process, timeout=0)
+        time.sleep(0.002)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=then_s)
+    process.send_signal(sent)
+    return finish(process)
 
 
 @contextmanager
