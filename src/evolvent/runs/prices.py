@@ -1,0 +1,218 @@
+"""What models cost, as the user says it: a price for a million tokens in, and one for a million tokens out.
+
+There is no table of prices here: whoever pays knows what they pay, in their currency. Models that run in this process
+cost nothing unless a price is given; a server's model without a price has none, which is not the same as 0.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from evolvent.errors import InputError
+from evolvent.models.uri import OPTIONS, ModelURI, parse_uri
+
+MILLION = 1_000_000
+
+# More for a million tokens is a slip of the pen in any currency.
+HIGHEST = 1e9
+
+HOW = (
+    "Write --price IN,OUT for a million tokens (0.15,0.60), --price MODEL=IN,OUT, or --price FILE.yaml "
+    "with lines MODEL: {in: 0.15, out: 0.60}."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a million tokens cost, in whatever currency the user counts in.
+
+    Attributes:
+        prompt: for a million tokens in.
+        completion: for a million tokens out.
+    """
+
+    prompt: float
+    completion: float
+
+    def of(self, prompt_tokens: float, completion_tokens: float) -> float:
+        """What so many tokens cost."""
+        return (prompt_tokens * self.prompt + completion_tokens * self.completion) / MILLION
+
+
+class _Entry(NamedTuple):
+    """A price, what it is for (a URI, a model's plain name, None for every server's model), and where it was given.
+
+    What is typed is for this command; a file or a mapping may be a table of all the models that somebody uses.
+    """
+
+    model: str | None
+    price: Price
+    place: str
+    typed: bool
+
+
+# --price, as often as it was given, or the argument ``price`` in Python.
+Given = str | Path | Mapping[str, Any] | Sequence[str | Path] | None
+
+
+def read_prices(given: Given, uris: Iterable[str], *, others: Iterable[str] = ()) -> dict[str, Price]:
+    """The prices of a command's models.
+
+    A price for a whole URI comes before one for a plain model name, and this before one for all servers' models.
+
+    Args:
+        given: ``IN,OUT`` (every server's model of this command), ``MODEL=IN,OUT``, a YAML file that maps models to
+            ``{in: x, out: y}`` or ``[x, y]``, or several of these; in Python also such a mapping, a Price among its
+            values. MODEL is a URI or the plain name of a model.
+        uris: the models that this command calls.
+        others: models that it does not call but whose cost counts: those that the run folder holds calls of, those of
+            a recipe's other stages. A price without a name is not for them.
+
+    Returns:
+        Prices by URI as records hold it. A server's model without a price is not in it.
+
+    Raises:
+        InputError: a price that is no price, one for a model that is not there, or two for the same model; the
+            message names the place.
+    """
+    called = list(dict.fromkeys(str(parse_uri(uri)) for uri in uris))
+    parsed = {str(parse_uri(uri)): parse_uri(uri) for uri in [*called, *others]}
+    prices = {uri: Price(0.0, 0.0) for uri, model in parsed.items() if model.scheme != "openai"}
+    found: dict[str, tuple[int, _Entry]] = {}  # how closely the model was named, and the price
+
+    for entry in _entries(given):
+        matches = {
+            uri: rank
+            for uri, model in parsed.items()
+            if (rank := _closeness(entry.model, uri, model, called=uri in called))
+        }
+        if not matches and entry.typed:
+            what = "no such model here" if entry.model else "no server's model here"
+            raise InputError(f"{entry.place}: there is {what}", fix=_for_these(parsed))
+        for uri, rank in matches.items():
+            before, other = found.get(uri, (0, entry))
+            if rank == before and other.price != entry.price:
+                raise InputError(f"two prices for {uri}: {other.place} and {entry.place}", fix="Leave one of them out.")
+            if rank > before:
+                found[uri] = rank, entry
+    return prices | {uri: entry.price for uri, (_, entry) in found.items()}
+
+
+def _closeness(named: str | None, uri: str, model: ModelURI, *, called: bool) -> int:
+    """How closely a price's name fits a model: 3 its URI, 2 its name, 1 any server's model of this command, else 0."""
+    if named is None:
+        return int(called and model.scheme == "openai")
+    return 3 if named == uri else 2 if named and named == model.name else 0
+
+
+def money(amount: float) -> str:
+    """An amount as text: two decimals, more for small amounts; the currency is the reader's."""
+    if amount == 0 or amount >= 0.995:
+        return f"{amount:,.2f}"
+    return f"{amount:.{max(2, 1 - math.floor(math.log10(amount)))}f}"
+
+
+def _entries(given: Given) -> Iterator[_Entry]:
+    """Every price that was given, in order."""
+    if given is None:
+        return
+    if isinstance(given, Mapping):
+        for key, value in given.items():
+            place = f"price for {key}"
+            yield _Entry(_canonical(str(key), "price"), _from_python(value, place), place, typed=False)
+        return
+    for one in [given] if isinstance(given, str | Path) else given:
+        if not isinstance(one, str | Path):
+            raise InputError(f"a price is given as {one!r}", fix=HOW)
+        text = str(one).strip()
+        if isinstance(one, Path) or text.lower().endswith((".yaml", ".yml")):
+            yield from _file(Path(one))
+            continue
+        # a URI may hold = and a name a comma: the last = is the one before the price
+        name, named, numbers = text.rpartition("=")
+        if named and not name.strip():
+            raise InputError(f"--price {text} names no model before =", fix=HOW)
+        place = f"--price {name.partition('?')[0]}=…" if named else f"--price {text}"
+        price = _price(numbers.split(","), place)
+        yield _Entry(_canonical(name.strip(), "--price") if named else None, price, place, typed=True)
+
+
+def _file(path: Path) -> Iterator[_Entry]:
+    """The prices of a YAML file, with the line of each."""
+    try:
+        text = path.expanduser().read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except FileNotFoundError:
+        raise InputError(f"there is no price file {path}", fix=HOW) from None
+    except (OSError, UnicodeDecodeError, RuntimeError) as error:  # RuntimeError: ~name of a user who is not there
+        raise InputError(f"price file {path} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"price file {path} is not YAML: {error}", fix=HOW) from error
+    if not isinstance(node, yaml.MappingNode):
+        raise InputError(f"price file {path} does not map models to prices", fix=HOW)
+    for key, value in node.value:
+        place = f"{path}, line {key.start_mark.line + 1}"
+        if not isinstance(key, yaml.ScalarNode):
+            raise InputError(f"{place}: a model's name was expected", fix=HOW)
+        model = _canonical(key.value, place)
+        place = f"{place} ({model})"
+        yield _Entry(model, _price(_numbers(value), place), place, typed=False)
+
+
+def _numbers(value: yaml.Node) -> list[str]:
+    """The two numbers of a price in a file, as text; none if it is written otherwise."""
+    if isinstance(value, yaml.ScalarNode):
+        return str(value.value).split(",")
+    if isinstance(value, yaml.SequenceNode):
+        return [item.value for item in value.value if isinstance(item, yaml.ScalarNode)]
+    if isinstance(value, yaml.MappingNode):
+        fields = {key.value: item.value for key, item in value.value if isinstance(item, yaml.ScalarNode)}
+        if len(value.value) == 2 and set(fields) == {"in", "out"}:
+            return [fields["in"], fields["out"]]
+    return []
+
+
+def _from_python(value: object, place: str) -> Price:
+    if isinstance(value, Price):
+        value = (value.prompt, value.completion)
+    elif isinstance(value, str):
+        value = value.split(",")
+    elif isinstance(value, Mapping) and set(value) == {"in", "out"}:
+        value = (value["in"], value["out"])
+    return _price(list(value) if isinstance(value, list | tuple) else [], place)
+
+
+def _price(numbers: Sequence[object], place: str) -> Price:
+    """A price of two numbers.
+
+    Raises:
+        InputError: they are not two numbers from 0 to ``HIGHEST``.
+    """
+    try:
+        values = [math.nan if isinstance(number, bool) else float(number) for number in numbers]  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        values = []
+    if len(values) != 2 or any(math.isnan(value) for value in values):
+        raise InputError(f"{place}: two numbers were expected, in and out for a million tokens", fix=HOW)
+    for value in values:
+        if value < 0 or value > HIGHEST:
+            raise InputError(f"{place}: {value:g} for a million tokens is no price", fix="Give 0 or more.")
+    return Price(values[0], values[1])
+
+
+def _canonical(name: str, place: str) -> str:
+    """A model's URI as records hold it; a plain name as it is. A message shows no URI that may hold a key."""
+    if name.partition("?")[0].partition(":")[0] not in OPTIONS:
+        return name
+    try:
+        return str(parse_uri(name))
+    except InputError as error:
+        raise InputError(f"{place}: {error.message}", fix=error.fix) from error
+
+
+def _for_these(uris: Iterable[str]) -> str:
+    return f"Models here: {', '.join(uris)}. Write --price MODEL=IN,OUT."

@@ -1,0 +1,164 @@
+"""What a run folder's calls have cost, and a budget that no new call goes beyond."""
+
+import asyncio
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from evolvent.errors import BudgetReachedError, InputError
+from evolvent.models.protocols import Usage
+from evolvent.models.uri import parse_uri
+from evolvent.runs.prices import HOW, Price, money
+
+if TYPE_CHECKING:
+    from evolvent.runs.store import Spent
+
+# Calls of a model at once while nothing is known of what one costs.
+UNKNOWN_AT_ONCE = 8
+
+FREE = Price(0.0, 0.0)
+
+
+def cost(spent: Iterable["Spent"], prices: Mapping[str, Price]) -> float | None:
+    """What calls have cost, in the prices' currency; None if one of their models has no price."""
+    amounts = []
+    for use in spent:
+        price = prices.get(use.model)
+        if price is None:
+            return None
+        amounts.append(price.of(use.prompt_tokens, use.completion_tokens))
+    return math.fsum(amounts)
+
+
+def require_prices(models: Iterable[str], prices: Mapping[str, Price]) -> None:
+    """Check that every model has a price.
+
+    Raises:
+        InputError: one has none; the message says how to give one.
+    """
+    lacking = [uri for uri in dict.fromkeys(models) if uri not in prices]
+    if lacking:
+        raise InputError(f"--budget needs the price of {', '.join(lacking)}", fix=HOW)
+
+
+@dataclass(slots=True)
+class _Use:
+    """One model: what its calls have used in the folder, and in this stage (what a call is expected to cost)."""
+
+    price: Price
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    stage_calls: int = 0
+    stage_cost: float = 0.0
+    in_flight: int = 0
+
+    @property
+    def cost(self) -> float:
+        return self.price.of(self.prompt_tokens, self.completion_tokens)
+
+    @property
+    def a_call(self) -> float:
+        """What a call of this stage costs on average; 0 while there was none."""
+        return self.stage_cost / self.stage_calls if self.stage_calls else 0.0
+
+
+class Budget:
+    """A limit on what all calls in a run folder cost together.
+
+    A call begins only if what is spent, what the calls in flight are expected to cost, and what it is expected to cost
+    itself stay within the limit. A call is expected to cost what this stage's calls of its model cost on average; while
+    there was none, ``UNKNOWN_AT_ONCE`` of them may be in flight and the others wait. So the limit is passed by no
+    more than the calls in flight cost beyond the average.
+
+    Args:
+        limit: the most to be spent in this folder, in the prices' currency.
+        prices: by URI as records hold it.
+        spent: what the folder's calls have used so far.
+        stage: the stage that is about to call.
+        models: the models that it will call, by URI.
+
+    Raises:
+        InputError: a limit that is none, or a model without a price, be it one of ``models`` or one that the folder
+            holds calls of.
+    """
+
+    def __init__(
+        self, limit: float, prices: Mapping[str, Price], spent: Iterable["Spent"], *, stage: str, models: Iterable[str]
+    ) -> None:
+        if not (math.isfinite(limit) and limit > 0):
+            raise InputError(f"the budget is {limit:g}", fix="Give an amount above 0, in the currency of the prices.")
+        before = list(spent)
+        uris = [*(str(parse_uri(uri)) for uri in models), *(use.model for use in before)]
+        require_prices(uris, prices)
+        self.limit = limit
+        self._uses = {uri: _Use(prices[uri]) for uri in uris}
+        self._ended = asyncio.Event()
+        for use in before:
+            here = self._uses[use.model]
+            here.calls += use.calls
+            here.prompt_tokens += use.prompt_tokens
+            here.completion_tokens += use.completion_tokens
+            if use.stage == stage:
+                here.stage_calls += use.calls
+                here.stage_cost += here.price.of(use.prompt_tokens, use.completion_tokens)
+
+    @property
+    def spent(self) -> float:
+        """What the calls that have ended cost, those of earlier commands included."""
+        return math.fsum(use.cost for use in self._uses.values())
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that have begun and not ended."""
+        return sum(use.in_flight for use in self._uses.values())
+
+    async def begin(self, model: str) -> None:
+        """Wait for leave to begin a call; each call that begins must end (``end``), whatever becomes of it.
+
+        Args:
+            model: the model's URI as records hold it.
+
+        Raises:
+            BudgetReachedError: the limit is reached, or this call is expected to pass it.
+        """
+        use = self._uses[model]
+        while True:
+            spent = self.spent
+            coming = math.fsum(other.in_flight * other.a_call for other in self._uses.values())
+            if spent >= self.limit or spent + coming + use.a_call > self.limit:
+                raise self.reached()
+            if use.stage_calls or use.in_flight < UNKNOWN_AT_ONCE or use.price == FREE:
+                break
+            await self._ended.wait()
+        use.in_flight += 1
+
+    def end(self, model: str, usage: Usage | None) -> None:
+        """Account for a call that ended.
+
+        Args:
+            model: the model's URI as records hold it.
+            usage: the tokens it used; None if it failed and nothing is charged.
+        """
+        use = self._uses[model]
+        use.in_flight -= 1
+        if usage is not None:
+            use.calls += 1
+            use.prompt_tokens += usage.prompt_tokens
+            use.completion_tokens += usage.completion_tokens
+            use.stage_calls += 1
+            use.stage_cost += use.price.of(usage.prompt_tokens, usage.completion_tokens)
+        # wakes whoever waits now, and nobody who comes later
+        self._ended.set()
+        self._ended.clear()
+
+    def reached(self) -> BudgetReachedError:
+        """What to tell the user, with the figures of this moment: made anew once the calls in flight have ended."""
+        calls = sum(use.calls for use in self._uses.values())
+        flying = f", {self.in_flight:,} more in flight" if self.in_flight else ""
+        return BudgetReachedError(
+            f"the budget is reached: {money(self.spent)} of {money(self.limit)} spent in this folder "
+            f"on {calls:,} calls{flying}",
+            fix="Nothing is lost. Start the same command with a higher --budget to go on.",
+        )
