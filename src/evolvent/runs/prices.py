@@ -56,10 +56,10 @@ class _Entry(NamedTuple):
 
 
 # --price, as often as it was given, or the argument ``price`` in Python.
-Given = str | Path | Mapping[str, Any] | Sequence[str | Path] | None
+Prices = str | Path | Mapping[str, Any] | Sequence[str | Path] | None
 
 
-def read_prices(given: Given, uris: Iterable[str], *, others: Iterable[str] = ()) -> dict[str, Price]:
+def read_prices(given: Prices, uris: Iterable[str], *, others: Iterable[str] = ()) -> dict[str, Price]:
     """The prices of a command's models.
 
     A price for a whole URI comes before one for a plain model name, and this before one for all servers' models.
@@ -116,7 +116,7 @@ def money(amount: float) -> str:
     return f"{amount:.{max(2, 1 - math.floor(math.log10(amount)))}f}"
 
 
-def _entries(given: Given) -> Iterator[_Entry]:
+def _entries(given: Prices) -> Iterator[_Entry]:
     """Every price that was given, in order."""
     if given is None:
         return
