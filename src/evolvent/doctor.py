@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from evolvent.models.opening import EMBEDDED_FOLDER
 from evolvent.models.uri import EMBEDDED
 
+VLLM = "0.33"  # the release that the vllm extra brings
+
 EXTRAS = {"torch": "local", "transformers": "local", "datasets": "hub"}
 
 
@@ -48,8 +50,24 @@ def examine() -> list[Finding]:
             "openai:", True, "OPENAI_API_KEY is set" if key else "no OPENAI_API_KEY", "servers of your own need none"
         )
     )
-    findings.append(Finding("vllm:", False, "not in this version", "serve with vLLM and use openai:MODEL?base_url=…"))
+    findings.append(_vllm())
     return findings
+
+
+def _vllm() -> Finding:
+    """Whether ``vllm:`` can be used; vLLM is not imported, which takes many seconds."""
+    serve = "or serve with vLLM elsewhere: openai:MODEL?base_url=…"
+    try:
+        version = metadata.version("vllm")
+    except metadata.PackageNotFoundError:
+        own = f"in an environment of its own, as it wants its own torch: pip install 'evolvent[vllm]'; {serve}"
+        return Finding("vllm:", False, "not installed", own)
+    if version.split(".")[:2] != VLLM.split("."):
+        return Finding("vllm:", False, version, f"written for vLLM {VLLM}: pip install 'evolvent[vllm]'")
+    device = _device()
+    if not device.usable or device.found.startswith("CPU"):
+        return Finding("vllm:", False, version, f"torch sees no GPU; use hf: on a CPU, {serve}")
+    return Finding("vllm:", True, version, "checked against this release's source, not run by us: docs/models.md")
 
 
 def _device() -> Finding:

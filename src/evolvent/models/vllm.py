@@ -56,7 +56,7 @@ class VLLMChat:
         trust_remote_code: bool = False,
         max_model_len: int | None = None,
         tensor_parallel_size: int = 1,
-        gpu_memory_utilization: float | None = None,
+        gpu_memory_utilization: float = 0.92,
     ) -> Self:
         """Start vLLM with a model. It takes its GPUs, and its processes, until ``close``.
 
@@ -69,7 +69,7 @@ class VLLMChat:
             trust_remote_code: run Python code that comes with the model.
             max_model_len: the context in tokens, prompt and reply; None for the model's own.
             tensor_parallel_size: over how many GPUs the model is split.
-            gpu_memory_utilization: the share of a GPU's memory that vLLM takes; None for its own default.
+            gpu_memory_utilization: the share of a GPU's memory that vLLM takes.
 
         Raises:
             InputError: an unreadable template file, or a model without a chat template.
@@ -80,7 +80,6 @@ class VLLMChat:
         on_hub = folder.parent.name == "snapshots"
         for variable, value in ENVIRONMENT.items():
             os.environ.setdefault(variable, value)
-        given: dict[str, Any] = {"max_model_len": max_model_len, "gpu_memory_utilization": gpu_memory_utilization}
         try:
             from vllm.engine.arg_utils import AsyncEngineArgs
             from vllm.v1.engine.async_llm import AsyncLLM
@@ -93,7 +92,8 @@ class VLLMChat:
                 trust_remote_code=trust_remote_code,
                 tensor_parallel_size=tensor_parallel_size,
                 disable_log_stats=True,
-                **{key: value for key, value in given.items() if value is not None},
+                gpu_memory_utilization=gpu_memory_utilization,
+                max_model_len=max_model_len,
             )
             engine = AsyncLLM.from_engine_args(arguments)
         except Exception as error:  # out of memory, a driver, a kind of model: vLLM and CUDA raise anything then
@@ -157,9 +157,10 @@ class VLLMChat:
             ) from error
         except Exception as error:  # a refused parameter, a failed request: vLLM's errors share no base with Python's
             raise CallError(f"model {self.uri} failed: {_said(error)}") from error
-        if last is None or last.outputs[0].finish_reason in (None, "abort"):
+        completion = last.outputs[0] if last else None
+        if completion is None or completion.finish_reason in (None, "abort"):
             raise CallError(f"model {self.uri}: vLLM gave the request up")
-        return _reply(last.outputs[0], len(prompt), bound if bound < sampling.max_tokens else None)
+        return _reply(completion, len(prompt), bound if bound < sampling.max_tokens else None)
 
     async def close(self) -> None:
         """End vLLM's processes and give back its memory."""

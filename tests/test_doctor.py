@@ -1,0 +1,51 @@
+from importlib import metadata
+
+import pytest
+
+from evolvent import doctor
+from evolvent.doctor import Finding, examine
+
+
+def vllm_found(monkeypatch: pytest.MonkeyPatch, version: str | None, device: Finding) -> Finding:
+    def installed(package: str) -> str:
+        if package == "vllm":
+            if version is None:
+                raise metadata.PackageNotFoundError(package)
+            return version
+        return "1.0"
+
+    monkeypatch.setattr(doctor.metadata, "version", installed)
+    monkeypatch.setattr(doctor, "_device", lambda: device)
+    [finding] = [finding for finding in examine() if finding.subject == "vllm:"]
+    return finding
+
+
+GPU = Finding("device", True, "Some GPU")
+
+
+def test_vllm_is_usable_with_its_release_and_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    finding = vllm_found(monkeypatch, "0.33.0", GPU)
+    assert (finding.usable, finding.found) == (True, "0.33.0")
+
+
+@pytest.mark.parametrize(
+    ("version", "device", "found", "note"),
+    [
+        (None, GPU, "not installed", "pip install 'evolvent[vllm]'"),
+        ("0.34.1", GPU, "0.34.1", "written for vLLM 0.33"),
+        ("0.33.0", Finding("device", True, "CPU, 2 threads"), "0.33.0", "no GPU"),
+        ("0.33.0", Finding("device", False, "no torch"), "0.33.0", "no GPU"),
+    ],
+)
+def test_vllm_is_not_usable(
+    monkeypatch: pytest.MonkeyPatch, version: str | None, device: Finding, found: str, note: str
+) -> None:
+    finding = vllm_found(monkeypatch, version, device)
+    assert (finding.usable, finding.found) == (False, found)
+    assert note in finding.note
+
+
+def test_this_machine_is_examined() -> None:
+    findings = {finding.subject: finding for finding in examine()}
+    assert findings["embedded"].usable
+    assert findings["sqlite"].usable
