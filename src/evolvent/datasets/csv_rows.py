@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import orjson
@@ -15,8 +16,12 @@ FIELD_LIMIT = 1 << 27
 JSON_CELLS = "_json"
 
 
-def csv_rows(path: Path) -> Iterator[SourceRow]:
+def csv_rows(path: Path, start: int = 0) -> Iterator[SourceRow]:
     """The rows of a CSV file with a header, in order.
+
+    Args:
+        path: the file.
+        start: how many rows to pass over.
 
     Raises:
         InputError: the file cannot be read, or has no usable header.
@@ -24,7 +29,7 @@ def csv_rows(path: Path) -> Iterator[SourceRow]:
     lines = _lines(path)
     _, header = next(lines)
     coded = JSON_CELLS in header and _is_ours(path)
-    for line, cells in lines:
+    for line, cells in islice(lines, start, None):
         yield _row(header, cells, line, coded)
 
 

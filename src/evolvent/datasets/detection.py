@@ -26,7 +26,7 @@ def find_format(source: Source, mapping: Mapping[str, str], limit: int | None) -
     Raises:
         InputError: the first row fits no format, has not the mapped columns, or holds the answer in another column.
     """
-    rows = (row.value for row in islice(source.read(), limit) if isinstance(row.value, Mapping) and row.value)
+    rows = (row.value for row in islice(source.read(0), limit) if isinstance(row.value, Mapping) and row.value)
     first: Row = dict(next(rows, {}))
     missing = [column for column in mapping.values() if column.partition(".")[0] not in first and column not in first]
     if missing and first:

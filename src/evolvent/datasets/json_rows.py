@@ -6,7 +6,7 @@ element and one block of the file, whatever the length of the list.
 
 import re
 from collections.abc import Iterator
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import IO
 
@@ -23,22 +23,29 @@ QUOTE, CLOSING_BRACE = b'"}'
 TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]|"', re.DOTALL)
 
 
-def json_rows(path: Path) -> Iterator[SourceRow]:
+def json_rows(path: Path, start: int = 0) -> Iterator[SourceRow]:
     """The rows of a JSON or JSON Lines file in order.
+
+    Args:
+        path: the file.
+        start: how many rows to pass over.
 
     Raises:
         InputError: the file cannot be read, or it is a list that is broken between its elements.
     """
     with opened(path) as file:
-        start = file.read(BLOCK)
-        check_encoding(path, start)
-        bom = 3 if start.startswith(b"\xef\xbb\xbf") else 0
-        first = start[bom:].lstrip()[:1]
+        head = file.read(BLOCK)
+        check_encoding(path, head)
+        bom = 3 if head.startswith(b"\xef\xbb\xbf") else 0
+        first = head[bom:].lstrip()[:1]
         file.seek(bom)
-        yield from (_list_rows(file, path) if first == b"[" else _line_rows(file, path))
+        if first == b"[":
+            yield from islice(_list_rows(file, path), start, None)
+        else:
+            yield from _line_rows(file, path, start)
 
 
-def _line_rows(file: IO[bytes], path: Path) -> Iterator[SourceRow]:
+def _line_rows(file: IO[bytes], path: Path, start: int) -> Iterator[SourceRow]:
     for number in count(1):
         text = file.readline(ROW_LIMIT + 1)
         if not text:
@@ -46,7 +53,10 @@ def _line_rows(file: IO[bytes], path: Path) -> Iterator[SourceRow]:
         if len(text) > ROW_LIMIT:
             raise _too_long(path, number)
         if not text.isspace():
-            yield parse_json(text, number)
+            if start:
+                start -= 1
+            else:
+                yield parse_json(text, number)
 
 
 def _list_rows(file: IO[bytes], path: Path) -> Iterator[SourceRow]:

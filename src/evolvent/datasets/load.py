@@ -1,12 +1,15 @@
 """load: instruction data in any format becomes seeds, after one pass that checks every row.
 
-The pass keeps nothing in memory but counts: equal rows are found on disk, and a second reading makes the records.
+The pass keeps nothing in memory but counts: equal rows are found on disk, and a second reading makes the records. What
+the pass found of a file can be kept, so that the same file is not checked again.
 """
 
 import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,9 +24,11 @@ from evolvent.datasets.rows import json_default, why_not_json
 from evolvent.datasets.sources import Source, open_source
 from evolvent.errors import InputError, RunError
 from evolvent.records import Record, content_digest
+from evolvent.storage_errors import explained
 
 SHOWN = 5
 BATCH = 10_000
+NOTED = ("name", "format", "rows", "skipped", "duplicates", "digest")
 
 
 class Problem(NamedTuple):
@@ -80,26 +85,73 @@ class InstructionData:
     _mapping: dict[str, str] = field(repr=False)
     _limit: int | None = field(repr=False)
     _repeats: sqlite3.Connection = field(repr=False)
+    _known_as: str = field(repr=False, default="")
 
     def __len__(self) -> int:
         return self.rows
 
     def __iter__(self) -> Iterator[Record]:
-        repeats = self._repeats.execute("SELECT position, occurrence FROM repeats ORDER BY position")
+        return self.records()
+
+    def records(self, start: int = 0) -> Iterator[Record]:
+        """The seeds in order.
+
+        Args:
+            start: the row of the data to begin with, bad rows counted.
+
+        Raises:
+            InputError: the data is not what was checked: it changed meanwhile.
+        """
+        repeats = self._repeats.execute(
+            "SELECT position, occurrence FROM repeats WHERE position >= ? ORDER BY position", (start,)
+        )
         position, occurrence = next(repeats, (-1, 0))
-        for index, source_row in enumerate(islice(self._source.read(), self._limit)):
+        rest = None if self._limit is None else max(0, self._limit - start)
+        for index, source_row in enumerate(islice(self._source.read(start), rest), start):
             try:
                 if source_row.problem is not None:
-                    continue
+                    raise BadRow(source_row.problem)
                 content, digest, meta = _check(source_row.value, self.format, self._mapping)
-            except BadRow:
-                continue  # counted when the data was checked
+            except BadRow as error:
+                if self.skipped:
+                    continue  # counted when the data was checked
+                raise InputError(
+                    f"{self.name} has changed since it was checked: row {index + 1}: {error}",
+                    fix="Start again when nothing writes to it.",
+                ) from None
             seed_id = digest
             if index == position:
                 seed_id = f"{digest}-{occurrence}"
                 position, occurrence = next(repeats, (-1, 0))
             instruction, input, output, messages = content
             yield Record(seed_id, seed_id, index, instruction, input, output, messages, meta=meta)
+
+    def unchanged(self) -> None:
+        """Check that a file is still what was checked.
+
+        Raises:
+            InputError: it has changed.
+        """
+        self._source.unchanged()
+
+    def keep(self, path: Path) -> None:
+        """Keep what was found of a file, for ``load(known=path)``; nothing for data that is no file.
+
+        Raises:
+            RunError, InputError: the disk is full, or the folder cannot be written.
+        """
+        if not self._known_as:
+            return
+        note = {name: getattr(self, name) for name in NOTED} | {"problems": self.problems, "known_as": self._known_as}
+        unfinished = path.with_name(path.name + ".part")
+        with explained(path):
+            unfinished.unlink(missing_ok=True)
+            self._repeats.execute("VACUUM INTO ?", (str(unfinished),))
+            with closing(sqlite3.connect(unfinished)) as kept, kept:
+                kept.execute("CREATE TABLE IF NOT EXISTS note (content TEXT)")
+                kept.execute("DELETE FROM note")
+                kept.execute("INSERT INTO note VALUES (?)", (orjson.dumps(note).decode(),))
+            unfinished.replace(path)
 
 
 def load(
@@ -109,6 +161,7 @@ def load(
     map: Mapping[str, str] | None = None,
     skip_bad: bool = False,
     limit: int | None = None,
+    known: Path | None = None,
 ) -> InstructionData:
     """Read and check instruction data.
 
@@ -119,6 +172,7 @@ def load(
         map: a format's column to the data's, ``{"instruction": "question"}``; ``instances.0.input`` reaches inside.
         skip_bad: leave out rows that cannot be used, and count them, instead of stopping.
         limit: the first so many rows, bad ones counted.
+        known: what ``InstructionData.keep`` wrote; the same file read in the same way is not checked again.
 
     Returns:
         The data, checked from the first row to the last (or to ``limit``).
@@ -134,6 +188,23 @@ def load(
         check_format(format, FORMATS)
     check_mapping(mapping, format)
     source = open_source(data, limit)
+    known_as = ""
+    if known is not None and source.path is not None:
+        known_as = _known_as(source.path, [format, mapping, skip_bad, limit])
+        found = _kept(known, known_as)
+        if found is not None:
+            note, repeats = found
+            problems = tuple(Problem(*problem) for problem in note["problems"])
+            noted = {name: note[name] for name in NOTED} | {"name": source.name}
+            return InstructionData(
+                **noted,
+                problems=problems,
+                _source=source,
+                _mapping=mapping,
+                _limit=limit,
+                _repeats=repeats,
+                _known_as=known_as,
+            )
     if format is None:
         format = find_format(source, mapping, limit)
     tally = _Tally()
@@ -158,7 +229,30 @@ def load(
         _mapping=mapping,
         _limit=limit,
         _repeats=repeats,
+        _known_as=known_as,
     )
+
+
+def _known_as(path: Path, how: list[object]) -> str:
+    """A hash of a file's bytes, of how it is to be read, and of what reads it."""
+    with path.open("rb") as file:
+        content = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(orjson.dumps([content, how, path.suffixes, version("evolvent")])).hexdigest()
+
+
+def _kept(path: Path, known_as: str) -> tuple[dict[str, Any], sqlite3.Connection] | None:
+    """What was kept of this very reading, and its repeated rows; None if nothing was."""
+    if not path.is_file():
+        return None
+    repeats = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
+    try:
+        note: dict[str, Any] = orjson.loads(repeats.execute("SELECT content FROM note").fetchone()[0])
+        if note["known_as"] == known_as:
+            return note, repeats
+    except (sqlite3.Error, orjson.JSONDecodeError, TypeError, KeyError):
+        pass  # cut off or of another version: the check is made again
+    repeats.close()
+    return None
 
 
 def _check(value: object, format: str, mapping: Mapping[str, str]) -> _Checked:
@@ -219,7 +313,7 @@ def _check_all(
     repeats.execute("CREATE TABLE seen (position INTEGER PRIMARY KEY, digest INTEGER)")
     repeats.execute("BEGIN")
     seen: list[tuple[int, int]] = []
-    for index, source_row in enumerate(islice(source.read(), limit)):
+    for index, source_row in enumerate(islice(source.read(0), limit)):
         try:
             if source_row.problem is not None:
                 raise BadRow(source_row.problem)

@@ -18,8 +18,12 @@ JSON_TEXT = b"json"
 MAY_MISS = b"optional"
 
 
-def parquet_rows(path: Path) -> Iterator[SourceRow]:
+def parquet_rows(path: Path, start: int = 0) -> Iterator[SourceRow]:
     """The rows of a Parquet file in order.
+
+    Args:
+        path: the file.
+        start: how many rows to pass over.
 
     Raises:
         InputError: the file cannot be read, or is damaged.
@@ -34,7 +38,7 @@ def parquet_rows(path: Path) -> Iterator[SourceRow]:
             marks = {field.name: (field.metadata or {}).get(MARK) for field in file.schema_arrow}
             marked = {name: mark for name, mark in marks.items() if mark in (JSON_TEXT, MAY_MISS)}
             for batch in file.iter_batches(batch_size=BATCH, use_threads=False):
-                for source_row in _batch_rows(batch):
+                for source_row in _batch_rows(batch.slice(max(0, start - read))):
                     yield _unmark(source_row, marked) if marked and source_row.problem is None else source_row
                 read += batch.num_rows
     except (pa.ArrowException, OSError) as error:

@@ -25,7 +25,7 @@ from evolvent.datasets.rows import SourceRow, json_default, why_not_json
 from evolvent.errors import EvolventError, InputError, require_extra
 from evolvent.storage_errors import explained
 
-READERS: dict[str, Callable[[Path], Iterator[SourceRow]]] = {
+READERS: dict[str, Callable[[Path, int], Iterator[SourceRow]]] = {
     ".json": json_rows,
     ".jsonl": json_rows,
     ".ndjson": json_rows,
@@ -38,10 +38,19 @@ KINDS = ".json, .jsonl, .csv (each also .gz) and .parquet"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Rows that can be read again: a name for messages, and a function that begins a new reading."""
+    """Rows that can be read again.
+
+    Attributes:
+        name: for messages.
+        read: begins a new reading, from a row on.
+        unchanged: raises InputError if a file is no longer what it was when it was opened.
+        path: the file, if it is one.
+    """
 
     name: str
-    read: Callable[[], Iterator[SourceRow]]
+    read: Callable[[int], Iterator[SourceRow]]
+    unchanged: Callable[[], None] = lambda: None
+    path: Path | None = None
 
 
 def open_source(data: object, limit: int | None = None) -> Source:
@@ -62,7 +71,7 @@ def open_source(data: object, limit: int | None = None) -> Source:
     if isinstance(data, Mapping):
         raise InputError("The data is one dict", fix="Give a list of dicts, one for each row.")
     if isinstance(data, Sequence):
-        return Source("the list", lambda: (SourceRow(None, row) for row in data))
+        return Source("the list", lambda start: (SourceRow(None, row) for row in islice(data, start, None)))
     if isinstance(data, Iterable):
         return _spooled(islice(data, limit), "the iterable")
     raise InputError(
@@ -101,16 +110,19 @@ def _file(path: Path, name: str, state: os.stat_result) -> Source:
     except OSError as error:
         raise InputError(f"{name} cannot be read: {error.strerror}", fix="Check its permissions.") from None
 
-    def read() -> Iterator[SourceRow]:
+    def unchanged() -> None:
         try:
             now = path.stat()
         except OSError as error:
             raise InputError(f"{name} cannot be read any more: {error.strerror}", fix="Put it back.") from None
         if (now.st_size, now.st_mtime_ns) != (state.st_size, state.st_mtime_ns):
             raise InputError(f"{name} has changed since it was checked", fix="Start again when nothing writes to it.")
-        return READERS[kind](path)
 
-    return Source(name, read)
+    def read(start: int) -> Iterator[SourceRow]:
+        unchanged()
+        return READERS[kind](path, start)
+
+    return Source(name, read, unchanged, path)
 
 
 def _dataset(data: Any, limit: int | None) -> Source:
@@ -120,8 +132,9 @@ def _dataset(data: Any, limit: int | None) -> Source:
         return _spooled(islice(data, limit), "the IterableDataset")
     data = data.with_format(None)  # plain Python values, not tensors
 
-    def read() -> Iterator[SourceRow]:
-        for columns in data.iter(batch_size=1000):
+    def read(start: int) -> Iterator[SourceRow]:
+        rest = data.select(range(start, len(data))) if start else data
+        for columns in rest.iter(batch_size=1000):
             for values in zip(*columns.values(), strict=True):
                 yield SourceRow(None, dict(zip(columns, values, strict=True)))
 
@@ -174,7 +187,7 @@ def _spooled(rows: Iterable[object], name: str) -> Source:
             file.write(line + b"\n")
         file.flush()
 
-    def read() -> Iterator[SourceRow]:
+    def read(start: int) -> Iterator[SourceRow]:
         offset = 0
         while True:
             file.seek(offset)  # two readings may be under way at once: each keeps its own place
@@ -182,7 +195,9 @@ def _spooled(rows: Iterable[object], name: str) -> Source:
             if not lines:
                 return
             offset = file.tell()
-            for line in lines:
+            passed = min(start, len(lines))
+            start -= passed
+            for line in lines[passed:]:
                 if line.startswith(b"!"):
                     yield SourceRow(None, None, line[1:-1].decode())
                 else:

@@ -24,6 +24,7 @@ _LEADING_MARKER = re.compile(
     r"\A[\s#*_`]*(?:the\s+)?(?:given|rewritten|created|new|evolved)\s+(?:prompt|instruction)[\s#*_`]*(?::[\s*_`]*|\n\s*)",
     re.IGNORECASE,
 )
+_DROPPED = bytes(code for code in range(128) if unicodedata.category(chr(code))[0] in "PZC")
 _HEADING = re.compile(r"\A#{1,6}[^\S\n]+[^\n]{1,60}\n\s*(?=\S)")
 
 
@@ -80,5 +81,11 @@ def judged_equal(reply: Reply) -> bool | None:
 
 def _bare(text: str) -> str:
     """The text casefolded, without punctuation and blanks; all of it if nothing else is left."""
-    kept = "".join(char for char in text.casefold() if unicodedata.category(char)[0] not in "PZC")
-    return kept or "".join(text.split())
+    return _kept(text.casefold()) or "".join(text.split())
+
+
+def _kept(text: str) -> str:
+    """The text without punctuation, blanks and control characters."""
+    if text.isascii():
+        return text.encode().translate(None, _DROPPED).decode()
+    return "".join(char for char in text if unicodedata.category(char)[0] not in "PZC")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Unpack
 
 from evolvent.errors import InputError
 from evolvent.evolution.evol_instruct import BREADTH, IN_DEPTH, METHOD, EvolInstruct, Profile, trajectory
@@ -9,10 +10,9 @@ from evolvent.evolution.templates import NO_OPERATORS, Prompt, load_prompt
 from evolvent.models.protocols import ChatModel, Sampling
 from evolvent.models.uri import parse_uri
 from evolvent.records import Record
-from evolvent.runs.execution import run_sync
-from evolvent.runs.folder import Run, RunFolder
+from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data, stage_input
-from evolvent.runs.stage import Work, open_models, run_records
+from evolvent.runs.stage import Calling, Work, run_stage
 
 STAGE = "evolve"
 
@@ -39,9 +39,7 @@ def evolve(
     top_p: float = 0.95,
     max_tokens: int = 2048,
     extra_body: Mapping[str, object] | None = None,
-    concurrency: int | None = None,
-    fresh: bool = False,
-    progress: bool = False,
+    **calling: Unpack[Calling],
 ) -> Run:
     """Evolve seeds round after round, and write every seed and every evolution to ``OUT/evolved.parquet``.
 
@@ -68,9 +66,7 @@ def evolve(
         top_p: nucleus mass of the evolver.
         max_tokens: longest reply, in tokens.
         extra_body: extra request fields for ``openai:`` models.
-        concurrency: how many seeds at once; None for what suits the model.
-        fresh: make the stage anew although the folder holds it with other settings.
-        progress: show progress on standard error.
+        calling: how calls are made: concurrency, caps, price, budget, retry_failed, fresh, progress (see ``Calling``).
 
     Returns:
         The run: its path, counts, and the evolved records.
@@ -78,6 +74,7 @@ def evolve(
     Raises:
         InputError: wrong options, unreadable seeds, or a run folder that holds something else.
         ModelUnavailableError: the model cannot be used.
+        BudgetReachedError: the budget is spent.
         RunError: the run could not finish, or every record failed.
     """
     prompts = choose_operators(operators, breadth=breadth, templates=Path(templates) if templates else None)
@@ -108,40 +105,34 @@ def evolve(
         "max_tokens": max_tokens,
         "extra_body": dict(extra_body) if extra_body else None,
     }
-    source = stage_input(seeds, before=None, format=format, map=map, skip_bad=skip_bad, limit=limit)
+    source = stage_input(seeds, before=None, out=Path(out), format=format, map=map, skip_bad=skip_bad, limit=limit)
 
     def work(models: Mapping[str, ChatModel]) -> Work:
         run = EvolInstruct(
-            evolver=models[model],
+            evolver=models[evolver_uri],
             operators=prompts,
             rounds=rounds,
             profile=profile,
             sampling=sampling,
             seed=seed,
-            judge=models[judge] if judge else None,
+            judge=models[judge_uri] if judge_uri else None,
             equality=equality,
             system=system,
         )
         return lambda record: trajectory(record, run)
 
-    with RunFolder(Path(out)) as folder:
-        done = folder.begin(STAGE, settings, source.source, fresh=fresh)
-        if done:
-            return done
-        return run_sync(
-            run_records(
-                folder,
-                STAGE,
-                open_models([model, *([judge] if judge else [])], extra_body),
-                work,
-                source.records(),
-                source.rows,
-                group=_round,
-                counts={"seeds": source.rows, **source.counts},
-                concurrency=concurrency,
-                show=progress,
-            )
-        )
+    return run_stage(
+        STAGE,
+        out,
+        settings=settings,
+        source=source,
+        models=[model, *([judge] if judge else [])],
+        work=work,
+        group=_round,
+        counts={"seeds": source.rows, **source.counts},
+        extra_body=extra_body,
+        **calling,
+    )
 
 
 def choose_operators(

@@ -4,16 +4,16 @@ Records are scored in windows of a fixed number, whose batches depend on the win
 gone on with gives the very same numbers as one that was not. A window is stored whole or not at all.
 """
 
-from collections import Counter
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from evolvent.errors import InputError
+from evolvent.errors import EvolventError, InputError
 from evolvent.metrics.layout import LAYOUTS
 from evolvent.metrics.losses import PairLosses, pair_losses
 from evolvent.metrics.registry import DEFAULT_METRICS, chosen, score_fields, scores_of
@@ -24,9 +24,10 @@ from evolvent.records import Record, Score
 from evolvent.runs.execution import run_sync
 from evolvent.runs.folder import CALLS, Run, RunFolder
 from evolvent.runs.inputs import Data, stage_input
+from evolvent.runs.parts import Output, Placed
 from evolvent.runs.progress import shown
 from evolvent.runs.store import Call, CallStore, call_key
-from evolvent.runs.tables import RecordWriter
+from evolvent.runs.tally import Tally
 
 STAGE = "score"
 WINDOW = 512
@@ -88,9 +89,17 @@ def score(
         "dtype": dtype,
         "limit": limit,
     }
-    source = stage_input(data, before="respond", format=format, map=map, skip_bad=skip_bad, limit=limit)
-    total = min(sum(record.status == "ok" for record in source.records()), limit or source.rows)
-    if not total:
+    source = stage_input(
+        data,
+        before="respond",
+        out=Path(out),
+        wanted=lambda status, _: status == "ok",
+        format=format,
+        map=map,
+        skip_bad=skip_bad,
+        limit=limit,
+    )
+    if not source.rows:
         raise InputError(
             f"{source.source['source']} holds nothing to score", fix="See what it holds: evolvent show RUN."
         )
@@ -99,31 +108,34 @@ def score(
         if done:
             return done
         scorer = open_scorer(base_model, device=device, dtype=dtype, batch_tokens=batch_tokens)
+        source.keep(folder.path)
         folder.check_models(STAGE, {scorer.uri: scorer.identity})
+        output = Output(folder.output(STAGE), source.rows, source.unchanged, score_fields(metrics))
         store = CallStore(folder.path / CALLS)
-        reasons: Counter[str] = Counter()
-        pairs = islice((record for record in source.records() if record.status == "ok"), limit)
         try:
-            with (
-                RecordWriter(folder.output(STAGE), score_fields(metrics)) as writer,
-                shown(STAGE, total, show=progress) as advance,
-            ):
-                for window in windows(pairs):
-                    for record, losses in zip(window, stored_losses(window, scorer, layout, store), strict=True):
-                        scores: dict[str, Score] = {**scores_of(losses, metrics), "base_model": scorer.uri}
-                        if scores["score_reason"] is not None:
-                            reasons[str(scores["score_reason"])] += 1
-                        writer.write(replace(record, scores=scores))
+            with shown(STAGE, source.rows, done=output.records_done, show=progress) as advance:
+                for window in windows(output.missing(source.records)):
+                    losses = stored_losses([place.record for place in window], scorer, layout, store)
+                    for place, found in zip(window, losses, strict=True):
+                        scores: dict[str, Score] = {**scores_of(found, metrics), "base_model": scorer.uri}
+                        output.add(place, [replace(place.record, scores=scores)], _count)
                         advance()
+        except BaseException:
+            with contextlib.suppress(EvolventError):
+                folder.interrupt(STAGE, {})
+            raise
         finally:
             store.close()
-        counts = {
-            "pairs": total,
-            "passed over": source.rows - total,
-            "without a score": dict(reasons.most_common()),
-            **source.counts,
-        }
-        return folder.finish(STAGE, counts, {})
+        tally = output.finish()
+        counts = {"pairs": source.rows, **source.counts, "without a score": dict(tally.notes.most_common())}
+        return folder.finish(STAGE, counts, {}, {})
+
+
+def _count(tally: Tally, row: Record) -> None:
+    """Count a scored row, and why it lacks a score."""
+    tally.status[row.status] += 1
+    if row.scores["score_reason"] is not None:
+        tally.notes[str(row.scores["score_reason"])] += 1
 
 
 def stored_losses(
@@ -152,11 +164,11 @@ def stored_losses(
     return [losses[key] for key in keys]
 
 
-def windows(records: Iterable[Record]) -> Iterator[list[Record]]:
-    """The records in lists of ``WINDOW``, the last one shorter."""
-    source = iter(records)
-    while window := list(islice(source, WINDOW)):
-        yield window
+def windows(places: Iterable[Placed]) -> Iterator[list[Placed]]:
+    """The records of each part in lists of ``WINDOW``, the last one of a part shorter."""
+    for _, group in groupby(places, key=lambda place: place.part):
+        while window := list(islice(group, WINDOW)):
+            yield window
 
 
 def _to_json(losses: PairLosses | str) -> str:

@@ -49,6 +49,8 @@ def other_language(text: str) -> bool:
 
     Of ten words or more of English prose some are stop words. Code and formulas are taken for English.
     """
+    if text.isascii():
+        return False
     letters = [char for char in text if char.isalpha()]
     latin = sum("LATIN" in unicodedata.name(char, "") for char in letters)
     if latin * 2 < len(letters):

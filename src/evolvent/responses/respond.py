@@ -1,21 +1,20 @@
 """The respond stage: one teacher or several answer instructions, one row for each teacher and instruction."""
 
-import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
+from typing import Unpack
 
 from evolvent.errors import CallError, InputError
 from evolvent.models.protocols import ChatModel, Sampling
 from evolvent.models.uri import parse_uri
 from evolvent.records import Message, Record
 from evolvent.responses.elimination import eliminate_response, other_language
-from evolvent.runs.execution import run_sync
-from evolvent.runs.folder import Run, RunFolder
+from evolvent.runs.execution import together
+from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data, stage_input
-from evolvent.runs.stage import Work, open_models, run_records
+from evolvent.runs.stage import Calling, Work, run_stage
 from evolvent.runs.stored import ask
 
 STAGE = "respond"
@@ -38,9 +37,7 @@ def respond(
     top_p: float = 1.0,
     max_tokens: int = 2048,
     extra_body: Mapping[str, object] | None = None,
-    concurrency: int | None = None,
-    fresh: bool = False,
-    progress: bool = False,
+    **calling: Unpack[Calling],
 ) -> Run:
     """Let teachers answer instructions: one row for each teacher and instruction, in ``OUT/responses.parquet``.
 
@@ -62,9 +59,7 @@ def respond(
         top_p: nucleus mass.
         max_tokens: longest answer, in tokens.
         extra_body: extra request fields for ``openai:`` models.
-        concurrency: how many instructions at once; None for what suits the models.
-        fresh: make the stage anew although the folder holds it with other settings.
-        progress: show progress on standard error.
+        calling: how calls are made: concurrency, caps, price, budget, retry_failed, fresh, progress (see ``Calling``).
 
     Returns:
         The run: its path, counts, and the responses.
@@ -72,6 +67,7 @@ def respond(
     Raises:
         InputError: wrong options, unreadable data, nothing to answer, or a run folder that holds something else.
         ModelUnavailableError: a teacher cannot be used.
+        BudgetReachedError: the budget is spent.
         RunError: the run could not finish, or every record failed.
     """
     teachers = [teacher] if isinstance(teacher, str) else list(teacher)
@@ -92,44 +88,43 @@ def respond(
         "max_tokens": max_tokens,
         "extra_body": dict(extra_body) if extra_body else None,
     }
-    source = stage_input(data, before="evolve", format=format, map=map, skip_bad=skip_bad, limit=limit)
 
-    def wanted(record: Record) -> bool:
-        if not source.from_stage:
-            return True
-        return record.status == "ok" and (record.round >= 1 if round is None else record.round == round)
+    def wanted(status: str, made_in: int) -> bool:
+        return status == "ok" and (made_in >= 1 if round is None else made_in == round)
 
-    total = min(sum(wanted(record) for record in source.records()), limit or source.rows)
-    if not total:
+    source = stage_input(
+        data,
+        before="evolve",
+        out=Path(out),
+        wanted=wanted,
+        format=format,
+        map=map,
+        skip_bad=skip_bad,
+        limit=limit,
+    )
+    if not source.rows:
         raise InputError(
             f"{source.source['source']} holds nothing to answer", fix="See what it holds: evolvent show RUN."
         )
 
     def work(models: Mapping[str, ChatModel]) -> Work:
         async def answer_all(record: Record) -> list[Record]:
-            answers = (answer(record, models[uri], sampling, seed, system) for uri in teachers)
-            return await asyncio.gather(*answers)
+            return await together(answer(record, models[name], sampling, seed, system) for name in names)
 
         return answer_all
 
-    with RunFolder(Path(out)) as folder:
-        done = folder.begin(STAGE, settings, source.source, fresh=fresh)
-        if done:
-            return done
-        return run_sync(
-            run_records(
-                folder,
-                STAGE,
-                open_models(teachers, extra_body),
-                work,
-                islice(filter(wanted, source.records()), limit),
-                total,
-                group=lambda record: record.teacher,
-                counts={"instructions": total, "passed over": source.rows - total, **source.counts},
-                concurrency=concurrency,
-                show=progress,
-            )
-        )
+    return run_stage(
+        STAGE,
+        out,
+        settings=settings,
+        source=source,
+        models=teachers,
+        work=work,
+        group=lambda record: record.teacher,
+        counts={"instructions": source.rows, **source.counts},
+        extra_body=extra_body,
+        **calling,
+    )
 
 
 async def answer(record: Record, teacher: ChatModel, sampling: Sampling, seed: int, system: str | None) -> Record:

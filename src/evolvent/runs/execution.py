@@ -1,10 +1,11 @@
 """Run per-record work with a bounded number in flight, and give the results out in input order."""
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from threading import Thread
 from typing import TypeVar
+
+from evolvent.errors import BudgetReachedError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -29,47 +30,70 @@ async def in_order(
         One result an item.
 
     Raises:
-        Whatever ``work`` raises first; the other work is cancelled.
+        Whatever ``items`` or ``work`` raises first. The other work is cancelled; when a budget is reached it is let
+        go on to its end instead: its calls under way are paid.
     """
-    source = iter(items)
-    free = asyncio.Semaphore(concurrency)
-    window: deque[asyncio.Task[Result]] = deque()
-
+    source = enumerate(items)
+    room = asyncio.Semaphore(WINDOW * concurrency)  # for items that are begun and not yet given out
+    finished: dict[int, Result] = {}
     broken: list[Exception] = []
+    news = asyncio.Event()  # the next result is there, a worker broke, or all are at their end
+    given = 0
 
-    async def one(item: Item) -> Result:
-        async with free:
-            if broken:
-                raise broken[0]
-            try:
-                return await work(item)
-            except Exception as error:
-                broken.append(error)
-                window[0].cancel()  # what is waited for: nothing more is begun, the error shows at once
-                raise
-
-    try:
+    async def worker() -> None:
         while True:
-            while len(window) < WINDOW * concurrency:
-                try:
-                    item = next(source)
-                except StopIteration:
-                    break
-                window.append(asyncio.create_task(one(item)))
-            if not window:
+            await room.acquire()
+            if broken:
                 return
             try:
-                result = await window[0]
-            except asyncio.CancelledError:
-                if broken:
-                    raise broken[0] from None
-                raise
-            window.popleft()
-            yield result
+                index, item = next(source)
+                finished[index] = await work(item)
+            except StopIteration:
+                return
+            except Exception as error:
+                broken.append(error)
+                news.set()
+                for _ in range(concurrency):
+                    room.release()  # for those that wait here, to see it
+                return
+            if index == given:
+                news.set()
+
+    workers = [asyncio.create_task(worker()) for _ in range(concurrency)]
+    end = asyncio.gather(*workers)
+    end.add_done_callback(lambda _: news.set())
+    try:
+        while not end.done() or given in finished:
+            while not broken and given in finished:
+                result = finished.pop(given)
+                given += 1
+                room.release()
+                yield result
+            if broken:
+                if isinstance(broken[0], BudgetReachedError):
+                    await end
+                raise broken[0]
+            if not end.done():
+                await news.wait()
+                news.clear()
     finally:
-        for task in window:
+        for task in workers:
             task.cancel()
-        await asyncio.gather(*window, return_exceptions=True)
+        await asyncio.gather(*workers, return_exceptions=True)
+
+
+async def together(work: Iterable[Coroutine[None, None, Result]]) -> list[Result]:
+    """The results of coroutines that run at once; where one raises, the others are cancelled before it does."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        return await asyncio.gather(*tasks)
+    except BudgetReachedError:
+        await asyncio.gather(*tasks, return_exceptions=True)  # their calls under way are paid
+        raise
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def run_sync(main: Coroutine[None, None, Result]) -> Result:
@@ -80,16 +104,28 @@ def run_sync(main: Coroutine[None, None, Result]) -> Result:
         return asyncio.run(main)
     outcome: list[Result] = []
     problem: list[BaseException] = []
+    running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Result]]] = []
+
+    async def watched() -> Result:
+        task = asyncio.ensure_future(main)
+        running.append((asyncio.get_running_loop(), task))
+        return await task
 
     def run() -> None:
         try:
-            outcome.append(asyncio.run(main))
+            outcome.append(asyncio.run(watched()))
         except BaseException as error:
             problem.append(error)
 
     thread = Thread(target=run, name="evolvent")
     thread.start()
-    thread.join()
+    try:
+        thread.join()
+    except BaseException:  # the notebook's cell was interrupted: the work ends too, before its folder is given free
+        for loop, task in running:
+            loop.call_soon_threadsafe(task.cancel)
+        thread.join()
+        raise
     if problem:
         raise problem[0]
     return outcome[0]

@@ -14,15 +14,18 @@ from evolvent.records import Record
 from evolvent.runs.manifest import (
     OUTPUTS,
     StageEntry,
+    describe_file,
     differences,
     now,
     read_manifest,
     versions,
     write_manifest,
 )
-from evolvent.runs.stored import Tally
+from evolvent.runs.parts import drop_parts, reopen
 from evolvent.runs.tables import read_records
 from evolvent.storage_errors import explained
+
+Account = dict[str, dict[str, Any]]
 
 CALLS = "calls.sqlite"
 LOCK = ".lock"
@@ -97,7 +100,9 @@ class RunFolder:
         """The file that a stage writes."""
         return self.path / OUTPUTS[stage]
 
-    def begin(self, stage: str, settings: dict[str, Any], source: dict[str, Any], *, fresh: bool) -> Run | None:
+    def begin(
+        self, stage: str, settings: dict[str, Any], source: dict[str, Any], *, fresh: bool, retry_failed: bool = False
+    ) -> Run | None:
         """Begin a stage, or go on with it.
 
         Args:
@@ -105,6 +110,7 @@ class RunFolder:
             settings: every setting that changes its output.
             source: its input; ``digest`` says whether it is the same.
             fresh: make the stage's output anew, whatever the folder holds; stored calls are kept.
+            retry_failed: take the failed records of a finished stage again, and nothing else.
 
         Returns:
             The finished run if there is nothing left to do, else None.
@@ -112,7 +118,7 @@ class RunFolder:
         Raises:
             InputError: the folder holds this stage with other settings or another input.
         """
-        entry = self.stages.get(stage)
+        entry, output = self.stages.get(stage), self.output(stage)
         if entry is not None and _came_to_nothing(entry):
             entry = None
         if entry is not None and not fresh:
@@ -122,24 +128,31 @@ class RunFolder:
                     f"run folder {self.path} holds {stage} with other settings:\n  " + "\n  ".join(found),
                     fix="Use another --out, or --fresh to make this stage anew (equal calls are not paid again).",
                 )
-            if entry.state == "done" and self.output(stage).is_file():
-                return Run(self.path, stage, self.output(stage), entry.counts, already_done=True)
-            if entry.state == "stale" and self.output(stage).is_file() and entry.finished:
-                # An earlier stage was made anew and came out the same: what was made of it still holds.
-                entry.state = "done"
-                write_manifest(self.path, self.stages)
-                return Run(self.path, stage, self.output(stage), entry.counts, already_done=True)
+            if entry.state != "running" and entry.finished and output.is_file():
+                if retry_failed and entry.counts.get("failed"):
+                    reopen(output)
+                    self._mark_later_stale(stage)
+                else:
+                    # Stale: an earlier stage was made anew and came out the same, so what was made of it still holds.
+                    if entry.state == "stale":
+                        entry.state = "done"
+                        write_manifest(self.path, self.stages)
+                    return Run(self.path, stage, output, entry.counts, already_done=True)
         if entry is None or fresh:
+            drop_parts(output)
             entry = StageEntry(settings, source, started=now())
             self.stages[stage] = entry
-            order = list(OUTPUTS)
-            for later in order[order.index(stage) + 1 :]:
-                if later in self.stages:
-                    self.stages[later].state = "stale"
-            self.stages = {name: self.stages[name] for name in order if name in self.stages}
-        entry.state, entry.finished, entry.versions = "running", "", versions()
+            self._mark_later_stale(stage)
+            self.stages = {name: self.stages[name] for name in OUTPUTS if name in self.stages}
+        entry.state, entry.finished = "running", ""
         self._since = time.monotonic()
         return None
+
+    def _mark_later_stale(self, stage: str) -> None:
+        order = list(OUTPUTS)
+        for later in order[order.index(stage) + 1 :]:
+            if later in self.stages:
+                self.stages[later].state = "stale"
 
     def check_models(self, stage: str, models: dict[str, str]) -> None:
         """Note the models' identities and that the stage is under way; nothing is written before its models are open.
@@ -160,31 +173,31 @@ class RunFolder:
         entry.models = models
         write_manifest(self.path, self.stages)
 
-    def finish(self, stage: str, counts: dict[str, Any], usage: dict[str, Tally]) -> Run:
-        """Note that a stage is done, when its file is in place."""
+    def finish(self, stage: str, counts: dict[str, Any], used: Account, paid: Account) -> Run:
+        """Note that a stage is done, when its file is in place.
+
+        Args:
+            stage: its name.
+            counts: rows and what became of them.
+            used: what the rows took from each model, by URI.
+            paid: what this stage has paid for in this folder, by URI.
+        """
         entry = self.stages[stage]
-        entry.state, entry.finished, entry.counts = "done", now(), counts
-        self._add(entry, usage)
-        write_manifest(self.path, self.stages)
+        entry.state, entry.finished, entry.counts, entry.used = "done", now(), counts, used
+        entry.output = describe_file(self.output(stage))
+        self._note(entry, paid)
+        drop_parts(self.output(stage))
         return Run(self.path, stage, self.output(stage), counts)
 
-    def interrupt(self, stage: str, usage: dict[str, Tally]) -> None:
-        """Note what a stage used before it was stopped."""
-        self._add(self.stages[stage], usage)
-        write_manifest(self.path, self.stages)
+    def interrupt(self, stage: str, paid: Account) -> None:
+        """Note what a stage has paid for before it was stopped."""
+        self._note(self.stages[stage], paid)
 
-    def _add(self, entry: StageEntry, usage: dict[str, Tally]) -> None:
+    def _note(self, entry: StageEntry, paid: Account) -> None:
+        entry.paid = paid
         entry.wall_s = round(entry.wall_s + time.monotonic() - self._since, 3)
-        for uri, tally in usage.items():
-            made = entry.usage.get(uri, {}).get("calls_made", 0) + tally.made
-            entry.usage[uri] = {
-                "calls_made": made,
-                "calls_reused": tally.reused,
-                "prompt_tokens": tally.prompt_tokens,
-                "completion_tokens": tally.completion_tokens,
-                "estimated": tally.estimated,
-                "cut_max_tokens": tally.cut_max_tokens,
-            }
+        entry.versions = versions()
+        write_manifest(self.path, self.stages)
 
 
 def in_use(folder: Path) -> bool:
@@ -194,7 +207,7 @@ def in_use(folder: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two that only look do not see each other
     except BlockingIOError:
         return True
     finally:
@@ -204,5 +217,4 @@ def in_use(folder: Path) -> bool:
 
 def _came_to_nothing(entry: StageEntry) -> bool:
     """Whether a stage was stopped before its first reply (a wrong model, say): then it binds nobody."""
-    used = [usage["calls_made"] + usage["calls_reused"] for usage in entry.usage.values()]
-    return entry.state == "running" and bool(used) and not any(used)
+    return entry.state == "running" and bool(entry.models) and not entry.paid and entry.wall_s > 0

@@ -10,7 +10,7 @@ from evolvent.datasets.load import load
 from evolvent.errors import InputError
 from evolvent.records import Record
 from evolvent.runs.folder import Run
-from evolvent.runs.manifest import NAME, OUTPUTS, read_manifest
+from evolvent.runs.manifest import NAME, OUTPUTS, FileState, file_state, read_manifest
 from evolvent.runs.tables import count_rows, is_record_file, read_records
 
 MADE_BY = {
@@ -18,10 +18,15 @@ MADE_BY = {
     "respond": "evolvent respond {folder} --teacher URI",
     "score": "evolvent score {folder} --base-model URI",
 }
+# What was found of checked data, in the run folder.
+CHECKED = ".checked-{stage}.sqlite"
 
 
 # What a stage takes: a path, a Hub id, a run, an iterable of dicts (a datasets.Dataset is one).
 Data = str | Path | Run | Iterable[Mapping[str, Any]]
+
+# Whether a stage takes a row of this status and round from the stage before it.
+Wanted = Callable[[str, int], bool]
 
 
 @dataclass(slots=True)
@@ -31,22 +36,32 @@ class StageInput:
     Attributes:
         source: what the manifest notes of it (path, rows, digest).
         rows: how many records it has.
-        records: reads them, in order.
-        counts: what the check counted (bad rows skipped, duplicates).
+        records: reads them in order, from a position of the data on, as (position, record).
+        counts: what the check counted (bad rows skipped, duplicates, rows passed over).
         from_stage: whether a stage of a run made it.
+        unchanged: raises InputError if it is no longer what was checked.
+        keep: keeps the check's findings in the run folder.
     """
 
     source: dict[str, Any]
     rows: int
-    records: Callable[[], Iterator[Record]]
+    records: Callable[[int], Iterator[tuple[int, Record]]]
     counts: dict[str, int] = field(default_factory=dict)
     from_stage: bool = False
+    unchanged: Callable[[], None] = lambda: None
+    keep: Callable[[Path], None] = lambda _: None
+
+    def __iter__(self) -> Iterator[Record]:
+        """The records in order."""
+        return (record for _, record in self.records(0))
 
 
 def stage_input(
     data: Data,
     *,
     before: str | None,
+    out: Path | None = None,
+    wanted: Wanted = lambda *_: True,
     format: str | None = None,
     map: Mapping[str, str] | None = None,
     skip_bad: bool = False,
@@ -57,7 +72,10 @@ def stage_input(
     Args:
         data: a run folder or Run, a path, a Hub id, an iterable of dicts, or a datasets.Dataset.
         before: the stage whose file is read from a run folder; None if a run folder makes no sense here.
-        format, map, skip_bad, limit: how to read instruction data (see ``evolvent.load``); a record file is read whole.
+        out: the stage's own run folder, where the findings of an earlier check may be.
+        wanted: which rows of a run are taken; of instruction data all are.
+        format, map, skip_bad: how to read instruction data (see ``evolvent.load``).
+        limit: take the first so many only.
 
     Raises:
         InputError: the data cannot be read, or the run folder lacks the stage's file.
@@ -65,19 +83,32 @@ def stage_input(
     if limit is not None and limit < 1:
         raise InputError(f"limit is {limit}", fix="Give 1 or more.")
     if isinstance(data, Run):
-        return _record_file(_stage_file(data.path, before))
+        return _record_file(_stage_file(data.path, before), wanted, limit)
     if isinstance(data, str | Path):
         path = Path(data)
         if (path / NAME).is_file():
-            return _record_file(_stage_file(path, before))
+            return _record_file(_stage_file(path, before), wanted, limit)
         if before is not None and is_record_file(path):
-            return _record_file(path)
-    loaded = load(data, format=format, map=map, skip_bad=skip_bad, limit=limit)
+            return _record_file(path, wanted, limit)
+    checked = CHECKED.format(stage=before or "seeds")
+    known = out / checked if out else None
+    loaded = load(data, format=format, map=map, skip_bad=skip_bad, limit=limit, known=known)
     counts = {"skipped rows": loaded.skipped, "exact duplicates": loaded.duplicates}
     name = str(data) if isinstance(data, str | Path) else type(data).__name__
     source = {"source": name, "format": loaded.format, "rows": loaded.rows, "digest": loaded.digest}
     source |= {"limit": limit, "map": dict(map) if map else None}
-    return StageInput(source, loaded.rows, lambda: iter(loaded), {name: n for name, n in counts.items() if n})
+
+    def records(start: int) -> Iterator[tuple[int, Record]]:
+        return ((record.seed_index, record) for record in loaded.records(start))
+
+    return StageInput(
+        source,
+        loaded.rows,
+        records,
+        {name: n for name, n in counts.items() if n},
+        unchanged=loaded.unchanged,
+        keep=lambda folder: loaded.keep(folder / checked),
+    )
 
 
 def _stage_file(folder: Path, before: str | None) -> Path:
@@ -94,9 +125,29 @@ def _stage_file(folder: Path, before: str | None) -> Path:
     return path
 
 
-def _record_file(path: Path) -> StageInput:
+def _record_file(path: Path, wanted: Wanted, limit: int | None) -> StageInput:
+    state = file_state(path)
+    every = count_rows(path)
+    rows = min(count_rows(path, wanted), limit or every)
+    source = {"source": str(path), "rows": every, "digest": _digest(path, state)}
+
+    def records(start: int) -> Iterator[tuple[int, Record]]:
+        for position, record in enumerate(read_records(path, start), start):
+            if wanted(record.status, record.round):
+                yield position, record
+
+    def unchanged() -> None:
+        if file_state(path) != state:
+            raise InputError(f"{path} has changed since it was opened", fix="Start the same command again.")
+
+    counts = {"passed over": every - rows} if every > rows else {}
+    return StageInput(source, rows, records, counts, from_stage=True, unchanged=unchanged)
+
+
+def _digest(path: Path, state: FileState) -> str:
+    """A hash of a file's bytes; a stage's own file that nobody touched since is known by the manifest."""
+    for entry in read_manifest(path.parent).values() if (path.parent / NAME).is_file() else ():
+        if entry.output.get("state") == list(state) and path.name == entry.output.get("name"):
+            return str(entry.output["digest"])
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    rows = count_rows(path)
-    source = {"source": str(path), "rows": rows, "digest": digest}
-    return StageInput(source, rows, lambda: read_records(path), from_stage=True)
+        return hashlib.file_digest(file, "sha256").hexdigest()

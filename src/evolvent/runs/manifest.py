@@ -4,6 +4,7 @@ An entry holds the hash of the stage's input and every setting that changes its 
 run: go on, or nothing to do. Another entry is refused with the differences, unless the stage is to be made afresh.
 """
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -11,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
@@ -38,7 +39,10 @@ class StageEntry:
         state: running (or interrupted), done, or stale: an earlier stage was made anew since.
         models: identity of each model, by URI.
         counts: rows and what became of them.
-        usage: calls and tokens of each model, by URI.
+        paid: by model URI, the calls and tokens that this stage has ever paid for in this folder, and their cost
+            where a price was given.
+        used: by model URI, the calls and tokens behind the rows, whether paid for by this stage or found in the store.
+        output: the finished file's name, state and digest.
         started: when the stage was first started, UTC.
         finished: when it was done, UTC.
         wall_s: seconds of work, interrupted sessions included.
@@ -50,7 +54,9 @@ class StageEntry:
     state: Literal["running", "done", "stale"] = "running"
     models: dict[str, str] = field(default_factory=dict)
     counts: dict[str, Any] = field(default_factory=dict)
-    usage: dict[str, dict[str, Any]] = field(default_factory=dict)
+    paid: dict[str, dict[str, Any]] = field(default_factory=dict)
+    used: dict[str, dict[str, Any]] = field(default_factory=dict)
+    output: dict[str, Any] = field(default_factory=dict)
     started: str = ""
     finished: str = ""
     wall_s: float = 0.0
@@ -103,6 +109,33 @@ def differences(old: StageEntry, settings: dict[str, Any], source: dict[str, Any
         ]
         lines += how or [f"input: other content than {old.input.get('source', 'before')} had"]
     return lines
+
+
+class FileState(NamedTuple):
+    """What tells that a file was not touched: its size, the time of its last change, and its inode."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+def file_state(path: Path) -> FileState:
+    """A file's state now.
+
+    Raises:
+        RunError, InputError: it cannot be looked at.
+    """
+    with explained(path):
+        found = path.stat()
+    return FileState(found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+def describe_file(path: Path) -> dict[str, Any]:
+    """A file's name, state and digest, as an entry's ``output`` holds them."""
+    state = file_state(path)
+    with explained(path), path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"name": path.name, "state": list(state), "digest": digest}
 
 
 def now() -> str:

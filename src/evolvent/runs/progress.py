@@ -16,10 +16,12 @@ class Progress:
     Attributes:
         stage: the stage's name.
         total: how many records it will work through.
+        before: how many of them were done when it began.
     """
 
     stage: str
     total: int
+    before: int = 0
     done: int = 0
     failed: int = 0
     eliminated: int = 0
@@ -33,12 +35,16 @@ class Progress:
 
     def rate(self) -> float:
         """Records a second so far."""
-        return self.done / max(time.monotonic() - self.started, 1e-9)
+        return (self.done - self.before) / max(time.monotonic() - self.started, 1e-9)
 
     def line(self) -> str:
         """The state as one line."""
         rate = self.rate()
-        left = f", {(self.total - self.done) / rate:.0f} s left" if self.total > self.done >= self.total / 20 else ""
+        left = (
+            f", {(self.total - self.done) / rate:.0f} s left"
+            if rate and self.total > self.done >= self.total / 20
+            else ""
+        )
         return (
             f"{self.stage}: {self.done:,} of {self.total:,} records, {rate:.1f}/s{left}, "
             f"{self.failed:,} failed, {self.eliminated:,} eliminated"
@@ -46,18 +52,19 @@ class Progress:
 
 
 @contextmanager
-def shown(stage: str, total: int, *, show: bool) -> Iterator[Callable[..., None]]:
+def shown(stage: str, total: int, *, done: int = 0, show: bool) -> Iterator[Callable[..., None]]:
     """Show a stage's progress while it runs.
 
     Args:
         stage: the stage's name.
         total: how many records it will work through.
+        done: how many of them are done already.
         show: False counts in silence.
 
     Yields:
         A function to call once a record, with ``failed=`` and ``eliminated=`` for the rows that record made.
     """
-    progress = Progress(stage, total)
+    progress = Progress(stage, total, done, done)
     if not show:
         yield progress.advance
     elif sys.stderr.isatty():

@@ -1,143 +1,231 @@
 """A stage that works record by record: its models opened on the store, its rows written in input order and counted."""
 
 import contextlib
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
 
-from evolvent.errors import EvolventError, InputError, RunError
+from evolvent.errors import BudgetReachedError, EvolventError, RunError
 from evolvent.models.opening import open_chat
 from evolvent.models.protocols import ChatModel
 from evolvent.models.uri import parse_uri
 from evolvent.records import Record
-from evolvent.runs.execution import in_order
-from evolvent.runs.folder import CALLS, Run, RunFolder
+from evolvent.runs.execution import in_order, run_sync
+from evolvent.runs.folder import CALLS, Account, Run, RunFolder
+from evolvent.runs.inputs import StageInput
+from evolvent.runs.parts import Output, Placed
+from evolvent.runs.prices import Price, Prices, read_prices
 from evolvent.runs.progress import shown
+from evolvent.runs.spending import Budget, cost
 from evolvent.runs.store import CallStore
-from evolvent.runs.stored import StoredChat, current_record
-from evolvent.runs.tables import RecordWriter
+from evolvent.runs.stored import RecordInWork, StoredChat, record_in_work
+from evolvent.runs.tally import Tally
 
 Work = Callable[[Record], Awaitable[Sequence[Record]]]
 
+# When the first so many records all failed, what is wrong is not the records.
+ALL_FAILED = 20
 
-def open_models(uris: Iterable[str], extra_body: Mapping[str, object] | None) -> dict[str, ChatModel]:
-    """Open each model once, by the URI it was named with.
+
+class Calling(TypedDict, total=False):
+    """How a stage makes its model calls; nothing here changes what it writes.
+
+    Attributes:
+        concurrency: requests to a server at once, or records at once for a model in this process; None finds the
+            level that suits it.
+        max_requests_per_minute: to each server's model, tries that fail included.
+        max_tokens_per_minute: to and from each server's model.
+        price: what models cost: ``"IN,OUT"`` for a million tokens, ``"MODEL=IN,OUT"``, a YAML file, or several.
+        budget: the most that the run folder's calls may cost; the stage stops in good order before it costs more.
+        retry_failed: take the failed records of a finished stage again, and nothing else.
+        fresh: make the stage anew although the folder holds it with other settings.
+        progress: show progress on standard error.
+    """
+
+    concurrency: int | None
+    max_requests_per_minute: float | None
+    max_tokens_per_minute: float | None
+    price: Prices
+    budget: float | None
+    retry_failed: bool
+    fresh: bool
+    progress: bool
+
+
+def run_stage(
+    stage: str,
+    out: str | Path,
+    *,
+    settings: dict[str, Any],
+    source: StageInput,
+    models: Sequence[str],
+    work: Callable[[Mapping[str, ChatModel]], Work],
+    group: Callable[[Record], str | None],
+    counts: Mapping[str, int],
+    extra_body: Mapping[str, object] | None,
+    **calling: Unpack[Calling],
+) -> Run:
+    """Work through a stage's records, in a run folder that can be stopped at any instant and gone on with.
+
+    Args:
+        stage: the stage's name.
+        out: the run folder.
+        settings: every setting that changes the output.
+        source: the stage's input.
+        models: URIs of the models it calls, as the user wrote them.
+        work: given the models by their URIs as records hold them, the work for one record.
+        group: what a row is counted under (its round, its teacher); None leaves it uncounted.
+        counts: what was counted before.
+        extra_body: extra request fields, for ``openai:`` models.
+        calling: see ``Calling``.
+
+    Raises:
+        InputError: a bad option, or a run folder that holds something else.
+        ModelUnavailableError: a model cannot be used at all.
+        BudgetReachedError: the budget is spent.
+        RunError: the folder cannot be written, or every record failed.
+    """
+    with RunFolder(Path(out)) as folder:
+        fresh, retry_failed = calling.get("fresh", False), calling.get("retry_failed", False)
+        done = folder.begin(stage, settings, source.source, fresh=fresh, retry_failed=retry_failed)
+        if done:
+            return done
+        opened = open_models(models, extra_body, calling)
+        source.keep(folder.path)
+        return run_sync(_run(folder, stage, source, opened, work, group, dict(counts), calling))
+
+
+def open_models(uris: Iterable[str], extra_body: Mapping[str, object] | None, calling: Calling) -> dict[str, ChatModel]:
+    """Open each model once.
 
     Args:
         uris: the models' URIs as the user wrote them.
         extra_body: extra request fields, for those that are ``openai:``.
+        calling: how calls are made.
+
+    Returns:
+        The models by their URIs as records hold them.
     """
     models: dict[str, ChatModel] = {}
-    for uri in dict.fromkeys(uris):
-        models[uri] = open_chat(uri, extra_body=extra_body if parse_uri(uri).scheme == "openai" else None)
+    for uri in uris:
+        name = str(parse_uri(uri))
+        if name not in models:
+            server = is_server(uri)
+            models[name] = open_chat(
+                uri,
+                extra_body=extra_body if server else None,
+                concurrency=calling.get("concurrency"),
+                requests_per_minute=calling.get("max_requests_per_minute") if server else None,
+                tokens_per_minute=calling.get("max_tokens_per_minute") if server else None,
+            )
     return models
 
 
-async def run_records(
+def is_server(uri: str) -> bool:
+    """Whether a model runs behind a server, and not in this process."""
+    return parse_uri(uri).scheme == "openai"
+
+
+async def _run(
     folder: RunFolder,
     stage: str,
+    source: StageInput,
     models: Mapping[str, ChatModel],
     work: Callable[[Mapping[str, ChatModel]], Work],
-    records: Iterable[Record],
-    total: int,
-    *,
     group: Callable[[Record], str | None],
-    counts: Mapping[str, int],
-    concurrency: int | None,
-    show: bool,
+    counts: dict[str, Any],
+    calling: Calling,
 ) -> Run:
-    """Work through all records, write what they become, and finish the stage.
-
-    Args:
-        folder: the open run folder, with the stage begun.
-        stage: the stage's name.
-        models: the open models by URI; closed here.
-        work: given the models as seen through the call store, the work for one record.
-        records: the stage's input, in order.
-        total: how many there are.
-        group: what a row is counted under (its round, its teacher); None leaves it uncounted.
-        counts: what was counted before.
-        concurrency: how many records at once; None for what suits the models.
-        show: whether to show progress.
-
-    Raises:
-        RunError: the folder cannot be written, or every record failed.
-        ModelUnavailableError: a model cannot be used at all.
-    """
-    if concurrency is not None and concurrency < 1:
-        raise InputError(f"concurrency is {concurrency}", fix="Give 1 or more.")
     store = CallStore(folder.path / CALLS)
-    stored = {uri: StoredChat(model, store, stage) for uri, model in models.items()}
-    tallies = {model.uri: model.tally for model in stored.values()}
-    tally = RowTally(group)
-    at_once = concurrency or max(model.concurrency for model in models.values())
-    do = work(stored)
-
-    async def one(record: Record) -> Sequence[Record]:
-        current_record.set(record.id)
-        return await do(record)
-
+    prices: Mapping[str, Price] = {}
+    budget: Budget | None = None
     try:
-        folder.check_models(stage, {model.uri: model.identity for model in models.values()})
-        with RecordWriter(folder.output(stage)) as writer, shown(stage, total, show=show) as advance:
-            async with contextlib.aclosing(in_order(records, one, at_once)) as results:
-                async for rows in results:
-                    for row in rows:
-                        writer.write(row)
-                        tally.count(row)
-                    statuses = [row.status for row in rows]
-                    advance(failed=statuses.count("failed"), eliminated=statuses.count("eliminated"))
-            if tally.failed and tally.failed == sum(tally.by_status.values()):
-                raise RunError(
-                    f"every record of {stage} failed; the first: {next(iter(tally.failures))}",
-                    fix="Nothing was written. Mend the cause and start the same command again.",
-                )
-    except BaseException:
+        spent = store.spent()
+        prices = read_prices(calling.get("price"), models, others=[use.model for use in spent])
+        limit = calling.get("budget")
+        if limit is not None:
+            budget = Budget(limit, prices, spent, stage=stage, models=models)
+        folder.check_models(stage, {uri: model.identity for uri, model in models.items()})
+        do = work({uri: StoredChat(model, store, stage, budget) for uri, model in models.items()})
+        output = Output(folder.output(stage), source.rows, source.unchanged)
+        await _work_through(stage, source, output, do, group, _at_once(models, calling), calling)
+        tally = output.tally()
+        if tally.rows and tally.rows == tally.status["failed"]:
+            raise _all_failed(stage, tally)
+        tally = output.finish()
+        return folder.finish(stage, counts | tally.summary(), tally.used_json(), paid(store, stage, prices))
+    except BaseException as error:
         with contextlib.suppress(EvolventError):
-            folder.interrupt(stage, tallies)
+            folder.interrupt(stage, paid(store, stage, prices))
+        if budget is not None and isinstance(error, BudgetReachedError):
+            raise budget.reached() from None  # with the figures of the calls that have ended since
         raise
     finally:
         for model in models.values():
             await model.close()
         store.close()
-    return folder.finish(stage, {**counts, **tally.summary()}, tallies)
 
 
-class RowTally:
-    """Counts a stage's rows: by status, by group and reason, and the commonest failures in the server's words."""
+async def _work_through(
+    stage: str,
+    source: StageInput,
+    output: Output,
+    do: Work,
+    group: Callable[[Record], str | None],
+    at_once: int,
+    calling: Calling,
+) -> None:
+    """Work through the records that no finished part holds."""
 
-    def __init__(self, group: Callable[[Record], str | None]) -> None:
-        self._group = group
-        self.by_status: Counter[str] = Counter()
-        self.by_group: dict[str, Counter[str]] = {}
-        self.failures: Counter[str] = Counter()
-        self.notes: Counter[str] = Counter()
+    async def one(place: Placed) -> tuple[Placed, Sequence[Record], RecordInWork]:
+        in_work = RecordInWork(place.record.id)
+        record_in_work.set(in_work)
+        return place, await do(place.record), in_work
 
-    @property
-    def failed(self) -> int:
-        return self.by_status["failed"]
+    def count(tally: Tally, row: Record) -> None:
+        under = group(row)
+        if under is not None:
+            tally.count(row, under)
 
-    def count(self, row: Record) -> None:
-        """Count one row, unless its group is None."""
-        group = self._group(row)
-        if group is None:
-            return
-        self.by_status[row.status] += 1
-        fate = f"eliminated: {row.reason}" if row.status == "eliminated" else row.status
-        self.by_group.setdefault(group, Counter())[fate] += 1
-        if row.finish_reason == "length":
-            self.notes["cut at the token limit"] += 1
-        if row.status == "ok" and row.reason:
-            self.notes[row.reason] += 1
-        if row.status == "failed" and (len(self.failures) < 100 or row.reason in self.failures):
-            self.failures[row.reason or "no reason given"] += 1
+    before = output.records_done
+    none_ok = output.tally().rows == 0
+    failed = 0
+    with shown(stage, source.rows, done=before, show=calling.get("progress", False)) as advance:
+        async with contextlib.aclosing(in_order(output.missing(source.records), one, at_once)) as results:
+            async for place, rows, in_work in results:
+                output.add(place, rows, count)
+                output.use(in_work.used)
+                statuses = [row.status for row in rows if group(row) is not None]
+                advance(failed=statuses.count("failed"), eliminated=statuses.count("eliminated"))
+                none_ok = none_ok and statuses.count("failed") == len(statuses)
+                failed += none_ok
+                if none_ok and failed == ALL_FAILED:
+                    raise _all_failed(stage, output.tally())
 
-    def summary(self) -> dict[str, Any]:
-        """The counts as the manifest holds them."""
-        found: dict[str, Any] = {status: self.by_status[status] for status in ("ok", "eliminated", "failed")}
-        found["groups"] = {group: dict(sorted(fates.items())) for group, fates in self.by_group.items()}
-        if self.notes:
-            found["notes"] = dict(self.notes)
-        if self.failures:
-            found["failures"] = dict(self.failures.most_common(5))
-        return found
+
+def _at_once(models: Mapping[str, ChatModel], calling: Calling) -> int:
+    """How many records to have in work: more than calls in flight, where a record may wait out a server's limit."""
+    chosen = calling.get("concurrency")
+    return max(model.concurrency if chosen is None or is_server(uri) else chosen for uri, model in models.items())
+
+
+def _all_failed(stage: str, tally: Tally) -> RunError:
+    return RunError(
+        f"every record of {stage} failed, {tally.rows:,} rows so far; the first: {next(iter(tally.failures))}",
+        fix="Mend the cause and start the same command again.",
+    )
+
+
+def paid(store: CallStore, stage: str, prices: Mapping[str, Price]) -> Account:
+    """What a stage has paid for in the folder, by model: calls, tokens, and the cost where there is a price."""
+    return {
+        use.model: {
+            "calls": use.calls,
+            "prompt_tokens": use.prompt_tokens,
+            "completion_tokens": use.completion_tokens,
+            "estimated": use.estimated,
+            "cost": cost([use], prices),
+        }
+        for use in store.spent()
+        if use.stage == stage
+    }

@@ -1,39 +1,33 @@
 """Models seen through a run's call store: the same protocol, but a call that is stored is never made again."""
 
 import asyncio
+import hashlib
+import time
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import orjson
 
+from evolvent.errors import CallError
 from evolvent.models.protocols import ChatModel, Reply, Sampling, TokenLogprob, Usage
 from evolvent.records import Message
 from evolvent.runs.randomness import call_seed
-from evolvent.runs.store import Call, CallStore, call_key
-
-# Which record the running task works for: only written beside a call, never part of its key.
-current_record: ContextVar[str] = ContextVar("current_record", default="")
+from evolvent.runs.spending import Budget
+from evolvent.runs.store import Call, CallStore
+from evolvent.runs.tally import Used
 
 
 @dataclass(slots=True)
-class Tally:
-    """What a stage used of one model: calls made now, calls found in the store, tokens of both together."""
+class RecordInWork:
+    """The record that a task works for, and what it took from its models so far, by their URIs."""
 
-    made: int = 0
-    reused: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    estimated: bool = False
-    cut_max_tokens: int = 0
+    id: str = ""
+    used: dict[str, Used] = field(default_factory=dict)
 
-    def count(self, reply: Reply, *, made: bool) -> None:
-        self.made += made
-        self.reused += not made
-        self.prompt_tokens += reply.usage.prompt_tokens
-        self.completion_tokens += reply.usage.completion_tokens
-        self.estimated |= reply.usage.estimated
-        self.cut_max_tokens += reply.cut_max_tokens is not None
+
+# Only for the account: never part of a call's key.
+record_in_work: ContextVar[RecordInWork] = ContextVar("record_in_work")
 
 
 @dataclass(slots=True)
@@ -44,13 +38,18 @@ class StoredChat:
         model: the model itself.
         store: the run's call store.
         stage: the stage that calls; written beside the call.
+        budget: asked before a call is made; None where nothing limits the spending.
     """
 
     model: ChatModel
     store: CallStore
     stage: str
-    tally: Tally = field(default_factory=Tally)
+    budget: Budget | None = None
     _running: dict[bytes, asyncio.Future[Reply]] = field(default_factory=dict)
+    _identity: bytes = b""
+
+    def __post_init__(self) -> None:
+        self._identity = self.model.identity.encode()
 
     @property
     def uri(self) -> str:
@@ -68,44 +67,62 @@ class StoredChat:
         """The stored reply of this call, or a new one that is stored first. Equal calls in flight are made once.
 
         Raises:
-            CallError, ModelUnavailableError: from the model.
+            CallError: from the model; its words are stored beside the request.
+            ModelUnavailableError: from the model.
+            BudgetReachedError: the budget leaves nothing for this call.
             RunError: the store cannot be written.
         """
-        request = {"messages": list(messages), **_deciding(sampling)}
-        key = call_key(self.identity, request)
+        request = orjson.dumps({"messages": messages, **_deciding(sampling)}, option=orjson.OPT_SORT_KEYS)
+        key = _key(self._identity, request)
         stored = self.store.get(key)
         if stored is not None:
             reply = reply_from_json(stored)
-            self.tally.count(reply, made=False)
-            return reply
-        if key in self._running:
+        elif key in self._running:
             # shield: one caller's cancellation must not take the call away from the others.
             reply = await asyncio.shield(self._running[key])
-            self.tally.count(reply, made=False)
-            return reply
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._running[key] = future
-        try:
-            reply = await self.model.chat(messages, sampling)
-            text = orjson.dumps(request).decode()
-            await self.store.put(
-                [Call(key, self.stage, current_record.get(), self.uri, text, orjson.dumps(asdict(reply)).decode())]
-            )
-        except BaseException as error:
-            if isinstance(error, asyncio.CancelledError):
-                future.cancel()
-            else:
-                future.set_exception(error)
-                future.exception()  # marks it as seen: often nobody else waits
-            raise
-        finally:
-            del self._running[key]
-        future.set_result(reply)
-        self.tally.count(reply, made=True)
+        else:
+            future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+            self._running[key] = future
+            try:
+                reply = await self._call(key, request, messages, sampling)
+                future.set_result(reply)
+            except BaseException as error:
+                if isinstance(error, asyncio.CancelledError):
+                    future.cancel()
+                else:
+                    future.set_exception(error)
+                    future.exception()  # marks it as seen: often nobody else waits
+                raise
+            finally:
+                del self._running[key]
+        record = record_in_work.get(None)
+        if record is not None:
+            record.used.setdefault(self.uri, Used()).count(reply)
         return reply
 
     async def close(self) -> None:
         await self.model.close()
+
+    async def _call(self, key: bytes, request: bytes, messages: Sequence[Message], sampling: Sampling) -> Reply:
+        """Make a call and store what came of it."""
+        record = record_in_work.get(None)
+        about = (key, self.stage, record.id if record else "", self.uri, request.decode())
+        usage: Usage | None = None
+        if self.budget is not None:
+            await self.budget.begin(self.uri)
+        began = time.monotonic()
+        try:
+            reply = await self.model.chat(messages, sampling)
+            usage = reply.usage
+        except CallError as error:
+            words = orjson.dumps({"error": error.message, "raw": error.raw}).decode()
+            await self.store.put([Call(*about, None, words, seconds=time.monotonic() - began)])
+            raise
+        finally:
+            if self.budget is not None:
+                self.budget.end(self.uri, usage)
+        await self.store.put([Call(*about, reply_to_json(reply), None, usage, time.monotonic() - began)])
+        return reply
 
 
 async def ask(
@@ -145,7 +162,15 @@ async def ask(
         reply = await model.chat(messages, drawn)
         if usable(reply):
             break
+        record = record_in_work.get(None)
+        if record is not None:
+            record.used.setdefault(model.uri, Used()).unusable += 1
     return reply
+
+
+def reply_to_json(reply: Reply) -> str:
+    """A reply as it is stored."""
+    return orjson.dumps(reply).decode()
 
 
 def reply_from_json(text: str) -> Reply:
@@ -158,6 +183,11 @@ def reply_from_json(text: str) -> Reply:
             for token in row["logprobs"]
         )
     return Reply(**row)
+
+
+def _key(identity: bytes, request: bytes) -> bytes:
+    """The key of a call: a 16-byte hash of the model and of the request, and of nothing else."""
+    return hashlib.sha256(b"%d\n%b%b" % (len(identity), identity, request)).digest()[:16]
 
 
 def _deciding(sampling: Sampling) -> dict[str, object]:

@@ -9,6 +9,7 @@ from typing import Any
 from evolvent.errors import InputError
 from evolvent.runs.folder import in_use
 from evolvent.runs.manifest import OUTPUTS, StageEntry, read_manifest
+from evolvent.runs.prices import money
 from evolvent.runs.tables import read_records
 
 SCORES = ("instruction_ppl", "response_ppl", "conditional_ppl", "ifd", "ic_ifd", "ifd_ppl")
@@ -42,8 +43,8 @@ def summary(folder: Path) -> list[Table]:
                 tables.append(
                     Table(f"{name}: {counted}", ("rows", "reason"), [(f"{n:,}", why) for why, n in reasons.items()])
                 )
-    if any(entry.usage for entry in stages.values()):
-        tables.append(_usage(stages))
+    if any(entry.used or entry.paid for entry in stages.values()):
+        tables.append(_calls(stages))
     scored = folder / OUTPUTS["score"]
     if scored.is_file():
         tables.append(_scores(scored))
@@ -65,16 +66,33 @@ def _fates(name: str, entry: StageEntry) -> Table:
     return Table(f"{name}: what became of the rows", ("", *fates), rows)
 
 
-def _usage(stages: dict[str, StageEntry]) -> Table:
+def _calls(stages: dict[str, StageEntry]) -> Table:
+    """What each stage has paid for, and what its rows were made of: more, where calls were found in the store."""
     rows = []
     for name, entry in stages.items():
-        for uri, used in entry.usage.items():
-            about = "about " if used["estimated"] else ""
-            tokens = (f"{about}{used['prompt_tokens']:,}", f"{about}{used['completion_tokens']:,}")
-            calls = (f"{used['calls_made']:,}", f"{used['calls_reused']:,}")
-            rows.append((name, uri, *calls, *tokens, f"{used['cut_max_tokens']:,}"))
-    columns = ("stage", "model", "made", "from the store", "tokens in", "tokens out", "max-tokens lowered to fit")
+        for uri in entry.used | entry.paid:
+            paid, used = entry.paid.get(uri, {}), entry.used.get(uri, {})
+            amount = paid.get("cost")
+            rows.append(
+                (
+                    name,
+                    uri,
+                    *_tokens(paid),
+                    "" if amount is None else money(amount),
+                    *_tokens(used),
+                    f"{used.get('unusable', 0):,}",
+                    f"{used.get('cut_max_tokens', 0):,}",
+                )
+            )
+    made = ("stage", "model", "calls made", "tokens in", "tokens out", "cost")
+    columns = (*made, "replies in the file", "tokens in", "tokens out", "asked again", "max-tokens lowered to fit")
     return Table("model calls", columns, rows)
+
+
+def _tokens(account: dict[str, Any]) -> tuple[str, str, str]:
+    about = "about " if account.get("estimated") else ""
+    prompt, completion = account.get("prompt_tokens", 0), account.get("completion_tokens", 0)
+    return f"{account.get('calls', 0):,}", f"{about}{prompt:,}", f"{about}{completion:,}"
 
 
 def _scores(path: Path) -> Table:

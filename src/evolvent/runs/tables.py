@@ -1,80 +1,29 @@
-"""Record files: Parquet, written in row groups of a fixed number of rows, put in place whole."""
+"""Record files: Parquet tables of records, read a batch at a time."""
 
-import contextlib
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 from evolvent.errors import InputError
-from evolvent.records import COLUMNS, Record, from_row, schema, to_row
-from evolvent.storage_errors import explained
+from evolvent.records import COLUMNS, Record, from_row
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ROW_GROUP = 5_000
+BATCH = 2_048
 
 
-class RecordWriter:
-    """Writes a record file beside its final place and renames it when it is complete.
+def record_table(records: Sequence[Record], schema: "pa.Schema") -> "pa.Table":
+    """Records as an Arrow table; columns that are not a record's own are its scores."""
+    import pyarrow as pa
 
-    Args:
-        path: the file's final place.
-        score_fields: Arrow fields of the score columns, in their order.
-
-    Raises:
-        RunError, InputError: the disk is full, or the folder cannot be written.
-    """
-
-    def __init__(self, path: Path, score_fields: Sequence["pa.Field"] = ()) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        self.path = path
-        self.rows = 0
-        self._part = path.with_name(path.name + ".part")
-        self._schema = pa.schema([*schema(), *score_fields])
-        self._waiting: list[dict[str, Any]] = []
-        with explained(path):
-            self._file = self._part.open("wb")
-            self._writer = pq.ParquetWriter(self._file, self._schema, compression="zstd")
-
-    def write(self, record: Record) -> None:
-        """Add one record."""
-        self._waiting.append(to_row(record))
-        self.rows += 1
-        if len(self._waiting) == ROW_GROUP:
-            self._flush()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is not None:
-            with contextlib.suppress(OSError):
-                self._writer.close()
-                self._file.close()
-            self._part.unlink(missing_ok=True)
-            return
-        with explained(self.path):
-            if self._waiting:
-                self._flush()
-            self._writer.close()
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self._part.replace(self.path)
-
-    def _flush(self) -> None:
-        import pyarrow as pa
-
-        with explained(self.path):
-            self._writer.write_table(pa.Table.from_pylist(self._waiting, self._schema), row_group_size=ROW_GROUP)
-        self._waiting = []
+    columns = {
+        name: [getattr(record, name) for record in records]
+        if name in COLUMNS
+        else [record.scores.get(name) for record in records]
+        for name in schema.names
+    }
+    return pa.Table.from_pydict(columns, schema)
 
 
 def is_record_file(path: Path) -> bool:
@@ -90,8 +39,12 @@ def is_record_file(path: Path) -> bool:
         return False
 
 
-def read_records(path: Path) -> Iterator[Record]:
-    """The records of a file, in order, a row group at a time.
+def read_records(path: Path, start: int = 0) -> Iterator[Record]:
+    """The records of a file, in order, a batch at a time.
+
+    Args:
+        path: the file.
+        start: the row to begin with.
 
     Raises:
         InputError: the file is not a readable record file.
@@ -100,16 +53,22 @@ def read_records(path: Path) -> Iterator[Record]:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=ROW_GROUP):
-                for row in batch.to_pylist():
-                    yield from_row(row)
+        with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
+            groups = range(file.num_row_groups)
+            first = 0
+            while first < len(groups) and start >= file.metadata.row_group(first).num_rows:
+                start -= file.metadata.row_group(first).num_rows
+                first += 1
+            for batch in file.iter_batches(batch_size=BATCH, row_groups=groups[first:], use_threads=False):
+                rows = batch.slice(start).to_pylist()
+                start = max(0, start - batch.num_rows)
+                yield from map(from_row, rows)
     except (pa.ArrowException, OSError, KeyError) as error:
         raise InputError(f"{path} is not a record file of evolvent: {error}") from error
 
 
-def count_rows(path: Path) -> int:
-    """The number of rows of a record file, from its footer.
+def count_rows(path: Path, wanted: Callable[[str, int], bool] = lambda *_: True) -> int:
+    """The number of rows of a record file whose status and round are wanted.
 
     Raises:
         InputError: the file is damaged.
@@ -118,6 +77,8 @@ def count_rows(path: Path) -> int:
     import pyarrow.parquet as pq
 
     try:
-        return int(pq.read_metadata(path).num_rows)
+        table = pq.read_table(path, columns=["status", "round"])
+        kinds = table.group_by(["status", "round"]).aggregate([([], "count_all")]).to_pylist()
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path} is damaged: {error}", fix="Make it anew with --fresh.") from error
+    return sum(kind["count_all"] for kind in kinds if wanted(kind["status"], kind["round"]))

@@ -53,7 +53,7 @@ def _texts(path: Path) -> Iterator[str]:
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{path} cannot be read: {error}") from error
         return
-    for placed in open_source(path).read():
+    for placed in open_source(path).read(0):
         if placed.problem:
             raise InputError(f"{path}, line {placed.line}: {placed.problem}")
         yield from _strings(placed.value)

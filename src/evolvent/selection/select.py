@@ -115,7 +115,7 @@ def select(
     edge = competing[kept - 1][0]
     with explained(note):
         note.unlink(missing_ok=True)  # a stop before the new one is written must not leave one that does not fit
-    write((record for position, record in enumerate(source.records()) if position in chosen), out, format=to)
+    write((record for position, record in enumerate(source) if position in chosen), out, format=to)
     counts |= {"competing": len(competing), "selected": kept}
     content = {"selected": out.name, "how": how, "last_score": edge, "counts": counts, "input": source.source}
     content |= {"made": now(), "versions": versions()}
@@ -156,7 +156,7 @@ def _competing(
     source: StageInput, by: str, conditions: Sequence[Condition], tests: set[bytes], counts: Counter[str]
 ) -> Iterator[tuple[float, str, int]]:
     """Score, id and position of the rows that compete; the others are counted by why they do not."""
-    for position, record in enumerate(source.records()):
+    for position, record in enumerate(source):
         row = columns(record)
         value = row.get(by)
         if record.status != "ok":
@@ -179,7 +179,7 @@ def columns(record: Record) -> dict[str, Any]:
 
 def _check_columns(source: StageInput, names: Sequence[str]) -> None:
     found: set[str] = set()
-    for record in source.records():
+    for record in source:
         found |= columns(record).keys()
         if found.issuperset(names):
             return

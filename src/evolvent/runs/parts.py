@@ -1,0 +1,259 @@
+"""A stage's output while it grows: a file for every 2,048 records of its input, joined when all of them are there.
+
+A part is written whole, renamed into place and never touched again, so whatever ends the process, what it had finished
+is kept and neither worked through nor read from the call store again. A part is one row group of the finished file:
+cut by the input alone, so that a run that was stopped and gone on with writes the same bytes as one that was not.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import orjson
+
+from evolvent.errors import RunError
+from evolvent.records import Record, schema
+from evolvent.runs.tables import record_table
+from evolvent.runs.tally import Tally, Used
+from evolvent.storage_errors import explained
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Records of input in a part. Few enough to be done again after a kill in no time, enough for a row group worth reading;
+# a multiple of the windows that scoring works in.
+PART = 2_048
+NOTES = b"evolvent.parts"
+
+
+class Placed(NamedTuple):
+    """A record of the input: the part that its rows belong to, and its position in the input."""
+
+    part: int
+    position: int
+    record: Record
+
+
+@dataclass(slots=True)
+class PartNote:
+    """What is known of a finished part.
+
+    Attributes:
+        end: the position in the input at which the next part begins.
+        records: records of input.
+        tally: what became of its rows.
+    """
+
+    end: int
+    records: int
+    tally: Tally
+
+    @classmethod
+    def from_json(cls, content: bytes) -> "PartNote":
+        """The note that orjson made this of."""
+        found = orjson.loads(content)
+        return cls(found["end"], found["records"], Tally.from_json(found["tally"]))
+
+
+@dataclass(slots=True)
+class Output:
+    """The output of a stage: its finished parts, and the one that grows.
+
+    Args:
+        path: the stage's file, as it will be called when it is finished.
+        total: records of input.
+        unchanged: raises if the input is no longer what was checked; called before a part is kept.
+        score_fields: Arrow fields of the score columns, in their order.
+
+    Raises:
+        RunError, InputError: the disk is full, or the folder cannot be written.
+    """
+
+    path: Path
+    total: int
+    unchanged: Callable[[], None] = lambda: None
+    score_fields: Sequence["pa.Field"] = ()
+    finished: dict[int, PartNote] = field(default_factory=dict)
+    _rows: list[Record] = field(default_factory=list)
+    _growing: int = -1
+    _note: PartNote = field(default_factory=lambda: PartNote(0, 0, Tally()))
+
+    def __post_init__(self) -> None:
+        folder = parts_folder(self.path)
+        with explained(folder):
+            folder.mkdir(exist_ok=True)
+            for file in sorted(folder.iterdir()):
+                note = _read_note(file) if file.suffix == ".parquet" else None
+                if note is None:
+                    file.unlink()  # what was being written when the process died
+                else:
+                    self.finished[int(file.stem)] = note
+
+    @property
+    def records_done(self) -> int:
+        """Records of input whose rows are in finished parts."""
+        return sum(note.records for note in self.finished.values())
+
+    def tally(self) -> Tally:
+        """What became of the rows so far."""
+        whole = Tally()
+        for note in [*self.finished.values(), self._note]:
+            whole.add(note.tally)
+        return whole
+
+    def missing(self, records: Callable[[int], Iterator[tuple[int, Record]]]) -> Iterator[Placed]:
+        """The records that no finished part holds.
+
+        Args:
+            records: reads the input from a position on, as (position, record).
+        """
+        parts = -(-self.total // PART)
+        part = 0
+        while part < parts:
+            if part in self.finished:
+                part += 1
+                continue
+            after = next((later for later in range(part, parts) if later in self.finished), parts)
+            start = self.finished[part - 1].end if part else 0
+            count = min(after * PART, self.total) - part * PART
+            for number, (position, record) in enumerate(islice(records(start), count)):
+                yield Placed(part + number // PART, position, record)
+            part = after
+
+    def add(self, place: Placed, rows: Iterable[Record], count: Callable[[Tally, Record], None]) -> None:
+        """Add the rows of one record, in the order of the input.
+
+        Args:
+            place: the record.
+            rows: what it became.
+            count: counts a row.
+        """
+        if place.part != self._growing:
+            self._keep()
+            self._growing = place.part
+        for row in rows:
+            self._rows.append(row)
+            count(self._note.tally, row)
+        self._note.end, self._note.records = place.position + 1, self._note.records + 1
+
+    def use(self, used: dict[str, Used]) -> None:
+        """Count what the record that was added last took from its models."""
+        self._note.tally.use(used)
+
+    def finish(self) -> Tally:
+        """Join the parts to the finished file.
+
+        Returns:
+            What became of all rows.
+
+        Raises:
+            RunError: the input had fewer records than were counted, or the disk is full.
+        """
+        self._keep()
+        if self.records_done != self.total:
+            raise RunError(
+                f"the input gave {self.records_done:,} records, not the {self.total:,} that were counted",
+                fix="Start the same command again when nothing writes to the input.",
+            )
+        notes = [self.finished[number] for number in sorted(self.finished)]
+        _join(self.path, [self._file(number) for number in sorted(self.finished)], notes, self._schema)
+        return self.tally()
+
+    def _keep(self) -> None:
+        """Put the growing part in place."""
+        if not self._note.records:
+            return
+        self.unchanged()
+        _write_part(self._file(self._growing), record_table(self._rows, self._schema), self._note)
+        self.finished[self._growing] = self._note
+        self._rows, self._note = [], PartNote(0, 0, Tally())
+
+    def _file(self, number: int) -> Path:
+        return parts_folder(self.path) / f"{number:06}.parquet"
+
+    @property
+    def _schema(self) -> "pa.Schema":
+        import pyarrow as pa
+
+        return pa.schema([*schema(), *self.score_fields])
+
+
+def parts_folder(path: Path) -> Path:
+    """Where the parts of a stage's file are kept until they are joined."""
+    return path.with_suffix(".parts")
+
+
+def drop_parts(path: Path) -> None:
+    """Remove the parts of a stage's file, if there are any."""
+    shutil.rmtree(parts_folder(path), ignore_errors=True)
+
+
+def reopen(path: Path) -> int:
+    """Take a finished file apart again, leaving out the parts that hold a failed row.
+
+    Returns:
+        How many failed rows the parts left out hold.
+
+    Raises:
+        RunError, InputError: the disk is full, or the folder cannot be written.
+    """
+    import pyarrow.parquet as pq
+
+    drop_parts(path)
+    failed = 0
+    with explained(path), pq.ParquetFile(path) as file:
+        parts_folder(path).mkdir()
+        for number, content in enumerate(orjson.loads(file.metadata.metadata[NOTES])):
+            note = PartNote.from_json(orjson.dumps(content))
+            failed += note.tally.status["failed"]
+            if not note.tally.status["failed"]:
+                _write_part(parts_folder(path) / f"{number:06}.parquet", file.read_row_group(number), note)
+    return failed
+
+
+def _write_part(path: Path, table: "pa.Table", note: PartNote) -> None:
+    _write(path, table.schema, [table], {NOTES: orjson.dumps(note)}, "lz4")
+
+
+def _join(path: Path, parts: Sequence[Path], notes: Sequence[PartNote], schema: "pa.Schema") -> None:
+    import pyarrow.parquet as pq
+
+    metadata = {NOTES: orjson.dumps(list(notes))}
+    _write(path, schema, (pq.read_table(part, schema=schema) for part in parts), metadata, "zstd")
+
+
+def _write(
+    path: Path, schema: "pa.Schema", tables: "Iterable[pa.Table]", metadata: dict[bytes, bytes], compression: str
+) -> None:
+    """Write tables, each as one row group, to a file that is either there whole or not at all."""
+    import pyarrow.parquet as pq
+
+    unfinished = path.with_name(path.name + ".part")
+    with explained(path):
+        try:
+            with unfinished.open("wb") as file:
+                with pq.ParquetWriter(file, schema.remove_metadata(), compression=compression) as writer:
+                    for table in tables:
+                        writer.write_table(table.replace_schema_metadata(), row_group_size=max(table.num_rows, 1))
+                    writer.add_key_value_metadata(metadata)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(path)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
+
+
+def _read_note(path: Path) -> PartNote | None:
+    """The note of a part; None if the file is not whole."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return PartNote.from_json(pq.read_metadata(path).metadata[NOTES])
+    except (pa.ArrowException, KeyError, ValueError):
+        return None

@@ -1,0 +1,309 @@
+"""A dry run: what a stage would call, use and cost, found out before anything is spent.
+
+The stage's own work runs on a sample of its records, with models that call nothing. Each call is rendered and counted;
+its reply is a stand-in of which the next call can be made. What has to be assumed is named in the estimate.
+"""
+
+import math
+import random
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from evolvent.models.protocols import ChatModel, Reply, Sampling, Usage
+from evolvent.models.token_counts import TokenCounter, open_counter
+from evolvent.models.uri import parse_uri
+from evolvent.records import Message, Record
+from evolvent.runs.prices import Price
+
+if TYPE_CHECKING:
+    from evolvent.runs.store import Spent
+
+Work = Callable[[Record], Awaitable[Sequence[Record]]]
+
+# Records that are rehearsed; all of them where there are no more.
+SAMPLE = 100
+
+# Prompts that are shown.
+SHOWN = 2
+
+# An answer to an instruction, in tokens: of the published answers to AlpacaEval's 805 instructions those of GPT-4 Turbo
+# have 512 on average and those of Mistral-7B-Instruct 419 (at four characters a token).
+ANSWER_TOKENS = 500
+
+# Evolution asks for 10 to 20 words more a round. So a stand-in reply is what the prompt holds of the record's
+# instruction, and these fifteen words: never empty, never unchanged, and as long as what was asked for.
+FIFTEEN_WORDS = " Give your reasons for each step, name what could go wrong, and add one example."
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEstimate:
+    """What a stage is expected to take of one model.
+
+    Attributes:
+        model: its URI as records hold it.
+        calls: how many, none asked again.
+        prompt_tokens: tokens in.
+        completion_tokens: tokens out.
+        prompt_tokens_at_most, completion_tokens_at_most: if every reply ran to its token limit.
+        cost, cost_at_most: in the prices' currency; None without a price.
+        seconds: at the rate that is known; None if none is.
+        prompts: how the tokens in were counted.
+        replies: where the length of replies comes from.
+        exact: whether the model's own tokenizer counted.
+    """
+
+    model: str
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    prompt_tokens_at_most: int
+    completion_tokens_at_most: int
+    cost: float | None
+    cost_at_most: float | None
+    seconds: float | None
+    prompts: str
+    replies: str
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a stage is expected to take.
+
+    Attributes:
+        stage: its name.
+        records: how many it has.
+        rehearsed: how many of them were rehearsed.
+        models: what it takes of each model.
+        prompts: the first prompts, as (model, conversation).
+        failing: rehearsed rows that would fail before they reach a model, and why the first would.
+        stored: calls of this stage that the folder holds already. Those that are the same are not paid again; they are
+            not subtracted.
+    """
+
+    stage: str
+    records: int
+    rehearsed: int
+    models: tuple[ModelEstimate, ...]
+    prompts: tuple[tuple[str, tuple[Message, ...]], ...]
+    failing: tuple[int, str] | None
+    stored: int
+
+    @property
+    def calls(self) -> int:
+        return sum(model.calls for model in self.models)
+
+    @property
+    def cost(self) -> float | None:
+        """What all models together are expected to cost; None if one has no price."""
+        return _sum(model.cost for model in self.models)
+
+    @property
+    def cost_at_most(self) -> float | None:
+        """What they cost if every reply ran to its token limit; None if one has no price."""
+        return _sum(model.cost_at_most for model in self.models)
+
+    @property
+    def seconds(self) -> float | None:
+        """The time of the slowest model (they work side by side); None if one's rate is not known."""
+        times = [model.seconds for model in self.models]
+        return max((time for time in times if time is not None), default=0.0) if None not in times else None
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How fast calls can be made, as far as it is known.
+
+    Attributes:
+        requests_per_minute, tokens_per_minute: the caps that the user set for each server's model.
+        concurrency: calls at once.
+    """
+
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    concurrency: int | None = None
+
+
+async def rehearse(
+    work: Callable[[Mapping[str, ChatModel]], Work],
+    uris: Iterable[str],
+    records: Iterable[Record],
+    total: int,
+    *,
+    stage: str,
+    prices: Mapping[str, Price],
+    spent: Iterable["Spent"] = (),
+    reply_tokens: int | None = None,
+    rates: Rates = Rates(),  # noqa: B008 (frozen)
+) -> Estimate:
+    """Rehearse a stage: its work on a sample of its records, with models that call nothing.
+
+    Args:
+        work: given the models by URI, the work for one record.
+        uris: the models' URIs as the user wrote them, the keys that ``work`` looks up.
+        records: the stage's input.
+        total: how many records that is.
+        stage: the stage's name.
+        prices: by URI as records hold it; a model may lack one.
+        spent: what the folder's calls have used: where it holds calls of this stage and model, their mean says how
+            long a reply is and how long it takes.
+        reply_tokens: how long a reply is assumed to be otherwise (``ANSWER_TOKENS`` for answers); None for a rewrite of
+            the instruction with fifteen words more.
+        rates: what is known of the speed.
+
+    Returns:
+        The estimate for all records.
+
+    Raises:
+        InputError: a bad URI, a template that cannot work: what the stage itself would raise before its first call.
+    """
+    before = {use.model: use for use in spent if use.stage == stage and use.calls}
+    turns = _Turns()
+    models = {uri: _Rehearsed(str(parse_uri(uri)), open_counter(uri), turns) for uri in dict.fromkeys(uris)}
+    do = work(models)
+    rehearsed, failed = 0, []
+    for record in sample(records, total):
+        rehearsed += 1
+        turns.begin(record)
+        failed += [row.reason or "" for row in await do(record) if row.status == "failed"]
+    scale = total / rehearsed if rehearsed else 0.0
+    return Estimate(
+        stage,
+        total,
+        rehearsed,
+        tuple(
+            _estimate(model, scale, prices.get(model.uri), before.get(model.uri), reply_tokens, rates)
+            for model in models.values()
+        ),
+        tuple(turns.shown),
+        (len(failed), failed[0]) if failed else None,
+        sum(use.calls for use in before.values()),
+    )
+
+
+def sample(records: Iterable[Record], total: int) -> Iterator[Record]:
+    """The first record and others drawn evenly from all, ``SAMPLE`` in all, in order; the same at every dry run."""
+    if total <= SAMPLE:
+        yield from records
+        return
+    # drawn, not every n-th: the operator goes by the record's number, so every fifth record has the same one
+    drawn = {0, *random.Random(0).sample(range(1, total), SAMPLE - 1)}
+    for index, record in enumerate(records):
+        if index in drawn:
+            yield record
+            drawn.remove(index)
+            if not drawn:
+                return
+
+
+@dataclass(slots=True)
+class _Turns:
+    """What the record in work has come to: its instruction and the stand-in replies, the newest last."""
+
+    texts: list[str] = field(default_factory=list)
+    shown: list[tuple[str, tuple[Message, ...]]] = field(default_factory=list)
+
+    def begin(self, record: Record) -> None:
+        self.texts = [record.instruction.strip()]
+
+    def reply(self, model: str, messages: Sequence[Message]) -> tuple[str, int]:
+        """The stand-in reply to a conversation, and how many earlier replies the conversation holds."""
+        if len(self.shown) < SHOWN:
+            self.shown.append((model, tuple(messages)))
+        prompt = messages[-1]["content"]
+        held = next((text for text in reversed(self.texts) if text in prompt), self.texts[-1])
+        text = held + FIFTEEN_WORDS
+        # each stand-in begins with the first one
+        replies = prompt.count(self.texts[1]) if len(self.texts) > 1 else 0
+        if text not in self.texts:
+            self.texts.append(text)
+        return text, replies
+
+
+@dataclass(slots=True)
+class _Rehearsed:
+    """A ChatModel that counts what it is asked and calls nothing."""
+
+    uri: str
+    counter: TokenCounter
+    turns: _Turns
+    identity: str = "rehearsed"
+    concurrency: int = 1
+    calls: int = 0
+    prompt_tokens: int = 0
+    prompt_tokens_at_most: int = 0
+    stand_in_tokens: int = 0
+    max_tokens: int = 0
+
+    async def chat(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
+        """A stand-in reply.
+
+        Raises:
+            CallError: the model's chat template refuses the conversation.
+        """
+        prompt = self.counter.prompt(messages)
+        text, replies = self.turns.reply(self.uri, messages)
+        completion = min(self.counter.text(text), sampling.max_tokens)
+        self.calls += 1
+        self.prompt_tokens += prompt
+        self.prompt_tokens_at_most += prompt + replies * sampling.max_tokens
+        self.stand_in_tokens += completion
+        self.max_tokens += sampling.max_tokens
+        return Reply(text, "stop", Usage(prompt, completion, estimated=True))
+
+    async def close(self) -> None:
+        pass
+
+
+def _estimate(
+    model: _Rehearsed,
+    scale: float,
+    price: Price | None,
+    before: "Spent | None",
+    reply_tokens: int | None,
+    rates: Rates,
+) -> ModelEstimate:
+    calls = round(model.calls * scale)
+    prompt, prompt_most = round(model.prompt_tokens * scale), round(model.prompt_tokens_at_most * scale)
+    most = round(model.max_tokens * scale)
+    if before is not None:
+        completion = round(calls * before.completion_tokens / before.calls)
+        replies = f"the mean of {before.calls:,} calls in this folder"
+    elif reply_tokens is not None:
+        completion, replies = calls * reply_tokens, f"assumed: {reply_tokens} tokens each"
+    else:
+        completion, replies = round(model.stand_in_tokens * scale), "assumed: the instruction and 15 words more"
+    completion = min(completion, most)
+    return ModelEstimate(
+        model.uri,
+        calls,
+        prompt,
+        completion,
+        prompt_most,
+        most,
+        price.of(prompt, completion) if price else None,
+        price.of(prompt_most, most) if price else None,
+        _seconds(model.uri, calls, prompt + completion, before, rates),
+        model.counter.how,
+        replies,
+        model.counter.exact,
+    )
+
+
+def _seconds(uri: str, calls: int, tokens: int, before: "Spent | None", rates: Rates) -> float | None:
+    """The slowest of what is known: the caps (a server's only), and the mean time of this stage's earlier calls."""
+    known = []
+    if parse_uri(uri).scheme == "openai":
+        if rates.requests_per_minute is not None:
+            known.append(60 * calls / rates.requests_per_minute)
+        if rates.tokens_per_minute is not None:
+            known.append(60 * tokens / rates.tokens_per_minute)
+    if before is not None and rates.concurrency is not None:
+        known.append(calls * before.seconds / before.calls / rates.concurrency)
+    return max(known, default=None)
+
+
+def _sum(amounts: Iterable[float | None]) -> float | None:
+    found = list(amounts)
+    return None if None in found else math.fsum(amount for amount in found if amount is not None)
