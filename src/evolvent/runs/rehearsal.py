@@ -4,7 +4,6 @@ The stage's own work runs on a sample of its records, with models that call noth
 its reply is a stand-in of which the next call can be made. What has to be assumed is named in the estimate.
 """
 
-import math
 import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from evolvent.models.protocols import ChatModel, Reply, Sampling, Usage
 from evolvent.models.token_counts import TokenCounter, open_counter
 from evolvent.models.uri import parse_uri
 from evolvent.records import Message, Record
+from evolvent.runs.estimates import Estimate, ModelEstimate
 from evolvent.runs.prices import Price
 
 if TYPE_CHECKING:
@@ -32,83 +32,9 @@ SHOWN = 2
 ANSWER_TOKENS = 500
 
 # Evolution asks for 10 to 20 words more a round. So a stand-in reply is what the prompt holds of the record's
-# instruction, and these fifteen words: never empty, never unchanged, and as long as what was asked for.
-FIFTEEN_WORDS = " Give your reasons for each step, name what could go wrong, and add one example."
-
-
-@dataclass(frozen=True, slots=True)
-class ModelEstimate:
-    """What a stage is expected to take of one model.
-
-    Attributes:
-        model: its URI as records hold it.
-        calls: how many, none asked again.
-        prompt_tokens: tokens in.
-        completion_tokens: tokens out.
-        prompt_tokens_at_most, completion_tokens_at_most: if every reply ran to its token limit.
-        cost, cost_at_most: in the prices' currency; None without a price.
-        seconds: at the rate that is known; None if none is.
-        prompts: how the tokens in were counted.
-        replies: where the length of replies comes from.
-        exact: whether the model's own tokenizer counted.
-    """
-
-    model: str
-    calls: int
-    prompt_tokens: int
-    completion_tokens: int
-    prompt_tokens_at_most: int
-    completion_tokens_at_most: int
-    cost: float | None
-    cost_at_most: float | None
-    seconds: float | None
-    prompts: str
-    replies: str
-    exact: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What a stage is expected to take.
-
-    Attributes:
-        stage: its name.
-        records: how many it has.
-        rehearsed: how many of them were rehearsed.
-        models: what it takes of each model.
-        prompts: the first prompts, as (model, conversation).
-        failing: rehearsed rows that would fail before they reach a model, and why the first would.
-        stored: calls of this stage that the folder holds already. Those that are the same are not paid again; they are
-            not subtracted.
-    """
-
-    stage: str
-    records: int
-    rehearsed: int
-    models: tuple[ModelEstimate, ...]
-    prompts: tuple[tuple[str, tuple[Message, ...]], ...]
-    failing: tuple[int, str] | None
-    stored: int
-
-    @property
-    def calls(self) -> int:
-        return sum(model.calls for model in self.models)
-
-    @property
-    def cost(self) -> float | None:
-        """What all models together are expected to cost; None if one has no price."""
-        return _sum(model.cost for model in self.models)
-
-    @property
-    def cost_at_most(self) -> float | None:
-        """What they cost if every reply ran to its token limit; None if one has no price."""
-        return _sum(model.cost_at_most for model in self.models)
-
-    @property
-    def seconds(self) -> float | None:
-        """The time of the slowest model (they work side by side); None if one's rate is not known."""
-        times = [model.seconds for model in self.models]
-        return max((time for time in times if time is not None), default=0.0) if None not in times else None
+# instruction, and these fifteen words: never empty, never unchanged, as long as what was asked for. To a judge, who is
+# asked whether two instructions are equal, it says that they are not.
+FIFTEEN_WORDS = " Give your reasons for each step, and two examples of it that are not equal."
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +61,7 @@ async def rehearse(
     prices: Mapping[str, Price],
     spent: Iterable["Spent"] = (),
     reply_tokens: int | None = None,
-    rates: Rates = Rates(),  # noqa: B008 (frozen)
+    rates: Rates = Rates(),
 ) -> Estimate:
     """Rehearse a stage: its work on a sample of its records, with models that call nothing.
 
@@ -235,6 +161,7 @@ class _Rehearsed:
     prompt_tokens_at_most: int = 0
     stand_in_tokens: int = 0
     max_tokens: int = 0
+    holding_replies: int = 0
 
     async def chat(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
         """A stand-in reply.
@@ -250,6 +177,7 @@ class _Rehearsed:
         self.prompt_tokens_at_most += prompt + replies * sampling.max_tokens
         self.stand_in_tokens += completion
         self.max_tokens += sampling.max_tokens
+        self.holding_replies += replies > 0
         return Reply(text, "stop", Usage(prompt, completion, estimated=True))
 
     async def close(self) -> None:
@@ -287,7 +215,7 @@ def _estimate(
         _seconds(model.uri, calls, prompt + completion, before, rates),
         model.counter.how,
         replies,
-        model.counter.exact,
+        model.counter.exact and scale == 1 and not model.holding_replies,
     )
 
 
@@ -302,8 +230,3 @@ def _seconds(uri: str, calls: int, tokens: int, before: "Spent | None", rates: R
     if before is not None and rates.concurrency is not None:
         known.append(calls * before.seconds / before.calls / rates.concurrency)
     return max(known, default=None)
-
-
-def _sum(amounts: Iterable[float | None]) -> float | None:
-    found = list(amounts)
-    return None if None in found else math.fsum(amount for amount in found if amount is not None)

@@ -1,0 +1,129 @@
+"""How many tokens a text has, without the model: by its tokenizer alone where that is on this machine, else about.
+
+Nothing is downloaded and no weights are read.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from evolvent.errors import CallError, InputError
+from evolvent.models.uri import EMBEDDED, ModelURI, parse_uri
+from evolvent.records import Message
+
+# English in the tokenizers of today; what is counted so is marked as an estimate.
+CHARACTERS_A_TOKEN = 4
+
+EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCounter:
+    """Counts the tokens of a model.
+
+    Attributes:
+        prompt: tokens of a conversation as the model is given it. Raises CallError where its template refuses it.
+        text: tokens of a text alone.
+        exact: whether the model's own tokenizer counts.
+        how: what counts, in words.
+    """
+
+    prompt: Callable[[Sequence[Message]], int]
+    text: Callable[[str], int]
+    exact: bool
+    how: str
+
+
+def open_counter(uri: str) -> TokenCounter:
+    """What counts a model's tokens.
+
+    Args:
+        uri: the model's URI.
+
+    Raises:
+        InputError: a bad URI, an unreadable template file, or a model in this process without a chat template.
+    """
+    model = parse_uri(uri)
+    if model.scheme == "openai":
+        return _about("the server's tokenizer is not known here")
+    if find_spec("transformers") is None:
+        return _about("transformers is not installed")
+    try:
+        tokenizer = _tokenizer(model)
+    # A tokenizer that is absent, damaged or of an unknown kind: transformers and tokenizers raise anything then.
+    except Exception as error:
+        return _about(f"its tokenizer is not on this machine: {' '.join(str(error).split())[:100]}")
+    template = _template(model, tokenizer)
+    return TokenCounter(
+        partial(_prompt_tokens, tokenizer, template, str(model)),
+        partial(_text_tokens, tokenizer),
+        exact=True,
+        how="the model's tokenizer",
+    )
+
+
+def _about(why: str) -> TokenCounter:
+    return TokenCounter(
+        lambda messages: _by_length(sum(len(message["content"]) for message in messages)),
+        lambda text: _by_length(len(text)),
+        exact=False,
+        how=f"about {CHARACTERS_A_TOKEN} characters a token: {why}",
+    )
+
+
+def _by_length(characters: int) -> int:
+    return -(-characters // CHARACTERS_A_TOKEN)
+
+
+def _tokenizer(model: ModelURI) -> Any:
+    from transformers import AutoTokenizer
+    from transformers.utils.hub import cached_file
+
+    if model.scheme in EMBEDDED:
+        name = str(EMBEDDED_FOLDER / EMBEDDED[model.scheme])
+    else:
+        name = str(Path(model.name).expanduser()) if model.name.startswith("~") else model.name
+    # named by its folder: for an id, even a cached one, transformers may ask the Hub about it
+    config = cached_file(name, "config.json", revision=model.revision, local_files_only=True)
+    trust = model.options.get("trust_remote_code") == "true"
+    tokenizer = AutoTokenizer.from_pretrained(str(Path(str(config)).parent), trust_remote_code=trust)
+    if tokenizer.is_fast:
+        # as when the model is loaded: a text is taken whole and alone
+        tokenizer.backend_tokenizer.no_truncation()
+        tokenizer.backend_tokenizer.no_padding()
+    return tokenizer
+
+
+def _template(model: ModelURI, tokenizer: Any) -> str:
+    file = model.options.get("chat_template")
+    if file:
+        try:
+            return Path(file).expanduser().read_text(encoding="utf-8")
+        except (OSError, RuntimeError, UnicodeDecodeError) as error:
+            raise InputError(f"model {model}: cannot read the chat template {file}: {error}") from error
+    if not tokenizer.chat_template:
+        raise InputError(
+            f"model {model} has no chat template: it is a base model, or its tokenizer came without one",
+            fix="Name a model that follows instructions, or a template: hf:MODEL?chat_template=FILE",
+        )
+    return str(tokenizer.get_chat_template())
+
+
+def _prompt_tokens(tokenizer: Any, template: str, uri: str, messages: Sequence[Message]) -> int:
+    """Special tokens are the template's own, as when the model is asked."""
+    try:
+        text = tokenizer.apply_chat_template(
+            [dict(message) for message in messages], chat_template=template, tokenize=False, add_generation_prompt=True
+        )
+    except Exception as error:  # a template is a program: it raises what Python can
+        raise CallError(f"model {uri}: the chat template refuses this conversation: {error}") from error
+    return _text_tokens(tokenizer, str(text))
+
+
+def _text_tokens(tokenizer: Any, text: str) -> int:
+    if tokenizer.is_fast:
+        return len(tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids)
+    return len(tokenizer(text, add_special_tokens=False)["input_ids"])
