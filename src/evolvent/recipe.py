@@ -13,7 +13,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -94,7 +94,7 @@ def run(
     done = RecipeRun(folder)
     for stage, arguments in calls.items():
         function = STAGES[stage]
-        known = inspect.signature(function).parameters
+        known = _options(function)
         common = {"fresh": fresh, "progress": progress}
         extra = {key: value for key, value in common.items() if key in known}
         done.stages[stage] = function(**arguments, **extra)
@@ -209,13 +209,21 @@ def _implied(stage: str, out: str) -> dict[str, str]:
     return {**implied, "out": f"{out}/selected.jsonl" if stage == "select" else out}
 
 
+def _options(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
+    """A stage's options, each with its type and its default (... for none), its keyword arguments' own included."""
+    options: dict[str, tuple[Any, Any]] = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            [keywords] = get_args(parameter.annotation)
+            options |= {name: (kind, None) for name, kind in get_type_hints(keywords).items()}
+        else:
+            options[name] = (parameter.annotation, ... if parameter.default is parameter.empty else parameter.default)
+    return options
+
+
 def _arguments_model(stage: str, function: Callable[..., Any]) -> type[BaseModel]:
     """A pydantic model of a stage's options, made of its function's signature."""
-    fields: dict[str, Any] = {}
-    for name, parameter in inspect.signature(function).parameters.items():
-        if name not in COMMON:
-            default = ... if parameter.default is parameter.empty else parameter.default
-            fields[name] = (parameter.annotation, default)
+    fields: dict[str, Any] = {name: about for name, about in _options(function).items() if name not in COMMON}
     return create_model(stage, __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=True), **fields)
 
 
@@ -241,5 +249,5 @@ def _place(name: str, lines: dict[tuple[str, ...], int], key: tuple[str, ...]) -
 def _expected(stage: str | None = None) -> str:
     if stage is None:
         return f"A recipe has the keys out, {', '.join(STAGES)}."
-    options = [name for name in inspect.signature(STAGES[stage]).parameters if name not in COMMON]
+    options = [name for name in _options(STAGES[stage]) if name not in COMMON]
     return f"Options of {stage}: {', '.join(options)}."
