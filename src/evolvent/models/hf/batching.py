@@ -1,7 +1,7 @@
-"""Requests of a local chat model, and how those that wait are gathered into batches."""
+"""Requests of a local chat model, and which of those that wait go into the model together."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -31,31 +31,76 @@ class Request:
             return self.sampling.seed
         return int.from_bytes(hashlib.sha256(repr(self.prompt).encode()).digest()[:4]) >> 1
 
-    @property
-    def width(self) -> int:
-        """Tokens the request can grow to."""
-        return len(self.prompt) + self.max_tokens
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the model takes at once.
+
+    Attributes:
+        rows: most requests under way.
+        tokens: most padded tokens that are held, rows times the longest; a single request may exceed it.
+        prefill: most padded prompt tokens in one forward pass; a single prompt may exceed it.
+    """
+
+    rows: int
+    tokens: int
+    prefill: int
 
 
-def next_batch(waiting: Sequence[Request], *, rows: int, tokens: int) -> list[Request]:
-    """The batch to run now: the oldest request and those nearest to it in length: little is padded, and none starves.
+def whole_batch(waiting: Sequence[Request], limits: Limits) -> list[Request]:
+    """A batch that will run until its last reply has ended: padded tokens are prompts and longest replies together."""
+
+    def fits(batch: Sequence[Request]) -> bool:
+        longest_reply = max(request.max_tokens for request in batch)
+        return len(batch) <= limits.rows and len(batch) * (_longest_prompt(batch) + longest_reply) <= limits.tokens
+
+    return _nearest(waiting, fits)
+
+
+def newcomers(waiting: Sequence[Request], held: int, longest: int, limits: Limits) -> list[Request]:
+    """Requests that join those under way, all in one prefill; none if it is not worth it yet.
+
+    A prefill of one request costs about as much in calls as one of several. Newcomers therefore wait until an eighth
+    of the rows is free: the places lost are few.
 
     Args:
-        waiting: requests in order of arrival, at least one.
-        rows: most rows in a batch.
-        tokens: most padded tokens in a batch, prompts and replies together; a single request may exceed it.
+        waiting: requests in order of arrival.
+        held: rows under way.
+        longest: tokens of the longest of them.
+        limits: what the model takes at once.
+    """
+    if not waiting or limits.rows - held < max(1, limits.rows // 8):
+        return []
+
+    def fits(batch: Sequence[Request]) -> bool:
+        prompt = _longest_prompt(batch)
+        # rows grow: with a quarter to spare they seldom have to leave again (see ``HFChat``)
+        tokens = (held + len(batch)) * max(longest, prompt) * 5 // 4
+        return (
+            held + len(batch) <= limits.rows
+            and tokens <= limits.tokens
+            and (len(batch) == 1 or len(batch) * prompt <= limits.prefill)
+        )
+
+    group = _nearest(waiting, fits)
+    return group if not held or fits(group) else []
+
+
+def _nearest(waiting: Sequence[Request], fits: Callable[[Sequence[Request]], bool]) -> list[Request]:
+    """The oldest request, and those nearest to it in length as long as they fit: little is padded, and none starves.
 
     Returns:
-        The batch, sorted by prompt length.
+        At least the oldest, sorted by prompt length.
     """
     oldest = waiting[0]
     near = sorted(waiting, key=lambda request: (request is not oldest, abs(len(request.prompt) - len(oldest.prompt))))
-    batch: list[Request] = []
-    longest_prompt = longest_reply = 0
-    for request in near[:rows]:
-        longest_prompt = max(longest_prompt, len(request.prompt))
-        longest_reply = max(longest_reply, request.max_tokens)
-        if batch and (len(batch) + 1) * (longest_prompt + longest_reply) > tokens:
+    batch = near[:1]
+    for request in near[1:]:
+        if not fits([*batch, request]):
             break
         batch.append(request)
     return sorted(batch, key=lambda request: len(request.prompt))
+
+
+def _longest_prompt(batch: Sequence[Request]) -> int:
+    return max(len(request.prompt) for request in batch)

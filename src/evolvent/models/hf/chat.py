@@ -1,8 +1,9 @@
-"""HFChat: a model in this process that answers conversations; concurrent calls meet in padded batches.
+"""HFChat: a model in this process that answers conversations; concurrent calls are answered together.
 
 One thread runs the model, so the event loop stays responsive. A call puts its request on the thread's queue and
-awaits a future. The thread takes what waits, runs one batch, sets the futures, and begins again. Cancelling a call
-cancels its future; a batch in which nobody waits any more ends at its next step.
+awaits a future. Before each step of the model the thread takes in what waits and what fits, and drops what nobody
+waits for any more; after it, it sets the futures of what has ended. A model that cannot be filled continuously runs
+one batch after the other.
 """
 
 import asyncio
@@ -11,24 +12,22 @@ import queue
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, Self, Unpack
+from dataclasses import dataclass, field, replace
+from typing import Self, Unpack
 
-import torch
-from transformers import GenerationConfig, StoppingCriteriaList
-
-from evolvent.errors import CallError, ModelUnavailableError
-from evolvent.models.hf.batching import Request, next_batch
+from evolvent.errors import CallError
+from evolvent.models.hf.batching import Limits, Request, newcomers, whole_batch
 from evolvent.models.hf.conversation import conversation_tokens, require_template
+from evolvent.models.hf.generation import ContinuousBatch, takes_slots
 from evolvent.models.hf.loading import Loading, Weights, load_weights
-from evolvent.models.hf.sampling import RowLimits, RowSampler
-from evolvent.models.protocols import Reply, Sampling, TokenLogprob, Usage
+from evolvent.models.hf.replies import end_tokens, reply
+from evolvent.models.hf.sampling import TokenTrace
+from evolvent.models.hf.whole_batch import generate, generation_config
+from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Message
 
-# Rows and padded tokens of one batch: on a CPU more rows no longer raise the throughput, on a GPU memory is the bound.
-ROWS = {"cpu": 64, "cuda": 256}
-TOKENS = {"cpu": 2**16, "cuda": 2**18}
+# On a CPU more rows no longer raise the throughput (benchmarks/generation.py), on a GPU memory is the bound.
+LIMITS = {"cpu": Limits(rows=64, tokens=2**16, prefill=2**11), "cuda": Limits(rows=256, tokens=2**18, prefill=2**15)}
 
 # How long the idle model waits for company after a first request: calls that start together arrive within this.
 GATHER_SECONDS = 0.01
@@ -60,30 +59,39 @@ class HFChat:
     Attributes:
         uri: the model's URI.
         identity: hash of config, tokenizer, template and weights, and the dtype, as canonical JSON text.
-        concurrency: two batches' worth of calls: one runs while the next gathers.
+        concurrency: twice the rows: half of the calls run, the others wait to take their places.
     """
 
-    def __init__(self, weights: Weights, uri: str, rows: int) -> None:
+    def __init__(self, weights: Weights, uri: str, limits: Limits) -> None:
         self.uri = uri
         self.identity = weights.identity
-        self.concurrency = 2 * rows
+        self.concurrency = 2 * limits.rows
         self._weights = weights
-        self._rows = rows
-        self._tokens = TOKENS[weights.model.device.type]
+        self._limits = limits
         self._ends = end_tokens(weights, uri)
         # generate() fills what a call leaves open from the model's own config: a repetition penalty, a temperature.
         # Sampling is set by the caller alone, so the model keeps none.
-        weights.model.generation_config = _generation_config()
+        weights.model.generation_config = generation_config()
+        self._continuous = takes_slots(weights.model)
         self._worker: Worker | None = None
 
     @classmethod
-    def load(cls, name: str, *, uri: str, batch_rows: int | None = None, **how: Unpack[Loading]) -> Self:
+    def load(
+        cls,
+        name: str,
+        *,
+        uri: str,
+        batch_rows: int | None = None,
+        batch_tokens: int | None = None,
+        **how: Unpack[Loading],
+    ) -> Self:
         """Load a chat model.
 
         Args:
             name: a folder, or an id on the Hugging Face Hub.
             uri: the model's URI, for records and messages.
-            batch_rows: most requests in one batch; None for 64 on a CPU, 256 on a GPU.
+            batch_rows: most requests under way; None for 64 on a CPU, 256 on a GPU.
+            batch_tokens: most padded tokens under way; None for 2**16 on a CPU, 2**18 on a GPU.
             how: see ``Loading``.
 
         Raises:
@@ -92,7 +100,9 @@ class HFChat:
         """
         weights = load_weights(name, uri=uri, **how)
         require_template(weights, uri)
-        return cls(weights, uri, batch_rows or ROWS[weights.model.device.type])
+        limits = LIMITS[weights.model.device.type]
+        limits = replace(limits, rows=batch_rows or limits.rows, tokens=batch_tokens or limits.tokens)
+        return cls(weights, uri, limits)
 
     async def chat(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
         """Answer one conversation; the token that ends a reply counts as one of its completion tokens.
@@ -139,34 +149,35 @@ class HFChat:
             worker.thread.join(LAST_STEP_SECONDS)
 
     def _work(self, worker: Worker) -> None:
-        """The thread: gather, run a batch, begin again, until the queue holds None."""
+        """The thread: take what is on the queue, go a step on, begin again, until the queue holds None."""
         waiting: list[Request] = []
+        batch = ContinuousBatch(self._weights.model, self._ends)
         while True:
-            open_ = self._gather(worker.queue, waiting)
-            waiting = [request for request in waiting if not request.future.cancelled()]
+            open_ = self._gather(worker.queue, waiting, busy=bool(batch.rows))
             if not open_:
-                for request in waiting:
+                for request in [*waiting, *(row.request for row in batch.rows)]:
                     request.future.cancel()
                 return
-            if waiting:
-                batch = next_batch(waiting, rows=self._rows, tokens=self._tokens)
-                taken = set(map(id, batch))
-                waiting = [request for request in waiting if id(request) not in taken]
-                self._answer(batch, worker.stop)
+            waiting[:] = [request for request in waiting if not request.future.cancelled()]
+            batch.remove([row for row in batch.rows if row.request.future.cancelled()])
+            if self._continuous:
+                self._advance(batch, waiting, worker.stop)
+            elif waiting:
+                self._answer(_taken(whole_batch(waiting, self._limits), waiting), worker.stop)
 
-    def _gather(self, calls: Calls, waiting: list[Request]) -> bool:
-        """Add what is on the queue to ``waiting``: wait for a first request, and shortly for company.
+    def _gather(self, calls: Calls, waiting: list[Request], *, busy: bool) -> bool:
+        """Add what is on the queue to ``waiting``. If there is nothing to do, wait for a first request and for company.
 
         Returns:
             False when the model closes.
         """
-        deadline = None if not waiting else time.monotonic() + GATHER_SECONDS
+        deadline = time.monotonic() + (0 if busy else GATHER_SECONDS) if busy or waiting else None
         while True:
             try:
                 if deadline is None:
                     request = calls.get()
                     deadline = time.monotonic() + GATHER_SECONDS
-                elif len(waiting) >= self._rows:
+                elif len(waiting) >= self._limits.rows or time.monotonic() >= deadline:
                     request = calls.get_nowait()
                 else:
                     request = calls.get(timeout=max(0.0, deadline - time.monotonic()))
@@ -176,100 +187,65 @@ class HFChat:
                 return False
             waiting.append(request)
 
-    def _answer(self, batch: list[Request], stop: threading.Event) -> None:
-        """Run a batch and set its futures. One that fails is halved, so that a request fails alone."""
+    def _advance(self, batch: ContinuousBatch, waiting: list[Request], stop: threading.Event) -> None:
+        """Take newcomers in, or give every row one token.
+
+        Where something fails, whoever took part is answered in whole batches, in which the culprit is found.
+        """
+        joining = _taken(newcomers(waiting, len(batch.rows), batch.longest, self._limits), waiting)
         try:
-            replies = self._generate(batch, stop)
+            if joining:
+                batch.admit(joining)
+                return
+            while len(batch.rows) > 1 and len(batch.rows) * (batch.longest + 1) > self._limits.tokens:
+                # memory is short: who has come least far begins again later, with the same text
+                youngest = min(batch.rows, key=lambda row: len(row.tokens))
+                batch.remove([youngest])
+                waiting.insert(0, youngest.request)
+            ended = batch.step() if batch.rows else []
+        except Exception:  # _answer meets it again and tells it
+            requests = [*joining, *(row.request for row in batch.rows)]
+            batch.remove(batch.rows)
+            self._answer(requests, stop)
+            return
+        for row in ended:
+            self._deliver(row.request, row.tokens, row.draw.traces)
+
+    def _answer(self, batch: list[Request], stop: threading.Event) -> None:
+        """Run a batch to its end and set its futures. One that fails is halved, so that a request fails alone."""
+        try:
+            generated = generate(self._weights.model, batch, self._ends, stop)
         except Exception as error:  # whatever it is, its caller is to know, and the thread must live on
             if len(batch) > 1:
                 self._answer(batch[: len(batch) // 2], stop)
                 self._answer(batch[len(batch) // 2 :], stop)
-            elif batch[0].future.set_running_or_notify_cancel():
-                failure = CallError(f"model {self.uri} failed: {type(error).__name__}: {error}")
-                failure.__cause__ = error
-                batch[0].future.set_exception(failure)
+            else:
+                self._fail(batch[0], error)
             return
-        if stop.is_set():  # the replies may be cut short
-            for request in batch:
+        for request, (tokens, traces) in zip(batch, generated, strict=True):
+            if stop.is_set():  # the replies may be cut short
                 request.future.cancel()
+            else:
+                self._deliver(request, tokens, traces)
+
+    def _deliver(self, request: Request, tokens: list[int], traces: list[TokenTrace]) -> None:
+        try:
+            answer = reply(self._weights, request, tokens, traces, self._ends)
+        except Exception as error:  # a tokenizer that cannot write a token its model made
+            self._fail(request, error)
             return
-        for request, reply in zip(batch, replies, strict=True):
-            if request.future.set_running_or_notify_cancel():
-                request.future.set_result(reply)
+        if request.future.set_running_or_notify_cancel():
+            request.future.set_result(answer)
 
-    def _generate(self, batch: Sequence[Request], stop: threading.Event) -> list[Reply]:
-        """One generation for a batch: left-padded prompts, an attention mask, and each row's own sampling."""
-        model: Any = self._weights.model
-        width = max(len(request.prompt) for request in batch)
-        ids = torch.full((len(batch), width), self._pad)
-        mask = torch.zeros_like(ids)
-        for row, request in enumerate(batch):
-            ids[row, width - len(request.prompt) :] = torch.tensor(request.prompt)
-            mask[row, width - len(request.prompt) :] = 1
-        sampler = RowSampler(batch, model.device)
-        with torch.inference_mode():
-            grown = model.generate(
-                input_ids=ids.to(model.device),
-                attention_mask=mask.to(model.device),
-                generation_config=_generation_config(
-                    do_sample=False,
-                    max_new_tokens=max(request.max_tokens for request in batch),
-                    eos_token_id=self._ends or None,
-                    pad_token_id=self._pad,
-                ),
-                logits_processor=[sampler],
-                stopping_criteria=StoppingCriteriaList([RowLimits(batch, width, model.device, stop)]),
-            )
-        rows = grown[:, width:].tolist()
-        return [
-            self._reply(request, row, sampler, number)
-            for number, (request, row) in enumerate(zip(batch, rows, strict=True))
-        ]
-
-    def _reply(self, request: Request, row: list[int], sampler: RowSampler, number: int) -> Reply:
-        end = next((place for place, token in enumerate(row) if token in self._ends), len(row))
-        stopped = end < request.max_tokens
-        tokens = row[: end + 1] if stopped else row[: request.max_tokens]
-        # tokenizers of old may ask to take out spaces before punctuation, which is not what the model said
-        decode = partial(self._weights.tokenizer.decode, clean_up_tokenization_spaces=False)
-        logprobs = tuple(
-            TokenLogprob(
-                decode([trace.token]), trace.logprob, tuple((decode([token]), value) for token, value in trace.top)
-            )
-            for trace in sampler.traces[number][: len(tokens)]
-        )
-        return Reply(
-            text=decode(tokens, skip_special_tokens=True),
-            finish_reason="stop" if stopped else "length",
-            usage=Usage(len(request.prompt), len(tokens)),
-            logprobs=logprobs if request.sampling.top_logprobs else None,
-            cut_max_tokens=request.max_tokens if request.max_tokens < request.sampling.max_tokens else None,
-        )
-
-    @property
-    def _pad(self) -> int:
-        """Any token will do: padding is masked, and what stands after an end is cut off."""
-        return self._ends[0] if self._ends else 0
+    def _fail(self, request: Request, error: Exception) -> None:
+        if request.future.set_running_or_notify_cancel():
+            failure = CallError(f"model {self.uri} failed: {type(error).__name__}: {error}")
+            failure.__cause__ = error
+            request.future.set_exception(failure)
 
 
-def _generation_config(**settings: Any) -> Any:
-    return GenerationConfig(**settings)  # type: ignore[no-untyped-call]
-
-
-def end_tokens(weights: Weights, uri: str) -> list[int]:
-    """Tokens that end a reply: those of the model's generation config and the tokenizer's own.
-
-    Raises:
-        ModelUnavailableError: the config names one that is no number.
-    """
-    named = weights.model.generation_config.eos_token_id
-    if named is None:
-        named = weights.model.config.get_text_config().eos_token_id
-    ends = list(named) if isinstance(named, list | tuple) else [named]
-    try:
-        return sorted({int(end) for end in [*ends, weights.tokenizer.eos_token_id] if end is not None})
-    except (TypeError, ValueError) as error:
-        raise ModelUnavailableError(
-            f"model {uri}: its config gives {named!r} as the token that ends a reply",
-            fix="eos_token_id in generation_config.json or config.json is a number, or a list of numbers.",
-        ) from error
+def _taken(batch: list[Request], waiting: list[Request]) -> list[Request]:
+    """The batch, taken out of those that wait."""
+    taken = set(map(id, batch))
+    waiting[:] = [request for request in waiting if id(request) not in taken]
+    return batch

@@ -1,17 +1,14 @@
 """Draw the next token of every row of a batch by that row's own settings and its own noise.
 
-transformers' ``generate`` knows one temperature and one random generator for a whole batch. Here it is left to take the
-largest score of each row, and the scores are made such that this is a draw: logits / T plus Gumbel noise has its
-maximum at token i with probability softmax(logits / T)_i (Maddison et al. 2014, "A* Sampling", section 2). The noise of
-a row comes from a generator seeded for that row, so that its text does not depend on what else is in the batch.
+Logits / T plus Gumbel noise has its maximum at token i with probability softmax(logits / T)_i (Maddison et al. 2014,
+"A* Sampling", section 2). The noise of a row comes from a generator seeded for that row, so that its text does not
+depend on what else is in the batch.
 """
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
-from transformers import LogitsProcessor, StoppingCriteria
 
 from evolvent.models.hf.batching import Request
 
@@ -28,55 +25,64 @@ class TokenTrace:
     top: list[tuple[int, float]] = field(default_factory=list)
 
 
-class RowSampler(LogitsProcessor):
-    """Scores whose argmax is each row's draw.
-
-    At temperature 0 they are the logits; else logits / T, cut to the nucleus, plus Gumbel noise.
-
-    Args:
-        requests: one request a row.
-        device: where the logits are.
+class Draw:
+    """How one row is drawn.
 
     Attributes:
-        traces: for each row that asked, its tokens' log probabilities under the model's own distribution (T = 1).
+        sampling: temperature, top_p, and whether log probabilities are asked for.
+        noise: the row's own generator.
+        traces: if asked for, the log probabilities of its tokens under the model's own distribution (T = 1).
     """
 
-    def __init__(self, requests: Sequence[Request], device: torch.device) -> None:
-        drawn = [(row, request) for row, request in enumerate(requests) if request.sampling.temperature > 0]
-        self._rows = torch.tensor([row for row, _ in drawn], dtype=torch.long, device=device)
-        self._temperature = _column([request.sampling.temperature for _, request in drawn], device)
-        self._top_p = _column([request.sampling.top_p for _, request in drawn], device)
-        self._cut = any(request.sampling.top_p < 1 for _, request in drawn)
-        self._noise = [torch.Generator(device).manual_seed(request.seed) for _, request in drawn]
-        self._asked = [(row, request.sampling.top_logprobs) for row, request in enumerate(requests)]
-        self._asked = [(row, count) for row, count in self._asked if count]
-        self.traces: list[list[TokenTrace]] = [[] for _ in requests]
+    __slots__ = ("noise", "sampling", "traces")
 
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
-        """Args: scores: raw logits [rows, vocabulary]. Returns: scores of the same shape, one argmax a row."""
-        chosen = scores.clone() if self._asked else scores
-        if self._noise:
-            logits = chosen[self._rows] / self._temperature
-            if self._cut:
-                logits = nucleus(logits, self._top_p)
-            # -log(-log u) of a uniform u; in float64, whose u are fine enough for tokens of any probability. Quicker
-            # than exponential_(), and one row a call, as each has its own generator.
-            uniform = torch.empty_like(logits, dtype=torch.float64)
-            for row, generator in zip(uniform, self._noise, strict=True):
-                row.uniform_(generator=generator)
-            chosen[self._rows] = logits - uniform.log_().neg_().float().log_()
-        if self._asked:
-            self._trace(scores, chosen)
-        return chosen
+    def __init__(self, request: Request, device: torch.device) -> None:
+        self.sampling = request.sampling
+        self.noise = torch.Generator(device).manual_seed(request.seed)
+        self.traces: list[TokenTrace] = []
 
-    def _trace(self, raw: torch.Tensor, chosen: torch.Tensor) -> None:
-        """``raw`` and ``chosen`` [rows, vocabulary]: the logits before and the scores after the draw."""
-        for row, count in self._asked:
-            logprobs = raw[row].log_softmax(-1)
-            token = int(chosen[row].argmax())
-            top = logprobs.topk(min(count, len(logprobs)))
-            pairs = list(zip(top.indices.tolist(), top.values.tolist(), strict=True))
-            self.traces[row].append(TokenTrace(token, float(logprobs[token]), pairs))
+
+def draw(logits: torch.Tensor, draws: Sequence[Draw]) -> list[int]:
+    """Draw a token for each row.
+
+    At temperature 0 it is the likeliest; else the largest of logits / T, cut to the nucleus, plus Gumbel noise.
+
+    Args:
+        logits: raw logits, float32 [rows, vocabulary].
+        draws: how each row is drawn; generators go on and traces grow.
+    """
+    tokens: list[int] = logits.argmax(dim=-1).tolist()
+    drawn = [row for row, draw in enumerate(draws) if draw.sampling.temperature > 0]
+    for row, token in zip(drawn, _drawn(logits, drawn, draws), strict=True):
+        tokens[row] = token
+    for row, (token, draw) in enumerate(zip(tokens, draws, strict=True)):
+        if draw.sampling.top_logprobs:
+            draw.traces.append(_trace(token, logits[row].log_softmax(-1), draw.sampling.top_logprobs))
+    return tokens
+
+
+def _drawn(logits: torch.Tensor, rows: list[int], draws: Sequence[Draw]) -> list[int]:
+    """Draw a token for each of some rows, all with a temperature above 0."""
+    if not rows:
+        return []
+    temperature = _column([draws[row].sampling.temperature for row in rows], logits.device)
+    top_p = [draws[row].sampling.top_p for row in rows]
+    scores = (logits if len(rows) == len(draws) else logits[rows]) / temperature
+    if min(top_p) < 1:
+        scores = nucleus(scores, _column(top_p, logits.device))
+    # -log(-log u) of a uniform u; in float64, whose u are fine enough for tokens of any probability. Quicker than
+    # exponential_(), and one row a call, as each has its own generator.
+    uniform = torch.empty_like(scores, dtype=torch.float64)
+    for noise, row in zip(uniform, rows, strict=True):
+        noise.uniform_(generator=draws[row].noise)
+    tokens: list[int] = (scores - uniform.log_().neg_().float().log_()).argmax(dim=-1).tolist()
+    return tokens
+
+
+def _trace(token: int, logprobs: torch.Tensor, count: int) -> TokenTrace:
+    """``logprobs`` [vocabulary]: log probabilities of which ``token`` was drawn."""
+    top = logprobs.topk(min(count, len(logprobs)))
+    return TokenTrace(token, float(logprobs[token]), list(zip(top.indices.tolist(), top.values.tolist(), strict=True)))
 
 
 def nucleus(logits: torch.Tensor, top_p: torch.Tensor) -> torch.Tensor:
@@ -95,25 +101,6 @@ def nucleus(logits: torch.Tensor, top_p: torch.Tensor) -> torch.Tensor:
     before = likeliest.cumsum(dim=-1) - likeliest  # the first token has nothing before it: one is always kept
     kept = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, order, before < top_p) | (top_p == 1)
     return logits.masked_fill(~kept, float("-inf"))
-
-
-class RowLimits(StoppingCriteria):
-    """Ends a row at its own max_tokens, at once when nobody waits for its reply (Ctrl-C), and all rows on ``stop``."""
-
-    def __init__(self, requests: Sequence[Request], width: int, device: torch.device, stop: threading.Event) -> None:
-        self._requests = requests
-        self._stop = stop
-        self._limits = torch.tensor([width + request.max_tokens for request in requests], device=device)
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: object) -> torch.Tensor:  # noqa: ARG002
-        """Args: input_ids: [rows, length so far]. Returns: booleans [rows], true where the row has ended."""
-        if self._stop.is_set():
-            return torch.ones_like(self._limits, dtype=torch.bool)
-        ended = self._limits <= input_ids.shape[1]
-        abandoned = [row for row, request in enumerate(self._requests) if request.future.cancelled()]
-        if abandoned:
-            ended[abandoned] = True
-        return ended
 
 
 def _column(values: list[float], device: torch.device) -> torch.Tensor:

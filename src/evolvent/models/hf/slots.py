@@ -1,0 +1,105 @@
+"""Keys and values of rows that come and go: a cache whose rows are independent of one another.
+
+transformers' own cache keeps the rows of a batch in step: all are equally long, padded on the left, and each new token
+copies the whole of it. Here each row has a slot and fills it from its left end, so that rows of any length decode
+together, a new token is written in place, and a slot is taken over by the next row when its own has ended.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers.cache_utils import Cache, DynamicLayer
+
+# Room is made for this many more rows, and tokens a row, than are needed: it is seldom made anew.
+SPARE_ROWS = 16
+SPARE_TOKENS = 128
+
+
+class SlotLayer(DynamicLayer):
+    """Keys and values of one layer, both [slots, heads, room, size].
+
+    Masked positions are multiplied by zero, so what stands there has to be a number: slots are zeroed when they are
+    made and when they are taken over.
+    """
+
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """``keys``, ``values``: tensors of the layer's shape and type; nothing is taken from them."""
+        super().__init__()
+        self.keys, self.values = keys[:0, :, :0], values[:0, :, :0]
+        self.is_initialized = True
+
+    def make_room(self, rows: int, tokens: int, held: int) -> None:
+        """New slots, the first ``held`` of them with what they hold now."""
+        self.keys, self.values = (_larger(old, rows, tokens, held) for old in (self.keys, self.values))
+
+    def take_over(self, first: int, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Fill the slots from ``first`` on with rows of keys and values [rows, heads, tokens, size]."""
+        for slots, new in ((self.keys, keys), (self.values, values)):
+            slots[first : first + len(new), :, : new.shape[2]] = new
+            slots[first : first + len(new), :, new.shape[2] :] = 0
+
+    def move(self, sources: list[int], targets: list[int]) -> None:
+        """Copy slots onto others."""
+        self.keys[targets] = self.keys[sources]
+        self.values[targets] = self.values[sources]
+
+    def begin(self, cached: torch.Tensor, width: int) -> None:
+        """Say how many tokens each row has so far, [rows], and how many the longest has with the next one."""
+        self._rows = torch.arange(len(cached), device=cached.device)
+        self._cached = cached
+        self._width = width
+
+    def update(
+        self,
+        key_states: torch.Tensor,
+        value_states: torch.Tensor,
+        *args: Any,  # noqa: ARG002
+        **kwargs: Any,  # noqa: ARG002
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write one token's keys and values a row, [rows, heads, 1, size]; gives all that the rows have."""
+        rows = len(key_states)
+        self.keys[self._rows, :, self._cached] = key_states[:, :, 0]
+        self.values[self._rows, :, self._cached] = value_states[:, :, 0]
+        return self.keys[:rows, :, : self._width], self.values[:rows, :, : self._width]
+
+    def get_seq_length(self) -> int:
+        """Tokens of the longest row before the next one."""
+        return self._width - 1
+
+
+class SlotCache(Cache):
+    """The slots of all layers; rows 0 to n - 1 are in use. Made from the cache of a first prefill."""
+
+    def __init__(self, like: Cache) -> None:
+        super().__init__(layers=[SlotLayer(layer.keys, layer.values) for layer in like.layers])
+        self._room = (0, 0)
+
+    def make_room(self, rows: int, tokens: int, held: int) -> None:
+        """Have slots for ``rows`` rows of ``tokens`` tokens; the first ``held`` keep what they hold."""
+        if rows > self._room[0] or tokens > self._room[1]:
+            self._room = (rows + SPARE_ROWS, tokens + SPARE_TOKENS)
+            for layer in self.layers:
+                layer.make_room(*self._room, held)
+
+    def take_over(self, first: int, prefilled: Cache) -> None:
+        """Fill the slots from ``first`` on with the rows of a prefilled cache."""
+        for layer, new in zip(self.layers, prefilled.layers, strict=True):
+            layer.take_over(first, new.keys, new.values)
+
+    def move(self, sources: Sequence[int], targets: Sequence[int]) -> None:
+        """Copy slots onto others."""
+        for layer in self.layers:
+            layer.move(list(sources), list(targets))
+
+    def begin(self, cached: torch.Tensor, width: int) -> None:
+        """Before a step: how many tokens each row has so far, [rows], and how many the longest has with the next."""
+        for layer in self.layers:
+            layer.begin(cached, width)
+
+
+def _larger(old: torch.Tensor, rows: int, tokens: int, held: int) -> torch.Tensor:
+    new = old.new_zeros(rows, old.shape[1], tokens, old.shape[3])
+    kept = min(tokens, old.shape[2])
+    new[:held, :, :kept] = old[:held, :, :kept]
+    return new
