@@ -3,9 +3,13 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from evolvent.records import Message
 from evolvent.runs.prices import HOW, money
+
+if TYPE_CHECKING:
+    from evolvent.runs.summary import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +26,8 @@ class ModelEstimate:
         seconds: at the rate that is known; None if none is.
         prompts: how the tokens in were counted.
         replies: where the length of replies comes from.
-        exact: whether ``prompt_tokens`` is what will be sent: every prompt counted by the model's own tokenizer, none of
-            them holding a reply that is yet to come.
+        exact: whether ``prompt_tokens`` is what will be sent: every prompt was counted by the model's own tokenizer and
+            none holds a reply that is yet to come.
     """
 
     model: str
@@ -82,40 +86,15 @@ class Estimate:
         times = [model.seconds for model in self.models]
         return max((time for time in times if time is not None), default=0.0) if None not in times else None
 
-    def columns(self) -> tuple[str, ...]:
-        """What the cells of ``rows`` are."""
-        return ("model", "calls", "tokens in", "at most", "tokens out", "at most", "cost", "at most", "time")
+    def table(self) -> "Table":
+        """A row for each model, and their sum if there are several."""
+        from evolvent.runs.summary import Table
 
-    def rows(self) -> list[tuple[str, ...]]:
-        """A table's rows: one a model, and their sum if there are several."""
-        rows = [
-            (
-                model.model,
-                f"{model.calls:,}",
-                f"{'' if model.exact else 'about '}{model.prompt_tokens:,}",
-                f"{model.prompt_tokens_at_most:,}",
-                f"about {model.completion_tokens:,}",
-                f"{model.completion_tokens_at_most:,}",
-                *_costs(model.cost, model.cost_at_most),
-                _time(model.seconds),
-            )
-            for model in self.models
-        ]
+        columns = ("model", "calls", "tokens in", "at most", "tokens out", "at most", "cost", "at most", "time")
+        rows = [_row(model) for model in self.models]
         if len(rows) > 1:
-            rows.append(
-                (
-                    "together",
-                    f"{self.calls:,}",
-                    f"{'' if all(model.exact for model in self.models) else 'about '}"
-                    f"{sum(model.prompt_tokens for model in self.models):,}",
-                    f"{sum(model.prompt_tokens_at_most for model in self.models):,}",
-                    f"about {sum(model.completion_tokens for model in self.models):,}",
-                    f"{sum(model.completion_tokens_at_most for model in self.models):,}",
-                    *_costs(self.cost, self.cost_at_most),
-                    _time(self.seconds),
-                )
-            )
-        return rows
+            rows.append(_row(self._together()))
+        return Table(f"{self.stage}: what it would take", columns, rows)
 
     def notes(self) -> list[str]:
         """What the figures rest on, a line each."""
@@ -137,8 +116,8 @@ class Estimate:
             lines.append(f"no cost: {', '.join(unpriced)} has no price. {HOW}")
         if self.seconds is None:
             lines.append(
-                "no time: give --max-requests-per-minute or --max-tokens-per-minute for servers; or --concurrency, once "
-                "the folder holds calls of this stage"
+                "no time: give --max-requests-per-minute or --max-tokens-per-minute for servers; or --concurrency, "
+                "once the folder holds calls of this stage"
             )
         return lines
 
@@ -148,6 +127,36 @@ class Estimate:
             f"prompt {number}, to {model}\n" + "\n".join(f"[{turn['role']}]\n{turn['content']}" for turn in messages)
             for number, (model, messages) in enumerate(self.prompts, 1)
         ]
+
+    def _together(self) -> ModelEstimate:
+        models = self.models
+        return ModelEstimate(
+            "together",
+            self.calls,
+            sum(model.prompt_tokens for model in models),
+            sum(model.completion_tokens for model in models),
+            sum(model.prompt_tokens_at_most for model in models),
+            sum(model.completion_tokens_at_most for model in models),
+            self.cost,
+            self.cost_at_most,
+            self.seconds,
+            "",
+            "",
+            all(model.exact for model in models),
+        )
+
+
+def _row(model: ModelEstimate) -> tuple[str, ...]:
+    return (
+        model.model,
+        f"{model.calls:,}",
+        f"{'' if model.exact else 'about '}{model.prompt_tokens:,}",
+        f"{model.prompt_tokens_at_most:,}",
+        f"about {model.completion_tokens:,}",
+        f"{model.completion_tokens_at_most:,}",
+        *_costs(model.cost, model.cost_at_most),
+        _time(model.seconds),
+    )
 
 
 def _costs(expected: float | None, at_most: float | None) -> tuple[str, str]:

@@ -5,10 +5,12 @@ its reply is a stand-in of which the next call can be made. What has to be assum
 """
 
 import random
+import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from evolvent.errors import InputError
 from evolvent.models.protocols import ChatModel, Reply, Sampling, Usage
 from evolvent.models.token_counts import TokenCounter, open_counter
 from evolvent.models.uri import parse_uri
@@ -35,6 +37,7 @@ ANSWER_TOKENS = 500
 # instruction, and these fifteen words: never empty, never unchanged, as long as what was asked for. To a judge, who is
 # asked whether two instructions are equal, it says that they are not.
 FIFTEEN_WORDS = " Give your reasons for each step, and two examples of it that are not equal."
+STAND_IN_ENDS = re.compile(f"(?:{re.escape(FIFTEEN_WORDS)})+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +88,16 @@ async def rehearse(
         InputError: a bad URI, a template that cannot work: what the stage itself would raise before its first call.
     """
     before = {use.model: use for use in spent if use.stage == stage and use.calls}
-    turns = _Turns()
-    models = {uri: _Rehearsed(str(parse_uri(uri)), open_counter(uri), turns) for uri in dict.fromkeys(uris)}
+    in_work = _InWork()
+    named = list(dict.fromkeys(uris))
+    if "embedded-base" in named:
+        raise InputError("embedded-base is a base model: it does not follow instructions", fix="Use embedded.")
+    models = {uri: _Rehearsed(str(parse_uri(uri)), open_counter(uri), in_work) for uri in named}
     do = work(models)
     rehearsed, failed = 0, []
     for record in sample(records, total):
         rehearsed += 1
-        turns.begin(record)
+        in_work.instruction = record.instruction.strip()
         failed += [row.reason or "" for row in await do(record) if row.status == "failed"]
     scale = total / rehearsed if rehearsed else 0.0
     return Estimate(
@@ -102,7 +108,7 @@ async def rehearse(
             _estimate(model, scale, prices.get(model.uri), before.get(model.uri), reply_tokens, rates)
             for model in models.values()
         ),
-        tuple(turns.shown),
+        tuple(in_work.shown),
         (len(failed), failed[0]) if failed else None,
         sum(use.calls for use in before.values()),
     )
@@ -124,27 +130,19 @@ def sample(records: Iterable[Record], total: int) -> Iterator[Record]:
 
 
 @dataclass(slots=True)
-class _Turns:
-    """What the record in work has come to: its instruction and the stand-in replies, the newest last."""
+class _InWork:
+    """The record in work, and the first prompts of all."""
 
-    texts: list[str] = field(default_factory=list)
+    instruction: str = ""
     shown: list[tuple[str, tuple[Message, ...]]] = field(default_factory=list)
 
-    def begin(self, record: Record) -> None:
-        self.texts = [record.instruction.strip()]
-
     def reply(self, model: str, messages: Sequence[Message]) -> tuple[str, int]:
-        """The stand-in reply to a conversation, and how many earlier replies the conversation holds."""
+        """The stand-in reply to a conversation, and how many earlier stand-ins the conversation holds."""
         if len(self.shown) < SHOWN:
             self.shown.append((model, tuple(messages)))
-        prompt = messages[-1]["content"]
-        held = next((text for text in reversed(self.texts) if text in prompt), self.texts[-1])
-        text = held + FIFTEEN_WORDS
-        # each stand-in begins with the first one
-        replies = prompt.count(self.texts[1]) if len(self.texts) > 1 else 0
-        if text not in self.texts:
-            self.texts.append(text)
-        return text, replies
+        # a stand-in is known by its end: a leading marker in the instruction may be gone by now
+        held = [len(run) // len(FIFTEEN_WORDS) for run in STAND_IN_ENDS.findall(messages[-1]["content"])]
+        return self.instruction + FIFTEEN_WORDS * (max(held, default=0) + 1), len(held)
 
 
 @dataclass(slots=True)
@@ -153,7 +151,7 @@ class _Rehearsed:
 
     uri: str
     counter: TokenCounter
-    turns: _Turns
+    in_work: _InWork
     identity: str = "rehearsed"
     concurrency: int = 1
     calls: int = 0
@@ -170,7 +168,7 @@ class _Rehearsed:
             CallError: the model's chat template refuses the conversation.
         """
         prompt = self.counter.prompt(messages)
-        text, replies = self.turns.reply(self.uri, messages)
+        text, replies = self.in_work.reply(self.uri, messages)
         completion = min(self.counter.text(text), sampling.max_tokens)
         self.calls += 1
         self.prompt_tokens += prompt
