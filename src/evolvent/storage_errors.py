@@ -13,6 +13,8 @@ RUN_FILES = {"manifest.json", "calls.sqlite", "evolved.parquet", "responses.parq
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+# The path itself is wrong: a name too long, a file where a folder must be, or the other way round.
+IMPOSSIBLE = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.EINVAL}
 
 
 @contextmanager
@@ -21,7 +23,7 @@ def explained(path: Path) -> Iterator[None]:
 
     Raises:
         RunError: the disk is full, or the folder went away meanwhile.
-        InputError: the folder cannot be written to.
+        InputError: the folder cannot be written to, or there can be none of this name.
     """
     try:
         yield
@@ -38,6 +40,8 @@ def _explain(error: OSError, path: Path) -> EvolventError:
         return InputError(
             f"{path} cannot be written: {error.strerror}", fix="Choose another --out, or change its permissions."
         )
+    if error.errno in IMPOSSIBLE:
+        return InputError(f"{path} cannot be written: {error.strerror}", fix="Check the path that --out names.")
     if error.errno == errno.ENOENT:
         return RunError(f"{path} went away while it was being used", fix="Start the same command again.")
     return RunError(f"{path}: {error.strerror or error}")

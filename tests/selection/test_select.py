@@ -1,4 +1,6 @@
+import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from evolvent.errors import InputError
 from evolvent.records import Record
 from evolvent.selection.decontamination import contaminated, load_ngrams, ngrams
-from evolvent.selection.select import parse_top, select
+from evolvent.selection.select import LOWER_IS_KEPT, parse_top, select
 
 
 def rows(path: Path, count: int = 20) -> Path:
@@ -152,3 +154,61 @@ def test_the_same_selection_again_is_left_alone_and_another_is_made(tmp_path: Pa
     assert not select(path, by="quality", top="50%", out=out).already_done
     out.unlink()
     assert not select(path, by="quality", top="50%", out=out).already_done
+
+
+def test_a_file_that_was_changed_by_hand_is_made_anew(tmp_path: Path) -> None:
+    path, out = rows(tmp_path / "in.jsonl"), tmp_path / "o.jsonl"
+    select(path, by="quality", top="25%", out=out)
+    made = out.read_bytes()
+    out.write_bytes(made + b'{"messages": []}\n')
+    assert not select(path, by="quality", top="25%", out=out).already_done
+    assert out.read_bytes() == made
+    assert select(path, by="quality", top="25%", out=out).already_done
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["in.jsonl", "o.jsonl", "o.jsonl.selection.json"]
+
+
+def test_a_note_of_an_earlier_version_is_no_proof(tmp_path: Path) -> None:
+    path, out = rows(tmp_path / "in.jsonl"), tmp_path / "o.jsonl"
+    note = select(path, by="quality", top="25%", out=out).note
+    content = json.loads(note.read_text())
+    assert content.pop("sha256") == hashlib.sha256(out.read_bytes()).hexdigest()
+    note.write_text(json.dumps(content))
+    assert not select(path, by="quality", top="25%", out=out).already_done
+
+
+def test_numbers_in_csv(tmp_path: Path) -> None:
+    lines = ["instruction,output,my score,length", *(f"q{n},a,{n / 2},{n}" for n in range(12)), "q12,a,n/a,12"]
+    (tmp_path / "in.csv").write_text("\n".join(lines) + "\n")
+    done = select(
+        tmp_path / "in.csv", by="my score", top="2", where=["my score < 5.5", "length>1"], out=tmp_path / "o.jsonl"
+    )
+    assert chosen(tmp_path / "o.jsonl") == ["q9", "q10"]
+    assert done.counts == {"rows": 13, "not where": 3, "without my score": 1, "competing": 9, "selected": 2}
+
+
+def test_keeping_the_highest_of_what_is_better_low_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text("".join(f'{{"instruction": "q{n}", "output": "a", "instruction_ppl": {n}}}\n' for n in range(4)))
+    select(path, by="instruction_ppl", top="1", ascending=True, out=tmp_path / "o.jsonl")
+    select(path, by="seed_index", top="1", out=tmp_path / "o.jsonl")
+    assert not caplog.records
+    select(path, by="instruction_ppl", top="1", out=tmp_path / "o.jsonl")
+    assert "--ascending" in caplog.text
+
+
+def test_the_scores_that_are_better_low_are_those_of_the_docs() -> None:
+    docs = Path("docs/metrics.md").read_text()
+    lower = re.findall(r"^\| `(\w+)` \|[^|]*(?:\\\|[^|]*)*\| lower", docs, re.MULTILINE)
+    assert tuple(lower) == LOWER_IS_KEPT
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".jsonl", "in.jsonl/sub/o.jsonl", "nul\0.jsonl"])
+def test_names_that_cannot_be(tmp_path: Path, name: str) -> None:
+    data = rows(tmp_path / "in.jsonl")
+    with pytest.raises(InputError):
+        select(data, by="quality", top="1", out=tmp_path / name)
+    with pytest.raises(InputError):
+        select(tmp_path / name, by="quality", top="1", out=tmp_path / "o.jsonl")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]

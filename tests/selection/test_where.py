@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evolvent.errors import InputError
-from evolvent.selection.where import parse_condition
+from evolvent.selection.where import number, parse_condition
 
 numbers = st.floats(allow_nan=False)
 
@@ -22,7 +22,19 @@ def test_it_compares_as_python_does(value: float, number: float, sign: str) -> N
     assert parse_condition(f"ifd{sign}{number!r}").holds({"ifd": value}) is expected
 
 
-@pytest.mark.parametrize("row", [{}, {"ifd": None}, {"ifd": "0.5"}, {"ifd": True}, {"ifd": math.nan}])
+@pytest.mark.parametrize(
+    "row",
+    [
+        {},
+        {"ifd": None},
+        {"ifd": "0.5 nats"},
+        {"ifd": "1_0"},
+        {"ifd": ""},
+        {"ifd": "٣"},
+        {"ifd": True},
+        {"ifd": math.nan},
+    ],
+)
 def test_what_is_no_number_never_passes(row: dict[str, object]) -> None:
     assert not parse_condition("ifd<1").holds(row)
     assert not parse_condition("ifd>=-1").holds(row)
@@ -39,3 +51,21 @@ def test_other_forms_are_refused(text: str) -> None:
 
 def test_blanks_around_it_do_not_matter() -> None:
     assert str(parse_condition("  ifd  <=  1.5 ")) == "ifd<=1.5"
+
+
+@pytest.mark.parametrize("text", ["0.5", " 5e-1 ", "+.5", "0.50"])
+def test_text_that_is_a_number_is_one(text: str) -> None:
+    assert parse_condition("ifd==0.5").holds({"ifd": text})
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**63), 2**63))
+def test_every_number_as_python_writes_it_is_read(value: float) -> None:
+    assert number(repr(value)) == float(value)
+    assert number(value) == value
+
+
+def test_columns_with_spaces() -> None:
+    condition = parse_condition(" answer quality (1 to 5) >= 4 ")
+    assert condition.column == "answer quality (1 to 5)"
+    assert condition.holds({"answer quality (1 to 5)": 4})
+    assert not condition.holds({"answer": 4})

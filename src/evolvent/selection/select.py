@@ -1,9 +1,11 @@
 """Select: the best of a run's scored pairs, or of any data with a number to go by, written as a training set."""
 
 import hashlib
+import logging
 import math
 import os
 import re
+import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,14 +15,20 @@ from typing import Any
 
 import orjson
 
-from evolvent.datasets.write import write
+from evolvent.datasets.paths import locate
+from evolvent.datasets.write import replacing, write
 from evolvent.errors import InputError
 from evolvent.records import Record
 from evolvent.runs.inputs import Data, StageInput, stage_input
 from evolvent.runs.manifest import now, versions
 from evolvent.selection.decontamination import contaminated, load_ngrams
-from evolvent.selection.where import Condition, parse_condition
+from evolvent.selection.where import Condition, number, parse_condition
 from evolvent.storage_errors import explained
+
+log = logging.getLogger(__name__)
+
+# Scores of which the papers keep the low ones (docs/metrics.md).
+LOWER_IS_KEPT = ("instruction_ppl", "instruction_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +87,11 @@ def select(
         InputError: wrong options, no such column, or nothing selected.
         RunError: the file cannot be written.
     """
-    out = Path(out)
-    if out.is_dir():
+    out, state = locate(out, "written")
+    if state is not None and stat.S_ISDIR(state.st_mode):
         raise InputError(f"--out {out} is a folder", fix="Name a file, e.g. selected.jsonl.")
-    if isinstance(data, str | Path) and out.is_file() and Path(data).is_file() and out.samefile(data):
+    read = locate(data, "read")[1] if isinstance(data, str | Path) else None
+    if state is not None and read is not None and os.path.samestat(state, read):
         raise InputError(f"--out {out} is the data itself", fix="Choose another name.")
     conditions = [parse_condition(text) for text in ([where] if isinstance(where, str) else where)]
     test_files = [decontaminate] if isinstance(decontaminate, str | Path) else list(decontaminate)
@@ -96,8 +105,11 @@ def select(
         "where": [str(condition) for condition in conditions],
     }
     how |= {"decontaminate": [_named(path) for path in test_files], "format": to}
+    if by in LOWER_IS_KEPT and not ascending:
+        log.warning("warning: the highest %s are kept; low is good there: --ascending keeps the lowest", by)
     before = _noted(note) if out.is_file() else {}
-    if before.get("how") == how and before.get("input", {}).get("digest") == source.source["digest"]:
+    same = before.get("how") == how and before.get("input", {}).get("digest") == source.source["digest"]
+    if same and before.get("sha256") == _digest(out):
         return Selection(out, note, before["counts"], already_done=True)
     tests = load_ngrams(test_files)
     counts: Counter[str] = Counter(rows=source.rows)
@@ -117,10 +129,10 @@ def select(
         note.unlink(missing_ok=True)  # a stop before the new one is written must not leave one that does not fit
     write((record for position, record in enumerate(source) if position in chosen), out, format=to)
     counts |= {"competing": len(competing), "selected": kept}
-    content = {"selected": out.name, "how": how, "last_score": edge, "counts": counts, "input": source.source}
-    content |= {"made": now(), "versions": versions()}
-    with explained(note):
-        note.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+    content = {"selected": out.name, "sha256": _digest(out), "how": how, "last_score": edge, "counts": counts}
+    content |= {"input": source.source, "made": now(), "versions": versions()}
+    with replacing(note) as file:
+        file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2))
     return Selection(out, note, dict(counts))
 
 
@@ -131,25 +143,25 @@ def parse_top(text: str | int) -> "Top":
         InputError: it is neither, or nothing could be selected by it.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(%?)\s*", str(text))
-    number = Decimal(match[1]) if match else Decimal(0)
+    size = Decimal(match[1]) if match else Decimal(0)
     percent = bool(match and match[2])
-    if number <= 0 or (percent and number > 100) or (not percent and number != int(number)):
+    if size <= 0 or (percent and size > 100) or (not percent and size != int(size)):
         raise InputError(
             f"--top {text!r} is neither a share nor a number of rows", fix="Examples: --top 25%, --top 1000."
         )
-    return Top(number, percent)
+    return Top(size, percent)
 
 
 @dataclass(frozen=True, slots=True)
 class Top:
     """How much to keep: a percentage or a number of rows."""
 
-    number: Decimal
+    size: Decimal
     percent: bool
 
     def __call__(self, rows: int) -> int:
         """How many of ``rows`` are kept: int(N * p), computed exactly."""
-        return int(rows * self.number / 100) if self.percent else min(rows, int(self.number))
+        return int(rows * self.size / 100) if self.percent else min(rows, int(self.size))
 
 
 def _competing(
@@ -158,10 +170,10 @@ def _competing(
     """Score, id and position of the rows that compete; the others are counted by why they do not."""
     for position, record in enumerate(source):
         row = columns(record)
-        value = row.get(by)
+        value = number(row.get(by))
         if record.status != "ok":
             counts[f"not ok ({record.status})"] += 1
-        elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        elif value is None or not math.isfinite(value):
             counts[f"without {by}"] += 1
         elif not all(condition.holds(row) for condition in conditions):
             counts["not where"] += 1
@@ -196,6 +208,11 @@ def _noted(note: Path) -> dict[str, Any]:
     except (OSError, orjson.JSONDecodeError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def _digest(path: Path) -> str:
+    with explained(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _named(path: str | Path) -> dict[str, str]:

@@ -16,7 +16,10 @@ COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
 }
 
-_CONDITION = re.compile(r"\s*([^<>=\s]+)\s*(<=|>=|==|<|>)\s*(\S+)\s*")
+_CONDITION = re.compile(r"\s*([^<>=]*[^<>=\s])\s*(<=|>=|==|<|>)\s*(\S+)\s*")
+
+# A number as files write it; Python would also take "1_000", "nan" and digits of other scripts.
+_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +32,18 @@ class Condition:
 
     def holds(self, row: Mapping[str, Any]) -> bool:
         """Whether it holds for a row; a missing value or one that is no number never does."""
-        value = row.get(self.column)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return False
-        return COMPARISONS[self.sign](value, self.number)
+        value = number(row.get(self.column))
+        return value is not None and COMPARISONS[self.sign](value, self.number)
 
     def __str__(self) -> str:
         return f"{self.column}{self.sign}{self.number!r}"
+
+
+def number(value: object) -> float | None:
+    """The number that a cell holds, also as text: every cell of a CSV file is text. None if it holds none."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        return float(value)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def parse_condition(text: str) -> Condition:
@@ -48,11 +56,11 @@ def parse_condition(text: str) -> Condition:
     try:
         if match is None:
             raise ValueError
-        number = float(match[3])
-        if number != number:
+        limit = float(match[3])
+        if limit != limit:
             raise ValueError
     except ValueError:
         raise InputError(
             f"--where {text!r} is not COLUMN<NUMBER", fix='Example: --where "ifd<1". Signs: < <= > >= ==.'
         ) from None
-    return Condition(match[1], match[2], number)
+    return Condition(match[1], match[2], limit)
