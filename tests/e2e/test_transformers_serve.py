@@ -126,7 +126,6 @@ def test_greedy_replies_equal_the_models_own(base_url: str, random_model: Path) 
     assert replies[0].finish_reason == ("length" if usage.completion_tokens == 12 else "stop")
 
 
-@pytest.mark.skipif(not (EMBEDDED / "config.json").exists(), reason="the embedded model has not been made")
 def test_embedded_model_can_be_served(base_url: str) -> None:
     text, usage = generated(EMBEDDED, 24)
     (reply,) = ask(base_url, EMBEDDED, Sampling(temperature=0, max_tokens=24))
