@@ -1,0 +1,168 @@
+"""The gate that every try of a request goes through: so many at once, so many a minute, first come first served."""
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from enum import Enum
+
+from evolvent.models.openai.level import HIGHEST, AdaptiveLevel
+from evolvent.models.openai.limits import Allowance, Pace
+
+
+class Outcome(Enum):
+    """How a try ended, as far as the gate cares."""
+
+    ANSWERED = "answered"
+    REFUSED = "refused"  # the server has too much to do, or is not to be reached
+    OTHER = "other"
+
+
+class Ticket:
+    """A try that is on its way."""
+
+    __slots__ = ("cohort", "falls", "sent_at", "sent_requests", "sent_tokens", "tokens")
+
+    def __init__(self, tokens: float) -> None:
+        self.tokens = tokens
+        self.cohort = self.falls = 0
+        self.sent_at = self.sent_requests = self.sent_tokens = 0.0
+
+
+class Gate:
+    """Lets tries pass in the order in which they came.
+
+    A try that has failed leaves the gate while its call waits, so waiting calls hold nobody up.
+
+    Args:
+        concurrency: how many tries at once, always; None finds the level that suits the server.
+        timeout_s: what one try may take.
+        highest: the highest level that may be found.
+        requests_per_minute: at most so many; None for no cap.
+        tokens_per_minute: at most so many, of prompts and replies; None for no cap.
+    """
+
+    def __init__(
+        self,
+        concurrency: int | None,
+        *,
+        timeout_s: float = 600.0,
+        highest: int = HIGHEST,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
+    ) -> None:
+        self._fixed = concurrency
+        self._level = AdaptiveLevel(timeout_s, highest)
+        self._requests = Pace(requests_per_minute) if requests_per_minute is not None else None
+        self._tokens = Pace(tokens_per_minute) if tokens_per_minute is not None else None
+        self._requests_left = Allowance("requests")
+        self._tokens_left = Allowance("tokens")
+        self._waiting: deque[tuple[asyncio.Future[None], Ticket]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self.in_flight = 0
+
+    @property
+    def limit(self) -> int:
+        """Tries that may be on their way now."""
+        return self._fixed or self._level.limit
+
+    async def enter(self, tokens: float) -> Ticket:
+        """Wait for one's turn.
+
+        Args:
+            tokens: an estimate of the request's and its reply's.
+
+        Returns:
+            What ``leave`` wants back, whatever happens.
+        """
+        loop = asyncio.get_running_loop()
+        ticket = Ticket(tokens)
+        if not self._waiting and self.in_flight < self.limit and self._wait_s(ticket, loop.time()) <= 0:
+            self._send(ticket, loop.time())
+            return ticket
+        turn = loop.create_future()
+        self._waiting.append((turn, ticket))
+        self._admit()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # its turn had come: on to the next
+                self.leave(ticket, Outcome.OTHER)
+            else:
+                self._admit()  # it may have been the one whose time the others waited for
+            raise
+        return ticket
+
+    def leave(self, ticket: Ticket, outcome: Outcome, tokens: float | None = None) -> None:
+        """End a try.
+
+        Args:
+            ticket: from ``enter``.
+            outcome: how it ended.
+            tokens: how many it took, if that is known.
+        """
+        now = asyncio.get_running_loop().time()
+        self.in_flight -= 1
+        if tokens is not None and self._tokens is not None:
+            self._tokens.take(tokens - ticket.tokens, now)
+        if self._fixed is None:
+            level = self._level
+            if outcome is Outcome.ANSWERED:
+                level.answered(ticket.cohort, ticket.falls, now - ticket.sent_at)
+            elif outcome is Outcome.REFUSED:
+                level.refused(ticket.cohort, ticket.falls)
+            else:
+                level.left(ticket.cohort)
+        if self._waiting:
+            self._admit()
+
+    def heard(self, ticket: Ticket, headers: Mapping[str, str]) -> None:
+        """Take in what a reply's headers say about the server's rate limits."""
+        now = asyncio.get_running_loop().time()
+        self._requests_left.heard(headers, ticket.sent_requests, now)
+        self._tokens_left.heard(headers, ticket.sent_tokens, now)
+
+    def close(self) -> None:
+        """Forget the running loop."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _admit(self) -> None:
+        """Let in whoever may go now; set a timer for the first of those who have to wait for time to pass."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        loop = asyncio.get_running_loop()
+        while self._waiting and self.in_flight < self.limit:
+            turn, ticket = self._waiting[0]
+            if not turn.done():  # done before its turn: cancelled
+                now = loop.time()
+                wait = self._wait_s(ticket, now)
+                if wait > 0:
+                    self._timer = loop.call_later(wait, self._admit)
+                    return
+                self._send(ticket, now)
+                turn.set_result(None)
+            self._waiting.popleft()
+
+    def _wait_s(self, ticket: Ticket, now: float) -> float:
+        wait = max(self._requests_left.wait_s(1, now), self._tokens_left.wait_s(ticket.tokens, now))
+        if self._requests is not None:
+            wait = max(wait, self._requests.wait_s(now))
+        if self._tokens is not None:
+            wait = max(wait, self._tokens.wait_s(now))
+        return wait
+
+    def _send(self, ticket: Ticket, now: float) -> None:
+        self.in_flight += 1
+        if self._requests is not None:
+            self._requests.take(1, now)
+        if self._tokens is not None:
+            self._tokens.take(ticket.tokens, now)
+        self._requests_left.sent += 1
+        self._tokens_left.sent += ticket.tokens
+        ticket.sent_requests, ticket.sent_tokens = self._requests_left.sent, self._tokens_left.sent
+        ticket.sent_at = now
+        if self._fixed is None:
+            ticket.falls = self._level.falls
+            ticket.cohort = self._level.sent(self.in_flight)
