@@ -39,11 +39,14 @@ from typing import Any, TextIO
 import orjson
 from aiohttp import web
 
+Choices = list[dict[str, Any]]
+
 ROW = r"learner (\d+)"
-WORDS = (
+PHRASES = (
     "then name the tool you would pick and say what it costs give one worked case with numbers list two mistakes that "
     "beginners make state the limits of your method and close with a check that a reader can do alone in a minute"
-).split()
+)
+WORDS = PHRASES.split()
 VARIANTS = 512
 ERRORS = {
     400: ("messages is empty", "invalid_request_error", None),
@@ -80,7 +83,7 @@ class Mock:
         slots = int(settings.get("SLOTS", 0))
         self.slots = asyncio.Semaphore(slots) if slots else None
         log = settings.get("LOGKEYS", "")
-        self.log: TextIO | None = Path(log).open("a", buffering=1) if log else None
+        self.log: TextIO | None = Path(log).open("a", buffering=1) if log else None  # noqa: SIM115 (for the server's life)
         self.draws = bool(self.jitter or self.p429 or self.p500 or self.p_null or self.p_length)
         self.reset()
 
@@ -170,8 +173,10 @@ def refuse(status: int, headers: dict[str, str] | None = None) -> web.Response:
     return answer(status, {"error": {"message": message, "type": kind, "param": None, "code": code}}, headers)
 
 
-def completion(mock: Mock, body: dict[str, Any], prompt: str, choices: list[dict[str, Any]], words: int) -> web.Response:
-    asked = max(1, len(prompt) // 4)
+def completion(
+    mock: Mock, body: dict[str, Any], prompt: str, texts: list[str | None], choices: Choices
+) -> web.Response:
+    asked, words = max(1, len(prompt) // 4), sum(len(text or "") // 4 for text in texts)
     content = {
         "id": f"cmpl-{mock.statuses[200]}",
         "created": int(time.time()),
@@ -205,7 +210,7 @@ def application(mock: Mock) -> web.Application:
             }
             for index, text in enumerate(texts)
         ]
-        return completion(mock, body, prompt, choices, sum(len(text or "") // 4 for text in texts))
+        return completion(mock, body, prompt, texts, choices)
 
     async def complete(request: web.Request) -> web.Response:
         body = orjson.loads(await request.read())
@@ -218,7 +223,7 @@ def application(mock: Mock) -> web.Application:
             {"index": index, "text": text or "", "logprobs": None, "finish_reason": reason}
             for index, text in enumerate(texts)
         ]
-        return completion(mock, body, prompt, choices, sum(len(text or "") // 4 for text in texts))
+        return completion(mock, body, prompt, texts, choices)
 
     async def embed(request: web.Request) -> web.Response:
         body = orjson.loads(await request.read())

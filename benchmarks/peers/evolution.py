@@ -25,6 +25,7 @@ AFTER = "\n\n### New instruction\n"
 class Arguments:
     """A script's command line."""
 
+    path: Path
     seeds: list[str]
     base_url: str
     out: Path
@@ -34,10 +35,10 @@ class Arguments:
 def arguments() -> Arguments:
     """Read the command line and the seeds; make the output folder."""
     seeds, base_url, out, concurrency = sys.argv[1:]
-    folder = Path(out).resolve()
+    path, folder = Path(seeds).resolve(), Path(out).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    with Path(seeds).open() as lines:
-        return Arguments([json.loads(line)["instruction"] for line in lines], base_url, folder, int(concurrency))
+    with path.open() as lines:
+        return Arguments(path, [json.loads(line)["instruction"] for line in lines], base_url, folder, int(concurrency))
 
 
 def prompt(instruction: str) -> str:
