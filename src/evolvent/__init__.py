@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from evolvent.recipe import run as run
     from evolvent.records import Record as Record
     from evolvent.responses.respond import respond as respond
+    from evolvent.runs.calls import calls as calls
     from evolvent.runs.folder import Run as Run
     from evolvent.selection.select import select as select
 
@@ -23,6 +24,7 @@ _HOME = {
     "EvolventError": "evolvent.errors",
     "Record": "evolvent.records",
     "Run": "evolvent.runs.folder",
+    "calls": "evolvent.runs.calls",
     "convert": "evolvent.datasets.convert",
     "evolve": "evolvent.evolution.evolve",
     "load": "evolvent.datasets.load",
@@ -36,6 +38,7 @@ __all__ = [
     "EvolventError",
     "Record",
     "Run",
+    "calls",
     "convert",
     "evolve",
     "load",

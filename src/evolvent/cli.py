@@ -1,5 +1,6 @@
 """The command line: parse, call the API, print. No logic."""
 
+import io
 import os
 import sys
 import traceback
@@ -10,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from evolvent.errors import EvolventError, InputError
-from evolvent.printing import print_files, print_findings, print_run, print_summary
+from evolvent.printing import print_calls, print_files, print_findings, print_run, print_summary
 
 
 class Interrupted(EvolventError):
@@ -23,10 +24,19 @@ class Commands(TyperGroup):
     """The commands; Ctrl-C in one of them is said in a line of our own."""
 
     def invoke(self, ctx: Any) -> Any:
+        for argument in sys.argv[1:]:
+            if any("\ud800" <= sign <= "\udfff" for sign in argument):
+                fix = "Check the encoding of the terminal, or of the file that it comes from."
+                raise InputError(f"the argument {argument!r} is not text in UTF-8", fix=fix)
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise Interrupted("interrupted; start the same command again to go on") from None
+        except OSError as error:
+            if error.filename is None:
+                raise
+            # a path that the system refuses: too long, through a file that is no folder, not to be entered
+            raise InputError(f"{os.fsdecode(error.filename)}: {error.strerror}", fix="Check the path.") from error
 
 
 app = typer.Typer(
@@ -55,11 +65,29 @@ Seed = Annotated[int, typer.Option("--seed", help="The run's random seed.")]
 TopP = Annotated[float, typer.Option("--top-p", help="Nucleus mass.")]
 MaxTokens = Annotated[int, typer.Option("--max-tokens", min=1, help="Longest reply, in tokens.")]
 Concurrency = Annotated[
-    int | None, typer.Option("--concurrency", min=1, help="Records at once; what suits the model if not given.")
+    int | None, typer.Option("--concurrency", min=1, help="Requests at once; it finds its own level if not given.")
 ]
 ExtraBody = Annotated[
     str | None, typer.Option("--extra-body", metavar="JSON", help="Extra request fields for openai: models.")
 ]
+Requests = Annotated[
+    float | None, typer.Option("--max-requests-per-minute", help="At most so many requests to each server's model.")
+]
+Tokens = Annotated[
+    float | None,
+    typer.Option("--max-tokens-per-minute", help="At most so many tokens in and out of each server's model."),
+]
+Price = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--price", metavar="[MODEL=]IN,OUT", help="What a million tokens cost, or a YAML file of prices. Repeatable."
+    ),
+]
+MaxCost = Annotated[
+    float | None, typer.Option("--budget", help="Stop in good order before the folder's calls cost more than this.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Call nothing: show prompts, calls, tokens, time and cost.")]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Take the failed records of a finished stage again.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Make this stage anew; equal calls are not paid again.")]
 
 
@@ -121,6 +149,12 @@ def evolve(
     top_p: TopP = 0.95,
     max_tokens: MaxTokens = 2048,
     concurrency: Concurrency = None,
+    max_requests_per_minute: Requests = None,
+    max_tokens_per_minute: Tokens = None,
+    price: Price = None,
+    budget: MaxCost = None,
+    dry_run: DryRun = False,
+    retry_failed: RetryFailed = False,
     extra_body: ExtraBody = None,
     format: Format = None,
     map: Map = None,
@@ -139,7 +173,7 @@ def evolve(
         profile=profile,  # type: ignore[arg-type]
         rounds=rounds,
         breadth=breadth,
-        operators=_names(operators),
+        operators=_names(operators, "--operators"),
         templates=templates,
         judge=judge,
         system=system,
@@ -149,6 +183,12 @@ def evolve(
         top_p=top_p,
         max_tokens=max_tokens,
         concurrency=concurrency,
+        max_requests_per_minute=max_requests_per_minute,
+        max_tokens_per_minute=max_tokens_per_minute,
+        price=price,
+        budget=budget,
+        dry_run=dry_run,
+        retry_failed=retry_failed,
         extra_body=parse_extra_body(extra_body),
         format=format,
         map=_mapping(map, "--map"),
@@ -178,6 +218,12 @@ def respond(
     top_p: TopP = 1.0,
     max_tokens: MaxTokens = 2048,
     concurrency: Concurrency = None,
+    max_requests_per_minute: Requests = None,
+    max_tokens_per_minute: Tokens = None,
+    price: Price = None,
+    budget: MaxCost = None,
+    dry_run: DryRun = False,
+    retry_failed: RetryFailed = False,
     extra_body: ExtraBody = None,
     format: Format = None,
     map: Map = None,
@@ -200,6 +246,12 @@ def respond(
         top_p=top_p,
         max_tokens=max_tokens,
         concurrency=concurrency,
+        max_requests_per_minute=max_requests_per_minute,
+        max_tokens_per_minute=max_tokens_per_minute,
+        price=price,
+        budget=budget,
+        dry_run=dry_run,
+        retry_failed=retry_failed,
         extra_body=parse_extra_body(extra_body),
         format=format,
         map=_mapping(map, "--map"),
@@ -240,7 +292,7 @@ def score(
         data,
         base_model=base_model,
         out=out,
-        metrics=_names(metrics) or (),
+        metrics=_names(metrics, "--metrics") or (),
         layout=layout,
         batch_tokens=batch_tokens,
         device=device,
@@ -321,6 +373,32 @@ def show(
 
 
 @app.command()
+def calls(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
+    record: Annotated[
+        str | None, typer.Option("--record", metavar="ID", help="Of this record, or of its seed.")
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", metavar="URI", help="Of this model.")] = None,
+    stage: Annotated[str | None, typer.Option("--stage", help="Of this stage.")] = None,
+    error: Annotated[str | None, typer.Option("--error", metavar="TEXT", help="Failed with these words.")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Failed calls only.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many to print.")] = 10,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE.jsonl", help="Write all that fit to a file instead.")
+    ] = None,
+) -> None:
+    """Look into a run's model calls: what was asked, what came back, what failed."""
+    from evolvent.runs.calls import calls as stored_calls
+    from evolvent.runs.calls import export
+
+    found = stored_calls(run, record=record, model=model, stage=stage, error=error, failed=failed)
+    if out is None:
+        print_calls(found, limit)
+    else:
+        typer.echo(f"{out}: {export(found, out):,} calls")
+
+
+@app.command()
 def convert(
     source: Annotated[str, typer.Argument(metavar="IN", help="A data file or a Hub id.", show_default=False)],
     out: Annotated[
@@ -351,10 +429,16 @@ def doctor() -> None:
 
 def main() -> None:
     """The ``evolvent`` command: every problem a user can cause ends in one message and its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may know ASCII only
+    given = sys.argv[1:]
+    end = given.index("--") if "--" in given else len(given)
+    debug = "--debug" in given[:end]  # accepted before the command and behind it
     try:
-        app()
+        app([argument for argument in given[:end] if argument != "--debug"] + given[end:])
     except EvolventError as error:
-        if "--debug" in sys.argv:
+        if debug:
             traceback.print_exc()
         if isinstance(error, Interrupted):
             sys.stderr.write(f"{error}\n")
@@ -364,8 +448,13 @@ def main() -> None:
         sys.exit(error.exit_status)
 
 
-def _names(text: str | None) -> list[str] | None:
-    return [name.strip() for name in text.split(",") if name.strip()] if text else None
+def _names(text: str | None, option: str) -> list[str] | None:
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise InputError(f"{option} {text!r} lacks a name", fix=f"Write names with commas between them: {option} A,B")
+    return names
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:

@@ -12,7 +12,8 @@ from evolvent.models.uri import parse_uri
 from evolvent.records import Record
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data, stage_input
-from evolvent.runs.stage import Calling, Work, run_stage
+from evolvent.runs.rehearsal import Work
+from evolvent.runs.stage import Calling, run_stage
 
 STAGE = "evolve"
 

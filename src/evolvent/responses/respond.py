@@ -14,7 +14,8 @@ from evolvent.responses.elimination import eliminate_response, other_language
 from evolvent.runs.execution import together
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data, stage_input
-from evolvent.runs.stage import Calling, Work, run_stage
+from evolvent.runs.rehearsal import ANSWER_TOKENS, Work
+from evolvent.runs.stage import Calling, run_stage
 from evolvent.runs.stored import ask
 
 STAGE = "respond"
@@ -123,6 +124,7 @@ def respond(
         group=lambda record: record.teacher,
         counts={"instructions": source.rows, **source.counts},
         extra_body=extra_body,
+        reply_tokens=ANSWER_TOKENS,
         **calling,
     )
 

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from evolvent.errors import InputError
 from evolvent.records import Record
+from evolvent.runs.estimates import Estimate
 from evolvent.runs.manifest import (
     OUTPUTS,
     StageEntry,
@@ -41,6 +42,7 @@ class Run:
         output: the file that the stage wrote.
         counts: rows and what became of them.
         already_done: whether there was nothing left to do.
+        estimate: of a dry run, what the stage would take; then nothing else was done.
     """
 
     path: Path
@@ -48,6 +50,7 @@ class Run:
     output: Path
     counts: dict[str, Any]
     already_done: bool = False
+    estimate: Estimate | None = None
 
     def __iter__(self) -> Iterator[Record]:
         """The records of the stage's file."""

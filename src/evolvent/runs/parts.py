@@ -220,10 +220,15 @@ def _write_part(path: Path, table: "pa.Table", note: PartNote) -> None:
 
 
 def _join(path: Path, parts: Sequence[Path], notes: Sequence[PartNote], schema: "pa.Schema") -> None:
+    metadata = {NOTES: orjson.dumps(list(notes))}
+    _write(path, schema, map(_read_part, parts), metadata, "zstd")
+
+
+def _read_part(path: Path) -> "pa.Table":
     import pyarrow.parquet as pq
 
-    metadata = {NOTES: orjson.dumps(list(notes))}
-    _write(path, schema, (pq.read_table(part, schema=schema) for part in parts), metadata, "zstd")
+    with pq.ParquetFile(path) as file:
+        return file.read(use_threads=False)
 
 
 def _write(

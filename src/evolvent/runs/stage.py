@@ -1,7 +1,7 @@
 """A stage that works record by record: its models opened on the store, its rows written in input order and counted."""
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -10,18 +10,19 @@ from evolvent.models.opening import open_chat
 from evolvent.models.protocols import ChatModel
 from evolvent.models.uri import parse_uri
 from evolvent.records import Record
+from evolvent.runs.calls import spent_in
 from evolvent.runs.execution import in_order, run_sync
 from evolvent.runs.folder import CALLS, Account, Run, RunFolder
 from evolvent.runs.inputs import StageInput
+from evolvent.runs.manifest import OUTPUTS
 from evolvent.runs.parts import Output, Placed
 from evolvent.runs.prices import Price, Prices, read_prices
 from evolvent.runs.progress import shown
+from evolvent.runs.rehearsal import Rates, Work, rehearse
 from evolvent.runs.spending import Budget, cost
 from evolvent.runs.store import CallStore
 from evolvent.runs.stored import RecordInWork, StoredChat, record_in_work
 from evolvent.runs.tally import Tally
-
-Work = Callable[[Record], Awaitable[Sequence[Record]]]
 
 # When the first so many records all failed, what is wrong is not the records.
 ALL_FAILED = 20
@@ -37,6 +38,7 @@ class Calling(TypedDict, total=False):
         max_tokens_per_minute: to and from each server's model.
         price: what models cost: ``"IN,OUT"`` for a million tokens, ``"MODEL=IN,OUT"``, a YAML file, or several.
         budget: the most that the run folder's calls may cost; the stage stops in good order before it costs more.
+        dry_run: call nothing and write nothing: say what the stage would take (``Run.estimate``).
         retry_failed: take the failed records of a finished stage again, and nothing else.
         fresh: make the stage anew although the folder holds it with other settings.
         progress: show progress on standard error.
@@ -47,6 +49,7 @@ class Calling(TypedDict, total=False):
     max_tokens_per_minute: float | None
     price: Prices
     budget: float | None
+    dry_run: bool
     retry_failed: bool
     fresh: bool
     progress: bool
@@ -63,6 +66,7 @@ def run_stage(
     group: Callable[[Record], str | None],
     counts: Mapping[str, int],
     extra_body: Mapping[str, object] | None,
+    reply_tokens: int | None = None,
     **calling: Unpack[Calling],
 ) -> Run:
     """Work through a stage's records, in a run folder that can be stopped at any instant and gone on with.
@@ -77,6 +81,7 @@ def run_stage(
         group: what a row is counted under (its round, its teacher); None leaves it uncounted.
         counts: what was counted before.
         extra_body: extra request fields, for ``openai:`` models.
+        reply_tokens: how long a dry run assumes a reply to be; None for a rewrite of the instruction.
         calling: see ``Calling``.
 
     Raises:
@@ -85,6 +90,8 @@ def run_stage(
         BudgetReachedError: the budget is spent.
         RunError: the folder cannot be written, or every record failed.
     """
+    if calling.get("dry_run"):
+        return _dry_run(stage, Path(out), source, models, work, reply_tokens, calling)
     with RunFolder(Path(out)) as folder:
         fresh, retry_failed = calling.get("fresh", False), calling.get("retry_failed", False)
         done = folder.begin(stage, settings, source.source, fresh=fresh, retry_failed=retry_failed)
@@ -93,6 +100,37 @@ def run_stage(
         opened = open_models(models, extra_body, calling)
         source.keep(folder.path)
         return run_sync(_run(folder, stage, source, opened, work, group, dict(counts), calling))
+
+
+def _dry_run(
+    stage: str,
+    out: Path,
+    source: StageInput,
+    models: Sequence[str],
+    work: Callable[[Mapping[str, ChatModel]], Work],
+    reply_tokens: int | None,
+    calling: Calling,
+) -> Run:
+    """What a stage would take; the folder is read, if there is one, and not written."""
+    spent = spent_in(out)
+    uris = [str(parse_uri(uri)) for uri in models]
+    rates = Rates(
+        calling.get("max_requests_per_minute"), calling.get("max_tokens_per_minute"), calling.get("concurrency")
+    )
+    estimate = run_sync(
+        rehearse(
+            work,
+            uris,
+            source,
+            source.rows,
+            stage=stage,
+            prices=read_prices(calling.get("price"), models, others=[use.model for use in spent]),
+            spent=spent,
+            reply_tokens=reply_tokens,
+            rates=rates,
+        )
+    )
+    return Run(out, stage, out / OUTPUTS[stage], {}, estimate=estimate)
 
 
 def open_models(uris: Iterable[str], extra_body: Mapping[str, object] | None, calling: Calling) -> dict[str, ChatModel]:

@@ -1,11 +1,14 @@
 """Record files: Parquet tables of records, read a batch at a time."""
 
 from collections.abc import Callable, Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import orjson
+
 from evolvent.errors import InputError
-from evolvent.records import COLUMNS, Record, from_row
+from evolvent.records import COLUMNS, Record, from_row, to_row
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -14,16 +17,20 @@ BATCH = 2_048
 
 
 def record_table(records: Sequence[Record], schema: "pa.Schema") -> "pa.Table":
-    """Records as an Arrow table; columns that are not a record's own are its scores."""
-    import pyarrow as pa
+    """Records as an Arrow table; columns that are not a record's own are its scores.
 
-    columns = {
-        name: [getattr(record, name) for record in records]
-        if name in COLUMNS
-        else [record.scores.get(name) for record in records]
-        for name in schema.names
-    }
-    return pa.Table.from_pydict(columns, schema)
+    By way of JSON: an Arrow array made of a Python list imports pandas where that is installed, 50 MB for nothing.
+    """
+    from pyarrow import json
+
+    if not records:
+        return schema.empty_table()
+    text = b"\n".join(orjson.dumps(to_row(record)) for record in records)
+    return json.read_json(
+        BytesIO(text),
+        json.ReadOptions(use_threads=False, block_size=len(text) + 1),
+        json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
+    )
 
 
 def is_record_file(path: Path) -> bool:
@@ -77,7 +84,8 @@ def count_rows(path: Path, wanted: Callable[[str, int], bool] = lambda *_: True)
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path, columns=["status", "round"])
+        with pq.ParquetFile(path) as file:
+            table = file.read(["status", "round"], use_threads=False)
         kinds = table.group_by(["status", "round"]).aggregate([([], "count_all")]).to_pylist()
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path} is damaged: {error}", fix="Make it anew with --fresh.") from error
