@@ -37,11 +37,6 @@ class Commands(TyperGroup):
                 raise
             # a path that the system refuses: too long, through a file that is no folder, not to be entered
             raise InputError(f"{os.fsdecode(error.filename)}: {error.strerror}", fix="Check the path.") from error
-        except OSError as error:
-            if error.filename is None:
-                raise
-            # a path that the system refuses: too long, through a file that is no folder, not to be entered
-            raise InputError(f"{os.fsdecode(error.filename)}: {error.strerror}", fix="Check the path.") from error
 
 
 app = typer.Typer(
