@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from evolvent.errors import InputError
+
 if TYPE_CHECKING:
     from evolvent.doctor import Finding
     from evolvent.runs.calls import StoredCall
@@ -63,9 +65,17 @@ def _short(text: str) -> str:
 
 def print_summary(folder: Path, *, examples: int) -> None:
     """The tables of a run folder, then so many example trajectories."""
+    import pyarrow as pa
+
     from evolvent.runs.summary import summary, trajectories
 
-    print_tables([*summary(folder), *trajectories(folder, examples)])
+    try:
+        tables = [*summary(folder), *trajectories(folder, examples)]
+    except pa.ArrowException as error:
+        raise InputError(
+            f"a file in {folder} is damaged: {error}", fix="Make it anew: its stage's command with --fresh."
+        ) from error
+    print_tables(tables)
 
 
 def print_tables(tables: "Iterable[Table]") -> None:
