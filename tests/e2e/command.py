@@ -15,6 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SERVER = Path(__file__).parent.parent / "openai_server.py"
+COUNTED = 0.8
+# SQL conditions on a run's stored calls.
+ANSWERED = "reply IS NOT NULL"
+CHAT = f"{ANSWERED} AND stage != 'score'"
 
 
 @dataclass(frozen=True)
@@ -70,8 +74,8 @@ def evolvent(
     return finish(start([str(argument) for argument in arguments], folder, variables), timeout)
 
 
-def stored_calls(run: Path, where: str = "true") -> int:
-    """How many calls a run folder's store holds (of those for which an SQL condition holds); 0 before it is there."""
+def stored_calls(run: Path, where: str = ANSWERED) -> int:
+    """How many calls a run folder's store holds for which an SQL condition holds; 0 before it is there."""
     if not (run / "calls.sqlite").is_file():
         return 0
     try:
@@ -87,7 +91,7 @@ def stop_at(
     run: Path,
     calls: int,
     sent: signal.Signals,
-    where: str = "true",
+    where: str = ANSWERED,
     *,
     then_s: float = 0,
     limit_s: float = 300,
@@ -119,6 +123,43 @@ def stop_at(
         process.wait(timeout=then_s)
     process.send_signal(sent)
     return finish(process)
+
+
+@dataclass(frozen=True)
+class Work:
+    """The work of a whole path of stages, so that a share of it can be named.
+
+    Attributes:
+        calls: how many calls of chat models are stored, step by step: the first 80 % of the work.
+        rest_s: seconds from the last of them to the end (scoring, selecting), where nothing is counted: the other 20 %.
+    """
+
+    calls: int
+    rest_s: float
+
+    def moment(self, share: float) -> tuple[int, float]:
+        """A share of the work, in [0, 1], as calls to wait for and seconds to wait after them."""
+        return int(min(share / COUNTED, 1) * self.calls), max(share - COUNTED, 0) / (1 - COUNTED) * self.rest_s
+
+
+def measured(arguments: Sequence[str], folder: Path, run: Path, limit_s: float = 300) -> Work:
+    """Run a path of stages undisturbed, and measure its work.
+
+    Raises:
+        AssertionError: it failed.
+    """
+    process = start(arguments, folder)
+    began = last = time.monotonic()
+    calls = 0
+    while process.poll() is None:
+        if time.monotonic() - began > limit_s:
+            finish(process, timeout=0)
+        if stored_calls(run, CHAT) > calls:
+            calls, last = stored_calls(run, CHAT), time.monotonic()
+        time.sleep(0.01)
+    ended = finish(process)
+    assert ended.status == 0, ended.errors
+    return Work(calls, time.monotonic() - last)
 
 
 @contextmanager

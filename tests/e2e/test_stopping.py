@@ -1,4 +1,4 @@
-"""Kill the command at any moment and start it again: nothing is lost, nothing comes twice."""
+"""Stop the command at any moment and start it again: nothing is lost, nothing comes twice."""
 
 import json
 import random
@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.command import evolvent, server, server_stats, start, stop_at, stored_calls
+from tests.e2e.command import CHAT, evolvent, measured, server, server_stats, start, stop_at, stored_calls
 
 SEEDS = [
     {"instruction": f"How do I mend a {thing} number {n}?"} for n, thing in enumerate(["sock", "bike", "tap"] * 20)
 ]
-FILES = ("evolved.parquet", "responses.parquet", "selected.jsonl")
+FILES = ("evolved.parquet", "responses.parquet", "scored.parquet", "selected.jsonl")
+IN_FLIGHT = 8
+KILLS = 10
 
 
 @pytest.fixture
@@ -26,9 +28,10 @@ def recipe(folder: Path, model: str, out: str) -> Path:
     path = folder / f"{out}.yaml"
     path.write_text(
         f"out: {out}\n"
-        f"evolve: {{seeds: seeds.jsonl, model: '{model}', concurrency: 8}}\n"
-        f"respond: {{teacher: '{model}', concurrency: 8}}\n"
-        "select: {data: " + out + "/responses.parquet, by: seed_index, top: 25%}\n"
+        f"evolve: {{seeds: seeds.jsonl, model: '{model}', concurrency: {IN_FLIGHT}}}\n"
+        f"respond: {{teacher: '{model}', concurrency: {IN_FLIGHT}}}\n"
+        "score: {base_model: embedded-base, limit: 24}\n"
+        "select: {by: ic_ifd, top: 25%}\n"
     )
     return path
 
@@ -37,43 +40,50 @@ def content(run: Path) -> dict[str, bytes]:
     return {name: (run / name).read_bytes() for name in FILES}
 
 
-def test_kill_at_drawn_moments(tmp_path: Path, seeds: Path) -> None:
+def test_ten_kills_over_the_whole_path(tmp_path: Path, seeds: Path) -> None:
+    """One run, killed at ten drawn shares of its work: it comes out as if nothing had been."""
     with server(latency_ms=3) as url:
         model = f"openai:m?base_url={url}"
-        whole = evolvent("run", recipe(tmp_path, model, "whole"), folder=tmp_path)
-        assert whole.status == 0, whole.errors
-        calls = stored_calls(tmp_path / "whole")
-        assert calls == 2 * 3 * len(SEEDS)
-    draw = random.Random(20)
-    for attempt in range(3):
-        with server(latency_ms=3) as url:
-            out = f"killed{attempt}"
-            share = draw.uniform(0.05, 0.95)
-            # The server's address is part of a call's key and of a record, so the unbroken run is made on it as well.
-            model = f"openai:m?base_url={url}"
-            broken = recipe(tmp_path, model, out)
-            killed = stop_at(["run", str(broken)], tmp_path, tmp_path / out, int(share * calls), signal.SIGKILL)
-            assert killed.status == -signal.SIGKILL
-            assert evolvent("run", broken, folder=tmp_path).status == 0
-            stats = server_stats(url)
-            assert stats["repeated"] <= 8
-            assert stats["requests"] - stats["repeated"] == calls
-            evolvent("run", recipe(tmp_path, model, f"unbroken{attempt}"), folder=tmp_path)
-            assert content(tmp_path / out) == content(tmp_path / f"unbroken{attempt}")
+        work = measured(["run", str(recipe(tmp_path, model, "whole"))], tmp_path, tmp_path / "whole")
+        assert work.calls == 2 * 3 * len(SEEDS)
+        killed = recipe(tmp_path, model, "killed")
+        draw = random.Random(20)
+        asked = server_stats(url)["requests"]
+        for share in sorted(draw.random() for _ in range(KILLS)):
+            calls, then_s = work.moment(share)
+            ended = stop_at(
+                ["run", str(killed)], tmp_path, tmp_path / "killed", calls, signal.SIGKILL, CHAT, then_s=then_s
+            )
+            assert ended.status == -signal.SIGKILL
+            stored = stored_calls(tmp_path / "killed", CHAT)
+            lost = server_stats(url)["requests"] - asked - stored
+            assert lost <= IN_FLIGHT
+            asked += lost
+        last = evolvent("run", killed, folder=tmp_path)
+        assert last.status == 0, last.errors
+        assert server_stats(url)["requests"] - asked == work.calls
+    assert content(tmp_path / "killed") == content(tmp_path / "whole")
 
 
-def test_control_c_ends_soon_and_says_how_to_go_on(tmp_path: Path, seeds: Path) -> None:
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("stage", ["evolve", "respond"])
+def test_a_signal_ends_soon_and_says_how_to_go_on(
+    tmp_path: Path, seeds: Path, stage: str, sent: signal.Signals, status: int
+) -> None:
+    calls = len(SEEDS) * (3 if stage == "evolve" else 1)
     with server(latency_ms=200) as url:
-        arguments = ["evolve", str(seeds), "--model", f"openai:m?base_url={url}", "--out", "run", "--concurrency", "4"]
-        ended = stop_at(arguments, tmp_path, tmp_path / "run", 10, signal.SIGINT)
-        assert ended.status == 130
+        model = ["--model" if stage == "evolve" else "--teacher", f"openai:m?base_url={url}"]
+        arguments = [stage, "seeds.jsonl", *model, "--out", "run", "--concurrency", "4"]
+        ended = stop_at(arguments, tmp_path, tmp_path / "run", 10, sent)
+        assert ended.status == status, ended.errors
         assert ended.seconds < 2
-        assert ended.errors.strip().endswith("interrupted; start the same command again to go on")
+        assert ended.errors.strip().endswith("; start the same command again to go on")
         assert "Traceback" not in ended.errors
         before = stored_calls(tmp_path / "run")
+        assert 10 <= before < calls
         assert evolvent(*arguments, "--concurrency", "64", folder=tmp_path).status == 0
         assert server_stats(url)["repeated"] <= 4
-        assert stored_calls(tmp_path / "run") == 3 * len(SEEDS) > before >= 10
+        assert stored_calls(tmp_path / "run") == calls
 
 
 def test_a_run_in_use_is_left_alone(tmp_path: Path, seeds: Path) -> None:

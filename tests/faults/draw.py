@@ -13,16 +13,20 @@ class Draw:
         names: the faults to draw from, all equally likely; none for an undisturbed way.
         rate: the share of requests that meet one.
         most: how often one request may meet a fault before it is let through; None if the chosen meet one every time.
+        in_all: how many faults there are at the most; 1 with a rate of 1 disturbs the very first request only.
 
     Attributes:
         requests: how often each request (its body's hash) has come.
         drawn: the faults that were met, each with the request's body.
     """
 
-    def __init__(self, names: Sequence[str] = (), *, rate: float = 1.0, most: int | None = 1) -> None:
+    def __init__(
+        self, names: Sequence[str] = (), *, rate: float = 1.0, most: int | None = 1, in_all: int | None = None
+    ) -> None:
         self.names = tuple(names)
         self.rate = rate
         self.most = most
+        self.in_all = in_all
         self.requests: Counter[str] = Counter()
         self.drawn: list[tuple[str, bytes]] = []
         self._met: Counter[str] = Counter()
@@ -34,6 +38,8 @@ class Draw:
         with self._changed:
             self.requests[key] += 1
             self._changed.notify_all()
+            if len(self.drawn) == self.in_all:
+                return None
             if not self.names or (self.most is not None and self._met[key] >= self.most):
                 return None
             time = self.requests[key] if self.most is not None else ""

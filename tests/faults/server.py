@@ -164,6 +164,7 @@ PASSING: dict[str, Fault] = {
     "429": lambda _: wrong(429, "rate limit"),
     "429 with Retry-After": lambda _: wrong(429, "rate limit", Retry_After="1"),
     "429 with a date": _date,
+    "429 with 3 s": lambda _: wrong(429, "rate limit", Retry_After="3"),
     "500": lambda _: wrong(500, "worker died"),
     "502 HTML": lambda _: _text(HTML, "text/html", 502),
     "503": lambda _: wrong(503, "loading"),
