@@ -57,6 +57,7 @@ class AdaptiveLevel:
         self._next_rest = REST
         self._base: tuple[int, float] | None = None  # level and throughput before the step that is on trial
         self._recover_to = 0
+        self._answered = False  # anything, since the last fall
         self._stray = STRAY
         self._calm = True  # since the last fall few were refused
         self._tries = self._refused = 0  # of those sent since the last fall
@@ -79,6 +80,7 @@ class AdaptiveLevel:
 
     def answered(self, cohort: int, falls: int, latency_s: float) -> None:
         """A request was answered after ``latency_s`` seconds; ``cohort`` and ``falls`` are what it was sent with."""
+        self._answered = True
         if falls == self.falls:
             self._count(refused=False)
         if self.limit < self._recover_to:
@@ -113,11 +115,11 @@ class AdaptiveLevel:
             self._tries, self._refused = self._tries // 2, self._refused // 2
 
     def _fall(self) -> None:
-        answered_some = self._refused < self._tries
         known_good = self._base[0] if self._base is not None and self._base[0] < self.limit else 0
         self.limit = max(1, known_good, int(FALL * self.limit))
         # After an outage the way back is short: nothing speaks against the level of before.
-        self._recover_to = self.limit if answered_some else max(self.limit, self._recover_to)
+        self._recover_to = self.limit if self._answered else max(self.limit, self._recover_to)
+        self._answered = False
         if not self._calm:  # the fall before this one did not help
             self._stray = min(MOST_STRAY, 1.5 * self._stray)
         self._calm = False
