@@ -135,7 +135,7 @@ def last_words(log: Path) -> str:
     """The last line that a process printed, shortened."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     said = lines[-1] if lines else "said nothing"
-    return said[:80].replace("|", "/")
+    return said[:120].replace("|", "/")
 
 
 def throughput(bench: Bench, system: System, rows: int, in_flight: int, **settings: object) -> list[Run]:

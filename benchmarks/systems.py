@@ -44,8 +44,9 @@ class System:
         return [python, PEERS / self.script, seeds, base_url, out, str(in_flight)]
 
 
+EVOLVENT = System("evolvent", "**evolvent**", "", "", 200, large=True)
 SYSTEMS = (
-    System("evolvent", "**evolvent**", "", "", 200, large=True),
+    EVOLVENT,
     System("bare", "bare asyncio + aiohttp loop", "bare_loop.py", "loop", 50, large=True),
     System("datatrove", "datatrove InferenceRunner", "datatrove_evolution.py", "datatrove", 500),
     System("curator", "bespokelabs-curator", "curator_evolution.py", "curator", 500),
