@@ -169,6 +169,14 @@ class Mock:
         return f"{opening}: {self.bodies[key % VARIANTS]}."
 
 
+async def read(request: web.Request) -> dict[str, Any]:
+    """A request's body."""
+    try:
+        return dict(orjson.loads(await request.read()))
+    except ConnectionResetError:  # the client was killed while it wrote
+        raise web.HTTPBadRequest from None
+
+
 def answer(status: int, content: dict[str, Any], headers: dict[str, str] | None = None) -> web.Response:
     return web.Response(body=orjson.dumps(content), status=status, headers=headers, content_type="application/json")
 
@@ -197,7 +205,7 @@ def application(mock: Mock) -> web.Application:
     """The server's routes."""
 
     async def chat(request: web.Request) -> web.Response:
-        body = orjson.loads(await request.read())
+        body = await read(request)
         messages = body.get("messages") or []
         if not messages:  # a probe for rate limits, say
             return refuse(400)
@@ -218,7 +226,7 @@ def application(mock: Mock) -> web.Application:
         return completion(mock, body, prompt, texts, choices)
 
     async def complete(request: web.Request) -> web.Response:
-        body = orjson.loads(await request.read())
+        body = await read(request)
         given = body.get("prompt") or ""
         prompt = str(given[0]) if isinstance(given, list) else str(given)
         status, texts, reason = await mock.serve(prompt, prompt.encode(), body)
@@ -231,7 +239,7 @@ def application(mock: Mock) -> web.Application:
         return completion(mock, body, prompt, texts, choices)
 
     async def embed(request: web.Request) -> web.Response:
-        body = orjson.loads(await request.read())
+        body = await read(request)
         texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
         data = [
             {"object": "embedding", "index": index, "embedding": [byte / 255 for byte in hashlib.sha512(t).digest()]}

@@ -97,9 +97,7 @@ def killed(folder: Path, server: Path, rows: int, concurrency: int, resumes: int
     good, again = rows_of(EVOLVENT, out).good, answers - rows
     print(f"going on, start to first request: {', '.join(f'{seconds:.2f}' for seconds in times)} s")
     print(f"the last one, start to end: {ran.seconds:.1f} s, peak {ran.peak_mb:,.0f} MB")
-    print(
-        f"{good:,} of {rows:,} rows; {again:,} calls answered again, at most {most:,} were in flight at {resumes} kills"
-    )
+    print(f"{good:,} of {rows:,} rows; {again:,} calls answered again over {resumes} kills, {concurrency} in flight")
     if good != rows or again > resumes * concurrency:
         raise SystemExit(1)
 
