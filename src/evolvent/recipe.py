@@ -25,6 +25,7 @@ from evolvent.metrics.score import score
 from evolvent.models.uri import parse_uri
 from evolvent.responses.respond import respond
 from evolvent.runs.folder import Run
+from evolvent.runs.inputs import Data
 from evolvent.runs.manifest import OUTPUTS
 from evolvent.selection.select import Selection, parse_top, select
 from evolvent.selection.where import parse_condition
@@ -36,8 +37,20 @@ STAGES: dict[str, Callable[..., Run | Selection]] = {
     "select": select,
 }
 
+
+def _check_data(value: object) -> None:
+    """What a YAML file can name data with: a path or Hub id, or rows written out. Python may give any Data."""
+    rows = isinstance(value, list) and value and all(isinstance(row, Mapping) for row in value)
+    if value is None or isinstance(value, bool | int | float | Mapping) or (isinstance(value, list) and not rows):
+        raise InputError(
+            f"{value!r} is no data", fix="Name one file, run folder or Hub id; join files with: cat A B > AB."
+        )
+
+
 # Values that are checked before the first stage starts, by their option.
 CHECKS: dict[str, Callable[[Any], object]] = {
+    "seeds": _check_data,
+    "data": _check_data,
     "model": parse_uri,
     "judge": parse_uri,
     "teacher": parse_uri,
@@ -143,7 +156,12 @@ def _put(content: dict[str, Any], key: str, value: Any) -> None:
         place = place.setdefault(stage, {})
         if not isinstance(place, dict):
             raise InputError(f"--set {key}: {stage} is no stage")
-    place[name] = yaml.safe_load(value) if isinstance(value, str) else value
+    try:
+        place[name] = yaml.safe_load(value) if isinstance(value, str) else value
+    except yaml.YAMLError as error:
+        raise InputError(
+            f"--set {key}: {value!r} is not YAML: {error}", fix="Quote it: --set 'KEY=\"a value\"'."
+        ) from error
 
 
 def _calls(content: dict[str, Any], lines: dict[tuple[str, ...], int], name: str) -> dict[str, dict[str, Any]]:
@@ -179,10 +197,10 @@ def _calls(content: dict[str, Any], lines: dict[tuple[str, ...], int], name: str
 def _check(stage: str, key: str, value: Any, lines: dict[tuple[str, ...], int], name: str) -> None:
     """Check what would otherwise be found wrong only when its stage begins."""
     check = CHECKS.get(key)
-    if check is None or value is None:
+    if check is None or (value is None and check is not _check_data):
         return
     try:
-        for one in [value] if isinstance(value, str | int) else value:
+        for one in value if isinstance(value, list | tuple) and check is not _check_data else [value]:
             check(one)
     except InputError as error:
         place = _place(name, lines, (stage, key) if (stage, key) in lines else (stage,))
@@ -217,7 +235,8 @@ def _options(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
             [keywords] = get_args(parameter.annotation)
             options |= {name: (kind, None) for name, kind in get_type_hints(keywords).items()}
         else:
-            options[name] = (parameter.annotation, ... if parameter.default is parameter.empty else parameter.default)
+            kind = Any if parameter.annotation == Data else parameter.annotation  # see _check_data
+            options[name] = (kind, ... if parameter.default is parameter.empty else parameter.default)
     return options
 
 
