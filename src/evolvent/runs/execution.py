@@ -36,7 +36,7 @@ async def in_order(
     source = enumerate(items)
     room = asyncio.Semaphore(WINDOW * concurrency)  # for items that are begun and not yet given out
     finished: dict[int, Result] = {}
-    broken: list[Exception] = []
+    broken: list[BaseException] = []
     news = asyncio.Event()  # the next result is there, a worker broke, or all are at their end
     given = 0
 
@@ -50,7 +50,7 @@ async def in_order(
                 finished[index] = await work(item)
             except StopIteration:
                 return
-            except Exception as error:
+            except BaseException as error:  # a cancellation that comes from within the work, too: its result is lacking
                 broken.append(error)
                 news.set()
                 for _ in range(concurrency):
@@ -60,7 +60,7 @@ async def in_order(
                 news.set()
 
     workers = [asyncio.create_task(worker()) for _ in range(concurrency)]
-    end = asyncio.gather(*workers)
+    end = asyncio.gather(*workers, return_exceptions=True)
     end.add_done_callback(lambda _: news.set())
     try:
         while not end.done() or given in finished:
