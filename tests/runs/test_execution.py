@@ -1,126 +1,410 @@
+"""Bounded work in order: what comes out, what is under way at once, and how it ends."""
+
 import asyncio
-import random
 import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from contextlib import aclosing
+from typing import Any, TypeVar
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from evolvent.runs.execution import WINDOW, in_order, run_sync
+from evolvent.errors import BudgetReachedError
+from evolvent.runs.execution import WINDOW, in_order, run_sync, together
+from tests.models.virtual_time import run_virtually
+
+Result = TypeVar("Result")
+
+waits = st.lists(st.floats(0, 10, width=16), max_size=60)
 
 
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.integers(0, 3), max_size=60), st.integers(1, 7))
-def test_results_come_in_order_and_work_is_bounded(waits: list[int], concurrency: int) -> None:
-    running = peak = taken = given_out = ahead = 0
+async def everything(items: Iterable[Any], work: Callable[[Any], Awaitable[Result]], concurrency: int) -> list[Result]:
+    return [result async for result in in_order(items, work, concurrency)]
 
-    def source():  # type: ignore[no-untyped-def]
-        nonlocal taken, ahead
-        for index, wait in enumerate(waits):
-            taken += 1
-            ahead = max(ahead, taken - given_out)
-            yield index, wait
 
-    async def work(item: tuple[int, int]) -> int:
-        nonlocal running, peak
-        running += 1
-        peak = max(peak, running)
-        for _ in range(item[1]):
-            await asyncio.sleep(0)
+def others() -> set[Any]:
+    """Tasks besides the one that asks."""
+    return asyncio.all_tasks() - {asyncio.current_task()}
+
+
+@given(waits, st.integers(1, 7))
+def test_results_come_in_order_and_no_more_than_the_bound_are_under_way(durations: list[float], bound: int) -> None:
+    running = peak = begun = given_out = ahead = 0
+
+    async def work(item: tuple[int, float]) -> int:
+        nonlocal running, peak, begun, ahead
+        running, begun = running + 1, begun + 1
+        peak, ahead = max(peak, running), max(ahead, begun - given_out)
+        await asyncio.sleep(item[1])
         running -= 1
         return item[0]
 
     async def main() -> list[int]:
         nonlocal given_out
         results = []
-        async for result in in_order(source(), work, concurrency):
-            given_out += 1
+        async for result in in_order(enumerate(durations), work, bound):
             results.append(result)
+            given_out += 1
+        assert not others()
         return results
 
-    assert asyncio.run(main()) == list(range(len(waits)))
-    assert peak <= concurrency
-    assert ahead <= WINDOW * concurrency + 1
+    assert run_virtually(main()) == list(range(len(durations)))
+    assert peak <= bound
+    assert ahead <= WINDOW * bound
 
 
-def test_a_slow_item_does_not_hold_up_the_others() -> None:
-    finished: list[int] = []
+@given(st.lists(st.floats(0.5, 10, width=16), min_size=1, max_size=40), st.integers(1, 5))
+def test_no_place_stands_empty_while_the_window_has_room(durations: list[float], bound: int) -> None:
+    """A new item begins at the very time at which one ends: as many workers, filled in turn, take as long."""
+    assert len(durations) <= WINDOW * 5
+
+    async def main() -> float:
+        begun = asyncio.get_running_loop().time()
+        await everything(durations, asyncio.sleep, bound)
+        return asyncio.get_running_loop().time() - begun
+
+    if len(durations) > WINDOW * bound:
+        durations = durations[: WINDOW * bound]
+    free = [0.0] * bound
+    for duration in durations:
+        free.sort()
+        free[0] += duration
+    assert run_virtually(main()) == pytest.approx(max(free))
+
+
+def test_a_slow_item_holds_back_no_more_than_a_window() -> None:
+    begun: list[int] = []
+    release = asyncio.Event()
 
     async def work(item: int) -> int:
-        await asyncio.sleep(0.1 if item == 0 else 0)
-        finished.append(item)
+        begun.append(item)
+        if item == 0:
+            await release.wait()
         return item
 
     async def main() -> list[int]:
-        return [result async for result in in_order(range(6), work, 2)]
+        results = in_order(range(1000), work, 2)
+        first = asyncio.ensure_future(anext(results))
+        await asyncio.sleep(1)
+        assert begun == list(range(2 * WINDOW))
+        release.set()
+        return [await first, *[result async for result in results]]
 
-    assert asyncio.run(main()) == [0, 1, 2, 3, 4, 5]
-    assert finished[-1] == 0
+    assert run_virtually(main()) == list(range(1000))
 
 
-def test_an_error_ends_it_and_cancels_the_rest() -> None:
+def test_the_source_is_read_only_as_far_as_the_window() -> None:
+    read = 0
+
+    def source() -> Iterator[int]:
+        nonlocal read
+        for item in range(1000):
+            read += 1
+            yield item
+
+    async def main() -> None:
+        async with aclosing(in_order(source(), asyncio.sleep, 3)) as results:
+            await anext(results)
+            assert read <= WINDOW * 3 + 1
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_of_nothing_comes_nothing(concurrency: int) -> None:
+    assert asyncio.run(everything([], asyncio.sleep, concurrency)) == []
+
+
+def test_one_at_a_time() -> None:
+    log: list[str] = []
+
+    async def work(item: int) -> int:
+        log.append(f"begin {item}")
+        await asyncio.sleep(0)
+        log.append(f"end {item}")
+        return item
+
+    assert asyncio.run(everything(range(20), work, 1)) == list(range(20))
+    assert log == [f"{what} {item}" for item in range(20) for what in ("begin", "end")]
+
+
+@pytest.mark.parametrize("first_lasts", [0, 60, 3600])
+def test_an_error_shows_at_once_and_nothing_begins_after_it(first_lasts: float) -> None:
+    """Be the first item still under way, done and given out, or one that ends at the very same time."""
+    begun: list[int] = []
     cancelled: list[int] = []
 
     async def work(item: int) -> int:
-        if item == 1:
-            await asyncio.sleep(0.01)
-            raise ValueError("no")
+        begun.append(item)
         try:
-            await asyncio.sleep(0 if item == 0 else 60)
+            await asyncio.sleep({0: first_lasts, 2: 60}.get(item, 3600))
+        except asyncio.CancelledError:
+            cancelled.append(item)
+            raise
+        if item == 2:
+            raise ValueError("no")
+        return item
+
+    async def main() -> float:
+        with pytest.raises(ValueError, match="no"):
+            await everything(range(100), work, 4)
+        assert not others()
+        return asyncio.get_running_loop().time()
+
+    assert run_virtually(main()) == 60
+    ended = {0} if first_lasts <= 60 else set()
+    assert begun == list(range(4 + len(ended)))
+    assert {*cancelled} == {*begun} - ended - {2}
+
+
+@given(st.lists(st.tuples(st.floats(0, 9, width=16), st.booleans()), max_size=40), st.integers(1, 6))
+def test_what_begins_is_ended_or_cancelled_and_the_first_error_is_the_one(
+    plan: list[tuple[float, bool]], bound: int
+) -> None:
+    at_error: list[int] = []
+    begun: list[int] = []
+    under_way: set[int] = set()
+
+    async def work(item: tuple[int, tuple[float, bool]]) -> int:
+        index, (lasts, fails) = item
+        begun.append(index)
+        under_way.add(index)
+        try:
+            await asyncio.sleep(lasts)
+            if fails:
+                at_error.append(len(begun))
+                raise ValueError(index)
+        finally:
+            under_way.discard(index)
+        return index
+
+    given_out: list[int] = []
+
+    async def main() -> None:
+        try:
+            async for result in in_order(enumerate(plan), work, bound):
+                given_out.append(result)
+        except ValueError as error:
+            assert plan[error.args[0]][1]
+            assert len(begun) == at_error[0]
+        else:
+            assert len(given_out) == len(plan)
+            assert not at_error
+        assert not under_way
+        assert not others()
+
+    run_virtually(main())
+    assert given_out == list(range(len(given_out)))
+
+
+def test_a_source_that_raises() -> None:
+    def source() -> Iterator[int]:
+        yield 0
+        raise OSError("the disk is gone")
+
+    async def main() -> None:
+        with pytest.raises(OSError, match="the disk is gone"):
+            await everything(source(), lambda _: asyncio.sleep(3600), 3)
+        assert asyncio.get_running_loop().time() == 0
+        assert not others()
+
+    run_virtually(main())
+
+
+@pytest.mark.parametrize("concurrency", [1, 3, 10])
+def test_a_budget_lets_what_is_under_way_end_and_begins_nothing(concurrency: int) -> None:
+    begun: list[int] = []
+    ended: list[int] = []
+
+    async def work(item: int) -> int:
+        begun.append(item)
+        await asyncio.sleep(5 if item == 2 else 10 + item)
+        if item == 2:
+            raise BudgetReachedError("spent")
+        ended.append(item)
+        return item
+
+    async def main() -> None:
+        with pytest.raises(BudgetReachedError, match="spent"):
+            await everything(range(100), work, concurrency)
+        assert not others()
+
+    run_virtually(main())
+    assert begun == list(range(max(3, concurrency)))
+    assert ended == [item for item in begun if item != 2]
+
+
+def test_when_the_consumer_stops_early_nothing_is_left() -> None:
+    cancelled: list[int] = []
+
+    async def work(item: int) -> int:
+        try:
+            await asyncio.sleep(item * 10)
         except asyncio.CancelledError:
             cancelled.append(item)
             raise
         return item
 
     async def main() -> None:
-        async for _ in in_order(range(5), work, 5):
-            pass
+        async with aclosing(in_order(range(100), work, 3)) as results:
+            async for _ in results:
+                break
+        assert not others()
 
-    with pytest.raises(ValueError, match="no"):
-        asyncio.run(main())
-    assert sorted(cancelled) == [2, 3, 4]
+    run_virtually(main())
+    assert sorted(cancelled) == [1, 2, 3]
 
 
-def test_an_error_behind_a_slow_item_ends_it_at_once_and_nothing_more_begins() -> None:
-    begun: list[int] = []
+def test_cancelled_from_outside_it_leaves_no_task() -> None:
+    async def main() -> None:
+        whole = asyncio.ensure_future(everything(range(9), lambda _: asyncio.sleep(3600), 3))
+        await asyncio.sleep(1)
+        assert len(others()) > 3
+        whole.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await whole
+        assert not others()
 
+    run_virtually(main())
+
+
+def test_work_that_is_cancelled_from_within_does_not_pass_for_the_end() -> None:
     async def work(item: int) -> int:
-        begun.append(item)
-        if item == 1:
-            raise ValueError("no")
-        await asyncio.sleep(60)
+        await asyncio.sleep(item)
+        if item == 3:
+            raise asyncio.CancelledError
         return item
 
     async def main() -> None:
-        async for _ in in_order(range(9), work, 2):
-            pass
+        with pytest.raises(asyncio.CancelledError):
+            await everything(range(1000), work, 3)
+        assert not others()
 
-    with pytest.raises(ValueError, match="no"):
-        asyncio.run(asyncio.wait_for(main(), 5))
-    assert begun == [0, 1]
+    run_virtually(main())
+
+
+def test_a_slow_consumer_gets_all() -> None:
+    async def main() -> list[int]:
+        results = []
+        async for result in in_order(range(50), _same, 4):
+            await asyncio.sleep(1)
+            results.append(result)
+        return results
+
+    assert run_virtually(main()) == list(range(50))
+
+
+async def _same(item: int) -> int:
+    return item
+
+
+async def lasting(seconds: float, log: list[float]) -> float:
+    await asyncio.sleep(seconds)
+    log.append(seconds)
+    return seconds
+
+
+async def failing(seconds: float, error: Exception) -> float:
+    await asyncio.sleep(seconds)
+    raise error
+
+
+def test_together_gives_results_in_order_at_once() -> None:
+    async def main() -> tuple[list[float], float]:
+        return await together(lasting(seconds, []) for seconds in (3, 1, 2)), asyncio.get_running_loop().time()
+
+    assert run_virtually(main()) == ([3, 1, 2], 3)
+    assert asyncio.run(together([])) == []
+
+
+def test_together_cancels_the_others_before_it_raises() -> None:
+    log: list[float] = []
+
+    async def main() -> float:
+        with pytest.raises(ValueError, match="no"):
+            await together([lasting(9, log), failing(1, ValueError("no")), lasting(0.5, log)])
+        assert not others()
+        return asyncio.get_running_loop().time()
+
+    assert run_virtually(main()) == 1
+    assert log == [0.5]
+
+
+def test_together_waits_for_the_others_when_a_budget_is_reached() -> None:
+    log: list[float] = []
+
+    async def main() -> None:
+        with pytest.raises(BudgetReachedError):
+            await together([lasting(9, log), failing(1, BudgetReachedError("spent"))])
+        assert not others()
+
+    run_virtually(main())
+    assert log == [9]
+
+
+def test_together_cancelled_from_outside_leaves_no_task() -> None:
+    async def main() -> None:
+        whole = asyncio.ensure_future(together([lasting(9, []), lasting(8, [])]))
+        await asyncio.sleep(1)
+        whole.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await whole
+        assert not others()
+
+    run_virtually(main())
 
 
 def test_run_sync_inside_a_running_loop() -> None:
     """As in a notebook: plain code, called while a loop runs in this thread."""
 
-    async def answer() -> tuple[int, str]:
+    async def where() -> str:
         await asyncio.sleep(0)
-        return random.Random(0).randrange(10), threading.current_thread().name
+        return threading.current_thread().name
 
-    async def notebook() -> tuple[int, str]:
-        return run_sync(answer())
+    async def notebook() -> str:
+        return run_sync(where())
 
-    outside, inside = run_sync(answer()), asyncio.run(notebook())
-    assert outside[0] == inside[0]
-    assert outside[1] != inside[1]
+    assert run_sync(where()) == threading.current_thread().name
+    assert asyncio.run(notebook()) == "evolvent"
 
 
-def test_run_sync_passes_on_errors() -> None:
+@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt()])
+def test_run_sync_passes_on_errors(error: BaseException) -> None:
     async def fail() -> None:
-        raise ValueError("no")
+        raise error
 
     async def notebook() -> None:
         run_sync(fail())
 
-    with pytest.raises(ValueError, match="no"):
-        asyncio.run(notebook())
+    for main in (lambda: run_sync(fail()), lambda: asyncio.run(notebook())):
+        with pytest.raises(type(error)):
+            main()
+
+
+def test_an_interrupted_notebook_cell_ends_its_work_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+    join = threading.Thread.join
+
+    def interrupted(thread: threading.Thread, timeout: float | None = None) -> None:
+        monkeypatch.setattr(threading.Thread, "join", join)
+        assert begun.wait(10)
+        raise KeyboardInterrupt
+
+    begun = threading.Event()
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.set()
+
+    async def notebook() -> None:
+        run_sync(work())
+
+    main: Coroutine[Any, Any, None] = notebook()
+    monkeypatch.setattr(threading.Thread, "join", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(main)
+    assert ended.is_set()
