@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +43,12 @@ def print_estimate(estimate: "Estimate") -> None:
 
 def print_calls(found: "Iterator[StoredCall]", limit: int) -> None:
     """The first calls, one after the other, and how many more there are."""
-    printed = 0
-    for printed, call in enumerate(islice(found, limit), 1):
+    printed = more = 0
+    for call in found:
+        if printed == limit:
+            more += 1
+            continue
+        printed += 1
         typer.echo(f"[{call.at}] {call.stage} {call.record} {call.model} {call.seconds:.2f} s")
         for turn in call.request.get("messages", ()):
             typer.echo(f"  {turn['role']}: {_short(turn['content'])}")
@@ -54,7 +57,6 @@ def print_calls(found: "Iterator[StoredCall]", limit: int) -> None:
             typer.echo(f"  reply ({call.reply.get('finish_reason', 'token losses')}): {_short(text)}")
         if call.error is not None:
             typer.echo(f"  failed: {call.error['error']}")
-    more = sum(1 for _ in found)
     typer.echo(f"{printed + more:,} calls" + (f", {more:,} not shown: --limit N, or --out FILE.jsonl" if more else ""))
 
 

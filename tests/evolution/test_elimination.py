@@ -49,7 +49,11 @@ def test_judged_equal(reply: str, verdict: bool | None) -> None:
     ],
 )
 def test_eliminate(parent: str, evolved: str, finish: str, reason: str | None) -> None:
-    assert eliminate(parent, evolved, finish) == reason
+    assert eliminate(parent, evolved, Reply(evolved, finish)) == reason
+
+
+def test_a_refusal_is_told_from_nothing() -> None:
+    assert eliminate("Bake bread", "", Reply("", "stop", refusal="No.")) == "refused"
 
 
 def test_each_leak_counts_alone() -> None:

@@ -1,5 +1,6 @@
 import pytest
 
+from evolvent.models.protocols import Reply
 from evolvent.responses.elimination import STOP_WORDS, eliminate_response, other_language
 
 
@@ -22,12 +23,13 @@ from evolvent.responses.elimination import STOP_WORDS, eliminate_response, other
     ],
 )
 def test_rules(response: str, reason: str | None) -> None:
-    assert eliminate_response(response) == reason
+    assert eliminate_response(Reply(response, "stop")) == reason
 
 
 def test_a_filtered_answer_is_no_answer() -> None:
-    assert eliminate_response("Half an answ", "content_filter") == "filtered"
-    assert eliminate_response("A long answer that was cut", "length") is None
+    assert eliminate_response(Reply("Half an answ", "content_filter")) == "filtered"
+    assert eliminate_response(Reply("A long answer that was cut", "length")) is None
+    assert eliminate_response(Reply("", "stop", refusal="No.")) == "refused"
 
 
 @pytest.mark.parametrize(

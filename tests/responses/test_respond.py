@@ -47,4 +47,4 @@ def test_what_is_asked() -> None:
     talk = [Message(role="system", content="Be brief."), Message(role="user", content="Add them.")]
     record = Record("s", "s", 0, "Add them.", messages=talk)
     assert question(RECORD, None) == [Message(role="user", content="Add them.\n3 and 4")]
-    assert [turn["role"] for turn in question(record, "Be kind.")] == ["system", "system", "user"]
+    assert question(record, "Be kind.") == [Message(role="system", content="Be brief.\n\nBe kind."), talk[1]]

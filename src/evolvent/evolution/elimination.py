@@ -6,6 +6,7 @@ The rules on the response (R2, R3) are applied where responses are made. The rea
 ``empty``      the evolver gave no text
 ``truncated``  its reply was cut at the token limit
 ``filtered``   a content filter of the server cut or withheld it
+``refused``    the evolver gave a refusal and no text
 ``unchanged``  equal to the parent after casefolding and dropping punctuation and spaces
 ``leak``       it holds words of the prompt's scaffold that the parent does not hold (R4)
 ``equal``      the judge found no information gain over the parent (R1)
@@ -41,20 +42,20 @@ def strip_marker(text: str, parent: str = "") -> str:
     return text
 
 
-def eliminate(parent: str, evolved: str, finish_reason: str) -> str | None:
+def eliminate(parent: str, evolved: str, reply: Reply) -> str | None:
     """Why an evolution fails without asking anybody, or None if it passes.
 
     Args:
         parent: the instruction it was evolved from.
         evolved: the new instruction, stripped.
-        finish_reason: why its generation ended.
+        reply: the evolver's reply that it stands in.
     """
-    if finish_reason == "content_filter":
+    if reply.finish_reason == "content_filter":
         return "filtered"
-    if finish_reason == "length":
+    if reply.finish_reason == "length":
         return "truncated"
     if not evolved:
-        return "empty"
+        return "refused" if reply.refusal else "empty"
     if _bare(evolved) == _bare(parent):
         return "unchanged"
     if leaks(parent, evolved):

@@ -99,7 +99,7 @@ async def evolve_once(parent: Record, round: int, prompt: Prompt, run: EvolInstr
         record = _with_instruction(record, parent, reply, run.profile)
         if run.profile == "paper":
             return record
-        reason = eliminate(parent.instruction, record.instruction, reply.finish_reason)
+        reason = eliminate(parent.instruction, record.instruction, reply)
         if reason is None and run.judge is not None:
             reason, record.reason = await _no_gain(parent, record, run)
     except CallError as error:

@@ -2,6 +2,7 @@
 
 ============  ==============================================================================================
 ``filtered``  a content filter of the server cut or withheld it
+``refused``   the teacher gave a refusal in the field that its server has for it, and no text
 ``empty``     the teacher gave no text
 ``sorry``     R2: the response holds "sorry" and has fewer than 80 words
 ``no words``  R3: nothing is left of it without punctuation and stop words
@@ -12,6 +13,8 @@ R2 and R3 are rules for English. A response in another language is never elimina
 
 import re
 import unicodedata
+
+from evolvent.models.protocols import Reply
 
 SHORT = 80
 
@@ -29,12 +32,13 @@ STOP_WORDS = frozenset(
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 
-def eliminate_response(response: str, finish_reason: str = "stop") -> str | None:
+def eliminate_response(reply: Reply) -> str | None:
     """Why a response eliminates its instruction, or None if it passes."""
-    if finish_reason == "content_filter":
+    response = reply.text
+    if reply.finish_reason == "content_filter":
         return "filtered"
     if not response.strip():
-        return "empty"
+        return "refused" if reply.refusal else "empty"
     if other_language(response):
         return None
     if "sorry" in response.lower() and len(response.split()) < SHORT:

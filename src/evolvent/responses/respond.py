@@ -1,7 +1,7 @@
 """The respond stage: one teacher or several answer instructions, one row for each teacher and instruction."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
@@ -20,6 +20,7 @@ from evolvent.runs.stored import ask
 
 STAGE = "respond"
 OTHER_LANGUAGE = "not English: rules R2 and R3 not applied"
+FIRST_TURN_ONLY = "a conversation of several turns: the first was answered"
 
 
 def respond(
@@ -50,7 +51,7 @@ def respond(
         teacher: URI of the teacher, or several.
         out: the run folder.
         round: answer one round of a run only; 0 answers the seeds.
-        system: system prompt for the teachers; a conversation's own comes before it.
+        system: system prompt for the teachers; a conversation's own comes before it, in the same turn.
         format: the data's format; detected if None.
         map: for data of no known format, which column is the instruction, the input, the output.
         skip_bad: leave bad rows out (counted) instead of stopping.
@@ -146,8 +147,8 @@ async def answer(record: Record, teacher: ChatModel, sampling: Sampling, seed: i
         return replace(answered, status="failed", reason=str(error))
     if record.messages:
         answered.messages = [*turns, Message(role="assistant", content=reply.text)]
-    reason = eliminate_response(reply.text, reply.finish_reason)
-    note = OTHER_LANGUAGE if reason is None and other_language(reply.text) else None
+    reason = eliminate_response(reply)
+    note = "; ".join(_notes(record, reply.text)) or None
     return replace(
         answered,
         output=reply.text,
@@ -157,9 +158,20 @@ async def answer(record: Record, teacher: ChatModel, sampling: Sampling, seed: i
     )
 
 
+def _notes(record: Record, text: str) -> Iterator[str]:
+    """What is to be said of an answer that passes."""
+    if other_language(text):
+        yield OTHER_LANGUAGE
+    if sum(turn["role"] == "user" for turn in record.messages or ()) > 1:
+        yield FIRST_TURN_ONLY
+
+
 def question(record: Record, system: str | None) -> list[Message]:
-    """What a teacher is sent: system turns, then the instruction with its input (a conversation's first user turn)."""
-    turns = [turn for turn in record.messages or [] if turn["role"] == "system"]
-    if system:
-        turns.append(Message(role="system", content=system))
+    """What a teacher is sent: one system turn, then the instruction with its input (a conversation's first user turn).
+
+    Many chat templates take no second system turn, so a conversation's own and the teacher's are joined.
+    """
+    said = [turn["content"] for turn in record.messages or [] if turn["role"] == "system"]
+    given = "\n\n".join([*said, *([system] if system else [])])
+    turns = [Message(role="system", content=given)] if given else []
     return [*turns, Message(role="user", content=record.question)]

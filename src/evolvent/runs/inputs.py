@@ -88,7 +88,11 @@ def stage_input(
         path = Path(data)
         if (path / NAME).is_file():
             return _record_file(_stage_file(path, before), wanted, limit)
-        if before is not None and is_record_file(path):
+        if is_record_file(path):
+            if before is None:
+                raise InputError(
+                    f"{path} is a run's file: it holds seeds and what was made of them", fix="Name the seeds' own file."
+                )
             return _record_file(path, wanted, limit)
     checked = CHECKED.format(stage=before or "seeds")
     known = out / checked if out else None

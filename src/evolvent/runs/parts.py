@@ -238,12 +238,14 @@ def _write(
     import pyarrow.parquet as pq
 
     unfinished = path.with_name(path.name + ".part")
+    plain = schema.remove_metadata()
     with explained(path):
         try:
             with unfinished.open("wb") as file:
-                with pq.ParquetWriter(file, schema.remove_metadata(), compression=compression) as writer:
+                with pq.ParquetWriter(file, plain, compression=compression) as writer:
                     for table in tables:
-                        writer.write_table(table.replace_schema_metadata(), row_group_size=max(table.num_rows, 1))
+                        # The cast: a list's item has another name when it comes from a file.
+                        writer.write_table(table.cast(plain), row_group_size=max(table.num_rows, 1))
                     writer.add_key_value_metadata(metadata)
                 file.flush()
                 os.fsync(file.fileno())
