@@ -254,10 +254,10 @@ def test_the_estimate_is_scaled_to_all_records() -> None:
     estimate = rehearsed(evolving(), [SERVER], records, prices={SERVER: Price(1, 1)})
     assert (estimate.rehearsed, estimate.records, estimate.calls) == (SAMPLE, 1_000, 3_000)
     whole = [replace(record, instruction="Bake bread") for record in records[:SAMPLE]]
-    tenth = rehearsed(evolving(), [SERVER], whole, prices={SERVER: Price(1, 1)})
+    part = rehearsed(evolving(), [SERVER], whole, prices={SERVER: Price(1, 1)})
     # the operators' prompts differ in length, and a sample does not hold each equally often
-    assert estimate.models[0].prompt_tokens == pytest.approx(10 * tenth.models[0].prompt_tokens, rel=0.01)
-    assert any("rehearsed on 100 of 1,000 records" in line for line in estimate.notes())
+    assert estimate.models[0].prompt_tokens == pytest.approx(1_000 / SAMPLE * part.models[0].prompt_tokens, rel=0.01)
+    assert any(f"rehearsed on {SAMPLE} of 1,000 records" in line for line in estimate.notes())
 
 
 @given(st.integers(0, 2_000))

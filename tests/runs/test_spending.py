@@ -181,3 +181,18 @@ def test_with_calls_of_one_price_the_limit_is_passed_by_the_unknown_first_calls_
     total = asyncio.run(run())
     assert total <= max(limit, 2.0 * min(at_once, UNKNOWN_AT_ONCE)) + 1e-9
     assert total == pytest.approx(2.0 * at_once * rounds) or total > limit - 2.0
+
+
+def test_what_recent_calls_cost_weighs_most() -> None:
+    async def calls() -> None:
+        money = budget(10_000, [spent(A, 1_000)])  # 2,000 spent, 2 a call
+        for _ in range(200):
+            await money.begin(A)
+            money.end(A, Usage(20_000_000, 0))  # 20 a call from now on: 4,000 more
+        for _ in range(200):
+            await money.begin(A)  # 6,000 spent, 4,000 left
+        with pytest.raises(BudgetReachedError, match="another call would be likely to pass it"):
+            for _ in range(5):  # the mean has all but come to 20
+                await money.begin(A)
+
+    asyncio.run(calls())

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Work = Callable[[Record], Awaitable[Sequence[Record]]]
 
 # Records that are rehearsed; all of them where there are no more.
-SAMPLE = 100
+SAMPLE = 500
 
 # Prompts that are shown.
 SHOWN = 2
@@ -199,7 +199,10 @@ def _estimate(
     elif reply_tokens is not None:
         completion, replies = calls * reply_tokens, f"assumed: {reply_tokens} tokens each"
     else:
-        completion, replies = round(model.stand_in_tokens * scale), "assumed: the instruction and 15 words more"
+        completion, replies = (
+            round(model.stand_in_tokens * scale),
+            "assumed: the instruction and 15 words more, a judge's too",
+        )
     completion = min(completion, most)
     return ModelEstimate(
         model.uri,

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 # Calls of a model at once while nothing is known of what one costs.
 UNKNOWN_AT_ONCE = 8
 
+# Of so many calls the mean cost is taken, about.
+RECENT = 50
+
 FREE = Price(0.0, 0.0)
 
 
@@ -44,33 +47,39 @@ def require_prices(models: Iterable[str], prices: Mapping[str, Price]) -> None:
 
 @dataclass(slots=True)
 class _Use:
-    """One model: what its calls have used in the folder, and in this stage (what a call is expected to cost)."""
+    """One model: what its calls have used in the folder, and what this stage's recent calls of it cost on average."""
 
     price: Price
     calls: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    stage_calls: int = 0
-    stage_cost: float = 0.0
     in_flight: int = 0
+    known: int = 0
+    a_call: float = 0.0
 
     @property
     def cost(self) -> float:
         return self.price.of(self.prompt_tokens, self.completion_tokens)
 
-    @property
-    def a_call(self) -> float:
-        """What a call of this stage costs on average; 0 while there was none."""
-        return self.stage_cost / self.stage_calls if self.stage_calls else 0.0
+    def count(self, calls: int, prompt_tokens: int, completion_tokens: int) -> None:
+        self.calls += calls
+        self.prompt_tokens += prompt_tokens
+        self.completion_tokens += completion_tokens
+
+    def learn(self, calls: int, prompt_tokens: int, completion_tokens: int) -> None:
+        """What calls of this stage cost: a mean in which those of long ago weigh less and less."""
+        self.known = min(self.known + calls, RECENT)
+        mean = self.price.of(prompt_tokens, completion_tokens) / calls
+        self.a_call += (mean - self.a_call) * min(calls / self.known, 1)
 
 
 class Budget:
     """A limit on what all calls in a run folder cost together.
 
     A call begins only if what is spent, what the calls in flight are expected to cost, and what it is expected to cost
-    itself stay within the limit. A call is expected to cost what this stage's calls of its model cost on average; while
-    there was none, ``UNKNOWN_AT_ONCE`` of them may be in flight and the others wait. So the limit is passed by no
-    more than the calls in flight cost beyond the average.
+    itself stay within the limit. A call is expected to cost what this stage's recent calls of its model cost on average
+    (later rounds have longer prompts); while there was none, ``UNKNOWN_AT_ONCE`` of them may be in flight and the
+    others wait. So the limit is passed by no more than what the calls in flight cost beyond the average.
 
     Args:
         limit: the most to be spent in this folder, in the prices' currency.
@@ -96,13 +105,9 @@ class Budget:
         self._uses = {uri: _Use(prices[uri]) for uri in uris}
         self._ended = asyncio.Event()
         for use in before:
-            here = self._uses[use.model]
-            here.calls += use.calls
-            here.prompt_tokens += use.prompt_tokens
-            here.completion_tokens += use.completion_tokens
-            if use.stage == stage:
-                here.stage_calls += use.calls
-                here.stage_cost += here.price.of(use.prompt_tokens, use.completion_tokens)
+            self._uses[use.model].count(use.calls, use.prompt_tokens, use.completion_tokens)
+            if use.stage == stage and use.calls:
+                self._uses[use.model].learn(use.calls, use.prompt_tokens, use.completion_tokens)
 
     @property
     def spent(self) -> float:
@@ -129,7 +134,7 @@ class Budget:
             coming = math.fsum(other.in_flight * other.a_call for other in self._uses.values())
             if spent >= self.limit or spent + coming + use.a_call > self.limit:
                 raise self.reached()
-            if use.stage_calls or use.in_flight < UNKNOWN_AT_ONCE or use.price == FREE:
+            if use.known or use.in_flight < UNKNOWN_AT_ONCE or use.price == FREE:
                 break
             await self._ended.wait()
         use.in_flight += 1
@@ -144,11 +149,8 @@ class Budget:
         use = self._uses[model]
         use.in_flight -= 1
         if usage is not None:
-            use.calls += 1
-            use.prompt_tokens += usage.prompt_tokens
-            use.completion_tokens += usage.completion_tokens
-            use.stage_calls += 1
-            use.stage_cost += use.price.of(usage.prompt_tokens, usage.completion_tokens)
+            use.count(1, usage.prompt_tokens, usage.completion_tokens)
+            use.learn(1, usage.prompt_tokens, usage.completion_tokens)
         # wakes whoever waits now, and nobody who comes later
         self._ended.set()
         self._ended.clear()
@@ -157,8 +159,9 @@ class Budget:
         """What to tell the user, with the figures of this moment: made anew once the calls in flight have ended."""
         calls = sum(use.calls for use in self._uses.values())
         flying = f", {self.in_flight:,} more in flight" if self.in_flight else ""
+        passing = "; another call would be likely to pass it" if self.spent < self.limit else ""
         return BudgetReachedError(
             f"the budget is reached: {money(self.spent)} of {money(self.limit)} spent in this folder "
-            f"on {calls:,} calls{flying}",
+            f"on {calls:,} calls{flying}{passing}",
             fix="Nothing is lost. Start the same command with a higher --budget to go on.",
         )
