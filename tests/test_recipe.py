@@ -29,7 +29,23 @@ def recipe(folder: Path, text: str) -> Path:
         ("out: r\nselect:\n  by: ifd\n  where: [ifd<<2]\n  top: 5%", r"line 4: --where 'ifd<<2'"),
         ("out: r\nrespond:\n  teacher: [embedded, embeded]", r"line 3: unknown model"),
         ("out: r\nscore: {base_model: embedded-base, metrics: [iffd]}", r"line 2: unknown metric iffd"),
-        ("out: r\nscore: {base_model: embedded-base}", r"score reads r/responses\.parquet, which nothing makes"),
+        ("out: r\nscore: {base_model: embedded-base}", "score reads the run folder r, which is not there"),
+        ("out: ./r\nselect: {by: ifd, top: 5%}", r"select reads the run folder \./r, which is not there"),
+        ("out: r\nevolve: {seeds: [a, b], model: embedded}", r"line 2: \['a', 'b'\] is no data"),
+        ("out: r\nevolve: {seeds: , model: embedded}", "line 2: None is no data"),
+        ("out: r\nevolve:\n  seeds: a\n  model: hf:./gone", r"line 4: model hf:\./gone: there is no folder \./gone"),
+        ("out: r\nevolve: {seeds: a, model: embedded-base}", "line 2: embedded-base is a base model"),
+        ("out: r\nrespond: {teacher: [embedded, vllm:/no/where/m]}", "there is no folder /no/where/m"),
+        ("out: r\nrespond: {teacher: embedded, temperature: 9}", "line 2: temperature is 9"),
+        ("out: r\nscore: {base_model: hf:../gone}", r"there is no folder \.\./gone"),
+        ("out: r\nscore: {base_model: embedded-base, layout: papyrus}", "line 2: unknown layout 'papyrus'"),
+        ("out: r\nselect: {by: ifd, top: 5%, to: alpakka}", "line 2: .*alpakka"),
+        ("out: r\nevolve: {seeds: a, model: embedded, profile: x}", "line 2: evolve.profile is 'x'"),
+        ("out: r\nevolve: {seeds: a, model: embedded, operators: [nope]}", "line 2: no prompt template named 'nope'"),
+        (
+            "out: r\nevolve: {seeds: a, model: embedded, operators: [breadth],\n  breadth: false}",
+            "line 2: --operators names breadth",
+        ),
     ],
 )
 def test_mistakes_name_their_line(tmp_path: Path, text: str, words: str) -> None:
@@ -50,6 +66,26 @@ def test_set_replaces_and_adds(tmp_path: Path) -> None:
         run(path)
     with pytest.raises(InputError, match="rounds is 0"):
         run(path, set={"evolve.model": "embedded", "evolve.rounds": "0"})
+
+
+def test_values_of_set_that_are_no_yaml(tmp_path: Path) -> None:
+    path = recipe(tmp_path, f"out: {tmp_path}/r\nevolve: {{seeds: s.jsonl, model: embedded}}\n")
+    with pytest.raises(InputError, match=r"--set evolve\.seeds: '\[x' is not YAML"):
+        run(path, set={"evolve.seeds": "[x"})
+
+
+def test_a_stage_whose_input_nothing_makes(tmp_path: Path) -> None:
+    (tmp_path / "r").mkdir()
+    path = recipe(tmp_path, f"out: {tmp_path}/r/\nscore: {{base_model: embedded-base}}\n")
+    with pytest.raises(InputError, match=r"score reads .*/r/responses\.parquet, which nothing makes") as caught:
+        run(path)
+    assert caught.value.fix == "Add respond."
+
+
+def test_python_may_give_rows_instead_of_a_file(tmp_path: Path) -> None:
+    rows = [{"instruction": "q", "output": "a", "s": n} for n in range(3)]
+    done = run({"out": str(tmp_path), "select": {"data": rows, "by": "s", "top": 1}})
+    assert done.stages["select"].counts["selected"] == 1
 
 
 def test_a_missing_recipe(tmp_path: Path) -> None:

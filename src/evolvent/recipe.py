@@ -18,11 +18,15 @@ from typing import Any, get_args, get_type_hints
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
+from evolvent.datasets.formats import check_format
+from evolvent.datasets.render import OUTPUT_FORMATS
 from evolvent.errors import InputError
-from evolvent.evolution.evolve import evolve
+from evolvent.evolution.evolve import choose_operators, evolve
+from evolvent.metrics.layout import check_layout
 from evolvent.metrics.registry import chosen
 from evolvent.metrics.score import score
-from evolvent.models.uri import parse_uri
+from evolvent.models.protocols import Sampling
+from evolvent.models.uri import parse_uri, require_folder
 from evolvent.responses.respond import respond
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data
@@ -47,17 +51,29 @@ def _check_data(value: object) -> None:
         )
 
 
+def _check_chat_model(uri: str) -> None:
+    parsed = parse_uri(uri)
+    if parsed.scheme == "embedded-base":
+        raise InputError("embedded-base is a base model: it does not follow instructions", fix="Use embedded.")
+    require_folder(parsed)
+
+
 # Values that are checked before the first stage starts, by their option.
 CHECKS: dict[str, Callable[[Any], object]] = {
     "seeds": _check_data,
     "data": _check_data,
-    "model": parse_uri,
-    "judge": parse_uri,
-    "teacher": parse_uri,
-    "base_model": parse_uri,
+    "model": _check_chat_model,
+    "judge": _check_chat_model,
+    "teacher": _check_chat_model,
+    "base_model": lambda uri: require_folder(parse_uri(uri)),
+    "temperature": lambda value: Sampling(temperature=value),
+    "top_p": lambda value: Sampling(top_p=value),
+    "max_tokens": lambda value: Sampling(max_tokens=value),
+    "metrics": lambda name: chosen([name]),
+    "layout": check_layout,
     "where": parse_condition,
     "top": parse_top,
-    "metrics": lambda name: chosen([name]),
+    "to": lambda format: check_format(format, OUTPUT_FORMATS),
 }
 
 # Set for the whole recipe, not for one stage.
@@ -187,16 +203,29 @@ def _calls(content: dict[str, Any], lines: dict[tuple[str, ...], int], name: str
             raise _explained(error, stage, lines, name) from error
         calls[stage] = {key: getattr(model, key) for key in model.model_fields_set}
         for key, value in calls[stage].items():
-            _check(stage, key, value, lines, name)
-    _check_chain(calls, name)
+            _check(stage, key, CHECKS.get(key), value, lines, name)
+        if stage == "evolve":
+            _check(stage, "operators", _check_operators, model, lines, name)
+    _check_chain(calls, content["out"], name)
     if not calls:
         raise InputError(f"{name}: no stage is named", fix=_expected())
     return calls
 
 
-def _check(stage: str, key: str, value: Any, lines: dict[tuple[str, ...], int], name: str) -> None:
+def _check_operators(options: Any) -> None:
+    templates = Path(options.templates) if options.templates else None
+    choose_operators(options.operators, breadth=options.breadth, templates=templates)
+
+
+def _check(
+    stage: str,
+    key: str,
+    check: Callable[[Any], object] | None,
+    value: Any,
+    lines: dict[tuple[str, ...], int],
+    name: str,
+) -> None:
     """Check what would otherwise be found wrong only when its stage begins."""
-    check = CHECKS.get(key)
     if check is None or (value is None and check is not _check_data):
         return
     try:
@@ -207,17 +236,23 @@ def _check(stage: str, key: str, value: Any, lines: dict[tuple[str, ...], int], 
         raise InputError(f"{place}: {error.message}", fix=error.fix) from error
 
 
-def _check_chain(calls: dict[str, dict[str, Any]], name: str) -> None:
+def _check_chain(calls: dict[str, dict[str, Any]], out: str, name: str) -> None:
     """Each stage that reads the run folder needs the stage before it, in the recipe or done already."""
     order = list(STAGES)
     for stage, arguments in calls.items():
         before = order[order.index(stage) - 1]
-        file = Path(arguments["out"]).parent if stage == "select" else Path(arguments["out"])
-        if stage == "evolve" or before in calls or arguments["data"] != str(file):
+        data = arguments.get("data")
+        if stage == "evolve" or before in calls or not isinstance(data, str) or Path(data) != Path(out):
             continue
-        if not (file / OUTPUTS[before]).is_file():
+        if not Path(out).is_dir():
+            makers = ", ".join(order[: order.index(stage)])
             raise InputError(
-                f"{name}: {stage} reads {file / OUTPUTS[before]}, which nothing makes", fix=f"Add {before}."
+                f"{name}: {stage} reads the run folder {out}, which is not there",
+                fix=f"Correct out, name other data, or add what makes it: {makers}.",
+            )
+        if not (Path(out) / OUTPUTS[before]).is_file():
+            raise InputError(
+                f"{name}: {stage} reads {Path(out) / OUTPUTS[before]}, which nothing makes", fix=f"Add {before}."
             )
 
 

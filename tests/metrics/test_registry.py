@@ -88,3 +88,9 @@ def test_columns_match_the_scores() -> None:
         table = pa.Table.from_pylist([row, {**scores_of("why", names), "base_model": "hf:x"}], pa.schema(fields))
         assert table.to_pylist()[0] == row
     assert [field.name for field in score_fields()] == [*METRICS, "base_model", "score_reason"]
+
+
+def test_one_name_may_stand_alone() -> None:
+    assert chosen("ifd") == chosen(["ifd"])
+    with pytest.raises(InputError, match="unknown metric iffd"):
+        chosen("iffd")

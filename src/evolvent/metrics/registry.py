@@ -51,19 +51,19 @@ METRICS: dict[str, Metric] = {
 DEFAULT_METRICS = ("ifd", "ic_ifd")
 
 
-def chosen(names: Iterable[str]) -> list[Metric]:
-    """The metrics named and those that are always written, in the order of their columns.
+def chosen(names: str | Iterable[str]) -> list[Metric]:
+    """The metrics named (one name may stand alone) and those that are always written, in the order of their columns.
 
     Raises:
         InputError: a name that no metric has.
     """
-    wanted = set(names)
+    wanted = {names} if isinstance(names, str) else set(names)
     if unknown := sorted(wanted - set(METRICS)):
         raise InputError(f"unknown metric {', '.join(unknown)}", fix=f"Metrics: {', '.join(METRICS)}.")
     return [metric for metric in METRICS.values() if metric.always or metric.name in wanted]
 
 
-def scores_of(losses: PairLosses | str, metrics: Iterable[str] = DEFAULT_METRICS) -> dict[str, Score]:
+def scores_of(losses: PairLosses | str, metrics: str | Iterable[str] = DEFAULT_METRICS) -> dict[str, Score]:
     """The score columns of one pair.
 
     Args:
@@ -84,7 +84,7 @@ def scores_of(losses: PairLosses | str, metrics: Iterable[str] = DEFAULT_METRICS
     return {**scores, "score_reason": f"no finite value for {', '.join(absent)}" if absent else None}
 
 
-def score_fields(metrics: Iterable[str] = DEFAULT_METRICS) -> "list[pa.Field]":
+def score_fields(metrics: str | Iterable[str] = DEFAULT_METRICS) -> "list[pa.Field]":
     """Arrow fields of the score columns in their order: the metrics, ``base_model``, ``score_reason``.
 
     Raises:

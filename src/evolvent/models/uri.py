@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from os.path import isdir
+from os.path import expanduser, isdir
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from evolvent.errors import InputError
@@ -95,6 +95,18 @@ def parse_uri(text: str) -> ModelURI:
                 fix=f"Write {scheme}:{name}@REVISION, or {scheme}:{name}.",
             )
     return ModelURI(scheme, name, revision, options)
+
+
+def require_folder(uri: ModelURI) -> None:
+    """Check that there is a folder, where the name can only be a folder's; any other may be an id on the Hub.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = expanduser(uri.name)  # noqa: PTH111 (unlike Path's it raises nothing)
+    can_be_an_id = not uri.name.startswith((".", "/", "~")) and uri.name.count("/") < 2
+    if uri.scheme in WEIGHTS and not can_be_an_id and not isdir(path):  # noqa: PTH112
+        raise InputError(f"model {uri}: there is no folder {uri.name}", fix="Check the path.")
 
 
 def checked_base_url(base_url: str) -> str:
