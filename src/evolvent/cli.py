@@ -48,7 +48,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-MODELS = "embedded, hf:ID-or-folder, openai:MODEL?base_url=http://host:port/v1"
+MODELS = "embedded, hf:ID-or-folder, vllm:ID-or-folder, openai:MODEL?base_url=http://host:port/v1"
 
 Data = Annotated[str, typer.Argument(metavar="DATA", help="A run folder, a data file or a Hub id.", show_default=False)]
 Out = Annotated[Path, typer.Option("--out", help="The run folder.", show_default=False)]
