@@ -1,26 +1,32 @@
 """Kill evolvent at drawn moments of the whole path, start it again, and compare with a run that was left alone.
 
     python -m benchmarks.kill --model embedded --base-model embedded-base --kills 10
-    python -m benchmarks.kill --server --kills 10          # the tests' OpenAI-compatible server, which counts repeats
+    python -m benchmarks.kill --server --kills 50          # the tests' OpenAI-compatible server, which counts repeats
 
-For each kill: the share of the chat calls that were stored when ``kill -9`` was sent (losses are stored in windows of
-512 records, so they make no steps), whether all files came out byte for byte as those of the unbroken run, and, with
-the server, how many calls it answered twice.
+The moments are shares of the work of evolve, respond, score and select. The first 80 % are counted in stored chat
+calls; losses are stored in windows of 512 records and make no steps, so the rest is a share of the time that follows.
+For each kill: what had been stored, which stage was under way, whether all files came out byte for byte as those of
+the unbroken run, how many rows were lost or came twice, and, with the server, how many calls were asked again: never
+more than are in flight.
 """
 
 import argparse
 import contextlib
+import json
 import random
 import signal
 import tempfile
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from evolvent.demo import SEEDS
-from tests.e2e.command import evolvent, server, server_stats, stop_at, stored_calls
+from tests.e2e.command import CHAT, evolvent, measured, server, server_stats, stop_at, stored_calls
 
 FILES = ("evolved.parquet", "responses.parquet", "scored.parquet", "selected.jsonl")
+TABLES = FILES[:3]
 IN_FLIGHT = 16
-CHAT = "stage != 'score'"
+LIMIT_S = 3600
 
 
 def recipe(folder: Path, out: str, seeds: Path, model: str, base_model: str) -> Path:
@@ -36,50 +42,73 @@ def recipe(folder: Path, out: str, seeds: Path, model: str, base_model: str) -> 
     return path
 
 
+def under_way(run: Path) -> str:
+    """The stage that a killed command was in, as its files tell."""
+    if not (run / "manifest.json").is_file():
+        return "start"
+    stages = json.loads((run / "manifest.json").read_text())["stages"]
+    running = [name for name, entry in stages.items() if entry["state"] == "running"]
+    return running[0] if running else f"after {list(stages)[-1]}" if stages else "start"
+
+
+def ids(run: Path) -> dict[str, list[str]]:
+    """The ids of all rows, file by file."""
+    return {name: pq.read_table(run / name, columns=["id"])["id"].to_pylist() for name in TABLES}
+
+
 def main() -> None:
     """Run the benchmark and print its table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="embedded")
     parser.add_argument("--base-model", default="embedded-base")
     parser.add_argument("--server", action="store_true", help="ask the tests' server instead of --model")
+    parser.add_argument("--latency-ms", type=float, default=20, help="of the server")
     parser.add_argument("--seeds", type=Path, default=SEEDS)
-    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--draw", type=int, default=0, help="seed of the drawn shares")
     options = parser.parse_args()
-    draw = random.Random(options.draw)
+    shares = random.Random(options.draw)
+    failures, most, stages = 0, 0, []
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        url = stack.enter_context(server(latency_ms=5)) if options.server else ""
+        url = stack.enter_context(server(latency_ms=options.latency_ms)) if options.server else ""
         model = f"openai:m?base_url={url}" if url else options.model
 
-        def run(out: str) -> float:
-            ended = evolvent(
-                "run", recipe(folder, out, options.seeds, model, options.base_model), folder=folder, timeout=3600
-            )
-            if ended.status != 0:
-                raise SystemExit(ended.errors)
-            return ended.seconds
+        def command(out: str) -> list[str]:
+            return ["run", str(recipe(folder, out, options.seeds, model, options.base_model))]
 
-        seconds = run("whole")
-        calls = stored_calls(folder / "whole", CHAT)
+        work = measured(command("whole"), folder, folder / "whole", LIMIT_S)
         whole = {name: (folder / "whole" / name).read_bytes() for name in FILES}
-        print(f"unbroken: {calls} chat calls, {seconds:.1f} s; {IN_FLIGHT} records in flight")
-        print(f"{'kill':>4}  {'drawn':>6}  {'stored':>6}  {'share':>6}  {'same files':>10}  {'answered twice':>14}")
-        failures = 0
-        for kill in range(options.kills):
-            share = draw.uniform(0.05, 0.95)
-            out = f"run{kill}"
-            arguments = ["run", str(recipe(folder, out, options.seeds, model, options.base_model))]
+        rows = ids(folder / "whole")
+        print(f"unbroken: {work.calls} chat calls, then {work.rest_s:.1f} s; at most {IN_FLIGHT} calls in flight")
+        titles = ("kill", "drawn", "stored", "in", "files", "lost", "twice", "asked again")
+        print("{:>4}  {:>6}  {:>6}  {:>13}  {:>9}  {:>4}  {:>5}  {:>11}".format(*titles))
+        for kill in range(1, options.kills + 1):
+            out, share = f"run{kill}", shares.random()
+            calls, then_s = work.moment(share)
             before = server_stats(url)["requests"] if url else 0
-            ended = stop_at(arguments, folder, folder / out, int(share * calls), signal.SIGKILL, CHAT)
-            stored = stored_calls(folder / out, CHAT)
-            run(out)
+            ended = stop_at(
+                command(out), folder, folder / out, calls, signal.SIGKILL, CHAT, then_s=then_s, limit_s=LIMIT_S
+            )
+            stored, stage = stored_calls(folder / out, CHAT), under_way(folder / out)
+            again = evolvent(*command(out), folder=folder, timeout=LIMIT_S)
+            if again.status != 0:
+                raise SystemExit(again.errors)
             same = all((folder / out / name).read_bytes() == whole[name] for name in FILES)
-            twice = server_stats(url)["requests"] - before - stored_calls(folder / out, CHAT) if url else None
-            failures += not same or ended.status != -signal.SIGKILL or (twice or 0) > IN_FLIGHT
-            shown = f"{'-' if twice is None else twice:>14}"
-            files = f"{'yes' if same else 'NO':>10}"
-            print(f"{kill + 1:>4}  {share:6.1%}  {stored:>6}  {stored / calls:6.1%}  {files}  {shown}", flush=True)
+            now = ids(folder / out)
+            lost = sum(len(set(rows[name]) - set(now[name])) for name in TABLES)
+            twice = sum(len(now[name]) - len(set(now[name])) for name in TABLES)
+            repeated = server_stats(url)["requests"] - before - work.calls if url else 0
+            failures += ended.status != -signal.SIGKILL or not same or lost > 0 or twice > 0 or repeated > IN_FLIGHT
+            most = max(most, repeated)
+            stages.append(stage)
+            files, asked = "identical" if same else "DIFFER", f"{repeated}" if url else "-"
+            print(
+                f"{kill:>4}  {share:6.1%}  {stored:>6}  {stage:>13}  {files:>9}  {lost:>4}  {twice:>5}  {asked:>11}",
+                flush=True,
+            )
+    counts = ", ".join(f"{stages.count(stage)} in {stage}" for stage in sorted(set(stages)))
+    print(f"{options.kills} kills ({counts}): {failures} failures; asked again at the most: {most if url else '-'}")
     raise SystemExit(1 if failures else 0)
 
 
