@@ -1,5 +1,6 @@
 """Tokens counted without a model: the same as with it where its tokenizer is there, about where not."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,33 @@ def test_where_the_tokenizer_is_not_known_it_is_about_and_says_so(uri: str) -> N
     assert counter.how.startswith("about 4 characters a token: ")
     assert (counter.text(""), counter.text("abcd"), counter.text("abcde")) == (0, 1, 2)
     assert counter.prompt([Message(role="system", content="abc"), Message(role="user", content="de")]) == 2
+
+
+def test_a_cached_model_is_counted_and_the_hub_is_not_asked(tmp_path: Path) -> None:
+    cached = tmp_path / "models--org--name"
+    save_tiny_llama(cached / "snapshots" / "abc")
+    (cached / "snapshots" / "abc" / "model.safetensors").unlink()
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("abc")
+    code = """
+import socket
+def connect(*_):
+    raise SystemExit("the network was asked")
+socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = connect
+from evolvent.models.token_counts import open_counter
+for uri in ("hf:org/name", "hf:org/name@main", "hf:org/other", "hf:org/name@other"):
+    counter = open_counter(uri)
+    print(uri, counter.exact, counter.text("w5 w6 w7"))
+"""
+    environment = {key: value for key, value in os.environ.items() if key != "HF_HUB_OFFLINE"}
+    environment["HF_HUB_CACHE"] = str(tmp_path)
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert found.stdout.splitlines() == [
+        "hf:org/name True 3",
+        "hf:org/name@main True 3",
+        "hf:org/other False 2",
+        "hf:org/name@other False 2",
+    ]
 
 
 def test_a_servers_tokens_are_counted_without_transformers() -> None:
