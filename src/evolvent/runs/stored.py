@@ -78,8 +78,12 @@ class StoredChat:
         if stored is not None:
             reply = reply_from_json(stored)
         elif key in self._running:
-            # shield: one caller's cancellation must not take the call away from the others.
-            reply = await asyncio.shield(self._running[key])
+            running = self._running[key]
+            # wait, not await: one caller's cancellation must not take the call away from the others.
+            await asyncio.wait([running])
+            if running.cancelled():
+                return await self.chat(messages, sampling)  # whoever made it was cancelled: it is still to be made
+            reply = running.result()
         else:
             future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
             self._running[key] = future
