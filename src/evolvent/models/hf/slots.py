@@ -13,7 +13,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 # Room is made for this many more rows, and tokens a row, than are needed: it is seldom made anew.
 SPARE_ROWS = 16
-SPARE_TOKENS = 128
+SPARE_TOKENS = 64
 
 
 class SlotLayer(DynamicLayer):
@@ -41,8 +41,9 @@ class SlotLayer(DynamicLayer):
 
     def move(self, sources: list[int], targets: list[int]) -> None:
         """Copy slots onto others."""
-        self.keys[targets] = self.keys[sources]
-        self.values[targets] = self.values[sources]
+        for slots in (self.keys, self.values):
+            for source, target in zip(sources, targets, strict=True):  # quicker than indexing with a list
+                slots[target].copy_(slots[source])
 
     def begin(self, cached: torch.Tensor, width: int) -> None:
         """Say how many tokens each row has so far, [rows], and how many the longest has with the next one."""
