@@ -61,11 +61,11 @@ class Reply:
     """What a model answered.
 
     Attributes:
-        text: the answer; empty when the model gave none (null content, a refusal).
+        text: the answer; empty when the model gave none (null content, a refusal, reasoning that never ended).
         finish_reason: ``stop``, ``length``, ``content_filter`` … as the server says.
         usage: tokens in and out.
         refusal: the server's refusal text, if it gave one.
-        reasoning: a reasoning field beside the content, if there was one.
+        reasoning: what the model thought before the answer, from a field beside the content or from ``<think>`` tags.
         logprobs: one entry a generated token, when asked for.
         cut_max_tokens: the bound that was used when the context left less than ``Sampling.max_tokens``.
     """
@@ -86,7 +86,8 @@ class ChatModel(Protocol):
         uri: the model's URI as it is written into records; never holds a key.
         identity: everything besides messages and sampling that decides the reply (server, model, weights revision,
             extra request fields), as canonical JSON text. Part of every call's key.
-        concurrency: how many calls at once suit this model when the user names no number.
+        concurrency: how many conversations to have open at once. For a server more than it is sent at once, since calls
+            that wait before their next try hold up none.
     """
 
     @property
@@ -104,6 +105,7 @@ class ChatModel(Protocol):
         Raises:
             CallError: this call failed for good.
             ModelUnavailableError: no call to this model can succeed.
+            RunError: none can any more, though some did.
         """
         ...
 

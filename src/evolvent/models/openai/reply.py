@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import orjson
 
 from evolvent.models.protocols import Reply, Sampling, TokenLogprob, Usage
+from evolvent.models.reasoning import split_reasoning
 from evolvent.records import Message
 
 CHARACTERS_A_TOKEN = 4
@@ -27,6 +28,8 @@ def decode(raw: bytes) -> object:
             body = json.loads(raw)
         except RecursionError:
             raise ValueError("nested too deeply") from None
+    if raw.count(b"[") + raw.count(b"{") <= DEEPEST:
+        return body
     level: list[dict[str, object] | list[object]] = [[body]]
     for _ in range(DEEPEST):
         inside = (inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer))
@@ -38,6 +41,8 @@ def decode(raw: bytes) -> object:
 
 def read_reply(body: Mapping[str, object], messages: Sequence[Message], sampling: Sampling) -> Reply:
     """Read a completion. Null content and tool calls without text give an empty text, not an error.
+
+    Reasoning in the text (``<think>…</think>``) is taken out of it and kept beside, after that of a field of its own.
 
     Args:
         body: the parsed answer.
@@ -53,16 +58,18 @@ def read_reply(body: Mapping[str, object], messages: Sequence[Message], sampling
     choice = choices[0]
     message = choice.get("message")
     message = message if isinstance(message, dict) else {}
-    text, thoughts, refused = _content(message.get("content"))
-    reasoning = message.get("reasoning_content") or message.get("reasoning") or thoughts or None
-    reasoning = well_formed(reasoning) if isinstance(reasoning, str) else None
+    content, thoughts, refused = _content(message.get("content"))
+    text, aloud = split_reasoning(content)
+    beside = message.get("reasoning_content") or message.get("reasoning") or thoughts
+    beside = well_formed(beside) if isinstance(beside, str) else ""
+    reasoning = "\n\n".join(filter(None, (beside, aloud))) if beside or aloud else None
     refusal = message.get("refusal") or refused or None
     called = message.get("tool_calls") or message.get("function_call")
     reason = choice.get("finish_reason") or ("tool_calls" if called else "unknown")
     return Reply(
         text=text,
         finish_reason=str(reason),
-        usage=_usage(body.get("usage"), messages, text + (reasoning or "")),
+        usage=_usage(body.get("usage"), messages, content + beside),
         refusal=well_formed(refusal) if isinstance(refusal, str) else None,
         reasoning=reasoning,
         logprobs=_logprobs(choice.get("logprobs")) if sampling.top_logprobs else None,
