@@ -79,17 +79,21 @@ def _by_length(characters: int) -> int:
 
 
 def _tokenizer(model: ModelURI) -> Any:
+    from huggingface_hub import try_to_load_from_cache
     from transformers import AutoTokenizer
-    from transformers.utils.hub import cached_file
 
     if model.scheme in EMBEDDED:
         name = str(EMBEDDED_FOLDER / EMBEDDED[model.scheme])
     else:
         name = str(Path(model.name).expanduser()) if model.name.startswith("~") else model.name
-    # named by its folder: for an id, even a cached one, transformers may ask the Hub about it
-    config = cached_file(name, "config.json", revision=model.revision, local_files_only=True)
+    if model.scheme not in EMBEDDED and not Path(name).is_dir():
+        # looked up by hand: even for a cached model transformers would ask the Hub for something
+        config = try_to_load_from_cache(name, "config.json", revision=model.revision)
+        if not isinstance(config, str):
+            raise FileNotFoundError(f"{name} is neither a folder nor in the Hub's cache")
+        name = str(Path(config).parent)
     trust = model.options.get("trust_remote_code") == "true"
-    tokenizer = AutoTokenizer.from_pretrained(str(Path(str(config)).parent), trust_remote_code=trust)
+    tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust, local_files_only=True)
     if tokenizer.is_fast:
         # as when the model is loaded: a text is taken whole and alone
         tokenizer.backend_tokenizer.no_truncation()
