@@ -135,7 +135,7 @@ def test_stage_record_and_uri_are_written_beside_the_call_and_are_not_in_its_key
 def test_the_keys_of_a_release_stay(store: CallStore) -> None:
     """Golden: another key would pay again for every call that users have stored."""
     asyncio.run(StoredChat(counting(), store, "evolve").chat(HELLO, Sampling(0.7, 0.95, 99, 5)))
-    assert rows(store, "hex(key)") == [("3B2C2EFBC9",)]
+    assert rows(store, "hex(key)") == [("3B2C2EFBC99DD86D0C142ECAD4335D76",)]
 
 
 def test_a_failed_call_raises_and_is_kept_with_the_servers_words_and_made_again(store: CallStore) -> None:
