@@ -11,7 +11,7 @@ from evolvent.errors import InputError
 from evolvent.records import Record
 from evolvent.runs.folder import Run
 from evolvent.runs.manifest import NAME, OUTPUTS, FileState, file_state, read_manifest
-from evolvent.runs.tables import count_rows, is_record_file, read_records
+from evolvent.runs.tables import count_rows, count_wanted, is_record_file, read_records
 
 MADE_BY = {
     "evolve": "evolvent evolve SEEDS --model URI",
@@ -132,7 +132,7 @@ def _stage_file(folder: Path, before: str | None) -> Path:
 def _record_file(path: Path, wanted: Wanted, limit: int | None) -> StageInput:
     state = file_state(path)
     every = count_rows(path)
-    rows = min(count_rows(path, wanted), limit or every)
+    rows = min(count_wanted(path, wanted), limit or every)
     source = {"source": str(path), "rows": every, "digest": _digest(path, state)}
 
     def records(start: int) -> Iterator[tuple[int, Record]]:

@@ -10,7 +10,7 @@ from evolvent.errors import InputError
 from evolvent.runs.folder import in_use
 from evolvent.runs.manifest import OUTPUTS, StageEntry, read_manifest
 from evolvent.runs.prices import money
-from evolvent.runs.tables import read_records
+from evolvent.runs.tables import read_numbers, read_records
 
 SCORES = ("instruction_ppl", "response_ppl", "conditional_ppl", "ifd", "ic_ifd", "ifd_ppl")
 
@@ -100,11 +100,9 @@ def _scores(path: Path) -> Table:
     import pyarrow.parquet as pq
 
     names = [name for name in SCORES if name in pq.read_schema(path).names]
-    table = pq.read_table(path, columns=names)
     rows = []
-    for name in names:
-        values = table[name].drop_null().to_numpy()
-        missing = f"{table.num_rows - len(values):,}"
+    for name, values, absent in read_numbers(path, names):
+        missing = f"{absent:,}"
         if len(values):
             low, middle, high = np.quantile(values, [0.1, 0.5, 0.9])
             rows.append((name, *(f"{x:.4g}" for x in (values.mean(), low, middle, high)), missing))
