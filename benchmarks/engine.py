@@ -8,6 +8,7 @@ machine. See benchmarks/README.md for what each column means.
 """
 
 import argparse
+import re
 import statistics
 import sys
 import tempfile
@@ -39,6 +40,7 @@ COLUMNS = (
     "kill -9 half way, same command again",
     "1 % null completions",
 )
+RATES = ("latency 0: rows/s", "200 ms, 500 in flight: rows/s")
 
 
 @dataclass
@@ -88,7 +90,7 @@ class Bench:
         out = out or self.out(system)
         home = out.with_suffix(".home")
         home.mkdir(exist_ok=True)
-        environment = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+        environment = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "COLUMNS": "240", "NO_COLOR": "1"}
         if system.script:  # what a peer keeps in its user's folder stays in this run's
             environment |= {"HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache")}
         log = out.with_suffix(".log")
@@ -124,7 +126,13 @@ class Run:
             return f"{self.measured.stopped} ({done:,} of {self.asked:,} rows answered)"
         if self.measured.status:
             return f"exit {self.measured.status}: {last_words(self.log)}"
-        return "" if self.rows.good == self.asked else f"{self.rows.good:,} of {self.asked:,} rows"
+        return "" if self.rows.answered == self.asked else f"{self.rows.answered:,} of {self.asked:,} rows"
+
+    @property
+    def first_request(self) -> str:
+        """Seconds from the start to the first request, if the server (another one than ours, say) tells."""
+        at = self.stats.get("first_request_monotonic")
+        return f"{at - self.measured.began:.2f}" if at else "not told"
 
     @property
     def rate(self) -> float:
@@ -132,10 +140,10 @@ class Run:
 
 
 def last_words(log: Path) -> str:
-    """The last line that a process printed, shortened."""
+    """The last line that a process printed, shortened and without an exception's module."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     said = lines[-1] if lines else "said nothing"
-    return said[:120].replace("|", "/")
+    return re.sub(r"^(\w+\.)+(?=\w*Error)", "", said)[:100].replace("|", "/")
 
 
 def throughput(bench: Bench, system: System, rows: int, in_flight: int, **settings: object) -> list[Run]:
@@ -179,7 +187,7 @@ def killed(bench: Bench, system: System) -> str:
         bought = f"{again.stats['rows_repeated']:,} rows bought again"
         if again.measured.stopped and again.stats["requests"] == first.stats["requests"]:
             return f"hangs: no request in {RESUME_LIMIT_S:.0f} s"
-        return f"{again.failure}; {bought}" if again.failure else f"{bought}, {again.rows.good:,} rows"
+        return f"{again.failure}; {bought}" if again.failure else f"{bought}, {again.rows.answered:,} rows"
 
 
 def nulls(bench: Bench, system: System) -> str:
@@ -191,7 +199,7 @@ def nulls(bench: Bench, system: System) -> str:
     missing = bench.rows - run.rows.good - run.rows.other.total()
     gone = f", {missing:,} not there" if missing else ""
     lost = f"{bench.rows - run.rows.good:,} of {bench.rows:,} rows lost"
-    return f"{lost} ({run.stats['null_ok']} nulls sent{'; ' if counted else ''}{counted}{gone})"
+    return f"{lost} ({run.stats.get('null_ok', 'some')} nulls sent{'; ' if counted else ''}{counted}{gone})"
 
 
 def line(bench: Bench, system: System, scenarios: set[str], *, large: bool) -> list[str]:
@@ -207,7 +215,7 @@ def line(bench: Bench, system: System, scenarios: set[str], *, large: bool) -> l
 
     start = started(bench, system) if scenarios & {"start", "latency0"} else None
     if start:
-        cell(first, start.failure or f"{start.stats['first_request_monotonic'] - start.measured.began:.2f}")
+        cell(first, start.failure or start.first_request)
     if "latency0" in scenarios and start:
         runs = throughput(bench, system, rows, system.in_flight)
         cell(zero, rate(runs))
@@ -233,6 +241,26 @@ def table(lines: list[list[str]]) -> str:
     """The table in Markdown."""
     head = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     return "\n".join(head + ["| " + " | ".join(cells) + " |" for cells in lines])
+
+
+def share_of_floor(lines: list[list[str]]) -> str:
+    """evolvent's throughput as a share of the bare loop's, where both were measured."""
+    labels = {system.label: system.name for system in SYSTEMS}
+    rates = {(labels[cells[0]], cells[1], column): cells[COLUMNS.index(column)] for cells in lines for column in RATES}
+    shares = []
+    for (name, rows, column), rate in rates.items():
+        floor = rates.get(("bare", rows, column), "")
+        if name == "evolvent" and is_number(rate) and is_number(floor):
+            shares.append(f"{column.split(':')[0]}, {rows} rows: {number(rate) / number(floor):.0%}")
+    return "; ".join(shares) or "not measured"
+
+
+def is_number(cell: str) -> bool:
+    return cell.replace(",", "").isdigit()
+
+
+def number(cell: str) -> float:
+    return float(cell.replace(",", ""))
 
 
 def version(system: System, cache: Path) -> str:
@@ -281,6 +309,7 @@ def main() -> None:
                     lines.append([system.label, "", failed, *[""] * (len(COLUMNS) - 3)])
                 print(table(lines[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
         print(table(lines))
+        print(f"\nevolvent's rows/s as a share of the bare loop's: {share_of_floor(lines)}")
         print("\nVersions: " + ", ".join(version(system, bench.cache) for system in chosen))
         bench.say("done")
 

@@ -17,6 +17,7 @@ from typing import Any
 
 MOCK = Path(__file__).parent / "mock_openai.py"
 SAMPLE_S = 0.02
+ROW = r"learner (\d+)"  # how write_seeds names a row
 MB = 1_000_000
 
 
@@ -165,7 +166,12 @@ def mock_server(python: Path | str = sys.executable, script: Path = MOCK, **sett
         settings: its environment (``LATENCY_MS=200``).
     """
     port = _free_port()
-    environment = {**os.environ, "PORT": str(port), **{name: str(value) for name, value in settings.items()}}
+    environment = {
+        **os.environ,
+        "PORT": str(port),
+        "ROWRE": ROW,
+        **{name: str(value) for name, value in settings.items()},
+    }
     process = subprocess.Popen([str(python), str(script)], env=environment, stdout=subprocess.DEVNULL)
     mock = Mock(f"http://127.0.0.1:{port}")
     try:

@@ -67,6 +67,11 @@ class Rows:
     good: int
     other: Counter[str]
 
+    @property
+    def answered(self) -> int:
+        """Rows that came out, those included whose reply our own rules turned down (another server's may be)."""
+        return self.good + sum(count for what, count in self.other.items() if what.startswith("eliminated"))
+
 
 def rows_of(system: System, out: Path) -> Rows:
     """Count a finished output; none if the tool wrote no output."""
