@@ -6,6 +6,7 @@ cut by the input alone, so that a run that was stopped and gone on with writes t
 """
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 # Records of input in a part. Few enough to be done again after a kill in no time, enough for a row group worth reading;
 # a multiple of the windows that scoring works in.
 PART = 2_048
+PART_NAME = re.compile(r"\d{6,}\.parquet")
 NOTES = b"evolvent.parts"
 
 
@@ -87,9 +89,9 @@ class Output:
         with explained(folder):
             folder.mkdir(exist_ok=True)
             for file in sorted(folder.iterdir()):
-                note = _read_note(file) if file.suffix == ".parquet" else None
+                note = _read_note(file) if PART_NAME.fullmatch(file.name) else None
                 if note is None:
-                    file.unlink()  # what was being written when the process died
+                    file.unlink()  # what was being written when the process died, or nothing of ours
                 else:
                     self.finished[int(file.stem)] = note
 
@@ -225,10 +227,17 @@ def _join(path: Path, parts: Sequence[Path], notes: Sequence[PartNote], schema: 
 
 
 def _read_part(path: Path) -> "pa.Table":
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path) as file:
-        return file.read(use_threads=False)
+    try:
+        with pq.ParquetFile(path) as file:
+            return file.read(use_threads=False)
+    except (pa.ArrowException, OSError) as error:
+        raise RunError(
+            f"{path} is damaged: {error}",
+            fix="Remove it and start the same command again: it is made anew from the stored calls.",
+        ) from error
 
 
 def _write(
@@ -261,6 +270,6 @@ def _read_note(path: Path) -> PartNote | None:
     import pyarrow.parquet as pq
 
     try:
-        return PartNote.from_json(pq.read_metadata(path).metadata[NOTES])
+        return PartNote.from_json((pq.read_metadata(path).metadata or {})[NOTES])
     except (pa.ArrowException, KeyError, ValueError):
         return None
