@@ -1,0 +1,379 @@
+"""A stage's output in parts: the same bytes however it was stopped, and nothing taken for whole that is not."""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evolvent.errors import InputError, RunError
+from evolvent.models.protocols import Reply, Usage
+from evolvent.records import COLUMNS, Record, Status
+from evolvent.runs import parts
+from evolvent.runs.parts import Output, Placed, drop_parts, parts_folder, reopen
+from evolvent.runs.tables import read_records
+from evolvent.runs.tally import Tally, Used
+
+IFD = pa.field("ifd", pa.float64())
+
+
+class Stopped(Exception):
+    """As a kill: nothing is tidied up after it."""
+
+
+def seed(position: int) -> Record:
+    return Record(f"s{position}", f"s{position}", position, f"Bake {position}")
+
+
+def rows_of(record: Record, status: Status = "ok") -> list[Record]:
+    """A record becomes itself and one row a digit of a number drawn by its position."""
+    count = random.Random(record.seed_index).randrange(3)
+    reason = None if status == "ok" else f"no {record.seed_index % 3}"
+    made = [
+        replace(record, id=f"{record.id}/r{n}", round=n, status=status, reason=reason, scores={"ifd": n / 7})
+        for n in range(1, count + 2)
+    ]
+    return [replace(record, scores={"ifd": None}), *made]
+
+
+def used_by(record: Record) -> dict[str, Used]:
+    used = Used()
+    used.count(Reply("x", "stop", Usage(record.seed_index, 1)))
+    return {"m": used}
+
+
+def count_round(tally: Tally, row: Record) -> None:
+    if row.round:
+        tally.count(row, f"round {row.round}")
+
+
+@contextmanager
+def part_of(size: int) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parts, "PART", size)
+        yield
+
+
+def positions(total: int, gaps: bool) -> list[int]:
+    """Where the records of an input stand; with gaps (rows that are skipped) every third position is empty."""
+    return [position for position in range(2 * total + 2) if not (gaps and position % 3 == 1)][:total]
+
+
+def reader(places: Sequence[int]) -> Callable[[int], Iterator[tuple[int, Record]]]:
+    return lambda start: ((position, seed(position)) for position in places if position >= start)
+
+
+def work(
+    path: Path,
+    places: Sequence[int],
+    *,
+    stop_after: int | None = None,
+    failing: frozenset[int] = frozenset(),
+    seen: list[Placed] | None = None,
+) -> Tally:
+    """Work through what is missing; ``stop_after`` so many records as a kill would, without finishing anything."""
+    output = Output(path, len(places), score_fields=[IFD])
+    for number, place in enumerate(output.missing(reader(places))):
+        if number == stop_after:
+            raise Stopped
+        if seen is not None:
+            seen.append(place)
+        output.add(place, rows_of(place.record, "failed" if place.position in failing else "ok"), count_round)
+        output.use(used_by(place.record))
+    return output.finish()
+
+
+def bytes_of(places: Sequence[int], size: int, failing: frozenset[int] = frozenset()) -> tuple[bytes, Tally]:
+    """The file of an undisturbed run, and its tally."""
+    with TemporaryDirectory() as folder, part_of(size):
+        path = Path(folder) / "evolved.parquet"
+        tally = work(path, places, failing=failing)
+        return path.read_bytes(), tally
+
+
+def test_parts_are_cut_by_the_input_alone(tmp_path: Path) -> None:
+    path = tmp_path / "evolved.parquet"
+    with part_of(4):
+        tally = work(path, positions(10, gaps=True))
+    metadata = pq.read_metadata(path)
+    sizes = [sum(len(rows_of(seed(p))) for p in positions(10, gaps=True)[at : at + 4]) for at in (0, 4, 8)]
+    assert [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)] == sizes
+    assert tally.used == {"m": Used(10, sum(positions(10, gaps=True)), 10)}
+    assert tally.rows == sum(sizes) - 10
+    expected = [row for p in positions(10, gaps=True) for row in rows_of(seed(p))]
+    assert list(read_records(path)) == expected
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    total=st.integers(0, 30),
+    gaps=st.booleans(),
+    size=st.integers(1, 8),
+    stops=st.lists(st.integers(0, 30), max_size=4),
+    lost=st.sets(st.integers(0, 29), max_size=4),
+)
+def test_the_same_bytes_however_often_and_wherever_it_was_stopped(
+    total: int, gaps: bool, size: int, stops: list[int], lost: set[int]
+) -> None:
+    """Stopped after so many records, and parts lost in the middle: nothing that is kept is worked through again."""
+    places = positions(total, gaps)
+    with TemporaryDirectory() as folder, part_of(size):
+        path = Path(folder) / "evolved.parquet"
+        for stop in stops:
+            try:
+                work(path, places, stop_after=stop)
+            except Stopped:
+                assert not path.exists()
+        for number in lost:
+            (parts_folder(path) / f"{number:06}.parquet").unlink(missing_ok=True)
+        kept = {int(file.stem) for file in parts_folder(path).glob("*.parquet")} if stops else set()
+        seen: list[Placed] = []
+        tally = work(path, places, seen=seen)
+        missing = [number for number in range(total) if number // size not in kept]
+        assert [(place.part, place.position) for place in seen] == [(n // size, places[n]) for n in missing]
+        assert (path.read_bytes(), tally) == bytes_of(places, size)
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    total=st.integers(1, 25),
+    size=st.integers(1, 6),
+    failing=st.frozensets(st.integers(0, 24), max_size=6),
+    stop=st.integers(0, 25),
+)
+def test_failures_reopened_and_mended_give_the_same_bytes_as_no_failures(
+    total: int, size: int, failing: frozenset[int], stop: int
+) -> None:
+    places = positions(total, gaps=False)
+    failing = failing & {*places}
+    with TemporaryDirectory() as folder, part_of(size):
+        path = Path(folder) / "evolved.parquet"
+        tally = work(path, places, failing=failing)
+        assert reopen(path) == tally.status["failed"]
+        assert path.is_file()  # the old one stays until the new one is there
+        assert {int(file.stem) for file in parts_folder(path).iterdir()} == {n // size for n in places} - {
+            n // size for n in failing
+        }
+        seen: list[Placed] = []
+        for stop_after in (stop, None):
+            try:
+                work(path, places, stop_after=stop_after, seen=seen)
+            except Stopped:
+                continue
+            break
+        assert {place.part for place in seen} <= {n // size for n in failing}
+        whole, counted = bytes_of(places, size)
+        assert path.read_bytes() == whole
+        if total:
+            assert work(path, places) == counted
+
+
+def test_reopen_begins_again_where_it_was_killed(tmp_path: Path) -> None:
+    path = tmp_path / "evolved.parquet"
+    with part_of(2):
+        work(path, positions(8, gaps=False), failing=frozenset([3]))
+        reopen(path)
+        (parts_folder(path) / "000003.parquet").unlink()  # as if it had been killed before
+        (parts_folder(path) / "000002.parquet.part").write_bytes(b"half")
+        assert reopen(path) == len(rows_of(seed(3))) - 1
+    assert sorted(file.name for file in parts_folder(path).iterdir()) == [f"00000{n}.parquet" for n in (0, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("000001.parquet", b""),
+        ("000001.parquet", b"PAR1 not really PAR1"),
+        ("000001.parquet", "half"),
+        ("000001.parquet", "other"),
+        ("000001.parquet", "no note"),
+        ("000001.parquet", "bare"),
+        ("000001.parquet.part", "whole"),
+        ("notes.txt", b"mine"),
+        ("000000 (copy).parquet", "whole"),
+        ("copy.parquet", "whole"),
+    ],
+)
+def test_what_is_no_whole_part_is_removed_and_made_again(tmp_path: Path, name: str, content: bytes | str) -> None:
+    path = tmp_path / "evolved.parquet"
+    places = positions(9, gaps=True)
+    with part_of(3):
+        with pytest.raises(Stopped):
+            work(path, places, stop_after=7)
+        folder = parts_folder(path)
+        whole = (folder / "000001.parquet").read_bytes()
+        other = {"evolvent.parts": "{}"} if content == "other" else {}
+        pq.write_table(pa.table({"a": [1]}).replace_schema_metadata(other), tmp_path / "foreign")
+        foreign = (tmp_path / "foreign").read_bytes()
+        with pq.ParquetWriter(tmp_path / "bare", pa.schema([("a", pa.int64())]), store_schema=False) as bare:
+            bare.write_table(pa.table({"a": [1]}))
+        found = {
+            "bare": (tmp_path / "bare").read_bytes(),
+            "half": whole[: len(whole) // 2],
+            "whole": whole,
+            "other": foreign,
+            "no note": foreign,
+        }
+        (folder / name).write_bytes(content if isinstance(content, bytes) else found[content])
+        seen: list[Placed] = []
+        work(path, places, seen=seen)
+    assert len(seen) == (6 if name == "000001.parquet" else 3)
+    assert path.read_bytes() == bytes_of(places, 3)[0]
+
+
+def test_a_part_whose_content_is_damaged_is_named_when_parts_are_joined(tmp_path: Path) -> None:
+    """The end of the file is whole, so it is taken for a part; that its pages are not shows when they are read."""
+    path = tmp_path / "evolved.parquet"
+    places = positions(6, gaps=False)
+    with part_of(3):
+        with pytest.raises(Stopped):
+            work(path, places, stop_after=4)
+        part = parts_folder(path) / "000000.parquet"
+        content = bytearray(part.read_bytes())
+        content[4:200] = b"\xa5" * 196
+        part.write_bytes(bytes(content))
+        with pytest.raises(RunError, match=r"000000\.parquet is damaged"):
+            work(path, places)
+        assert not path.exists()
+
+
+@pytest.mark.parametrize("given_", [0, 5, 7, 9])
+def test_an_input_that_gives_fewer_records_than_were_counted(tmp_path: Path, given_: int) -> None:
+    path = tmp_path / "evolved.parquet"
+    output = Output(path, 10, score_fields=[IFD])
+    with part_of(3):
+        for place in output.missing(reader(positions(given_, gaps=False))):
+            output.add(place, rows_of(place.record), count_round)
+        with pytest.raises(RunError, match=f"gave {given_} records, not the 10 that were counted"):
+            output.finish()
+    assert not path.exists()
+
+
+def test_of_an_input_that_gives_more_records_only_those_that_were_counted_are_taken(tmp_path: Path) -> None:
+    with part_of(3):
+        output = Output(tmp_path / "evolved.parquet", 4)
+        assert [place.position for place in output.missing(reader(positions(9, gaps=False)))] == [0, 1, 2, 3]
+
+
+def test_nothing_is_kept_of_an_input_that_changes_meanwhile(tmp_path: Path) -> None:
+    changed = False
+
+    def unchanged() -> None:
+        if changed:
+            raise InputError("seeds.jsonl has changed")
+
+    path = tmp_path / "evolved.parquet"
+    with part_of(3):
+        output = Output(path, 9, unchanged, [IFD])
+        with pytest.raises(InputError, match="has changed"):
+            for place in output.missing(reader(positions(9, gaps=False))):
+                changed = place.position >= 5
+                output.add(place, rows_of(place.record), count_round)
+        assert [file.name for file in parts_folder(path).iterdir()] == ["000000.parquet"]
+
+
+def test_what_was_counted_before_a_stop_counts_after_it(tmp_path: Path) -> None:
+    path = tmp_path / "evolved.parquet"
+    places = positions(9, gaps=False)
+    with part_of(3):
+        with pytest.raises(Stopped):
+            work(path, places, stop_after=8)
+        output = Output(path, 9, score_fields=[IFD])
+        assert output.records_done == 6
+        assert output.tally() == bytes_of(places[:6], 3)[1]
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+turns = st.none() | st.lists(st.fixed_dictionaries({"role": texts, "content": texts}), max_size=3)
+records = st.builds(
+    Record,
+    texts,
+    texts,
+    st.integers(0, 2**63 - 1),
+    texts,
+    texts,
+    texts,
+    turns,
+    st.none() | texts,
+    st.integers(0, 2**31 - 1),
+    *[st.none() | texts] * 6,
+    st.sampled_from(["ok", "eliminated", "failed"]),
+    st.none() | texts,
+    st.fixed_dictionaries({"ifd": st.none() | st.floats(allow_nan=False, allow_infinity=False)}),
+    st.none() | texts,
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(records, min_size=1, max_size=5))
+def test_any_record_comes_back_as_it_was(found: list[Record]) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "evolved.parquet"
+        output = Output(path, 1, score_fields=[IFD])
+        output.add(Placed(0, 0, found[0]), found, lambda *_: None)
+        output.finish()
+        assert list(read_records(path)) == found
+        assert pq.read_schema(path).names == [*COLUMNS, "ifd"]
+        reopen(path)
+        again = Output(path, 1, score_fields=[IFD])
+        before = path.read_bytes()
+        again.finish()
+        assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "text", ["\0", "a\0b", "\u2028\u2029", "\ufeff", "\U0001f600", '"\\\n\r\t', "null", "2020-01-01", "1e999", "{}"]
+)
+def test_texts_that_are_hard_to_carry(tmp_path: Path, text: str) -> None:
+    record = Record(text, text, 0, text, text, text, [{"role": text, "content": text}], meta=text)
+    path = tmp_path / "evolved.parquet"
+    output = Output(path, 1)
+    output.add(Placed(0, 0, record), [record], lambda *_: None)
+    output.finish()
+    assert list(read_records(path)) == [record]
+
+
+def test_a_row_of_20_megabytes(tmp_path: Path) -> None:
+    huge = "x\n" * 10_000_000
+    record = replace(seed(0), output=huge, messages=[{"role": "user", "content": "Bake"}])
+    path = tmp_path / "responses.parquet"
+    output = Output(path, 3)
+    for number in range(3):
+        output.add(Placed(0, number, record), [record if number == 1 else seed(number)], lambda *_: None)
+    output.finish()
+    assert [row.output == huge for row in read_records(path)] == [False, True, False]
+
+
+def test_nothing_unfinished_stays_when_writing_fails(tmp_path: Path) -> None:
+    path = tmp_path / "evolved.parquet"
+    output = Output(path, 1)
+    output.add(Placed(0, 0, seed(0)), [replace(seed(0), instruction="\ud800")], lambda *_: None)
+    with pytest.raises(TypeError):  # a lone surrogate: nothing that JSON or a file could hold
+        output.finish()
+    assert list(parts_folder(path).iterdir()) == []
+    assert not path.exists()
+
+
+def test_a_folder_that_went_away_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "evolved.parquet"
+    output = Output(path, 1)
+    output.add(Placed(0, 0, seed(0)), [seed(0)], lambda *_: None)
+    parts_folder(path).rmdir()
+    with pytest.raises(RunError, match="went away"):
+        output.finish()
+
+
+def test_parts_are_dropped_whether_there_are_any_or_not(tmp_path: Path) -> None:
+    path = tmp_path / "evolved.parquet"
+    drop_parts(path)
+    with part_of(1), pytest.raises(Stopped):
+        work(path, positions(3, gaps=False), stop_after=2)
+    drop_parts(path)
+    assert list(tmp_path.iterdir()) == []
