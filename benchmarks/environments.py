@@ -32,7 +32,9 @@ def python_of(name: str, cache: Path) -> Path:
     installed = folder / "installed.txt"
     wanted = "\n".join(PACKAGES[name])
     if not (installed.exists() and installed.read_text() == wanted):
+        print(f"installing {', '.join(PACKAGES[name])} into {folder} (once)", file=sys.stderr, flush=True)
         shutil.rmtree(folder, ignore_errors=True)
+        cache.mkdir(parents=True, exist_ok=True)
         _finish([sys.executable, "-m", "venv", str(folder)])
         _finish([str(folder / "bin" / "pip"), "install", "--quiet", *PACKAGES[name]])
         installed.write_text(wanted)  # last, so that a half-made environment is made again
