@@ -22,7 +22,7 @@ from evolvent.runs.manifest import (
     versions,
     write_manifest,
 )
-from evolvent.runs.parts import drop_parts, reopen
+from evolvent.runs.parts import drop_parts, has_parts, reopen
 from evolvent.runs.tables import read_records
 from evolvent.storage_errors import explained
 
@@ -122,7 +122,7 @@ class RunFolder:
             InputError: the folder holds this stage with other settings or another input.
         """
         entry, output = self.stages.get(stage), self.output(stage)
-        if entry is not None and _came_to_nothing(entry):
+        if entry is not None and _came_to_nothing(entry) and not has_parts(output):
             entry = None
         if entry is not None and not fresh:
             found = differences(entry, settings, source)

@@ -189,6 +189,11 @@ def parts_folder(path: Path) -> Path:
     return path.with_suffix(".parts")
 
 
+def has_parts(path: Path) -> bool:
+    """Whether anything of a stage's file is finished and not yet joined."""
+    return any(parts_folder(path).glob("*.parquet"))
+
+
 def drop_parts(path: Path) -> None:
     """Remove the parts of a stage's file, if there are any."""
     shutil.rmtree(parts_folder(path), ignore_errors=True)
