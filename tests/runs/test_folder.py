@@ -1,33 +1,67 @@
+"""The run folder: what is the same run, what is refused, who may work in it."""
+
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import orjson
+import pyarrow as pa
 import pytest
 
 from evolvent.errors import InputError
-from evolvent.runs.folder import RunFolder
-from evolvent.runs.manifest import read_manifest
-from evolvent.runs.stored import Tally
+from evolvent.records import Record
+from evolvent.runs import parts
+from evolvent.runs.folder import Run, RunFolder, in_use
+from evolvent.runs.manifest import file_state, read_manifest
+from evolvent.runs.parts import Output, parts_folder
 
 SETTINGS = {"rounds": 3, "model": "embedded"}
 SOURCE = {"source": "seeds.jsonl", "digest": "abc", "rows": 2}
+PAID = {"embedded": {"calls": 3, "prompt_tokens": 1, "completion_tokens": 1, "estimated": False, "cost": None}}
 
 
-def finish(folder: Path, stage: str = "evolve", digest: str = "abc", fresh: bool = False) -> bool:
+def begin(run: RunFolder, stage: str = "evolve", digest: str = "abc", **options: Any) -> Run | None:
+    options = {"fresh": False, **options}
+    return run.begin(stage, options.pop("settings", SETTINGS), {**SOURCE, "digest": digest}, **options)
+
+
+def finish(folder: Path, stage: str = "evolve", digest: str = "abc", **options: Any) -> bool:
     """Begin and finish a stage; whether there was anything to do."""
     with RunFolder(folder) as run:
-        if run.begin(stage, SETTINGS, {**SOURCE, "digest": digest}, fresh=fresh):
+        if begin(run, stage, digest, **options):
             return False
+        run.check_models(stage, {"embedded": "weights 1"})
         run.output(stage).write_text("rows")
-        run.finish(stage, {"ok": 2}, {"embedded": Tally(made=3, reused=1)})
+        run.finish(stage, {"ok": 2}, {"embedded": {"calls": 4}}, PAID)
     return True
+
+
+def interrupt(folder: Path, stage: str = "evolve", paid: dict[str, Any] = PAID, **options: Any) -> None:
+    """Begin a stage, and stop it before it is done."""
+    with RunFolder(folder) as run:
+        assert begin(run, stage, **options) is None
+        run.check_models(stage, {"embedded": "weights 1"})
+        run.interrupt(stage, paid)
 
 
 def test_the_same_again_is_nothing_to_do(tmp_path: Path) -> None:
     assert finish(tmp_path / "run") is True
     assert finish(tmp_path / "run") is False
     entry = read_manifest(tmp_path / "run")["evolve"]
-    assert (entry.state, entry.counts, entry.usage["embedded"]["calls_made"]) == ("done", {"ok": 2}, 3)
+    assert (entry.state, entry.counts, entry.used, entry.paid) == ("done", {"ok": 2}, {"embedded": {"calls": 4}}, PAID)
+    output = tmp_path / "run" / "evolved.parquet"
+    assert entry.output["name"] == "evolved.parquet"
+    assert entry.output["state"] == list(file_state(output))
+    assert (entry.started <= entry.finished, entry.versions["python"][0]) == (True, "3")
+
+
+def test_nothing_is_written_when_there_is_nothing_to_do(tmp_path: Path) -> None:
+    finish(tmp_path)
+    before = (tmp_path / "manifest.json").read_bytes()
+    finish(tmp_path)
+    finish(tmp_path, retry_failed=True)
+    assert (tmp_path / "manifest.json").read_bytes() == before
 
 
 def test_a_lost_output_is_made_again(tmp_path: Path) -> None:
@@ -41,16 +75,33 @@ def test_a_lost_output_is_made_again(tmp_path: Path) -> None:
     [
         ({**SETTINGS, "rounds": 2}, "abc", "rounds: 3 in the folder, 2 now"),
         ({"model": "embedded"}, "abc", "rounds: 3 in the folder, None now"),
+        ({**SETTINGS, "judge": "x"}, "abc", "judge: None in the folder, 'x' now"),
         (SETTINGS, "other", r"input: other content than seeds\.jsonl had"),
     ],
 )
+@pytest.mark.parametrize("done", [True, False])
 def test_another_recipe_is_refused_with_the_difference(
-    tmp_path: Path, settings: dict[str, object], digest: str, words: str
+    tmp_path: Path, settings: dict[str, object], digest: str, words: str, done: bool
 ) -> None:
-    finish(tmp_path)
+    _ = finish(tmp_path) if done else interrupt(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     with RunFolder(tmp_path) as run, pytest.raises(InputError, match=words):
-        run.begin("evolve", settings, {**SOURCE, "digest": digest}, fresh=False)
-    assert (tmp_path / "evolved.parquet").is_file()
+        begin(run, digest=digest, settings=settings)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_another_limit_is_named_instead_of_other_content(tmp_path: Path) -> None:
+    with RunFolder(tmp_path) as run:
+        run.begin("evolve", SETTINGS, {**SOURCE, "limit": 5}, fresh=False)
+        run.check_models("evolve", {})
+    with RunFolder(tmp_path) as run, pytest.raises(InputError, match="limit: 5 in the folder, 6 now"):
+        run.begin("evolve", SETTINGS, {**SOURCE, "limit": 6, "digest": "longer"}, fresh=False)
+
+
+def test_nothing_is_written_before_the_models_are_open(tmp_path: Path) -> None:
+    with RunFolder(tmp_path) as run:
+        begin(run)
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
 def test_fresh_makes_anew_and_marks_what_came_after_as_stale(tmp_path: Path) -> None:
@@ -70,19 +121,93 @@ def test_a_stale_stage_with_a_changed_input_is_refused(tmp_path: Path) -> None:
         finish(tmp_path, "respond", "second")
 
 
+def test_stages_are_kept_in_their_order_whichever_came_first(tmp_path: Path) -> None:
+    finish(tmp_path, "score")
+    finish(tmp_path, "evolve")
+    finish(tmp_path, "respond")
+    assert list(read_manifest(tmp_path)) == ["evolve", "respond", "score"]
+
+
 def test_an_interrupted_stage_goes_on_with_the_same_model_only(tmp_path: Path) -> None:
+    interrupt(tmp_path)
     with RunFolder(tmp_path) as run:
-        run.begin("evolve", SETTINGS, SOURCE, fresh=False)
-        run.check_models("evolve", {"hf:m": "weights 1"})
-        run.interrupt("evolve", {"hf:m": Tally(made=5)})
+        assert begin(run) is None
+        run.check_models("evolve", {"embedded": "weights 1"})
+        with pytest.raises(InputError, match=r"evolve in .* began with another embedded"):
+            run.check_models("evolve", {"embedded": "weights 2"})
+    assert read_manifest(tmp_path)["evolve"].paid == PAID
+
+
+def test_the_time_of_interrupted_sessions_adds_up(tmp_path: Path) -> None:
+    interrupt(tmp_path)
+    manifest = orjson.loads((tmp_path / "manifest.json").read_bytes())
+    manifest["stages"]["evolve"]["wall_s"] = 1000.0
+    (tmp_path / "manifest.json").write_bytes(orjson.dumps(manifest))
+    finish(tmp_path)
+    assert 1000 <= read_manifest(tmp_path)["evolve"].wall_s < 1100
+
+
+def test_a_stage_that_was_stopped_before_its_first_reply_binds_nobody(tmp_path: Path) -> None:
+    interrupt(tmp_path, paid={})
+    assert finish(tmp_path, digest="other", settings={"rounds": 1}) is True
+
+
+def grown(folder: Path, stage: str, statuses: list[str]) -> Output:
+    """A stage's output of one row a part, as many as there are statuses."""
+    output = Output(folder / f"{parts_name(stage)}.parquet", len(statuses), score_fields=[pa.field("x", pa.string())])
+    for place in output.missing(lambda start: ((n, Record(f"s{n}", f"s{n}", n, "a")) for n in range(start, 99))):
+        status: Any = statuses[place.position]
+        place.record.status = status
+        output.add(place, [place.record], lambda tally, row: tally.count(row, "all"))
+    return output
+
+
+def parts_name(stage: str) -> str:
+    return {"evolve": "evolved", "score": "scored"}[stage]
+
+
+def test_a_stage_with_finished_parts_keeps_them_although_it_paid_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scoring pays for no call; all calls of a stage may be in the store already."""
+    monkeypatch.setattr(parts, "PART", 1)
+    interrupt(tmp_path, "score", paid={})
+    grown(tmp_path, "score", ["ok"] * 3)
+    assert len(list(parts_folder(tmp_path / "scored.parquet").iterdir())) == 2
     with RunFolder(tmp_path) as run:
-        assert run.begin("evolve", SETTINGS, SOURCE, fresh=False) is None
-        run.check_models("evolve", {"hf:m": "weights 1"})
-        with pytest.raises(InputError, match="hf:m"):
-            run.check_models("evolve", {"hf:m": "weights 2"})
-        run.output("evolve").write_text("rows")
-        run.finish("evolve", {}, {"hf:m": Tally(made=2, reused=5)})
-    assert read_manifest(tmp_path)["evolve"].usage["hf:m"]["calls_made"] == 7
+        with pytest.raises(InputError, match="rounds: 3 in the folder, 1 now"):
+            begin(run, "score", settings={**SETTINGS, "rounds": 1})
+        assert begin(run, "score") is None
+    assert len(list(parts_folder(tmp_path / "scored.parquet").iterdir())) == 2
+
+
+def test_retry_failed_takes_a_finished_stage_apart_and_what_came_after_is_stale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "PART", 1)
+    with RunFolder(tmp_path) as run:
+        begin(run)
+        run.check_models("evolve", {"embedded": "weights 1"})
+        tally = grown(tmp_path, "evolve", ["ok", "failed", "ok"]).finish()
+        run.finish("evolve", tally.summary(), {}, PAID)
+    assert not parts_folder(tmp_path / "evolved.parquet").exists()
+    finish(tmp_path, "respond")
+    with RunFolder(tmp_path) as run:
+        assert begin(run) is not None  # without retry_failed there is nothing to do
+        assert begin(run, retry_failed=True) is None
+        run.check_models("evolve", {"embedded": "weights 1"})
+    assert sorted(path.stem for path in parts_folder(tmp_path / "evolved.parquet").iterdir()) == ["000000", "000002"]
+    stages = read_manifest(tmp_path)
+    assert (stages["evolve"].state, stages["respond"].state) == ("running", "stale")
+
+
+def test_fresh_drops_the_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "PART", 1)
+    interrupt(tmp_path)
+    grown(tmp_path, "evolve", ["ok"] * 3)
+    with RunFolder(tmp_path) as run:
+        begin(run, fresh=True)
+    assert not parts_folder(tmp_path / "evolved.parquet").exists()
 
 
 def test_a_second_process_is_locked_out_and_a_killed_one_leaves_no_lock(tmp_path: Path) -> None:
@@ -97,12 +222,23 @@ with RunFolder(Path(sys.argv[1])):
     process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     process.stdout.readline()
+    assert in_use(tmp_path)
     with pytest.raises(InputError, match=f"in use by another process .pid {process.pid}"), RunFolder(tmp_path):
         pass
     process.kill()
     process.wait()
+    assert not in_use(tmp_path)
     with RunFolder(tmp_path) as run:
         assert run.stages == {}
+
+
+def test_looking_does_not_take_the_lock(tmp_path: Path) -> None:
+    assert not in_use(tmp_path)
+    with RunFolder(tmp_path):
+        assert in_use(tmp_path)
+    assert not in_use(tmp_path)
+    with RunFolder(tmp_path):
+        pass
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"stages": {"evolve": 3}}', '{"stages": {"evolve": {"a": 1}}}', "[]"])
