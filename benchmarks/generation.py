@@ -1,8 +1,8 @@
-"""Generation: continuous batching beside transformers' ``generate()``, on the same model, prompts and machine, in turns.
+"""Generation: continuous batching beside transformers' ``generate()``, same model, prompts and machine, in turns.
 
 The prompts are real: the demo's seeds in every Evol-Instruct operator. Three ways to answer them take turns:
 
-- ``generate()`` with one prompt at a time, as a script that knows nothing of batches does it (on a part of the prompts);
+- ``generate()`` with one prompt at a time, as a script that knows nothing of batches does it (some of the prompts);
 - whole batches, sorted by length, that run until their longest reply has ended (what ``hf:`` does for models that
   cannot be filled continuously);
 - continuous batching: what ``hf:`` does.

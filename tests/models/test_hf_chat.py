@@ -16,9 +16,9 @@ import torch
 from transformers import AutoModelForCausalLM, GenerationConfig
 
 from evolvent.errors import CallError, InputError, ModelUnavailableError
-from evolvent.models.hf.batching import Request, next_batch
+from evolvent.models.hf.batching import Request
 from evolvent.models.hf.chat import HFChat
-from evolvent.models.hf.sampling import RowSampler, nucleus
+from evolvent.models.hf.sampling import Draw, draw, nucleus
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Message
 from tests.e2e.command import hear_interrupts
@@ -122,30 +122,46 @@ def test_draws_follow_the_softmax_at_their_temperature() -> None:
     logits = torch.tensor([2.0, 1.0, 0.0, -1.0])
     draws = 4000
     requests = [Request([1], Sampling(temperature=2.0, seed=seed), 1) for seed in range(draws)]
-    chosen = RowSampler(requests, torch.device("cpu"))(torch.zeros(draws, 1), logits.repeat(draws, 1)).argmax(-1)
+    chosen = draw(logits.repeat(draws, 1), [Draw(request, torch.device("cpu")) for request in requests])
     for token, probability in enumerate((logits / 2).softmax(-1).tolist()):
         deviation = (probability * (1 - probability) / draws) ** 0.5
-        assert abs(Counter(chosen.tolist())[token] / draws - probability) < 4 * deviation
+        assert abs(Counter(chosen)[token] / draws - probability) < 4 * deviation
 
 
 def test_nucleus_keeps_the_smallest_set_that_reaches_top_p() -> None:
-    logits = torch.tensor([0.1, 0.5, 0.4]).log().repeat(4, 1)
-    kept = nucleus(logits, torch.tensor([[0.3], [0.6], [0.95], [1.0]])).isfinite()
-    assert kept.tolist() == [[False, True, False], [False, True, True], [True] * 3, [True] * 3]
+    logits = torch.tensor([0.1, 0.5, 0.4]).log().repeat(3, 1)
+    order, kept = nucleus(logits, torch.tensor([[0.3], [0.6], [0.95]]))
+    assert order.tolist() == [[1, 2, 0]] * 3
+    assert kept.tolist() == [[True, False, False], [True, True, False], [True] * 3]
 
 
-@pytest.mark.parametrize("spread", [8.0, 0.1], ids=["few tokens hold the nucleus", "most tokens hold it"])
+@pytest.mark.parametrize("spread", [8.0, 2.0, 0.1], ids=["few tokens hold the nucleus", "some", "most"])
 def test_a_nucleus_of_many_tokens(spread: float) -> None:
     torch.manual_seed(0)
-    logits = torch.randn(3, 2000) * spread
-    top_p = [0.5, 0.95, 1.0]
-    for row, share, kept in zip(
-        logits, top_p, nucleus(logits, torch.tensor(top_p).unsqueeze(1)).isfinite(), strict=True
-    ):
+    logits = torch.randn(2, 2000) * spread
+    top_p = [0.5, 0.95]
+    order, belongs = nucleus(logits, torch.tensor(top_p).unsqueeze(1))
+    kept = torch.zeros_like(logits, dtype=torch.bool).scatter(1, order, belongs)
+    for row, share, mask in zip(logits, top_p, kept, strict=True):
         probabilities = sorted(row.double().softmax(-1).tolist(), reverse=True)
-        count = next((n for n in range(2000) if sum(probabilities[:n]) >= share - 1e-9), 2000) if share < 1 else 2000
-        assert abs(int(kept.sum()) - count) <= (share < 1)  # rounding may move the bound by a token
-        assert row[kept].min() > row[~kept].max() if count < 2000 else kept.all()
+        count = next(n for n in range(2000) if sum(probabilities[:n]) >= share - 1e-9)
+        assert abs(int(mask.sum()) - count) <= 1  # rounding may move the bound by a token
+        assert row[mask].min() > row[~mask].max()
+
+
+def test_what_a_row_draws_does_not_depend_on_how_the_others_are_drawn() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(6, 500)
+    ways = [(0.0, 1.0), (1.0, 1.0), (1.0, 0.5), (0.7, 0.99), (2.0, 0.9), (0.5, 1.0)]
+    requests = [Request([1], Sampling(t, p, seed=seed), 9) for seed, (t, p) in enumerate(ways)]
+
+    def draws(chosen: list[int]) -> list[list[int]]:
+        states = [Draw(requests[row], torch.device("cpu")) for row in chosen]
+        return [draw(logits[chosen], states) for _ in range(5)]  # generators go on
+
+    together = draws(list(range(6)))
+    for row in range(6):
+        assert [step[row] for step in together] == [step[0] for step in draws([row])]
 
 
 def test_logprobs_are_the_models_own_distribution(folder: Path) -> None:
@@ -192,14 +208,14 @@ def test_a_request_on_which_the_model_fails_does_not_fail_its_batch(
 ) -> None:
     model = HFChat.load(str(folder), uri="hf:tiny")
     expected = ask(model, *((user(f"w{n}"), GREEDY) for n in range(20, 30)))
-    generate = model._weights.model.generate
+    forward = model._weights.model.forward
 
-    def failing(input_ids: torch.Tensor, **settings: object) -> torch.Tensor:
+    def failing(input_ids: torch.Tensor, **settings: object) -> object:
         if (input_ids == 25).any():
             raise failure
-        return generate(input_ids=input_ids, **settings)
+        return forward(input_ids=input_ids, **settings)
 
-    monkeypatch.setattr(model._weights.model, "generate", failing)
+    monkeypatch.setattr(model._weights.model, "forward", failing)
 
     async def ten() -> list[Reply | BaseException]:
         return await asyncio.gather(*(model.chat(user(f"w{n}"), GREEDY) for n in range(20, 30)), return_exceptions=True)
@@ -377,13 +393,3 @@ def test_no_space_is_taken_from_what_the_model_said(folder: Path, tmp_path: Path
     reply = ask(model, (user("w20"), sampling))[0]
     assert reply.text == " ."
     assert reply.logprobs is not None and reply.logprobs[0].token == " ."
-
-
-def test_batches_hold_the_oldest_and_its_neighbours_in_length_within_the_budget() -> None:
-    def request(prompt: int, reply: int = 10) -> Request:
-        return Request([0] * prompt, Sampling(max_tokens=reply), reply)
-
-    waiting = [request(50), request(10), request(52), request(49), request(300)]
-    assert [len(r.prompt) for r in next_batch(waiting, rows=3, tokens=10_000)] == [49, 50, 52]
-    assert [len(r.prompt) for r in next_batch(waiting, rows=9, tokens=2 * 62)] == [49, 50]
-    assert [len(r.prompt) for r in next_batch([request(500)], rows=9, tokens=100)] == [500]

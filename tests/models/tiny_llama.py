@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 BOS, EOS, NEWLINE = 1, 2, 11
 CHATML = (
@@ -21,13 +21,8 @@ def words(*tokens: int) -> str:
     return " ".join(f"w{token}" for token in tokens)
 
 
-def save_tiny_llama(
-    folder: Path, *, bos: bool = True, eos: bool = True, template: str | None = CHATML, context: int = 128
-) -> Path:
-    """Save the random Llama of the golden values, with a tokenizer of a word a token: w0 ... w96, and a line break.
-
-    Words 1 and 2 are BOS and EOS, 11 is the line break, 3 to 5 are also the roles system, user and assistant.
-    """
+def tiny_llama(context: int = 128, eos: bool = True) -> LlamaForCausalLM:
+    """The random Llama of the golden values."""
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=97,
@@ -41,7 +36,23 @@ def save_tiny_llama(
         eos_token_id=EOS if eos else None,
         pad_token_id=EOS,
     )
-    LlamaForCausalLM(config).save_pretrained(folder)
+    return LlamaForCausalLM(config).eval()
+
+
+def save_tiny_llama(
+    folder: Path,
+    *,
+    bos: bool = True,
+    eos: bool = True,
+    template: str | None = CHATML,
+    context: int = 128,
+    model: PreTrainedModel | None = None,
+) -> Path:
+    """Save the tiny Llama, or another model of 97 tokens, with a tokenizer of a word a token: w0 ... w96, a line break.
+
+    Words 1 and 2 are BOS and EOS, 11 is the line break, 93 to 95 are the roles system, user and assistant.
+    """
+    (model or tiny_llama(context, eos)).save_pretrained(folder)
     names = {f"w{token}": token for token in range(97)} | {"<s>": BOS, "</s>": EOS, "\n": NEWLINE}
     names |= {"system": 93, "user": 94, "assistant": 95}
     for replaced in ("w1", "w2", "w11", "w93", "w94", "w95"):

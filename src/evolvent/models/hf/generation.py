@@ -23,6 +23,9 @@ from evolvent.models.protocols import Sampling
 # them by more.
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
 
+# Config entries of models that keep every token, but mask those behind a window of their own (GPT-Neo).
+WINDOWS = ("window_size", "attention_window")
+
 
 @dataclass(eq=False, slots=True)
 class Row:
@@ -51,7 +54,7 @@ class ContinuousBatch:
         ends: tokens that end a reply.
 
     Attributes:
-        rows: what is under way, oldest first only by chance.
+        rows: what is under way, in the order of their slots.
     """
 
     def __init__(self, model: Any, ends: Sequence[int]) -> None:
@@ -127,7 +130,7 @@ class ContinuousBatch:
         self._cache.make_room(len(self.rows), width, len(self.rows))
         lengths = torch.tensor([row.length for row in self.rows], device=device)
         self._cache.begin(lengths - 1, width)
-        logits = self._model(
+        logits: torch.Tensor = self._model(
             input_ids=torch.tensor([[row.last] for row in self.rows], device=device),
             attention_mask=self._mask(lengths, width),
             position_ids=(lengths - 1).unsqueeze(1),
@@ -147,12 +150,14 @@ def takes_slots(model: Any) -> bool:
     """Whether a model can decode rows of different lengths in slots.
 
     Its cache has to be keys and values of all tokens, in every layer: no sliding window, no state. That its layers,
-    masks and positions take what is not padded on the left is tried: three sequences are decoded, and their logits
-    compared with those of a plain pass without a cache.
+    masks and positions work where rows are not padded on the left is tried: three sequences are decoded, and their
+    logits compared with those of a plain pass without a cache.
     """
     try:
         layers = DynamicCache(config=model.config).layers
-        return bool(layers) and all(type(layer) is DynamicLayer for layer in layers) and _decodes_in_slots(model)
+        plain = bool(layers) and all(type(layer) is DynamicLayer for layer in layers)
+        windowed = any(getattr(model.config, name, None) is not None for name in WINDOWS)
+        return plain and not windowed and _decodes_in_slots(model)
     except Exception:  # code that comes with a model may raise whatever it likes at an argument that it does not know
         return False
 

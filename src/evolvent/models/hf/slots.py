@@ -5,7 +5,6 @@ copies the whole of it. Here each row has a slot and fills it from its left end,
 together, a new token is written in place, and a slot is taken over by the next row when its own has ended.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,16 +15,19 @@ SPARE_ROWS = 16
 SPARE_TOKENS = 64
 
 
-class SlotLayer(DynamicLayer):
+class SlotLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """Keys and values of one layer, both [slots, heads, room, size].
 
     Masked positions are multiplied by zero, so what stands there has to be a number: slots are zeroed when they are
     made and when they are taken over.
     """
 
+    keys: torch.Tensor
+    values: torch.Tensor
+
     def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
         """``keys``, ``values``: tensors of the layer's shape and type; nothing is taken from them."""
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.keys, self.values = keys[:0, :, :0], values[:0, :, :0]
         self.is_initialized = True
 
@@ -72,30 +74,31 @@ class SlotLayer(DynamicLayer):
 class SlotCache(Cache):
     """The slots of all layers; rows 0 to n - 1 are in use. Made from the cache of a first prefill."""
 
-    def __init__(self, like: Cache) -> None:
-        super().__init__(layers=[SlotLayer(layer.keys, layer.values) for layer in like.layers])
+    def __init__(self, like: Any) -> None:
+        self._slots = [SlotLayer(layer.keys, layer.values) for layer in like.layers]
         self._room = (0, 0)
+        super().__init__(layers=[*self._slots])
 
     def make_room(self, rows: int, tokens: int, held: int) -> None:
         """Have slots for ``rows`` rows of ``tokens`` tokens; the first ``held`` keep what they hold."""
         if rows > self._room[0] or tokens > self._room[1]:
             self._room = (rows + SPARE_ROWS, tokens + SPARE_TOKENS)
-            for layer in self.layers:
+            for layer in self._slots:
                 layer.make_room(*self._room, held)
 
-    def take_over(self, first: int, prefilled: Cache) -> None:
+    def take_over(self, first: int, prefilled: Any) -> None:
         """Fill the slots from ``first`` on with the rows of a prefilled cache."""
-        for layer, new in zip(self.layers, prefilled.layers, strict=True):
+        for layer, new in zip(self._slots, prefilled.layers, strict=True):
             layer.take_over(first, new.keys, new.values)
 
-    def move(self, sources: Sequence[int], targets: Sequence[int]) -> None:
+    def move(self, sources: list[int], targets: list[int]) -> None:
         """Copy slots onto others."""
-        for layer in self.layers:
-            layer.move(list(sources), list(targets))
+        for layer in self._slots:
+            layer.move(sources, targets)
 
     def begin(self, cached: torch.Tensor, width: int) -> None:
         """Before a step: how many tokens each row has so far, [rows], and how many the longest has with the next."""
-        for layer in self.layers:
+        for layer in self._slots:
             layer.begin(cached, width)
 
 
