@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from evolvent.errors import EvolventError, InputError
-from evolvent.printing import print_calls, print_files, print_findings, print_run, print_summary
+from evolvent.printing import print_calls, print_estimates, print_files, print_findings, print_run, print_summary
 
 
 class Interrupted(EvolventError):
@@ -353,12 +353,19 @@ def run(
         typer.Option("--set", metavar="KEY=VALUE", help="Replace a value: evolve.rounds=2. Repeatable."),
     ] = None,
     fresh: Fresh = False,
+    retry_failed: RetryFailed = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Run a recipe: the same calls, named in a file."""
     from evolvent.recipe import run as run_recipe
 
     pairs = [_pair(text, "--set") for text in set or []]
-    done = run_recipe(recipe, set=dict(pairs), fresh=fresh, progress=True)
+    done = run_recipe(
+        recipe, set=dict(pairs), fresh=fresh, retry_failed=retry_failed, dry_run=dry_run, progress=not dry_run
+    )
+    if dry_run:
+        print_estimates(done.stages)
+        return
     print_summary(done.path, examples=0)
     print_files(done.stages)
 

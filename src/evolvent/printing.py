@@ -41,6 +41,13 @@ def print_estimate(estimate: "Estimate") -> None:
         typer.echo(note)
 
 
+def print_estimates(stages: dict[str, Any]) -> None:
+    """What a dry run found of a recipe's stages, and that it says nothing of the others."""
+    for done in stages.values():
+        print_estimate(done.estimate)
+    typer.echo("a stage that reads what an earlier one has yet to make, and one that calls no chat model, is left out")
+
+
 def print_calls(found: "Iterator[StoredCall]", limit: int) -> None:
     """The first calls, one after the other, and how many more there are."""
     printed = more = 0

@@ -77,7 +77,7 @@ CHECKS: dict[str, Callable[[Any], object]] = {
 }
 
 # Set for the whole recipe, not for one stage.
-COMMON = ("progress", "fresh")
+COMMON = ("progress", "fresh", "retry_failed", "dry_run")
 
 
 @dataclass(slots=True)
@@ -98,6 +98,8 @@ def run(
     *,
     set: Mapping[str, Any] | None = None,
     fresh: bool = False,
+    retry_failed: bool = False,
+    dry_run: bool = False,
     progress: bool = False,
 ) -> RecipeRun:
     """Run a recipe's stages, one after the other; stages that are done already are left as they are.
@@ -106,6 +108,8 @@ def run(
         recipe: a YAML file, or its content.
         set: values that replace or add to the recipe's, by dotted key: ``{"evolve.rounds": 2}``.
         fresh: make the stages anew although the folder holds them with other settings.
+        retry_failed: take the failed records of finished stages again.
+        dry_run: call nothing: say what each stage would take that calls chat models and whose input is there.
         progress: show progress on standard error.
 
     Returns:
@@ -124,7 +128,9 @@ def run(
     for stage, arguments in calls.items():
         function = STAGES[stage]
         known = _options(function)
-        common = {"fresh": fresh, "progress": progress}
+        if dry_run and ("dry_run" not in known or _lacks_input(stage, arguments, folder)):
+            continue
+        common = {"fresh": fresh, "retry_failed": retry_failed, "dry_run": dry_run, "progress": progress}
         extra = {key: value for key, value in common.items() if key in known}
         done.stages[stage] = function(**arguments, **extra)
     return done
@@ -254,6 +260,14 @@ def _check_chain(calls: dict[str, dict[str, Any]], out: str, name: str) -> None:
             raise InputError(
                 f"{name}: {stage} reads {Path(out) / OUTPUTS[before]}, which nothing makes", fix=f"Add {before}."
             )
+
+
+def _lacks_input(stage: str, arguments: Mapping[str, Any], out: Path) -> bool:
+    """Whether a stage reads what an earlier one has yet to make."""
+    if stage == "evolve" or Path(str(arguments["data"])) != out:
+        return False
+    before = list(STAGES)[list(STAGES).index(stage) - 1]
+    return not (out / OUTPUTS[before]).is_file()
 
 
 def _implied(stage: str, out: str) -> dict[str, str]:
