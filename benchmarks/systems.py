@@ -81,12 +81,15 @@ def rows_of(system: System, out: Path) -> Rows:
 def _evolved_rows(path: Path) -> Rows:
     if not path.exists():
         return Rows(0, Counter())
-    import pyarrow.parquet as parquet
+    from pyarrow import compute, parquet
 
-    table = parquet.read_table(path, columns=["round", "status", "reason"]).to_pylist()
-    first = [row for row in table if row["round"] == 1]
-    other = Counter(f"{row['status']}: {row['reason']}" for row in first if row["status"] != "ok")
-    return Rows(sum(row["status"] == "ok" for row in first), other)
+    table = parquet.read_table(path, columns=["round", "status", "reason"])
+    groups = (
+        table.filter(compute.equal(table["round"], 1)).group_by(["status", "reason"]).aggregate([([], "count_all")])
+    )
+    counts = {(row["status"], row["reason"]): row["count_all"] for row in groups.to_pylist()}
+    other = Counter({f"{status}: {reason}": count for (status, reason), count in counts.items() if status != "ok"})
+    return Rows(sum(count for (status, _), count in counts.items() if status == "ok"), other)
 
 
 def _peer_rows(path: Path) -> Rows:
