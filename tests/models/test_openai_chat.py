@@ -90,7 +90,7 @@ def test_calls_share_connections_and_run_at_once() -> None:
         return web.json_response(completion())
 
     async def ask() -> None:
-        async with serving(step) as (server, model):
+        async with serving(step, concurrency=130) as (server, model):
             await asyncio.gather(*(model.chat(ASK, GREEDY) for _ in range(130)))
             for _ in range(20):
                 await model.chat(ASK, GREEDY)
@@ -121,6 +121,24 @@ def test_null_content_is_empty_text() -> None:
 def test_refusal_is_kept_beside_an_empty_text() -> None:
     reply = reply_to(completion({"content": None, "refusal": "I cannot."}))
     assert (reply.text, reply.refusal) == ("", "I cannot.")
+
+
+@pytest.mark.parametrize("finish_reason", ["stop", "length"])
+def test_reasoning_in_tags_is_taken_out_of_the_text(finish_reason: str) -> None:
+    reply = reply_to(completion({"content": "<think>\nsix by seven\n</think>\n\n42"}, finish_reason=finish_reason))
+    assert (reply.text, reply.reasoning, reply.finish_reason) == ("42", "six by seven", finish_reason)
+
+
+def test_reasoning_that_never_ended_is_no_text() -> None:
+    reply = reply_to(completion({"content": "<think>\nsix by"}, finish_reason="length"))
+    assert (reply.text, reply.reasoning) == ("", "six by")
+
+
+def test_reasoning_of_a_field_and_of_tags_are_both_kept_and_counted() -> None:
+    body = completion({"content": "<think>b</think>42", "reasoning_content": "a"}) | {"usage": None}
+    reply = reply_to(body)
+    assert (reply.text, reply.reasoning) == ("42", "a\n\nb")
+    assert reply.usage.completion_tokens == 5  # of 19 characters
 
 
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
@@ -214,8 +232,9 @@ def nested(levels: int) -> Any:
 def test_an_answer_that_is_no_completion_fails_its_call_alone(body: Any) -> None:
     async def ask() -> None:
         async with serving(says(body), OK) as (server, model):
-            with pytest.raises(CallError, match="no chat completion"):
+            with pytest.raises(CallError, match="no chat completion") as caught:
                 await model.chat(ASK, GREEDY)
+            assert json.loads(caught.value.raw or "") == body
             assert len(server.bodies) == 1
             assert (await model.chat(ASK, GREEDY)).text == "hello"
 
@@ -245,7 +264,16 @@ def test_identity_names_the_server_and_nothing_of_the_transport() -> None:
 def test_model_satisfies_the_protocol_and_hides_its_key() -> None:
     model: ChatModel = OpenAIChat("m", uri="openai:m", base_url="http://h/v1", api_key="sk-0123456789abcdef")
     assert "0123456789" not in repr(model) + model.identity + model.uri
-    assert (repr(model), model.concurrency) == ("OpenAIChat('openai:m')", 64)
+    assert repr(model) == "OpenAIChat('openai:m')"
+
+
+def test_more_calls_are_open_than_requests_are_sent() -> None:
+    def open_calls(concurrency: int | None) -> int:
+        return OpenAIChat(
+            "m", uri="openai:m", base_url="http://h/v1", api_key=None, concurrency=concurrency
+        ).concurrency
+
+    assert (open_calls(50), open_calls(None)) == (150, 1024)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What an ``openai:`` model does when the server or the way to it fails: a real server that misbehaves by script."""
 
 import asyncio
+import json
 import logging
 import socket
 import time
@@ -10,7 +11,7 @@ from email.utils import format_datetime
 import pytest
 from aiohttp import web
 
-from evolvent.errors import CallError, ModelUnavailableError
+from evolvent.errors import CallError, ModelUnavailableError, RunError
 from evolvent.models.openai import OpenAIChat, retries
 from evolvent.models.protocols import Reply
 from tests.models.openai_server import (
@@ -37,6 +38,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits of at most 20 ms where the server names none."""
     monkeypatch.setattr(retries, "FIRST_WAIT_S", QUICK_S)
     monkeypatch.setattr(retries, "LONGEST_WAIT_S", QUICK_S)
+    monkeypatch.setattr(retries, "AWAY_S", 10 * QUICK_S)
 
 
 async def cut(request: web.Request, asked: Body) -> web.StreamResponse:
@@ -203,11 +205,12 @@ def test_server_that_went_away_stops_the_run_and_every_call_that_waits() -> None
             while len(server.bodies) < 2:
                 await asyncio.sleep(0.005)
             there, model._url = model._url, f"http://127.0.0.1:{free_port()}/v1/chat/completions"
-            with pytest.raises(ModelUnavailableError, match="no server answers at") as caught:
+            with pytest.raises(RunError, match="stopped answering") as caught:
                 await model.chat(ASK, GREEDY)
-            assert "run it again" in caught.value.fix
+            assert "What it answered is stored" in caught.value.fix
+            assert caught.value.exit_status == 1
             model._url = there
-            with pytest.raises(ModelUnavailableError, match="no server answers at"):
+            with pytest.raises(RunError, match="stopped answering"):
                 await waiting
             assert len(server.bodies) == 2  # what one call found out, the other did not try again
             await model.close()
@@ -224,7 +227,7 @@ def test_server_that_dies_with_a_call_stops_the_run() -> None:
 
         async with serving(OK, die) as (_, model):
             await model.chat(ASK, GREEDY)
-            with pytest.raises(ModelUnavailableError, match="no server answers at"):
+            with pytest.raises(RunError, match="stopped answering"):
                 await model.chat(ASK, GREEDY)
 
     asyncio.run(calls())
@@ -351,6 +354,139 @@ def test_key_is_in_no_error_and_no_log(leak: Step, caplog: pytest.LogCaptureFixt
         assert KEY[:12] not in repr(chain) + str(chain)
         chain = chain.__cause__ or (None if chain.__suppress_context__ else chain.__context__)
     assert KEY[:12] not in caplog.text
+
+
+def test_a_key_that_is_taken_back_stops_the_run_as_no_input_error() -> None:
+    async def calls() -> None:
+        async with serving(OK, error(401, "key revoked"), api_key=KEY) as (_, model):
+            await model.chat(ASK, GREEDY)
+            with pytest.raises(RunError, match="key revoked") as caught:
+                await model.chat(ASK, GREEDY)
+            assert caught.value.exit_status == 1
+
+    asyncio.run(calls())
+
+
+def test_what_could_not_be_read_is_kept_without_the_key() -> None:
+    failure, _ = ask(writes(f"half {KEY} " + "x" * 50_000), api_key=KEY)
+    assert isinstance(failure, CallError)
+    assert failure.raw is not None
+    assert failure.raw.startswith("half [key] xxx")
+    assert len(failure.raw) == 10_000
+
+
+def test_server_that_starts_again_loses_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retries, "AWAY_S", 60)
+
+    async def calls() -> None:
+        async with serving(OK) as (server, model):
+            await model.chat(ASK, GREEDY)
+            there, model._url = model._url, f"http://127.0.0.1:{free_port()}/v1/chat/completions"
+            waiting = [asyncio.create_task(model.chat(ASK, GREEDY)) for _ in range(20)]
+            await asyncio.sleep(20 * QUICK_S)  # many more tries than six
+            model._url = there
+            assert [reply.text for reply in await asyncio.gather(*waiting)] == ["hello"] * 20
+            assert len(server.bodies) == 21
+
+    asyncio.run(calls())
+
+
+def test_slow_drip_is_bounded_by_the_time_out() -> None:
+    async def drip(request: web.Request, asked: Body) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        for _ in range(1000):
+            await response.write(b" ")
+            await asyncio.sleep(0.01)
+        return response
+
+    reply, server = ask(drip, OK, timeout_s=0.2)
+    assert isinstance(reply, Reply)
+    assert 0.2 <= server.times[1] - server.times[0] < 1
+
+
+def test_ten_megabytes_are_read_whole() -> None:
+    reply, _ = ask(says(completion({"content": "x" * 10_000_000})))
+    assert isinstance(reply, Reply)
+    assert len(reply.text) == 10_000_000
+
+
+def test_json_of_another_content_type_is_read() -> None:
+    reply, _ = ask(writes(json.dumps(completion()), content_type="text/plain"))
+    assert isinstance(reply, Reply)
+
+
+def test_second_copy_of_a_reply_answers_no_other_call() -> None:
+    """A copy that comes while the connection lies in the pool would be read as the answer to the next request."""
+
+    async def twice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if b"ength" in line)
+            asked = json.loads(await reader.readexactly(length))["messages"][0]["content"]
+            body = json.dumps(completion({"content": asked})).encode()
+            reply = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+            writer.write(reply)
+            await writer.drain()
+            await asyncio.sleep(0.01)
+            writer.write(reply)
+            copied.set()
+
+    async def calls() -> None:
+        server = await asyncio.start_server(twice, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        model = OpenAIChat("m", uri="openai:m", base_url=f"http://127.0.0.1:{port}/v1", api_key=None)
+        try:
+            for n in range(3):
+                copied.clear()
+                reply = await model.chat([{"role": "user", "content": f"number {n}"}], GREEDY)
+                assert reply.text == f"number {n}"
+                await copied.wait()
+                for _ in range(10):  # the loop reads what has come
+                    await asyncio.sleep(0)
+        finally:
+            await model.close()
+            server.close()
+
+    copied = asyncio.Event()
+    asyncio.run(calls())
+
+
+def test_waiting_calls_hold_no_place() -> None:
+    """With one request at a time, the calls behind a refused one are answered while that one waits."""
+
+    async def calls() -> list[int]:
+        async with serving(says({"error": "wait"}, 429, Retry_After="0.5"), OK, concurrency=1) as (_, model):
+            done: list[int] = []
+
+            async def numbered(n: int) -> None:
+                await model.chat(ASK, GREEDY)
+                done.append(n)
+
+            await asyncio.gather(*(numbered(n) for n in range(5)))
+            return done
+
+    assert asyncio.run(calls()) == [1, 2, 3, 4, 0]
+
+
+def test_requests_at_once_are_as_many_as_asked_for() -> None:
+    most = 0
+
+    async def calls() -> None:
+        now = 0
+
+        async def step(request: web.Request, asked: Body) -> web.StreamResponse:
+            nonlocal now, most
+            now += 1
+            most = max(most, now)
+            await asyncio.sleep(0.01)
+            now -= 1
+            return web.json_response(completion())
+
+        async with serving(step, concurrency=3) as (_, model):
+            await asyncio.gather(*(model.chat(ASK, GREEDY) for _ in range(12)))
+
+    asyncio.run(calls())
+    assert most == 3
 
 
 def test_short_key_is_cut_out_too() -> None:

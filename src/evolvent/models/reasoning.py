@@ -24,15 +24,15 @@ def split_reasoning(text: str) -> tuple[str, str | None]:
         return text, None
     thoughts = []
     answer = text
+    end = CLOSING.search(text)
+    if end and OPENING not in text[: end.start()]:
+        thoughts.append(text[: end.start()])
+        answer = text[end.end() :]
     while (opened := answer.lstrip()).startswith(OPENING):  # some models think twice
         inside = opened[len(OPENING) :]
         end = CLOSING.search(inside)
         thoughts.append(inside[: end.start()] if end else inside)
         answer = inside[end.end() :] if end else ""
-    end = CLOSING.search(answer)
-    if not thoughts and end and OPENING not in answer[: end.start()]:
-        thoughts.append(answer[: end.start()])
-        answer = answer[end.end() :]
     if not thoughts:
         return text, None
     return answer.lstrip(), "\n\n".join(filter(None, (thought.strip() for thought in thoughts))) or None

@@ -72,6 +72,8 @@ class Allowance:
             sent: what had been sent in all when its request was, that one included.
             now: the time.
         """
+        if self._remaining not in headers:
+            return
         remaining = _number(headers.get(self._remaining))
         reset = seconds(headers.get(self._reset))
         if remaining is None or reset is None or sent < self._heard_of:
