@@ -14,6 +14,8 @@ SEEDS = [
 ]
 FILES = ("evolved.parquet", "responses.parquet", "scored.parquet", "selected.jsonl")
 IN_FLIGHT = 8
+# What a kill can cost: the requests in flight, and as many replies that wait for their commit while the next are asked.
+UNSTORED = 2 * IN_FLIGHT
 KILLS = 10
 
 
@@ -57,7 +59,7 @@ def test_ten_kills_over_the_whole_path(tmp_path: Path, seeds: Path) -> None:
             assert ended.status == -signal.SIGKILL
             stored = stored_calls(tmp_path / "killed", CHAT)
             lost = server_stats(url)["requests"] - asked - stored
-            assert lost <= IN_FLIGHT
+            assert lost <= UNSTORED
             asked += lost
         last = evolvent("run", killed, folder=tmp_path)
         assert last.status == 0, last.errors
@@ -82,7 +84,7 @@ def test_a_signal_ends_soon_and_says_how_to_go_on(
         before = stored_calls(tmp_path / "run")
         assert 10 <= before < calls
         assert evolvent(*arguments, "--concurrency", "64", folder=tmp_path).status == 0
-        assert server_stats(url)["repeated"] <= 4
+        assert server_stats(url)["repeated"] <= 8
         assert stored_calls(tmp_path / "run") == calls
 
 

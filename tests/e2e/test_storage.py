@@ -14,7 +14,7 @@ SEEDS = 60
 
 
 def mounts_work() -> bool:
-    return subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode == 0
+    return subprocess.run(["unshare", "-rm", "--net", "true"], capture_output=True, check=False).returncode == 0
 
 
 needs_mounts = pytest.mark.skipif(
@@ -22,9 +22,9 @@ needs_mounts = pytest.mark.skipif(
 )
 
 
-def in_namespace(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a shell script where it may mount things that only it sees; $EVOLVENT is the command."""
-    command = ["unshare", "-rm", "sh", "-uc", f'EVOLVENT="{sys.executable} -m evolvent"\n{script}']
+def in_namespace(script: str, folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    """Run a shell script where it may mount things that only it sees; $EVOLVENT is the command, flags are unshare's."""
+    command = ["unshare", "-rm", *flags, "sh", "-uc", f'EVOLVENT="{sys.executable} -m evolvent"\n{script}']
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.draw import Draw
 from tests.faults.server import CONTENT, THOUGHTS
-from tests.faults.way import FILES, Way, assert_all_accounted_for, manifest, rows_of, seed_of
+from tests.faults.way import FILES, ROUNDS, Way, assert_all_accounted_for, manifest, rows_of, seed_of
 
 GROUPS = {
     "no text": ["null content", "no content", "empty text", "blank text"],
@@ -21,7 +21,7 @@ GROUPS = {
 FATES = {
     "no text": {"eliminated": ["empty"]},
     "cut": {"eliminated": ["truncated"]},
-    "ended otherwise": {"eliminated": ["empty", "filtered"], "failed": ["I cannot help with that"]},
+    "ended otherwise": {"eliminated": ["empty", "filtered", "refused"]},
     "odd but good": {"eliminated": ["unchanged"]},
     "no completion": {"failed": ["no chat completion", "no choices"]},
     "refused": {"failed": ["maximum context length", "flagged by moderation"]},
@@ -75,6 +75,19 @@ def test_thoughts_are_no_part_of_a_reply(way: Way, evolved: Path) -> None:
     assert ended.status == 0, ended.errors
     assert set(way.server.draw.met) == set(THOUGHTS)
     assert (way.folder / "run" / FILES["evolve"]).read_bytes() == evolved.read_bytes()
+
+
+def test_failed_records_are_taken_again(way: Way, evolved: Path) -> None:
+    """``--retry-failed`` asks for those that failed and for what comes after them, and for nothing else."""
+    way.server.draw = Draw(["too long", "no choices"], rate=0.2)
+    assert way.command("evolve").status == 0
+    failed = [row for row in rows_of(way.folder / "run" / FILES["evolve"]) if row["status"] == "failed"]
+    assert failed
+    way.server.draw = Draw()
+    again = way.command("evolve", "run", "--retry-failed")
+    assert again.status == 0, again.errors
+    assert (way.folder / "run" / FILES["evolve"]).read_bytes() == evolved.read_bytes()
+    assert len(failed) <= way.server.draw.total <= ROUNDS * len({row["seed_id"] for row in failed})
 
 
 def assert_neighbours_untouched(way: Way, rows: list[dict[str, object]], whole: Path) -> None:

@@ -17,7 +17,7 @@ from tests.faults.draw import Draw
 from tests.faults.way import (
     CALLS,
     FILES,
-    IN_FLIGHT,
+    UNSTORED,
     Way,
     assert_all_accounted_for,
     manifest,
@@ -51,7 +51,7 @@ def disturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Di
         ways["always 500"].server.draw = Draw(["500"], rate=0.1, most=None)
         for name, way in ways.items():
             url = NOWHERE if name == "no such host" else ""
-            running[name] = start(way.arguments("evolve", "run", url=url), way.folder)
+            running[name] = start(way.arguments("evolve", "run", url=url), way.folder, {"COLUMNS": "250"})
         gone = ways["server gone"]
         gone.proxy.draw.wait_for(CALLS["evolve"] // 2)
         gone.background.run(gone.proxy.stop())
@@ -69,7 +69,7 @@ def test_a_server_that_goes_away(disturbed: dict[str, Disturbed]) -> None:
     way.background.run(way.proxy.start())
     again = way.command("evolve")
     assert again.status == 0, again.errors
-    assert way.proxy.draw.repeated <= IN_FLIGHT
+    assert way.proxy.draw.repeated <= UNSTORED
     assert (way.folder / "run" / FILES["evolve"]).read_bytes() == way.whole["evolve"].read_bytes()
 
 

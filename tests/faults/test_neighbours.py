@@ -4,13 +4,16 @@ Everything is counted, nothing is timed: replies are held back until the request
 """
 
 import asyncio
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
-from tests.e2e.command import evolvent
+from tests.e2e.command import SERVER, evolvent
+from tests.e2e.test_storage import in_namespace, needs_mounts
 from tests.faults.draw import Draw
-from tests.faults.way import CALLS, ROUNDS, Way, seed_of, write_seeds
+from tests.faults.way import CALLS, ROUNDS, SEEDS, Way, rows_of, seed_of, write_seeds
 
 MOST = CALLS["evolve"]
 
@@ -77,20 +80,39 @@ def test_no_limit_that_nobody_asked_for(way: Way) -> None:
 
 
 def test_answers_of_another_system_prompt_model_or_server_are_never_served(way: Way) -> None:
-    assert way.command("evolve").status == 0
-    asked = way.server.draw.total
-    assert asked == MOST
-    for change in (["--system", "You are kind."], ["--system", "You are stern."]):
-        assert way.command("evolve", "run", "--fresh", *change).status == 0
-        asked += MOST
-        assert way.server.draw.total == asked
-    other_server = way.command("evolve", "run", "--fresh", url=way.server_url)
-    assert other_server.status == 0, other_server.errors
-    assert way.server.draw.total == asked + MOST
-    other_model = [part.replace("openai:m?", "openai:n?") for part in way.arguments("evolve", "run", "--fresh")]
-    assert evolvent(*other_model, folder=way.folder).status == 0
-    assert way.server.draw.total == asked + 2 * MOST
-    # And what has been asked before is asked no more, also after all that.
-    assert way.command("evolve", "run", "--fresh", "--system", "You are stern.").status == 0
-    assert way.command("evolve", "run", "--fresh").status == 0
-    assert way.server.draw.total == asked + 2 * MOST
+    commands = {
+        "first": way.arguments("evolve", "run", "--fresh"),
+        "system prompt": way.arguments("evolve", "run", "--fresh", "--system", "You are kind."),
+        "server": way.arguments("evolve", "run", "--fresh", url=way.server_url),
+        "model": [part.replace("openai:m?", "openai:n?") for part in way.arguments("evolve", "run", "--fresh")],
+    }
+    for number, (name, arguments) in enumerate(commands.items(), 1):
+        ended = evolvent(*arguments, folder=way.folder)
+        assert ended.status == 0, ended.errors
+        assert way.server.draw.total == number * MOST, f"another {name} was served from the store"
+    # What has been asked before is asked no more, also after all that.
+    assert evolvent(*commands["system prompt"], folder=way.folder).status == 0
+    assert way.server.draw.total == len(commands) * MOST
+
+
+@needs_mounts
+def test_nothing_needs_the_network(tmp_path: Path) -> None:
+    """Where there is no network but this machine's own, a command with a server of this machine works."""
+    write_seeds(tmp_path)
+    up = (
+        "import fcntl, socket; fcntl.ioctl(socket.socket(), 0x8914, b'lo'.ljust(16, b'\\0') + b'\\1'.ljust(16, b'\\0'))"
+    )
+    ended = in_namespace(
+        f"""
+        {sys.executable} -c "{up}"
+        {sys.executable} {SERVER} 0 >port & server=$!
+        until [ -s port ]; do sleep 0.05; kill -0 $server || exit 9; done
+        $EVOLVENT evolve seeds.jsonl --rounds 1 --model "openai:m?base_url=http://127.0.0.1:$(cat port)/v1" --out run
+        echo $?
+        kill $server
+        """,
+        tmp_path,
+        "--net",
+    )
+    assert ended.stdout.split()[-1] == "0", ended
+    assert len(rows_of(tmp_path / "run/evolved.parquet")) == 2 * SEEDS

@@ -1,15 +1,17 @@
 """Faults between the tool and its model: whatever happens on the way, the file is the one of an undisturbed run."""
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.e2e.command import finish, start
 from tests.faults.draw import Draw
 from tests.faults.proxy import HARMLESS, LOSES
 from tests.faults.server import PASSING, STRANGE
-from tests.faults.way import CALLS, FILES, Way
+from tests.faults.way import CALLS, FILES, UNSTORED, Way
 
 # Faults that are met until the time-out, which is an option of the URI and no part of a call.
 SLOW = {"hang", "drip"}
@@ -64,6 +66,20 @@ def test_respond(way: Way, answered: Path, name: str) -> None:
 
 def test_everything_while_concurrency_finds_its_own_level(way: Way, evolved: Path) -> None:
     check(way, "evolve", CASES["everything"], evolved, concurrency=None)
+
+
+def test_a_server_restart(way: Way, evolved: Path) -> None:
+    """The server is away for three seconds in the middle of the run."""
+    process = start(way.arguments("evolve", "run"), way.folder)
+    way.proxy.draw.wait_for(CALLS["evolve"] // 2)
+    way.background.run(way.proxy.stop())
+    time.sleep(3)
+    way.background.run(way.proxy.start())
+    ended = finish(process)
+    assert ended.status == 0, ended.errors
+    assert (way.folder / "run" / FILES["evolve"]).read_bytes() == evolved.read_bytes()
+    assert len(way.proxy.draw.requests) == CALLS["evolve"]
+    assert way.proxy.draw.repeated <= UNSTORED
 
 
 def test_a_clock_that_jumps(way: Way, evolved: Path, tmp_path: Path) -> None:

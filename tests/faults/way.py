@@ -17,6 +17,8 @@ from tests.faults.server import Background, FaultyServer
 SEEDS = 24
 ROUNDS = 2
 IN_FLIGHT = 8
+# What a stop can cost: the requests in flight, and as many replies that wait for their commit while the next are asked.
+UNSTORED = 2 * IN_FLIGHT
 FILES = {"evolve": "evolved.parquet", "respond": "responses.parquet"}
 ROWS = {"evolve": SEEDS * (ROUNDS + 1), "respond": SEEDS}
 CALLS = {"evolve": SEEDS * ROUNDS, "respond": SEEDS}
