@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ def request(prompt: list[int], max_tokens: int = 12, seed: int = 0, temperature:
 
 def plain(model: LlamaForCausalLM, asked: Request) -> list[int]:
     """The request alone, from its first step to its last."""
-    batch = ContinuousBatch(model, [EOS])
+    batch = ContinuousBatch(model, [EOS], call=10**6)
     batch.admit([asked])
     while True:
         for row in batch.step():
@@ -87,7 +88,8 @@ def test_a_request_gets_the_same_tokens_whoever_comes_and_goes_beside_it(llama: 
         for seed in range(data.draw(st.integers(1, 9)))
     ]
     expected = [plain(llama, one) for one in asked]
-    batch = ContinuousBatch(llama, [EOS])
+    batch = ContinuousBatch(llama, [EOS], call=data.draw(st.sampled_from([1, 20, 10**6])))
+    batch._weights = 0
     waiting, said, gone = list(enumerate(asked)), {}, set()
     while waiting or batch.rows:
         joining = [waiting.pop(0) for _ in range(data.draw(st.integers(0 if batch.rows else 1, 3))) if waiting]
@@ -106,12 +108,12 @@ def test_a_request_gets_the_same_tokens_whoever_comes_and_goes_beside_it(llama: 
 def test_what_a_broken_row_leaves_in_its_slot_harms_nobody(llama: LlamaForCausalLM) -> None:
     first, second, third = request([20] * 9), request([30] * 3), request([40] * 2, seed=3)
     expected = plain(llama, third)
-    batch = ContinuousBatch(llama, [])
+    batch = ContinuousBatch(llama, [], call=10**6)
     batch.admit([first, second])
     batch.step()
-    assert batch._cache is not None
+    assert batch._short._cache is not None
     with torch.inference_mode():
-        for layer in batch._cache.layers:
+        for layer in batch._short._cache.layers:
             layer.keys[1] = layer.values[1] = torch.nan
     batch.remove([batch.rows[1]])
     batch.admit([third])
@@ -203,7 +205,7 @@ def test_rows_leave_when_tokens_are_short_and_come_back_with_the_same_replies(
     def watched(batch: ContinuousBatch) -> object:
         nonlocal widest
         if len(batch.rows) > 1:
-            widest = max(widest, len(batch.rows) * (batch.longest + 1))
+            widest = max(widest, batch.padded())
         return step(batch)
 
     def counted(batch: ContinuousBatch, requests: list[Request]) -> None:
@@ -214,7 +216,6 @@ def test_rows_leave_when_tokens_are_short_and_come_back_with_the_same_replies(
     monkeypatch.setattr(ContinuousBatch, "step", watched)
     monkeypatch.setattr(ContinuousBatch, "admit", counted)
     short = HFChat.load(str(tmp_path), uri="hf:tiny", batch_tokens=300)
-    admitted = 0  # without what takes_slots tried
     assert ask(short, calls) == expected
     assert admitted > 8
     assert widest <= 300
@@ -279,13 +280,35 @@ def test_whole_batches_hold_the_oldest_and_its_neighbours_in_length_within_the_b
     assert lengths(whole_batch([waits(500)], Limits(rows=9, tokens=100, prefill=0))) == [500]
 
 
+def rows_of(held: int, longest: int) -> Callable[[int, int], int]:
+    return lambda joining, prompt: (held + joining) * max(longest, prompt)
+
+
 def test_newcomers_are_the_oldest_and_its_neighbours_in_length_as_many_as_fit() -> None:
     limits = Limits(rows=16, tokens=2000, prefill=160)
-    assert lengths(newcomers(WAITING, 0, 0, limits)) == [49, 50, 52]  # 4 would be prefilled in more than 160
-    assert lengths(newcomers(WAITING, 14, 60, limits)) == [49, 50]  # 16 rows at most
-    assert newcomers(WAITING, 15, 60, limits) == []  # waits until two rows of 16 are free
-    assert lengths(newcomers(WAITING, 6, 200, limits)) == [49, 50]  # 8 rows of 200 and a quarter
-    assert newcomers(WAITING, 8, 200, limits) == []
-    assert newcomers([], 0, 0, limits) == []
-    assert lengths(newcomers([waits(5000), waits(1)], 0, 0, limits)) == [5000]  # more than all limits, but alone
-    assert newcomers([waits(5000), waits(1)], 1, 9, limits) == []  # and nobody overtakes it for ever
+    assert lengths(newcomers(WAITING, 0, rows_of(0, 0), limits)) == [49, 50, 52]  # prefilled: 160 tokens at most
+    assert lengths(newcomers(WAITING, 14, rows_of(14, 60), limits)) == [49, 50]  # 16 rows at most
+    assert newcomers(WAITING, 15, rows_of(15, 60), limits) == []  # waits until two rows of 16 are free
+    assert lengths(newcomers(WAITING, 6, rows_of(6, 200), limits)) == [49, 50]  # 8 rows of 200 and a quarter
+    assert newcomers(WAITING, 8, rows_of(8, 200), limits) == []
+    assert newcomers([], 0, rows_of(0, 0), limits) == []
+    assert lengths(newcomers([waits(5000), waits(1)], 0, rows_of(0, 0), limits)) == [5000]  # beyond all, but alone
+    assert newcomers([waits(5000), waits(1)], 1, rows_of(1, 9), limits) == []  # and nobody overtakes it for ever
+
+
+def test_a_row_much_longer_than_the_others_gets_a_lane_of_its_own_and_comes_back(llama: LlamaForCausalLM) -> None:
+    asked = [request([20] * 60, 40), *(request([30 + n] * 3, 5 + 2 * n, seed=n) for n in range(12))]
+    expected = [plain(llama, one) for one in asked]
+    call = 12 * 40  # what the long row costs the short ones, but for the last few of them
+    batch = ContinuousBatch(llama, [EOS], call=call)
+    batch._weights = 0  # this model's weights are much beside its keys and values
+    batch.admit(asked)
+    lanes, said = [], {}
+    while batch.rows:
+        for row in batch.step():
+            said[asked.index(row.request)] = row.tokens
+        lanes.append((len(batch._short.rows), len(batch._long.rows)))
+        assert batch.padded() <= 12 * 40 + 100
+    assert said == dict(enumerate(expected))
+    assert lanes[0][1] == 1
+    assert any(short and not long for short, long in lanes)

@@ -38,13 +38,15 @@ class Limits:
 
     Attributes:
         rows: most requests under way.
-        tokens: most padded tokens that are held, rows times the longest; a single request may exceed it.
+        tokens: most padded tokens that are held; a single request may exceed it.
         prefill: most padded prompt tokens in one forward pass; a single prompt may exceed it.
+        call: padded tokens of attention that take as long as a call of the model takes without any.
     """
 
     rows: int
     tokens: int
     prefill: int
+    call: int = 2**12
 
 
 def whole_batch(waiting: Sequence[Request], limits: Limits) -> list[Request]:
@@ -57,7 +59,9 @@ def whole_batch(waiting: Sequence[Request], limits: Limits) -> list[Request]:
     return _nearest(waiting, fits)
 
 
-def newcomers(waiting: Sequence[Request], held: int, longest: int, limits: Limits) -> list[Request]:
+def newcomers(
+    waiting: Sequence[Request], held: int, padded: Callable[[int, int], int], limits: Limits
+) -> list[Request]:
     """Requests that join those under way, all in one prefill; none if it is not worth it yet.
 
     A prefill of one request costs about as much in calls as one of several. Newcomers therefore wait until an eighth
@@ -66,7 +70,7 @@ def newcomers(waiting: Sequence[Request], held: int, longest: int, limits: Limit
     Args:
         waiting: requests in order of arrival.
         held: rows under way.
-        longest: tokens of the longest of them.
+        padded: the padded tokens held if so many rows join with prompts of so many tokens.
         limits: what the model takes at once.
     """
     if not waiting or limits.rows - held < max(1, limits.rows // 8):
@@ -75,7 +79,7 @@ def newcomers(waiting: Sequence[Request], held: int, longest: int, limits: Limit
     def fits(batch: Sequence[Request]) -> bool:
         prompt = _longest_prompt(batch)
         # rows grow: with a quarter to spare they seldom have to leave again (see ``HFChat``)
-        tokens = (held + len(batch)) * max(longest, prompt) * 5 // 4
+        tokens = padded(len(batch), prompt) * 5 // 4
         return (
             held + len(batch) <= limits.rows
             and tokens <= limits.tokens

@@ -27,7 +27,10 @@ from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Message
 
 # On a CPU more rows no longer raise the throughput (benchmarks/generation.py), on a GPU memory is the bound.
-LIMITS = {"cpu": Limits(rows=64, tokens=2**16, prefill=2**11), "cuda": Limits(rows=256, tokens=2**18, prefill=2**15)}
+LIMITS = {
+    "cpu": Limits(rows=64, tokens=2**16, prefill=2**11, call=2**12),
+    "cuda": Limits(rows=256, tokens=2**18, prefill=2**15, call=2**20),
+}
 
 # How long the idle model waits for company after a first request: calls that start together arrive within this.
 GATHER_SECONDS = 0.01
@@ -151,7 +154,7 @@ class HFChat:
     def _work(self, worker: Worker) -> None:
         """The thread: take what is on the queue, go a step on, begin again, until the queue holds None."""
         waiting: list[Request] = []
-        batch = ContinuousBatch(self._weights.model, self._ends)
+        batch = ContinuousBatch(self._weights.model, self._ends, self._limits.call)
         while True:
             open_ = self._gather(worker.queue, waiting, busy=bool(batch.rows))
             if not open_:
@@ -192,12 +195,12 @@ class HFChat:
 
         Where something fails, whoever took part is answered in whole batches, in which the culprit is found.
         """
-        joining = _taken(newcomers(waiting, len(batch.rows), batch.longest, self._limits), waiting)
+        joining = _taken(newcomers(waiting, len(batch.rows), batch.padded, self._limits), waiting)
         try:
             if joining:
                 batch.admit(joining)
                 return
-            while len(batch.rows) > 1 and len(batch.rows) * (batch.longest + 1) > self._limits.tokens:
+            while len(batch.rows) > 1 and batch.padded() > self._limits.tokens:
                 # memory is short: who has come least far begins again later, with the same text
                 youngest = min(batch.rows, key=lambda row: len(row.tokens))
                 batch.remove([youngest])

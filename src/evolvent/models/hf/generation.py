@@ -1,13 +1,10 @@
 """Continuous batching: rows decode together, and a row that has ended makes place for the next request at once.
 
-A step gives every row one token. A newcomer's prompt, but for its last token, goes through the model first, in a batch
-with those near to it in length; its last token then takes part in the next step like the last token of any other row.
-Prompts are padded on the right there, where no token sees the padding. Rows stay dense: the last ones move into the
-slots of those that have ended.
+A few rows that are much longer than the others would make every row's attention as wide as theirs. They get a lane of
+their own: one more call of the model a step, where that costs less.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -15,8 +12,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from evolvent.models.hf.batching import Request
-from evolvent.models.hf.sampling import Draw, draw
-from evolvent.models.hf.slots import SlotCache
+from evolvent.models.hf.lane import Lane, Row
 from evolvent.models.protocols import Sampling
 
 # How far logits of two ways to compute them may lie apart, as a share of the largest. A wrong position or mask moves
@@ -27,67 +23,38 @@ TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
 WINDOWS = ("window_size", "attention_window")
 
 
-@dataclass(eq=False, slots=True)
-class Row:
-    """A request under way: how it is drawn, and the tokens of its reply so far."""
-
-    request: Request
-    draw: Draw
-    tokens: list[int] = field(default_factory=list)
-
-    @property
-    def length(self) -> int:
-        """Tokens of prompt and reply."""
-        return len(self.request.prompt) + len(self.tokens)
-
-    @property
-    def last(self) -> int:
-        """The last token: its keys and values are not cached yet."""
-        return self.tokens[-1] if self.tokens else self.request.prompt[-1]
-
-
 class ContinuousBatch:
     """Requests under way in one model. Not for use by several threads at once.
 
     Args:
         model: a transformers model for which ``takes_slots`` is true.
         ends: tokens that end a reply.
-
-    Attributes:
-        rows: what is under way, in the order of their slots.
+        call: the padded tokens of attention that take as long as a call of the model takes without any.
     """
 
-    def __init__(self, model: Any, ends: Sequence[int]) -> None:
-        self.rows: list[Row] = []
-        self._model = model
-        self._ends = frozenset(ends)
-        self._cache: SlotCache | None = None
+    def __init__(self, model: Any, ends: Sequence[int], call: int) -> None:
+        self._short, self._long = Lane(model, ends), Lane(model, ends)
+        self._call = call
+        self._weights = sum(weight.numel() * weight.element_size() for weight in model.parameters())
 
     @property
-    def longest(self) -> int:
-        """Tokens of the longest row."""
-        return max((row.length for row in self.rows), default=0)
+    def rows(self) -> list[Row]:
+        """What is under way."""
+        return [*self._short.rows, *self._long.rows]
 
-    @torch.inference_mode()
+    def padded(self, joining: int = 0, prompt: int = 0) -> int:
+        """Padded tokens that are held, or would be if so many rows joined with prompts of so many tokens."""
+        short = (len(self._short.rows) + joining) * max(self._short.longest, prompt)
+        return short + len(self._long.rows) * self._long.longest
+
     def admit(self, requests: Sequence[Request]) -> None:
         """Take requests in: run their prompts through the model in one batch.
 
         Raises:
             Exception: whatever the model raises; the rows under way are then as before.
         """
-        heads = [request.prompt[:-1] or request.prompt for request in requests]
-        width = max(map(len, heads))
-        ids = torch.tensor([[*head, *[0] * (width - len(head))] for head in heads], device=self._model.device)
-        prefilled = DynamicCache(config=self._model.config)
-        self._model(input_ids=ids, past_key_values=prefilled, use_cache=True, logits_to_keep=1)
-        if self._cache is None:
-            self._cache = SlotCache(prefilled)
-        held = len(self.rows)
-        self._cache.make_room(held + len(requests), max(self.longest, width + 1), held)
-        self._cache.take_over(held, prefilled)
-        self.rows += [Row(request, Draw(request, self._model.device)) for request in requests]
+        self._short.admit(requests)
 
-    @torch.inference_mode()
     def step(self) -> list[Row]:
         """Give every row one token.
 
@@ -95,55 +62,39 @@ class ContinuousBatch:
             The rows that have ended with it: they are out of the batch.
 
         Raises:
-            Exception: whatever the model raises; ``clear`` is then the way on.
+            Exception: whatever the model raises; the rows are then to be removed.
         """
-        logits = self._logits()
-        for row, token in zip(self.rows, draw(logits, [row.draw for row in self.rows]), strict=True):
-            row.tokens.append(token)
-        ended = [row for row in self.rows if row.tokens[-1] in self._ends or len(row.tokens) == row.request.max_tokens]
-        self.remove(ended)
-        return ended
+        self._part()
+        return [row for lane in (self._short, self._long) if lane.rows for row in lane.step()]
 
     def remove(self, rows: Sequence[Row]) -> None:
-        """Take rows out; the last of those that stay move into their slots."""
-        if not rows:
+        """Take rows out."""
+        for lane in (self._short, self._long):
+            inside = set(map(id, lane.rows))
+            lane.remove([row for row in rows if id(row) in inside])
+
+    def _part(self) -> None:
+        """Move the longest rows to the long lane where that saves more than a call, or all back into one lane."""
+        short, long = self._short, self._long
+        if not short.rows:
             return
-        leaving = set(map(id, rows))
-        stay = len(self.rows) - len(leaving)
-        free = [slot for slot, row in enumerate(self.rows[:stay]) if id(row) in leaving]
-        movers = [slot for slot in range(stay, len(self.rows)) if id(self.rows[slot]) not in leaving]
-        for source, target in zip(movers, free, strict=True):
-            self.rows[target] = self.rows[source]
-        del self.rows[stay:]
-        if not stay:
-            self._cache = None  # memory that one long row needed is given back
-        elif movers:
-            assert self._cache is not None
-            with torch.inference_mode():
-                self._cache.move(movers, free)
-
-    def _logits(self) -> torch.Tensor:
-        """Logits after every row's last token, float32 [rows, vocabulary]."""
-        assert self._cache is not None
-        device = self._model.device
-        width = self.longest
-        self._cache.make_room(len(self.rows), width, len(self.rows))
-        lengths = torch.tensor([row.length for row in self.rows], device=device)
-        self._cache.begin(lengths - 1, width)
-        logits: torch.Tensor = self._model(
-            input_ids=torch.tensor([[row.last] for row in self.rows], device=device),
-            attention_mask=self._mask(lengths, width),
-            position_ids=(lengths - 1).unsqueeze(1),
-            past_key_values=self._cache,
-            use_cache=True,
-        ).logits
-        return logits[:, -1].float()
-
-    def _mask(self, lengths: torch.Tensor, width: int) -> torch.Tensor:
-        """What each row's next token sees: its own past, in the form that the model takes as it is."""
-        seen = torch.arange(width, device=lengths.device) < lengths.unsqueeze(1)
-        mask = torch.zeros(seen.shape, dtype=self._model.dtype, device=lengths.device)
-        return mask.masked_fill_(~seen, torch.finfo(mask.dtype).min)[:, None, None]
+        # a call reads the model's weights, as attention reads keys and values
+        call = max(self._call, self._weights // short.token_bytes)
+        if long.rows and len(short.rows) * (long.longest - short.longest) < call // 2:
+            long.take(short, list(short.rows))
+            self._short, self._long = long, short
+            return
+        rows = sorted(short.rows, key=lambda row: row.length, reverse=True)
+        longest, others = rows[0].length, len(rows)
+        saved, leaving = max(
+            (
+                (longest - row.length) * (others - place) - place * max(0, long.longest - longest),
+                place,
+            )
+            for place, row in enumerate(rows)
+        )
+        if saved > call:
+            long.take(short, rows[:leaving])
 
 
 def takes_slots(model: Any) -> bool:
@@ -166,12 +117,12 @@ def takes_slots(model: Any) -> bool:
 def _decodes_in_slots(model: Any) -> bool:
     known = model.get_input_embeddings().weight.shape[0]
     texts = [[number * 31 % known for number in range(length)] for length in (7, 4, 9)]
-    batch = ContinuousBatch(model, [])
-    batch.admit([Request(text[:-1], Sampling(), 2) for text in texts])
-    batch._logits()
-    for row, text in zip(batch.rows, texts, strict=True):
+    lane = Lane(model, [])
+    lane.admit([Request(text[:-1], Sampling(), 2) for text in texts])
+    lane.logits()
+    for row, text in zip(lane.rows, texts, strict=True):
         row.tokens.append(text[-1])
-    for text, logits in zip(texts, batch._logits(), strict=True):
+    for text, logits in zip(texts, lane.logits(), strict=True):
         plain = model(input_ids=torch.tensor([text], device=model.device), use_cache=False).logits[0, -1]
         if not torch.allclose(logits, plain.float(), rtol=0, atol=TOLERANCE[plain.dtype] * float(plain.abs().max())):
             return False

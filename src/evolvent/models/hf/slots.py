@@ -41,11 +41,12 @@ class SlotLayer(DynamicLayer):  # type: ignore[no-untyped-call]
             slots[first : first + len(new), :, : new.shape[2]] = new
             slots[first : first + len(new), :, new.shape[2] :] = 0
 
-    def move(self, sources: list[int], targets: list[int]) -> None:
-        """Copy slots onto others."""
-        for slots in (self.keys, self.values):
-            for source, target in zip(sources, targets, strict=True):  # quicker than indexing with a list
-                slots[target].copy_(slots[source])
+    def copy(self, other: "SlotLayer", source: int, target: int) -> None:
+        """Copy one slot of another layer, or of this one, onto one of this."""
+        tokens = min(self.keys.shape[2], other.keys.shape[2])
+        for slots, others in ((self.keys, other.keys), (self.values, other.values)):
+            slots[target, :, :tokens].copy_(others[source, :, :tokens])
+            slots[target, :, tokens:] = 0
 
     def begin(self, cached: torch.Tensor, width: int) -> None:
         """Say how many tokens each row has so far, [rows], and how many the longest has with the next one."""
@@ -91,10 +92,16 @@ class SlotCache(Cache):
         for layer, new in zip(self._slots, prefilled.layers, strict=True):
             layer.take_over(first, new.keys, new.values)
 
-    def move(self, sources: list[int], targets: list[int]) -> None:
-        """Copy slots onto others."""
-        for layer in self._slots:
-            layer.move(sources, targets)
+    def copy(self, other: "SlotCache", source: int, target: int) -> None:
+        """Copy one slot of another cache, or of this one, onto one of this."""
+        for layer, others in zip(self._slots, other._slots, strict=True):
+            layer.copy(others, source, target)
+
+    @property
+    def token_bytes(self) -> int:
+        """Bytes of the keys and values of one token, in all layers."""
+        both = (part for layer in self._slots for part in (layer.keys, layer.values))
+        return sum(part.shape[1] * part.shape[3] * part.element_size() for part in both)
 
     def begin(self, cached: torch.Tensor, width: int) -> None:
         """Before a step: how many tokens each row has so far, [rows], and how many the longest has with the next."""

@@ -1,0 +1,155 @@
+"""A lane: rows that decode together, one token each a step. Any of them may end, leave or join between two steps.
+
+A newcomer's prompt, but for its last token, goes through the model first, in a batch with those near to it in length;
+its last token then takes part in the next step like the last token of any other row. Prompts are padded on the right
+there, where no token sees the padding. Rows stay dense: the last ones move into the slots of those that have left.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+from evolvent.models.hf.batching import Request
+from evolvent.models.hf.sampling import Draw, draw
+from evolvent.models.hf.slots import SlotCache
+
+
+@dataclass(eq=False, slots=True)
+class Row:
+    """A request under way: how it is drawn, and the tokens of its reply so far."""
+
+    request: Request
+    draw: Draw
+    tokens: list[int] = field(default_factory=list)
+
+    @property
+    def length(self) -> int:
+        """Tokens of prompt and reply."""
+        return len(self.request.prompt) + len(self.tokens)
+
+    @property
+    def last(self) -> int:
+        """The last token: its keys and values are not cached yet."""
+        return self.tokens[-1] if self.tokens else self.request.prompt[-1]
+
+
+class Lane:
+    """Requests under way that decode together, in slots as long as the longest of them.
+
+    Args:
+        model: a transformers model for which ``takes_slots`` is true.
+        ends: tokens that end a reply.
+
+    Attributes:
+        rows: what is under way, in the order of their slots.
+    """
+
+    def __init__(self, model: Any, ends: Sequence[int]) -> None:
+        self.rows: list[Row] = []
+        self._model = model
+        self._ends = frozenset(ends)
+        self._cache: SlotCache | None = None
+
+    @property
+    def token_bytes(self) -> int:
+        """Bytes of the keys and values of one token; 0 as long as nothing is held."""
+        return self._cache.token_bytes if self._cache else 0
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest row."""
+        return max((row.length for row in self.rows), default=0)
+
+    @torch.inference_mode()
+    def admit(self, requests: Sequence[Request]) -> None:
+        """Take requests in: run their prompts through the model in one batch.
+
+        Raises:
+            Exception: whatever the model raises; the rows under way are then as before.
+        """
+        heads = [request.prompt[:-1] or request.prompt for request in requests]
+        width = max(map(len, heads))
+        ids = torch.tensor([[*head, *[0] * (width - len(head))] for head in heads], device=self._model.device)
+        prefilled = DynamicCache(config=self._model.config)
+        self._model(input_ids=ids, past_key_values=prefilled, use_cache=True, logits_to_keep=1)
+        if self._cache is None:
+            self._cache = SlotCache(prefilled)
+        held = len(self.rows)
+        self._cache.make_room(held + len(requests), max(self.longest, width + 1), held)
+        self._cache.take_over(held, prefilled)
+        self.rows += [Row(request, Draw(request, self._model.device)) for request in requests]
+
+    @torch.inference_mode()
+    def take(self, other: "Lane", rows: Sequence[Row]) -> None:
+        """Take rows over from another lane, with what is cached of them."""
+        assert other._cache is not None
+        if self._cache is None:
+            self._cache = SlotCache(other._cache)
+        held = len(self.rows)
+        self._cache.make_room(held + len(rows), max(self.longest, *(row.length for row in rows)), held)
+        for slot, row in enumerate(rows, start=held):
+            self._cache.copy(other._cache, other.rows.index(row), slot)
+        self.rows += rows
+        other.remove(rows)
+
+    @torch.inference_mode()
+    def step(self) -> list[Row]:
+        """Give every row one token.
+
+        Returns:
+            The rows that have ended with it: they are out of the batch.
+
+        Raises:
+            Exception: whatever the model raises; the rows are then to be removed.
+        """
+        logits = self.logits()
+        for row, token in zip(self.rows, draw(logits, [row.draw for row in self.rows]), strict=True):
+            row.tokens.append(token)
+        ended = [row for row in self.rows if row.tokens[-1] in self._ends or len(row.tokens) == row.request.max_tokens]
+        self.remove(ended)
+        return ended
+
+    def remove(self, rows: Sequence[Row]) -> None:
+        """Take rows out; the last of those that stay move into their slots."""
+        if not rows:
+            return
+        leaving = set(map(id, rows))
+        stay = len(self.rows) - len(leaving)
+        free = [slot for slot, row in enumerate(self.rows[:stay]) if id(row) in leaving]
+        movers = [slot for slot in range(stay, len(self.rows)) if id(self.rows[slot]) not in leaving]
+        for source, target in zip(movers, free, strict=True):
+            self.rows[target] = self.rows[source]
+        del self.rows[stay:]
+        if not stay:
+            self._cache = None  # memory that one long row needed is given back
+        elif movers:
+            assert self._cache is not None
+            with torch.inference_mode():
+                for source, target in zip(movers, free, strict=True):
+                    self._cache.copy(self._cache, source, target)
+
+    def logits(self) -> torch.Tensor:
+        """Logits after every row's last token, float32 [rows, vocabulary]."""
+        assert self._cache is not None
+        device = self._model.device
+        width = self.longest
+        self._cache.make_room(len(self.rows), width, len(self.rows))
+        lengths = torch.tensor([row.length for row in self.rows], device=device)
+        self._cache.begin(lengths - 1, width)
+        logits: torch.Tensor = self._model(
+            input_ids=torch.tensor([[row.last] for row in self.rows], device=device),
+            attention_mask=self._mask(lengths, width),
+            position_ids=(lengths - 1).unsqueeze(1),
+            past_key_values=self._cache,
+            use_cache=True,
+        ).logits
+        return logits[:, -1].float()
+
+    def _mask(self, lengths: torch.Tensor, width: int) -> torch.Tensor:
+        """What each row's next token sees: its own past, in the form that the model takes as it is."""
+        seen = torch.arange(width, device=lengths.device) < lengths.unsqueeze(1)
+        mask = torch.zeros(seen.shape, dtype=self._model.dtype, device=lengths.device)
+        return mask.masked_fill_(~seen, torch.finfo(mask.dtype).min)[:, None, None]
