@@ -142,7 +142,8 @@ class InstructionData:
         """
         if not self._known_as:
             return
-        note = {name: getattr(self, name) for name in NOTED} | {"problems": self.problems, "known_as": self._known_as}
+        note = {name: getattr(self, name) for name in NOTED} | {"known_as": self._known_as}
+        note["problems"] = [list(problem) for problem in self.problems]
         unfinished = path.with_name(path.name + ".part")
         with explained(path):
             unfinished.unlink(missing_ok=True)
