@@ -194,6 +194,8 @@ async def _run(
         return folder.finish(stage, counts | tally.summary(), tally.used_json(), paid(store, stage, prices))
     except BaseException as error:
         with contextlib.suppress(EvolventError):
+            await store.put([])  # returns when all that was put before is on disk, and so in the account
+        with contextlib.suppress(EvolventError):
             folder.interrupt(stage, paid(store, stage, prices))
         if budget is not None and isinstance(error, BudgetReachedError):
             raise budget.reached() from None  # with the figures of the calls that have ended since
