@@ -1,43 +1,34 @@
 """The command line: parse, call the API, print. No logic."""
 
-import io
 import os
-import sys
-import traceback
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
-from evolvent.errors import EvolventError, InputError
+from evolvent.cli_options import (
+    MODELS,
+    Concurrency,
+    DryRun,
+    ExtraBody,
+    Format,
+    Fresh,
+    Limit,
+    Map,
+    MaxCost,
+    MaxTokens,
+    Out,
+    Price,
+    Requests,
+    RetryFailed,
+    Seed,
+    SkipBad,
+    Tokens,
+    TopP,
+)
+from evolvent.endings import Commands, end_well
+from evolvent.errors import InputError
 from evolvent.printing import print_calls, print_estimates, print_files, print_findings, print_run, print_summary
-
-
-class Interrupted(EvolventError):
-    """The user stopped the command; it can be continued."""
-
-    exit_status = 130
-
-
-class Commands(TyperGroup):
-    """The commands; Ctrl-C in one of them is said in a line of our own."""
-
-    def invoke(self, ctx: Any) -> Any:
-        for argument in sys.argv[1:]:
-            if any("\ud800" <= sign <= "\udfff" for sign in argument):
-                fix = "Check the encoding of the terminal, or of the file that it comes from."
-                raise InputError(f"the argument {argument!r} is not text in UTF-8", fix=fix)
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise Interrupted("interrupted; start the same command again to go on") from None
-        except OSError as error:
-            if error.filename is None:
-                raise
-            # a path that the system refuses: too long, through a file that is no folder, not to be entered
-            raise InputError(f"{os.fsdecode(error.filename)}: {error.strerror}", fix="Check the path.") from error
-
 
 app = typer.Typer(
     cls=Commands,
@@ -47,48 +38,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-MODELS = "embedded, hf:ID-or-folder, vllm:ID-or-folder, openai:MODEL?base_url=http://host:port/v1"
-
-Data = Annotated[str, typer.Argument(metavar="DATA", help="A run folder, a data file or a Hub id.", show_default=False)]
-Out = Annotated[Path, typer.Option("--out", help="The run folder.", show_default=False)]
-Format = Annotated[
-    str | None, typer.Option("--format", help="alpaca, sharegpt, messages, prompt_completion …; detected if not given.")
-]
-Map = Annotated[
-    str | None,
-    typer.Option("--map", help="Columns of other data: instruction=question,output=answer.", metavar="FIELD=COLUMN,…"),
-]
-SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out, counted, instead of stopping.")]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first so many rows.")]
-Seed = Annotated[int, typer.Option("--seed", help="The run's random seed.")]
-TopP = Annotated[float, typer.Option("--top-p", help="Nucleus mass.")]
-MaxTokens = Annotated[int, typer.Option("--max-tokens", min=1, help="Longest reply, in tokens.")]
-Concurrency = Annotated[
-    int | None, typer.Option("--concurrency", min=1, help="Requests at once; it finds its own level if not given.")
-]
-ExtraBody = Annotated[
-    str | None, typer.Option("--extra-body", metavar="JSON", help="Extra request fields for openai: models.")
-]
-Requests = Annotated[
-    float | None, typer.Option("--max-requests-per-minute", help="At most so many requests to each server's model.")
-]
-Tokens = Annotated[
-    float | None,
-    typer.Option("--max-tokens-per-minute", help="At most so many tokens in and out of each server's model."),
-]
-Price = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--price", metavar="[MODEL=]IN,OUT", help="What a million tokens cost, or a YAML file of prices. Repeatable."
-    ),
-]
-MaxCost = Annotated[
-    float | None, typer.Option("--budget", help="Stop in good order before the folder's calls cost more than this.")
-]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Call nothing: show prompts, calls, tokens, time and cost.")]
-RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Take the failed records of a finished stage again.")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Make this stage anew; equal calls are not paid again.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -435,24 +384,10 @@ def doctor() -> None:
 
 
 def main() -> None:
-    """The ``evolvent`` command: every problem a user can cause ends in one message and its exit status."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal may know ASCII only
-    given = sys.argv[1:]
-    end = given.index("--") if "--" in given else len(given)
-    debug = "--debug" in given[:end]  # accepted before the command and behind it
-    try:
-        app([argument for argument in given[:end] if argument != "--debug"] + given[end:])
-    except EvolventError as error:
-        if debug:
-            traceback.print_exc()
-        if isinstance(error, Interrupted):
-            sys.stderr.write(f"{error}\n")
-            sys.stderr.flush()
-            os._exit(error.exit_status)  # all is on disk; taking torch down in good order can take seconds
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(error.exit_status)
+    """The ``evolvent`` command."""
+    # Arrow's own allocator keeps what it once had: 40 MB more at the peak of a small run.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    end_well(app)
 
 
 def _names(text: str | None, option: str) -> list[str] | None:
