@@ -1,0 +1,339 @@
+"""What a stage takes: checked once, known again, read from any row on, and the same bytes have the same digest."""
+
+import csv
+import gzip
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evolvent.datasets import parquet_rows
+from evolvent.datasets.load import load
+from evolvent.errors import InputError
+from evolvent.records import Record
+from evolvent.runs.folder import Run, RunFolder
+from evolvent.runs.inputs import StageInput, stage_input
+from evolvent.runs.parts import Output, Placed
+
+Rows = list[dict[str, str]]
+
+
+def write_jsonl(path: Path, rows: Rows) -> None:
+    path.write_bytes(b"\n".join(orjson.dumps(row) + b"\n" for row in rows))  # blank lines between: they are no rows
+
+
+def write_list(path: Path, rows: Rows) -> None:
+    path.write_text(json.dumps(rows, indent=1))
+
+
+def write_csv(path: Path, rows: Rows) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["instruction", "output"])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_parquet(path: Path, rows: Rows) -> None:
+    pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=2)
+
+
+def zipped(write: Callable[[Path, Rows], None]) -> Callable[[Path, Rows], None]:
+    def write_zipped(path: Path, rows: Rows) -> None:
+        plain = path.with_suffix("")
+        write(plain, rows)
+        path.write_bytes(gzip.compress(plain.read_bytes()))
+
+    return write_zipped
+
+
+KINDS = {
+    "a.jsonl": write_jsonl,
+    "a.json": write_list,
+    "a.csv": write_csv,
+    "a.parquet": write_parquet,
+    "a.jsonl.gz": zipped(write_jsonl),
+    "a.json.gz": zipped(write_list),
+    "a.csv.gz": zipped(write_csv),
+}
+
+# Few different instructions, so that many rows are equal; an empty one is a bad row.
+seeds = st.lists(
+    st.fixed_dictionaries(
+        {"instruction": st.sampled_from(["", "Mend a sock", 'Say "a,\nb"', "é"]), "output": st.sampled_from(["x", "y"])}
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@pytest.mark.parametrize("name", KINDS)
+@settings(deadline=None, max_examples=12)
+@given(rows=seeds, limit=st.none() | st.integers(1, 14))
+def test_reading_from_every_position_on_is_slicing(name: str, rows: Rows, limit: int | None) -> None:
+    """Ids included: the occurrence number of an equal row counts what came before the start."""
+    rows = [{"instruction": "Mend a bike", "output": "z"}, *rows]
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parquet_rows, "BATCH", 3)
+        path = Path(folder) / name
+        KINDS[name](path, rows)
+        data = load(path, skip_bad=True, limit=limit)
+        whole = list(data)
+        good = [position for position, row in enumerate(rows[:limit]) if row["instruction"]]
+        assert [record.seed_index for record in whole] == good
+        assert len({record.id for record in whole}) == len(whole)
+        for start in range(len(rows) + 2):
+            assert list(data.records(start)) == [record for record in whole if record.seed_index >= start]
+            assert list(stage_input(path, before=None, skip_bad=True, limit=limit).records(start)) == [
+                (record.seed_index, record) for record in whole if record.seed_index >= start
+            ]
+
+
+@settings(deadline=None, max_examples=12)
+@given(rows=seeds)
+def test_lists_and_iterables_are_read_from_every_position_on_too(rows: Rows) -> None:
+    rows = [{"instruction": "Mend a bike", "output": "z"}, *rows]
+    for data in (load(rows, skip_bad=True), load((row for row in rows), skip_bad=True)):
+        whole = list(data)
+        for start in range(len(rows) + 2):
+            assert list(data.records(start)) == [record for record in whole if record.seed_index >= start]
+
+
+# What was checked is known again
+
+
+def write_seeds(folder: Path, rows: int = 20) -> Path:
+    """Every fourth row equals the one before it."""
+    path = folder / "seeds.jsonl"
+    path.write_text("".join(json.dumps({"instruction": f"Mend sock {n - (n % 4 == 3)}"}) + "\n" for n in range(rows)))
+    return path
+
+
+def checked(path: Path, out: Path, **options: Any) -> StageInput:
+    """Check data and keep what was found, as a stage does."""
+    source = stage_input(path, before=None, out=out, **options)
+    out.mkdir(exist_ok=True)
+    source.keep(out)
+    return source
+
+
+class Checked(Exception):
+    """Data was checked although nobody should have."""
+
+
+@pytest.fixture
+def no_check(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From when it is called on, checking data fails."""
+
+    def fail(*_: object) -> None:
+        raise Checked
+
+    loading = import_module("evolvent.datasets.load")  # the package has a function of this name
+    return lambda: monkeypatch.setattr(loading, "_check_all", fail)
+
+
+def test_what_was_checked_is_not_checked_again(tmp_path: Path, no_check: Callable[[], None]) -> None:
+    path = write_seeds(tmp_path)
+    first = checked(path, tmp_path / "run")
+    no_check()
+    again = stage_input(path, before=None, out=tmp_path / "run")
+    assert (again.source, again.rows, again.counts) == (first.source, first.rows, first.counts)
+    assert again.counts == {"exact duplicates": 5}
+    for start in range(21):
+        assert list(again.records(start)) == list(first.records(start))
+    again.keep(tmp_path / "run")  # and kept again it is still known
+    assert list(stage_input(path, before=None, out=tmp_path / "run")) == list(first)
+
+
+def test_bad_rows_that_were_found_are_known_again(tmp_path: Path, no_check: Callable[[], None]) -> None:
+    path = write_seeds(tmp_path)
+    path.write_text("{broken\n" * 7 + path.read_text())
+    first = checked(path, tmp_path / "run", skip_bad=True)
+    problems = load(path, skip_bad=True).problems
+    no_check()
+    again = load(path, skip_bad=True, known=next((tmp_path / "run").glob(".checked-*")))
+    assert (again.skipped, again.rows, again.problems) == (7, 20, problems)
+    assert list(again) == list(first)
+
+
+def test_the_same_bytes_under_another_name_are_known(tmp_path: Path, no_check: Callable[[], None]) -> None:
+    records = list(checked(write_seeds(tmp_path), tmp_path / "run"))
+    other = tmp_path / "moved.jsonl"
+    (tmp_path / "seeds.jsonl").rename(other)
+    os.utime(other, (1, 1))
+    no_check()
+    again = stage_input(other, before=None, out=tmp_path / "run")
+    assert (list(again), again.source["source"]) == (records, str(other))
+
+
+@pytest.mark.parametrize("position", [0, 16, 17, -2, -1])
+def test_a_changed_byte_is_seen(tmp_path: Path, position: int, no_check: Callable[[], None]) -> None:
+    """Although neither the size nor the time of the file tells."""
+    path = write_seeds(tmp_path)
+    checked(path, tmp_path / "run")
+    content, state = bytearray(path.read_bytes()), path.stat()
+    content[position] ^= 1
+    path.write_bytes(bytes(content))
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    no_check()
+    with pytest.raises(Checked):
+        stage_input(path, before=None, out=tmp_path / "run", format="alpaca")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"format": "alpaca"}, {"map": {"instruction": "instruction"}}, {"skip_bad": True}, {"limit": 3}],
+)
+def test_what_is_read_in_another_way_is_checked_again(
+    tmp_path: Path, options: dict[str, Any], no_check: Callable[[], None]
+) -> None:
+    path = write_seeds(tmp_path)
+    checked(path, tmp_path / "run")
+    no_check()
+    with pytest.raises(Checked):
+        stage_input(path, before=None, out=tmp_path / "run", **options)
+
+
+@pytest.mark.parametrize("content", [b"", b"no database", "half"])
+def test_findings_that_were_cut_off_are_no_findings(tmp_path: Path, content: bytes | str) -> None:
+    path = write_seeds(tmp_path)
+    first = checked(path, tmp_path / "run")
+    kept = next((tmp_path / "run").glob(".checked-*"))
+    kept.write_bytes(content if isinstance(content, bytes) else kept.read_bytes()[:5000])
+    again = stage_input(path, before=None, out=tmp_path / "run")
+    assert (list(again), again.counts) == (list(first), first.counts)
+
+
+def test_data_that_is_no_file_leaves_no_findings(tmp_path: Path) -> None:
+    source = stage_input([{"instruction": "Mend a sock"}], before=None, out=tmp_path)
+    source.keep(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert source.source["source"] == "list"
+
+
+# The files of stages
+
+
+def finish(folder: Path, statuses: str, stage: str = "evolve") -> Run:
+    """A finished stage with a record for each letter: ok, failed, eliminated; rounds 0, 1, 2, 0, 1, 2 …"""
+    status: dict[str, Any] = {"o": "ok", "f": "failed", "e": "eliminated"}
+    with RunFolder(folder) as run:
+        run.begin(stage, {}, {"digest": "a"}, fresh=True)
+        run.check_models(stage, {})
+        output = Output(run.output(stage), len(statuses))
+        for n, letter in enumerate(statuses):
+            record = Record(f"s{n}", f"s{n}", n, f"Mend sock {n}", round=n % 3, status=status[letter])
+            output.add(Placed(0, n, record), [record], lambda tally, row: tally.count(row, "all"))
+        tally = output.finish()
+        return run.finish(stage, tally.summary(), {}, {})
+
+
+def survivors(status: str, made_in: int) -> bool:
+    return status == "ok" and made_in >= 1
+
+
+@pytest.mark.parametrize("limit", [None, 1, 3, 99])
+def test_of_a_run_what_is_wanted_is_taken_with_its_position(tmp_path: Path, limit: int | None) -> None:
+    run = finish(tmp_path, "ooofoooeo")
+    wanted = [1, 2, 4, 5, 8]
+    for data in (run, tmp_path, str(tmp_path), run.output):
+        source = stage_input(data, before="evolve", wanted=survivors, limit=limit)
+        assert source.rows == min(5, limit or 5)
+        assert source.from_stage
+        for start in range(10):
+            found = [(position, record.seed_index) for position, record in source.records(start)]
+            assert found == [(n, n) for n in wanted if n >= start]
+        assert source.counts.get("passed over", 0) == 9 - source.rows
+
+
+def test_a_stages_digest_is_that_of_its_bytes_taken_from_the_manifest_until_it_is_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = finish(tmp_path, "ooo").output
+    expected = hashlib.sha256(output.read_bytes()).hexdigest()
+    read: list[object] = []
+    file_digest = hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda *given: (read.append(given), file_digest(*given))[1])
+
+    def digest(path: Path) -> str:
+        return str(stage_input(path, before="evolve").source["digest"])
+
+    assert (digest(output), len(read)) == (expected, 0)
+    copy = tmp_path / "copy.parquet"
+    copy.write_bytes(output.read_bytes())
+    assert (digest(copy), len(read)) == (expected, 1)
+    os.utime(output, (1, 1))
+    assert (digest(output), len(read)) == (expected, 2)
+    (tmp_path / "other").mkdir()
+    moved = (tmp_path / "other" / "evolved.parquet").absolute()
+    output.rename(moved)
+    assert (digest(moved), len(read)) == (expected, 3)
+
+
+def test_another_content_has_another_digest(tmp_path: Path) -> None:
+    digests = set()
+    for n, statuses in enumerate(["ooo", "oof", "oooo"]):
+        run = finish(tmp_path / str(n), statuses)
+        digests.add(stage_input(run, before="evolve").source["digest"])
+    assert len(digests) == 3
+
+
+def test_a_file_that_is_replaced_meanwhile_is_seen(tmp_path: Path) -> None:
+    run = finish(tmp_path, "ooo")
+    source = stage_input(run, before="evolve")
+    source.unchanged()
+    content = run.output.read_bytes()
+    run.output.unlink()
+    run.output.write_bytes(content)
+    with pytest.raises(InputError, match="has changed since it was opened"):
+        source.unchanged()
+
+
+def test_a_missing_stage_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
+    run = finish(tmp_path, "ooo")
+    with pytest.raises(InputError, match=r"has no responses\.parquet\nMake it with: evolvent respond .* --out"):
+        stage_input(run, before="respond")
+    with pytest.raises(InputError, match="is a run folder, not seeds"):
+        stage_input(tmp_path, before=None)
+
+
+def test_an_unfinished_or_stale_stage_is_not_taken(tmp_path: Path) -> None:
+    finish(tmp_path, "ooo")
+    finish(tmp_path, "ooo", "respond")
+    with RunFolder(tmp_path) as run:
+        run.begin("evolve", {}, {"digest": "a"}, fresh=True)
+        run.check_models("evolve", {})
+    with pytest.raises(InputError, match=r"evolved\.parquet is stale: evolve is not finished"):
+        stage_input(tmp_path, before="evolve")
+    with pytest.raises(InputError, match=r"responses\.parquet is stale: an earlier stage was made anew"):
+        stage_input(tmp_path, before="respond")
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_of_nothing_is_refused(limit: int) -> None:
+    with pytest.raises(InputError, match=f"limit is {limit}"):
+        stage_input([{"instruction": "a"}], before=None, limit=limit)
+
+
+def test_a_generator_is_read_once_and_no_further_than_the_limit() -> None:
+    read = 0
+
+    def rows() -> Iterator[dict[str, str]]:
+        nonlocal read
+        for n in range(100):
+            read += 1
+            yield {"instruction": f"Mend sock {n}"}
+
+    source = stage_input(rows(), before=None, limit=4)
+    assert [len(list(source)) for _ in range(2)] == [4, 4]
+    assert read == 4
