@@ -17,7 +17,8 @@ from evolvent.runs.store import LAYOUT, Spent, read_spent
 from evolvent.storage_errors import explained
 
 # A record's calls are those made for it, for its seed, and for what was made of it.
-OF_RECORD = "(record = :record OR :record LIKE record || '/%' OR record LIKE :record || '/%')"
+# An id begins another's if the next character is a slash; with one after both, an id begins itself.
+OF_RECORD = "(instr(:record || '/', record || '/') = 1 OR instr(record || '/', :record || '/') = 1)"
 
 
 @dataclass(frozen=True, slots=True)
