@@ -75,7 +75,7 @@ def test_one_request_gets_the_tokens_of_a_plain_loop(llama: LlamaForCausalLM) ->
         assert plain(llama, asked) == greedy(llama, asked)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(data=st.data())
 def test_a_request_gets_the_same_tokens_whoever_comes_and_goes_beside_it(llama: LlamaForCausalLM, data: st.DataObject):
     asked = [
@@ -178,7 +178,7 @@ CALLS = [
 def test_a_model_with_a_sliding_window_answers_in_whole_batches_with_the_same_texts(tmp_path: Path) -> None:
     torch.manual_seed(0)
     save_tiny_llama(tmp_path, model=AutoModelForCausalLM.from_config(MistralConfig(**WINDOWED)))
-    large, small = (HFChat.load(str(tmp_path), uri="hf:tiny", batch_rows=rows) for rows in (32, 3))
+    large, small = (HFChat.load(str(tmp_path), uri="hf:tiny", batch_rows=rows) for rows in (32, 7))
     assert not large._continuous
     replies = ask(large, CALLS)
     assert replies == ask(small, CALLS)
@@ -197,7 +197,7 @@ def test_rows_leave_when_tokens_are_short_and_come_back_with_the_same_replies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_tiny_llama(tmp_path, eos=False)
-    calls = [(user("w20 w21"), Sampling(1.0, 1.0, 100, seed=seed)) for seed in range(8)]
+    calls = [(user("w20 w21"), Sampling(1.0, 1.0, 50, seed=seed)) for seed in range(6)]
     expected = ask(HFChat.load(str(tmp_path), uri="hf:tiny"), calls)
     widest, admitted = 0, 0
     step, admit = ContinuousBatch.step, ContinuousBatch.admit
@@ -215,10 +215,10 @@ def test_rows_leave_when_tokens_are_short_and_come_back_with_the_same_replies(
 
     monkeypatch.setattr(ContinuousBatch, "step", watched)
     monkeypatch.setattr(ContinuousBatch, "admit", counted)
-    short = HFChat.load(str(tmp_path), uri="hf:tiny", batch_tokens=300)
+    short = HFChat.load(str(tmp_path), uri="hf:tiny", batch_tokens=150)
     assert ask(short, calls) == expected
-    assert admitted > 8
-    assert widest <= 300
+    assert admitted > 6
+    assert widest <= 150
 
 
 def test_a_short_request_is_answered_while_a_long_one_runs(tmp_path: Path) -> None:
@@ -303,7 +303,8 @@ def test_a_row_much_longer_than_the_others_gets_a_lane_of_its_own_and_comes_back
     batch = ContinuousBatch(llama, [EOS], call=call)
     batch._weights = 0  # this model's weights are much beside its keys and values
     batch.admit(asked)
-    lanes, said = [], {}
+    lanes: list[tuple[int, int]] = []
+    said: dict[int, list[int]] = {}
     while batch.rows:
         for row in batch.step():
             said[asked.index(row.request)] = row.tokens
@@ -312,3 +313,22 @@ def test_a_row_much_longer_than_the_others_gets_a_lane_of_its_own_and_comes_back
     assert said == dict(enumerate(expected))
     assert lanes[0][1] == 1
     assert any(short and not long for short, long in lanes)
+
+
+def test_when_one_lane_fails_no_row_of_the_other_is_lost(
+    llama: LlamaForCausalLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = ContinuousBatch(llama, [], call=1)
+    batch._weights = 0
+    asked = [request([20] * 60, 40), request([30] * 3, 2), request([40] * 3, 40)]
+    batch.admit(asked)
+    batch.step()
+    assert [len(batch._short.rows), len(batch._long.rows)] == [2, 1]
+
+    def fail() -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(batch._long, "step", fail)
+    with pytest.raises(RuntimeError):
+        batch.step()  # the second request has its last token with it
+    assert {id(row.request) for row in batch.rows} == set(map(id, asked))

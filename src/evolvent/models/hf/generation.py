@@ -33,7 +33,8 @@ class ContinuousBatch:
     """
 
     def __init__(self, model: Any, ends: Sequence[int], call: int) -> None:
-        self._short, self._long = Lane(model, ends), Lane(model, ends)
+        self._short, self._long = Lane(model), Lane(model)
+        self._ends = frozenset(ends)
         self._call = call
         self._weights = sum(weight.numel() * weight.element_size() for weight in model.parameters())
 
@@ -62,10 +63,15 @@ class ContinuousBatch:
             The rows that have ended with it: they are out of the batch.
 
         Raises:
-            Exception: whatever the model raises; the rows are then to be removed.
+            Exception: whatever the model raises. All rows are still there, some may have their token: begin them anew.
         """
         self._part()
-        return [row for lane in (self._short, self._long) if lane.rows for row in lane.step()]
+        for lane in (self._short, self._long):
+            if lane.rows:
+                lane.step()
+        ended = [row for row in self.rows if row.tokens[-1] in self._ends or len(row.tokens) == row.request.max_tokens]
+        self.remove(ended)
+        return ended
 
     def remove(self, rows: Sequence[Row]) -> None:
         """Take rows out."""
@@ -117,7 +123,7 @@ def takes_slots(model: Any) -> bool:
 def _decodes_in_slots(model: Any) -> bool:
     known = model.get_input_embeddings().weight.shape[0]
     texts = [[number * 31 % known for number in range(length)] for length in (7, 4, 9)]
-    lane = Lane(model, [])
+    lane = Lane(model)
     lane.admit([Request(text[:-1], Sampling(), 2) for text in texts])
     lane.logits()
     for row, text in zip(lane.rows, texts, strict=True):

@@ -41,16 +41,14 @@ class Lane:
 
     Args:
         model: a transformers model for which ``takes_slots`` is true.
-        ends: tokens that end a reply.
 
     Attributes:
         rows: what is under way, in the order of their slots.
     """
 
-    def __init__(self, model: Any, ends: Sequence[int]) -> None:
+    def __init__(self, model: Any) -> None:
         self.rows: list[Row] = []
         self._model = model
-        self._ends = frozenset(ends)
         self._cache: SlotCache | None = None
 
     @property
@@ -96,21 +94,15 @@ class Lane:
         other.remove(rows)
 
     @torch.inference_mode()
-    def step(self) -> list[Row]:
+    def step(self) -> None:
         """Give every row one token.
 
-        Returns:
-            The rows that have ended with it: they are out of the batch.
-
         Raises:
-            Exception: whatever the model raises; the rows are then to be removed.
+            Exception: whatever the model raises.
         """
-        logits = self.logits()
-        for row, token in zip(self.rows, draw(logits, [row.draw for row in self.rows]), strict=True):
+        tokens = draw(self.logits(), [row.draw for row in self.rows])
+        for row, token in zip(self.rows, tokens, strict=True):
             row.tokens.append(token)
-        ended = [row for row in self.rows if row.tokens[-1] in self._ends or len(row.tokens) == row.request.max_tokens]
-        self.remove(ended)
-        return ended
 
     def remove(self, rows: Sequence[Row]) -> None:
         """Take rows out; the last of those that stay move into their slots."""
