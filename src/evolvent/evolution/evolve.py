@@ -27,7 +27,7 @@ def evolve(
     profile: Profile = "default",
     rounds: int = 3,
     breadth: bool = True,
-    operators: Sequence[str] | None = None,
+    operators: str | Sequence[str] | None = None,
     templates: str | Path | None = None,
     judge: str | None = None,
     system: str | None = None,
@@ -137,7 +137,7 @@ def evolve(
 
 
 def choose_operators(
-    operators: Sequence[str] | None, *, breadth: bool = True, templates: Path | None = None
+    operators: str | Sequence[str] | None, *, breadth: bool = True, templates: Path | None = None
 ) -> list[Prompt]:
     """The operators' prompts in their order.
 
@@ -151,7 +151,11 @@ def choose_operators(
     """
     if templates is not None and not templates.is_dir():
         raise InputError(f"--templates {templates} is not a folder")
-    names = list(operators) if operators else [*IN_DEPTH, *([BREADTH] if breadth else [])]
+    if operators is None:
+        operators = [*IN_DEPTH, *([BREADTH] if breadth else [])]
+    names = [operators] if isinstance(operators, str) else list(operators)
+    if not names:
+        raise InputError("no operator is named", fix=f"Operators: {', '.join([*IN_DEPTH, BREADTH])}.")
     if BREADTH in names and not breadth:
         raise InputError("--operators names breadth and --no-breadth leaves it out", fix="Drop one of the two.")
     if len(set(names)) < len(names):

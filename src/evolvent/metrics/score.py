@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from evolvent.errors import EvolventError, InputError
-from evolvent.metrics.layout import LAYOUTS
+from evolvent.metrics.layout import LAYOUTS, check_layout
 from evolvent.metrics.losses import PairLosses, pair_losses
 from evolvent.metrics.registry import DEFAULT_METRICS, chosen, score_fields, scores_of
 from evolvent.models.opening import open_scorer
@@ -38,7 +38,7 @@ def score(
     *,
     base_model: str,
     out: str | Path,
-    metrics: Sequence[str] = DEFAULT_METRICS,
+    metrics: str | Sequence[str] = DEFAULT_METRICS,
     layout: str = "paper",
     batch_tokens: int | None = None,
     device: str = "auto",
@@ -80,8 +80,7 @@ def score(
         RunError: the run could not finish.
     """
     names = [metric.name for metric in chosen(metrics)]
-    if layout not in LAYOUTS:
-        raise InputError(f"unknown layout {layout!r}", fix=f"Layouts: {', '.join(LAYOUTS)}.")
+    check_layout(layout)
     settings = {
         "base_model": str(parse_uri(base_model)),
         "metrics": names,

@@ -70,9 +70,9 @@ class RunFolder:
     _since: float = 0.0
 
     def __enter__(self) -> Self:
-        if self.path.exists() and not self.path.is_dir():
-            raise InputError(f"--out {self.path} is a file", fix="Name a folder: the run's files go into it.")
         with explained(self.path):
+            if self.path.exists() and not self.path.is_dir():
+                raise InputError(f"--out {self.path} is a file", fix="Name a folder: the run's files go into it.")
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
         try:

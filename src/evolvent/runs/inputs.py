@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evolvent.datasets.load import load
+from evolvent.datasets.paths import locate
 from evolvent.errors import InputError
 from evolvent.records import Record
 from evolvent.runs.folder import Run
@@ -85,7 +86,7 @@ def stage_input(
     if isinstance(data, Run):
         return _record_file(_stage_file(data.path, before), wanted, limit)
     if isinstance(data, str | Path):
-        path = Path(data)
+        path, _ = locate(data, "read")
         if (path / NAME).is_file():
             return _record_file(_stage_file(path, before), wanted, limit)
         if is_record_file(path):
