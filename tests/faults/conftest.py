@@ -3,7 +3,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.lasting import Lasting
 from tests.faults.way import Way, opened
+
+
+@pytest.fixture(scope="session", autouse=True)
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lasting]:
+    with Lasting(tmp_path_factory.mktemp("lasting")) as commands:
+        yield commands
 
 
 @pytest.fixture(scope="session")

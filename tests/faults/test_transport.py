@@ -70,6 +70,7 @@ def test_everything_while_concurrency_finds_its_own_level(way: Way, evolved: Pat
 
 def test_a_server_restart(way: Way, evolved: Path) -> None:
     """The server is away for three seconds in the middle of the run."""
+    way.server.latency_s = 0.2
     process = start(way.arguments("evolve", "run"), way.folder)
     way.proxy.draw.wait_for(CALLS["evolve"] // 2)
     way.background.run(way.proxy.stop())
