@@ -1,8 +1,10 @@
 """A chat model whose replies a test writes down: for the logic around a model, not for the model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from evolvent.models.protocols import Reply, Sampling, Usage
+from evolvent.models.uri import parse_uri
 from evolvent.records import Message
 
 
@@ -29,3 +31,21 @@ class Scripted:
 
     async def close(self) -> None:
         self.closed = True
+
+
+class Opened(dict[str, Scripted]):
+    """Scripted models by their URIs, opened by a stage as ``open_chat`` opens models.
+
+    Attributes:
+        how: the URIs as they were given, each with the options it was opened with.
+    """
+
+    def __init__(self, uris: Iterable[str], reply: Callable[[str, Sampling], str | Reply]) -> None:
+        super().__init__({uri: Scripted(reply, uri=uri) for uri in uris})
+        self.how: list[tuple[str, dict[str, Any]]] = []
+
+    def open_chat(self, uri: str, **how: Any) -> Scripted:
+        self.how.append((uri, how))
+        model = self[str(parse_uri(uri))]
+        model.closed, model.concurrency = False, how["concurrency"] or 8
+        return model

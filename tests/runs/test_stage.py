@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from evolvent.errors import BudgetReachedError, CallError, InputError, ModelUnavailableError, RunError
 from evolvent.evolution.evolve import evolve
 from evolvent.models.protocols import Reply, Sampling, Usage
-from evolvent.models.uri import parse_uri
 from evolvent.responses.respond import respond
 from evolvent.runs import parts, stage
 from evolvent.runs.calls import calls, spent_in
@@ -22,31 +21,16 @@ from evolvent.runs.folder import Run
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.parts import parts_folder
 from evolvent.runs.store import CallStore
-from tests.scripted import Scripted
+from tests.scripted import Opened, Scripted
 
 URL = "?base_url=http://host:1/v1"
 EVOLVER, TEACHER, OTHER = (f"openai:{name}{URL}" for name in ("evolver", "teacher", "other"))
 PART = 4
 
 
-class Opened(dict[str, Scripted]):
-    """The models that stages open, by URI; ``how`` keeps with what each was opened."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.how: list[tuple[str, dict[str, Any]]] = []
-
-    def open_chat(self, uri: str, **how: Any) -> Scripted:
-        self.how.append((uri, how))
-        model = self[str(parse_uri(uri))]
-        model.closed, model.concurrency = False, how["concurrency"] or 8
-        return model
-
-
 @pytest.fixture
 def models(monkeypatch: pytest.MonkeyPatch) -> Opened:
-    opened = Opened()
-    opened |= {uri: Scripted(longer, uri=uri) for uri in (EVOLVER, TEACHER, OTHER)}
+    opened = Opened((EVOLVER, TEACHER, OTHER), longer)
     monkeypatch.setattr(stage, "open_chat", opened.open_chat)
     monkeypatch.setattr(parts, "PART", PART)
     return opened

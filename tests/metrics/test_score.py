@@ -1,0 +1,162 @@
+"""The score stage: each of its settings reaches the scorer or the rows, and binds the run folder."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evolvent.errors import InputError
+from evolvent.metrics import score as scoring
+from evolvent.metrics.score import score
+from evolvent.records import Message
+from evolvent.runs import parts
+from evolvent.runs.folder import Run
+from evolvent.runs.manifest import read_manifest
+from evolvent.runs.parts import parts_folder
+
+
+class Spelling:
+    """A scorer that reads letter by letter: a loss is a function of the letter. Counts the texts that it scores."""
+
+    identity = '{"backend":"spelling"}'
+    context = 200
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self.scored = 0
+        self.templated = 0
+
+    def tokenize(self, text: str) -> list[int]:
+        return [1, *text.encode()]
+
+    def chat_tokens(self, messages: Sequence[Message], *, generation_prompt: bool) -> list[int]:
+        self.templated += 1
+        text = "".join(f"<{turn['role']}>{turn['content']}" for turn in messages)
+        return self.tokenize(text + "<assistant>" * generation_prompt)
+
+    def nll(self, sequences: Sequence[Sequence[int]], starts: Sequence[int]) -> list[np.ndarray]:
+        self.scored += len(sequences)
+        return [np.array(ids[start:], float) / 100 for ids, start in zip(sequences, starts, strict=True)]
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Spelling, dict[str, Any]]]:
+    """The scorers that were opened, each with its options."""
+    scorers: list[tuple[Spelling, dict[str, Any]]] = []
+
+    def open_scorer(uri: str, **how: Any) -> Spelling:
+        scorers.append((Spelling(uri), how))
+        return scorers[-1][0]
+
+    monkeypatch.setattr(scoring, "open_scorer", open_scorer)
+    return scorers
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    path = tmp_path / "pairs.jsonl"
+    rows = [{"instruction": f"Mend sock {n}", "output": f"With wool {n % 3}." if n != 4 else ""} for n in range(9)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def scored(pairs: Path, **options: Any) -> Run:
+    return score(pairs, **{"base_model": "embedded-base", "out": pairs.parent / "run", **options})
+
+
+def test_rows_come_in_order_with_their_scores_and_why_one_has_none(pairs: Path, opened: list[Any]) -> None:
+    run = scored(pairs)
+    rows = list(run)
+    assert [row.seed_index for row in rows] == list(range(9))
+    assert {row.scores["base_model"] for row in rows} == {"embedded-base"}
+    assert [row.scores["score_reason"] for row in rows] == [None] * 4 + ["empty output"] + [None] * 4
+    assert rows[4].scores["ifd"] is None
+    assert run.counts["without a score"] == {"empty output": 1}
+    text = rows[0].instruction.encode()
+    assert rows[0].scores["instruction_ppl"] == pytest.approx(np.exp(np.mean(np.array([*text], float) / 100)))
+
+
+def test_how_the_scorer_is_opened(pairs: Path, opened: list[Any]) -> None:
+    scored(pairs, device="cpu", dtype="bfloat16", batch_tokens=777)
+    assert [how for _, how in opened] == [{"device": "cpu", "dtype": "bfloat16", "batch_tokens": 777}]
+
+
+def test_the_layout(pairs: Path, opened: list[Any]) -> None:
+    scored(pairs)
+    scored(pairs, layout="chat", out=pairs.parent / "chat")
+    assert [scorer.templated > 0 for scorer, _ in opened] == [False, True]
+
+
+def test_the_metrics(pairs: Path, opened: list[Any]) -> None:
+    names = [
+        set(next(iter(scored(pairs, metrics=[name], out=pairs.parent / name))).scores) for name in ("ifd", "ic_ifd")
+    ]
+    assert ("ifd" in names[0], "ic_ifd" in names[0]) == (True, False)
+    assert "ic_ifd" in names[1]
+
+
+def test_limit_and_bad_rows(pairs: Path, opened: list[Any]) -> None:
+    pairs.write_text("{broken\n" + pairs.read_text())
+    run = scored(pairs, skip_bad=True, limit=4)
+    assert ([row.seed_index for row in run], run.counts["skipped rows"]) == ([1, 2, 3], 1)
+
+
+BOUND = {"base_model": "embedded", "metrics": ["ifd"], "layout": "chat", "dtype": "float32", "limit": 2}
+
+
+@pytest.mark.parametrize("name", BOUND)
+def test_what_changes_the_output_binds_the_folder(pairs: Path, opened: list[Any], name: str) -> None:
+    scored(pairs)
+    with pytest.raises(InputError, match=f"\n  {name}: .* in the folder, .* now"):
+        scored(pairs, **{name: BOUND[name]})
+    scored(pairs, **{name: BOUND[name]}, fresh=True)
+    assert scored(pairs, **{name: BOUND[name]}).already_done
+
+
+def test_other_metrics_and_added_pairs_use_the_stored_losses(pairs: Path, opened: list[Any]) -> None:
+    scored(pairs)
+    scored(pairs, metrics=["ifd"], fresh=True)
+    assert [scorer.scored > 0 for scorer, _ in opened] == [True, False]
+    scored(pairs, layout="chat", fresh=True)
+    assert opened[-1][0].scored > 0
+
+
+def test_a_stopped_run_keeps_its_parts_and_gives_the_same_file(
+    pairs: Path, opened: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "PART", 2)
+    monkeypatch.setattr(scoring, "WINDOW", 2)
+    nll = Spelling.nll
+
+    def broken(scorer: Spelling, *given: Any) -> list[np.ndarray]:
+        if len(opened) == 1 and scorer.scored > 8:
+            raise KeyboardInterrupt
+        return nll(scorer, *given)
+
+    monkeypatch.setattr(Spelling, "nll", broken)
+    with pytest.raises(KeyboardInterrupt):
+        scored(pairs)
+    assert read_manifest(pairs.parent / "run")["score"].state == "running"
+    kept = len(list(parts_folder(pairs.parent / "run" / "scored.parquet").iterdir()))
+    assert kept >= 1
+    again = scored(pairs)
+    whole = scored(pairs, out=pairs.parent / "whole")
+    assert again.output.read_bytes() == whole.output.read_bytes()
+    assert opened[1][0].scored < opened[2][0].scored
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"metrics": ["nothing"]}, "nothing"),
+        ({"layout": "both"}, "unknown layout 'both'"),
+        ({"limit": 0}, "limit is 0"),
+    ],
+)
+def test_what_cannot_work_is_refused(pairs: Path, opened: list[Any], options: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        scored(pairs, **options)
+    assert opened == []
