@@ -16,6 +16,7 @@ import argparse
 import asyncio
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -144,6 +145,8 @@ def main() -> None:
     for _ in range(chosen.rounds):
         for name, work in ways.items():
             figures[name].append(timed(work))
+            tokens, seconds, cpu, replies = figures[name][-1]
+            print(f"{name}: {replies} replies, {tokens} tokens, {seconds:.1f} s, {cpu:.1f} CPU s", file=sys.stderr)
 
     base = figures["generate(), one at a time"]
     equal = sum(one == other for one, other in zip(texts["whole"], texts["continuous"], strict=True))

@@ -48,9 +48,9 @@ class SlotLayer(DynamicLayer):  # type: ignore[no-untyped-call]
             slots[target, :, :tokens].copy_(others[source, :, :tokens])
             slots[target, :, tokens:] = 0
 
-    def begin(self, cached: torch.Tensor, width: int) -> None:
-        """Say how many tokens each row has so far, [rows], and how many the longest has with the next one."""
-        self._rows = torch.arange(len(cached), device=cached.device)
+    def begin(self, rows: torch.Tensor, cached: torch.Tensor, width: int) -> None:
+        """Say where the next tokens go, slots and places in them, [rows], and what the longest row has with its own."""
+        self._rows = rows
         self._cached = cached
         self._width = width
 
@@ -105,8 +105,9 @@ class SlotCache(Cache):
 
     def begin(self, cached: torch.Tensor, width: int) -> None:
         """Before a step: how many tokens each row has so far, [rows], and how many the longest has with the next."""
+        rows = torch.arange(len(cached), device=cached.device)
         for layer in self._slots:
-            layer.begin(cached, width)
+            layer.begin(rows, cached, width)
 
 
 def _larger(old: torch.Tensor, rows: int, tokens: int, held: int) -> torch.Tensor:
