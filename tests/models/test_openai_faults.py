@@ -420,7 +420,11 @@ def test_second_copy_of_a_reply_answers_no_other_call() -> None:
     """A copy that comes while the connection lies in the pool would be read as the answer to the next request."""
 
     async def twice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while head := await reader.readuntil(b"\r\n\r\n"):
+        while not reader.at_eof():
+            try:
+                head = await reader.readuntil(b"\r\n\r\n")
+            except asyncio.IncompleteReadError:
+                break
             length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if b"ength" in line)
             asked = json.loads(await reader.readexactly(length))["messages"][0]["content"]
             body = json.dumps(completion({"content": asked})).encode()
@@ -430,6 +434,7 @@ def test_second_copy_of_a_reply_answers_no_other_call() -> None:
             await asyncio.sleep(0.01)
             writer.write(reply)
             copied.set()
+        writer.close()
 
     async def calls() -> None:
         server = await asyncio.start_server(twice, "127.0.0.1", 0)

@@ -8,6 +8,8 @@ from enum import Enum
 from evolvent.models.openai.level import HIGHEST, AdaptiveLevel
 from evolvent.models.openai.limits import Allowance, Pace
 
+NO_TIME_S = 1e-6  # less than that is rounding
+
 
 class Outcome(Enum):
     """How a try ended, as far as the gate cares."""
@@ -76,7 +78,7 @@ class Gate:
         """
         loop = asyncio.get_running_loop()
         ticket = Ticket(tokens)
-        if not self._waiting and self.in_flight < self.limit and self._wait_s(ticket, loop.time()) <= 0:
+        if not self._waiting and self.in_flight < self.limit and self._wait_s(ticket, loop.time()) <= NO_TIME_S:
             self._send(ticket, loop.time())
             return ticket
         turn = loop.create_future()
@@ -138,7 +140,7 @@ class Gate:
             if not turn.done():  # done before its turn: cancelled
                 now = loop.time()
                 wait = self._wait_s(ticket, now)
-                if wait > 0:
+                if wait > NO_TIME_S:
                     self._timer = loop.call_later(wait, self._admit)
                     return
                 self._send(ticket, now)

@@ -1,0 +1,199 @@
+"""The gate: so many at once, so many a minute, first come first served, and nobody forgotten; in simulated time."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evolvent.models.openai.gate import Gate, Outcome, Ticket
+from evolvent.models.openai.level import START
+from tests.models.virtual_time import run_virtually
+
+
+async def let_in(gate: Gate, count: int, *, seconds: float = 1e9, tokens: float = 0.0) -> tuple[list[float], Ticket]:
+    """When each of so many tries, asked for at once, was let in; each lasts so long."""
+    times: list[float] = []
+    loop = asyncio.get_running_loop()
+    begin = loop.time()
+
+    async def one() -> Ticket:
+        ticket = await gate.enter(tokens)
+        times.append(loop.time() - begin)
+        await asyncio.sleep(seconds)
+        gate.leave(ticket, Outcome.ANSWERED)
+        return ticket
+
+    tickets = await asyncio.gather(*(one() for _ in range(count)))
+    return times, tickets[-1]
+
+
+def test_so_many_at_once_and_the_next_when_one_leaves() -> None:
+    async def main() -> list[float]:
+        return (await let_in(Gate(3), 7, seconds=10))[0]
+
+    assert run_virtually(main()) == [0, 0, 0, 10, 10, 10, 20]
+
+
+def test_found_level_starts_modest() -> None:
+    async def main() -> list[float]:
+        return (await let_in(Gate(None), START + 1, seconds=10))[0]
+
+    assert run_virtually(main()) == [0] * START + [10]
+
+
+operations = st.lists(st.tuples(st.sampled_from(["enter", "leave", "refuse", "cancel", "pass"]), st.integers(0, 30)))
+
+
+@settings(max_examples=200, deadline=None)
+@given(operations, st.none() | st.integers(1, 4), st.none() | st.sampled_from([60.0, 600.0]))
+def test_first_come_first_served_and_no_wake_up_is_lost(
+    steps: list[tuple[str, int]], concurrency: int | None, per_minute: float | None
+) -> None:
+    async def main() -> None:
+        gate = Gate(concurrency, requests_per_minute=per_minute, highest=4)
+        waiting: dict[int, asyncio.Task[Any]] = {}
+        inside: dict[int, Ticket] = {}
+        order: list[int] = []
+
+        async def one(number: int) -> None:
+            inside[number] = await gate.enter(1)
+            order.append(number)
+
+        for number, (what, pick) in enumerate(steps):
+            if what == "enter":
+                waiting[number] = asyncio.create_task(one(number))
+            elif what in ("leave", "refuse") and inside:
+                ticket = inside.pop(sorted(inside)[pick % len(inside)])
+                before = gate.limit
+                gate.leave(ticket, Outcome.ANSWERED if what == "leave" else Outcome.REFUSED)
+                assert gate.limit == before or concurrency is None
+            elif what == "cancel" and waiting:
+                waiting[sorted(waiting)[pick % len(waiting)]].cancel()
+            elif what == "pass":
+                await asyncio.sleep(pick / 10)
+            if pick % 2:
+                await asyncio.sleep(0)
+            assert gate.in_flight <= 4
+            assert concurrency is None or (gate.in_flight <= concurrency == gate.limit)
+        while any(not task.done() for task in waiting.values()):  # whoever was not cancelled gets in
+            for number in list(inside):
+                gate.leave(inside.pop(number), Outcome.ANSWERED)
+            await asyncio.sleep(1)
+        assert order == sorted(order)
+        for number in list(inside):
+            gate.leave(inside.pop(number), Outcome.ANSWERED)
+        assert gate.in_flight == 0
+
+    run_virtually(main())
+
+
+@pytest.mark.parametrize("per_minute", [6.0, 90.0, 6000.0])
+def test_no_minute_holds_more_requests_than_the_cap_nor_many_fewer(per_minute: float) -> None:
+    count = int(2.5 * per_minute)
+
+    async def main() -> list[float]:
+        return (await let_in(Gate(10_000, requests_per_minute=per_minute), count, seconds=1))[0]
+
+    times = run_virtually(main())
+    for first, begin in enumerate(times):
+        assert sum(begin <= time < begin + 60 for time in times[first : first + count]) <= per_minute + 1
+        if first > 200:
+            break
+    assert times[-1] == pytest.approx(150, rel=0.02, abs=60 / per_minute)
+
+
+def test_tokens_are_put_right_by_what_a_reply_took() -> None:
+    """Six thousand a minute; each call is thought to take 2,000 and takes 100: one a second, after the first."""
+
+    async def main() -> list[float]:
+        gate = Gate(10, tokens_per_minute=6000)
+        times = []
+        for _ in range(61):
+            ticket = await gate.enter(2000)
+            times.append(asyncio.get_running_loop().time())
+            await asyncio.sleep(0.1)
+            gate.leave(ticket, Outcome.ANSWERED, 100)
+        return times
+
+    times = run_virtually(main())
+    assert times[-1] - times[0] == pytest.approx(60, rel=0.02)
+
+
+def test_tokens_in_flight_count_as_estimated() -> None:
+    async def main() -> list[float]:
+        return (await let_in(Gate(10, tokens_per_minute=6000), 4, tokens=2000, seconds=100))[0]
+
+    assert run_virtually(main()) == pytest.approx([0, 20, 40, 60], abs=0.2)
+
+
+def test_a_correction_lets_the_waiting_in_at_once() -> None:
+    async def main() -> float:
+        gate = Gate(10, tokens_per_minute=60)
+        first = await gate.enter(1000)
+        second = asyncio.create_task(gate.enter(1))
+        await asyncio.sleep(1)
+        gate.leave(first, Outcome.ANSWERED, 1)
+        await second
+        return asyncio.get_running_loop().time()
+
+    assert run_virtually(main()) == pytest.approx(1, abs=0.1)
+
+
+def test_what_the_server_says_is_left_is_not_exceeded() -> None:
+    async def main() -> list[float]:
+        gate = Gate(100)
+        ticket = await gate.enter(0)
+        await asyncio.sleep(1)
+        gate.heard(ticket, {"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "1m0s"})
+        gate.leave(ticket, Outcome.ANSWERED)
+        return (await let_in(gate, 6, seconds=100))[0]
+
+    assert run_virtually(main()) == pytest.approx([0, 0, 0, 60, 60, 60])
+
+
+def test_what_was_sent_since_is_taken_off_what_is_left() -> None:
+    async def main() -> list[float]:
+        gate = Gate(100)
+        tickets = [await gate.enter(0) for _ in range(3)]
+        gate.heard(tickets[0], {"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "60"})
+        return (await let_in(gate, 2, seconds=100))[0]
+
+    assert run_virtually(main()) == pytest.approx([0, 60])
+
+
+def test_a_later_word_of_the_server_holds_and_an_older_one_does_not() -> None:
+    async def main() -> list[float]:
+        gate = Gate(100)
+        tickets = [await gate.enter(0) for _ in range(3)]
+        gate.heard(tickets[2], {"x-ratelimit-remaining-requests": "2", "x-ratelimit-reset-requests": "10s"})
+        gate.heard(tickets[0], {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "60s"})
+        return (await let_in(gate, 3, seconds=100))[0]
+
+    assert run_virtually(main()) == pytest.approx([0, 0, 10])
+
+
+def test_tokens_that_are_left_are_not_exceeded() -> None:
+    async def main() -> list[float]:
+        gate = Gate(100)
+        ticket = await gate.enter(10)
+        gate.heard(ticket, {"x-ratelimit-remaining-tokens": "250", "x-ratelimit-reset-tokens": "30s"})
+        return (await let_in(gate, 3, tokens=100, seconds=100))[0]
+
+    assert run_virtually(main()) == pytest.approx([0, 0, 30])
+
+
+def test_the_gate_works_in_another_loop() -> None:
+    gate = Gate(1, requests_per_minute=60)
+
+    async def main() -> list[float]:
+        first = asyncio.create_task(let_in(gate, 2, seconds=0.1))
+        await asyncio.sleep(0.2)
+        first.cancel()  # one waits for its time
+        await asyncio.gather(first, return_exceptions=True)
+        gate.close()
+        return (await let_in(gate, 2, seconds=0.1))[0]
+
+    for _ in range(2):
+        assert len(run_virtually(main())) == 2
