@@ -1,0 +1,106 @@
+"""What a run holds, as tables: states, fates, failures, calls, scores, trajectories."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from evolvent.errors import InputError
+from evolvent.records import Record
+from evolvent.runs.folder import RunFolder
+from evolvent.runs.parts import Output, Placed
+from evolvent.runs.summary import Table, described, summary, trajectories
+
+M = "openai:m"
+USED = {M: {"calls": 5, "prompt_tokens": 50, "completion_tokens": 1234, "estimated": True, "unusable": 2}}
+PAID = {M: {"calls": 3, "prompt_tokens": 30, "completion_tokens": 20, "estimated": False, "cost": 1.5}}
+
+
+def begin(run: RunFolder, stage: str) -> None:
+    run.begin(stage, {}, {"digest": "a"}, fresh=False)
+    run.check_models(stage, {M: "weights"})
+
+
+def finish(folder: Path, stage: str, records: list[Record], fields: Any = ()) -> None:
+    with RunFolder(folder) as run:
+        begin(run, stage)
+        output = Output(run.output(stage), len(records), score_fields=fields)
+        for n, record in enumerate(records):
+            output.add(Placed(0, n, record), [record], lambda tally, row: tally.count(row, f"round {row.round}"))
+        run.finish(stage, {"seeds": 2, **output.finish().summary()}, USED, PAID)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    records = [
+        Record("a", "a", 0, "Mend a sock", "wool"),
+        Record("a/r1", "a", 0, "Mend a red sock", round=1, operator="deepening"),
+        Record("a/r2", "a", 0, "", round=2, operator="breadth", status="failed", reason="server said no"),
+        Record("b", "b", 3, "Mend a bike"),
+        Record("b/r1", "b", 3, "", round=1, operator="breadth", status="eliminated", reason="empty"),
+    ]
+    finish(tmp_path, "evolve", records)
+    return tmp_path
+
+
+def table(tables: list[Table], title: str) -> Table:
+    (found,) = [one for one in tables if one.title == title]
+    return found
+
+
+def test_stages_and_what_became_of_their_rows(run: Path) -> None:
+    tables = summary(run)
+    ((name, state, _, counts, file),) = table(tables, "stages").rows
+    assert (name, state, file) == ("evolve", "done", "evolved.parquet")
+    assert counts == "2 seeds, 3 ok, 1 eliminated, 1 failed"
+    fates = table(tables, "evolve: what became of the rows")
+    assert fates.columns == ("", "ok", "eliminated: empty", "failed")
+    assert fates.rows == [("round 0", "2", "0", "0"), ("round 1", "1", "1", "0"), ("round 2", "0", "0", "1")]
+    assert table(tables, "evolve: failures").rows == [("1", "server said no")]
+
+
+def test_calls_that_were_paid_and_those_behind_the_rows(run: Path) -> None:
+    (row,) = table(summary(run), "model calls").rows
+    assert row == ("evolve", M, "3", "30", "20", "1.50", "5", "about 50", "about 1,234", "2", "0")
+
+
+def test_scores(run: Path) -> None:
+    values = [1.0, 2.0, 3.0, None]
+    records = [Record(f"s{n}", "a", 0, "x", scores={"ifd": value}) for n, value in enumerate(values)]
+    finish(run, "score", records, [pa.field("ifd", pa.float64())])
+    assert table(summary(run), "scores").rows == [("ifd", "2", "1.2", "2", "2.8", "1")]
+
+
+def test_a_column_without_any_score(run: Path) -> None:
+    finish(run, "score", [Record("s", "a", 0, "x", scores={"ifd": None})], [pa.field("ifd", pa.float64())])
+    assert table(summary(run), "scores").rows == [("ifd", "", "", "", "", "1")]
+
+
+def test_a_stage_under_way_and_one_that_was_interrupted(run: Path) -> None:
+    with RunFolder(run) as folder:
+        begin(folder, "respond")
+        assert [row[1] for row in table(summary(run), "stages").rows] == ["done", "running"]
+    assert [row[1] for row in table(summary(run), "stages").rows] == ["done", "interrupted"]
+
+
+def test_trajectories(run: Path) -> None:
+    first, second = trajectories(run, 5)
+    assert (first.title, second.title) == ("seed 0", "seed 3")
+    assert first.rows == [
+        ("0", "seed", "ok", "Mend a sock\nwool"),
+        ("1", "deepening", "ok", "Mend a red sock"),
+        ("2", "breadth", "failed: server said no", ""),
+    ]
+    assert [one.title for one in trajectories(run, 1)] == ["seed 0"]
+    assert list(trajectories(run, 0)) == []
+
+
+def test_what_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not a run folder"):
+        summary(tmp_path)
+    assert list(trajectories(tmp_path, 3)) == []
+
+
+def test_counts_as_a_line() -> None:
+    assert described({"ok": 1200, "failed": 0, "groups": {"a": 1}, "pairs": 3}) == "1,200 ok, 3 pairs"
