@@ -11,7 +11,7 @@ It takes HTTP apart only as far as to know where a request and its reply end.
 ``garble``         the body's bytes are others
 ``trickle``        in small pieces, with pauses: slow, but whole
 ``twice``          the reply, and the same reply again at its heels
-``late``           the reply, and the same reply again when nobody waits for it
+``late``           the reply, and the same reply again when the connection has been idle for a while
 ``close``          the reply, and then the connection is closed without a word of warning
 =================  =================================================================
 """
@@ -26,6 +26,7 @@ from tests.faults.draw import Draw
 LOSES = ("refuse", "cut", "cut at a word", "hang", "drip", "garble")
 HARMLESS = ("trickle", "twice", "late", "close")
 PAUSE_S = 0.02
+IDLE_S = 0.3
 
 
 class Proxy:
@@ -64,15 +65,21 @@ class Proxy:
         assert task is not None
         self._tasks.add(task)
         upstream: asyncio.StreamWriter | None = None
+        fault: str | None = None
+        reply = b"", b""
         try:
             replies, upstream = await asyncio.open_connection("127.0.0.1", self.target)
             while True:
-                request = await _message(reader)
+                coming = asyncio.create_task(_message(reader))
+                if fault == "late" and not (await asyncio.wait({coming}, timeout=IDLE_S))[0]:
+                    writer.write(b"".join(reply))
+                request = await coming
                 fault = self.draw.fault(request[1])
                 if fault == "refuse":
                     break
                 upstream.write(b"".join(request))
-                if not await _relay(*await _message(replies), writer, fault):
+                reply = await _message(replies)
+                if not await _relay(*reply, writer, fault):
                     break
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
@@ -122,10 +129,6 @@ async def _relay(head: bytes, body: bytes, writer: asyncio.StreamWriter, fault: 
                 await asyncio.sleep(PAUSE_S)
         case "twice":
             writer.write(whole + whole)
-        case "late":
-            writer.write(whole)
-            await asyncio.sleep(PAUSE_S)
-            writer.write(whole)
         case "close":
             writer.write(whole)
             await writer.drain()
