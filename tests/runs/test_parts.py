@@ -111,7 +111,7 @@ def test_parts_are_cut_by_the_input_alone(tmp_path: Path) -> None:
     assert list(read_records(path)) == expected
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(
     total=st.integers(0, 30),
     gaps=st.booleans(),

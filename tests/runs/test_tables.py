@@ -40,6 +40,15 @@ def test_a_table_has_the_columns_of_its_schema() -> None:
     assert record_table([], SCORED).schema == SCORED
 
 
+@pytest.mark.parametrize("block", [1, 500, 1000])
+def test_long_rows_are_parsed_a_block_at_a_time(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    whole = record_table(records(9), SCORED)
+    monkeypatch.setattr(tables, "BLOCK", block)
+    blocks = record_table(records(9), SCORED)
+    assert blocks.column("id").num_chunks > 1
+    assert blocks.equals(whole)
+
+
 def test_a_score_that_the_schema_does_not_know_is_not_dropped_in_silence() -> None:
     with pytest.raises(pa.ArrowInvalid, match="unexpected field"):
         record_table([replace(SEED, scores={"ifd": 1.0, "other": 2.0})], SCORED)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH = 2_048
+# Bytes of JSON that are parsed together: Arrow takes no 2 GiB, which long rows of one part may come to.
+BLOCK = 1 << 26
 
 
 def record_table(records: Sequence[Record], schema: "pa.Schema") -> "pa.Table":
@@ -22,11 +24,27 @@ def record_table(records: Sequence[Record], schema: "pa.Schema") -> "pa.Table":
 
     By way of JSON: an Arrow array made of a Python list imports pandas where that is installed, 50 MB for nothing.
     """
+    import pyarrow as pa
+
+    tables: list[pa.Table] = []
+    lines: list[bytes] = []
+    size = 0
+    for record in records:
+        lines.append(orjson.dumps(to_row(record)))
+        size += len(lines[-1])
+        if size > BLOCK:
+            tables.append(_parsed(lines, schema))
+            lines, size = [], 0
+    if lines:
+        tables.append(_parsed(lines, schema))
+    return pa.concat_tables(tables) if tables else schema.empty_table()
+
+
+def _parsed(lines: Sequence[bytes], schema: "pa.Schema") -> "pa.Table":
+    """Rows of JSON as an Arrow table."""
     from pyarrow import json
 
-    if not records:
-        return schema.empty_table()
-    text = b"\n".join(orjson.dumps(to_row(record)) for record in records)
+    text = b"\n".join(lines)
     return json.read_json(
         BytesIO(text),
         json.ReadOptions(use_threads=False, block_size=len(text) + 1),
