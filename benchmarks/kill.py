@@ -31,14 +31,15 @@ UNSTORED = 2 * IN_FLIGHT
 LIMIT_S = 3600
 
 
-def recipe(folder: Path, out: str, seeds: Path, model: str, base_model: str) -> Path:
+def recipe(folder: Path, out: str, seeds: Path, model: str, base_model: str, pairs: int | None) -> Path:
     """A recipe over the whole path."""
+    limit = f", limit: {pairs}" if pairs else ""
     path = folder / f"{out}.yaml"
     path.write_text(
         f"out: {out}\n"
         f"evolve: {{seeds: {seeds}, model: '{model}', max_tokens: 256, concurrency: {IN_FLIGHT}}}\n"
         f"respond: {{teacher: '{model}', max_tokens: 256, concurrency: {IN_FLIGHT}}}\n"
-        f"score: {{base_model: '{base_model}'}}\n"
+        f"score: {{base_model: '{base_model}'{limit}}}\n"
         "select: {by: ic_ifd, top: 25%}\n"
     )
     return path
@@ -66,6 +67,7 @@ def main() -> None:
     parser.add_argument("--server", action="store_true", help="ask the tests' server instead of --model")
     parser.add_argument("--latency-ms", type=float, default=20, help="of the server")
     parser.add_argument("--seeds", type=Path, default=SEEDS)
+    parser.add_argument("--pairs", type=int, help="how many pairs are scored; all if not given")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--draw", type=int, default=0, help="seed of the drawn shares")
     options = parser.parse_args()
@@ -77,7 +79,7 @@ def main() -> None:
         model = f"openai:m?base_url={url}" if url else options.model
 
         def command(out: str) -> list[str]:
-            return ["run", str(recipe(folder, out, options.seeds, model, options.base_model))]
+            return ["run", str(recipe(folder, out, options.seeds, model, options.base_model, options.pairs))]
 
         work = measured(command("whole"), folder, folder / "whole", LIMIT_S)
         whole = {name: (folder / "whole" / name).read_bytes() for name in FILES}

@@ -26,7 +26,7 @@ class Lasting:
         self._running: dict[str, subprocess.Popen[str]] = {}
 
     def __enter__(self) -> "Lasting":
-        for name in ("server gone", "no such host", "always 500"):
+        for name in ("no such host", "always 500", "server gone"):
             folder = self._folder / name.replace(" ", "-")
             folder.mkdir()
             way = self._ways[name] = self._stack.enter_context(opened())
@@ -38,9 +38,8 @@ class Lasting:
             url = NOWHERE if name == "no such host" else ""
             self._running[name] = start(way.arguments("evolve", "run", url=url), folder)
             self._stack.callback(self._running[name].kill)
-        gone = self._ways["server gone"]
-        gone.proxy.draw.wait_for(CALLS["evolve"] // 2)
-        gone.background.run(gone.proxy.stop())
+        way.proxy.draw.wait_for(CALLS["evolve"] // 2)  # the last one's
+        way.background.run(way.proxy.stop())
         return self
 
     def __exit__(self, *_: object) -> None:
