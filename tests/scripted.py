@@ -1,6 +1,7 @@
 """A chat model whose replies a test writes down: for the logic around a model, not for the model."""
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from evolvent.models.protocols import Reply, Sampling, Usage
@@ -49,3 +50,13 @@ class Opened(dict[str, Scripted]):
         model = self[str(parse_uri(uri))]
         model.closed, model.concurrency = False, how["concurrency"] or 8
         return model
+
+
+def write_both(folder: Path) -> Path:
+    """A data file of one row that is a pair of one format and a conversation of another."""
+    path = folder / "both.jsonl"
+    path.write_text(
+        '{"instruction": "a", "output": "b", '
+        '"messages": [{"role": "user", "content": "u"}, {"role": "assistant", "content": "v"}]}'
+    )
+    return path

@@ -1,6 +1,7 @@
 """The evolve stage: each of its settings reaches the calls or the rows, and binds the run folder."""
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from evolvent.runs import stage
 from evolvent.runs.folder import Run
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.randomness import call_seed
-from tests.scripted import Opened
+from tests.scripted import Opened, write_both
 
 EVOLVER, JUDGE, OTHER = (f"openai:{name}?base_url=http://host:1/v1" for name in ("evolver", "judge", "other"))
 SEEDS = [{"instruction": f"Mend sock {n}", "input": "wool"} for n in range(3)]
@@ -123,6 +124,19 @@ def test_how_the_seeds_are_read(tmp_path: Path, models: Opened) -> None:
     assert [row.seed_index for row in run if not row.round] == [0, 2]
     assert (run.counts["seeds"], run.counts["skipped rows"]) == (2, 1)
     assert read_manifest(run.path)["evolve"].input["format"] == "alpaca"
+
+
+def test_the_format_is_the_one_that_is_named(tmp_path: Path, models: Opened) -> None:
+    path = write_both(tmp_path)
+    assert [row.instruction for row in evolved(path) if not row.round] == ["u"]
+    rows = evolved(path, format="alpaca", out=tmp_path / "alpaca")
+    assert [row.instruction for row in rows if not row.round] == ["a"]
+
+
+def test_seeds_are_checked_once(seeds: Path, models: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    evolved(seeds)
+    monkeypatch.delattr(import_module("evolvent.datasets.load"), "_check_all")
+    assert evolved(seeds).already_done
 
 
 BOUND = {

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import pytest
 from evolvent.errors import InputError
 from evolvent.metrics import score as scoring
 from evolvent.metrics.score import score
-from evolvent.records import Message
+from evolvent.records import Message, Record
 from evolvent.runs import parts
-from evolvent.runs.folder import Run
+from evolvent.runs.folder import Run, RunFolder
 from evolvent.runs.manifest import read_manifest
-from evolvent.runs.parts import parts_folder
+from evolvent.runs.parts import Output, Placed, parts_folder
+from tests.scripted import write_both
 
 
 class Spelling:
@@ -98,10 +100,35 @@ def test_the_metrics(pairs: Path, opened: list[Any]) -> None:
     assert "ic_ifd" in names[1]
 
 
-def test_limit_and_bad_rows(pairs: Path, opened: list[Any]) -> None:
-    pairs.write_text("{broken\n" + pairs.read_text())
-    run = scored(pairs, skip_bad=True, limit=4)
+def test_map_and_limit_and_bad_rows(pairs: Path, opened: list[Any]) -> None:
+    pairs.write_text("{broken\n" + pairs.read_text().replace("instruction", "ask"))
+    run = scored(pairs, map={"instruction": "ask", "output": "output"}, skip_bad=True, limit=4)
     assert ([row.seed_index for row in run], run.counts["skipped rows"]) == ([1, 2, 3], 1)
+
+
+def test_the_format_is_the_one_that_is_named_and_data_is_checked_once(
+    tmp_path: Path, opened: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_both(tmp_path)
+    for format, output in (None, "v"), ("alpaca", "b"):
+        out = tmp_path / str(format)
+        assert [row.output for row in scored(path, out=out, format=format)] == [output]
+    monkeypatch.delattr(import_module("evolvent.datasets.load"), "_check_all")
+    assert scored(path, out=out, format="alpaca").already_done
+
+
+def test_of_a_run_what_is_ok_is_scored(tmp_path: Path, opened: list[Any]) -> None:
+    statuses: list[Any] = ["ok", "failed", "eliminated", "ok"]
+    with RunFolder(tmp_path / "run") as folder:
+        folder.begin("respond", {}, {"digest": "a"}, fresh=False)
+        folder.check_models("respond", {})
+        output = Output(folder.output("respond"), 4)
+        for n, status in enumerate(statuses):
+            record = Record(f"s{n}", f"s{n}", n, "Mend a sock", output="With wool.", status=status)
+            output.add(Placed(0, n, record), [record], lambda tally, row: tally.count(row, "all"))
+        folder.finish("respond", output.finish().summary(), {}, {})
+    run = scored(tmp_path / "run", out=tmp_path / "run")
+    assert ([row.seed_index for row in run], run.counts["passed over"]) == ([0, 3], 2)
 
 
 BOUND = {"base_model": "embedded", "metrics": ["ifd"], "layout": "chat", "dtype": "float32", "limit": 2}

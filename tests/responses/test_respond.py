@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from evolvent.responses.respond import FIRST_TURN_ONLY, OTHER_LANGUAGE, answer, 
 from evolvent.runs import stage
 from evolvent.runs.folder import Run
 from evolvent.runs.randomness import call_seed
-from tests.scripted import Opened, Scripted
+from tests.scripted import Opened, Scripted, write_both
 
 TEACHER, OTHER, EVOLVER = (f"openai:{name}?base_url=http://host:1/v1" for name in ("teacher", "other", "evolver"))
 RECORD = Record("s/r1", "s", 0, "Add them.", "3 and 4", "old", round=1)
@@ -136,6 +137,17 @@ def test_how_a_data_file_is_read(tmp_path: Path, models: Opened) -> None:
     result = respond(path, teacher=TEACHER, out=tmp_path / "out", **options)
     assert [(row.seed_index, row.output) for row in result] == [(0, "Answer to a"), (2, "Answer to c")]
     assert result.counts["skipped rows"] == 1
+
+
+def test_the_format_is_the_one_that_is_named_and_data_is_checked_once(
+    tmp_path: Path, models: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_both(tmp_path)
+    for format, output in (None, "Answer to u"), ("alpaca", "Answer to a"):
+        out = tmp_path / str(format)
+        assert [row.output for row in respond(path, teacher=TEACHER, out=out, format=format)] == [output]
+    monkeypatch.delattr(import_module("evolvent.datasets.load"), "_check_all")
+    assert respond(path, teacher=TEACHER, out=out, format="alpaca").already_done
 
 
 BOUND = {
