@@ -258,8 +258,7 @@ def _write(
             with unfinished.open("wb") as file:
                 with pq.ParquetWriter(file, plain, compression=compression) as writer:
                     for table in tables:
-                        # The cast: a list's item has another name when it comes from a file.
-                        writer.write_table(table.cast(plain), row_group_size=max(table.num_rows, 1))
+                        writer.write_table(table, row_group_size=max(table.num_rows, 1))
                     writer.add_key_value_metadata(metadata)
                 file.flush()
                 os.fsync(file.fileno())

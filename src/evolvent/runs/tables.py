@@ -37,7 +37,8 @@ def record_table(records: Sequence[Record], schema: "pa.Schema") -> "pa.Table":
             lines, size = [], 0
     if lines:
         tables.append(_parsed(lines, schema))
-    return pa.concat_tables(tables) if tables else schema.empty_table()
+    # What is parsed may be null anywhere; a record's own columns may not. (``cast`` would do it, and import more.)
+    return pa.Table.from_arrays(pa.concat_tables(tables).columns, schema=schema) if tables else schema.empty_table()
 
 
 def _parsed(lines: Sequence[bytes], schema: "pa.Schema") -> "pa.Table":
