@@ -177,6 +177,8 @@ def test_what_was_spent_is_summed_by_stage_and_model(store: CallStore) -> None:
         call(2, usage=Usage(20, 2), seconds=0.5),
         call(3, model="other", usage=Usage(5, 5, estimated=True)),
         call(4, stage="respond", usage=Usage(7, 7)),
+        call(9, stage="respond", usage=Usage(1, 1, estimated=True)),
+        call(10, stage="respond", usage=Usage(1, 1)),
         call(5, stage="score"),  # costs nothing
         call(6, None, error="{}", seconds=9.0),  # failed: nothing is charged
     )
@@ -184,7 +186,7 @@ def test_what_was_spent_is_summed_by_stage_and_model(store: CallStore) -> None:
     assert store.spent() == [
         Spent("evolve", "m", 3, 31, 4, False, 1.5),
         Spent("evolve", "other", 2, 6, 6, True, 0.0),
-        Spent("respond", "m", 1, 7, 7, False, 0.0),
+        Spent("respond", "m", 3, 9, 9, True, 0.0),
     ]
 
 
