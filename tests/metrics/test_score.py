@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,13 @@ import pytest
 
 from evolvent.errors import InputError
 from evolvent.metrics import score as scoring
-from evolvent.metrics.score import score
+from evolvent.metrics.score import score, stored_losses
 from evolvent.records import Message, Record
 from evolvent.runs import parts
 from evolvent.runs.folder import Run, RunFolder
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.parts import Output, Placed, parts_folder
+from evolvent.runs.store import CallStore
 from tests.scripted import write_both
 
 
@@ -151,6 +154,34 @@ def test_other_metrics_and_added_pairs_use_the_stored_losses(pairs: Path, opened
     assert [scorer.scored > 0 for scorer, _ in opened] == [True, False]
     scored(pairs, layout="chat", fresh=True)
     assert opened[-1][0].scored > 0
+
+
+PAIR = Record("s", "s", 0, "Mend a sock", "red", "With wool.", [Message(role="user", content="Mend")])
+
+
+@pytest.mark.parametrize(
+    ("record", "identity", "layout", "calls"),
+    [
+        (PAIR, "a", "paper", 0),
+        (replace(PAIR, id="t", seed_id="t", seed_index=9, round=2, meta="{}"), "a", "paper", 0),
+        (replace(PAIR, instruction="Mend a bike"), "a", "paper", 1),
+        (replace(PAIR, input="blue"), "a", "paper", 1),
+        (replace(PAIR, output="With glue."), "a", "paper", 1),
+        (replace(PAIR, messages=None), "a", "paper", 1),
+        (PAIR, "b", "paper", 1),
+        (PAIR, "a", "chat", 1),
+    ],
+)
+def test_what_decides_the_losses_is_in_their_key_and_nothing_else(
+    tmp_path: Path, record: Record, identity: str, layout: str, calls: int
+) -> None:
+    with closing(CallStore(tmp_path / "calls.sqlite")) as store:
+        scorers = [Spelling("m"), Spelling("m")]
+        scorers[0].identity, scorers[1].identity = "a", identity
+        stored_losses([PAIR], scorers[0], "paper", store)
+        stored_losses([record], scorers[1], layout, store)
+        assert len(store) == 1 + calls
+    assert (scorers[1].scored > 0) == bool(calls)
 
 
 def test_a_stopped_run_keeps_its_parts_and_gives_the_same_file(

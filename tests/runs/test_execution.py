@@ -235,6 +235,26 @@ def test_a_budget_lets_what_is_under_way_end_and_begins_nothing(concurrency: int
     assert ended == [item for item in begun if item != 2]
 
 
+def test_a_budget_that_is_reached_while_the_window_is_full() -> None:
+    """Those that wait for room end too."""
+    begun: list[int] = []
+
+    async def work(item: int) -> int:
+        begun.append(item)
+        await asyncio.sleep(1 if item else 1000)
+        if item == 0:
+            raise BudgetReachedError("spent")
+        return item
+
+    async def main() -> None:
+        with pytest.raises(BudgetReachedError, match="spent"):
+            await everything(range(100), work, 3)
+        assert not others()
+
+    run_virtually(main())
+    assert begun == list(range(3 * WINDOW))
+
+
 def test_when_the_consumer_stops_early_nothing_is_left() -> None:
     cancelled: list[int] = []
 
