@@ -118,7 +118,7 @@ def stop_at(
     while process.poll() is None and stored_calls(run, where) < calls:
         if time.monotonic() - began > limit_s:
             finish(process, timeout=0)
-        time.sleep(0.002)
+        time.sleep(0.005)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=then_s)
     process.send_signal(sent)

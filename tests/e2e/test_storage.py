@@ -58,8 +58,8 @@ def test_a_full_disk_stops_the_run_and_it_goes_on_when_there_is_space(tmp_path: 
         assert "error: no space is left to write" in full
         assert "start the same command again" in full
         assert "Traceback" not in full
-        # Twice the whole work, and what was in flight when the disk was full.
-        assert server_stats(url)["requests"] <= 2 * 3 * SEEDS + 4
+        # Twice the whole work, and what was in flight or not yet stored when the disk was full.
+        assert server_stats(url)["requests"] <= 2 * 3 * SEEDS + 2 * 4
     assert (tmp_path / "broken.parquet").read_bytes() == (tmp_path / "whole/evolved.parquet").read_bytes()
 
 
