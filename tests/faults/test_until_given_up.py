@@ -27,7 +27,8 @@ def test_a_server_that_goes_away(lasting: Lasting) -> None:
     way, ended = lasting.end("server gone")
     assert ended.status == 1, ended.errors
     assert f"127.0.0.1:{way.proxy.port}" in ended.errors
-    assert "same command again" in ended.errors
+    assert "stopped answering" in ended.errors
+    assert "the same command: it goes on" in ended.errors
     assert "Traceback" not in ended.errors
     assert CALLS["evolve"] // 2 <= way.proxy.draw.total < CALLS["evolve"]
     way.background.run(way.proxy.start())
