@@ -208,6 +208,19 @@ def test_a_stopped_run_keeps_its_parts_and_gives_the_same_file(
     assert opened[1][0].scored < opened[2][0].scored
 
 
+def test_pairs_that_change_meanwhile_stop_it(pairs: Path, opened: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    nll = Spelling.nll
+
+    def changing(scorer: Spelling, *given: Any) -> list[np.ndarray]:
+        pairs.write_text(pairs.read_text() + '{"instruction": "one more", "output": "pair"}\n')
+        return nll(scorer, *given)
+
+    monkeypatch.setattr(Spelling, "nll", changing)
+    with pytest.raises(InputError, match="has changed since it was checked"):
+        scored(pairs)
+    assert not (pairs.parent / "run" / "scored.parquet").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
