@@ -130,6 +130,17 @@ def test_when_only_the_first_records_fail_it_goes_on(tmp_path: Path, models: Ope
     assert (run.counts["ok"], run.counts["failed"], run.counts["failures"]) == (21, 19, {"server said no": 19})
 
 
+def test_a_run_that_has_good_records_goes_on_however_many_fail_after_it_was_resumed(
+    tmp_path: Path, models: Opened
+) -> None:
+    seeds = write_seeds(tmp_path, range(40))
+    models[EVOLVER].reply = breaking_after(2 * PART, ModelUnavailableError("gone"))
+    with pytest.raises(ModelUnavailableError):
+        evolved(seeds, tmp_path / "run", concurrency=1)
+    models[EVOLVER].reply = refuse
+    assert evolved(seeds, tmp_path / "run").counts["failed"] == 40 - 2 * PART
+
+
 def test_retry_failed_asks_for_the_failed_only(tmp_path: Path, models: Opened) -> None:
     seeds = write_seeds(tmp_path, range(22))
     models[EVOLVER].reply = failing_for([3, 12, 13])
