@@ -38,6 +38,8 @@ class Commands(TyperGroup):
 
         def end(*_: object) -> None:
             told_to_end.set()
+            if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job ignores Ctrl-C
+                raise KeyboardInterrupt
             signal.raise_signal(signal.SIGINT)  # the way down of Ctrl-C, through the event loop and the threads
 
         signal.signal(signal.SIGTERM, end)

@@ -106,10 +106,15 @@ def score(
         done = folder.begin(STAGE, settings, source.source, fresh=fresh)
         if done:
             return done
+
+        def unchanged() -> None:
+            source.unchanged()
+            folder.check_there()
+
         scorer = open_scorer(base_model, device=device, dtype=dtype, batch_tokens=batch_tokens)
         source.keep(folder.path)
-        folder.check_models(STAGE, {scorer.uri: scorer.identity})
-        output = Output(folder.output(STAGE), source.rows, source.unchanged, score_fields(metrics))
+        folder.start(STAGE, {scorer.uri: scorer.identity})
+        output = Output(folder.output(STAGE), source.rows, unchanged, score_fields(metrics))
         store = CallStore(folder.path / CALLS)
         try:
             with shown(STAGE, source.rows, done=output.records_done, show=progress) as advance:
@@ -119,13 +124,13 @@ def score(
                         scores: dict[str, Score] = {**scores_of(found, metrics), "base_model": scorer.uri}
                         output.add(place, [replace(place.record, scores=scores)], _count)
                         advance()
+            tally = output.finish()
         except BaseException:
             with contextlib.suppress(EvolventError):
                 folder.interrupt(STAGE, {})
             raise
         finally:
             store.close()
-        tally = output.finish()
         counts = {"pairs": source.rows, **source.counts, "without a score": dict(tally.notes.most_common())}
         return folder.finish(STAGE, counts, {}, {})
 

@@ -1,6 +1,7 @@
 """Run per-record work with a bounded number in flight, and give the results out in input order."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from threading import Thread
 from typing import TypeVar
@@ -104,28 +105,34 @@ def run_sync(main: Coroutine[None, None, Result]) -> Result:
         return asyncio.run(main)
     outcome: list[Result] = []
     problem: list[BaseException] = []
-    running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Result]]] = []
-
-    async def watched() -> Result:
-        task = asyncio.ensure_future(main)
-        running.append((asyncio.get_running_loop(), task))
-        return await task
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(main)
 
     def run() -> None:
         try:
-            outcome.append(asyncio.run(watched()))
+            with asyncio.Runner(loop_factory=lambda: loop) as runner:
+                outcome.append(runner.run(_result(task)))
         except BaseException as error:
             problem.append(error)
 
     thread = Thread(target=run, name="evolvent")
     thread.start()
-    try:
-        thread.join()
-    except BaseException:  # the notebook's cell was interrupted: the work ends too, before its folder is given free
-        for loop, task in running:
-            loop.call_soon_threadsafe(task.cancel)
-        thread.join()
-        raise
+    interrupted: BaseException | None = None
+    while thread.is_alive():
+        try:
+            thread.join()
+        except (
+            BaseException
+        ) as error:  # the notebook's cell was interrupted: the work ends too, before its folder is free
+            interrupted = error
+            with contextlib.suppress(RuntimeError):  # the loop may be closed by now
+                loop.call_soon_threadsafe(task.cancel)
+    if interrupted is not None:
+        raise interrupted
     if problem:
         raise problem[0]
     return outcome[0]
+
+
+async def _result(task: "asyncio.Task[Result]") -> Result:
+    return await task

@@ -9,7 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from evolvent.errors import InputError
+import orjson
+
+from evolvent.errors import InputError, RunError
 from evolvent.records import Record
 from evolvent.runs.estimates import Estimate
 from evolvent.runs.manifest import (
@@ -30,6 +32,7 @@ Account = dict[str, dict[str, Any]]
 
 CALLS = "calls.sqlite"
 LOCK = ".lock"
+LOCK_TRIES, LOCK_WAIT_S = 5, 0.02
 
 
 @dataclass(slots=True)
@@ -58,6 +61,16 @@ class Run:
 
 
 @dataclass(slots=True)
+class _Begun:
+    """What a stage is about to do: go on with its entry, make its output anew, or take failed records again."""
+
+    entry: StageEntry
+    anew: bool
+    fresh: bool
+    retry: bool = False
+
+
+@dataclass(slots=True)
 class RunFolder:
     """A run folder held open; a context manager that holds the folder's lock.
 
@@ -66,8 +79,9 @@ class RunFolder:
 
     path: Path
     stages: dict[str, StageEntry] = field(default_factory=dict)
+    _begun: dict[str, _Begun] = field(default_factory=dict)
     _lock: int = -1
-    _since: float = 0.0
+    _since: float = 0.0  # when the stage started; 0 before
 
     def __enter__(self) -> Self:
         with explained(self.path):
@@ -75,15 +89,7 @@ class RunFolder:
                 raise InputError(f"--out {self.path} is a file", fix="Name a folder: the run's files go into it.")
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.pread(self._lock, 32, 0).decode(errors="replace").strip() or "unknown"
-            os.close(self._lock)
-            raise InputError(
-                f"run folder {self.path} is in use by another process (pid {holder})",
-                fix="Wait until it is done, stop it, or use another --out.",
-            ) from error
+        self._take_lock()
         with explained(self.path):
             os.ftruncate(self._lock, 0)
             os.pwrite(self._lock, str(os.getpid()).encode(), 0)
@@ -106,7 +112,7 @@ class RunFolder:
     def begin(
         self, stage: str, settings: dict[str, Any], source: dict[str, Any], *, fresh: bool, retry_failed: bool = False
     ) -> Run | None:
-        """Begin a stage, or go on with it.
+        """Find out what there is to do; nothing is changed before the stage starts (``start``).
 
         Args:
             stage: its name.
@@ -121,60 +127,74 @@ class RunFolder:
         Raises:
             InputError: the folder holds this stage with other settings or another input.
         """
+        if fresh and retry_failed:
+            raise InputError("--fresh and --retry-failed exclude each other", fix="Leave one of them out.")
+        settings = _as_json(settings, stage)
         entry, output = self.stages.get(stage), self.output(stage)
         if entry is not None and _came_to_nothing(entry) and not has_parts(output):
             entry = None
-        if entry is not None and not fresh:
+        begun = _Begun(entry or StageEntry(settings, source, started=now()), anew=entry is None, fresh=fresh)
+        if entry is not None:
             found = differences(entry, settings, source)
-            if found:
+            if fresh:
+                # An interrupted stage with these very settings goes on: it is what --fresh had begun.
+                begun.anew = bool(found) or entry.state != "running"
+            elif found and entry.state == "stale" and not differences(entry, settings, entry.input):
+                begun.anew = True  # an earlier stage was made anew and came out otherwise
+            elif found:
                 raise InputError(
                     f"run folder {self.path} holds {stage} with other settings:\n  " + "\n  ".join(found),
                     fix="Use another --out, or --fresh to make this stage anew (equal calls are not paid again).",
                 )
-            if entry.state != "running" and entry.finished and output.is_file():
-                if retry_failed and entry.counts.get("failed"):
-                    reopen(output)
-                    self._mark_later_stale(stage)
-                else:
+            elif entry.state != "running" and entry.finished and output.is_file():
+                begun.retry = retry_failed and bool(entry.counts.get("failed"))
+                if not begun.retry:
                     # Stale: an earlier stage was made anew and came out the same, so what was made of it still holds.
                     if entry.state == "stale":
                         entry.state = "done"
-                        write_manifest(self.path, self.stages)
+                        self._write()
                     return Run(self.path, stage, output, entry.counts, already_done=True)
-        if entry is None or fresh:
-            drop_parts(output)
-            entry = StageEntry(settings, source, started=now())
-            self.stages[stage] = entry
-            self._mark_later_stale(stage)
-            self.stages = {name: self.stages[name] for name in OUTPUTS if name in self.stages}
-        entry.state, entry.finished = "running", ""
-        self._since = time.monotonic()
+            if begun.anew:
+                begun.entry = StageEntry(settings, source, started=now())
+        self._begun[stage] = begun
         return None
 
-    def _mark_later_stale(self, stage: str) -> None:
-        order = list(OUTPUTS)
-        for later in order[order.index(stage) + 1 :]:
-            if later in self.stages:
-                self.stages[later].state = "stale"
+    def start(self, stage: str, models: dict[str, str]) -> None:
+        """Note that the stage is under way, with these models; an interrupted one must go on with the very same.
 
-    def check_models(self, stage: str, models: dict[str, str]) -> None:
-        """Note the models' identities and that the stage is under way; nothing is written before its models are open.
-
-        An interrupted stage must go on with the very same models.
+        Args:
+            stage: its name, begun before.
+            models: their identities by URI.
 
         Raises:
             InputError: a model's weights, server or request fields are not those that the stage began with.
         """
-        entry = self.stages[stage]
+        begun = self._begun[stage]
+        entry, output = begun.entry, self.output(stage)
         changed = [uri for uri, identity in models.items() if entry.models.get(uri, identity) != identity]
-        if changed:
+        if changed and begun.fresh:
+            begun.anew = True
+            entry = StageEntry(entry.settings, entry.input, started=now())
+        elif changed:
             raise InputError(
                 f"{stage} in {self.path} began with another {', '.join(changed)}: its weights, server or request "
                 "fields have changed since",
                 fix="Use another --out, or --fresh to make this stage anew.",
             )
-        entry.models = models
-        write_manifest(self.path, self.stages)
+        if begun.anew:
+            drop_parts(output)
+        if begun.retry:
+            reopen(output)  # the finished file stays in place, and good, until the new one is
+        if begun.anew or begun.retry:
+            order = list(OUTPUTS)
+            for later in order[order.index(stage) + 1 :]:
+                if later in self.stages:
+                    self.stages[later].state = "stale"
+        entry.state, entry.models = "running", models
+        self.stages[stage] = entry
+        self.stages = {name: self.stages[name] for name in OUTPUTS if name in self.stages}
+        self._since = time.monotonic()
+        self._write()
 
     def finish(self, stage: str, counts: dict[str, Any], used: Account, paid: Account) -> Run:
         """Note that a stage is done, when its file is in place.
@@ -193,14 +213,47 @@ class RunFolder:
         return Run(self.path, stage, self.output(stage), counts)
 
     def interrupt(self, stage: str, paid: Account) -> None:
-        """Note what a stage has paid for before it was stopped."""
-        self._note(self.stages[stage], paid)
+        """Note what a stage has paid for before it was stopped, if it had started."""
+        if self._since:
+            self._note(self.stages[stage], paid)
+
+    def check_there(self) -> None:
+        """Check that the folder is still the one that was opened.
+
+        Raises:
+            RunError: it was removed, or another was put in its place.
+        """
+        held = os.fstat(self._lock)
+        try:
+            there = (self.path / LOCK).stat()
+        except FileNotFoundError:
+            there = None
+        if there is None or (there.st_dev, there.st_ino) != (held.st_dev, held.st_ino):
+            raise RunError(f"{self.path} went away while it was being used", fix="Start the same command again.")
 
     def _note(self, entry: StageEntry, paid: Account) -> None:
         entry.paid = paid
         entry.wall_s = round(entry.wall_s + time.monotonic() - self._since, 3)
         entry.versions = versions()
+        self._write()
+
+    def _write(self) -> None:
+        self.check_there()
         write_manifest(self.path, self.stages)
+
+    def _take_lock(self) -> None:
+        for _ in range(LOCK_TRIES):
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                time.sleep(LOCK_WAIT_S)  # one that only looks holds it for a moment
+        holder = os.pread(self._lock, 32, 0).decode(errors="replace").strip() or "unknown"
+        os.close(self._lock)
+        raise InputError(
+            f"run folder {self.path} is in use by another process (pid {holder})",
+            fix="Wait until it is done, stop it, or use another --out.",
+        )
 
 
 def in_use(folder: Path) -> bool:
@@ -220,4 +273,17 @@ def in_use(folder: Path) -> bool:
 
 def _came_to_nothing(entry: StageEntry) -> bool:
     """Whether a stage was stopped before its first reply (a wrong model, say): then it binds nobody."""
-    return entry.state == "running" and bool(entry.models) and not entry.paid and entry.wall_s > 0
+    started = entry.state == "running" and bool(entry.models) and entry.wall_s > 0
+    return started and not entry.paid and not entry.finished
+
+
+def _as_json(settings: dict[str, Any], stage: str) -> dict[str, Any]:
+    """Settings as the manifest gives them back: a tuple is a list there."""
+    try:
+        found: dict[str, Any] = orjson.loads(orjson.dumps(settings))
+    except TypeError as error:
+        raise InputError(
+            f"a setting of {stage} cannot be written down: {error}",
+            fix="Settings are texts in UTF-8, numbers, lists and mappings with text keys.",
+        ) from None
+    return found

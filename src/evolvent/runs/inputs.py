@@ -39,7 +39,6 @@ class StageInput:
         rows: how many records it has.
         records: reads them in order, from a position of the data on, as (position, record).
         counts: what the check counted (bad rows skipped, duplicates, rows passed over).
-        from_stage: whether a stage of a run made it.
         unchanged: raises InputError if it is no longer what was checked.
         keep: keeps the check's findings in the run folder.
     """
@@ -48,7 +47,6 @@ class StageInput:
     rows: int
     records: Callable[[int], Iterator[tuple[int, Record]]]
     counts: dict[str, int] = field(default_factory=dict)
-    from_stage: bool = False
     unchanged: Callable[[], None] = lambda: None
     keep: Callable[[Path], None] = lambda _: None
 
@@ -124,7 +122,8 @@ def _stage_file(folder: Path, before: str | None) -> Path:
     if not path.is_file():
         raise InputError(f"{folder} has no {path.name}", fix=f"Make it with: {command}")
     entry = read_manifest(folder).get(before)
-    if entry is not None and entry.state != "done":
+    # While failed records are taken again the finished file stays good.
+    if entry is not None and entry.state != "done" and not (entry.state == "running" and entry.finished):
         why = "an earlier stage was made anew since" if entry.state == "stale" else f"{before} is not finished"
         raise InputError(f"{path} is stale: {why}", fix=f"Bring it up to date: {command}")
     return path
@@ -146,7 +145,7 @@ def _record_file(path: Path, wanted: Wanted, limit: int | None) -> StageInput:
             raise InputError(f"{path} has changed since it was opened", fix="Start the same command again.")
 
     counts = {"passed over": every - rows} if every > rows else {}
-    return StageInput(source, rows, records, counts, from_stage=True, unchanged=unchanged)
+    return StageInput(source, rows, records, counts, unchanged=unchanged)
 
 
 def _digest(path: Path, state: FileState) -> str:

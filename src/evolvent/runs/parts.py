@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from evolvent.errors import RunError
+from evolvent.errors import InputError, RunError
 from evolvent.records import Record, schema
 from evolvent.runs.tables import record_table
 from evolvent.runs.tally import Tally, Used
@@ -134,13 +134,17 @@ class Output:
             rows: what it became.
             count: counts a row.
         """
-        if place.part != self._growing:
-            self._keep()
-            self._growing = place.part
+        if self.is_complete_before(place):
+            self.keep()
+        self._growing = place.part
         for row in rows:
             self._rows.append(row)
             count(self._note.tally, row)
         self._note.end, self._note.records = place.position + 1, self._note.records + 1
+
+    def is_complete_before(self, place: Placed) -> bool:
+        """Whether the growing part has all its records when this one comes, and is to be put in place (``keep``)."""
+        return bool(self._note.records) and place.part != self._growing
 
     def use(self, used: dict[str, Used]) -> None:
         """Count what the record that was added last took from its models."""
@@ -155,7 +159,7 @@ class Output:
         Raises:
             RunError: the input had fewer records than were counted, or the disk is full.
         """
-        self._keep()
+        self.keep()
         if self.records_done != self.total:
             raise RunError(
                 f"the input gave {self.records_done:,} records, not the {self.total:,} that were counted",
@@ -165,10 +169,16 @@ class Output:
         _join(self.path, [self._file(number) for number in sorted(self.finished)], notes, self._schema)
         return self.tally()
 
-    def _keep(self) -> None:
-        """Put the growing part in place."""
+    def keep(self) -> None:
+        """Put the growing part in place.
+
+        Raises:
+            InputError, RunError: the input changed, the folder went away, or the disk is full.
+        """
         if not self._note.records:
             return
+        used = self._note.tally.used
+        self._note.tally.used = {uri: used[uri] for uri in sorted(used)}  # not in the order in which replies came
         self.unchanged()
         _write_part(self._file(self._growing), record_table(self._rows, self._schema), self._note)
         self.finished[self._growing] = self._note
@@ -199,27 +209,27 @@ def drop_parts(path: Path) -> None:
     shutil.rmtree(parts_folder(path), ignore_errors=True)
 
 
-def reopen(path: Path) -> int:
-    """Take a finished file apart again, leaving out the parts that hold a failed row.
-
-    Returns:
-        How many failed rows the parts left out hold.
+def reopen(path: Path) -> None:
+    """Take a finished file apart again, leaving out the parts that hold a failed row. The file itself stays.
 
     Raises:
-        RunError, InputError: the disk is full, or the folder cannot be written.
+        InputError: the file is not as the stage wrote it.
+        RunError: the disk is full.
     """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    drop_parts(path)
-    failed = 0
-    with explained(path), pq.ParquetFile(path) as file:
-        parts_folder(path).mkdir()
-        for number, content in enumerate(orjson.loads(file.metadata.metadata[NOTES])):
-            note = PartNote.from_json(orjson.dumps(content))
-            failed += note.tally.status["failed"]
-            if not note.tally.status["failed"]:
-                _write_part(parts_folder(path) / f"{number:06}.parquet", file.read_row_group(number), note)
-    return failed
+    try:
+        with pq.ParquetFile(path) as file:
+            notes = [PartNote.from_json(orjson.dumps(note)) for note in orjson.loads(file.metadata.metadata[NOTES])]
+            drop_parts(path)
+            with explained(path):
+                parts_folder(path).mkdir()
+            for number, note in enumerate(notes):
+                if not note.tally.status["failed"]:
+                    _write_part(parts_folder(path) / f"{number:06}.parquet", file.read_row_group(number), note)
+    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is not as the stage wrote it: {error}", fix="Make it anew with --fresh.") from error
 
 
 def _write_part(path: Path, table: "pa.Table", note: PartNote) -> None:

@@ -1,6 +1,8 @@
 """A stage that works record by record: its models opened on the store, its rows written in input order and counted."""
 
+import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -97,9 +99,13 @@ def run_stage(
         done = folder.begin(stage, settings, source.source, fresh=fresh, retry_failed=retry_failed)
         if done:
             return done
+        spent = spent_in(folder.path)
+        prices = read_prices(calling.get("price"), models, others=[use.model for use in spent])
+        limit = calling.get("budget")
+        budget = None if limit is None else Budget(limit, prices, spent, stage=stage, models=models)
         opened = open_models(models, extra_body, calling)
         source.keep(folder.path)
-        return run_sync(_run(folder, stage, source, opened, work, group, dict(counts), calling))
+        return run_sync(_run(folder, stage, source, opened, work, group, dict(counts), prices, budget, calling))
 
 
 def _dry_run(
@@ -172,38 +178,35 @@ async def _run(
     work: Callable[[Mapping[str, ChatModel]], Work],
     group: Callable[[Record], str | None],
     counts: dict[str, Any],
+    prices: Mapping[str, Price],
+    budget: Budget | None,
     calling: Calling,
 ) -> Run:
-    store = CallStore(folder.path / CALLS)
-    prices: Mapping[str, Price] = {}
-    budget: Budget | None = None
-    try:
-        spent = store.spent()
-        prices = read_prices(calling.get("price"), models, others=[use.model for use in spent])
-        limit = calling.get("budget")
-        if limit is not None:
-            budget = Budget(limit, prices, spent, stage=stage, models=models)
-        folder.check_models(stage, {uri: model.identity for uri, model in models.items()})
-        do = work({uri: StoredChat(model, store, stage, budget) for uri, model in models.items()})
-        output = Output(folder.output(stage), source.rows, source.unchanged)
-        await _work_through(stage, source, output, do, group, _at_once(models, calling), calling)
-        tally = output.tally()
-        if tally.rows and tally.rows == tally.status["failed"]:
-            raise _all_failed(stage, tally)
-        tally = output.finish()
-        return folder.finish(stage, counts | tally.summary(), tally.used_json(), paid(store, stage, prices))
-    except BaseException as error:
-        with contextlib.suppress(EvolventError):
-            await store.put([])  # returns when all that was put before is on disk, and so in the account
-        with contextlib.suppress(EvolventError):
-            folder.interrupt(stage, paid(store, stage, prices))
-        if budget is not None and isinstance(error, BudgetReachedError):
-            raise budget.reached() from None  # with the figures of the calls that have ended since
-        raise
-    finally:
+    def unchanged() -> None:
+        source.unchanged()
+        folder.check_there()
+
+    async with contextlib.AsyncExitStack() as opened:
         for model in models.values():
-            await model.close()
-        store.close()
+            opened.push_async_callback(model.close)
+        store = CallStore(folder.path / CALLS)
+        opened.callback(store.close)
+        try:
+            folder.start(stage, {uri: model.identity for uri, model in models.items()})
+            do = work({uri: StoredChat(model, store, stage, budget) for uri, model in models.items()})
+            output = Output(folder.output(stage), source.rows, unchanged)
+            await _work_through(stage, source, output, do, group, _at_once(models, calling), calling)
+            # In threads: what is long for many rows would keep Ctrl-C waiting.
+            tally = await asyncio.to_thread(output.finish)
+            spent = paid(store, stage, prices)
+            return await asyncio.to_thread(folder.finish, stage, counts | tally.summary(), tally.used_json(), spent)
+        except BaseException as error:
+            with contextlib.suppress(EvolventError):
+                await store.put([])  # what is being written counts, too
+                folder.interrupt(stage, paid(store, stage, prices))
+            if budget is not None and isinstance(error, BudgetReachedError):
+                raise budget.reached() from None  # with the figures of the calls that have ended since
+            raise
 
 
 async def _work_through(
@@ -216,31 +219,65 @@ async def _work_through(
     calling: Calling,
 ) -> None:
     """Work through the records that no finished part holds."""
+    failing = Failing(stage, any_before=output.tally().rows > output.tally().status["failed"])
 
     async def one(place: Placed) -> tuple[Placed, Sequence[Record], RecordInWork]:
         in_work = RecordInWork(place.record.id)
         record_in_work.set(in_work)
-        return place, await do(place.record), in_work
+        rows = await do(place.record)
+        failing.check([row for row in rows if group(row) is not None])
+        return place, rows, in_work
 
     def count(tally: Tally, row: Record) -> None:
         under = group(row)
         if under is not None:
             tally.count(row, under)
 
-    before = output.records_done
-    none_ok = output.tally().rows == 0
-    failed = 0
-    with shown(stage, source.rows, done=before, show=calling.get("progress", False)) as advance:
+    with shown(stage, source.rows, done=output.records_done, show=calling.get("progress", False)) as advance:
         async with contextlib.aclosing(in_order(output.missing(source.records), one, at_once)) as results:
             async for place, rows, in_work in results:
+                if output.is_complete_before(place):
+                    await asyncio.to_thread(output.keep)  # replies are read meanwhile
                 output.add(place, rows, count)
                 output.use(in_work.used)
                 statuses = [row.status for row in rows if group(row) is not None]
                 advance(failed=statuses.count("failed"), eliminated=statuses.count("eliminated"))
-                none_ok = none_ok and statuses.count("failed") == len(statuses)
-                failed += none_ok
-                if none_ok and failed == ALL_FAILED:
-                    raise _all_failed(stage, output.tally())
+    whole = output.tally()
+    if whole.rows and whole.rows == whole.status["failed"]:
+        raise _all_failed(stage, whole.rows, next(iter(whole.failures)))
+
+
+class Failing:
+    """Stops a stage of which everything fails: the first records of all, or of one teacher.
+
+    Args:
+        stage: its name.
+        any_before: whether earlier commands had any success.
+    """
+
+    def __init__(self, stage: str, *, any_before: bool) -> None:
+        self._stage = stage
+        self._failed: Counter[str | None] = Counter()
+        self._worked: set[str | None] = set()
+        self._any_before = any_before
+
+    def check(self, rows: Sequence[Record]) -> None:
+        """Note what became of one record.
+
+        Raises:
+            RunError: the first ``ALL_FAILED`` records to end, of all or of one teacher, have failed.
+        """
+        if self._any_before:
+            return
+        for teacher in {row.teacher for row in rows}:
+            words = [row.reason for row in rows if row.teacher == teacher and row.status == "failed"]
+            if len(words) < sum(row.teacher == teacher for row in rows):
+                self._worked.add(teacher)
+            elif teacher not in self._worked:
+                self._failed[teacher] += 1
+                if self._failed[teacher] == ALL_FAILED:
+                    which = f"{self._stage} by {teacher}" if teacher else self._stage
+                    raise _all_failed(which, ALL_FAILED, f"{words[0]}")
 
 
 def _at_once(models: Mapping[str, ChatModel], calling: Calling) -> int:
@@ -249,9 +286,9 @@ def _at_once(models: Mapping[str, ChatModel], calling: Calling) -> int:
     return max(model.concurrency if chosen is None or is_server(uri) else chosen for uri, model in models.items())
 
 
-def _all_failed(stage: str, tally: Tally) -> RunError:
+def _all_failed(which: str, records: int, words: str) -> RunError:
     return RunError(
-        f"every record of {stage} failed, {tally.rows:,} rows so far; the first: {next(iter(tally.failures))}",
+        f"every record of {which} failed, {records:,} so far; the first: {words}",
         fix="Mend the cause and start the same command again.",
     )
 

@@ -1,25 +1,27 @@
 """The call store: every model call of a run in one sqlite file, on disk before its caller sees the reply.
 
-Calls arrive one by one and are committed in groups: one writer thread takes whatever is waiting, writes it in one
-transaction (WAL, ``synchronous=FULL``: the commit has reached the disk), and only then wakes the callers. Under load a
-group is many calls, alone it is one; nobody waits for a timer. What the calls used is summed up in the same
+Calls arrive one by one and are committed in groups: while a thread writes one group in one transaction (WAL,
+``synchronous=FULL``: the commit has reached the disk), the next one gathers, and only then are the callers woken. Under
+load a group is many calls, alone it is one; nobody waits for a timer. What the calls used is summed up in the same
 transaction, so that the account survives whatever ends the process.
 """
 
 import asyncio
 import hashlib
-import queue
 import sqlite3
-import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 import orjson
 
-from evolvent.errors import InputError
+from evolvent.errors import EvolventError, InputError, RunError
 from evolvent.models.protocols import Usage
 from evolvent.storage_errors import explained
 
@@ -48,6 +50,8 @@ CREATE TABLE spent (
 );
 PRAGMA user_version = {LAYOUT};
 """
+ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
+LARGEST = 256  # rows of a statement; sqlite's own limit is 32,766 values
 # Adding to the row: a folder keeps the account of everything that was ever paid in it.
 SPEND = """
 INSERT INTO spent VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (stage, model) DO UPDATE SET
@@ -134,9 +138,10 @@ class CallStore:
             self._reader = _connect(path)
             _lay_out(self._reader, path)
             self._connection = _connect(path)
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._writer = threading.Thread(target=self._write_forever, name="evolvent-store", daemon=True)
-        self._writer.start()
+            self._file = _file(path)
+        self._writer = ThreadPoolExecutor(1, "evolvent-store")
+        self._waiting: list[_Waiting] = []
+        self._writing = False
 
     def get(self, key: bytes) -> str | None:
         """The stored reply of a call, or None."""
@@ -153,8 +158,12 @@ class CallStore:
         Raises:
             RunError: the disk is full, or the folder went away.
         """
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.put(_Waiting(list(calls), done))
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(_Waiting(list(calls), done))
+        if not self._writing:
+            self._writing = True
+            loop.call_soon(self._write)  # when all that are ready to be stored have come
         await done
 
     def spent(self) -> list[Spent]:
@@ -168,37 +177,63 @@ class CallStore:
 
     def close(self) -> None:
         """Write what is waiting and close the file."""
-        self._queue.put(None)
-        self._writer.join()
+        self._writer.shutdown()
+        with suppress(EvolventError):  # their callers are gone
+            self._commit([call for item in self._waiting for call in item.calls])
         self._reader.close()
         self._connection.close()
 
-    def _write_forever(self) -> None:
-        open_ = True
-        while open_:
-            group = [self._queue.get()]
-            while True:
-                try:
-                    group.append(self._queue.get_nowait())
-                except queue.Empty:
-                    break
-            open_ = None not in group
-            waiting = [item for item in group if item is not None]
-            problem: Exception | None = None
-            try:
-                with explained(self.path):
-                    self._commit([call for item in waiting for call in item.calls])
-            except Exception as error:
-                problem = error
-            _wake(waiting, problem)
+    def _write(self) -> None:
+        """Give the group that has gathered to the thread."""
+        group, self._waiting = self._waiting, []
+        calls = [call for item in group for call in item.calls]
+        writing = asyncio.get_running_loop().run_in_executor(self._writer, self._commit, calls)
+        writing.add_done_callback(partial(self._written, group))
+
+    def _written(self, group: list[_Waiting], writing: asyncio.Future[None]) -> None:
+        """Tell the callers that their calls are on disk, or why not."""
+        problem = writing.exception()
+        for item in group:
+            if item.done.done():  # its caller was cancelled
+                continue
+            if problem is None:
+                item.done.set_result(None)
+            else:
+                item.done.set_exception(problem)
+        if self._waiting:
+            self._write()
+        else:
+            self._writing = False
 
     def _commit(self, calls: list[Call]) -> None:
-        # A folder that was removed leaves an open file that still takes writes: they would reach nobody.
-        self.path.stat()
-        rows = [(c.key, c.stage, c.record, c.model, c.request, c.reply, c.error, c.at, c.seconds) for c in calls]
-        with self._connection as connection:
-            connection.executemany("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
-            connection.executemany(SPEND, _sums(calls))
+        if not calls:
+            return
+        with explained(self.path):
+            # A folder that was removed leaves an open file that still takes writes: they would reach nobody.
+            if _file(self.path) != self._file:
+                raise RunError(f"{self.path} went away while it was being used", fix="Start the same command again.")
+            with self._connection as connection:
+                for rows in _by_powers_of_two(calls):
+                    # One statement for all its rows: between rows sqlite3 would wait for the interpreter's lock.
+                    values = ", ".join([ROW] * len(rows))
+                    connection.execute(f"INSERT OR REPLACE INTO calls VALUES {values}", list(chain(*rows)))
+                connection.executemany(SPEND, _sums(calls))
+
+
+def _file(path: Path) -> tuple[int, int]:
+    """Which file stands at a path: its device and its inode."""
+    state = path.stat()
+    return state.st_dev, state.st_ino
+
+
+def _by_powers_of_two(calls: Sequence[Call]) -> Iterator[Sequence[tuple[object, ...]]]:
+    """The calls' rows in groups of a few sizes: the statement of each is compiled once."""
+    rows = [(c.key, c.stage, c.record, c.model, c.request, c.reply, c.error, c.at, c.seconds) for c in calls]
+    start = 0
+    while start < len(rows):
+        size = min(LARGEST, 1 << ((len(rows) - start).bit_length() - 1))
+        yield rows[start : start + size]
+        start += size
 
 
 def read_spent(connection: sqlite3.Connection, path: Path) -> Iterator[Spent]:
@@ -244,22 +279,3 @@ def _sums(calls: Iterable[Call]) -> list[tuple[str, str, int, int, int, int, flo
                 seconds + call.seconds,
             )
     return [(*key, *sums[key]) for key in sums]
-
-
-def _wake(waiting: list[_Waiting], problem: Exception | None) -> None:
-    """Tell the callers, on their loop, that their calls are on disk (or why not)."""
-    if not waiting:
-        return
-
-    def settle() -> None:
-        for item in waiting:
-            if item.done.done():
-                continue
-            if problem is None:
-                item.done.set_result(None)
-            else:
-                item.done.set_exception(problem)
-
-    loop = waiting[0].done.get_loop()
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(settle)

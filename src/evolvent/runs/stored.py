@@ -17,6 +17,8 @@ from evolvent.runs.spending import Budget
 from evolvent.runs.store import Call, CallStore
 from evolvent.runs.tally import Used
 
+FILTERED = "content_filter"
+
 
 @dataclass(slots=True)
 class RecordInWork:
@@ -137,7 +139,7 @@ async def ask(
     run_seed: int,
     record_id: str,
     stage: str,
-    usable: Callable[[Reply], bool] = lambda reply: bool(reply.text.strip()),
+    usable: Callable[[Reply], bool] = lambda reply: bool(reply.text.strip()) and reply.finish_reason != FILTERED,
     attempts: int = 3,
 ) -> Reply:
     """Ask until the reply is usable: each attempt draws with another seed; greedy calls have one attempt.
@@ -149,7 +151,7 @@ async def ask(
         run_seed: the run's seed.
         record_id: the record the call is for.
         stage: what the call is for, within the record.
-        usable: whether the reply can be worked with; by default any text.
+        usable: whether the reply can be worked with; by default any text that no filter of the server has cut.
         attempts: how many to make at the most.
 
     Returns:
@@ -158,13 +160,14 @@ async def ask(
     Raises:
         CallError: from the model.
     """
-    for attempt in range(attempts if sampling.temperature > 0 else 1):
+    attempts = attempts if sampling.temperature > 0 else 1
+    for attempt in range(attempts):
         seed = call_seed(run_seed, record_id, stage, attempt=attempt)
         drawn = Sampling(
             sampling.temperature, sampling.top_p, sampling.max_tokens, seed, top_logprobs=sampling.top_logprobs
         )
         reply = await model.chat(messages, drawn)
-        if usable(reply):
+        if usable(reply) or attempt == attempts - 1:
             break
         record = record_in_work.get(None)
         if record is not None:
@@ -196,9 +199,10 @@ def _key(identity: bytes, request: bytes) -> bytes:
 
 def _deciding(sampling: Sampling) -> dict[str, object]:
     """The sampling parameters that decide the reply: at temperature 0 neither seed nor top_p does."""
-    chosen: dict[str, object] = {"temperature": sampling.temperature, "max_tokens": sampling.max_tokens}
+    # As floats: 0 and 0.0 are one temperature, and two JSON texts.
+    chosen: dict[str, object] = {"temperature": float(sampling.temperature), "max_tokens": sampling.max_tokens}
     if sampling.temperature > 0:
-        chosen |= {"top_p": sampling.top_p, "seed": sampling.seed}
+        chosen |= {"top_p": float(sampling.top_p), "seed": sampling.seed}
     if sampling.top_logprobs:
         chosen["top_logprobs"] = sampling.top_logprobs
     return chosen

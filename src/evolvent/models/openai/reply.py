@@ -10,6 +10,7 @@ from evolvent.models.reasoning import split_reasoning
 from evolvent.records import Message
 
 CHARACTERS_A_TOKEN = 4
+MOST_TOKENS = 1 << 40
 DEEPEST = 64  # levels; a completion with log probabilities has seven
 
 
@@ -68,7 +69,7 @@ def read_reply(body: Mapping[str, object], messages: Sequence[Message], sampling
     reason = choice.get("finish_reason") or ("tool_calls" if called else "unknown")
     return Reply(
         text=text,
-        finish_reason=str(reason),
+        finish_reason=well_formed(str(reason)),
         usage=_usage(body.get("usage"), messages, content + beside),
         refusal=well_formed(refusal) if isinstance(refusal, str) else None,
         reasoning=reasoning,
@@ -104,15 +105,20 @@ def _content(content: object) -> tuple[str, str, str]:
 def _usage(usage: object, messages: Sequence[Message], text: str) -> Usage:
     """The server's counts; where one is missing, a rough four characters a token, marked as an estimate."""
     counts = usage if isinstance(usage, dict) else {}
-    prompt, completion = counts.get("prompt_tokens"), counts.get("completion_tokens")
-    if isinstance(prompt, int) and isinstance(completion, int):
+    prompt, completion = _count(counts.get("prompt_tokens")), _count(counts.get("completion_tokens"))
+    if prompt is not None and completion is not None:
         return Usage(prompt, completion)
     asked = sum(len(turn["content"]) for turn in messages)
     return Usage(
-        prompt if isinstance(prompt, int) else -(-asked // CHARACTERS_A_TOKEN),
-        completion if isinstance(completion, int) else -(-len(text) // CHARACTERS_A_TOKEN),
+        -(-asked // CHARACTERS_A_TOKEN) if prompt is None else prompt,
+        -(-len(text) // CHARACTERS_A_TOKEN) if completion is None else completion,
         estimated=True,
     )
+
+
+def _count(value: object) -> int | None:
+    """A number of tokens, if it is one that can be."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS else None
 
 
 def _logprobs(logprobs: object) -> tuple[TokenLogprob, ...] | None:
