@@ -1,6 +1,7 @@
 """What a model can do: chat, score tokens. The stages know these protocols only, never a back end."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -9,6 +10,11 @@ from evolvent.records import Message
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+# What gives back the place that a call had among those in flight, where its caller keeps replies on disk: a reply that
+# is not there yet would be asked for again after a kill, so it still counts as in flight.
+until_kept: ContextVar["list[Callable[[], None]] | None"] = ContextVar("until_kept", default=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from evolvent.errors import CallError
-from evolvent.models.protocols import ChatModel, Reply, Sampling, TokenLogprob, Usage
+from evolvent.models.protocols import ChatModel, Reply, Sampling, TokenLogprob, Usage, until_kept
 from evolvent.records import Message
 from evolvent.runs.randomness import call_seed
 from evolvent.runs.spending import Budget
@@ -117,17 +117,24 @@ class StoredChat:
         if self.budget is not None:
             await self.budget.begin(self.uri)
         began = time.monotonic()
+        places: list[Callable[[], None]] = []
+        token = until_kept.set(places)
         try:
-            reply = await self.model.chat(messages, sampling)
-            usage = reply.usage
-        except CallError as error:
-            words = orjson.dumps({"error": error.message, "raw": error.raw}).decode()
-            await self.store.put([Call(*about, None, words, seconds=time.monotonic() - began)])
-            raise
+            try:
+                reply = await self.model.chat(messages, sampling)
+                usage = reply.usage
+            except CallError as error:
+                words = orjson.dumps({"error": error.message, "raw": error.raw}).decode()
+                await self.store.put([Call(*about, None, words, seconds=time.monotonic() - began)])
+                raise
+            finally:
+                if self.budget is not None:
+                    self.budget.end(self.uri, usage)
+            await self.store.put([Call(*about, reply_to_json(reply), None, usage, time.monotonic() - began)])
         finally:
-            if self.budget is not None:
-                self.budget.end(self.uri, usage)
-        await self.store.put([Call(*about, reply_to_json(reply), None, usage, time.monotonic() - began)])
+            until_kept.reset(token)
+            for give_back in places:
+                give_back()
         return reply
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 from collections.abc import Mapping, Sequence
+from functools import partial
 from math import isfinite
 from typing import NoReturn
 
@@ -25,7 +26,7 @@ from evolvent.models.openai.reply import decode, read_reply
 from evolvent.models.openai.request import Dialect
 from evolvent.models.openai.retries import Fault, Patience, Transient
 from evolvent.models.openai.server_errors import ServerError, error_in_success, read_error, retry_after
-from evolvent.models.protocols import Reply, Sampling
+from evolvent.models.protocols import Reply, Sampling, until_kept
 from evolvent.models.uri import checked_base_url
 from evolvent.records import Message
 
@@ -178,7 +179,12 @@ class OpenAIChat:
                 if wait is None:
                     self._give_up(transient)
             finally:
-                self._gate.leave(ticket, outcome, tokens)
+                leave = partial(self._gate.leave, ticket, outcome, tokens)
+                held = until_kept.get()
+                if held is None or outcome is not Outcome.ANSWERED:
+                    leave()
+                else:
+                    held.append(leave)
             await asyncio.sleep(wait)
             self._check_available()
 
