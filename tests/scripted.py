@@ -43,6 +43,8 @@ class Opened(dict[str, Scripted]):
 
     def __init__(self, uris: Iterable[str], reply: Callable[[str, Sampling], str | Reply]) -> None:
         super().__init__({uri: Scripted(reply, uri=uri) for uri in uris})
+        for uri, model in self.items():
+            model.identity = f'{{"backend":"scripted","model":"{uri}"}}'  # two models share no call
         self.how: list[tuple[str, dict[str, Any]]] = []
 
     def open_chat(self, uri: str, **how: Any) -> Scripted:

@@ -124,7 +124,7 @@ def test_of_a_run_what_is_ok_is_scored(tmp_path: Path, opened: list[Any]) -> Non
     statuses: list[Any] = ["ok", "failed", "eliminated", "ok"]
     with RunFolder(tmp_path / "run") as folder:
         folder.begin("respond", {}, {"digest": "a"}, fresh=False)
-        folder.check_models("respond", {})
+        folder.start("respond", {})
         output = Output(folder.output("respond"), 4)
         for n, status in enumerate(statuses):
             record = Record(f"s{n}", f"s{n}", n, "Mend a sock", output="With wool.", status=status)

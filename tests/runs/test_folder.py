@@ -31,7 +31,7 @@ def finish(folder: Path, stage: str = "evolve", digest: str = "abc", **options: 
     with RunFolder(folder) as run:
         if begin(run, stage, digest, **options):
             return False
-        run.check_models(stage, {"embedded": "weights 1"})
+        run.start(stage, {"embedded": "weights 1"})
         run.output(stage).write_text("rows")
         run.finish(stage, {"ok": 2}, {"embedded": {"calls": 4}}, PAID)
     return True
@@ -41,7 +41,7 @@ def interrupt(folder: Path, stage: str = "evolve", paid: dict[str, Any] = PAID, 
     """Begin a stage, and stop it before it is done."""
     with RunFolder(folder) as run:
         assert begin(run, stage, **options) is None
-        run.check_models(stage, {"embedded": "weights 1"})
+        run.start(stage, {"embedded": "weights 1"})
         run.interrupt(stage, paid)
 
 
@@ -93,7 +93,7 @@ def test_another_recipe_is_refused_with_the_difference(
 def test_another_limit_is_named_instead_of_other_content(tmp_path: Path) -> None:
     with RunFolder(tmp_path) as run:
         run.begin("evolve", SETTINGS, {**SOURCE, "limit": 5}, fresh=False)
-        run.check_models("evolve", {})
+        run.start("evolve", {})
     with RunFolder(tmp_path) as run, pytest.raises(InputError, match="limit: 5 in the folder, 6 now"):
         run.begin("evolve", SETTINGS, {**SOURCE, "limit": 6, "digest": "longer"}, fresh=False)
 
@@ -113,10 +113,32 @@ def test_fresh_makes_anew_and_marks_what_came_after_as_stale(tmp_path: Path) -> 
     assert read_manifest(tmp_path)["respond"].state == "done"
 
 
-def test_a_stale_stage_with_a_changed_input_is_refused(tmp_path: Path) -> None:
+def test_a_stale_stage_whose_input_changed_is_made_anew_by_the_plain_command(tmp_path: Path) -> None:
+    finish(tmp_path)
+    finish(tmp_path, "respond", "first")
+    finish(tmp_path, "score", "answers")
+    finish(tmp_path, fresh=True)
+    assert finish(tmp_path, "respond", "second") is True
+    stages = read_manifest(tmp_path)
+    assert (stages["respond"].state, stages["respond"].input["digest"]) == ("done", "second")
+    assert stages["score"].state == "stale"
+    assert finish(tmp_path, "respond", "second") is False
+
+
+def test_a_stale_stage_with_other_settings_is_refused(tmp_path: Path) -> None:
     finish(tmp_path)
     finish(tmp_path, "respond", "first")
     finish(tmp_path, fresh=True)
+    with pytest.raises(InputError, match="other content") as caught:
+        finish(tmp_path, "respond", "second", settings={**SETTINGS, "rounds": 9})
+    assert "rounds: 3 in the folder, 9 now" in str(caught.value)
+    assert read_manifest(tmp_path)["respond"].state == "stale"
+
+
+def test_a_done_stage_whose_input_changed_is_refused(tmp_path: Path) -> None:
+    """Nothing was made anew in this folder: another input was named."""
+    finish(tmp_path)
+    finish(tmp_path, "respond", "first")
     with pytest.raises(InputError, match="other content"):
         finish(tmp_path, "respond", "second")
 
@@ -132,9 +154,9 @@ def test_an_interrupted_stage_goes_on_with_the_same_model_only(tmp_path: Path) -
     interrupt(tmp_path)
     with RunFolder(tmp_path) as run:
         assert begin(run) is None
-        run.check_models("evolve", {"embedded": "weights 1"})
+        run.start("evolve", {"embedded": "weights 1"})
         with pytest.raises(InputError, match=r"evolve in .* began with another embedded"):
-            run.check_models("evolve", {"embedded": "weights 2"})
+            run.start("evolve", {"embedded": "weights 2"})
     assert read_manifest(tmp_path)["evolve"].paid == PAID
 
 
@@ -187,7 +209,7 @@ def test_retry_failed_takes_a_finished_stage_apart_and_what_came_after_is_stale(
     monkeypatch.setattr(parts, "PART", 1)
     with RunFolder(tmp_path) as run:
         begin(run)
-        run.check_models("evolve", {"embedded": "weights 1"})
+        run.start("evolve", {"embedded": "weights 1"})
         tally = grown(tmp_path, "evolve", ["ok", "failed", "ok"]).finish()
         run.finish("evolve", tally.summary(), {}, PAID)
     assert not parts_folder(tmp_path / "evolved.parquet").exists()
@@ -195,7 +217,7 @@ def test_retry_failed_takes_a_finished_stage_apart_and_what_came_after_is_stale(
     with RunFolder(tmp_path) as run:
         assert begin(run) is not None  # without retry_failed there is nothing to do
         assert begin(run, retry_failed=True) is None
-        run.check_models("evolve", {"embedded": "weights 1"})
+        run.start("evolve", {"embedded": "weights 1"})
     assert sorted(path.stem for path in parts_folder(tmp_path / "evolved.parquet").iterdir()) == ["000000", "000002"]
     stages = read_manifest(tmp_path)
     assert (stages["evolve"].state, stages["respond"].state) == ("running", "stale")
@@ -205,9 +227,35 @@ def test_fresh_drops_the_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(parts, "PART", 1)
     interrupt(tmp_path)
     grown(tmp_path, "evolve", ["ok"] * 3)
+    kept = sorted(parts_folder(tmp_path / "evolved.parquet").iterdir())
     with RunFolder(tmp_path) as run:
-        begin(run, fresh=True)
+        begin(run, fresh=True, settings={**SETTINGS, "rounds": 9})
+        assert sorted(parts_folder(tmp_path / "evolved.parquet").iterdir()) == kept  # before it starts nothing changes
+        run.start("evolve", {"embedded": "weights 1"})
     assert not parts_folder(tmp_path / "evolved.parquet").exists()
+
+
+def test_an_interrupted_fresh_goes_on_with_the_same_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "PART", 1)
+    finish(tmp_path)
+    interrupt(tmp_path, fresh=True)
+    grown(tmp_path, "evolve", ["ok"] * 3)
+    for _ in range(2):
+        with RunFolder(tmp_path) as run:
+            assert begin(run, fresh=True) is None
+            run.start("evolve", {"embedded": "weights 1"})
+        assert len(list(parts_folder(tmp_path / "evolved.parquet").iterdir())) == 2
+    with RunFolder(tmp_path) as run:  # with another model behind the name it is made anew
+        assert begin(run, fresh=True) is None
+        run.start("evolve", {"embedded": "weights 2"})
+    assert not parts_folder(tmp_path / "evolved.parquet").exists()
+    assert read_manifest(tmp_path)["evolve"].models == {"embedded": "weights 2"}
+
+
+def test_fresh_and_retry_failed_exclude_each_other(tmp_path: Path) -> None:
+    finish(tmp_path)
+    with RunFolder(tmp_path) as run, pytest.raises(InputError, match="--fresh and --retry-failed exclude each other"):
+        begin(run, fresh=True, retry_failed=True)
 
 
 def test_a_second_process_is_locked_out_and_a_killed_one_leaves_no_lock(tmp_path: Path) -> None:

@@ -229,7 +229,7 @@ def finish(folder: Path, statuses: str, stage: str = "evolve") -> Run:
     status: dict[str, Any] = {"o": "ok", "f": "failed", "e": "eliminated"}
     with RunFolder(folder) as run:
         run.begin(stage, {}, {"digest": "a"}, fresh=True)
-        run.check_models(stage, {})
+        run.start(stage, {})
         output = Output(run.output(stage), len(statuses))
         for n, letter in enumerate(statuses):
             record = Record(f"s{n}", f"s{n}", n, f"Mend sock {n}", round=n % 3, status=status[letter])
@@ -249,7 +249,6 @@ def test_of_a_run_what_is_wanted_is_taken_with_its_position(tmp_path: Path, limi
     for data in (run, tmp_path, str(tmp_path), run.output):
         source = stage_input(data, before="evolve", wanted=survivors, limit=limit)
         assert source.rows == min(5, limit or 5)
-        assert source.from_stage
         for start in range(10):
             found = [(position, record.seed_index) for position, record in source.records(start)]
             assert found == [(n, n) for n in wanted if n >= start]
@@ -312,7 +311,7 @@ def test_an_unfinished_or_stale_stage_is_not_taken(tmp_path: Path) -> None:
     finish(tmp_path, "ooo", "respond")
     with RunFolder(tmp_path) as run:
         run.begin("evolve", {}, {"digest": "a"}, fresh=True)
-        run.check_models("evolve", {})
+        run.start("evolve", {})
     with pytest.raises(InputError, match=r"evolved\.parquet is stale: evolve is not finished"):
         stage_input(tmp_path, before="evolve")
     with pytest.raises(InputError, match=r"responses\.parquet is stale: an earlier stage was made anew"):

@@ -155,9 +155,10 @@ def test_failures_reopened_and_mended_give_the_same_bytes_as_no_failures(
     failing = failing & {*places}
     with TemporaryDirectory() as folder, part_of(size):
         path = Path(folder) / "evolved.parquet"
-        tally = work(path, places, failing=failing)
-        assert reopen(path) == tally.status["failed"]
-        assert path.is_file()  # the old one stays until the new one is there
+        work(path, places, failing=failing)
+        before = path.read_bytes()
+        reopen(path)
+        assert path.read_bytes() == before  # the old one stays until the new one is there
         assert {int(file.stem) for file in parts_folder(path).iterdir()} == {n // size for n in places} - {
             n // size for n in failing
         }
@@ -182,7 +183,7 @@ def test_reopen_begins_again_where_it_was_killed(tmp_path: Path) -> None:
         reopen(path)
         (parts_folder(path) / "000003.parquet").unlink()  # as if it had been killed before
         (parts_folder(path) / "000002.parquet.part").write_bytes(b"half")
-        assert reopen(path) == len(rows_of(seed(3))) - 1
+        reopen(path)
     assert sorted(file.name for file in parts_folder(path).iterdir()) == [f"00000{n}.parquet" for n in (0, 2, 3)]
 
 

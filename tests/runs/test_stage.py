@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from evolvent.errors import BudgetReachedError, CallError, InputError, ModelUnavailableError, RunError
 from evolvent.evolution.evolve import evolve
 from evolvent.models.protocols import Reply, Sampling, Usage
+from evolvent.records import Message
 from evolvent.responses.respond import respond
 from evolvent.runs import parts, stage
 from evolvent.runs.calls import calls, spent_in
@@ -103,7 +104,7 @@ def test_when_every_record_fails_it_stops_early_with_the_servers_words(
     monkeypatch.setattr(parts, "PART", 64)
     models[EVOLVER].reply = refuse
     seeds = write_seeds(tmp_path, range(200))
-    with pytest.raises(RunError, match=r"every record of evolve failed, 20 rows so far; the first: server said no\n"):
+    with pytest.raises(RunError, match=r"every record of evolve failed, 20 so far; the first: server said no\n"):
         evolved(seeds, tmp_path / "run")
     assert 20 <= asked_in(models[EVOLVER]) < 40
     assert models[EVOLVER].closed
@@ -119,7 +120,7 @@ def test_when_every_record_fails_it_stops_early_with_the_servers_words(
 
 def test_when_every_one_of_a_few_records_fails_no_file_is_made(tmp_path: Path, models: Opened) -> None:
     models[EVOLVER].reply = refuse
-    with pytest.raises(RunError, match="every record of evolve failed, 5 rows so far"):
+    with pytest.raises(RunError, match="every record of evolve failed, 5 so far"):
         evolved(write_seeds(tmp_path, range(5)), tmp_path / "run")
     assert not (tmp_path / "run" / "evolved.parquet").exists()
 
@@ -380,6 +381,25 @@ def test_two_uris_of_one_model_are_one_model(tmp_path: Path, models: Opened) -> 
         respond(run, teacher=[TEACHER, f"{TEACHER}&timeout=5"], out=tmp_path / "run")
 
 
+class Slow(Scripted):
+    """Answers what is in ``words`` after so many others are answered."""
+
+    def __init__(
+        self, reply: Callable[[str, Sampling], str | Reply], words: list[str], *, after: int, uri: str
+    ) -> None:
+        super().__init__(reply, uri=uri)
+        self.words, self.left, self.go = words, after, asyncio.Event()
+
+    async def chat(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
+        if any(word in messages[-1]["content"] for word in self.words):
+            await self.go.wait()
+        reply = await super().chat(messages, sampling)
+        self.left -= 1
+        if self.left == 0:
+            self.go.set()
+        return reply
+
+
 class Waiting(Scripted):
     """Never answers; knows how many of its calls were cancelled."""
 
@@ -417,10 +437,37 @@ def test_rows_come_teacher_by_teacher_in_the_order_they_were_named(tmp_path: Pat
     assert {uri: used[uri]["calls"] for uri in used} == {OTHER: 5, TEACHER: 4}
 
 
-def test_when_one_teacher_fails_always_the_other_goes_on(tmp_path: Path, models: Opened) -> None:
+@pytest.mark.parametrize("teachers", [[OTHER, TEACHER], [TEACHER, OTHER]])
+def test_a_teacher_that_fails_always_stops_it_early_by_its_name(
+    tmp_path: Path, models: Opened, teachers: list[str]
+) -> None:
+    """What the other one answered is kept: without the wrong one it is not asked again."""
     models[TEACHER].reply = refuse
-    run = respond(write_seeds(tmp_path, range(40)), teacher=[OTHER, TEACHER], out=tmp_path / "run")
-    assert (run.counts["ok"], run.counts["failed"]) == (40, 40)
+    seeds = write_seeds(tmp_path, range(200))
+    with pytest.raises(RunError) as caught:
+        respond(seeds, teacher=teachers, out=tmp_path / "run")
+    assert caught.value.message == f"every record of respond by {TEACHER} failed, 20 so far; the first: server said no"
+    assert 20 <= asked_in(models[TEACHER]) < 40
+    stored = sum(use.calls for use in spent_in(tmp_path / "run"))
+    assert stored >= 19
+    asked_in(models[OTHER])
+    respond(seeds, teacher=OTHER, out=tmp_path / "run", fresh=True)
+    assert asked_in(models[OTHER]) == 200 - stored
+
+
+def test_a_teacher_that_fails_all_but_once_does_not_stop_it(tmp_path: Path, models: Opened) -> None:
+    models[TEACHER].reply = failing_for([n for n in range(40) if n != 12])
+    run = respond(write_seeds(tmp_path, range(40)), teacher=[OTHER, TEACHER], out=tmp_path / "run", concurrency=1)
+    assert run.counts["groups"] == {OTHER: {"ok": 40}, TEACHER: {"failed": 39, "ok": 1}}
+
+
+def test_the_first_in_the_input_may_fail_when_others_work(tmp_path: Path, models: Opened) -> None:
+    """Those that end first decide, not those that stand first: a server may be slow to refuse."""
+    seeds = write_seeds(tmp_path, range(60))
+    slow = Slow(failing_for(range(25)), [f"number {n}:" for n in range(25)], after=30, uri=EVOLVER)
+    models[EVOLVER] = slow
+    run = evolved(seeds, tmp_path / "run", concurrency=40)
+    assert (run.counts["failed"], run.counts["ok"]) == (25, 35)
 
 
 def test_what_is_for_servers_goes_to_servers_only(tmp_path: Path, models: Opened) -> None:

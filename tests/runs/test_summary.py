@@ -19,7 +19,7 @@ PAID = {M: {"calls": 3, "prompt_tokens": 30, "completion_tokens": 20, "estimated
 
 def begin(run: RunFolder, stage: str) -> None:
     run.begin(stage, {}, {"digest": "a"}, fresh=False)
-    run.check_models(stage, {M: "weights"})
+    run.start(stage, {M: "weights"})
 
 
 def finish(folder: Path, stage: str, records: list[Record], fields: Any = ()) -> None:
