@@ -1,0 +1,91 @@
+"""Several models in one stage: one or two of a name, the order of their rows, how one ends the other."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from evolvent.errors import InputError, ModelUnavailableError
+from evolvent.models.protocols import Reply
+from evolvent.responses.respond import respond
+from evolvent.runs.manifest import read_manifest
+from tests.runs.staged import (
+    EVOLVER,
+    OTHER,
+    TEACHER,
+    breaking_after,
+    evolved,
+    failing_for,
+    longer,
+    write_seeds,
+)
+from tests.scripted import Opened, Scripted
+
+
+def test_two_uris_of_one_model_are_one_model(tmp_path: Path, models: Opened) -> None:
+    """They differ in how it is reached: the judge is the evolver."""
+    models[EVOLVER].reply = lambda prompt, sampling: (
+        "Not Equal" if "The First Prompt" in prompt else longer(prompt, sampling)
+    )
+    run = evolved(write_seeds(tmp_path, range(4)), tmp_path / "run", judge=f"{EVOLVER}&timeout=5")
+    assert [uri for uri, _ in models.how] == [EVOLVER]
+    assert list(read_manifest(tmp_path / "run")["evolve"].models) == [EVOLVER]
+    assert (run.counts["ok"], len(models[EVOLVER].asked)) == (4, 8)
+    with pytest.raises(InputError, match="a teacher is named twice"):
+        respond(run, teacher=[TEACHER, f"{TEACHER}&timeout=5"], out=tmp_path / "run")
+
+
+class Waiting(Scripted):
+    """Never answers; knows how many of its calls were cancelled."""
+
+    cancelled = 0
+
+    async def chat(self, *_: object) -> Reply:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        raise AssertionError
+
+
+def test_a_teacher_that_cannot_be_used_takes_its_siblings_calls_along(tmp_path: Path, models: Opened) -> None:
+    """Also where equal instructions wait for one call: what ended it is told, not that calls were cancelled."""
+    seeds = tmp_path / "same.jsonl"
+    seeds.write_text('{"instruction": "Mend a sock"}\n' * 9)
+    waiting = Waiting(longer, uri=OTHER)
+    models[OTHER] = waiting
+    models[TEACHER].reply = breaking_after(0, ModelUnavailableError("no such model"))
+    with pytest.raises(ModelUnavailableError, match="no such model"):
+        respond(seeds, teacher=[OTHER, TEACHER], out=tmp_path / "run", concurrency=3)
+    assert waiting.cancelled >= 1
+    assert (waiting.closed, models[TEACHER].closed) == (True, True)
+
+
+def test_rows_come_teacher_by_teacher_in_the_order_they_were_named(tmp_path: Path, models: Opened) -> None:
+    seeds = write_seeds(tmp_path, range(5))
+    models[TEACHER].reply = failing_for([2])
+    run = respond(seeds, teacher=[OTHER, TEACHER], out=tmp_path / "run", concurrency=4)
+    assert [(row.seed_index, row.teacher) for row in run] == [(n, uri) for n in range(5) for uri in (OTHER, TEACHER)]
+    assert run.counts["groups"] == {OTHER: {"ok": 5}, TEACHER: {"failed": 1, "ok": 4}}
+    used = read_manifest(tmp_path / "run")["respond"].used
+    assert {uri: used[uri]["calls"] for uri in used} == {OTHER: 5, TEACHER: 4}
+
+
+def test_what_is_for_servers_goes_to_servers_only(tmp_path: Path, models: Opened) -> None:
+    models["embedded"] = Scripted(longer, uri="embedded")
+    respond(
+        write_seeds(tmp_path, range(2)),
+        teacher=["embedded", TEACHER],
+        out=tmp_path / "run",
+        extra_body={"top_k": 5},
+        concurrency=7,
+        max_requests_per_minute=60_000,
+        max_tokens_per_minute=70_000,
+    )
+    capped = {"requests_per_minute": 60_000, "tokens_per_minute": 70_000}
+    free = {"requests_per_minute": None, "tokens_per_minute": None}
+    assert models.how == [
+        ("embedded", {"extra_body": None, "concurrency": 7, **free}),
+        (TEACHER, {"extra_body": {"top_k": 5}, "concurrency": 7, **capped}),
+    ]
