@@ -54,3 +54,14 @@ def test_notes_say_what_the_figures_rest_on() -> None:
 
 def test_prompts_are_shown_turn_by_turn() -> None:
     assert ESTIMATE.shown_prompts() == ["prompt 1, to openai:m\n[user]\nSing"]
+
+
+def test_what_the_folder_holds_is_said_first() -> None:
+    first, second, *_ = replace(ESTIMATE, differences=("rounds: 3 in the folder, 2 now", "seed: 0, 1")).notes()
+    assert first == (
+        "the folder holds evolve with other settings: rounds: 3 in the folder, 2 now; seed: 0, 1. "
+        "Without --fresh it would be refused"
+    )
+    assert second.startswith("evolve, rehearsed on")
+    first, *_ = replace(ESTIMATE, finished=True).notes()
+    assert first == "evolve is finished in the folder with these settings: nothing would be called"

@@ -56,6 +56,9 @@ class Estimate:
         prompts: the first prompts, as (model, conversation).
         failing: rehearsed rows that would fail before they reach a model, and why the first would; None if none would.
         stored: calls of this stage that the folder holds already.
+        differences: how the settings and the input differ from those that the folder holds this stage with, one line
+            each; none if it does not hold it, or with these very settings.
+        finished: whether the folder holds this stage finished with these very settings.
     """
 
     stage: str
@@ -65,6 +68,8 @@ class Estimate:
     prompts: tuple[tuple[str, tuple[Message, ...]], ...]
     failing: tuple[int, str] | None
     stored: int
+    differences: tuple[str, ...] = ()
+    finished: bool = False
 
     @property
     def calls(self) -> int:
@@ -99,7 +104,15 @@ class Estimate:
     def notes(self) -> list[str]:
         """What the figures rest on, a line each."""
         of = f"all {self.records:,}" if self.rehearsed == self.records else f"{self.rehearsed:,} of {self.records:,}"
-        lines = [f"{self.stage}, rehearsed on {of} records; nothing was called"]
+        lines = []
+        if self.differences:
+            lines.append(
+                f"the folder holds {self.stage} with other settings: {'; '.join(self.differences)}. "
+                "Without --fresh it would be refused"
+            )
+        if self.finished:
+            lines.append(f"{self.stage} is finished in the folder with these settings: nothing would be called")
+        lines.append(f"{self.stage}, rehearsed on {of} records; nothing was called")
         for model in self.models:
             lines.append(f"{model.model}: tokens in by {model.prompts}; tokens out: {model.replies}")
         lines.append("at most: every reply as long as max_tokens allows")
