@@ -185,7 +185,8 @@ class RunFolder:
             drop_parts(output)
         if begun.retry:
             reopen(output)  # the finished file stays in place, and good, until the new one is
-        if begun.anew or begun.retry:
+        if begun.anew or entry.finished:
+            # Also when a retry is gone on with: later stages may have read the old file while it was interrupted.
             order = list(OUTPUTS)
             for later in order[order.index(stage) + 1 :]:
                 if later in self.stages:

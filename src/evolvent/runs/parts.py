@@ -222,6 +222,8 @@ def reopen(path: Path) -> None:
     try:
         with pq.ParquetFile(path) as file:
             notes = [PartNote.from_json(orjson.dumps(note)) for note in orjson.loads(file.metadata.metadata[NOTES])]
+            if file.num_row_groups != len(notes):
+                raise ValueError(f"{file.num_row_groups} row groups of {len(notes)} parts")
             drop_parts(path)
             with explained(path):
                 parts_folder(path).mkdir()
