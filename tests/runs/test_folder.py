@@ -1,5 +1,7 @@
 """The run folder: what is the same run, what is refused, who may work in it."""
 
+import fcntl
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +11,9 @@ import orjson
 import pyarrow as pa
 import pytest
 
-from evolvent.errors import InputError
+from evolvent.errors import InputError, RunError
 from evolvent.records import Record
-from evolvent.runs import parts
+from evolvent.runs import folder, parts
 from evolvent.runs.folder import Run, RunFolder, in_use
 from evolvent.runs.manifest import file_state, read_manifest
 from evolvent.runs.parts import Output, parts_folder
@@ -252,6 +254,24 @@ def test_an_interrupted_fresh_goes_on_with_the_same_command(tmp_path: Path, monk
     assert read_manifest(tmp_path)["evolve"].models == {"embedded": "weights 2"}
 
 
+@pytest.mark.parametrize(
+    "setting", [{"stop": ("a", "b")}, [("deepening", "1")], {"nested": {"of": [(1, (2.5, None))]}}, float("nan")]
+)
+def test_what_a_file_gives_back_otherwise_is_no_other_setting(tmp_path: Path, setting: object) -> None:
+    """A tuple comes back as a list."""
+    settings = {**SETTINGS, "extra_body": setting}
+    interrupt(tmp_path, settings=settings)
+    assert finish(tmp_path, settings=settings) is True
+    assert finish(tmp_path, settings=settings) is False
+
+
+@pytest.mark.parametrize("setting", ["Be \ud800 brief.", {"top_k": {1, 2}}, {"stop": ["\udfff"]}, 1 << 64])
+def test_a_setting_that_cannot_be_written_down_is_refused(tmp_path: Path, setting: object) -> None:
+    with RunFolder(tmp_path) as run, pytest.raises(InputError, match="a setting of evolve cannot be written down: "):
+        begin(run, settings={**SETTINGS, "system": setting})
+    assert not (tmp_path / "manifest.json").exists()
+
+
 def test_fresh_and_retry_failed_exclude_each_other(tmp_path: Path) -> None:
     finish(tmp_path)
     with RunFolder(tmp_path) as run, pytest.raises(InputError, match="--fresh and --retry-failed exclude each other"):
@@ -287,6 +307,61 @@ def test_looking_does_not_take_the_lock(tmp_path: Path) -> None:
     assert not in_use(tmp_path)
     with RunFolder(tmp_path):
         pass
+
+
+def test_one_that_only_looks_keeps_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds the lock for a moment, which the one that opens waits for; two that look do not see each other."""
+    with RunFolder(tmp_path):
+        pass
+    looking = (tmp_path / ".lock").open()
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    assert not in_use(tmp_path)
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            looking.close()
+
+    monkeypatch.setattr(folder.time, "sleep", wait)
+    with RunFolder(tmp_path):
+        assert in_use(tmp_path)
+    assert len(waits) == 2
+
+
+def test_a_lock_that_stays_is_waited_for_no_longer_than_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(folder.time, "sleep", waits.append)
+    with RunFolder(tmp_path), pytest.raises(InputError, match="in use by another process"), RunFolder(tmp_path):
+        pass
+    assert sum(waits) < 0.5
+
+
+@pytest.mark.parametrize("remake", [False, True])
+@pytest.mark.parametrize("end", ["finish", "interrupt", "start"])
+def test_the_manifest_is_not_written_into_a_folder_that_is_another(tmp_path: Path, remake: bool, end: str) -> None:
+    out = tmp_path / "run"
+    with RunFolder(out) as run:
+        begin(run)
+        if end != "start":
+            run.start("evolve", {})
+        shutil.rmtree(out)
+        out.mkdir()
+        if remake:
+            with RunFolder(out):
+                pass
+        (out / "evolved.parquet").write_text("another's")
+        before = sorted(out.iterdir())
+        with pytest.raises(RunError, match="run went away while it was being used\nStart the same command again"):
+            if end == "start":
+                run.start("evolve", {})
+            elif end == "finish":
+                run.finish("evolve", {}, {}, PAID)
+            else:
+                run.interrupt("evolve", PAID)
+        assert sorted(out.iterdir()) == before
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"stages": {"evolve": 3}}', '{"stages": {"evolve": {"a": 1}}}', "[]"])

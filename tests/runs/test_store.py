@@ -1,6 +1,7 @@
 """The call store: acknowledged means on disk, whatever ends the process; the account; what is refused."""
 
 import asyncio
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -224,6 +225,22 @@ def test_a_folder_that_went_away_is_named(tmp_path: Path) -> None:
         folder.rmdir()
         with pytest.raises(RunError, match="went away"):
             put(store, call(1))
+
+
+def test_a_folder_that_was_made_again_meanwhile_gets_nothing(tmp_path: Path) -> None:
+    """The open file still takes writes; they would reach nobody, and the store that is there now is another's."""
+    path = tmp_path / "run" / "calls.sqlite"
+    path.parent.mkdir()
+    with closing(CallStore(path)) as store:
+        put(store, call(1))
+        shutil.rmtree(path.parent)
+        path.parent.mkdir()
+        CallStore(path).close()
+        for _ in range(2):
+            with pytest.raises(RunError, match=r"calls\.sqlite went away while it was being used"):
+                put(store, call(2))
+        assert seen_by_another(path) == 0
+    assert seen_by_another(path) == 0
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:

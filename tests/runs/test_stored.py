@@ -81,6 +81,8 @@ def calls_made(store: CallStore, *asked: tuple[Sequence[Message], Sampling, str]
         (Sampling(0.7, max_tokens=5), Sampling(0.7, max_tokens=6), 2),
         (Sampling(0.7), Sampling(0.7, top_logprobs=1), 2),
         (Sampling(0.0, 0.9, seed=1), Sampling(0.0, 0.8, seed=2), 1),
+        (Sampling(0), Sampling(0.0), 1),
+        (Sampling(1, 1, seed=1), Sampling(1.0, 1.0, seed=1), 1),
         (Sampling(0.0), Sampling(0.7), 2),
         (Sampling(0.0, max_tokens=5), Sampling(0.0, max_tokens=6), 2),
         (Sampling(0.0), Sampling(0.0, top_logprobs=1), 2),
@@ -274,20 +276,42 @@ def test_attempts_draw_other_seeds_and_each_is_stored(store: CallStore) -> None:
     assert len(store) == 3
 
 
-def test_unusable_replies_are_counted(store: CallStore) -> None:
-    replies = iter(["", "?", "!"])
-    record = RecordInWork("r")
+@pytest.mark.parametrize(
+    ("replies", "temperature", "calls", "unusable"),
+    [
+        (["!"], 0.7, 1, 0),
+        (["", "?", "!"], 0.7, 3, 2),
+        (["", "?", "nor this"], 0.7, 3, 2),  # nobody asks for another after the last
+        ([""], 0.0, 1, 0),
+        (["!"], 0.0, 1, 0),
+    ],
+)
+def test_replies_that_were_asked_again_are_counted(
+    store: CallStore, replies: list[str], temperature: float, calls: int, unusable: int
+) -> None:
+    script, record = iter(replies), RecordInWork("r")
 
     async def one() -> str:
         record_in_work.set(record)
-        stored = StoredChat(Scripted(lambda *_: next(replies)), store, "evolve")
+        stored = StoredChat(Scripted(lambda *_: next(script)), store, "evolve")
         usable = lambda reply: reply.text == "!"  # noqa: E731
-        reply = await ask(stored, HELLO, Sampling(0.7), run_seed=0, record_id="r", stage="evolve", usable=usable)
+        how = Sampling(temperature)
+        reply = await ask(stored, HELLO, how, run_seed=0, record_id="r", stage="evolve", usable=usable)
         return reply.text
 
-    assert asyncio.run(one()) == "!"
+    assert asyncio.run(one()) == replies[-1]
     (used,) = record.used.values()
-    assert (used.calls, used.unusable) == (3, 2)
+    assert (used.calls, used.unusable) == (calls, unusable)
+
+
+@pytest.mark.parametrize(("temperature", "asked_for", "text"), [(0.7, 2, "whole"), (0.0, 1, "hal")])
+def test_a_reply_that_a_filter_has_cut_is_asked_again(
+    store: CallStore, temperature: float, asked_for: int, text: str
+) -> None:
+    script = iter([Reply("hal", "content_filter"), Reply("whole", "stop")])
+    model = Scripted(lambda *_: next(script))
+    assert asked(StoredChat(model, store, "evolve"), Sampling(temperature)).text == text
+    assert len(model.asked) == asked_for
 
 
 def test_the_last_reply_is_returned_when_none_is_usable(store: CallStore) -> None:
