@@ -1,8 +1,7 @@
 """Bounded work in order: what comes out, what is under way at once, and how it ends."""
 
 import asyncio
-import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evolvent.errors import BudgetReachedError
-from evolvent.runs.execution import WINDOW, in_order, run_sync, together
+from evolvent.runs.execution import WINDOW, in_order, together
 from tests.models.virtual_time import run_virtually
 
 Result = TypeVar("Result")
@@ -373,58 +372,3 @@ def test_together_cancelled_from_outside_leaves_no_task() -> None:
         assert not others()
 
     run_virtually(main())
-
-
-def test_run_sync_inside_a_running_loop() -> None:
-    """As in a notebook: plain code, called while a loop runs in this thread."""
-
-    async def where() -> str:
-        await asyncio.sleep(0)
-        return threading.current_thread().name
-
-    async def notebook() -> str:
-        return run_sync(where())
-
-    assert run_sync(where()) == threading.current_thread().name
-    assert asyncio.run(notebook()) == "evolvent"
-
-
-@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt()])
-def test_run_sync_passes_on_errors(error: BaseException) -> None:
-    async def fail() -> None:
-        raise error
-
-    async def notebook() -> None:
-        run_sync(fail())
-
-    for main in (lambda: run_sync(fail()), lambda: asyncio.run(notebook())):
-        with pytest.raises(type(error)):
-            main()
-
-
-def test_an_interrupted_notebook_cell_ends_its_work_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    ended = threading.Event()
-    join = threading.Thread.join
-
-    def interrupted(thread: threading.Thread, timeout: float | None = None) -> None:
-        monkeypatch.setattr(threading.Thread, "join", join)
-        assert begun.wait(10)
-        raise KeyboardInterrupt
-
-    begun = threading.Event()
-
-    async def work() -> None:
-        begun.set()
-        try:
-            await asyncio.sleep(3600)
-        finally:
-            ended.set()
-
-    async def notebook() -> None:
-        run_sync(work())
-
-    main: Coroutine[Any, Any, None] = notebook()
-    monkeypatch.setattr(threading.Thread, "join", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        asyncio.run(main)
-    assert ended.is_set()
