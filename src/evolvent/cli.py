@@ -1,5 +1,6 @@
 """The command line: parse, call the API, print. No logic."""
 
+import gc
 import os
 from pathlib import Path
 from typing import Annotated
@@ -387,6 +388,8 @@ def main() -> None:
     """The ``evolvent`` command."""
     # Arrow's own allocator keeps what it once had: 40 MB more at the peak of a small run.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    # Python looks for garbage after every 700 new objects: a tenth of the time of a run with hundreds of calls at once.
+    gc.set_threshold(50_000, 20, 20)
     end_well(app)
 
 

@@ -7,6 +7,7 @@ and ``output`` set.
 
 import hashlib
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import orjson
@@ -78,6 +79,7 @@ class Record:
 
 
 COLUMNS = tuple(f.name for f in fields(Record) if f.name != "scores")
+_VALUES = attrgetter(*COLUMNS)
 
 
 def content_digest(instruction: str, input: str, output: str, messages: list[Message] | None) -> str:
@@ -99,7 +101,7 @@ def schema() -> "pa.Schema":
 
 def to_row(record: Record) -> dict[str, Any]:
     """The record as a flat row: the columns of the schema, then its scores."""
-    return {**{name: getattr(record, name) for name in COLUMNS}, **record.scores}
+    return {**dict(zip(COLUMNS, _VALUES(record), strict=True)), **record.scores}
 
 
 def from_row(row: dict[str, Any]) -> Record:

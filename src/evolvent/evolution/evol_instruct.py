@@ -5,7 +5,7 @@ reasoning), one in breadth. Operators come in a fixed order, not at random, so t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from evolvent.errors import CallError
@@ -96,15 +96,18 @@ async def evolve_once(parent: Record, round: int, prompt: Prompt, run: EvolInstr
             # Paper 1's code keeps an empty generation; the default tries again with another seed.
             attempts=3 if run.profile == "default" else 1,
         )
-        record = _with_instruction(record, parent, reply, run.profile)
+        _take_instruction(record, parent, reply, run.profile)
         if run.profile == "paper":
             return record
         reason = eliminate(parent.instruction, record.instruction, reply)
         if reason is None and run.judge is not None:
             reason, record.reason = await _no_gain(parent, record, run)
     except CallError as error:
-        return replace(record, status="failed", reason=str(error))
-    return replace(record, status="eliminated", reason=reason) if reason else record
+        record.status, record.reason = "failed", str(error)
+        return record
+    if reason:
+        record.status, record.reason = "eliminated", reason
+    return record
 
 
 def chat(prompt: str, system: str | None) -> list[Message]:
@@ -113,12 +116,12 @@ def chat(prompt: str, system: str | None) -> list[Message]:
     return [*turns, Message(role="user", content=prompt)]
 
 
-def _with_instruction(record: Record, parent: Record, reply: Reply, profile: Profile) -> Record:
-    """The record with the evolved instruction; a conversation's system turn stays with it."""
+def _take_instruction(record: Record, parent: Record, reply: Reply, profile: Profile) -> None:
+    """Put the evolved instruction into the record; a conversation's system turn stays with it."""
     text = reply.text.strip() if profile == "paper" else strip_marker(reply.text, parent.instruction)
-    system = [turn for turn in parent.messages or [] if turn["role"] == "system"]
-    messages = [*system, Message(role="user", content=text)] if system and text else None
-    return replace(record, instruction=text, messages=messages, finish_reason=reply.finish_reason)
+    system = [turn for turn in parent.messages or () if turn["role"] == "system"]
+    record.instruction, record.finish_reason = text, reply.finish_reason
+    record.messages = [*system, Message(role="user", content=text)] if system and text else None
 
 
 def _input_after(parent: Record, prompt: Prompt, profile: Profile) -> str:

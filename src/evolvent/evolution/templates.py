@@ -58,7 +58,9 @@ def load_prompt(name: str, folder: Path | None = None) -> Prompt:
         InputError: no such template, or one that Jinja cannot read.
     """
     folders = [folder, SHIPPED] if folder else [SHIPPED]
-    environment = SandboxedEnvironment(loader=jinja2.FileSystemLoader(folders), undefined=jinja2.StrictUndefined)
+    environment = SandboxedEnvironment(
+        loader=jinja2.FileSystemLoader(folders), undefined=jinja2.StrictUndefined, auto_reload=False
+    )
     try:
         template = environment.get_template(f"{name}.j2")
         sources = list(_sources(environment, f"{name}.j2"))
