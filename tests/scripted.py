@@ -17,7 +17,8 @@ class Scripted:
     ) -> None:
         self.reply = reply
         self.uri = uri
-        self.identity = '{"backend":"scripted"}'
+        # Two models share no call; that of one without a name has a golden key.
+        self.identity = '{"backend":"scripted"}' if uri == "scripted" else f'{{"backend":"scripted","model":"{uri}"}}'
         self.concurrency = concurrency
         self.asked: list[tuple[str, Sampling]] = []
         self.conversations: list[list[Message]] = []
@@ -43,8 +44,6 @@ class Opened(dict[str, Scripted]):
 
     def __init__(self, uris: Iterable[str], reply: Callable[[str, Sampling], str | Reply]) -> None:
         super().__init__({uri: Scripted(reply, uri=uri) for uri in uris})
-        for uri, model in self.items():
-            model.identity = f'{{"backend":"scripted","model":"{uri}"}}'  # two models share no call
         self.how: list[tuple[str, dict[str, Any]]] = []
 
     def open_chat(self, uri: str, **how: Any) -> Scripted:

@@ -362,6 +362,19 @@ def test_nothing_unfinished_stays_when_writing_fails(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_the_order_in_which_models_answered_does_not_matter(tmp_path: Path) -> None:
+    files = set()
+    for order in (["a", "b", "c"], ["c", "b", "a"], ["b", "c", "a"]):
+        path = tmp_path / "".join(order) / "responses.parquet"
+        path.parent.mkdir()
+        output = Output(path, 1)
+        output.add(Placed(0, 0, seed(0)), [seed(0)], lambda *_: None)
+        output.use({uri: Used(calls=1) for uri in order})
+        assert list(output.finish().used) == ["a", "b", "c"]
+        files.add(path.read_bytes())
+    assert len(files) == 1
+
+
 def test_a_folder_that_went_away_is_named(tmp_path: Path) -> None:
     path = tmp_path / "evolved.parquet"
     output = Output(path, 1)

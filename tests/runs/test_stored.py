@@ -120,6 +120,7 @@ def test_the_order_of_a_messages_keys_does_not_count(store: CallStore) -> None:
 
 def test_stage_record_and_uri_are_written_beside_the_call_and_are_not_in_its_key(store: CallStore) -> None:
     model, other = counting(), Scripted(lambda *_: "hi", uri="same weights, other name")
+    other.identity = model.identity
 
     async def both() -> None:
         record_in_work.set(RecordInWork("rec1"))

@@ -1,13 +1,16 @@
 """Several models in one stage: one or two of a name, the order of their rows, how one ends the other."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from evolvent.errors import InputError, ModelUnavailableError
-from evolvent.models.protocols import Reply
+from evolvent.models.protocols import Reply, Sampling
+from evolvent.records import Message
 from evolvent.responses.respond import respond
+from evolvent.runs.calls import spent_in
 from evolvent.runs.manifest import read_manifest
 from tests.runs.staged import (
     EVOLVER,
@@ -70,6 +73,30 @@ def test_rows_come_teacher_by_teacher_in_the_order_they_were_named(tmp_path: Pat
     assert run.counts["groups"] == {OTHER: {"ok": 5}, TEACHER: {"failed": 1, "ok": 4}}
     used = read_manifest(tmp_path / "run")["respond"].used
     assert {uri: used[uri]["calls"] for uri in used} == {OTHER: 5, TEACHER: 4}
+
+
+class After(Scripted):
+    """Answers when the run holds a reply of another model."""
+
+    def __init__(self, other: str, run: Path, uri: str) -> None:
+        super().__init__(longer, uri=uri)
+        self.other, self.run = other, run
+
+    async def chat(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
+        while self.other not in [use.model for use in spent_in(self.run)]:
+            await asyncio.sleep(0)
+        return await super().chat(messages, sampling)
+
+
+def test_the_bytes_do_not_depend_on_which_teacher_answered_first(tmp_path: Path, models: Opened) -> None:
+    seeds = write_seeds(tmp_path, range(2))
+    files = []
+    for last, first in ((OTHER, TEACHER), (TEACHER, OTHER)):
+        out = tmp_path / f"{len(files)}"
+        models[first] = Scripted(longer, uri=first)
+        models[last] = After(first, out, last)
+        files.append(respond(seeds, teacher=[OTHER, TEACHER], out=out, concurrency=1).output.read_bytes())
+    assert files[0] == files[1]
 
 
 def test_what_is_for_servers_goes_to_servers_only(tmp_path: Path, models: Opened) -> None:
