@@ -204,6 +204,12 @@ def has_parts(path: Path) -> bool:
     return any(parts_folder(path).glob("*.parquet"))
 
 
+def records_kept(path: Path) -> int:
+    """Records of input whose rows are in finished parts of a stage's file; it may be growing meanwhile."""
+    notes = (_read_note(file) for file in parts_folder(path).glob("*.parquet") if PART_NAME.fullmatch(file.name))
+    return sum(note.records for note in notes if note is not None)
+
+
 def drop_parts(path: Path) -> None:
     """Remove the parts of a stage's file, if there are any."""
     shutil.rmtree(parts_folder(path), ignore_errors=True)
@@ -287,5 +293,5 @@ def _read_note(path: Path) -> PartNote | None:
 
     try:
         return PartNote.from_json((pq.read_metadata(path).metadata or {})[NOTES])
-    except (pa.ArrowException, KeyError, ValueError):
+    except (pa.ArrowException, KeyError, ValueError, FileNotFoundError):
         return None
