@@ -1,9 +1,15 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from evolvent.errors import InputError
+from evolvent.errors import CallError, InputError
+from evolvent.evolution.evolve import evolve
+from evolvent.models.protocols import Sampling
 from evolvent.recipe import run
+from evolvent.runs import stage
+from evolvent.runs.folder import Run
+from tests.scripted import Opened
 
 
 def recipe(folder: Path, text: str) -> Path:
@@ -86,6 +92,66 @@ def test_python_may_give_rows_instead_of_a_file(tmp_path: Path) -> None:
     rows = [{"instruction": "q", "output": "a", "s": n} for n in range(3)]
     done = run({"out": str(tmp_path), "select": {"data": rows, "by": "s", "top": 1}})
     assert done.stages["select"].counts["selected"] == 1
+
+
+URL = "?base_url=http://host:1/v1"
+PATH = f"""
+out: r
+evolve: {{seeds: seeds.jsonl, model: "openai:evolver{URL}", rounds: 1}}
+respond: {{teacher: "openai:teacher{URL}"}}
+"""
+
+
+def working(prompt: str, _: Sampling) -> str:
+    return f"How do I mend my {'bike' if 'bike' in prompt else 'sock'} in {len(prompt)} steps?"
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
+    """The models of PATH, and its seeds: the evolver fails for one of the two until its reply is ``working``."""
+
+    def failing(prompt: str, _: Sampling) -> str:
+        if "bike" in prompt:
+            raise CallError("server said no")
+        return working(prompt, _)
+
+    opened = Opened((f"openai:evolver{URL}", f"openai:teacher{URL}"), lambda *_: "With wool.")
+    opened[f"openai:evolver{URL}"].reply = failing
+    monkeypatch.setattr(stage, "open_chat", opened.open_chat)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "seeds.jsonl").write_text('{"instruction": "Mend a sock"}\n{"instruction": "Mend a bike"}\n')
+    return opened
+
+
+@pytest.mark.parametrize(
+    ("how", "answered"),
+    [
+        ({"retry_failed": True}, 2),
+        ({"fresh": True}, 2),
+        ({"set": {"evolve.rounds": 2}, "fresh": True}, 4),
+    ],
+)
+def test_what_comes_after_a_stage_that_came_out_otherwise_is_made_anew(
+    tmp_path: Path, models: Opened, how: dict[str, Any], answered: int
+) -> None:
+    path = recipe(tmp_path, PATH)
+    first = run(path).stages
+    assert [first[stage].counts["ok"] for stage in first] == [1, 1]
+    models[f"openai:evolver{URL}"].reply = working
+    assert {done.already_done for done in run(path).stages.values() if isinstance(done, Run)} == {True}
+    again = run(path, **how).stages["respond"]
+    assert (again.counts["instructions"], again.counts["ok"]) == (answered, answered)
+
+
+def test_a_stage_by_itself_is_followed_by_the_plain_recipe(tmp_path: Path, models: Opened) -> None:
+    path = recipe(tmp_path, PATH)
+    run(path)
+    models[f"openai:evolver{URL}"].reply = working
+    evolve("seeds.jsonl", model=f"openai:evolver{URL}", rounds=1, out="r", retry_failed=True)
+    done = run(path).stages
+    assert isinstance(done["evolve"], Run)
+    assert done["evolve"].already_done
+    assert done["respond"].counts["ok"] == 2
 
 
 def test_a_missing_recipe(tmp_path: Path) -> None:

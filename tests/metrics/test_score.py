@@ -1,6 +1,7 @@
 """The score stage: each of its settings reaches the scorer or the rows, and binds the run folder."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -11,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evolvent.errors import InputError
+from evolvent.errors import InputError, ModelUnavailableError, RunError
 from evolvent.metrics import score as scoring
 from evolvent.metrics.score import score, stored_losses
 from evolvent.records import Message, Record
 from evolvent.runs import parts
-from evolvent.runs.folder import Run, RunFolder
+from evolvent.runs.folder import CALLS, Run, RunFolder
 from evolvent.runs.manifest import read_manifest
-from evolvent.runs.parts import Output, Placed, parts_folder
+from evolvent.runs.parts import Output, Placed, has_parts, parts_folder
 from evolvent.runs.store import CallStore
 from tests.scripted import write_both
 
@@ -219,6 +220,42 @@ def test_pairs_that_change_meanwhile_stop_it(pairs: Path, opened: list[Any], mon
     with pytest.raises(InputError, match="has changed since it was checked"):
         scored(pairs)
     assert not (pairs.parent / "run" / "scored.parquet").exists()
+
+
+def test_a_folder_that_was_made_again_meanwhile_gets_nothing(
+    pairs: Path, opened: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nll, run = Spelling.nll, pairs.parent / "run"
+
+    def replacing(scorer: Spelling, *given: Any) -> list[np.ndarray]:
+        shutil.rmtree(run)
+        with RunFolder(run), closing(CallStore(run / CALLS)):
+            parts_folder(run / "scored.parquet").mkdir()
+        return nll(scorer, *given)
+
+    monkeypatch.setattr(Spelling, "nll", replacing)
+    with pytest.raises(RunError, match="went away while it was being used"):
+        scored(pairs)
+    assert not has_parts(run / "scored.parquet")
+    assert not (run / "manifest.json").exists()
+    with closing(CallStore(run / CALLS)) as store:
+        assert len(store) == 0
+
+
+def test_a_fresh_whose_model_is_gone_changes_nothing(
+    pairs: Path, opened: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = scored(pairs).output
+    before = output.read_bytes(), read_manifest(output.parent)
+
+    def gone(*_: object, **__: object) -> None:
+        raise ModelUnavailableError("no such model")
+
+    with monkeypatch.context() as patch, pytest.raises(ModelUnavailableError):
+        patch.setattr(scoring, "open_scorer", gone)
+        scored(pairs, layout="chat", fresh=True)
+    assert (output.read_bytes(), read_manifest(output.parent)) == before
+    assert scored(pairs).already_done
 
 
 @pytest.mark.parametrize(
