@@ -29,7 +29,15 @@ from evolvent.cli_options import (
 )
 from evolvent.endings import Commands, end_well
 from evolvent.errors import InputError
-from evolvent.printing import print_calls, print_estimates, print_files, print_findings, print_run, print_summary
+from evolvent.printing import (
+    print_calls,
+    print_estimates,
+    print_files,
+    print_findings,
+    print_run,
+    print_stages,
+    print_summary,
+)
 
 app = typer.Typer(
     cls=Commands,
@@ -61,8 +69,7 @@ def demo(
     from evolvent.demo import demo as run_demo
 
     done = run_demo(out, fresh=fresh, progress=True)
-    print_summary(done.path, examples=2)
-    print_files(done.stages)
+    print_stages(done.path, done.stages, examples=2)
     typer.echo(
         "\nThe embedded models are for trying the tool: this data is not for training. "
         "With your own seeds and model:\n  evolvent evolve SEEDS --model hf:ID --out RUN"
@@ -316,8 +323,7 @@ def run(
     if dry_run:
         print_estimates(done.stages)
         return
-    print_summary(done.path, examples=0)
-    print_files(done.stages)
+    print_stages(done.path, done.stages)
 
 
 @app.command()

@@ -1,6 +1,10 @@
 """What the commands print: what a run holds, where the files are, what this machine can run."""
 
+import os
+import re
 import sys
+import textwrap
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,28 +19,54 @@ if TYPE_CHECKING:
     from evolvent.runs.estimates import Estimate
     from evolvent.runs.summary import Table
 
+# The width of tables where there is no terminal, of the headings of columns of numbers, and of a column of text that
+# shares a narrow terminal with numbers.
+OUTSIDE_A_TERMINAL = 120
+HEADING = 10
+NARROWEST = 8
+
+# Amounts, tokens, times, shares: cells that are not to be wrapped.
+NUMBER = re.compile(r"(~?[\d,]+(\.\d+)?(e[+-]\d+)?( (s|min|h))?)?")
+
 # Characters of a turn or a reply in a list of calls.
 SHOWN = 400
 
 
 def print_run(run: Any) -> None:
-    """How a stage ended: its run's summary, its file, and what to do about failures; of a dry run, the estimate."""
+    """How a stage ended: its tables, its file, and what to do about failures; of a dry run, the estimate."""
     if run.estimate is not None:
         print_estimate(run.estimate)
         return
     if run.already_done:
-        typer.echo(f"nothing to do: {run.output} is finished")
-    print_summary(run.path, examples=0)
-    typer.echo(f"\nwritten: {run.output}")
-    if run.counts.get("failed"):
-        typer.echo(f"{run.counts['failed']:,} failed; the same command with --retry-failed takes just those again")
+        typer.echo(f"nothing to do: {run.output} is finished; evolvent show {run.path} says what it holds")
+    else:
+        print_summary(run.path, stage=run.stage)
+        typer.echo(f"\nwritten: {run.output}")
+    print_fates(run)
+
+
+def print_fates(run: Any) -> None:
+    """What a user must not miss of a stage's rows: that none passed, that some failed."""
+    counts = run.counts
+    if counts.get("eliminated") and not counts.get("ok"):
+        reasons: Counter[str] = Counter()
+        for fates in counts.get("groups", {}).values():
+            reasons.update({fate.removeprefix("eliminated: "): n for fate, n in fates.items() if fate != "failed"})
+        why = ", ".join(f"{reason} {n:,}" for reason, n in reasons.most_common())
+        eliminated, failed = counts["eliminated"], counts.get("failed", 0)
+        which = f"none of {eliminated + failed:,} rows is ok: {failed:,} failed, {eliminated:,}"
+        if not failed:
+            which = f"all {eliminated:,} rows were"
+        typer.echo(f"warning: {run.stage}: {which} eliminated: {why}; see evolvent calls {run.path}", err=True)
+    if counts.get("failed"):
+        typer.echo(f"{counts['failed']:,} failed; the same command with --retry-failed takes just those again")
 
 
 def print_estimate(estimate: "Estimate") -> None:
     """What a dry run found: the first prompts, what the stage would take, and what the figures rest on."""
     for prompt in estimate.shown_prompts():
         typer.echo(f"{prompt}\n")
-    print_tables([estimate.table()])
+    print_tables(estimate.tables())
     for note in estimate.notes():
         typer.echo(note)
 
@@ -72,14 +102,14 @@ def _short(text: str) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]} … ({len(text):,} characters)"
 
 
-def print_summary(folder: Path, *, examples: int) -> None:
-    """The tables of a run folder, then so many example trajectories."""
+def print_summary(folder: Path, *, stage: str | None = None, examples: int = 0) -> None:
+    """The tables of a run folder, or of one of its stages, then so many example trajectories."""
     import pyarrow as pa
 
     from evolvent.runs.summary import summary, trajectories
 
     try:
-        tables = [*summary(folder), *trajectories(folder, examples)]
+        tables = [*summary(folder, stage), *trajectories(folder, examples)]
     except pa.ArrowException as error:
         raise InputError(
             f"a file in {folder} is damaged: {error}", fix="Make it anew: its stage's command with --fresh."
@@ -88,24 +118,50 @@ def print_summary(folder: Path, *, examples: int) -> None:
 
 
 def print_tables(tables: "Iterable[Table]") -> None:
-    """Tables with their titles."""
+    """Tables with their titles and notes.
+
+    Text is wrapped to the width of the terminal (of 120 where there is none); a number is never cut or wrapped, and
+    where numbers alone need more width than there is, the table is wider.
+    """
     from rich.console import Console
     from rich.table import Table as Drawn
     from rich.text import Text
 
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = Console(width=None if sys.stdout.isatty() or os.environ.get("COLUMNS") else OUTSIDE_A_TERMINAL)
+    width = console.width
     for table in tables:
-        console.print(Text(f"\n{table.title}", style="bold"))
-        shown = Drawn()
-        for column in table.columns:
-            shown.add_column(column)
+        shown, needed = Drawn(), 1
+        for name, *cells in zip(table.columns, *table.rows, strict=True):
+            longest = max(map(len, cells), default=0)
+            if all(NUMBER.fullmatch(cell) for cell in cells):
+                heading = textwrap.fill(name, max(longest, HEADING))
+                shown.add_column(heading, justify="right", no_wrap=True)
+                longest = max(longest, *map(len, heading.split("\n")))
+            else:
+                shown.add_column(name, overflow="fold", min_width=min(longest, NARROWEST))
+                longest = min(longest, NARROWEST)
+            needed += longest + 3  # a border and a space on both sides
         for row in table.rows:
-            shown.add_row(*(Text(cell) for cell in row))
+            shown.add_row(*map(Text, row))
+        typer.echo()
+        console.print(Text(table.title, style="bold"), soft_wrap=True)
+        console.width = max(width, needed)
         console.print(shown)
+        for note in table.notes:
+            typer.echo(note)
+
+
+def print_stages(folder: Path, stages: dict[str, Any], *, examples: int = 0) -> None:
+    """What a recipe's stages did: the run's tables if any of them did something, and the file that each wrote."""
+    if not all(done.already_done for done in stages.values()):
+        print_summary(folder, examples=examples)
+    print_files(stages)
+    if all(done.already_done for done in stages.values()):
+        typer.echo(f"nothing to do; evolvent show {folder} says what it holds")
 
 
 def print_files(stages: dict[str, Any]) -> None:
-    """The file that each stage wrote, a line each."""
+    """The file that each stage wrote, a line each, and what must not be missed of its rows."""
     from evolvent.runs.summary import described
     from evolvent.selection.select import Selection
 
@@ -115,6 +171,7 @@ def print_files(stages: dict[str, Any]) -> None:
             typer.echo(f"{stage}: {described(done.counts)}{already}\n  {done.path}\n  {done.note}")
         else:
             typer.echo(f"{stage}: {done.output}{already}")
+            print_fates(done)
 
 
 def print_findings(findings: "Iterable[Finding]") -> None:

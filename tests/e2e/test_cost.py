@@ -18,7 +18,8 @@ def test_a_dry_run_calls_nothing_writes_nothing_and_says_what_will_be_called(tmp
         assert server_stats(url)["requests"] == 0
         assert not (tmp_path / "run").exists()
         assert "prompt 1, to openai:m" in dry.output
-        assert re.search(rf"│ {CALLS} .* about 2.0 min │", dry.output)
+        assert re.search(rf"│ expected │ +{CALLS} │", dry.output)
+        assert "time: about 2.0 min, the least that the caps allow" in dry.output
         assert evolvent(*command, folder=tmp_path).status == 0
         assert server_stats(url)["requests"] == CALLS
 

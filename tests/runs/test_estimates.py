@@ -2,47 +2,60 @@
 
 from dataclasses import replace
 
-import pytest
-
 from evolvent.runs.estimates import Estimate, ModelEstimate
 
 ONE = ModelEstimate("openai:m", 1_200, 5_000, 600, 9_000, 12_000, 0.0042, 1.5, 30.0, "a tokenizer", "assumed", True)
 ESTIMATE = Estimate("evolve", 400, 400, (ONE,), (("openai:m", ({"role": "user", "content": "Sing"},)),), None, 0)
 
 
-def test_a_row_says_what_is_exact_and_what_is_about() -> None:
-    (row,) = ESTIMATE.table().rows
-    assert row == (
-        *("openai:m", "1,200", "5,000", "9,000", "about 600", "12,000"),
-        *("about 0.0042", "1.50", "about 30 s"),
-    )
-    (row,) = replace(ESTIMATE, models=(replace(ONE, exact=False),)).table().rows
-    assert row[2] == "about 5,000"
+def test_a_table_says_what_is_exact_and_what_is_about() -> None:
+    (table,) = ESTIMATE.tables()
+    assert table.title == "evolve: what it would take of openai:m"
+    assert table.columns == ("", "calls", "tokens in", "tokens out", "cost")
+    assert table.rows == [
+        ("expected", "1,200", "5,000", "~600", "~0.0042"),
+        ("at most", "", "9,000", "12,000", "1.50"),
+    ]
+    (table,) = replace(ESTIMATE, models=(replace(ONE, exact=False, cost=None, cost_at_most=None),)).tables()
+    assert table.columns == ("", "calls", "tokens in", "tokens out")
+    assert table.rows[0] == ("expected", "1,200", "~5,000", "~600")
 
 
 def test_several_models_are_added_up_and_the_slowest_gives_the_time() -> None:
     both = replace(ESTIMATE, models=(ONE, replace(ONE, model="embedded", cost=0.0, cost_at_most=0.0, seconds=7_260.0)))
-    assert both.table().rows[-1] == (
-        *("together", "2,400", "10,000", "18,000", "about 1,200", "24,000"),
-        *("about 0.0042", "1.50", "about 2.0 h"),
-    )
-    assert both.table().rows[1][6:8] == ("0", "0")
+    _, embedded, together = both.tables()
+    assert [row[-1] for row in embedded.rows] == ["0", "0"]
+    assert together.title == "evolve: what it would take of all models together"
+    assert together.rows == [
+        ("expected", "2,400", "10,000", "~1,200", "~0.0042"),
+        ("at most", "", "18,000", "24,000", "1.50"),
+    ]
+    assert "time together: about 2.0 h; the models work side by side" in both.notes()
     unpriced = replace(both, models=(ONE, replace(ONE, cost=None, cost_at_most=None, seconds=None)))
     assert (unpriced.cost, unpriced.cost_at_most, unpriced.seconds) == (None, None, None)
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(0.4, "0 s"), (119, "119 s"), (120, "2.0 min"), (7_100, "118.3 min"), (90_000, "25.0 h")]
-)
-def test_time(seconds: float, words: str) -> None:
-    (row,) = replace(ESTIMATE, models=(replace(ONE, seconds=seconds),)).table().rows
-    assert row[-1] == f"about {words}"
+def test_time() -> None:
+    def told(**known: float | None) -> list[str]:
+        lines = replace(ESTIMATE, models=(replace(ONE, **known),)).notes()  # type: ignore[arg-type]
+        return [line.strip() for line in lines if "time:" in line]
+
+    assert told() == ["time: about 30 s, the least that the caps allow"]
+    per_second = "for each second that a call takes, at this --concurrency"
+    assert told(seconds=None, call_lengths=150.0) == [f"time: about 2.5 min {per_second}"]
+    assert told(call_lengths=4.0) == [f"time: about 30 s, the least that the caps allow; about 4.0 s {per_second}"]
+    unknown = told(seconds=None)
+    assert unknown[0] == "time: not known"
+    assert unknown[1].startswith("no time: how fast a model answers is not known. --concurrency N")
 
 
 def test_notes_say_what_the_figures_rest_on() -> None:
-    assert ESTIMATE.notes()[:2] == [
+    assert ESTIMATE.notes()[:5] == [
         "evolve, rehearsed on all 400 records; nothing was called",
-        "openai:m: tokens in by a tokenizer; tokens out: assumed",
+        "~: estimated; at most: if every reply is as long as max_tokens allows",
+        "m:",
+        "  tokens in: a tokenizer",
+        "  tokens out: assumed",
     ]
     notes = "\n".join(replace(ESTIMATE, rehearsed=20, failing=(3, "refused"), stored=7).notes())
     assert "rehearsed on 20 of 400 records" in notes

@@ -218,11 +218,11 @@ def test_no_reply_is_expected_to_pass_its_limit() -> None:
 
 def test_the_folders_own_calls_say_how_long_a_reply_is() -> None:
     spent = [Spent("evolve", SERVER, 40, 4_000, 1_000, False, 80.0), Spent("respond", SERVER, 9, 9, 9_000, False, 9.0)]
-    estimate = rehearsed(evolving(), [SERVER], spent=spent, rates=Rates(concurrency=10))
+    estimate = rehearsed(evolving(), [SERVER], spent=spent)
     found = estimate.models[0]
     assert found.completion_tokens == 180 * 25
     assert found.replies == "the mean of 40 calls in this folder"
-    assert estimate.seconds == pytest.approx(180 * 2 / 10)
+    assert estimate.seconds is None  # how long a call took includes the time that it waited for its turn
     assert estimate.stored == 40
     assert any("holds 40 calls of this stage" in line for line in estimate.notes())
 
@@ -235,18 +235,33 @@ def test_time_is_that_of_the_narrowest_cap() -> None:
     assert both.seconds == pytest.approx(60)
 
 
+@pytest.mark.parametrize(("concurrency", "lengths"), [(10, 18), (1, 180), (1_000, 3)])
+def test_how_many_calls_follow_one_another(concurrency: int, lengths: float) -> None:
+    # three rounds of 60 records: a record's calls wait for each other
+    (found,) = rehearsed(evolving(), [SERVER], rates=Rates(concurrency=concurrency)).models
+    assert (found.seconds, found.call_lengths) == (None, pytest.approx(lengths))
+
+
+def test_a_stand_in_that_is_shown_says_that_it_is_one() -> None:
+    one, two = rehearsed(evolving(rounds=2), [SERVER], [BREAD]).shown_prompts()
+    assert "stand-in" not in one
+    assert (
+        "Bake bread Give your reasons for each step, and two examples of it that are not equal. (stand-in for a reply)"
+        in two
+    )
+
+
 def test_what_is_not_known_is_said() -> None:
     estimate = rehearsed(evolving(judge="embedded"), [SERVER, "embedded"], prices={"embedded": Price(0, 0)})
     assert estimate.cost is estimate.cost_at_most is estimate.seconds is None
     assert [model.cost for model in estimate.models] == [None, 0.0]
     notes = "\n".join(estimate.notes())
     assert f"no cost: {SERVER} has no price. Write --price" in notes
-    assert "no time: give --max-requests-per-minute" in notes
-    table = estimate.table()
-    assert [row[0] for row in table.rows] == [SERVER, "embedded", "together"]
-    assert {len(row) for row in table.rows} == {len(table.columns)}
-    assert table.rows[0][-3:] == ("no price", "no price", "not known")
-    assert table.rows[1][-3:] == ("0", "0", "not known")
+    assert "no time: how fast a model answers is not known" in notes
+    server, embedded, together = estimate.tables()
+    assert [table.title.split(" of ")[1] for table in estimate.tables()] == [SERVER, "embedded", "all models together"]
+    assert "cost" not in server.columns + together.columns
+    assert [row[-1] for row in embedded.rows] == ["0", "0"]
 
 
 def test_the_estimate_is_scaled_to_all_records() -> None:

@@ -1,5 +1,7 @@
 """What a run holds, as tables: states, fates, failures, calls, scores, trajectories."""
 
+import asyncio
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +9,11 @@ import pyarrow as pa
 import pytest
 
 from evolvent.errors import InputError
+from evolvent.models.protocols import Usage
 from evolvent.records import Record
 from evolvent.runs.folder import RunFolder
-from evolvent.runs.parts import Output, Placed
+from evolvent.runs.parts import PART, Output, Placed
+from evolvent.runs.store import Call, CallStore, call_key
 from evolvent.runs.summary import Table, described, summary, trajectories
 
 M = "openai:m"
@@ -55,14 +59,34 @@ def test_stages_and_what_became_of_their_rows(run: Path) -> None:
     assert (name, state, file) == ("evolve", "done", "evolved.parquet")
     assert counts == "2 seeds, 3 ok, 1 eliminated, 1 failed"
     fates = table(tables, "evolve: what became of the rows")
-    assert fates.columns == ("", "ok", "eliminated: empty", "failed")
-    assert fates.rows == [("round 0", "2", "0", "0"), ("round 1", "1", "1", "0"), ("round 2", "0", "0", "1")]
+    assert fates.columns == ("", "round 0", "round 1", "round 2")
+    assert fates.rows == [("ok", "2", "1", "0"), ("eliminated: empty", "0", "1", "0"), ("failed", "0", "0", "1")]
     assert table(tables, "evolve: failures").rows == [("1", "server said no")]
 
 
 def test_calls_that_were_paid_and_those_behind_the_rows(run: Path) -> None:
-    (row,) = table(summary(run), "model calls").rows
-    assert row == ("evolve", M, "3", "30", "20", "1.50", "5", "about 50", "about 1,234", "2", "0")
+    paid = table(summary(run), "paid for in this folder")
+    assert paid.columns == ("stage", "model", "calls", "tokens in", "tokens out", "cost")
+    assert paid.rows == [("evolve", "m", "3", "30", "20", "1.50")]
+    assert paid.notes == (f"m: {M}",)
+    used = table(summary(run), "behind the rows")
+    assert used.columns == ("stage", "model", "replies", "tokens in", "tokens out", "asked again")
+    assert used.rows == [("evolve", "m", "5", "~50", "~1,234", "2")]
+    assert used.notes == (
+        "asked again: replies that could not be used, so that another was asked for",
+        "~: estimated by length, where a server gave no count",
+        f"m: {M}",
+    )
+
+
+def test_the_tables_of_one_stage(run: Path) -> None:
+    finish(run, "score", [Record("s", "a", 0, "x", scores={"ifd": 1.0})], [pa.field("ifd", pa.float64())])
+    assert [row[0] for row in table(summary(run, "evolve"), "stages").rows] == ["evolve"]
+    assert {one.title for one in summary(run)} - {one.title for one in summary(run, "evolve")} == {
+        "score: what became of the rows",
+        "scores",
+    }
+    assert "evolve: failures" not in {one.title for one in summary(run, "score")}
 
 
 def test_scores(run: Path) -> None:
@@ -80,19 +104,41 @@ def test_a_column_without_any_score(run: Path) -> None:
 def test_a_stage_under_way_and_one_that_was_interrupted(run: Path) -> None:
     with RunFolder(run) as folder:
         begin(folder, "respond")
-        assert [row[1] for row in table(summary(run), "stages").rows] == ["done", "running"]
-    assert [row[1] for row in table(summary(run), "stages").rows] == ["done", "interrupted"]
+        stages = table(summary(run), "stages")
+        assert [row[1] for row in stages.rows] == ["done", "running"]
+        assert stages.notes == ()
+        output = Output(folder.output("respond"), PART + 1)
+        for n in range(PART + 1):
+            output.add(
+                Placed(n // PART, n, Record(f"{n}", "a", 0, "x")), [Record(f"{n}", "a", 0, "x")], lambda *_: None
+            )
+    stages = table(summary(run), "stages")
+    assert [row[1] for row in stages.rows] == ["done", "interrupted"]
+    assert stages.rows[1][3:] == ("2,048 records written", "not yet")
+    assert stages.notes == ("respond was interrupted: start the same command again to go on",)
+
+
+def test_an_unfinished_stage_says_of_how_many_and_what_the_store_knows(tmp_path: Path) -> None:
+    with RunFolder(tmp_path) as folder:
+        folder.begin("evolve", {}, {"digest": "a", "format": "alpaca", "rows": 3_000}, fresh=False)
+        folder.start("evolve", {M: "weights"})
+        with closing(CallStore(tmp_path / "calls.sqlite")) as store:
+            calls = [Call(call_key(n), "evolve", "r", M, "{}", "{}", usage=Usage(7, 2)) for n in range(4)]
+            asyncio.run(store.put(calls))
+        stages, paid = summary(tmp_path)
+    assert stages.rows[0][3] == "0 of 3,000 records written, 4 calls stored"
+    assert paid.rows == [("evolve", "m", "4", "28", "8")]  # without a cost: no command has noted a price yet
 
 
 def test_trajectories(run: Path) -> None:
     first, second = trajectories(run, 5)
-    assert (first.title, second.title) == ("seed 0", "seed 3")
+    assert (first.title, second.title) == ("seed 0, id a", "seed 3, id b")
     assert first.rows == [
         ("0", "seed", "ok", "Mend a sock\nwool"),
         ("1", "deepening", "ok", "Mend a red sock"),
         ("2", "breadth", "failed: server said no", ""),
     ]
-    assert [one.title for one in trajectories(run, 1)] == ["seed 0"]
+    assert [one.title for one in trajectories(run, 1)] == ["seed 0, id a"]
     assert list(trajectories(run, 0)) == []
 
 

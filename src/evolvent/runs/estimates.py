@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from evolvent.records import Message
 from evolvent.runs.prices import HOW, money
+from evolvent.runs.wording import short_names, time_words
 
 if TYPE_CHECKING:
     from evolvent.runs.summary import Table
@@ -23,7 +24,9 @@ class ModelEstimate:
         completion_tokens: tokens out.
         prompt_tokens_at_most, completion_tokens_at_most: if every reply ran to its token limit.
         cost, cost_at_most: in the prices' currency; None without a price.
-        seconds: at the rate that is known; None if none is.
+        seconds: the least that the caps allow; None without a cap.
+        call_lengths: how many calls follow one another at the ``--concurrency`` that was given, so many seconds for
+            each second that a call takes; None if none was given.
         prompts: how the tokens in were counted.
         replies: where the length of replies comes from.
         exact: whether ``prompt_tokens`` is what will be sent: every prompt was counted by the model's own tokenizer and
@@ -42,6 +45,7 @@ class ModelEstimate:
     prompts: str
     replies: str
     exact: bool
+    call_lengths: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ class Estimate:
         records: how many it has.
         rehearsed: how many of them were rehearsed.
         models: what it takes of each model.
-        prompts: the first prompts, as (model, conversation).
+        prompts: the first prompts, as (model, conversation); a reply yet to come has a stand-in that says so.
         failing: rehearsed rows that would fail before they reach a model, and why the first would; None if none would.
         stored: calls of this stage that the folder holds already.
         differences: how the settings and the input differ from those that the folder holds this stage with, one line
@@ -87,19 +91,27 @@ class Estimate:
 
     @property
     def seconds(self) -> float | None:
-        """The time of the slowest model (they work side by side); None if one's rate is not known."""
+        """The least time that the caps allow, of the slowest model (they work side by side); None if one has no cap."""
         times = [model.seconds for model in self.models]
         return max((time for time in times if time is not None), default=0.0) if None not in times else None
 
-    def table(self) -> "Table":
-        """A row for each model, and their sum if there are several."""
+    def tables(self) -> "list[Table]":
+        """A table for each model, and one for all together if there are several."""
         from evolvent.runs.summary import Table
 
-        columns = ("model", "calls", "tokens in", "at most", "tokens out", "at most", "cost", "at most", "time")
-        rows = [_row(model) for model in self.models]
-        if len(rows) > 1:
-            rows.append(_row(self._together()))
-        return Table(f"{self.stage}: what it would take", columns, rows)
+        tables = []
+        for model in [*self.models, *([self._together()] if len(self.models) > 1 else [])]:
+            columns = ["", "calls", "tokens in", "tokens out"]
+            prompt = f"{'' if model.exact else '~'}{model.prompt_tokens:,}"
+            expected = ["expected", f"{model.calls:,}", prompt, f"~{model.completion_tokens:,}"]
+            most = ["at most", "", f"{model.prompt_tokens_at_most:,}", f"{model.completion_tokens_at_most:,}"]
+            if model.cost is not None and model.cost_at_most is not None:
+                columns.append("cost")
+                expected.append(f"~{money(model.cost)}" if model.cost_at_most else "0")
+                most.append(money(model.cost_at_most) if model.cost_at_most else "0")
+            title = f"{self.stage}: what it would take of {model.model}"
+            tables.append(Table(title, tuple(columns), [tuple(expected), tuple(most)]))
+        return tables
 
     def notes(self) -> list[str]:
         """What the figures rest on, a line each."""
@@ -113,9 +125,13 @@ class Estimate:
         if self.finished:
             lines.append(f"{self.stage} is finished in the folder with these settings: nothing would be called")
         lines.append(f"{self.stage}, rehearsed on {of} records; nothing was called")
+        lines.append("~: estimated; at most: if every reply is as long as max_tokens allows")
+        names, _ = short_names(model.model for model in self.models)
         for model in self.models:
-            lines.append(f"{model.model}: tokens in by {model.prompts}; tokens out: {model.replies}")
-        lines.append("at most: every reply as long as max_tokens allows")
+            lines.append(f"{names[model.model]}:")
+            lines += [f"  tokens in: {model.prompts}", f"  tokens out: {model.replies}", f"  time: {_time(model)}"]
+        if len(self.models) > 1 and self.seconds is not None:
+            lines.append(f"time together: about {time_words(self.seconds)}; the models work side by side")
         lines.append("not counted: replies that cannot be used and are asked for again, twice at the most")
         if self.failing:
             lines.append(f"{self.failing[0]:,} rehearsed rows would fail; the first: {self.failing[1]}")
@@ -127,10 +143,10 @@ class Estimate:
         unpriced = [model.model for model in self.models if model.cost is None]
         if unpriced:
             lines.append(f"no cost: {', '.join(unpriced)} has no price. {HOW}")
-        if self.seconds is None:
+        if any(model.seconds is None and model.call_lengths is None for model in self.models):
             lines.append(
-                "no time: give --max-requests-per-minute or --max-tokens-per-minute for servers; or --concurrency, "
-                "once the folder holds calls of this stage"
+                "no time: how fast a model answers is not known. --concurrency N tells how many calls follow one "
+                "another; --max-requests-per-minute and --max-tokens-per-minute tell the least time of a server"
             )
         return lines
 
@@ -144,7 +160,7 @@ class Estimate:
     def _together(self) -> ModelEstimate:
         models = self.models
         return ModelEstimate(
-            "together",
+            "all models together",
             self.calls,
             sum(model.prompt_tokens for model in models),
             sum(model.completion_tokens for model in models),
@@ -159,32 +175,13 @@ class Estimate:
         )
 
 
-def _row(model: ModelEstimate) -> tuple[str, ...]:
-    return (
-        model.model,
-        f"{model.calls:,}",
-        f"{'' if model.exact else 'about '}{model.prompt_tokens:,}",
-        f"{model.prompt_tokens_at_most:,}",
-        f"about {model.completion_tokens:,}",
-        f"{model.completion_tokens_at_most:,}",
-        *_costs(model.cost, model.cost_at_most),
-        _time(model.seconds),
-    )
-
-
-def _costs(expected: float | None, at_most: float | None) -> tuple[str, str]:
-    if expected is None or at_most is None:
-        return "no price", "no price"
-    return ("0", "0") if at_most == 0 else (f"about {money(expected)}", money(at_most))
-
-
-def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return "not known"
-    for unit, length in (("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"about {seconds / length:,.1f} {unit}"
-    return f"about {seconds:.0f} s"
+def _time(model: ModelEstimate) -> str:
+    known = []
+    if model.seconds is not None:
+        known.append(f"about {time_words(model.seconds)}, the least that the caps allow")
+    if model.call_lengths is not None:
+        known.append(f"about {time_words(model.call_lengths)} for each second that a call takes, at this --concurrency")
+    return "; ".join(known) or "not known"
 
 
 def _sum(amounts: Iterable[float | None]) -> float | None:

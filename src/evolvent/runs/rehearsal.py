@@ -37,6 +37,7 @@ ANSWER_TOKENS = 500
 # instruction, and these fifteen words: never empty, never unchanged, as long as what was asked for. To a judge, who is
 # asked whether two instructions are equal, it says that they are not.
 FIFTEEN_WORDS = " Give your reasons for each step, and two examples of it that are not equal."
+STAND_IN = "(stand-in for a reply)"
 STAND_IN_ENDS = re.compile(f"(?:{re.escape(FIFTEEN_WORDS)})+")
 
 
@@ -76,7 +77,7 @@ async def rehearse(
         stage: the stage's name.
         prices: by URI as records hold it; a model may lack one.
         spent: what the folder's calls have used: where it holds calls of this stage and model, their mean says how
-            long a reply is and how long it takes.
+            long a reply is.
         reply_tokens: how long a reply is assumed to be otherwise (``ANSWER_TOKENS`` for answers); None for a rewrite of
             the instruction with fifteen words more.
         rates: what is known of the speed.
@@ -105,7 +106,7 @@ async def rehearse(
         total,
         rehearsed,
         tuple(
-            _estimate(model, scale, prices.get(model.uri), before.get(model.uri), reply_tokens, rates)
+            _estimate(model, total, scale, prices.get(model.uri), before.get(model.uri), reply_tokens, rates)
             for model in models.values()
         ),
         tuple(in_work.shown),
@@ -139,10 +140,15 @@ class _InWork:
     def reply(self, model: str, messages: Sequence[Message]) -> tuple[str, int]:
         """The stand-in reply to a conversation, and how many earlier stand-ins the conversation holds."""
         if len(self.shown) < SHOWN:
-            self.shown.append((model, tuple(messages)))
+            self.shown.append((model, tuple(map(_marked, messages))))
         # a stand-in is known by its end: a leading marker in the instruction may be gone by now
         held = [len(run) // len(FIFTEEN_WORDS) for run in STAND_IN_ENDS.findall(messages[-1]["content"])]
         return self.instruction + FIFTEEN_WORDS * (max(held, default=0) + 1), len(held)
+
+
+def _marked(turn: Message) -> Message:
+    """A turn as it is shown: a stand-in says that it is one."""
+    return {**turn, "content": STAND_IN_ENDS.sub(rf"\g<0> {STAND_IN}", turn["content"])}
 
 
 @dataclass(slots=True)
@@ -184,6 +190,7 @@ class _Rehearsed:
 
 def _estimate(
     model: _Rehearsed,
+    total: int,
     scale: float,
     price: Price | None,
     before: "Spent | None",
@@ -213,21 +220,25 @@ def _estimate(
         most,
         price.of(prompt, completion) if price else None,
         price.of(prompt_most, most) if price else None,
-        _seconds(model.uri, calls, prompt + completion, before, rates),
+        _seconds(model.uri, calls, prompt + completion, rates),
         model.counter.how,
         replies,
         model.counter.exact and scale == 1 and not model.holding_replies,
+        # a record's calls of one model follow one another: there are no more at once than records
+        calls / min(rates.concurrency, total) if rates.concurrency and total else None,
     )
 
 
-def _seconds(uri: str, calls: int, tokens: int, before: "Spent | None", rates: Rates) -> float | None:
-    """The slowest of what is known: the caps (a server's only), and the mean time of this stage's earlier calls."""
+def _seconds(uri: str, calls: int, tokens: int, rates: Rates) -> float | None:
+    """The narrower of the caps, which are a server's only.
+
+    The duration of calls that the folder holds says nothing of it: it includes the time that they waited for their
+    turn, which depends on how many waited.
+    """
     known = []
     if parse_uri(uri).scheme == "openai":
         if rates.requests_per_minute is not None:
             known.append(60 * calls / rates.requests_per_minute)
         if rates.tokens_per_minute is not None:
             known.append(60 * tokens / rates.tokens_per_minute)
-    if before is not None and rates.concurrency is not None:
-        known.append(calls * before.seconds / before.calls / rates.concurrency)
     return max(known, default=None)

@@ -7,33 +7,47 @@ from pathlib import Path
 from typing import Any
 
 from evolvent.errors import InputError
+from evolvent.runs.calls import spent_in
 from evolvent.runs.folder import in_use
 from evolvent.runs.manifest import OUTPUTS, StageEntry, read_manifest
+from evolvent.runs.parts import records_kept
 from evolvent.runs.prices import money
+from evolvent.runs.store import Spent
 from evolvent.runs.tables import read_numbers, read_records
+from evolvent.runs.wording import short_names, time_words
 
 SCORES = ("instruction_ppl", "response_ppl", "conditional_ppl", "ifd", "ic_ifd", "ifd_ppl")
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table to print: a title, column names, and rows of text."""
+    """A table to print: a title, column names, rows of text, and lines that stand below."""
 
     title: str
     columns: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
+    notes: tuple[str, ...] = ()
 
 
-def summary(folder: Path) -> list[Table]:
+def summary(folder: Path, stage: str | None = None) -> list[Table]:
     """The tables of a run folder.
+
+    Args:
+        folder: the run folder.
+        stage: that stage's tables only.
 
     Raises:
         InputError: it is not a run folder.
     """
-    stages = read_manifest(folder)
-    if not stages:
+    every = read_manifest(folder)
+    if not every:
         raise InputError(f"{folder} is not a run folder", fix="Make one: evolvent demo, or evolvent evolve SEEDS …")
-    tables = [_overview(stages, in_use(folder))]
+    spent = spent_in(folder)
+    stages = {name: entry for name, entry in every.items() if stage in (None, name)}
+    for name, entry in stages.items():
+        if entry.state == "running":
+            entry.paid = _paid_so_far(entry, [use for use in spent if use.stage == name])
+    tables = [_overview(folder, stages)]
     for name, entry in stages.items():
         if entry.counts.get("groups"):
             tables.append(_fates(name, entry))
@@ -43,56 +57,113 @@ def summary(folder: Path) -> list[Table]:
                 tables.append(
                     Table(f"{name}: {counted}", ("rows", "reason"), [(f"{n:,}", why) for why, n in reasons.items()])
                 )
-    if any(entry.used or entry.paid for entry in stages.values()):
-        tables.append(_calls(stages))
+    if any(entry.paid for entry in stages.values()):
+        tables.append(_paid(stages))
+    if any(entry.used for entry in stages.values()):
+        tables.append(_used(stages))
     scored = folder / OUTPUTS["score"]
-    if scored.is_file():
+    if "score" in stages and scored.is_file():
         tables.append(_scores(scored))
     return tables
 
 
-def _overview(stages: dict[str, StageEntry], in_use: bool) -> Table:
-    rows = []
+def _overview(folder: Path, stages: dict[str, StageEntry]) -> Table:
+    rows, notes = [], []
+    busy = in_use(folder)
     for name, entry in stages.items():
-        state = "interrupted" if entry.state == "running" and not in_use else entry.state
-        rows.append((name, state, f"{entry.wall_s:.1f} s", described(entry.counts), OUTPUTS[name]))
-    return Table("stages", ("stage", "state", "time", "counts", "file"), rows)
+        output = folder / OUTPUTS[name]
+        state: str = entry.state
+        counts = described(entry.counts)
+        if entry.state == "running":
+            state = "running" if busy else "interrupted"
+            counts = _so_far(output, entry)
+            if not busy:
+                notes.append(f"{name} was interrupted: start the same command again to go on")
+        elif entry.state == "stale":
+            notes.append(f"{name} is stale: an earlier stage was made anew; its own command brings it up to date")
+        file = OUTPUTS[name] if output.is_file() else "not yet"
+        rows.append((name, state, time_words(entry.wall_s), counts, file))
+    return Table("stages", ("stage", "state", "time", "counts", "file"), rows, tuple(notes))
 
 
-def _fates(name: str, entry: StageEntry) -> Table:
+def _so_far(output: Path, entry: StageEntry) -> str:
+    """What an unfinished stage has done: the records of its finished parts, and the calls that it paid for."""
+    records = records_kept(output)
+    # of a run's file it is not known here which rows the stage takes
+    total = f" of {entry.input['rows']:,}" if "format" in entry.input else ""
+    calls = sum(account["calls"] for account in entry.paid.values())
+    return f"{records:,}{total} records written" + (f", {calls:,} calls stored" if calls else "")
+
+
+def _paid_so_far(entry: StageEntry, spent: Sequence[Spent]) -> dict[str, dict[str, Any]]:
+    """What an unfinished stage has paid for: the store knows more than the manifest, but no prices."""
+    return {
+        use.model: noted
+        if (noted := entry.paid.get(use.model, {})).get("calls") == use.calls
+        else {name: getattr(use, name) for name in ("calls", "prompt_tokens", "completion_tokens", "estimated")}
+        for use in spent
+    }
+
+
+def _fates(stage: str, entry: StageEntry) -> Table:
     groups: dict[str, dict[str, int]] = entry.counts["groups"]
+    names, notes = short_names(groups)
     fates = sorted({fate for group in groups.values() for fate in group}, key=lambda fate: (fate != "ok", fate))
-    rows = [(group, *(f"{groups[group].get(fate, 0):,}" for fate in fates)) for group in groups]
-    return Table(f"{name}: what became of the rows", ("", *fates), rows)
+    rows = [(fate, *(f"{group.get(fate, 0):,}" for group in groups.values())) for fate in fates]
+    return Table(f"{stage}: what became of the rows", ("", *(names[group] for group in groups)), rows, notes)
 
 
-def _calls(stages: dict[str, StageEntry]) -> Table:
-    """What each stage has paid for, and what its rows were made of: more, where calls were found in the store."""
-    rows = []
-    for name, entry in stages.items():
-        for uri in entry.used | entry.paid:
-            paid, used = entry.paid.get(uri, {}), entry.used.get(uri, {})
-            amount = paid.get("cost")
-            rows.append(
-                (
-                    name,
-                    uri,
-                    *_tokens(paid),
-                    "" if amount is None else money(amount),
-                    *_tokens(used),
-                    f"{used.get('unusable', 0):,}",
-                    f"{used.get('cut_max_tokens', 0):,}",
-                )
-            )
-    made = ("stage", "model", "calls made", "tokens in", "tokens out", "cost")
-    columns = (*made, "replies in the file", "tokens in", "tokens out", "asked again", "max-tokens lowered to fit")
-    return Table("model calls", columns, rows)
+def _paid(stages: dict[str, StageEntry]) -> Table:
+    """What each stage has paid for in this folder, rows that were thrown away included."""
+    accounts = [(stage, uri, account) for stage, entry in stages.items() for uri, account in entry.paid.items()]
+    columns = {
+        "calls": [_count(account, "calls") for *_, account in accounts],
+        **_tokens(accounts),
+        "cost": ["" if account.get("cost") is None else money(account["cost"]) for *_, account in accounts],
+    }
+    return _account("paid for in this folder", accounts, columns)
 
 
-def _tokens(account: dict[str, Any]) -> tuple[str, str, str]:
-    about = "about " if account.get("estimated") else ""
-    prompt, completion = account.get("prompt_tokens", 0), account.get("completion_tokens", 0)
-    return f"{account.get('calls', 0):,}", f"{about}{prompt:,}", f"{about}{completion:,}"
+def _used(stages: dict[str, StageEntry]) -> Table:
+    """What the rows were made of, whether paid for by their stage or found in the store."""
+    accounts = [(stage, uri, account) for stage, entry in stages.items() for uri, account in entry.used.items()]
+    columns = {
+        "replies": [_count(account, "calls") for *_, account in accounts],
+        **_tokens(accounts),
+        "asked again": [_count(account, "unusable") for *_, account in accounts],
+        "limit lowered": [_count(account, "cut_max_tokens") for *_, account in accounts],
+    }
+    table = _account("behind the rows", accounts, columns)
+    said = {
+        "asked again": "asked again: replies that could not be used, so that another was asked for",
+        "limit lowered": "limit lowered: replies whose max-tokens was lowered to fit the model's context",
+    }
+    notes = tuple(note for column, note in said.items() if column in table.columns)
+    return Table(table.title, table.columns, table.rows, notes + table.notes)
+
+
+_Accounts = Sequence[tuple[str, str, dict[str, Any]]]
+
+
+def _account(title: str, accounts: _Accounts, columns: dict[str, list[str]]) -> Table:
+    """A row for each stage and model; columns without any amount are left out."""
+    names, notes = short_names(uri for _, uri, _ in accounts)
+    shown = {name: cells for name, cells in columns.items() if any(cell not in ("", "0") for cell in cells)}
+    rows = [(stage, names[uri], *cells) for (stage, uri, _), *cells in zip(accounts, *shown.values(), strict=True)]
+    if any(account.get("estimated") for *_, account in accounts):
+        notes = ("~: estimated by length, where a server gave no count", *notes)
+    return Table(title, ("stage", "model", *shown), rows, notes)
+
+
+def _tokens(accounts: _Accounts) -> dict[str, list[str]]:
+    return {
+        name: [("~" if account.get("estimated") else "") + _count(account, key) for *_, account in accounts]
+        for name, key in (("tokens in", "prompt_tokens"), ("tokens out", "completion_tokens"))
+    }
+
+
+def _count(account: dict[str, Any], key: str) -> str:
+    return f"{account.get(key, 0):,}"
 
 
 def _scores(path: Path) -> Table:
@@ -123,8 +194,8 @@ def trajectories(folder: Path, count: int) -> Iterator[Table]:
         for record in group:
             fate = record.status if record.status == "ok" else f"{record.status}: {record.reason}"
             rows.append((str(record.round), record.operator or "seed", fate, record.question))
-            seed = record.seed_index
-        yield Table(f"seed {seed}", ("round", "operator", "status", "instruction"), rows)
+            title = f"seed {record.seed_index}, id {record.seed_id}"
+        yield Table(title, ("round", "operator", "status", "instruction"), rows)
 
 
 def described(counts: dict[str, Any]) -> str:

@@ -1,0 +1,42 @@
+"""Short names of models and plain words for times, as tables hold them."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from evolvent.errors import InputError
+from evolvent.models.uri import parse_uri
+
+
+def short_names(names: Iterable[str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """A short name for each model, numbered where several have the same.
+
+    Args:
+        names: URIs as records hold them; what is no URI (a round, say) keeps its name.
+
+    Returns:
+        The short names by URI, and a line for each that differs from its URI.
+    """
+    plain = {name: _plain(name) for name in names}
+    counts = Counter(plain.values())
+    seen: Counter[str] = Counter()
+    short = {}
+    for name, word in plain.items():
+        seen[word] += 1
+        short[name] = f"{word} #{seen[word]}" if counts[word] > 1 else word
+    return short, tuple(f"{word}: {name}" for name, word in short.items() if word != name)
+
+
+def _plain(name: str) -> str:
+    try:
+        uri = parse_uri(name)
+    except InputError:
+        return name
+    return uri.name.rstrip("/").rpartition("/")[2] or uri.scheme
+
+
+def time_words(seconds: float) -> str:
+    """A time in the unit that suits it: ``41.2 s``, ``3.5 min``, ``12.0 h``."""
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:,.1f} {unit}"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"

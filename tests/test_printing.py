@@ -1,0 +1,66 @@
+"""What is printed: tables that can be read at any width, and how a stage ended."""
+
+from pathlib import Path
+
+import pytest
+
+from evolvent.printing import print_run, print_tables
+from evolvent.runs.folder import Run
+from evolvent.runs.summary import Table
+
+URI = "openai:ORG/A-Model-With-A-Long-Name-70B-Instruct?base_url=https://inference.provider.example.com:8443/openai/v1"
+NUMBERS = ("12,500,200", "~1,250,020,000", "912,500,200", "12,500.20")
+WIDE = Table(
+    "paid",
+    ("stage", "model", "calls", "tokens in", "tokens out", "cost in all"),
+    [("respond", "A-Model-With-A-Long-Name-70B-Instruct", *NUMBERS)],
+    (f"A-Model: {URI}",),
+)
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_no_number_is_cut_and_no_text_is_lost(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    print_tables([WIDE])
+    out = capsys.readouterr().out
+    assert "…" not in out
+    (line,) = [line for line in out.splitlines() if NUMBERS[0] in line]
+    assert all(number in line for number in NUMBERS)
+    cells = [line.split("│")[2].strip() for line in out.splitlines() if line.startswith("│")]
+    assert "".join(cells) == WIDE.rows[0][1]
+    assert f"A-Model: {URI}" in out.splitlines()
+    if columns >= 80:
+        assert max(map(len, out.splitlines()[:-1])) <= columns
+
+
+def test_a_table_without_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    print_tables([Table("empty", ("a", "b"), [])])
+    assert "empty" in capsys.readouterr().out
+
+
+def run(path: Path, already_done: bool = False, **counts: object) -> Run:
+    return Run(path, "evolve", path / "evolved.parquet", dict(counts), already_done=already_done)
+
+
+def test_nothing_to_do_is_all_that_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    print_run(run(tmp_path, already_done=True, ok=3))
+    assert capsys.readouterr().out == (
+        f"nothing to do: {tmp_path}/evolved.parquet is finished; evolvent show {tmp_path} says what it holds\n"
+    )
+
+
+def test_that_no_row_passed_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    groups = {"round 1": {"eliminated: leak": 400}, "round 2": {"eliminated: leak": 190, "eliminated: empty": 10}}
+    print_run(run(tmp_path, already_done=True, ok=0, eliminated=600, failed=0, groups=groups))
+    assert capsys.readouterr().err == (
+        f"warning: evolve: all 600 rows were eliminated: leak 590, empty 10; see evolvent calls {tmp_path}\n"
+    )
+    groups["round 3"] = {"failed": 2}
+    print_run(run(tmp_path, already_done=True, ok=0, eliminated=600, failed=2, groups=groups))
+    printed = capsys.readouterr()
+    assert "warning: evolve: none of 602 rows is ok: 2 failed, 600 eliminated: leak 590, empty 10;" in printed.err
+    assert "2 failed; the same command with --retry-failed takes just those again" in printed.out
+    print_run(run(tmp_path, already_done=True, ok=1, eliminated=600, failed=0, groups=groups))
+    assert capsys.readouterr().err == ""
