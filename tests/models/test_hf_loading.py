@@ -1,7 +1,6 @@
 """Loading local models: what cannot be used is said in plain words, and equal weights have equal identities."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
 from evolvent.errors import InputError, ModelUnavailableError
-from evolvent.models.hf import loading
 from evolvent.models.hf.loading import load_weights, token_ids
 from tests.models.tiny_llama import BOS, save_tiny_llama, words
 
@@ -26,7 +24,7 @@ def test_what_is_loaded(folder: Path) -> None:
     assert weights.context == 128
     assert weights.model.dtype == torch.float32
     assert not weights.model.training
-    assert json.loads(weights.identity).keys() == {"backend", "dtype", "weights"}
+    assert json.loads(weights.identity).keys() == {"backend", "dtype", "template", "weights"}
     assert json.loads(weights.identity)["dtype"] == "float32"
 
 
@@ -64,14 +62,6 @@ def test_identity_is_of_the_content_not_the_place(folder: Path, tmp_path: Path) 
     weights["lm_head.weight"][0, 0] += 1
     save_file(weights, tmp_path / "copy" / "model.safetensors", metadata={"format": "pt"})
     assert identity(tmp_path / "copy") != identity(folder)
-
-
-def test_large_files_count_by_size_and_time(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "READ_WHOLE", 1)
-    copy = shutil.copytree(folder, tmp_path / "copy")
-    before = loading._identity(copy, "float32", None)
-    os.utime(copy / "model.safetensors", (0, 0))
-    assert loading._identity(copy, "float32", None) != before
 
 
 def test_models_that_are_not_there(tmp_path: Path) -> None:

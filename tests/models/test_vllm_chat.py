@@ -16,6 +16,7 @@ from transformers import AutoTokenizer
 
 from evolvent.errors import CallError, InputError, ModelUnavailableError, RunError
 from evolvent.models.fingerprint import fingerprint
+from evolvent.models.folders import Place
 from evolvent.models.opening import EMBEDDED_FOLDER, open_chat, open_scorer
 from evolvent.models.protocols import Reply, Sampling, TokenLogprob
 from evolvent.models.vllm import ENVIRONMENT, VLLMChat
@@ -184,26 +185,11 @@ def test_identity_names_weights_dtype_context_and_template(tmp_path: Path) -> No
         "context": CONTEXT,
         "dtype": "bfloat16",
         "template": None,
-        "weights": fingerprint(CHAT),
+        "weights": fingerprint(Place(CHAT)),
     }
     other = json.loads(load(chat_template=str(template)).identity)
     assert other.pop("template")
     assert other == {key: value for key, value in model.items() if key != "template"}
-
-
-def test_a_snapshot_is_known_by_its_commit_a_folder_by_its_files(tmp_path: Path) -> None:
-    commit = tmp_path / "snapshots" / ("ab" * 20)
-    commit.mkdir(parents=True)
-    (commit / "config.json").write_text("{}")
-    assert fingerprint(commit) == "ab" * 20
-    folder = tmp_path / "model"
-    folder.mkdir()
-    (folder / "config.json").write_text("{}")
-    before = fingerprint(folder)
-    (folder / "README.md").write_text("words")
-    assert fingerprint(folder) == before
-    (folder / "config.json").write_text('{"a": 1}')
-    assert fingerprint(folder) != before
 
 
 def test_a_reply_is_cut_to_what_the_context_leaves_and_a_long_prompt_fails(vllm: type[AsyncLLM]) -> None:

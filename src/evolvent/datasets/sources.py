@@ -23,6 +23,7 @@ from evolvent.datasets.parquet_rows import parquet_rows
 from evolvent.datasets.paths import locate
 from evolvent.datasets.rows import SourceRow, json_default, why_not_json
 from evolvent.errors import EvolventError, InputError, require_extra
+from evolvent.hub import without_telemetry
 from evolvent.storage_errors import explained
 
 READERS: dict[str, Callable[[Path, int], Iterator[SourceRow]]] = {
@@ -147,6 +148,7 @@ def _hub(name: str, limit: int | None) -> Source:
         require_extra("datasets", "hub")
     except InputError as error:
         raise InputError(f"There is no file {name}; for the Hub's dataset, {error.message}", fix=error.fix) from None
+    without_telemetry()
     import datasets
 
     repository, *chosen = name.split(":", 2)

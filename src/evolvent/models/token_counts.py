@@ -7,17 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from evolvent.errors import CallError, InputError
+from evolvent.hub import without_telemetry
+from evolvent.models.folders import cached_folder, own_folder, read_template
+from evolvent.models.opening import EMBEDDED_FOLDER
 from evolvent.models.uri import EMBEDDED, ModelURI, parse_uri
 from evolvent.records import Message
 
 # English in the tokenizers of today; what is counted so is marked as an estimate.
 CHARACTERS_A_TOKEN = 4
-
-EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +79,19 @@ def _by_length(characters: int) -> int:
 
 
 def _tokenizer(model: ModelURI) -> Any:
-    from huggingface_hub import try_to_load_from_cache
+    without_telemetry()
     from transformers import AutoTokenizer
 
     if model.scheme in EMBEDDED:
-        name = str(EMBEDDED_FOLDER / EMBEDDED[model.scheme])
+        folder = EMBEDDED_FOLDER / EMBEDDED[model.scheme]
     else:
-        name = str(Path(model.name).expanduser()) if model.name.startswith("~") else model.name
-    if model.scheme not in EMBEDDED and not Path(name).is_dir():
         # looked up by hand: even for a cached model transformers would ask the Hub for something
-        config = try_to_load_from_cache(name, "config.json", revision=model.revision)
-        if not isinstance(config, str):
-            raise FileNotFoundError(f"{name} is neither a folder nor in the Hub's cache")
-        name = str(Path(config).parent)
+        found = own_folder(model.name, str(model)) or cached_folder(model.name, model.revision)
+        if found is None:
+            raise FileNotFoundError(f"{model.name} is neither a folder nor in the Hub's cache")
+        folder = found
     trust = model.options.get("trust_remote_code") == "true"
-    tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust, local_files_only=True)
     if tokenizer.is_fast:
         # as when the model is loaded: a text is taken whole and alone
         tokenizer.backend_tokenizer.no_truncation()
@@ -104,10 +102,7 @@ def _tokenizer(model: ModelURI) -> Any:
 def _template(model: ModelURI, tokenizer: Any) -> str:
     file = model.options.get("chat_template")
     if file:
-        try:
-            return Path(file).expanduser().read_text(encoding="utf-8")
-        except (OSError, RuntimeError, UnicodeDecodeError) as error:
-            raise InputError(f"model {model}: cannot read the chat template {file}: {error}") from error
+        return read_template(file, str(model))
     if not tokenizer.chat_template:
         raise InputError(
             f"model {model} has no chat template: it is a base model, or its tokenizer came without one",

@@ -104,9 +104,13 @@ def require_folder(uri: ModelURI) -> None:
         InputError: there is none.
     """
     path = expanduser(uri.name)  # noqa: PTH111 (unlike Path's it raises nothing)
-    can_be_an_id = not uri.name.startswith((".", "/", "~")) and uri.name.count("/") < 2
-    if uri.scheme in WEIGHTS and not can_be_an_id and not isdir(path):  # noqa: PTH112
+    if uri.scheme in WEIGHTS and not can_be_hub_id(uri.name) and not isdir(path):  # noqa: PTH112
         raise InputError(f"model {uri}: there is no folder {uri.name}", fix="Check the path.")
+
+
+def can_be_hub_id(name: str) -> bool:
+    """Whether a name can be an id on the Hugging Face Hub; it may be a folder's all the same."""
+    return not name.startswith((".", "/", "~")) and name.count("/") < 2
 
 
 def checked_base_url(base_url: str) -> str:

@@ -9,13 +9,14 @@ import hashlib
 import os
 from collections.abc import Sequence
 from itertools import count
-from pathlib import Path
 from typing import Any, Self
 
 import orjson
 
-from evolvent.errors import CallError, EvolventError, InputError, ModelUnavailableError, RunError
+from evolvent.errors import CallError, InputError, ModelUnavailableError, RunError
+from evolvent.hub import without_telemetry
 from evolvent.models.fingerprint import fingerprint
+from evolvent.models.folders import Place, find_model, read_template
 from evolvent.models.protocols import Reply, Sampling, TokenLogprob, Usage
 from evolvent.models.reasoning import split_reasoning
 from evolvent.models.uri import ModelURI
@@ -75,9 +76,9 @@ class VLLMChat:
             InputError: an unreadable template file, or a model without a chat template.
             ModelUnavailableError: no such model, or vLLM cannot start with it.
         """
-        template = _template_file(chat_template, uri) if chat_template else None
-        folder = _config_folder(name, revision, uri)
-        on_hub = folder.parent.name == "snapshots"
+        template = read_template(chat_template, uri) if chat_template else None
+        place = find_model(name, revision, uri)
+        without_telemetry()
         for variable, value in ENVIRONMENT.items():
             os.environ.setdefault(variable, value)
         try:
@@ -85,9 +86,9 @@ class VLLMChat:
             from vllm.v1.engine.async_llm import AsyncLLM
 
             arguments = AsyncEngineArgs(
-                model=name if on_hub else str(folder),
-                revision=folder.name if on_hub else None,  # the commit, so that a branch cannot move meanwhile
-                tokenizer_revision=folder.name if on_hub else None,
+                model=name if place.commit else str(place.folder),
+                revision=place.commit,  # not the branch, which may move meanwhile
+                tokenizer_revision=place.commit,
                 dtype=dtype,
                 trust_remote_code=trust_remote_code,
                 tensor_parallel_size=tensor_parallel_size,
@@ -103,7 +104,7 @@ class VLLMChat:
                 "?gpu_memory_utilization=0.8, or ?tensor_parallel_size=N for N GPUs.",
             ) from error
         try:
-            model = cls(engine, uri, _identity(folder, engine.model_config, template), template)
+            model = cls(engine, uri, _identity(place, engine.model_config, template), template)
             model._check_template()
         except BaseException:
             engine.shutdown()
@@ -244,41 +245,13 @@ def _token_logprob(token: int, step: Any) -> TokenLogprob:
     )
 
 
-def _config_folder(name: str, revision: str | None, uri: str) -> Path:
-    """The folder that holds the model's config.json: the user's own, or the commit's snapshot in the Hub's cache."""
-    try:
-        folder = Path(name).expanduser() if name.startswith("~") else Path(name)
-        if folder.is_dir():
-            (folder / "config.json").read_bytes()
-            return folder
-        if name.startswith((".", "/", "~")) or name.count("/") > 1:
-            raise ModelUnavailableError(f"model {uri}: there is no folder {name}", fix="Check the path.")
-        from huggingface_hub import hf_hub_download
-
-        return Path(hf_hub_download(name, "config.json", revision=revision)).parent
-    except EvolventError:
-        raise
-    except Exception as error:  # no network, a gated or absent model, a name too long: the hub client raises anything
-        raise ModelUnavailableError(
-            f"model {uri} cannot be loaded: {_said(error)}",
-            fix="Check the name and the network; for a gated model set HF_TOKEN; a folder must hold config.json.",
-        ) from error
-
-
-def _template_file(path: str, uri: str) -> str:
-    try:
-        return Path(path).expanduser().read_text(encoding="utf-8")
-    except (OSError, RuntimeError, UnicodeDecodeError) as error:  # RuntimeError: ~name of a user who is not there
-        raise InputError(f"model {uri}: cannot read the chat template {path}: {error}") from error
-
-
-def _identity(folder: Path, config: Any, template: str | None) -> str:
+def _identity(place: Place, config: Any, template: str | None) -> str:
     content = {
         "backend": "vllm",
         "context": int(config.max_model_len),
         "dtype": str(config.dtype).removeprefix("torch."),
         "template": hashlib.sha256(template.encode()).hexdigest() if template else None,
-        "weights": fingerprint(folder),
+        "weights": fingerprint(place),
     }
     return orjson.dumps(content, option=orjson.OPT_SORT_KEYS).decode()
 

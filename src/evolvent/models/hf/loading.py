@@ -2,23 +2,20 @@
 
 import hashlib
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import orjson
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
-from transformers.utils.hub import cached_file
 
 from evolvent.errors import CallError, EvolventError, InputError, ModelUnavailableError
+from evolvent.models.fingerprint import fingerprint
+from evolvent.models.folders import Place, find_model, read_template, wholly_cached
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-# Files that decide what a model answers; a README or a picture beside them does not.
-DECISIVE = {".json", ".jinja", ".model", ".txt", ".py", ".tiktoken", ".safetensors", ".bin", ".pt"}
-READ_WHOLE = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,34 +70,47 @@ def load_weights(name: str, *, uri: str, **how: Unpack[Loading]) -> Weights:
     place = _device(how.get("device", "auto"), uri)
     number = _dtype(how.get("dtype", "auto"), place, uri)
     file = how.get("chat_template")
-    template = _template_file(file, uri) if file else None
-    name = _checked_name(name, uri)
+    template = read_template(file, uri) if file else None
+    found = find_model(name, how.get("revision"), uri)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # the progress on the terminal is the stage's
     try:
-        return _read(name, uri, place, number, template, how.get("revision"), how.get("trust_remote_code", False))
+        model, tokenizer = _read(name, found, number, uri, how.get("trust_remote_code", False))
+        model = model.to(place).eval().requires_grad_(False)
+        if tokenizer.is_fast:
+            # tokenizer.json may ask for either; a text here is always taken whole and alone
+            tokenizer.backend_tokenizer.no_truncation()
+            tokenizer.backend_tokenizer.no_padding()
+        if template is None and tokenizer.chat_template:
+            template = tokenizer.get_chat_template()
+        identity = _identity(found, str(number).removeprefix("torch."), template)
+        return Weights(model, tokenizer, template, identity, _context(model.config, tokenizer))
     except EvolventError:
         raise
     # A model that is absent, gated or of an unknown kind, a damaged file of whatever format, a number that makes no
     # sense in a config: transformers, tokenizers, safetensors, torch raise anything then, ZeroDivisionError too.
     except Exception as error:
-        raise _unavailable(name, uri, error) from error
+        raise _unavailable(found, uri, error) from error
 
 
-def _read(
-    name: str,
-    uri: str,
-    place: torch.device,
-    number: torch.dtype,
-    template: str | None,
-    revision: str | None,
-    trust_remote_code: bool,
-) -> Weights:
+def _read(name: str, found: Place, number: torch.dtype, uri: str, trust_remote_code: bool) -> tuple[Any, Any]:
+    """The model and its tokenizer."""
+    if found.commit is None:
+        return _pretrained(str(found.folder), None, number, uri, trust_remote_code)
+    if wholly_cached(name, found.commit):
+        # by its folder: even at a commit that is cached transformers would ask the Hub for lists of files
+        with suppress(OSError):  # a file has been deleted, or its download was cut
+            return _pretrained(str(found.folder), None, number, uri, trust_remote_code)
+    return _pretrained(name, found.commit, number, uri, trust_remote_code)
+
+
+def _pretrained(
+    name: str, revision: str | None, number: torch.dtype, uri: str, trust_remote_code: bool
+) -> tuple[Any, Any]:
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     config = AutoConfig.from_pretrained(name, **options)
     tokenizer = AutoTokenizer.from_pretrained(name, **options)
     causal: Any = AutoModelForCausalLM
     model, report = causal.from_pretrained(name, config=config, dtype=number, output_loading_info=True, **options)
-    folder = Path(str(cached_file(name, "config.json", revision=revision))).parent
     missing = sorted(report["missing_keys"])
     if missing:
         # transformers would fill them with random numbers, and the model would babble
@@ -108,15 +118,7 @@ def _read(
             f"model {uri}: the weights lack {len(missing)} tensors of a {type(model).__name__}, {missing[0]} for one",
             fix="Name a causal language model whose weights are complete.",
         )
-    model = model.to(place).eval().requires_grad_(False)
-    if tokenizer.is_fast:
-        # tokenizer.json may ask for either; a text here is always taken whole and alone
-        tokenizer.backend_tokenizer.no_truncation()
-        tokenizer.backend_tokenizer.no_padding()
-    if template is None and tokenizer.chat_template:
-        template = tokenizer.get_chat_template()
-    identity = _identity(folder, str(number).removeprefix("torch."), template)
-    return Weights(model, tokenizer, template, identity, _context(model.config, tokenizer))
+    return model, tokenizer
 
 
 def token_ids(weights: Weights, text: str, *, special: bool) -> list[int]:
@@ -162,66 +164,32 @@ def _dtype(dtype: str, device: torch.device, uri: str) -> torch.dtype:
     return DTYPES[dtype]
 
 
-def _template_file(path: str, uri: str) -> str:
-    try:
-        return Path(path).expanduser().read_text(encoding="utf-8")
-    except (OSError, RuntimeError, UnicodeDecodeError) as error:  # RuntimeError: ~name of a user who is not there
-        raise InputError(
-            f"model {uri}: cannot read the chat template {path}: {error}",
-            fix="chat_template names a Jinja file, as in hf:MODEL?chat_template=chatml.jinja",
-        ) from error
-
-
-def _checked_name(name: str, uri: str) -> str:
-    """The name, ~ resolved. One that can only be a folder, or is one, is checked: else it would pass for a Hub id."""
-    try:
-        folder = Path(name).expanduser() if name.startswith("~") else Path(name)
-        there = folder.exists()
-    except (OSError, RuntimeError) as error:  # a name too long for any file; ~name of a user who is not there
-        raise ModelUnavailableError(f"model {uri}: no folder has this name: {error}", fix="Check the path.") from error
-    if folder.is_dir() and not (folder / "config.json").is_file():
-        raise ModelUnavailableError(
-            f"model {uri}: the folder {name} holds no config.json",
-            fix="Name a folder that save_pretrained wrote: config.json, tokenizer files, *.safetensors.",
-        )
-    if not there and (name.startswith((".", "/", "~")) or name.count("/") > 1):
-        raise ModelUnavailableError(f"model {uri}: there is no folder {name}", fix="Check the path.")
-    return str(folder) if there else name
-
-
-def _unavailable(name: str, uri: str, error: Exception) -> InputError:
+def _unavailable(found: Place, uri: str, error: Exception) -> InputError:
     said = " ".join(str(error).split()) or type(error).__name__
     if "trust_remote_code" in said:
         return InputError(
             f"model {uri} brings Python code of its own, which is not run unasked",
             fix="If you trust its authors: hf:MODEL?trust_remote_code=true",
         )
-    if Path(name).exists():
+    if found.commit is None:
         return ModelUnavailableError(
-            f"model {uri}: the folder {name} cannot be loaded: {said[:300]}",
+            f"model {uri}: the folder {found.folder} cannot be loaded: {said[:300]}",
             fix="It must hold config.json, tokenizer files and *.safetensors of a causal language model.",
         )
     return ModelUnavailableError(
         f"model {uri} cannot be loaded: {said[:300]}",
-        fix="Check the name and the network; for a gated model set HF_TOKEN; a folder is named with its path.",
+        fix="Check the name and the network; for a gated model set HF_TOKEN.",
     )
 
 
-def _identity(folder: Path, dtype: str, template: str | None) -> str:
-    """Canonical JSON text that changes when the replies may.
-
-    Small files count by content, large ones by name, size and time of change.
-    """
-    digest = hashlib.sha256()
-    for file in sorted(path for path in folder.iterdir() if path.suffix in DECISIVE and path.is_file()):
-        about = file.stat()
-        if about.st_size <= READ_WHOLE:
-            mark = hashlib.sha256(file.read_bytes()).hexdigest()
-        else:
-            mark = f"{about.st_size} {int(about.st_mtime)}"
-        digest.update(f"{file.name}\0{mark}\0".encode())
-    digest.update((template or "").encode())
-    content = {"backend": "hf", "dtype": dtype, "weights": digest.hexdigest()}
+def _identity(found: Place, dtype: str, template: str | None) -> str:
+    """Canonical JSON text that changes when the replies may."""
+    content = {
+        "backend": "hf",
+        "dtype": dtype,
+        "template": hashlib.sha256(template.encode()).hexdigest() if template else None,
+        "weights": fingerprint(found),
+    }
     return orjson.dumps(content, option=orjson.OPT_SORT_KEYS).decode()
 
 
