@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from evolvent.printing import print_run, print_tables
+from evolvent.printing import print_calls, print_run, print_tables
+from evolvent.runs.calls import StoredCall
 from evolvent.runs.folder import Run
 from evolvent.runs.summary import Table
 
@@ -64,3 +65,20 @@ def test_that_no_row_passed_is_said(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "2 failed; the same command with --retry-failed takes just those again" in printed.out
     print_run(run(tmp_path, already_done=True, ok=1, eliminated=600, failed=0, groups=groups))
     assert capsys.readouterr().err == ""
+
+
+def test_the_end_of_a_long_prompt_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    prompt = "Rewrite it. " + "rules " * 500 + "#Given Prompt#: Mend a sock"
+    reply = {"text": "Mend a red sock", "finish_reason": "stop"}
+    request = {"messages": [{"role": "user", "content": prompt}]}
+    print_calls([StoredCall("evolve", "a/r1", "m", request, reply, None, "2025", 1.5)], 12, [])
+    out = capsys.readouterr().out
+    assert "[2025] evolve a/r1 m 1.50 s, waiting included" in out
+    assert "user: Rewrite it. rules" in out
+    left_out = len(prompt) - 600
+    assert f"… ({left_out:,} characters left out) …" in out
+    assert "#Given Prompt#: Mend a sock\n" in out
+    assert "reply (stop): Mend a red sock" in out
+    assert "12 calls, 11 not shown: --limit N" in out
+    print_calls([], 0, ["no call was made for the model x"])
+    assert capsys.readouterr().out == "0 calls\nno call was made for the model x\n"

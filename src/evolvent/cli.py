@@ -3,7 +3,7 @@
 import gc
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -352,13 +352,16 @@ def calls(
 ) -> None:
     """Look into a run's model calls: what was asked, what came back, what failed."""
     from evolvent.runs.calls import calls as stored_calls
-    from evolvent.runs.calls import export
+    from evolvent.runs.calls import count_calls, export, why_none
 
-    found = stored_calls(run, record=record, model=model, stage=stage, error=error, failed=failed)
-    if out is None:
-        print_calls(found, limit)
-    else:
-        typer.echo(f"{out}: {export(found, out):,} calls")
+    wanted: dict[str, Any] = {"record": record, "model": model, "stage": stage, "error": error, "failed": failed}
+    if out is not None:
+        typer.echo(f"{out}: {export(stored_calls(run, **wanted), out):,} calls")
+        return
+    total = count_calls(run, **wanted)
+    print_calls(
+        stored_calls(run, **wanted, limit=limit), total, [] if total else why_none(run, record=record, model=model)
+    )
 
 
 @app.command()

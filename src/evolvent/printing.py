@@ -5,7 +5,7 @@ import re
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +28,9 @@ NARROWEST = 8
 # Amounts, tokens, times, shares: cells that are not to be wrapped.
 NUMBER = re.compile(r"(~?[\d,]+(\.\d+)?(e[+-]\d+)?( (s|min|h))?)?")
 
-# Characters of a turn or a reply in a list of calls.
-SHOWN = 400
+# Characters of a long turn or reply in a list of calls.
+SHOWN = 200
+SHOWN_OF_THE_END = 400
 
 
 def print_run(run: Any) -> None:
@@ -78,15 +79,19 @@ def print_estimates(stages: dict[str, Any]) -> None:
     typer.echo("a stage that reads what an earlier one has yet to make, and one that calls no chat model, is left out")
 
 
-def print_calls(found: "Iterator[StoredCall]", limit: int) -> None:
-    """The first calls, one after the other, and how many more there are."""
-    printed = more = 0
+def print_calls(found: "Iterable[StoredCall]", total: int, why_none: list[str]) -> None:
+    """Calls, one after the other.
+
+    Args:
+        found: those to print.
+        total: how many there are, with those that are not printed.
+        why_none: what to say where there are none.
+    """
+    more = total
     for call in found:
-        if printed == limit:
-            more += 1
-            continue
-        printed += 1
-        typer.echo(f"[{call.at}] {call.stage} {call.record} {call.model} {call.seconds:.2f} s")
+        more -= 1
+        took = f"{call.seconds:.2f} s, waiting included"
+        typer.echo(f"[{call.at}] {call.stage} {call.record} {call.model} {took}")
         for turn in call.request.get("messages", ()):
             typer.echo(f"  {turn['role']}: {_short(turn['content'])}")
         if call.reply is not None:
@@ -94,12 +99,18 @@ def print_calls(found: "Iterator[StoredCall]", limit: int) -> None:
             typer.echo(f"  reply ({call.reply.get('finish_reason', 'token losses')}): {_short(text)}")
         if call.error is not None:
             typer.echo(f"  failed: {call.error['error']}")
-    typer.echo(f"{printed + more:,} calls" + (f", {more:,} not shown: --limit N, or --out FILE.jsonl" if more else ""))
+    typer.echo(f"{total:,} calls" + (f", {more:,} not shown: --limit N, or --out FILE.jsonl" if more > 0 else ""))
+    for line in why_none:
+        typer.echo(line)
 
 
 def _short(text: str) -> str:
+    """A turn or a reply on one line: its beginning and its end, where it is long; a prompt's own text stands last."""
     text = " ".join(text.split())
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]} … ({len(text):,} characters)"
+    if len(text) <= SHOWN + SHOWN_OF_THE_END:
+        return text
+    left_out = len(text) - SHOWN - SHOWN_OF_THE_END
+    return f"{text[:SHOWN]} … ({left_out:,} characters left out) … {text[-SHOWN_OF_THE_END:]}"
 
 
 def print_summary(folder: Path, *, stage: str | None = None, examples: int = 0) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from evolvent.errors import InputError
 from evolvent.models.protocols import Reply, Usage
-from evolvent.runs.calls import StoredCall, calls, export, spent_in
+from evolvent.runs.calls import StoredCall, calls, count_calls, export, spent_in, why_none
 from evolvent.runs.store import Call, CallStore, Spent, call_key
 from evolvent.runs.stored import reply_to_json
 
@@ -74,6 +74,31 @@ def numbers(found: Iterator[StoredCall]) -> list[int]:
 def test_all_that_is_wanted_must_hold(run: Path, wanted: dict[str, Any], found: list[int]) -> None:
     assert numbers(calls(run, **wanted)) == found
     assert numbers(calls(str(run), **wanted)) == found
+    assert numbers(calls(run, **wanted, limit=2)) == found[:2]
+    assert count_calls(run, **wanted) == len(found)
+
+
+def test_only_what_is_wanted_is_read(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    loads = json.loads
+    monkeypatch.setattr("evolvent.runs.calls.orjson.loads", lambda text: read.append(text) or loads(text))
+    assert len(list(calls(run, limit=1))) == 1
+    assert len(read) == 2  # a request and its reply
+
+
+def test_an_unknown_stage_is_refused_with_the_stages_there_are(run: Path) -> None:
+    for look in (calls, count_calls):
+        with pytest.raises(InputError, match="no stage 'evolv' makes calls\nStages: evolve, respond, score"):
+            list(look(run, stage="evolv"))  # type: ignore[call-overload]
+
+
+def test_what_no_call_was_made_for_is_said_with_what_there_is(run: Path) -> None:
+    assert why_none(run, model="x") == ["no call was made for the model x; there are calls for: m, t, base"]
+    assert why_none(run, record="s9") == [
+        "no call was made for the record s9; there are calls for: s1/r1, s1/r2, s11/r1, s1/r1/abc, s11/r1/abc, …"
+    ]
+    assert len(why_none(run, record="s9", model="x")) == 2
+    assert why_none(run, record="s1", model="t") == why_none(run) == []
 
 
 def test_a_call_is_shown_as_it_was(run: Path) -> None:

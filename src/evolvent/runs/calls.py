@@ -13,12 +13,16 @@ import orjson
 from evolvent.datasets.write import replacing
 from evolvent.errors import InputError
 from evolvent.runs.folder import CALLS
+from evolvent.runs.manifest import OUTPUTS
 from evolvent.runs.store import LAYOUT, Spent, read_spent
 from evolvent.storage_errors import explained
 
 # A record's calls are those made for it, for its seed, and for what was made of it.
 # An id begins another's if the next character is a slash; with one after both, an id begins itself.
 OF_RECORD = "(instr(:record || '/', record || '/') = 1 OR instr(record || '/', :record || '/') = 1)"
+
+# Models or records that are named where what was asked for is not there.
+NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class StoredCall:
         reply: what came back (text, finish_reason, usage, reasoning, refusal …); None if it failed.
         error: why it failed in the server's words, and the raw body where it could not be read; None if it did not.
         at: when it ended, UTC.
-        seconds: how long it took, waiting for the server's limits included.
+        seconds: how long it took, waiting for its turn and for the server's limits included.
     """
 
     stage: str
@@ -52,6 +56,7 @@ def calls(
     stage: str | None = None,
     error: str | None = None,
     failed: bool = False,
+    limit: int | None = None,
 ) -> Iterator[StoredCall]:
     """The calls of a run in the order in which they were stored; all that are given must hold.
 
@@ -62,25 +67,17 @@ def calls(
         stage: of this stage.
         error: failed with these words in its error.
         failed: failed ones only.
+        limit: the first so many of them; None for all.
 
     Raises:
-        InputError: the folder has no call store.
+        InputError: the folder has no call store, or there is no such stage.
     """
-    wanted = {
-        OF_RECORD: record is not None,
-        "model = :model": model is not None,
-        "stage = :stage": stage is not None,
-        "instr(error, :error)": error is not None,
-        "reply IS NULL": failed,
-    }
-    where = " AND ".join([condition for condition, given in wanted.items() if given] or ["TRUE"])
-    named = {"record": record, "model": model, "stage": stage, "error": error}
+    where, values = _condition(record, model, stage, error, failed)
     path = Path(run) / CALLS
     with closing(_open(path)) as store, explained(path):
-        query = (
-            f"SELECT stage, record, model, request, reply, error, at, seconds FROM calls WHERE {where} ORDER BY rowid"
-        )
-        for stage_, record_, model_, request, reply, failure, at, seconds in store.execute(query, named):
+        query = "SELECT stage, record, model, request, reply, error, at, seconds FROM calls"
+        rows = store.execute(f"{query} WHERE {where} ORDER BY rowid LIMIT {-1 if limit is None else limit:d}", values)
+        for stage_, record_, model_, request, reply, failure, at, seconds in rows:
             yield StoredCall(
                 stage_,
                 record_,
@@ -91,6 +88,64 @@ def calls(
                 datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds"),
                 round(seconds, 3),
             )
+
+
+def count_calls(
+    run: str | Path,
+    *,
+    record: str | None = None,
+    model: str | None = None,
+    stage: str | None = None,
+    error: str | None = None,
+    failed: bool = False,
+) -> int:
+    """How many calls of a run there are; arguments and errors as for ``calls``."""
+    where, values = _condition(record, model, stage, error, failed)
+    path = Path(run) / CALLS
+    with closing(_open(path)) as store, explained(path):
+        return int(store.execute(f"SELECT count(*) FROM calls WHERE {where}", values).fetchone()[0])
+
+
+def why_none(run: str | Path, *, record: str | None = None, model: str | None = None) -> list[str]:
+    """What to say where no call was found: the model or the record that no call was made for, and what there is."""
+    path = Path(run) / CALLS
+    lines = []
+    with closing(_open(path)) as store, explained(path):
+
+        def first(column: str) -> str:
+            found = store.execute(f"SELECT DISTINCT {column} FROM calls WHERE {column} != '' LIMIT {NAMED + 1}")
+            names = [str(name) for (name,) in found]
+            return ", ".join(names[:NAMED] + ["…"] * (len(names) > NAMED)) or "none"
+
+        for name, value, wanted in (
+            ("model", model, _condition(model=model)),
+            ("record", record, _condition(record=record)),
+        ):
+            where, values = wanted
+            if value is not None and not store.execute(f"SELECT 1 FROM calls WHERE {where} LIMIT 1", values).fetchone():
+                lines.append(f"no call was made for the {name} {value}; there are calls for: {first(name)}")
+    return lines
+
+
+def _condition(
+    record: str | None = None,
+    model: str | None = None,
+    stage: str | None = None,
+    error: str | None = None,
+    failed: bool = False,
+) -> tuple[str, dict[str, str | None]]:
+    """What holds for the calls that are wanted, in SQL, and the values in it."""
+    if stage is not None and stage not in OUTPUTS:
+        raise InputError(f"no stage {stage!r} makes calls", fix=f"Stages: {', '.join(OUTPUTS)}.")
+    wanted = {
+        OF_RECORD: record is not None,
+        "model = :model": model is not None,
+        "stage = :stage": stage is not None,
+        "instr(error, :error)": error is not None,
+        "reply IS NULL": failed,
+    }
+    where = " AND ".join([condition for condition, given in wanted.items() if given] or ["TRUE"])
+    return where, {"record": record, "model": model, "stage": stage, "error": error}
 
 
 def export(found: Iterable[StoredCall], out: Path) -> int:
