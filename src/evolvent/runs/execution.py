@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iter
 from threading import Thread
 from typing import TypeVar
 
+import uvloop
+
 from evolvent.errors import BudgetReachedError
 
 Item = TypeVar("Item")
@@ -102,10 +104,11 @@ def run_sync(main: Coroutine[None, None, Result]) -> Result:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(main)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(main)
     outcome: list[Result] = []
     problem: list[BaseException] = []
-    loop = asyncio.new_event_loop()
+    loop = uvloop.new_event_loop()
     task = loop.create_task(main)
 
     def run() -> None:
@@ -121,10 +124,8 @@ def run_sync(main: Coroutine[None, None, Result]) -> Result:
     while thread.is_alive():
         try:
             thread.join()
-        except (
-            BaseException
-        ) as error:  # the notebook's cell was interrupted: the work ends too, before its folder is free
-            interrupted = error
+        except BaseException as error:
+            interrupted = error  # the notebook's cell was interrupted: the work ends too, before its folder is free
             with contextlib.suppress(RuntimeError):  # the loop may be closed by now
                 loop.call_soon_threadsafe(task.cancel)
     if interrupted is not None:
