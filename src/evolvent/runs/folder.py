@@ -129,7 +129,7 @@ class RunFolder:
         """
         if fresh and retry_failed:
             raise InputError("--fresh and --retry-failed exclude each other", fix="Leave one of them out.")
-        settings = _as_json(settings, stage)
+        settings = as_json(settings, stage)
         entry, output = self.stages.get(stage), self.output(stage)
         if entry is not None and _came_to_nothing(entry) and not has_parts(output):
             entry = None
@@ -278,7 +278,7 @@ def _came_to_nothing(entry: StageEntry) -> bool:
     return started and not entry.paid and not entry.finished
 
 
-def _as_json(settings: dict[str, Any], stage: str) -> dict[str, Any]:
+def as_json(settings: dict[str, Any], stage: str) -> dict[str, Any]:
     """Settings as the manifest gives them back: a tuple is a list there."""
     try:
         found: dict[str, Any] = orjson.loads(orjson.dumps(settings))

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -14,15 +15,15 @@ from evolvent.models.uri import parse_uri
 from evolvent.records import Record
 from evolvent.runs.calls import spent_in
 from evolvent.runs.execution import in_order, run_sync
-from evolvent.runs.folder import CALLS, Account, Run, RunFolder
+from evolvent.runs.folder import CALLS, Account, Run, RunFolder, as_json
 from evolvent.runs.inputs import StageInput
-from evolvent.runs.manifest import OUTPUTS
+from evolvent.runs.manifest import OUTPUTS, StageEntry, differences, read_manifest
 from evolvent.runs.parts import Output, Placed
 from evolvent.runs.prices import Price, Prices, read_prices
 from evolvent.runs.progress import shown
 from evolvent.runs.rehearsal import Rates, Work, rehearse
 from evolvent.runs.spending import Budget, cost
-from evolvent.runs.store import CallStore
+from evolvent.runs.store import CallStore, Spent
 from evolvent.runs.stored import RecordInWork, StoredChat, record_in_work
 from evolvent.runs.tally import Tally
 
@@ -93,14 +94,14 @@ def run_stage(
         RunError: the folder cannot be written, or every record failed.
     """
     if calling.get("dry_run"):
-        return _dry_run(stage, Path(out), source, models, work, reply_tokens, calling)
+        return _dry_run(stage, Path(out), settings, source, models, work, reply_tokens, calling)
     with RunFolder(Path(out)) as folder:
         fresh, retry_failed = calling.get("fresh", False), calling.get("retry_failed", False)
         done = folder.begin(stage, settings, source.source, fresh=fresh, retry_failed=retry_failed)
         if done:
             return done
         spent = spent_in(folder.path)
-        prices = read_prices(calling.get("price"), models, others=[use.model for use in spent])
+        prices = _prices(calling, models, spent, folder.stages)
         limit = calling.get("budget")
         budget = None if limit is None else Budget(limit, prices, spent, stage=stage, models=models)
         opened = open_models(models, extra_body, calling)
@@ -111,6 +112,7 @@ def run_stage(
 def _dry_run(
     stage: str,
     out: Path,
+    settings: dict[str, Any],
     source: StageInput,
     models: Sequence[str],
     work: Callable[[Mapping[str, ChatModel]], Work],
@@ -118,7 +120,7 @@ def _dry_run(
     calling: Calling,
 ) -> Run:
     """What a stage would take; the folder is read, if there is one, and not written."""
-    spent = spent_in(out)
+    spent, entries = spent_in(out), read_manifest(out)
     uris = [str(parse_uri(uri)) for uri in models]
     rates = Rates(
         calling.get("max_requests_per_minute"), calling.get("max_tokens_per_minute"), calling.get("concurrency")
@@ -130,13 +132,29 @@ def _dry_run(
             source,
             source.rows,
             stage=stage,
-            prices=read_prices(calling.get("price"), models, others=[use.model for use in spent]),
+            prices=_prices(calling, models, spent, entries),
             spent=spent,
             reply_tokens=reply_tokens,
             rates=rates,
         )
     )
+    entry = entries.get(stage)
+    if entry is not None:
+        found = tuple(differences(entry, as_json(settings, stage), source.source))
+        estimate = replace(estimate, differences=found, finished=entry.state == "done" and not found)
     return Run(out, stage, out / OUTPUTS[stage], {}, estimate=estimate)
+
+
+def _prices(
+    calling: Calling, models: Sequence[str], spent: Sequence[Spent], entries: Mapping[str, StageEntry]
+) -> dict[str, Price]:
+    """The prices of a stage's models, and of those that the folder holds calls of: given now, or noted before."""
+    prices = read_prices(calling.get("price"), models, others=[use.model for use in spent])
+    for entry in entries.values():
+        for uri, account in entry.paid.items():
+            if uri not in prices and account.get("price"):
+                prices[uri] = Price(*account["price"])
+    return prices
 
 
 def open_models(uris: Iterable[str], extra_body: Mapping[str, object] | None, calling: Calling) -> dict[str, ChatModel]:
@@ -294,7 +312,7 @@ def _all_failed(which: str, records: int, words: str) -> RunError:
 
 
 def paid(store: CallStore, stage: str, prices: Mapping[str, Price]) -> Account:
-    """What a stage has paid for in the folder, by model: calls, tokens, and the cost where there is a price."""
+    """What a stage has paid for in the folder, by model: calls, tokens, and where there is a price, it and the cost."""
     return {
         use.model: {
             "calls": use.calls,
@@ -302,6 +320,7 @@ def paid(store: CallStore, stage: str, prices: Mapping[str, Price]) -> Account:
             "completion_tokens": use.completion_tokens,
             "estimated": use.estimated,
             "cost": cost([use], prices),
+            "price": [prices[use.model].prompt, prices[use.model].completion] if use.model in prices else None,
         }
         for use in store.spent()
         if use.stage == stage
