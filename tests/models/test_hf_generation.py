@@ -139,20 +139,20 @@ def test_what_a_broken_row_leaves_in_its_slot_harms_nobody(llama: LlamaForCausal
 )
 def test_which_models_decode_in_slots_is_found_out(config: object, slots: bool) -> None:
     torch.manual_seed(0)
-    assert takes_slots(AutoModelForCausalLM.from_config(config).eval().requires_grad_(False)) is slots
+    assert takes_slots(AutoModelForCausalLM.from_config(config).eval().requires_grad_(False), 64) is slots
 
 
 def test_a_model_whose_positions_are_wrong_in_slots_is_found_out(
     llama: LlamaForCausalLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert takes_slots(llama)
+    assert takes_slots(llama, 128)
     forward = llama.forward
 
     def without_positions(position_ids: object = None, **settings: object) -> object:
         return forward(**settings)
 
     monkeypatch.setattr(llama, "forward", without_positions)
-    assert not takes_slots(llama)
+    assert not takes_slots(llama, 128)
 
 
 def user(text: str) -> list[Message]:

@@ -1,10 +1,12 @@
 """Requests of a local chat model, and which of those that wait go into the model together."""
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+from evolvent.models.hf.positions import alike
 from evolvent.models.protocols import Reply, Sampling
 
 
@@ -41,22 +43,30 @@ class Limits:
         tokens: most padded tokens that are held; a single request may exceed it.
         prefill: most padded prompt tokens in one forward pass; a single prompt may exceed it.
         call: padded tokens of attention that take as long as a call of the model takes without any.
+        original: tokens of one row beyond which the model's positions are others for all (see ``positions``).
     """
 
     rows: int
     tokens: int
     prefill: int
     call: int = 2**12
+    original: float = math.inf
 
 
 def whole_batch(waiting: Sequence[Request], limits: Limits) -> list[Request]:
     """A batch that will run until its last reply has ended: padded tokens are prompts and longest replies together."""
 
-    def fits(batch: Sequence[Request]) -> bool:
-        longest_reply = max(request.max_tokens for request in batch)
-        return len(batch) <= limits.rows and len(batch) * (_longest_prompt(batch) + longest_reply) <= limits.tokens
+    def end(batch: Sequence[Request]) -> int:
+        return _longest_prompt(batch) + max(request.max_tokens for request in batch)
 
-    return _nearest(waiting, fits)
+    def same_positions(batch: Sequence[Request]) -> bool:
+        shortest = min(len(request.prompt) for request in batch)
+        return alike(limits.original, shortest, _longest_prompt(batch), end(batch))
+
+    def fits(batch: Sequence[Request]) -> bool:
+        return len(batch) <= limits.rows and len(batch) * end(batch) <= limits.tokens and same_positions(batch)
+
+    return _nearest([request for request in waiting if same_positions([waiting[0], request])], fits)
 
 
 def newcomers(

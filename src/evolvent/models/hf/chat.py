@@ -20,6 +20,7 @@ from evolvent.models.hf.batching import Limits, Request, newcomers, whole_batch
 from evolvent.models.hf.conversation import conversation_tokens, require_template
 from evolvent.models.hf.generation import ContinuousBatch, takes_slots
 from evolvent.models.hf.loading import Loading, Weights, load_weights
+from evolvent.models.hf.positions import original_context
 from evolvent.models.hf.replies import end_tokens, reply
 from evolvent.models.hf.sampling import TokenTrace
 from evolvent.models.hf.whole_batch import generate, generation_config
@@ -70,12 +71,12 @@ class HFChat:
         self.identity = weights.identity
         self.concurrency = 2 * limits.rows
         self._weights = weights
-        self._limits = limits
+        self._limits = replace(limits, original=original_context(weights.model))
         self._ends = end_tokens(weights, uri)
         # generate() fills what a call leaves open from the model's own config: a repetition penalty, a temperature.
         # Sampling is set by the caller alone, so the model keeps none.
         weights.model.generation_config = generation_config()
-        self._continuous = takes_slots(weights.model)
+        self._continuous = takes_slots(weights.model, weights.context)
         self._worker: Worker | None = None
 
     @classmethod

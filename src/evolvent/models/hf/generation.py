@@ -13,6 +13,7 @@ from transformers.cache_utils import DynamicLayer
 
 from evolvent.models.hf.batching import Request
 from evolvent.models.hf.lane import Lane, Row
+from evolvent.models.hf.positions import original_context
 from evolvent.models.protocols import Sampling
 
 # How far logits of two ways to compute them may lie apart, as a share of the largest. A wrong position or mask moves
@@ -103,14 +104,17 @@ class ContinuousBatch:
             long.take(short, rows[:leaving])
 
 
-def takes_slots(model: Any) -> bool:
-    """Whether a model can decode rows of different lengths in slots.
+def takes_slots(model: Any, context: int) -> bool:
+    """Whether a model can decode rows of different lengths, of up to ``context`` tokens, in slots.
 
-    Its cache has to be keys and values of all tokens, in every layer: no sliding window, no state. That its layers,
-    masks and positions work where rows are not padded on the left is tried: three sequences are decoded, and their
-    logits compared with those of a plain pass without a cache.
+    Its cache has to be keys and values of all tokens, in every layer: no sliding window, no state. A row's positions
+    must not depend on how long the others are. That its layers, masks and positions work where rows are not padded on
+    the left is tried: three sequences are decoded, and their logits compared with those of a plain pass without a
+    cache.
     """
     try:
+        if context > original_context(model):
+            return False
         layers = DynamicCache(config=model.config).layers
         plain = bool(layers) and all(type(layer) is DynamicLayer for layer in layers)
         windowed = any(getattr(model.config, name, None) is not None for name in WINDOWS)

@@ -5,6 +5,7 @@ needs no attention mask, and the attention kernels are free to use their plain c
 where a token is scored: the output layer is often the widest matrix of a small model, and its result the largest array.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
@@ -13,6 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from evolvent.models.hf.conversation import conversation_tokens, require_template
 from evolvent.models.hf.loading import Loading, Weights, load_weights, token_ids
+from evolvent.models.hf.positions import alike, original_context
 from evolvent.records import Message
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class HFScorer:
         self.context = weights.context
         self._weights = weights
         self._split = splits_cleanly(weights.model)
+        self._original = original_context(weights.model)
         self._template_checked = False
         self.batch_tokens = batch_tokens if self._split else min(batch_tokens, WHOLE_LOGITS // vocabulary(weights))
 
@@ -104,7 +107,8 @@ class HFScorer:
             from a float32 log-softmax. In float32 a text's losses do not depend on its batch beyond rounding (1e-6).
         """
         losses: dict[int, np.ndarray] = {}
-        for batch in batches([len(sequence) for sequence in sequences], self.batch_tokens):
+        lengths = [len(sequence) for sequence in sequences]
+        for batch in batches(lengths, self.batch_tokens, self._original):
             scored = self._forward([sequences[index] for index in batch], [starts[index] for index in batch])
             losses.update(zip(batch, scored, strict=True))
         return [losses[index] for index in range(len(sequences))]
@@ -146,7 +150,7 @@ def vocabulary(weights: Weights) -> int:
     return int(weights.model.config.get_text_config().vocab_size)
 
 
-def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+def batches(lengths: Sequence[int], budget: int, original: float = math.inf) -> list[list[int]]:
     """Texts in batches of similar length, cut where that costs least.
 
     The cost of a batch is its padded tokens, and ``budget / CALL_SHARE`` more for the call itself: few batches pad
@@ -155,6 +159,7 @@ def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
     Args:
         lengths: each text's length in tokens.
         budget: most padded tokens a batch; a longer text is a batch of its own.
+        original: tokens of one text beyond which the model's positions are others for all (see ``positions``).
 
     Returns:
         Index lists, shortest texts first; the same for the same lengths.
@@ -166,7 +171,7 @@ def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
         least, cut = costs[end - 1] + width, end - 1
         for start in range(end - 2, -1, -1):
             tokens = (end - start) * width
-            if tokens > budget:
+            if tokens > budget or not alike(original, lengths[order[start]], width, width):
                 break
             if costs[start] + tokens < least:
                 least, cut = costs[start] + tokens, start
