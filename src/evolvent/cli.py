@@ -14,6 +14,8 @@ from evolvent.cli_options import (
     ExtraBody,
     Format,
     Fresh,
+    FreshAll,
+    FreshScores,
     Limit,
     Map,
     MaxCost,
@@ -24,6 +26,7 @@ from evolvent.cli_options import (
     RetryFailed,
     Seed,
     SkipBad,
+    Temperature,
     Tokens,
     TopP,
 )
@@ -41,6 +44,7 @@ from evolvent.printing import (
 
 app = typer.Typer(
     cls=Commands,
+    rich_markup_mode=None,
     help="Make instruction-tuning data with small language models: evolve, answer, score, select.",
     no_args_is_help=True,
     add_completion=False,
@@ -63,9 +67,10 @@ def options(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="The run folder.")] = Path("demo"), fresh: Fresh = False
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The run folder.")] = Path("demo"),
+    fresh: FreshAll = False,
 ) -> None:
-    """Run sample seeds through the whole path offline, with the models that ship with the package."""
+    """Run sample seeds through the whole path, with embedded models."""
     from evolvent.demo import demo as run_demo
 
     done = run_demo(out, fresh=fresh, progress=True)
@@ -79,11 +84,14 @@ def demo(
 @app.command()
 def evolve(
     seeds: Annotated[str, typer.Argument(metavar="SEEDS", help="A data file or a Hub id.", show_default=False)],
-    model: Annotated[str, typer.Option("--model", help=f"The evolver: {MODELS}.", show_default=False)],
+    model: Annotated[str, typer.Option("--model", metavar="URI", help=f"The evolver: {MODELS}.", show_default=False)],
     out: Out,
-    method: Annotated[str, typer.Option("--method", help="The evolution method.")] = "evol-instruct",
-    profile: Annotated[str, typer.Option("--profile", help="default, or paper: what paper 1's code does.")] = "default",
-    rounds: Annotated[int, typer.Option("--rounds", min=1, help="How often each seed is evolved.")] = 3,
+    method: Annotated[str, typer.Option("--method", metavar="NAME", help="The evolution method.")] = "evol-instruct",
+    profile: Annotated[
+        str,
+        typer.Option("--profile", metavar="NAME", help="default, or paper: as the code of arXiv 2412.11231 does it."),
+    ] = "default",
+    rounds: Annotated[int, typer.Option("--rounds", metavar="N", min=1, help="How often each seed is evolved.")] = 3,
     breadth: Annotated[
         bool, typer.Option("--breadth/--no-breadth", help="In-breadth after the four in-depth operators.")
     ] = True,
@@ -102,7 +110,7 @@ def evolve(
     ] = None,
     limit: Limit = None,
     seed: Seed = 0,
-    temperature: Annotated[float, typer.Option("--temperature", help="0 is greedy.")] = 0.7,
+    temperature: Temperature = 0.7,
     top_p: TopP = 0.95,
     max_tokens: MaxTokens = 2048,
     concurrency: Concurrency = None,
@@ -162,16 +170,19 @@ def respond(
         str, typer.Argument(metavar="DATA", help="A run folder, a data file or a Hub id.", show_default=False)
     ],
     teacher: Annotated[
-        list[str], typer.Option("--teacher", help=f"A teacher, repeatable: {MODELS}.", show_default=False)
+        list[str],
+        typer.Option("--teacher", metavar="URI", help=f"A teacher, repeatable: {MODELS}.", show_default=False),
     ],
     out: Out,
-    round: Annotated[int | None, typer.Option("--round", min=0, help="One round only; 0 answers the seeds.")] = None,
+    round: Annotated[
+        int | None, typer.Option("--round", metavar="N", min=0, help="One round only; 0 answers the seeds.")
+    ] = None,
     system: Annotated[
         str | None, typer.Option("--system", metavar="TEXT", help="System prompt of the teachers.")
     ] = None,
     limit: Limit = None,
     seed: Seed = 0,
-    temperature: Annotated[float, typer.Option("--temperature", help="0 is greedy.")] = 0.0,
+    temperature: Temperature = 0.0,
     top_p: TopP = 1.0,
     max_tokens: MaxTokens = 2048,
     concurrency: Concurrency = None,
@@ -226,23 +237,30 @@ def score(
     ],
     base_model: Annotated[
         str,
-        typer.Option("--base-model", help="The model to be tuned: embedded-base, hf:ID-or-folder.", show_default=False),
+        typer.Option(
+            "--base-model",
+            metavar="URI",
+            help="The model to be tuned: embedded-base, hf:ID-or-folder.",
+            show_default=False,
+        ),
     ],
     out: Out,
     metrics: Annotated[str, typer.Option("--metrics", metavar="A,B", help="Which metrics.")] = "ifd,ic_ifd",
-    layout: Annotated[str, typer.Option("--layout", help="paper (raw text) or chat (the model's template).")] = "paper",
+    layout: Annotated[
+        str, typer.Option("--layout", metavar="NAME", help="paper (raw text) or chat (the model's template).")
+    ] = "paper",
     batch_tokens: Annotated[
-        int | None, typer.Option("--batch-tokens", min=1, help="Padded tokens in one forward pass.")
+        int | None, typer.Option("--batch-tokens", metavar="N", min=1, help="Padded tokens in one forward pass.")
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
-    dtype: Annotated[str, typer.Option("--dtype", help="auto, float32 or bfloat16.")] = "auto",
+    device: Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu or cuda.")] = "auto",
+    dtype: Annotated[str, typer.Option("--dtype", metavar="NAME", help="auto, float32 or bfloat16.")] = "auto",
     limit: Limit = None,
     format: Format = None,
     map: Map = None,
     skip_bad: SkipBad = False,
-    fresh: Fresh = False,
+    fresh: FreshScores = False,
 ) -> None:
-    """Score pairs with a base model (IFD, IC-IFD, perplexities): OUT/scored.parquet."""
+    """Score pairs with a base model: OUT/scored.parquet."""
     from evolvent.metrics.score import score as run_score
 
     run = run_score(
@@ -267,18 +285,27 @@ def score(
 @app.command()
 def select(
     data: Annotated[str, typer.Argument(metavar="DATA", help="A run folder or a data file.", show_default=False)],
-    by: Annotated[str, typer.Option("--by", help="The score to go by, e.g. ic_ifd.", show_default=False)],
-    top: Annotated[str, typer.Option("--top", help="How much to keep: 25% or 1000.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", help="The file: .jsonl .json .csv .parquet.", show_default=False)],
+    by: Annotated[
+        str, typer.Option("--by", metavar="COLUMN", help="The score to go by, e.g. ic_ifd.", show_default=False)
+    ],
+    top: Annotated[
+        str, typer.Option("--top", metavar="SHARE", help="How much to keep: 25% or 1000.", show_default=False)
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="The file: .jsonl .json .csv .parquet.", show_default=False)
+    ],
     ascending: Annotated[bool, typer.Option("--ascending", help="Keep the lowest instead.")] = False,
     where: Annotated[
-        list[str] | None, typer.Option("--where", help='Condition, repeatable: "ifd<1". Signs: < <= > >= ==.')
+        list[str] | None,
+        typer.Option("--where", metavar="COLUMN<X", help='Condition, repeatable: "ifd<1". Signs: < <= > >= ==.'),
     ] = None,
     decontaminate: Annotated[
         list[str] | None,
         typer.Option("--decontaminate", metavar="FILE", help="Leave out rows that share 13 words in a row with it."),
     ] = None,
-    to: Annotated[str, typer.Option("--to", help="messages, alpaca, sharegpt or prompt_completion.")] = "messages",
+    to: Annotated[
+        str, typer.Option("--to", metavar="NAME", help="messages, alpaca, sharegpt or prompt_completion.")
+    ] = "messages",
     format: Format = None,
     map: Map = None,
     skip_bad: SkipBad = False,
@@ -309,7 +336,7 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Replace a value: evolve.rounds=2. Repeatable."),
     ] = None,
-    fresh: Fresh = False,
+    fresh: FreshAll = False,
     retry_failed: RetryFailed = False,
     dry_run: DryRun = False,
 ) -> None:
@@ -329,9 +356,9 @@ def run(
 @app.command()
 def show(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
-    examples: Annotated[int, typer.Option("--examples", min=0, help="How many trajectories to show.")] = 3,
+    examples: Annotated[int, typer.Option("--examples", metavar="N", min=0, help="How many trajectories to show.")] = 3,
 ) -> None:
-    """Show what a run holds: counts, tokens, scores and example trajectories."""
+    """Show what a run holds: counts, tokens, scores, examples."""
     print_summary(run, examples=examples)
 
 
@@ -342,15 +369,17 @@ def calls(
         str | None, typer.Option("--record", metavar="ID", help="Of this record, or of its seed.")
     ] = None,
     model: Annotated[str | None, typer.Option("--model", metavar="URI", help="Of this model.")] = None,
-    stage: Annotated[str | None, typer.Option("--stage", help="Of this stage.")] = None,
+    stage: Annotated[
+        str | None, typer.Option("--stage", metavar="NAME", help="Of this stage: evolve, respond, score.")
+    ] = None,
     error: Annotated[str | None, typer.Option("--error", metavar="TEXT", help="Failed with these words.")] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Failed calls only.")] = False,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many to print.")] = 10,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="How many to print.")] = 10,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE.jsonl", help="Write all that fit to a file instead.")
+        Path | None, typer.Option("--out", metavar="FILE.jsonl", help="Write all of them to a file instead.")
     ] = None,
 ) -> None:
-    """Look into a run's model calls: what was asked, what came back, what failed."""
+    """Look into a run's model calls: prompts, replies, failures."""
     from evolvent.runs.calls import calls as stored_calls
     from evolvent.runs.calls import count_calls, export, why_none
 
@@ -371,7 +400,10 @@ def convert(
         Path, typer.Argument(metavar="OUT", help="The file: .jsonl .json .csv .parquet.", show_default=False)
     ],
     to: Annotated[
-        str, typer.Option("--to", help="messages, alpaca, sharegpt or prompt_completion.", show_default=False)
+        str,
+        typer.Option(
+            "--to", metavar="NAME", help="messages, alpaca, sharegpt or prompt_completion.", show_default=False
+        ),
     ],
     format: Format = None,
     map: Map = None,
