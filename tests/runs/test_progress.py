@@ -26,7 +26,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def test_a_line(clock: Clock) -> None:
     done = Progress("evolve", 2000, 1000, 1000, started=clock.now)
-    assert done.line() == "evolve: 1,000 of 2,000 records, 0.0/s, 0 failed, 0 eliminated"
+    assert done.line() == "evolve: 1,000 of 2,000 records, 0 failed, 0 eliminated"
     clock.now += 10
     for _ in range(100):
         done.advance(eliminated=1)
@@ -36,13 +36,36 @@ def test_a_line(clock: Clock) -> None:
 
 
 def test_no_guess_before_a_twentieth_is_done(clock: Clock) -> None:
-    done = Progress("evolve", 100, started=clock.now)
+    done = Progress("evolve", 200, started=clock.now)
     clock.now += 1
-    for _ in range(4):
+    for _ in range(9):
         done.advance()
     assert "left" not in done.line()
     done.advance()
     assert "19 s left" in done.line()
+
+
+def test_a_rate_is_shown_when_it_means_something(clock: Clock) -> None:
+    done = Progress("evolve", 200, started=clock.now)
+    clock.now += 30
+    for _ in range(9):
+        done.advance()
+    assert done.line() == "evolve: 9 of 200 records, 0 failed, 0 eliminated"
+    done.advance()
+    assert done.line() == "evolve: 10 of 200 records, 20.0/min, 9.5 min left, 0 failed, 0 eliminated"
+    few = Progress("evolve", 2, started=clock.now)
+    clock.now += 1
+    for _ in range(2):
+        few.advance()
+    assert "2 of 2 records, 2.0/s" in few.line()
+
+
+def test_rows_that_passed_are_counted_where_a_stage_says_so(clock: Clock) -> None:
+    done = Progress("evolve", 100, started=clock.now)
+    done.advance(ok=0, eliminated=3)
+    assert done.line() == "evolve: 1 of 100 records, 0 ok, 0 failed, 3 eliminated"
+    done.advance(ok=2, failed=1)
+    assert done.fates() == "2 ok, 1 failed, 3 eliminated"
 
 
 def test_a_line_now_and_then_and_one_at_the_end(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
