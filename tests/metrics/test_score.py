@@ -222,20 +222,27 @@ def test_pairs_that_change_meanwhile_stop_it(pairs: Path, opened: list[Any], mon
     assert not (pairs.parent / "run" / "scored.parquet").exists()
 
 
+@pytest.mark.parametrize("stored", [False, True])
 def test_a_folder_that_was_made_again_meanwhile_gets_nothing(
-    pairs: Path, opened: list[Any], monkeypatch: pytest.MonkeyPatch
+    pairs: Path, opened: list[Any], monkeypatch: pytest.MonkeyPatch, stored: bool
 ) -> None:
-    nll, run = Spelling.nll, pairs.parent / "run"
-
-    def replacing(scorer: Spelling, *given: Any) -> list[np.ndarray]:
-        shutil.rmtree(run)
-        with RunFolder(run), closing(CallStore(run / CALLS)):
-            parts_folder(run / "scored.parquet").mkdir()
-        return nll(scorer, *given)
-
-    monkeypatch.setattr(Spelling, "nll", replacing)
-    with pytest.raises(RunError, match="went away while it was being used"):
+    run, get, read = pairs.parent / "run", CallStore.get, 0
+    if stored:
         scored(pairs)
+
+    def replacing(store: CallStore, key: bytes) -> str | None:
+        nonlocal read
+        read += 1
+        found = get(store, key)
+        if read == 9:
+            shutil.rmtree(run)
+            with RunFolder(run), closing(CallStore(run / CALLS)):
+                parts_folder(run / "scored.parquet").mkdir()
+        return found
+
+    monkeypatch.setattr(CallStore, "get", replacing)
+    with pytest.raises(RunError, match="went away while it was being used"):
+        scored(pairs, fresh=stored)
     assert not has_parts(run / "scored.parquet")
     assert not (run / "manifest.json").exists()
     with closing(CallStore(run / CALLS)) as store:

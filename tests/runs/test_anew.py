@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from evolvent.errors import EvolventError, InputError, ModelUnavailableError, RunError
-from evolvent.models.protocols import Reply, Sampling
 from evolvent.responses.respond import respond
 from evolvent.runs.folder import CALLS, Run, RunFolder
 from evolvent.runs.manifest import read_manifest
@@ -257,29 +257,33 @@ def test_fresh_and_retry_failed_exclude_each_other(tmp_path: Path, models: Opene
 # A folder that is not the one that was begun in
 
 
+@pytest.mark.parametrize("stored", [False, True])
 @pytest.mark.parametrize("after", [1, PART + 1, 3 * PART])
-def test_a_folder_that_was_made_again_meanwhile_gets_nothing(tmp_path: Path, models: Opened, after: int) -> None:
-    """Another command began in it: its store, its parts and its manifest are not ours."""
+def test_a_folder_that_was_made_again_meanwhile_gets_nothing(
+    tmp_path: Path, models: Opened, monkeypatch: pytest.MonkeyPatch, after: int, stored: bool
+) -> None:
+    """Another command began in it: its store, its parts and its manifest are not ours, though all calls be stored."""
     seeds = write_seeds(tmp_path, range(3 * PART))
-    run, asked = tmp_path / "run", 0
+    run, read = tmp_path / "run", 0
+    if stored:
+        evolved(seeds, run)
+    get = CallStore.get
 
-    def replacing(prompt: str, sampling: Sampling) -> Reply:
-        nonlocal asked
-        asked += 1
-        if asked == after:
+    def replacing(store: CallStore, key: bytes) -> str | None:
+        nonlocal read
+        read += 1
+        found = get(store, key)
+        if read == after:
             shutil.rmtree(run)
-            with RunFolder(run):
-                CallStore(run / CALLS).close()
+            with RunFolder(run), closing(CallStore(run / CALLS)):
                 parts_folder(run / "evolved.parquet").mkdir()
-        return longer(prompt, sampling)
+        return found
 
-    models[EVOLVER].reply = replacing
+    monkeypatch.setattr(CallStore, "get", replacing)
     with pytest.raises(RunError, match="went away while it was being used\nStart the same command again"):
-        evolved(seeds, run, concurrency=1)
+        evolved(seeds, run, concurrency=1, fresh=stored)
     assert not has_parts(run / "evolved.parquet")
     assert not (run / "manifest.json").exists()
-    store = CallStore(run / CALLS)
-    assert len(store) == 0
-    store.close()
-    models[EVOLVER].reply = longer
+    with closing(CallStore(run / CALLS)) as store:
+        assert len(store) == 0
     assert evolved(seeds, run).output.read_bytes() == undisturbed(tmp_path, seeds)

@@ -67,7 +67,8 @@ def test_a_run_that_has_good_records_goes_on_however_many_fail_after_it_was_resu
     tmp_path: Path, models: Opened
 ) -> None:
     seeds = write_seeds(tmp_path, range(40))
-    models[EVOLVER].reply = breaking_after(2 * PART, ModelUnavailableError("gone"))
+    # Of the part that is begun anew no reply is stored.
+    models[EVOLVER].reply = failing_for([2 * PART], breaking_after(2 * PART, ModelUnavailableError("gone")))
     with pytest.raises(ModelUnavailableError):
         evolved(seeds, tmp_path / "run", concurrency=1)
     models[EVOLVER].reply = refuse

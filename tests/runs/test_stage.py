@@ -82,10 +82,14 @@ def test_what_was_paid_is_in_the_manifest_whatever_ended_it(tmp_path: Path, mode
         evolved(write_seeds(tmp_path, range(9)), tmp_path / "run", concurrency=1, price="1000000,2000000")
     entry = read_manifest(tmp_path / "run")["evolve"]
     assert (entry.state, entry.wall_s > 0) == ("running", True)
-    assert entry.paid == {
-        EVOLVER: {"calls": 5, "prompt_tokens": 10, "completion_tokens": 5, "estimated": False, "cost": 20.0}
-    }
-    assert models[EVOLVER].closed
+    used = {"calls": 5, "prompt_tokens": 10, "completion_tokens": 5, "estimated": False}
+    assert entry.paid == {EVOLVER: used | {"cost": 20.0, "price": [1_000_000, 2_000_000]}}
+
+
+def test_a_budget_knows_the_prices_of_earlier_stages(tmp_path: Path, models: Opened) -> None:
+    evolved(write_seeds(tmp_path, range(2)), tmp_path / "run", price="1,2")
+    again = evolved(write_seeds(tmp_path, range(3)), tmp_path / "run", fresh=True, budget=5.0)
+    assert again.counts["seeds"] == 3
 
 
 def test_a_finished_run_opens_no_model(tmp_path: Path, models: Opened) -> None:
