@@ -84,6 +84,7 @@ def test_what_was_paid_is_in_the_manifest_whatever_ended_it(tmp_path: Path, mode
     assert (entry.state, entry.wall_s > 0) == ("running", True)
     used = {"calls": 5, "prompt_tokens": 10, "completion_tokens": 5, "estimated": False}
     assert entry.paid == {EVOLVER: used | {"cost": 20.0, "price": [1_000_000, 2_000_000]}}
+    assert models[EVOLVER].closed
 
 
 def test_a_budget_knows_the_prices_of_earlier_stages(tmp_path: Path, models: Opened) -> None:
