@@ -165,4 +165,4 @@ def test_select_takes_a_number_and_a_single_condition(tmp_path: Path) -> None:
     )
     text = f"out: {tmp_path}\nselect: {{data: {tmp_path}/data.jsonl, by: s, top: 2, where: s<4}}\n"
     done = run(recipe(tmp_path, text))
-    assert done.stages["select"].counts == {"rows": 5, "not where": 1, "competing": 4, "selected": 2}
+    assert done.stages["select"].counts == {"rows": 5, "where not met": 1, "competing": 4, "selected": 2}

@@ -66,7 +66,7 @@ def test_ascending_and_where(tmp_path: Path) -> None:
     )
     scores = {n: (n * 7) % 20 for n in range(10, 20) if n % 5 != 4}
     assert set(chosen(tmp_path / "o.jsonl")) == {f"Question {n}?" for n in sorted(scores, key=scores.__getitem__)[:2]}
-    assert done.counts["not where"] == 8
+    assert done.counts["where not met"] == 8
 
 
 def test_ties_are_broken_by_id(tmp_path: Path) -> None:
@@ -95,6 +95,21 @@ def test_nothing_selected_is_an_error_and_writes_nothing(
     with pytest.raises(InputError, match=words):
         select(rows(tmp_path / "in.jsonl"), out=tmp_path / "out.jsonl", **chosen_options)  # type: ignore[arg-type]
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_a_column_of_text_is_no_column_to_go_by(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    row = {"instruction": "q", "output": "a", "topic": "home", "good": True, "s": 1, "none": None}
+    path.write_text(json.dumps(row) + "\n")
+    columns = r"\nColumns of numbers: round, s, seed_index\.$"
+    with pytest.raises(
+        InputError, match=rf"^topic holds no number \(in the first row that has it: 'home'\).*{columns}"
+    ):
+        select(path, by="topic", top="1", out=tmp_path / "o.jsonl")
+    with pytest.raises(InputError, match=rf"^no column nope; good holds no number .*'True'\) in .*{columns}"):
+        select(path, by="nope", where="good>0", top="1", out=tmp_path / "o.jsonl")
+    with pytest.raises(InputError, match=r"nothing is selected.*\(1 without none\)"):
+        select(path, by="none", top="1", out=tmp_path / "o.jsonl")
 
 
 THIRTEEN = "one two three four five six seven eight nine ten eleven twelve thirteen"
@@ -183,7 +198,7 @@ def test_numbers_in_csv(tmp_path: Path) -> None:
         tmp_path / "in.csv", by="my score", top="2", where=["my score < 5.5", "length>1"], out=tmp_path / "o.jsonl"
     )
     assert chosen(tmp_path / "o.jsonl") == ["q9", "q10"]
-    assert done.counts == {"rows": 13, "not where": 3, "without my score": 1, "competing": 9, "selected": 2}
+    assert done.counts == {"rows": 13, "where not met": 3, "without my score": 1, "competing": 9, "selected": 2}
 
 
 def test_keeping_the_highest_of_what_is_better_low_is_warned_of(

@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 # Scores of which the papers keep the low ones (docs/metrics.md).
 LOWER_IS_KEPT = ("instruction_ppl", "instruction_tokens")
 
+# Characters of a value that is no number, in a message.
+SHOWN = 40
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -176,7 +179,7 @@ def _competing(
         elif value is None or not math.isfinite(value):
             counts[f"without {by}"] += 1
         elif not all(condition.holds(row) for condition in conditions):
-            counts["not where"] += 1
+            counts["where not met"] += 1
         elif contaminated(record, tests):
             counts["contaminated"] += 1
         else:
@@ -190,15 +193,27 @@ def columns(record: Record) -> dict[str, Any]:
 
 
 def _check_columns(source: StageInput, names: Sequence[str]) -> None:
-    found: set[str] = set()
+    """Check that each column is there and holds a number somewhere, or nothing at all."""
+    numbers, others = set[str](), dict[str, Any]()
     for record in source:
-        found |= columns(record).keys()
-        if found.issuperset(names):
+        for name, value in columns(record).items():
+            if number(value) is not None:
+                numbers.add(name)
+            elif others.get(name) is None:
+                others[name] = value
+        if numbers.issuperset(names):
             return
-    missing = [name for name in names if name not in found]
-    raise InputError(
-        f"no column {', '.join(missing)} in {source.source['source']}", fix=f"Columns: {', '.join(sorted(found))}."
-    )
+    problems = [f"no column {name}" for name in names if name not in numbers and name not in others]
+    problems += [
+        f"{name} holds no number (in the first row that has it: {str(others[name])[:SHOWN]!r})"
+        for name in names
+        if name not in numbers and others.get(name) is not None
+    ]
+    if problems:
+        listed = ", ".join(sorted(numbers)) or "none"
+        raise InputError(
+            f"{'; '.join(dict.fromkeys(problems))} in {source.source['source']}", fix=f"Columns of numbers: {listed}."
+        )
 
 
 def _noted(note: Path) -> dict[str, Any]:
