@@ -12,10 +12,12 @@ import queue
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Self, Unpack
 
-from evolvent.errors import CallError
+from evolvent.errors import CallError, RunError
 from evolvent.models.hf.batching import Limits, Request, newcomers, whole_batch
 from evolvent.models.hf.conversation import conversation_tokens, require_template
 from evolvent.models.hf.generation import ContinuousBatch, takes_slots
@@ -45,13 +47,22 @@ Calls = queue.SimpleQueue[Request | None]
 
 @dataclass(slots=True)
 class Worker:
-    """A thread that runs the model, the calls it is given (None: no more), and whether it is to stop at once.
+    """A thread that runs the model.
 
     Each has a queue of its own: one that was told to end, and still is at a step, takes no call meant for the next.
+
+    Attributes:
+        queue: the calls it is given; None: no more.
+        open: those that have no answer yet, wherever they are.
+        stop: it is to end at once.
+        ended: it takes no more calls.
+        thread: the thread.
     """
 
     queue: Calls = field(default_factory=queue.SimpleQueue)
+    open: set[Request] = field(default_factory=set)
     stop: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
     thread: threading.Thread | None = None
 
 
@@ -120,6 +131,7 @@ class HFChat:
 
         Raises:
             CallError: the prompt fills the context, the template refuses the messages, or the model failed on them.
+            RunError: the thread that runs the model ended with an error; the next call begins another.
         """
         prompt = conversation_tokens(self._weights, self.uri, messages, generation_prompt=True)
         room = self._weights.context - len(prompt)
@@ -129,6 +141,18 @@ class HFChat:
                 f"in the context of {self._weights.context}"
             )
         request = Request(prompt, sampling, min(sampling.max_tokens, room))
+        worker = self._working()
+        worker.open.add(request)
+        request.future.add_done_callback(lambda _: worker.open.discard(request))
+        worker.queue.put(request)
+        if worker.ended.is_set():  # it may have looked for open calls before this one was there
+            raise self._broken()
+        return await asyncio.wrap_future(request.future)
+
+    def _working(self) -> Worker:
+        """The worker, begun where there is none or it has ended."""
+        if self._worker is not None and self._worker.ended.is_set():
+            self._end_thread()
         if self._worker is None:
             self._worker = Worker()
             # a daemon: a process that is told to end does not wait for a forward pass of a large model
@@ -136,8 +160,7 @@ class HFChat:
             self._worker.thread = thread
             thread.start()
             atexit.register(self._end_thread)
-        self._worker.queue.put(request)
-        return await asyncio.wrap_future(request.future)
+        return self._worker
 
     async def close(self) -> None:
         """End the thread; calls that still wait are cancelled, a batch under way ends at its next step."""
@@ -153,15 +176,23 @@ class HFChat:
             worker.thread.join(LAST_STEP_SECONDS)
 
     def _work(self, worker: Worker) -> None:
-        """The thread: take what is on the queue, go a step on, begin again, until the queue holds None."""
+        """The thread: whatever ends it, no call waits for ever."""
+        try:
+            self._answer_calls(worker)
+        except Exception as error:  # no single call's fault: those are met where they happen
+            worker.ended.set()
+            for request in list(worker.open):
+                with suppress(InvalidStateError):  # cancelled meanwhile
+                    request.future.set_exception(self._broken(error))
+        else:
+            for request in list(worker.open):
+                request.future.cancel()
+
+    def _answer_calls(self, worker: Worker) -> None:
+        """Take what is on the queue, go a step on, begin again, until the queue holds None."""
         waiting: list[Request] = []
         batch = ContinuousBatch(self._weights.model, self._ends, self._limits.call)
-        while True:
-            open_ = self._gather(worker.queue, waiting, busy=bool(batch.rows))
-            if not open_:
-                for request in [*waiting, *(row.request for row in batch.rows)]:
-                    request.future.cancel()
-                return
+        while self._gather(worker.queue, waiting, busy=bool(batch.rows)):
             waiting[:] = [request for request in waiting if not request.future.cancelled()]
             batch.remove([row for row in batch.rows if row.request.future.cancelled()])
             if self._continuous:
@@ -197,6 +228,7 @@ class HFChat:
         Where something fails, whoever took part is answered in whole batches, in which the culprit is found.
         """
         joining = _taken(newcomers(waiting, len(batch.rows), batch.padded, self._limits), waiting)
+        again: list[Request] = []
         try:
             if joining:
                 batch.admit(joining)
@@ -208,10 +240,10 @@ class HFChat:
                 waiting.insert(0, youngest.request)
             ended = batch.step() if batch.rows else []
         except Exception:  # _answer meets it again and tells it
-            requests = [*joining, *(row.request for row in batch.rows)]
+            ended, again = [], [*joining, *(row.request for row in batch.rows)]
             batch.remove(batch.rows)
-            self._answer(requests, stop)
-            return
+        while again:  # not among the lines above: there the error still holds the memory of the step
+            self._answer(_taken(whole_batch(again, self._limits), again), stop)
         for row in ended:
             self._deliver(row.request, row.tokens, row.draw.traces)
 
@@ -220,11 +252,13 @@ class HFChat:
         try:
             generated = generate(self._weights.model, batch, self._ends, stop)
         except Exception as error:  # whatever it is, its caller is to know, and the thread must live on
-            if len(batch) > 1:
-                self._answer(batch[: len(batch) // 2], stop)
-                self._answer(batch[len(batch) // 2 :], stop)
-            else:
+            if len(batch) == 1:
                 self._fail(batch[0], error)
+                return
+            generated = None
+        if generated is None:  # the error is gone by now, and with it the memory that it held
+            self._answer(batch[: len(batch) // 2], stop)
+            self._answer(batch[len(batch) // 2 :], stop)
             return
         for request, (tokens, traces) in zip(batch, generated, strict=True):
             if stop.is_set():  # the replies may be cut short
@@ -246,6 +280,14 @@ class HFChat:
             failure = CallError(f"model {self.uri} failed: {type(error).__name__}: {error}")
             failure.__cause__ = error
             request.future.set_exception(failure)
+
+    def _broken(self, error: Exception | None = None) -> RunError:
+        failure = RunError(
+            f"model {self.uri}: its thread ended" + (f": {type(error).__name__}: {error}" if error else ""),
+            fix="What is answered is stored: start the same command again. If it ends so once more, please report it.",
+        )
+        failure.__cause__ = error
+        return failure
 
 
 def _taken(batch: list[Request], waiting: list[Request]) -> list[Request]:

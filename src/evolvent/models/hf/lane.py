@@ -73,23 +73,23 @@ class Lane:
         ids = torch.tensor([[*head, *[0] * (width - len(head))] for head in heads], device=self._model.device)
         prefilled = DynamicCache(config=self._model.config)
         self._model(input_ids=ids, past_key_values=prefilled, use_cache=True, logits_to_keep=1)
-        if self._cache is None:
-            self._cache = SlotCache(prefilled)
         held = len(self.rows)
-        self._cache.make_room(held + len(requests), max(self.longest, width + 1), held)
-        self._cache.take_over(held, prefilled)
+        cache = SlotCache(prefilled) if self._cache is None else self._cache
+        cache.make_room(held + len(requests), max(self.longest, width + 1), held)
+        cache.take_over(held, prefilled)
+        self._cache = cache  # only now: one that could not be made holds no memory
         self.rows += [Row(request, Draw(request, self._model.device)) for request in requests]
 
     @torch.inference_mode()
     def take(self, other: "Lane", rows: Sequence[Row]) -> None:
         """Take rows over from another lane, with what is cached of them."""
         assert other._cache is not None
-        if self._cache is None:
-            self._cache = SlotCache(other._cache)
         held = len(self.rows)
-        self._cache.make_room(held + len(rows), max(self.longest, *(row.length for row in rows)), held)
+        cache = SlotCache(other._cache) if self._cache is None else self._cache
+        cache.make_room(held + len(rows), max(self.longest, *(row.length for row in rows)), held)
         for slot, row in enumerate(rows, start=held):
-            self._cache.copy(other._cache, other.rows.index(row), slot)
+            cache.copy(other._cache, other.rows.index(row), slot)
+        self._cache = cache
         self.rows += rows
         other.remove(rows)
 

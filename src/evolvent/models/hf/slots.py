@@ -83,9 +83,10 @@ class SlotCache(Cache):
     def make_room(self, rows: int, tokens: int, held: int) -> None:
         """Have slots for ``rows`` rows of ``tokens`` tokens; the first ``held`` keep what they hold."""
         if rows > self._room[0] or tokens > self._room[1]:
-            self._room = (rows + SPARE_ROWS, tokens + SPARE_TOKENS)
+            room = (rows + SPARE_ROWS, tokens + SPARE_TOKENS)
             for layer in self._slots:
-                layer.make_room(*self._room, held)
+                layer.make_room(*room, held)
+            self._room = room  # only now: memory may have run out between two layers
 
     def take_over(self, first: int, prefilled: Any) -> None:
         """Fill the slots from ``first`` on with the rows of a prefilled cache."""
