@@ -55,11 +55,11 @@ def _parsed(lines: Sequence[bytes], schema: "pa.Schema") -> "pa.Table":
 
 def is_record_file(path: Path) -> bool:
     """Whether a file is one that a stage wrote: Parquet with all of a record's columns."""
+    if path.suffix != ".parquet" or not path.is_file():
+        return False
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if path.suffix != ".parquet" or not path.is_file():
-        return False
     try:
         return set(COLUMNS) <= set(pq.read_schema(path).names)
     except (pa.ArrowException, OSError):
