@@ -26,10 +26,18 @@ from evolvent.models.reasoning import split_reasoning
         ("Parse <think>x</think> tags.", "Parse <think>x</think> tags.", None),
         ("Close it with `</think>`.", "Close it with `</think>`.", None),
         ("Open it with <think>.", "Open it with <think>.", None),
+        ("A model ends it with </think> and answers.", "A model ends it with </think> and answers.", None),
+        ("six</think>\n42", "42", "six"),
+        ("The tag </think> is spoken of.\n</think>42", "42", "The tag </think> is spoken of."),
     ],
 )
 def test_split(text: str, answer: str, reasoning: str | None) -> None:
     assert split_reasoning(text) == (answer, reasoning)
+
+
+def test_reasoning_that_came_beside_leaves_none_without_its_opening_tag() -> None:
+    assert split_reasoning("six\n</think>\n42", unopened=False) == ("six\n</think>\n42", None)
+    assert split_reasoning("<think>six</think>42", unopened=False) == ("42", "six")
 
 
 pieces = st.lists(st.sampled_from(["<think>", "</think>", "`", " ", "\n", "a", "think>"])).map("".join)

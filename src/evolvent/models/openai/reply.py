@@ -7,9 +7,9 @@ import orjson
 
 from evolvent.models.protocols import Reply, Sampling, TokenLogprob, Usage
 from evolvent.models.reasoning import split_reasoning
+from evolvent.models.token_counts import CHARACTERS_A_TOKEN
 from evolvent.records import Message
 
-CHARACTERS_A_TOKEN = 4
 MOST_TOKENS = 1 << 40
 DEEPEST = 64  # levels; a completion with log probabilities has seven
 
@@ -60,9 +60,9 @@ def read_reply(body: Mapping[str, object], messages: Sequence[Message], sampling
     message = choice.get("message")
     message = message if isinstance(message, dict) else {}
     content, thoughts, refused = _content(message.get("content"))
-    text, aloud = split_reasoning(content)
     beside = message.get("reasoning_content") or message.get("reasoning") or thoughts
     beside = well_formed(beside) if isinstance(beside, str) else ""
+    text, aloud = split_reasoning(content, unopened=not beside)
     reasoning = "\n\n".join(filter(None, (beside, aloud))) if beside or aloud else None
     refusal = message.get("refusal") or refused or None
     called = message.get("tool_calls") or message.get("function_call")
