@@ -72,6 +72,7 @@ class Server:
         self.headers: list[Any] = []
         self.times: list[float] = []
         self.listings = 0
+        self.listing_status = 500  # where there are no models to list
         self.base_url = ""
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -84,7 +85,7 @@ class Server:
     async def list(self, _: web.Request) -> web.StreamResponse:
         self.listings += 1
         if not self.models:
-            raise web.HTTPInternalServerError()
+            return web.Response(status=self.listing_status)
         return web.json_response({"object": "list", "data": [{"id": name} for name in self.models]})
 
 

@@ -141,6 +141,12 @@ def test_reasoning_of_a_field_and_of_tags_are_both_kept_and_counted() -> None:
     assert reply.usage.completion_tokens == 5  # of 19 characters
 
 
+def test_a_text_beside_reasoning_of_a_field_may_speak_of_the_tag() -> None:
+    text = "Close it so:\n</think>\nand answer."
+    reply = reply_to(completion({"content": text, "reasoning_content": "hm"}))
+    assert (reply.text, reply.reasoning) == (text, "hm")
+
+
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
 def test_reasoning_is_kept_beside_the_text(name: str) -> None:
     reply = reply_to(completion({"content": "42", name: "six by seven"}))

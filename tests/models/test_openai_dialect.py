@@ -72,3 +72,28 @@ def test_refused_extra_field_is_the_users_own(caplog: pytest.LogCaptureFixture) 
     assert isinstance(failure, CallError)
     assert "take it out of --extra-body" in failure.fix
     assert len(server.bodies) == 1
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_refusal_that_only_quotes_a_field_changes_nothing_for_later_calls(
+    status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only what is accepted without the field was a refusal of it."""
+
+    async def step(request: web.Request, asked: Body) -> web.StreamResponse:
+        if "banned" in asked["messages"][0]["content"]:
+            words = "Invalid prompt, not allowed: set 'seed' and 'temperature' to banned values"
+            return web.json_response({"error": {"message": words}}, status=status)
+        return web.json_response(completion())
+
+    async def calls() -> list[Body]:
+        async with serving(step) as (server, model):
+            with pytest.raises(CallError, match="Invalid prompt"):
+                await model.chat([{"role": "user", "content": "banned"}], WARM)
+            await model.chat(ASK, WARM)
+            return server.bodies
+
+    bodies = asyncio.run(calls())
+    assert {"seed", "temperature", "top_p", "max_tokens"} <= bodies[-1].keys()
+    assert len(bodies) == 4
+    assert not caplog.records

@@ -1,6 +1,8 @@
 """What an ``openai:`` model does when the server or the way to it fails: a real server that misbehaves by script."""
 
 import asyncio
+import contextlib
+import gzip
 import json
 import logging
 import socket
@@ -12,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from evolvent.errors import CallError, ModelUnavailableError, RunError
-from evolvent.models.openai import OpenAIChat, retries
+from evolvent.models.openai import OpenAIChat, answers, connection, retries
 from evolvent.models.protocols import Reply
 from tests.models.openai_server import (
     ASK,
@@ -38,6 +40,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits of at most 20 ms where the server names none."""
     monkeypatch.setattr(retries, "FIRST_WAIT_S", QUICK_S)
     monkeypatch.setattr(retries, "LONGEST_WAIT_S", QUICK_S)
+    monkeypatch.setattr(retries, "LONGEST_AWAY_WAIT_S", QUICK_S)
     monkeypatch.setattr(retries, "AWAY_S", 10 * QUICK_S)
 
 
@@ -145,13 +148,6 @@ def test_rate_limits_do_not_count_as_faults() -> None:
     reply, server = ask(*[limited] * (3 * retries.MAX_FAULTS), OK)
     assert isinstance(reply, Reply)
     assert len(server.bodies) == 3 * retries.MAX_FAULTS + 1
-
-
-def test_wait_beyond_all_patience_fails_at_once_with_the_servers_words() -> None:
-    failure, server = ask(says({"error": {"message": "daily limit reached"}}, 429, Retry_After="86400"))
-    assert isinstance(failure, CallError)
-    assert "daily limit reached" in str(failure)
-    assert len(server.bodies) == 1
 
 
 def test_faults_end_in_a_failed_call_with_the_servers_words() -> None:
@@ -277,52 +273,6 @@ def test_context_length_is_named_and_never_sent_again(refusal: Step) -> None:
     assert len(server.bodies) == 1
 
 
-def test_no_key_names_the_environment_variable() -> None:
-    failure, server = ask(error(401, "missing credentials"), api_key_env="MY_KEY")
-    assert isinstance(failure, ModelUnavailableError)
-    assert "MY_KEY holds no key" in failure.fix
-    assert "missing credentials" in failure.message
-    assert len(server.bodies) == 1
-
-
-@pytest.mark.parametrize("status", [401, 403])
-def test_wrong_key_is_said_without_showing_it(status: int) -> None:
-    failure, _ = ask(error(status, f"Incorrect API key provided: {KEY}"), api_key=KEY)
-    assert isinstance(failure, ModelUnavailableError)
-    assert "OPENAI_API_KEY was not accepted" in failure.fix
-    assert "Incorrect API key provided: [key]" in str(failure)
-
-
-def test_unknown_model_lists_the_servers_models_once_for_all_calls() -> None:
-    async def calls() -> None:
-        async with serving(error(404, "no such model"), models=("small", "large")) as (server, model):
-            failures = await asyncio.gather(*(model.chat(ASK, GREEDY) for _ in range(20)), return_exceptions=True)
-            assert all(isinstance(f, ModelUnavailableError) and "small, large" in f.fix for f in failures)
-            assert server.listings == 1
-            sent = len(server.bodies)
-            with pytest.raises(ModelUnavailableError):
-                await model.chat(ASK, GREEDY)
-            assert len(server.bodies) == sent
-
-    asyncio.run(calls())
-
-
-@pytest.mark.parametrize("status", [404, 405])
-def test_wrong_path_points_to_the_base_url(status: int) -> None:
-    failure, server = ask(writes("<html><h1>Not Found</h1></html>", status, "text/html"))
-    assert isinstance(failure, ModelUnavailableError)
-    assert "usually ends in /v1" in failure.fix
-    assert f"{server.base_url}/chat/completions" in failure.fix
-    assert failure.message.endswith(f"HTTP {status}: Not Found")
-
-
-def test_redirect_is_told_and_not_followed_with_the_key() -> None:
-    failure, server = ask(says({}, 307, Location="/v1/chat/completions"), OK, api_key=KEY)
-    assert isinstance(failure, ModelUnavailableError)
-    assert "redirects to /v1/chat/completions" in str(failure)
-    assert len(server.bodies) == 1
-
-
 @pytest.mark.parametrize(
     "refusal", [error(429, "You exceeded your quota", code="insufficient_quota"), error(402, "Insufficient balance")]
 )
@@ -354,17 +304,6 @@ def test_key_is_in_no_error_and_no_log(leak: Step, caplog: pytest.LogCaptureFixt
         assert KEY[:12] not in repr(chain) + str(chain)
         chain = chain.__cause__ or (None if chain.__suppress_context__ else chain.__context__)
     assert KEY[:12] not in caplog.text
-
-
-def test_a_key_that_is_taken_back_stops_the_run_as_no_input_error() -> None:
-    async def calls() -> None:
-        async with serving(OK, error(401, "key revoked"), api_key=KEY) as (_, model):
-            await model.chat(ASK, GREEDY)
-            with pytest.raises(RunError, match="key revoked") as caught:
-                await model.chat(ASK, GREEDY)
-            assert caught.value.exit_status == 1
-
-    asyncio.run(calls())
 
 
 def test_what_could_not_be_read_is_kept_without_the_key() -> None:
@@ -403,6 +342,80 @@ def test_slow_drip_is_bounded_by_the_time_out() -> None:
     reply, server = ask(drip, OK, timeout_s=0.2)
     assert isinstance(reply, Reply)
     assert 0.2 <= server.times[1] - server.times[0] < 1
+
+
+def test_an_endless_reply_is_cut_off_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "LONGEST_BODY", 1 << 20)
+    sent = 0
+
+    async def endless(request: web.Request, asked: Body) -> web.StreamResponse:
+        nonlocal sent
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while sent < 1 << 26:
+                await response.write(b" " * 65_536)
+                sent += 65_536
+        return response
+
+    reply, server = ask(endless, OK)
+    assert isinstance(reply, Reply)
+    assert sent < 1 << 25
+    assert len(server.bodies) == 2
+
+
+def test_a_small_reply_that_unpacks_to_an_endless_one_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "LONGEST_BODY", 1 << 20)
+    packed = gzip.compress(b" " * (1 << 24))
+
+    async def bomb(request: web.Request, asked: Body) -> web.StreamResponse:
+        return web.Response(body=packed, headers={"Content-Encoding": "gzip"})
+
+    failure, _ = ask(bomb)
+    assert isinstance(failure, CallError)
+    assert "more than 1,048,576 bytes" in str(failure)
+
+
+def test_words_that_are_no_text_can_be_shown_and_stored() -> None:
+    """Header bytes that are not UTF-8 arrive as half characters."""
+
+    async def odd(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        kind = b"Content-Type: text/html; charset=\xff\xfe\r\nContent-Length: 9\r\nConnection: close\r\n"
+        writer.write(b"HTTP/1.1 200 OK\r\n" + kind + b"\r\n<html>no<")
+        await writer.drain()
+        writer.close()
+
+    async def call() -> str:
+        server = await asyncio.start_server(odd, "127.0.0.1", 0)
+        address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        model = OpenAIChat("m", uri="openai:m", base_url=address, api_key=None)
+        try:
+            with pytest.raises(CallError, match="charset=") as caught:
+                await model.chat(ASK, GREEDY)
+            return str(caught.value)
+        finally:
+            await model.close()
+            server.close()
+
+    assert asyncio.run(call()).encode()
+
+
+def test_an_answer_that_nobody_thought_of_ends_its_call_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def bug(*_: object) -> None:
+        raise ZeroDivisionError("strange")
+
+    monkeypatch.setattr(answers, "read_reply", bug)
+    failure, server = ask(OK)
+    assert isinstance(failure, CallError)
+    assert "ZeroDivisionError: strange" in str(failure)
+    assert json.loads(failure.raw or "") == completion()
+    assert len(server.bodies) == retries.MAX_FAULTS
+
+
+def test_a_date_that_no_clock_shows_is_no_wait() -> None:
+    reply, _ = ask(says({"error": "busy"}, 503, Retry_After="21 Oct 2015 07:2879993999"), OK)
+    assert isinstance(reply, Reply)
 
 
 def test_ten_megabytes_are_read_whole() -> None:

@@ -43,7 +43,8 @@ def test_found_level_starts_modest() -> None:
     assert run_virtually(main()) == [0] * START + [10]
 
 
-operations = st.lists(st.tuples(st.sampled_from(["enter", "leave", "refuse", "cancel", "pass"]), st.integers(0, 30)))
+kinds = st.sampled_from(["enter", "enter again", "leave", "refuse", "cancel", "pass"])
+operations = st.lists(st.tuples(kinds, st.integers(0, 30)))
 
 
 @settings(max_examples=200, deadline=None)
@@ -55,15 +56,15 @@ def test_first_come_first_served_and_no_wake_up_is_lost(
         gate = Gate(concurrency, requests_per_minute=per_minute, highest=4)
         waiting: dict[int, asyncio.Task[Any]] = {}
         inside: dict[int, Ticket] = {}
-        order: list[int] = []
+        order: dict[bool, list[int]] = {False: [], True: []}
 
-        async def one(number: int) -> None:
-            inside[number] = await gate.enter(1)
-            order.append(number)
+        async def one(number: int, again: bool) -> None:
+            inside[number] = await gate.enter(1, again=again)
+            order[again].append(number)
 
         for number, (what, pick) in enumerate(steps):
-            if what == "enter":
-                waiting[number] = asyncio.create_task(one(number))
+            if what.startswith("enter"):
+                waiting[number] = asyncio.create_task(one(number, what != "enter"))
             elif what in ("leave", "refuse") and inside:
                 ticket = inside.pop(sorted(inside)[pick % len(inside)])
                 before = gate.limit
@@ -81,7 +82,7 @@ def test_first_come_first_served_and_no_wake_up_is_lost(
             for number in list(inside):
                 gate.leave(inside.pop(number), Outcome.ANSWERED)
             await asyncio.sleep(1)
-        assert order == sorted(order)
+        assert all(numbers == sorted(numbers) for numbers in order.values())
         for number in list(inside):
             gate.leave(inside.pop(number), Outcome.ANSWERED)
         assert gate.in_flight == 0
@@ -182,6 +183,38 @@ def test_tokens_that_are_left_are_not_exceeded() -> None:
         return (await let_in(gate, 3, tokens=100, seconds=100))[0]
 
     assert run_virtually(main()) == pytest.approx([0, 0, 30])
+
+
+def test_a_try_of_a_call_that_failed_goes_ahead_of_first_tries() -> None:
+    async def main() -> list[str]:
+        gate, order = Gate(1), []
+
+        async def one(name: str, again: bool) -> None:
+            ticket = await gate.enter(0, again=again)
+            order.append(name)
+            await asyncio.sleep(1)
+            gate.leave(ticket, Outcome.ANSWERED)
+
+        calls = [("first", False), ("second", False), ("third", False), ("failed", True), ("failed too", True)]
+        await asyncio.gather(*(one(*call) for call in calls))
+        return order
+
+    assert run_virtually(main()) == ["first", "failed", "failed too", "second", "third"]
+
+
+@pytest.mark.parametrize(("reset", "said"), [("5s", 0), ("60s", 1)])
+def test_a_long_hold_by_the_servers_headers_is_said_once(
+    reset: str, said: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        gate = Gate(100, uri="openai:m")
+        ticket = await gate.enter(0)
+        gate.heard(ticket, {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": reset})
+        await let_in(gate, 6, seconds=1)
+
+    run_virtually(main())
+    assert len(caplog.messages) == said
+    assert all(message.startswith("model openai:m: by its x-ratelimit headers") for message in caplog.messages)
 
 
 def test_the_gate_works_in_another_loop() -> None:

@@ -1,10 +1,12 @@
 """What servers write about their rate limits, and caps a minute."""
 
+from email.utils import formatdate
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolvent.models.openai.limits import LONGEST_HOLD_S, Allowance, Pace, seconds
+from evolvent.models.openai.limits import Allowance, Pace, seconds
 
 
 @pytest.mark.parametrize(
@@ -22,7 +24,7 @@ from evolvent.models.openai.limits import LONGEST_HOLD_S, Allowance, Pace, secon
         ("", None),
         (None, None),
         ("soon", None),
-        ("-3", None),
+        ("-3", 0),
         ("nan", None),
         ("inf", None),
         ("1x", None),
@@ -61,8 +63,24 @@ def test_nonsense_about_what_is_left_holds_nothing_up() -> None:
         assert allowance.wait_s(1, now=0) == 0
 
 
-def test_a_reset_that_is_far_off_is_waited_for_a_quarter_of_an_hour_only() -> None:
+@pytest.mark.parametrize("reset", ["24h", "86400", "4102444800"])
+def test_a_reset_that_is_far_off_holds_nobody_up(reset: str) -> None:
     allowance = Allowance("requests")
-    allowance.heard({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "24h"}, sent=0, now=5)
-    assert allowance.wait_s(1, now=5) == LONGEST_HOLD_S
-    assert allowance.wait_s(1, now=5 + LONGEST_HOLD_S) == 0
+    allowance.heard({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": reset}, sent=0, now=5)
+    assert allowance.wait_s(1, now=5) == 0
+
+
+@pytest.mark.parametrize("unit", [1, 1000])
+def test_a_reset_may_be_a_point_in_time(unit: int) -> None:
+    """OpenRouter and GitHub write Unix times, in seconds or milliseconds."""
+    headers = {
+        "x-ratelimit-remaining-requests": "0",
+        "x-ratelimit-reset-requests": str(1_700_000_030 * unit),
+        "date": formatdate(1_700_000_000, usegmt=True),
+    }
+    allowance = Allowance("requests")
+    allowance.heard(headers, sent=0, now=5)
+    assert allowance.wait_s(1, now=5) == 30
+    headers["x-ratelimit-reset-requests"] = str(1_600_000_000 * unit)
+    allowance.heard(headers, sent=0, now=5)
+    assert allowance.wait_s(1, now=5) == 0

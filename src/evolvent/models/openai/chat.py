@@ -12,30 +12,29 @@ import orjson
 from yarl import URL
 
 from evolvent.errors import CallError, EvolventError, InputError, ModelUnavailableError, RunError
+from evolvent.models.openai.answers import read_answer
+from evolvent.models.openai.availability import Availability
 from evolvent.models.openai.connection import (
+    BodyTooLongError,
     allow_open_files,
     checked_key,
     open_session,
     proxy_of,
+    read_body,
     said,
-    without_key,
 )
+from evolvent.models.openai.endpoint import Endpoint, Listing
 from evolvent.models.openai.gate import Gate, Outcome
 from evolvent.models.openai.level import HIGHEST
-from evolvent.models.openai.reply import decode, read_reply
 from evolvent.models.openai.request import Dialect
 from evolvent.models.openai.retries import Fault, Patience, Transient
-from evolvent.models.openai.server_errors import ServerError, error_in_success, read_error, retry_after
+from evolvent.models.openai.server_errors import ServerError
 from evolvent.models.protocols import Reply, Sampling, until_kept
+from evolvent.models.token_counts import CHARACTERS_A_TOKEN
 from evolvent.models.uri import checked_base_url
 from evolvent.records import Message
 
-LISTING_S = 5.0
-SHOWN = 300
-RAW_KEPT = 10_000  # characters of an answer that could not be read
-CHARACTERS_A_TOKEN = 4
-FATAL = (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError, aiohttp.InvalidURL)
-AWAY = {502, 503, 504, 529}
+FATAL = (aiohttp.ClientConnectorCertificateError, aiohttp.InvalidURL)
 
 
 class OpenAIChat:
@@ -76,36 +75,37 @@ class OpenAIChat:
         timeout_s: float = 600.0,
         api_key_env: str = "OPENAI_API_KEY",
     ) -> None:
-        self.uri = uri
-        self.concurrency = 3 * concurrency if concurrency else 2 * HIGHEST
-        self._base_url = checked_base_url(base_url)
-        self._url: URL | str = URL(f"{self._base_url}/chat/completions")
-        self._api_key = checked_key(api_key, api_key_env)
-        self._api_key_env = api_key_env
         if not (isfinite(timeout_s) and timeout_s > 0):  # aiohttp takes zero and below for no time-out at all
             raise InputError(f"model {uri}: the time-out is {timeout_s:g} s", fix="It is a number of seconds above 0.")
+        self.uri = uri
+        base_url = checked_base_url(base_url)
+        self._endpoint = Endpoint(model, base_url, checked_key(api_key, api_key_env), api_key_env, proxy_of(base_url))
+        self._url: URL | str = URL(f"{base_url}/chat/completions")
+        self._headers = self._endpoint.headers
         self._timeout_s = timeout_s
-        allow_open_files(concurrency or HIGHEST, uri)
-        # The key goes with each request: aiohttp sends a session's own headers to the proxy too.
-        self._headers = {"Content-Type": "application/json", "User-Agent": "evolvent"}
-        if self._api_key:
-            self._headers["Authorization"] = f"Bearer {self._api_key}"
-        self._proxy = proxy_of(self._base_url)
         self._dialect = Dialect(model, uri, _checked_extra(extra_body or {}))
-        named = {"backend": "openai", "base_url": self._base_url, "model": model, "extra_body": extra_body or {}}
+        named = {"backend": "openai", "base_url": base_url, "model": model, "extra_body": extra_body or {}}
         self.identity = orjson.dumps(named, option=orjson.OPT_SORT_KEYS).decode()
+        connections = allow_open_files(concurrency or HIGHEST)
+        if concurrency and connections < concurrency:
+            raise InputError(
+                f"model {uri}: {concurrency:,} requests at once need {concurrency - connections:,} more open files "
+                "than the system's hard limit allows",
+                fix=f"Lower --concurrency to {connections:,} or less, or raise the limit (ulimit -n).",
+            )
+        self.concurrency = 3 * concurrency if concurrency else 2 * connections
         self._gate = Gate(
             concurrency,
+            uri=uri,
             timeout_s=timeout_s,
+            highest=connections,
             requests_per_minute=requests_per_minute,
             tokens_per_minute=tokens_per_minute,
         )
         self._reply_tokens: float | None = None  # what replies take on average
-        self._session: aiohttp.ClientSession | None = None
-        self._learning = asyncio.Lock()
-        self._diagnosing = asyncio.Lock()
-        self._answered = False
-        self._unavailable: EvolventError | None = None
+        self._prompts_refused = False  # a 403 was found to be meant for prompts, not for the key
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._begin(None)
 
     def __repr__(self) -> str:
         return f"OpenAIChat({self.uri!r})"
@@ -116,8 +116,11 @@ class OpenAIChat:
         Raises:
             CallError: the server refused this conversation, answered nothing usable, or failed every retry.
             ModelUnavailableError: no server there, no key, no such model, or no quota left.
-            RunError: the same of a server that had answered calls before.
+            RunError: the same of a server that had answered calls before, or it asks for a longer wait than can be.
         """
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._begin(loop)
         dialect = self._dialect
         changes = dialect.changes
         body = dialect.body(messages, sampling)
@@ -125,27 +128,43 @@ class OpenAIChat:
         if not isinstance(answer, ServerError):
             return answer
         if dialect.refused(answer, body) is None:
-            await self._fail(answer)
+            self._fail(answer)
         # One call finds out what the server takes; those that were refused at the same time then know it.
         async with self._learning:
-            while dialect.changes == changes and isinstance(answer, ServerError):
-                name = dialect.refused(answer, body)
-                if name is None:
-                    await self._fail(answer)
-                dialect.learn(name, answer)
-                changes = dialect.changes
-                body = dialect.body(messages, sampling)
-                answer = await self._send(body, messages, sampling)
-        return await self.chat(messages, sampling) if isinstance(answer, ServerError) else answer
+            if dialect.changes == changes:
+                return await self._find_out(answer, body, messages, sampling)
+        return await self.chat(messages, sampling)
 
     async def close(self) -> None:
         """Close the connections. A later call opens new ones."""
-        session, self._session = self._session, None
-        self._unavailable = None
-        self._learning, self._diagnosing = asyncio.Lock(), asyncio.Lock()  # a lock stays with the loop it waited in
-        self._gate.close()
+        session = self._session
+        self._begin(None)
         if session is not None:
             await session.close()
+
+    def _begin(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        """Forget what belongs to another loop: connections, locks, times. A session left open there is not usable."""
+        self._loop = loop
+        self._session: aiohttp.ClientSession | None = None
+        self._learning, self._diagnosing = asyncio.Lock(), asyncio.Lock()
+        self._availability = Availability(self.uri, self._endpoint.base_url)
+        self._gate.close()
+
+    async def _find_out(
+        self, answer: Reply | ServerError, body: Mapping[str, object], messages: Sequence[Message], sampling: Sampling
+    ) -> Reply:
+        """Send a body without the fields that the server refuses; only what is accepted then was a refusal of them."""
+        refused: dict[str, ServerError] = {}
+        while isinstance(answer, ServerError):
+            name = self._dialect.refused(answer, body)
+            if name is None:
+                self._fail(answer)
+            refused[name] = answer
+            body = self._dialect.body(messages, sampling, without=refused)
+            answer = await self._send(body, messages, sampling)
+        for name, error in refused.items():
+            self._dialect.learn(name, error)
+        return answer
 
     async def _send(
         self, body: Mapping[str, object], messages: Sequence[Message], sampling: Sampling
@@ -155,29 +174,35 @@ class OpenAIChat:
             data = orjson.dumps(body)
         except TypeError as error:
             raise CallError(f"model {self.uri}: the conversation cannot be written as JSON: {error}") from error
+        clock = asyncio.get_running_loop().time
+        availability = self._availability
         patience: Patience | None = None
         while True:
             expected = sampling.max_tokens if self._reply_tokens is None else self._reply_tokens
-            ticket = await self._gate.enter(len(data) / CHARACTERS_A_TOKEN + expected)
+            ticket = await self._gate.enter(len(data) / CHARACTERS_A_TOKEN + expected, again=patience is not None)
             outcome, tokens = Outcome.OTHER, None
             try:
-                self._check_available()  # what one call found out, the others need not try again
+                availability.check()  # what one call found out, the others need not try again
                 status, headers, raw = await self._post(data)
                 self._gate.heard(ticket, headers)
-                answer = self._read(status, headers, raw, messages, sampling)
+                answer = read_answer(
+                    status, headers, raw, messages, sampling, uri=self.uri, redact=self._endpoint.redact
+                )
                 if isinstance(answer, Reply):
-                    self._answered = True
+                    availability.answered(clock())
                     outcome, tokens = Outcome.ANSWERED, answer.usage.prompt_tokens + answer.usage.completion_tokens
                     self._learn_length(answer.usage.completion_tokens)
                 return answer
             except Transient as transient:
-                if transient.fault is not Fault.BROKEN:
+                if transient.fault not in (Fault.BROKEN, Fault.REFUSED):
                     outcome = Outcome.REFUSED
                 tokens = 0 if transient.fault is Fault.LIMITED else None
                 patience = patience or Patience(self._timeout_s)
-                wait = patience.wait_s(transient, known=self._answered)
-                if wait is None:
-                    self._give_up(transient)
+                wait = await self._wait_s(transient, patience, ticket.sent_at, clock())
+                if patience.refusals == 1 and availability.last_answered is None:
+                    # A wrong key is found out by the first few calls: nobody is let in behind them meanwhile.
+                    await asyncio.sleep(wait)
+                    wait = 0.0
             finally:
                 leave = partial(self._gate.leave, ticket, outcome, tokens)
                 held = until_kept.get()
@@ -186,163 +211,142 @@ class OpenAIChat:
                 else:
                     held.append(leave)
             await asyncio.sleep(wait)
-            self._check_available()
-
-    def _check_available(self) -> None:
-        if self._unavailable is not None:
-            raise type(self._unavailable)(self._unavailable.message, fix=self._unavailable.fix)
+            availability.check()
 
     def _learn_length(self, tokens: int) -> None:
         before = tokens if self._reply_tokens is None else self._reply_tokens
         self._reply_tokens = before + (tokens - before) / 16
 
-    def _give_up(self, transient: Transient) -> NoReturn:
+    async def _wait_s(self, transient: Transient, patience: Patience, sent_at: float, now: float) -> float:
+        """Seconds until the next try of a call, or raise what it means that there is to be none."""
+        availability = self._availability
+        availability.failed(str(transient), now)
+        wait = patience.wait_s(transient, now=now, sent_at=sent_at, last_answered=availability.last_answered)
+        if transient.error is not None:
+            await self._refused(transient.error, patience, now, last=wait is None)
+        if wait is None:
+            self._give_up(transient, patience)
+        return wait
+
+    async def _refused(self, error: ServerError, patience: Patience, now: float, *, last: bool) -> None:
+        """Judge a refusal that reads as if no call could succeed: 401, 403, 404 …
+
+        A firewall refuses one prompt so, and a proxy that starts anew a few requests. So it holds for the model only
+        where several calls meet it with no answer to anybody in between, or the list of models is refused the same way.
+
+        Raises:
+            ModelUnavailableError or RunError: it holds for the model.
+            CallError: this call met it at its last try.
+        """
+        availability, endpoint = self._availability, self._endpoint
+        several = availability.refuses_all(first=patience.refusals == 1, now=now)
+        alone = patience.refusals == 2 and availability.last_answered is None  # a run of few records
+        if not (several or alone or last) or (error.status == 403 and self._prompts_refused and not last):
+            return
+        words = f"{endpoint.base_url} says {error}"
+        if last and not several and (self._prompts_refused or availability.last_answered is not None):
+            fix = "Other calls are not refused so: a firewall or a proxy on the way may refuse this one's words."
+            raise CallError(f"model {self.uri}: no answer in all its tries; the last: {words}", fix=fix)
+        async with self._diagnosing:
+            availability.check()
+            listing = await endpoint.listing() if error.status in (401, 403, 404) else Listing()
+            says, fix = endpoint.confirms(error, listing), endpoint.mending(error, listing)
+            self._prompts_refused = self._prompts_refused or says is False
+            if (several and says is not False) or (alone and says):
+                self._stop(words, fix)
+        if last:
+            raise CallError(f"model {self.uri}: no answer in all its tries; the last: {words}", fix=fix)
+
+    def _stop(self, message: str, fix: str, *, kind: type[EvolventError] | None = None) -> NoReturn:
+        """Raise, here and in every other call, that the model is of no use.
+
+        Unless a kind is given: a mistake in the input, or, once it has answered, a run that could not finish.
+        """
+        answered = self._availability.last_answered is not None
+        kind = kind or (RunError if answered else ModelUnavailableError)
+        self._availability.unavailable = kind(f"model {self.uri}: {message}", fix=fix)
+        raise self._availability.unavailable from None
+
+    def _give_up(self, transient: Transient, patience: Patience) -> NoReturn:
         """Raise what a fault that outlasted all patience means.
 
-        A server that cannot be reached any more would fail every record that is left, so the run stops: what it has
-        is stored, and the same command goes on once the server is back.
+        A server that answers nobody any more would fail every record that is left, so the run stops: what it has is
+        stored, and the same command goes on once the server is back.
         """
-        if transient.fault is not Fault.UNREACHABLE:
-            raise CallError(
-                f"model {self.uri}: no answer in all its tries; the last: {transient}", raw=transient.raw
-            ) from None
-        if self._answered:
-            self._unavailable = RunError(
-                f"model {self.uri}: the server at {self._base_url} stopped answering: {transient}",
-                fix="What it answered is stored. Start the server again, then the same command: it goes on.",
+        base_url = self._endpoint.base_url
+        stored = "What is answered is stored; the same command goes on"
+        after, fault = transient.after or 0.0, transient.fault
+        if fault is Fault.LIMITED or patience.asked_too_much:
+            asked = (
+                f"asks to wait {_span(after)}" if after >= 1 else f"has answered nobody for {_span(patience.bound_s)}"
             )
-        else:
-            self._unavailable = ModelUnavailableError(
-                f"model {self.uri}: no server answers at {self._base_url}: {transient}",
-                fix="Start the server, or correct base_url=http://host:port/v1 in the model's URI; then run it again.",
+            self._stop(f"the server at {base_url} {asked}: {transient}", f"{stored} then.", kind=RunError)
+        if fault is Fault.UNREACHABLE and self._availability.last_answered is None:
+            self._stop(
+                f"no server answers at {base_url}: {transient}",
+                "Start the server, or correct base_url=http://host:port/v1 in the model's URI; then run it again.",
             )
-        raise self._unavailable from None
+        if patience.gone or (fault is Fault.AWAY and self._availability.left_all(patience.away_since)):
+            self._stop(
+                f"the server at {base_url} stopped answering: {transient}",
+                "What it answered is stored. Start the server again, then the same command: it goes on.",
+            )
+        raise CallError(
+            f"model {self.uri}: no answer in all its tries; the last: {transient}", raw=transient.raw
+        ) from None
 
     async def _post(self, data: bytes) -> tuple[int, Mapping[str, str], bytes]:
         """One request: its status, headers and body. Errors of aiohttp can hold the key, so none is chained."""
         if self._session is None:
             self._session = open_session(self._timeout_s)  # in the loop that first calls
+        proxy = self._endpoint.proxy
         try:
             async with self._session.request(
-                "POST", self._url, data=data, headers=self._headers, proxy=self._proxy, allow_redirects=False
+                "POST", self._url, data=data, headers=self._headers, proxy=proxy, allow_redirects=False
             ) as response:
-                return response.status, response.headers, await response.read()
+                return response.status, response.headers, await read_body(response)
         except FATAL as error:
-            raise ModelUnavailableError(
-                f"model {self.uri}: cannot connect to {self._base_url}: {self._redact(said(error))}",
-                fix="Check base_url in the model's URI, the server's certificate and your proxy settings.",
-            ) from None
+            self._stop(
+                f"cannot connect to {self._endpoint.base_url}: {self._endpoint.redact(said(error))}",
+                "Check base_url in the model's URI, the server's certificate and your proxy settings.",
+            )
         except TimeoutError as error:
             if isinstance(error, aiohttp.ConnectionTimeoutError):
                 raise Transient("no connection in time", Fault.UNREACHABLE) from None
             raise Transient(f"no reply within {self._timeout_s:g} s", Fault.LATE) from None
+        except BodyTooLongError as error:
+            raise Transient(str(error)) from None
         except (aiohttp.ClientError, OSError) as error:
             if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-                raise InputError(
+                kind = InputError if self._availability.last_answered is None else RunError
+                raise kind(
                     f"model {self.uri}: {said(error)}: {self._gate.in_flight:,} requests are under way",
                     fix="Lower --concurrency, or raise the limit of open files (ulimit -n).",
                 ) from None
             unreachable = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError)
             fault = Fault.UNREACHABLE if unreachable else Fault.AWAY
-            raise Transient(self._redact(said(error)), fault) from None
+            raise Transient(self._endpoint.redact(said(error)), fault) from None
 
-    def _read(
-        self, status: int, headers: Mapping[str, str], raw: bytes, messages: Sequence[Message], sampling: Sampling
-    ) -> Reply | ServerError:
-        """What an answer says.
-
-        Raises:
-            Transient: an error that another try may not meet.
-            CallError: JSON that is no chat completion.
-        """
-        body: object = None
-        try:
-            body = decode(raw)
-        except ValueError:
-            if 200 <= status < 300:
-                kind = headers.get("content-type", "no content type")
-                words = read_error(status, None, raw, self._redact).message
-                what = f"a reply that cannot be read as JSON ({len(raw):,} bytes, {kind}): {words}"
-                raise Transient(what, raw=self._kept(raw)) from None
-        if 200 <= status < 300:
-            inside = error_in_success(body) if isinstance(body, dict) else None
-            if inside is None:
-                return self._completion(body, raw, messages, sampling)
-            status, body = inside
-        refusal = read_error(status, body, raw, self._redact)
-        if 300 <= status < 400:
-            refusal = ServerError(status, f"the server redirects to {self._redact(headers.get('location', 'nowhere'))}")
-        if refusal.temporary:
-            fault = Fault.LIMITED if status == 429 else Fault.AWAY if status in AWAY else Fault.BROKEN
-            raise Transient(str(refusal), fault, after=retry_after(headers))
-        return refusal
-
-    def _completion(self, body: object, raw: bytes, messages: Sequence[Message], sampling: Sampling) -> Reply:
-        try:
-            if not isinstance(body, dict):
-                raise TypeError("no object")
-            return read_reply(body, messages, sampling)
-        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:  # JSON of another shape
-            kept = self._kept(raw)
-            raise CallError(
-                f"model {self.uri}: the server's answer is no chat completion: {kept[:SHOWN]}", raw=kept
-            ) from error
-
-    def _kept(self, raw: bytes) -> str:
-        return self._redact(raw[: 4 * RAW_KEPT].decode("utf-8", "replace"))[:RAW_KEPT]
-
-    async def _fail(self, error: ServerError) -> NoReturn:
-        """Raise what an error means for the caller."""
+    def _fail(self, error: ServerError) -> NoReturn:
+        """Raise what an error that no other try can change means for the caller."""
         if error.too_long:
             raise CallError(
                 f"model {self.uri}: the conversation and its reply do not fit the model's context ({error})",
                 fix="Lower --max-tokens, shorten the conversation, or start the server with a longer context.",
             )
-        if not error.final_for_model:
-            own = [name for name in self._dialect.extra_body if name in error.message]
-            fix = f"If the server does not know {', '.join(own)}, take it out of --extra-body." if own else ""
-            raise CallError(f"model {self.uri}: {error}", fix=fix)
-        async with self._diagnosing:
-            if self._unavailable is None:
-                message, fix = await self._diagnosis(error)
-                kind = RunError if self._answered else ModelUnavailableError
-                self._unavailable = kind(message, fix=fix)
-        raise type(self._unavailable)(self._unavailable.message, fix=self._unavailable.fix)
+        if error.unpaid:
+            self._stop(f"{self._endpoint.base_url} says {error}", self._endpoint.mending(error, Listing()))
+        own = [name for name in self._dialect.extra_body if name in error.message]
+        fix = f"If the server does not know {', '.join(own)}, take it out of --extra-body." if own else ""
+        raise CallError(f"model {self.uri}: {error}", fix=fix)
 
-    async def _diagnosis(self, error: ServerError) -> tuple[str, str]:
-        """What is wrong with a server that will answer no call, and what to do about it."""
-        message = f"model {self.uri}: {self._base_url} says {error}"
-        variable = self._api_key_env
-        if error.out_of_quota or error.status == 402:
-            return message, "The account has no quota left: top it up, or use another key."
-        if error.status in (401, 403):
-            held = f"The key in {variable} was not accepted." if self._api_key else f"{variable} holds no key."
-            return message, f"{held} Set it: export {variable}=…"
-        if error.status == 404:
-            served = await self._listing()
-            if served:
-                return message, f"The server lists these models: {served}."
-        return message, f"Check base_url in the model's URI; it usually ends in /v1. The request went to {self._url}"
 
-    async def _listing(self) -> str:
-        """The models that the server lists, or "" if it lists none."""
-        try:
-            async with (
-                open_session(LISTING_S) as session,
-                session.get(
-                    f"{self._base_url}/models", headers=self._headers, proxy=self._proxy, allow_redirects=False
-                ) as response,
-            ):
-                body = decode(await response.read()) if response.status == 200 else None
-        except (aiohttp.ClientError, OSError, ValueError):  # a time-out is an OSError
-            return ""
-        listed = body.get("data") if isinstance(body, dict) else None
-        names = [str(m["id"]) for m in listed if isinstance(m, dict) and "id" in m] if isinstance(listed, list) else []
-        more = f" and {len(names) - 20} more" if len(names) > 20 else ""
-        return self._redact(", ".join(names[:20]) + more)
-
-    def _redact(self, text: str) -> str:
-        return without_key(text, self._api_key)
+def _span(seconds: float) -> str:
+    """A time to wait, in its greatest unit."""
+    for unit, name in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= unit:
+            return f"{seconds / unit:.3g} {name}"
+    return f"{seconds:.0f} s"
 
 
 def _checked_extra(extra: Mapping[str, object]) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The way to a server: the pool of connections, proxies of the environment, keys, open files."""
+"""The way to a server: the pool of connections, bodies, proxies of the environment, keys, open files."""
 
 import re
 import sys
@@ -16,8 +16,13 @@ if TYPE_CHECKING:
     from aiohttp.tracing import Trace
 
 CONNECT_S = 30.0
+LONGEST_BODY = 1 << 26  # bytes; a reply of a million tokens with log probabilities is less
 FILES_BESIDE = 128  # open files that are no connections: the store, tables, logs, libraries
 ENOUGH_FILES = 65_536
+
+
+class BodyTooLongError(Exception):
+    """A body of more than ``LONGEST_BODY`` bytes."""
 
 
 class CleanConnector(aiohttp.TCPConnector):
@@ -47,32 +52,44 @@ def open_session(timeout_s: float) -> aiohttp.ClientSession:
     )
 
 
-def allow_open_files(connections: int, uri: str) -> None:
-    """Let this process open a file for each connection: raise its soft limit as far as that needs and may.
+async def read_body(response: aiohttp.ClientResponse) -> bytes:
+    """An answer's body, whole.
 
     Raises:
-        InputError: the hard limit is too low.
+        BodyTooLongError: it has more than ``LONGEST_BODY`` bytes, unpacked; the connection is closed.
+    """
+    chunks, length = [], 0
+    while chunk := await response.content.readany():
+        chunks.append(chunk)
+        length += len(chunk)
+        if length > LONGEST_BODY:
+            response.close()
+            raise BodyTooLongError(f"the answer has more than {LONGEST_BODY:,} bytes")
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def allow_open_files(connections: int) -> int:
+    """Let this process open a file for each connection: raise its soft limit as far as that needs and may.
+
+    Returns:
+        How many connections there can be, up to as many as asked for.
     """
     if sys.platform == "win32":
-        return  # sockets are not counted among files there
+        return connections  # sockets are not counted among files there
     import resource
 
     needed = connections + FILES_BESIDE
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = resource.RLIM_INFINITY
     if soft == unlimited or soft >= 4 * needed:  # several models may be open
-        return
+        return connections
     wanted = max(soft, 4 * needed, ENOUGH_FILES)
     allowed = wanted if hard == unlimited else min(wanted, hard)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
     except (OSError, ValueError):  # macOS has a lower limit of its own
         allowed = soft
-    if allowed < needed:
-        raise InputError(
-            f"model {uri}: {connections:,} requests at once need {needed:,} open files, and {allowed:,} are allowed",
-            fix=f"Lower --concurrency to {max(1, allowed - FILES_BESIDE):,} or less, or raise the limit (ulimit -n).",
-        )
+    return max(1, min(connections, allowed - FILES_BESIDE))
 
 
 def proxy_of(base_url: str) -> str | None:

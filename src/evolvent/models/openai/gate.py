@@ -1,6 +1,10 @@
-"""The gate that every try of a request goes through: so many at once, so many a minute, first come first served."""
+"""The gate that every try of a request goes through: so many at once, so many a minute, first come first served.
+
+A try of a call that failed before goes ahead of all first tries, so that no call grows old behind younger ones.
+"""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Mapping
 from enum import Enum
@@ -9,6 +13,9 @@ from evolvent.models.openai.level import HIGHEST, AdaptiveLevel
 from evolvent.models.openai.limits import Allowance, Pace
 
 NO_TIME_S = 1e-6  # less than that is rounding
+TELL_S = 10.0  # a longer wait that the server's headers ask for is said
+
+log = logging.getLogger("evolvent")
 
 
 class Outcome(Enum):
@@ -31,12 +38,13 @@ class Ticket:
 
 
 class Gate:
-    """Lets tries pass in the order in which they came.
+    """Lets tries pass in the order in which they came, those of calls that failed before ahead of the others.
 
     A try that has failed leaves the gate while its call waits, so waiting calls hold nobody up.
 
     Args:
         concurrency: how many tries at once, always; None finds the level that suits the server.
+        uri: the model's URI, for the log.
         timeout_s: what one try may take.
         highest: the highest level that may be found.
         requests_per_minute: at most so many; None for no cap.
@@ -47,18 +55,22 @@ class Gate:
         self,
         concurrency: int | None,
         *,
+        uri: str = "",
         timeout_s: float = 600.0,
         highest: int = HIGHEST,
         requests_per_minute: float | None = None,
         tokens_per_minute: float | None = None,
     ) -> None:
         self._fixed = concurrency
+        self._uri = uri
         self._level = AdaptiveLevel(timeout_s, highest)
         self._requests = Pace(requests_per_minute) if requests_per_minute is not None else None
         self._tokens = Pace(tokens_per_minute) if tokens_per_minute is not None else None
         self._requests_left = Allowance("requests")
         self._tokens_left = Allowance("tokens")
         self._waiting: deque[tuple[asyncio.Future[None], Ticket]] = deque()
+        self._again: deque[tuple[asyncio.Future[None], Ticket]] = deque()  # failed before: these go first
+        self._told_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self.in_flight = 0
 
@@ -67,22 +79,24 @@ class Gate:
         """Tries that may be on their way now."""
         return self._fixed or self._level.limit
 
-    async def enter(self, tokens: float) -> Ticket:
+    async def enter(self, tokens: float, *, again: bool = False) -> Ticket:
         """Wait for one's turn.
 
         Args:
             tokens: an estimate of the request's and its reply's.
+            again: a try of this call failed before.
 
         Returns:
             What ``leave`` wants back, whatever happens.
         """
         loop = asyncio.get_running_loop()
         ticket = Ticket(tokens)
-        if not self._waiting and self.in_flight < self.limit and self._wait_s(ticket, loop.time()) <= NO_TIME_S:
+        free = not self._again and (again or not self._waiting) and self.in_flight < self.limit
+        if free and self._wait_s(ticket, loop.time()) <= NO_TIME_S:
             self._send(ticket, loop.time())
             return ticket
         turn = loop.create_future()
-        self._waiting.append((turn, ticket))
+        (self._again if again else self._waiting).append((turn, ticket))
         self._admit()
         try:
             await turn
@@ -114,7 +128,7 @@ class Gate:
                 level.refused(ticket.cohort, ticket.falls)
             else:
                 level.left(ticket.cohort)
-        if self._waiting:
+        if self._waiting or self._again:
             self._admit()
 
     def heard(self, ticket: Ticket, headers: Mapping[str, str]) -> None:
@@ -124,10 +138,11 @@ class Gate:
         self._tokens_left.heard(headers, ticket.sent_tokens, now)
 
     def close(self) -> None:
-        """Forget the running loop."""
+        """Forget the running loop, its clock too."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._told_until = 0.0
 
     def _admit(self) -> None:
         """Let in whoever may go now; set a timer for the first of those who have to wait for time to pass."""
@@ -135,17 +150,25 @@ class Gate:
             self._timer.cancel()
             self._timer = None
         loop = asyncio.get_running_loop()
-        while self._waiting and self.in_flight < self.limit:
-            turn, ticket = self._waiting[0]
+        while (queue := self._again or self._waiting) and self.in_flight < self.limit:
+            turn, ticket = queue[0]
             if not turn.done():  # done before its turn: cancelled
                 now = loop.time()
                 wait = self._wait_s(ticket, now)
                 if wait > NO_TIME_S:
                     self._timer = loop.call_later(wait, self._admit)
+                    self._tell(ticket, now)
                     return
                 self._send(ticket, now)
                 turn.set_result(None)
-            self._waiting.popleft()
+            queue.popleft()
+
+    def _tell(self, ticket: Ticket, now: float) -> None:
+        """Say once that everybody waits because the server's headers say that nothing is left."""
+        wait = max(self._requests_left.wait_s(1, now), self._tokens_left.wait_s(ticket.tokens, now))
+        if wait > TELL_S and now >= self._told_until:
+            self._told_until = now + wait
+            log.warning("model %s: by its x-ratelimit headers the server takes no more for %.0f s", self._uri, wait)
 
     def _wait_s(self, ticket: Ticket, now: float) -> float:
         wait = max(self._requests_left.wait_s(1, now), self._tokens_left.wait_s(ticket.tokens, now))

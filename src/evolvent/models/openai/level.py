@@ -15,12 +15,12 @@ refusals fewer they have another cause, and more of them are put up with.
 No clock and no loop in here: the tests run it in simulated time.
 """
 
-from math import ceil, sqrt
+from math import ceil, log2, sqrt
 
 START = 16
 HIGHEST = 512
 DOUBLING_GAIN = 1.1  # what doubling the level has to bring; smaller steps in proportion
-GAIN_EXPONENT = 0.1375  # log2 of it
+GAIN_EXPONENT = log2(DOUBLING_GAIN)
 STEP = 1.25
 CAREFUL_STEP = 1.06  # towards a level that the server refused before
 REST = 4  # cohorts; doubled, up to eight times, by each step that did not pay

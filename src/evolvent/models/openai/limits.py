@@ -1,14 +1,16 @@
 """How fast a server may be asked: the user's caps a minute, and what the server itself says is left.
 
-No clock in here; times are seconds of any monotonic one.
+Times are seconds of any monotonic clock.
 """
 
 import re
 from collections.abc import Mapping
 from math import isfinite
 
+from evolvent.models.openai.dates import from_now
+
 BURST_S = 0.1  # of a cap's rate may be sent at once: timers are not exact
-LONGEST_HOLD_S = 900.0  # a server's reset further off than that is not waited for; its 429 will say the same
+LONGEST_HOLD_S = 900.0  # a reset further off is not waited for: a count of that kind says nothing about this moment
 
 DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)(d|h|ms|m|s))+?", re.ASCII)
 SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
@@ -76,19 +78,21 @@ class Allowance:
             return
         remaining = _number(headers.get(self._remaining))
         reset = seconds(headers.get(self._reset))
-        if remaining is None or reset is None or sent < self._heard_of:
+        if remaining is None or remaining < 0 or reset is None or sent < self._heard_of:
             return
+        reset = from_now(reset, headers)
         self._heard_of = sent
         self._end = sent + remaining
-        self._until = now + min(reset, LONGEST_HOLD_S)
+        self._until = now + reset if reset <= LONGEST_HOLD_S else 0.0
 
 
 def seconds(text: str | None) -> float | None:
-    """The seconds of ``1s``, ``6m0s``, ``120ms``, ``1h2m3.5s`` or a plain number; None for anything else."""
+    """The seconds of ``1s``, ``6m0s``, ``120ms``, ``1h2m3.5s`` or a plain number (0 below it); None for all else."""
     text = (text or "").strip().lower()
     if DURATION.fullmatch(text):
         return sum(float(number) * SECONDS[unit] for number, unit in re.findall(r"([\d.]+)(d|h|ms|m|s)", text))
-    return _number(text)
+    number = _number(text)
+    return None if number is None else max(0.0, number)
 
 
 def _number(text: str | None) -> float | None:
@@ -96,4 +100,4 @@ def _number(text: str | None) -> float | None:
         value = float(text or "")
     except ValueError:
         return None
-    return value if isfinite(value) and value >= 0 else None
+    return value if isfinite(value) else None

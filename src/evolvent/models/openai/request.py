@@ -1,7 +1,7 @@
 """The body of a request, in the dialect that this server turned out to speak."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from evolvent.models.openai.server_errors import ServerError
@@ -10,6 +10,8 @@ from evolvent.records import Message
 
 # Without one of these a reply is still a reply, drawn otherwise; without any other field it is not what was asked for.
 OPTIONAL = ("seed", "top_p", "temperature")
+
+OTHER_LENGTH = "max_completion_tokens"
 
 log = logging.getLogger("evolvent")
 
@@ -37,8 +39,14 @@ class Dialect:
         """How many refusals have changed the dialect."""
         return len(self.dropped) + (self.length_field != "max_tokens")
 
-    def body(self, messages: Sequence[Message], sampling: Sampling) -> dict[str, object]:
-        """The request body. At temperature 0 neither top_p nor seed decides anything, so neither is sent."""
+    def body(self, messages: Sequence[Message], sampling: Sampling, without: Collection[str] = ()) -> dict[str, object]:
+        """The request body. At temperature 0 neither top_p nor seed decides anything, so neither is sent.
+
+        Args:
+            messages: the conversation.
+            sampling: what is asked for.
+            without: fields to go without on trial, as if they had been refused.
+        """
         body: dict[str, object] = {"model": self.model, "messages": messages, "temperature": sampling.temperature}
         if sampling.temperature > 0 and sampling.top_p < 1:
             body["top_p"] = sampling.top_p
@@ -47,10 +55,10 @@ class Dialect:
         if sampling.top_logprobs:
             body["logprobs"] = True
             body["top_logprobs"] = sampling.top_logprobs
-        for name in self.dropped:
+        for name in (*self.dropped, *without):
             body.pop(name, None)
         if "max_tokens" not in self.extra_body and "max_completion_tokens" not in self.extra_body:
-            body[self.length_field] = sampling.max_tokens
+            body[OTHER_LENGTH if "max_tokens" in without else self.length_field] = sampling.max_tokens
         body.update(self.extra_body)
         return body
 
@@ -67,7 +75,7 @@ class Dialect:
     def learn(self, name: str, error: ServerError) -> None:
         """Go without a refused field from now on, and say so."""
         if name == "max_tokens":
-            self.length_field = "max_completion_tokens"
+            self.length_field = OTHER_LENGTH
         else:
             self.dropped.add(name)
             log.warning(

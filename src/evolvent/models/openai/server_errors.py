@@ -3,10 +3,10 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from html import unescape
 from math import isfinite
-from time import time
+
+from evolvent.models.openai.dates import from_now, until
 
 WORDS = 500
 RETRIED = {408, 409, 429}
@@ -50,6 +50,8 @@ class ServerError:
         """The conversation and the reply do not fit the model's context; no retry helps."""
         if "context_length" in self.code or "exceed_context" in self.code:
             return True
+        if self.status == 429:  # "too many tokens, please wait" is a rate limit
+            return "request too large" in self.message.lower()
         return self.status not in UNAVAILABLE and CONTEXT.search(self.message) is not None
 
     @property
@@ -58,13 +60,18 @@ class ServerError:
         return "insufficient_quota" in self.code
 
     @property
+    def unpaid(self) -> bool:
+        """No money: no call can succeed, whoever sends it."""
+        return self.out_of_quota or self.status == 402
+
+    @property
     def temporary(self) -> bool:
         """The same request may succeed later."""
         return (self.status in RETRIED or self.status >= 500) and not (self.too_long or self.out_of_quota)
 
     @property
     def final_for_model(self) -> bool:
-        """No call to this model can succeed: no key, no such model, no such path, no money."""
+        """It reads as if no call to this model could succeed: no key, no such model, no such path, no money."""
         if self.status == 403 and MODERATED.search(self.message):
             return False  # one conversation was refused, not the model
         return self.out_of_quota or self.status in UNAVAILABLE or 300 <= self.status < 400
@@ -73,9 +80,7 @@ class ServerError:
         """Whether the server will not take this request field at all (an unfit value of it is another matter)."""
         if self.status not in (400, 422):
             return False
-        named = self.parameter == parameter or (
-            not self.parameter and re.search(rf"\b{parameter}\b", self.message) is not None
-        )
+        named = self.parameter == parameter if self.parameter else _names(self.message, parameter)
         if parameter == "max_tokens":  # "max_tokens is too large" names it too
             return "max_completion_tokens" in self.message or (named and "unsupported_parameter" in self.code)
         return named and REFUSED.search(f"{self.code} {self.message}") is not None
@@ -124,30 +129,24 @@ def error_in_success(body: Mapping[str, object]) -> tuple[int, Mapping[str, obje
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the server asks to wait, from ``retry-after-ms`` or ``Retry-After`` (seconds or an HTTP date).
-
-    A date is compared with the server's own ``Date`` where there is one: its clock need not be ours.
-    """
+    """Seconds that the server asks to wait, from ``retry-after-ms`` or ``Retry-After`` (seconds or a date)."""
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        text = headers.get(name, "")
         try:
-            seconds = float(text) / unit
+            number = float(headers.get(name, "")) / unit
         except ValueError:
             continue
-        if isfinite(seconds):
-            return max(0.0, seconds)
-    then = _timestamp(headers.get("retry-after"))
-    if then is None:
-        return None
-    now = _timestamp(headers.get("date"))
-    return max(0.0, then - (time() if now is None else now))
+        if isfinite(number):
+            return from_now(number, headers)
+    return until(headers.get("retry-after"), headers)
 
 
-def _timestamp(text: str | None) -> float | None:
-    try:
-        return parsedate_to_datetime(text).timestamp() if text else None
-    except ValueError:
-        return None
+def _names(message: str, parameter: str) -> bool:
+    """Whether words name a request field as one: quoted, or right beside the refusing word, not just in a sentence."""
+    quoted = rf"""['"`]{parameter}['"`]"""
+    beside = rf"\b{parameter}\b['\"`)\]]*:?\s+(?:(?:is|are|was|field|parameter|argument)\s+)*(?:{REFUSED.pattern})"
+    kind = r"request|body|input|parameters?|arguments?|fields?|keys?|names?"
+    behind = rf"(?:{REFUSED.pattern})(?:\s+(?:{kind}))*:?\s*{parameter}\b"
+    return re.search(rf"{quoted}|{beside}|{behind}", message, re.IGNORECASE) is not None
 
 
 def _validation_error(status: int, details: list[dict[str, object]], redact: Callable[[str], str]) -> ServerError:

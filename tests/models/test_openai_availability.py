@@ -1,0 +1,342 @@
+"""What ends one call and what ends the run: refusals, rate limits and lost connections of one call or of all."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from evolvent.errors import CallError, ModelUnavailableError, RunError
+from evolvent.models.openai import OpenAIChat, availability, retries
+from evolvent.models.openai.availability import Availability
+from evolvent.models.openai.retries import Fault, Transient
+from evolvent.models.protocols import Reply
+from tests.models.openai_server import (
+    ASK,
+    GREEDY,
+    OK,
+    Body,
+    Server,
+    Step,
+    ask,
+    completion,
+    error,
+    says,
+    serving,
+    writes,
+)
+
+KEY = "sk-proj-0123456789abcdefghij"
+QUICK_S = 0.02
+BLOCKED = [{"role": "user", "content": "DROP TABLE seeds"}]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FIRST_WAIT_S", "LONGEST_WAIT_S", "LONGEST_AWAY_WAIT_S"):
+        monkeypatch.setattr(retries, name, QUICK_S)
+    monkeypatch.setattr(retries, "AWAY_S", 10 * QUICK_S)
+
+
+def firewall(status: int = 403) -> Step:
+    """A server behind a firewall that refuses one kind of prompt."""
+
+    async def step(request: web.Request, asked: Body) -> web.StreamResponse:
+        if "DROP TABLE" in asked["messages"][0]["content"]:
+            page = "<html><title>Attention Required!</title><h1>Sorry, you have been blocked</h1></html>"
+            return web.Response(text=page, status=status, content_type="text/html")
+        return web.json_response(completion())
+
+    return step
+
+
+def ask_often(*steps: Step, calls: int = 8, **options: Any) -> tuple[list[Reply | BaseException], Server]:
+    """As many calls at once against this script."""
+
+    async def run() -> tuple[list[Reply | BaseException], Server]:
+        async with serving(*steps, **options) as (server, model):
+            found = await asyncio.gather(*(model.chat(ASK, GREEDY) for _ in range(calls)), return_exceptions=True)
+            return found, server
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 407, 302])
+@pytest.mark.parametrize("concurrency", [1, 8, None])
+def test_a_prompt_that_a_firewall_refuses_fails_alone(status: int, concurrency: int | None) -> None:
+    async def calls() -> None:
+        async with serving(firewall(status), concurrency=concurrency) as (_, model):
+            prompts = [BLOCKED, *[ASK] * 30]
+            blocked, *others = await asyncio.gather(
+                *(model.chat(prompt, GREEDY) for prompt in prompts), return_exceptions=True
+            )
+            assert isinstance(blocked, CallError)
+            assert f"HTTP {status}" in str(blocked)
+            assert "firewall" in blocked.fix
+            assert all(isinstance(other, Reply) for other in others)
+            with pytest.raises(CallError, match=f"HTTP {status}"):  # the last records of a run
+                await model.chat(BLOCKED, GREEDY)
+
+    asyncio.run(calls())
+
+
+def test_many_blocked_prompts_at_the_end_of_a_run_fail_alone() -> None:
+    async def calls() -> None:
+        async with serving(firewall()) as (_, model):
+            await model.chat(ASK, GREEDY)
+            found = await asyncio.gather(*(model.chat(BLOCKED, GREEDY) for _ in range(20)), return_exceptions=True)
+            assert all(isinstance(failure, CallError) for failure in found)
+
+    asyncio.run(calls())
+
+
+def test_blocked_prompts_alone_do_not_stop_a_server_that_lists_the_model() -> None:
+    """A run that goes on with nothing left but what the firewall refuses."""
+    found, server = ask_often(error(403, "blocked"), models=("tiny",), api_key=KEY)
+    assert all(isinstance(failure, CallError) for failure in found)
+    assert server.listings <= 20
+
+
+def test_the_only_record_left_is_blocked_and_fails() -> None:
+    failure, server = ask(error(403, "blocked"))
+    assert isinstance(failure, CallError)
+    assert "blocked" in str(failure)
+    assert len(server.bodies) == retries.MAX_FAULTS
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 302])
+def test_a_stray_refusal_is_survived(status: int) -> None:
+    reply, _ = ask(error(status, "starting"), OK)
+    assert isinstance(reply, Reply)
+
+
+def test_a_proxy_that_starts_anew_in_mid_run_loses_no_call() -> None:
+    async def calls() -> None:
+        async with serving(OK, *[error(404, "no route")] * 40, OK) as (_, model):
+            await model.chat(ASK, GREEDY)
+            assert len(await asyncio.gather(*(model.chat(ASK, GREEDY) for _ in range(20)))) == 20
+
+    asyncio.run(calls())
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_no_key_stops_within_the_first_calls_and_names_the_variable(concurrency: int) -> None:
+    found, server = ask_often(
+        error(401, "missing credentials"), calls=50, api_key_env="MY_KEY", concurrency=concurrency
+    )
+    assert all(isinstance(failure, ModelUnavailableError) for failure in found)
+    assert isinstance(found[0], ModelUnavailableError)
+    assert "MY_KEY holds no key" in found[0].fix
+    assert "missing credentials" in found[0].message
+    assert len(server.bodies) <= (8 if concurrency == 8 else 20)  # one at a time, each tries again first
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_wrong_key_is_said_without_showing_it(status: int) -> None:
+    found, _ = ask_often(error(status, f"Incorrect API key provided: {KEY}"), api_key=KEY)
+    assert isinstance(found[0], ModelUnavailableError)
+    assert "OPENAI_API_KEY was not accepted" in found[0].fix
+    assert "Incorrect API key provided: [key]" in str(found[0])
+
+
+@pytest.mark.parametrize(
+    ("status", "models", "words"),
+    [(401, (), "was not accepted"), (404, (), "ends in /v1"), (404, ("small", "large"), "small, large")],
+)
+def test_one_call_is_enough_where_the_list_of_models_says_the_same(
+    status: int, models: tuple[str, ...], words: str
+) -> None:
+    async def call() -> None:
+        async with serving(error(status, "no"), models=models, api_key=KEY) as (server, model):
+            server.listing_status = status
+            with pytest.raises(ModelUnavailableError) as caught:
+                await model.chat(ASK, GREEDY)
+            assert words in caught.value.fix
+            assert len(server.bodies) == 2
+
+    asyncio.run(call())
+
+
+def test_unknown_model_lists_the_servers_models_once_for_all_calls() -> None:
+    async def calls() -> None:
+        async with serving(error(404, "no such model"), models=("small", "large")) as (server, model):
+            failures = await asyncio.gather(*(model.chat(ASK, GREEDY) for _ in range(20)), return_exceptions=True)
+            assert all(isinstance(f, ModelUnavailableError) and "small, large" in f.fix for f in failures)
+            assert server.listings == 1
+            sent = len(server.bodies)
+            with pytest.raises(ModelUnavailableError):
+                await model.chat(ASK, GREEDY)
+            assert len(server.bodies) == sent
+
+    asyncio.run(calls())
+
+
+@pytest.mark.parametrize("status", [404, 405])
+def test_wrong_path_points_to_the_base_url(status: int) -> None:
+    found, server = ask_often(writes("<html><h1>Not Found</h1></html>", status, "text/html"))
+    assert isinstance(found[0], ModelUnavailableError)
+    assert "usually ends in /v1" in found[0].fix
+    assert f"{server.base_url}/chat/completions" in found[0].fix
+    assert found[0].message.endswith(f"HTTP {status}: Not Found")
+
+
+def test_redirect_is_told_and_not_followed_with_the_key() -> None:
+    found, server = ask_often(says({}, 307, Location="/v1/chat/completions"), api_key=KEY)
+    assert isinstance(found[0], ModelUnavailableError)
+    assert "redirects to /v1/chat/completions" in str(found[0])
+    assert len(server.bodies) == 8
+
+
+def test_a_key_that_is_taken_back_stops_the_run_as_no_input_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(availability, "REFUSED_S", 2 * QUICK_S)
+
+    async def calls() -> None:
+        async with serving(OK, error(401, "key revoked"), api_key=KEY) as (server, model):
+            await model.chat(ASK, GREEDY)
+            found = await asyncio.gather(*(model.chat(ASK, GREEDY) for _ in range(8)), return_exceptions=True)
+            assert all(isinstance(failure, RunError) and "key revoked" in str(failure) for failure in found)
+            assert len(server.bodies) < 8 * retries.MAX_FAULTS
+
+    asyncio.run(calls())
+
+
+def test_a_daily_limit_stops_the_run_and_says_how_long() -> None:
+    async def calls() -> None:
+        daily = says({"error": {"message": "daily limit reached"}}, 429, Retry_After="3600")
+        async with serving(OK, daily) as (server, model):
+            await model.chat(ASK, GREEDY)
+            with pytest.raises(RunError, match="asks to wait 1 h: HTTP 429: daily limit reached") as caught:
+                await model.chat(ASK, GREEDY)
+            assert "What is answered is stored; the same command goes on" in caught.value.fix
+            assert caught.value.exit_status == 1
+            with pytest.raises(RunError, match="asks to wait 1 h"):
+                await model.chat(ASK, GREEDY)
+            assert len(server.bodies) == 2
+
+    asyncio.run(calls())
+
+
+def test_rate_limits_that_let_nobody_through_stop_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retries, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(retries, "LEEWAY_S", 0.0)
+
+    async def calls() -> None:
+        async with serving(OK, error(429, "slow down"), timeout_s=0.1) as (_, model):
+            await model.chat(ASK, GREEDY)
+            with pytest.raises(RunError, match="has answered nobody"):
+                await model.chat(ASK, GREEDY)
+
+    asyncio.run(calls())
+
+
+def test_a_slow_rate_limit_fails_no_call_while_some_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One answer for ten refusals, for longer than any call's own patience."""
+    monkeypatch.setattr(retries, "PATIENCE_S", 0.4)
+    monkeypatch.setattr(retries, "LEEWAY_S", 0.0)
+    asked_for = 0
+
+    async def step(request: web.Request, asked: Body) -> web.StreamResponse:
+        nonlocal asked_for
+        asked_for += 1
+        if asked_for % 10:
+            return web.json_response({"error": {"message": "slow down"}}, status=429)
+        return web.json_response(completion())
+
+    async def calls() -> float:
+        async with serving(step, timeout_s=0.2, concurrency=4) as (server, model):
+            await asyncio.gather(*(model.chat(ASK, GREEDY) for _ in range(100)))
+            return server.times[-1] - server.times[0]
+
+    assert asyncio.run(calls()) > 0.4
+
+
+def test_no_connection_for_one_call_ends_no_run_while_others_are_answered() -> None:
+    async def calls() -> str:
+        async with serving(OK) as (_, model):
+            post, tries = model._post, 0
+
+            async def unlucky(data: bytes) -> tuple[int, Mapping[str, str], bytes]:
+                nonlocal tries
+                if b"DROP" in data and tries < 60:
+                    tries += 1
+                    raise Transient("no connection in time", Fault.UNREACHABLE)
+                return await post(data)
+
+            model._post = unlucky  # type: ignore[method-assign]
+            await model.chat(ASK, GREEDY)
+            task = asyncio.create_task(model.chat(BLOCKED, GREEDY))
+            while not task.done():
+                await model.chat(ASK, GREEDY)
+            assert tries == 60  # more than AWAY_S
+            return (await task).text
+
+    assert asyncio.run(calls()) == "hello"
+
+
+def test_a_server_that_is_away_for_several_calls_stops_the_run() -> None:
+    async def calls(count: int) -> list[Reply | BaseException]:
+        async with serving(OK, error(503, "maintenance")) as (_, model):
+            await model.chat(ASK, GREEDY)
+            return await asyncio.gather(*(model.chat(ASK, GREEDY) for _ in range(count)), return_exceptions=True)
+
+    assert {type(failure) for failure in asyncio.run(calls(4))} == {CallError}
+    many = asyncio.run(calls(20))
+    assert [type(failure) for failure in many].count(CallError) == 4
+    assert [type(failure) for failure in many].count(RunError) == 16
+
+
+def test_a_handshake_that_breaks_is_a_connection_that_did_not_come_about() -> None:
+    """Asked for TLS, a server that speaks plain HTTP breaks off: so does one that is overloaded, now and then."""
+
+    async def call() -> None:
+        met = 0
+
+        async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal met
+            met += 1
+            await reader.read(100)
+            writer.write(b"HTTP/1.1 503 Service Unavailable\r\n\r\n")
+            await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(plain, "127.0.0.1", 0)
+        address = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        model = OpenAIChat("m", uri="openai:m", base_url=address, api_key=None)
+        try:
+            with pytest.raises(ModelUnavailableError, match=r"no server answers at .*SSL"):
+                await model.chat(ASK, GREEDY)
+        finally:
+            await model.close()
+            server.close()
+        assert met == retries.MAX_FAULTS
+
+    asyncio.run(call())
+
+
+def test_silence_is_said_once_an_outage(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    health = Availability("openai:m", "http://h/v1")
+
+    def outage(begin: float) -> int:
+        before = len(caplog.records)
+        for step in range(100):
+            health.failed("connection refused", begin + step / 10)
+        return len(caplog.records) - before
+
+    assert outage(0) == 1
+    assert caplog.messages == ["model openai:m: no answer at http://h/v1 yet (connection refused); trying on"]
+    health.answered(20)
+    assert outage(30) == 0  # a server that answers now and then is not spoken of all the time
+    health.answered(500)
+    assert outage(600) == 1
+
+
+def test_a_short_fault_is_not_spoken_of(caplog: pytest.LogCaptureFixture) -> None:
+    health = Availability("openai:m", "http://h/v1")
+    for second in range(0, 100, 2):
+        health.failed("HTTP 500: oops", second)
+        health.failed("HTTP 500: oops", second + 1)
+        health.answered(second + 1.5)
+    assert not caplog.records
