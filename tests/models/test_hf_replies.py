@@ -29,7 +29,7 @@ def thinking(tmp_path_factory: pytest.TempPathFactory) -> Weights:
     [
         ([30], [40, EOS], "w40", None, "stop"),
         ([30], [THINK, 40, THOUGHT, 41, EOS], "w41", "w40", "stop"),
-        ([30], [40, THOUGHT, 41, EOS], "w41", "w40", "stop"),  # the template opened it in words of its own
+        ([30], [40, 11, THOUGHT, 41, EOS], "w41", "w40", "stop"),  # the template opened it in words of its own
         ([30, THINK], [40, THOUGHT, 41, EOS], "w41", "w40", "stop"),
         ([30, THINK], [40, 41, 42, 43, 44], "", "w40w41w42w43w44", "length"),  # no answer yet
         ([30, THINK, 11], [40, 41, 42, 43, 44], "", "w40w41w42w43w44", "length"),

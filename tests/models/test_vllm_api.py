@@ -123,6 +123,7 @@ def test_functions_and_methods_take_these_arguments() -> None:
         "get_tokenizer",
         "shutdown",
         "apply_chat_template",
+        "decode",
     }
 
 

@@ -209,8 +209,33 @@ def test_reasoning_and_logprobs(vllm: type[AsyncLLM]) -> None:
     ]
     reply = ask(load(), top_logprobs=1)
     assert (reply.text, reply.reasoning) == ("Yes.", "Hm.")
-    assert reply.logprobs == (TokenLogprob("Yes", -2.0, (("No", -0.5), ("Yes", -2.0))),)
+    assert reply.logprobs == (TokenLogprob("Yes", -2.0, (("No", -0.5),)),)  # the drawn one is not among the likeliest
     assert vllm.last.asked[0][1].logprobs == 1
+
+
+@pytest.mark.parametrize("end", ["<think>", "<think>\n"])
+def test_reasoning_that_the_template_opened_and_the_limit_cut_is_no_answer(
+    vllm: type[AsyncLLM], tmp_path: Path, end: str
+) -> None:
+    template = tmp_path / "t.jinja"
+    template.write_text("{{ messages[0]['content'] }}{% if add_generation_prompt %}{{ " + repr(end) + " }}{% endif %}")
+    model = load(chat_template=str(template))
+    vllm.answer, vllm.finish_reason = "Hm, let me see", "length"
+    reply = ask(model)
+    assert (reply.text, reply.reasoning) == ("", "Hm, let me see")
+    vllm.answer, vllm.finish_reason = "Hm.</think> Yes.", "stop"
+    reply = ask(model)
+    assert (reply.text, reply.reasoning) == ("Yes.", "Hm.")
+
+
+def test_a_folder_of_the_users_is_given_to_vllm_whatever_its_name(vllm: type[AsyncLLM], tmp_path: Path) -> None:
+    folder = tmp_path / "snapshots" / ("ab" * 20)
+    folder.parent.mkdir()
+    folder.symlink_to(CHAT)
+    model = VLLMChat.load(str(folder), uri="vllm:m")
+    arguments = vllm.last.arguments
+    assert (arguments.model, arguments.revision, arguments.tokenizer_revision) == (str(folder), None, None)
+    assert json.loads(model.identity)["weights"] == fingerprint(Place(CHAT))
 
 
 def test_faults(vllm: type[AsyncLLM]) -> None:

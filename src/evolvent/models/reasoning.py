@@ -59,3 +59,22 @@ def split_generated(text: str, prompt_end: str) -> tuple[str, str | None]:
         As ``split_reasoning``.
     """
     return split_reasoning(OPENING + text if prompt_end.rstrip().endswith(OPENING) else text)
+
+
+# Tokens at the end of a prompt among which a template's opening tag is found.
+PROMPT_END = 8
+
+
+def split_generated(text: str, prompt_end: str) -> tuple[str, str | None]:
+    """``split_reasoning`` where the prompt is known: a template may have opened the reasoning at its end.
+
+    Cut off before its closing tag, such reasoning would pass for an answer.
+
+    Args:
+        text: the text as generated, special tokens taken out.
+        prompt_end: the text of the prompt's last tokens.
+
+    Returns:
+        As ``split_reasoning``.
+    """
+    return split_reasoning(OPENING + text if prompt_end.rstrip().endswith(OPENING) else text)

@@ -18,7 +18,7 @@ from evolvent.hub import without_telemetry
 from evolvent.models.fingerprint import fingerprint
 from evolvent.models.folders import Place, find_model, read_template
 from evolvent.models.protocols import Reply, Sampling, TokenLogprob, Usage
-from evolvent.models.reasoning import split_reasoning
+from evolvent.models.reasoning import PROMPT_END, split_generated
 from evolvent.models.uri import ModelURI
 from evolvent.records import Message
 
@@ -161,7 +161,20 @@ class VLLMChat:
         completion = last.outputs[0] if last else None
         if completion is None or completion.finish_reason in (None, "abort"):
             raise CallError(f"model {self.uri}: vLLM gave the request up")
-        return _reply(completion, len(prompt), bound if bound < sampling.max_tokens else None)
+        opening = self._tokenizer.decode(prompt[-PROMPT_END:])
+        text, reasoning = split_generated(completion.text, opening)
+        logprobs = None
+        if completion.logprobs is not None:
+            steps = zip(completion.token_ids, completion.logprobs, strict=True)
+            logprobs = tuple(_token_logprob(token, step, sampling.top_logprobs) for token, step in steps)
+        return Reply(
+            text=text,
+            finish_reason=completion.finish_reason,
+            usage=Usage(len(prompt), len(completion.token_ids)),
+            reasoning=reasoning,
+            logprobs=logprobs,
+            cut_max_tokens=bound if bound < sampling.max_tokens else None,
+        )
 
     async def close(self) -> None:
         """End vLLM's processes and give back its memory."""
@@ -218,30 +231,14 @@ def engine_numbers(uri: ModelURI) -> dict[str, Any]:
     return numbers
 
 
-def _reply(completion: Any, prompt_tokens: int, cut: int | None) -> Reply:
-    text, reasoning = split_reasoning(completion.text)
-    logprobs = None
-    if completion.logprobs is not None:
-        steps = zip(completion.token_ids, completion.logprobs, strict=True)
-        logprobs = tuple(_token_logprob(token, step) for token, step in steps)
-    return Reply(
-        text=text,
-        finish_reason=completion.finish_reason,
-        usage=Usage(prompt_tokens, len(completion.token_ids)),
-        reasoning=reasoning,
-        logprobs=logprobs,
-        cut_max_tokens=cut,
-    )
-
-
-def _token_logprob(token: int, step: Any) -> TokenLogprob:
-    """One generated token: vLLM gives a dict from token id to its logprob, the drawn token's own among them."""
+def _token_logprob(token: int, step: Any, count: int) -> TokenLogprob:
+    """One generated token. vLLM gives a dict from token id to logprob: the likeliest, and the drawn token's own."""
     chosen = step[token]
     ranked = sorted(step.values(), key=lambda logprob: -logprob.logprob)
     return TokenLogprob(
         chosen.decoded_token or "",
         chosen.logprob,
-        tuple((logprob.decoded_token or "", logprob.logprob) for logprob in ranked),
+        tuple((logprob.decoded_token or "", logprob.logprob) for logprob in ranked[:count]),
     )
 
 

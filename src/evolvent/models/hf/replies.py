@@ -8,10 +8,7 @@ from evolvent.models.hf.batching import Request
 from evolvent.models.hf.loading import Weights
 from evolvent.models.hf.sampling import TokenTrace
 from evolvent.models.protocols import Reply, TokenLogprob, Usage
-from evolvent.models.reasoning import OPENING, split_reasoning
-
-# Tokens at the end of a prompt among which the tag that opens the reasoning is looked for.
-PROMPT_END = 8
+from evolvent.models.reasoning import PROMPT_END, split_generated
 
 
 def end_tokens(weights: Weights, uri: str) -> list[int]:
@@ -57,9 +54,7 @@ def reply(
         for trace in traces[: len(tokens)]
     )
     text = decode(tokens, skip_special_tokens=True)
-    # some templates open the reasoning themselves; cut off before its end, it would pass for an answer
-    opened = decode(request.prompt[-PROMPT_END:]).rstrip().endswith(OPENING)
-    answer, reasoning = split_reasoning(OPENING + text if opened else text)
+    answer, reasoning = split_generated(text, decode(request.prompt[-PROMPT_END:]))
     return Reply(
         text=answer,
         finish_reason="stop" if stopped else "length",
