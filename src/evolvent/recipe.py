@@ -10,6 +10,7 @@ A stage's keys are the keyword arguments of its function; where its data is not 
 """
 
 import inspect
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from evolvent.datasets.render import OUTPUT_FORMATS
 from evolvent.errors import InputError
 from evolvent.evolution.evolve import choose_operators, evolve
 from evolvent.metrics.layout import check_layout
-from evolvent.metrics.registry import chosen
+from evolvent.metrics.registry import DEFAULT_METRICS, METRICS, chosen
 from evolvent.metrics.score import score
 from evolvent.models.protocols import Sampling
 from evolvent.models.uri import parse_uri, require_folder
@@ -31,8 +32,11 @@ from evolvent.responses.respond import respond
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data
 from evolvent.runs.manifest import OUTPUTS
+from evolvent.selection.columns import first_columns
 from evolvent.selection.select import Selection, parse_top, select
 from evolvent.selection.where import parse_condition
+
+log = logging.getLogger(__name__)
 
 STAGES: dict[str, Callable[..., Run | Selection]] = {
     "evolve": evolve,
@@ -213,6 +217,7 @@ def _calls(content: dict[str, Any], lines: dict[tuple[str, ...], int], name: str
         if stage == "evolve":
             _check(stage, "operators", _check_operators, model, lines, name)
     _check_chain(calls, content["out"], name)
+    _check_columns(calls, content["out"], lines, name)
     if not calls:
         raise InputError(f"{name}: no stage is named", fix=_expected())
     return calls
@@ -260,6 +265,40 @@ def _check_chain(calls: dict[str, dict[str, Any]], out: str, name: str) -> None:
             raise InputError(
                 f"{name}: {stage} reads {Path(out) / OUTPUTS[before]}, which nothing makes", fix=f"Add {before}."
             )
+
+
+def _check_columns(calls: dict[str, dict[str, Any]], out: str, lines: dict[tuple[str, ...], int], name: str) -> None:
+    """What select goes by is a score of the recipe or a column of the data: found out before anything is paid."""
+    if "score" not in calls or "select" not in calls or not _reads(calls["select"], out):
+        return
+    scores = [metric.name for metric in chosen(calls["score"].get("metrics", DEFAULT_METRICS))]
+    where = calls["select"].get("where", ())
+    conditions = [parse_condition(text).column for text in ([where] if isinstance(where, str) else where)]
+    named = [("by", calls["select"]["by"]), *(("where", column) for column in conditions)]
+    unknown = [(key, column) for key, column in named if column not in (*scores, "round", "seed_index")]
+    if not unknown:
+        return
+    order = list(STAGES)
+    first = "score"
+    while first != "evolve" and _reads(calls[first], out) and order[order.index(first) - 1] in calls:
+        first = order[order.index(first) - 1]
+    data = calls[first]["seeds" if first == "evolve" else "data"]
+    there = first_columns(data, None if first == "evolve" else order[order.index(first) - 1])
+    for key, column in unknown:
+        if there is None:
+            log.warning("warning: select.%s: %s is no score of the recipe; the data has to have it", key, column)
+        elif column not in there:
+            place = _place(name, lines, ("select", key) if ("select", key) in lines else ("select",))
+            raise InputError(
+                f"{place}: select.{key} names {column}, neither a score of the recipe nor a column of its data",
+                fix="Add it to score.metrics." if column in METRICS else f"Scores: {', '.join(scores)}.",
+            )
+
+
+def _reads(arguments: Mapping[str, Any], out: str) -> bool:
+    """Whether a stage reads the recipe's run folder."""
+    data = arguments.get("data")
+    return isinstance(data, str | Path) and Path(data) == Path(out)
 
 
 def _lacks_input(stage: str, arguments: Mapping[str, Any], out: Path) -> bool:

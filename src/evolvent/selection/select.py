@@ -18,9 +18,9 @@ import orjson
 from evolvent.datasets.paths import locate
 from evolvent.datasets.write import replacing, write
 from evolvent.errors import InputError
-from evolvent.records import Record
 from evolvent.runs.inputs import Data, StageInput, stage_input
 from evolvent.runs.manifest import now, versions
+from evolvent.selection.columns import columns
 from evolvent.selection.decontamination import contaminated, load_ngrams
 from evolvent.selection.where import Condition, number, parse_condition
 from evolvent.storage_errors import explained
@@ -184,12 +184,6 @@ def _competing(
             counts["contaminated"] += 1
         else:
             yield float(value), record.id, position
-
-
-def columns(record: Record) -> dict[str, Any]:
-    """What a row can be chosen by: the user's own columns, the record's numbers, its scores."""
-    own = orjson.loads(record.meta) if record.meta else {}
-    return {**own, "round": record.round, "seed_index": record.seed_index, **record.scores}
 
 
 def _check_columns(source: StageInput, names: Sequence[str]) -> None:

@@ -1,0 +1,53 @@
+"""What a row can be chosen by: the user's own columns, the record's numbers, its scores."""
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from evolvent.datasets.sources import open_source
+from evolvent.errors import InputError
+from evolvent.records import Record
+from evolvent.runs.folder import Run
+from evolvent.runs.inputs import Data
+from evolvent.runs.manifest import OUTPUTS
+from evolvent.runs.tables import is_record_file, read_records
+
+# Rows of which the columns are looked at before a stage reads them all.
+FIRST = 1_000
+
+
+def columns(record: Record) -> dict[str, Any]:
+    """The columns of a row and what they hold."""
+    own = orjson.loads(record.meta) if record.meta else {}
+    return {**own, "round": record.round, "seed_index": record.seed_index, **record.scores}
+
+
+def first_columns(data: Data, before: str | None) -> set[str] | None:
+    """The names of the columns that the first rows of data have.
+
+    Args:
+        data: what a stage is given.
+        before: the stage whose file is read from a run folder.
+
+    Returns:
+        The names; None if nothing is known before a stage reads the data (a dataset of the Hub, an iterable that can
+        be read only once) or it cannot be read, which the stage will say.
+    """
+    if isinstance(data, Run):
+        data = data.path
+    try:
+        if isinstance(data, str | Path):
+            path = Path(data) / OUTPUTS[before] if before and Path(data).is_dir() else Path(data)
+            if is_record_file(path):
+                return {name for record in islice(read_records(path), FIRST) for name in columns(record)}
+            if not path.is_file():
+                return None
+        elif not isinstance(data, Sequence):
+            return None
+        rows = islice(open_source(data).read(0), FIRST)
+        return {str(name) for row in rows if isinstance(row.value, Mapping) for name in row.value}
+    except (InputError, OSError):
+        return None
