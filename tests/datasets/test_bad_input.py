@@ -24,6 +24,8 @@ FILES: list[tuple[str, bytes | Callable[[Path], bytes], str]] = [
     ("a.jsonl", b"\n \n", "has no rows"),
     ("a.json", b"[]", "has no rows"),
     ("a.csv", b"instruction,output\n", "has no rows"),
+    ("a.csv", b"instruction;output\nAdd.;5\n", "line 1: the separator seems to be a semicolon, not a comma\nWrite it"),
+    ("a.csv", b"instruction\toutput\nAdd, now.\t5\n", r"a tab, not a comma\nWrite .*delimiter='\\t'\)\)\" < a\.csv"),
     ("a.jsonl", GOOD + b'{"instruction": "a"\n', r"line 2 \(row 2\): broken JSON: .* at character 2\d"),
     ("a.jsonl", GOOD + b"\n\n" + b"[1]\n", r"line 4 \(row 2\): a list, not an object"),
     ("a.jsonl", GOOD + b'{"instruction": "\xff"}\n', r"line 2 \(row 2\): not UTF-8: byte 0xff at byte 18"),

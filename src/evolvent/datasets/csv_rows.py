@@ -14,6 +14,7 @@ from evolvent.errors import InputError
 
 FIELD_LIMIT = 1 << 27
 JSON_CELLS = "_json"
+OTHER_SEPARATORS = {";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
 
 
 def csv_rows(path: Path, start: int = 0) -> Iterator[SourceRow]:
@@ -83,6 +84,13 @@ def _header(reader: Iterator[list[str]], path: Path) -> list[str]:
         raise InputError(
             f"{path}, line 1: broken CSV: {error}", fix="Write the column names in the first line."
         ) from None
+    other = next((sign for sign in OTHER_SEPARATORS if len(header) == 1 and sign in header[0]), None)
+    if other is not None:
+        raise InputError(
+            f"{path}, line 1: the separator seems to be {OTHER_SEPARATORS[other]}, not a comma",
+            fix=f'Write it with commas: python -c "import csv, sys; csv.writer(sys.stdout).writerows('
+            f'csv.reader(sys.stdin, delimiter={other!r}))" < {path.name} > commas.csv',
+        )
     twice = sorted({name for name in header if header.count(name) > 1})
     if not header or twice:
         what = f"the column {', '.join(twice)} comes twice" if twice else "there are no column names"
