@@ -132,7 +132,7 @@ def test_of_a_run_what_is_ok_is_scored(tmp_path: Path, opened: list[Any]) -> Non
             output.add(Placed(0, n, record), [record], lambda tally, row: tally.count(row, "all"))
         folder.finish("respond", output.finish().summary(), {}, {})
     run = scored(tmp_path / "run", out=tmp_path / "run")
-    assert ([row.seed_index for row in run], run.counts["passed over"]) == ([0, 3], 2)
+    assert ([row.seed_index for row in run], run.counts["rows left out"]) == ([0, 3], 2)
     with pytest.raises(InputError, match="\n  limit: None in the folder, 1 now"):
         scored(tmp_path / "run", out=tmp_path / "run", limit=1)
 

@@ -118,7 +118,7 @@ def test_what_was_eliminated_is_not_answered(run: Path, models: Opened) -> None:
     evolve(run.parent / "seeds.jsonl", model=EVOLVER, out=run, rounds=1, seed=1, fresh=True)
     result = responded(run)
     assert [row.seed_index for row in result] == [0, 2]
-    assert result.counts["passed over"] == 4
+    assert result.counts["rows left out"] == 4
 
 
 def test_system_and_limit_and_extra_fields(run: Path, models: Opened) -> None:

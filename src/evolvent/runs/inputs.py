@@ -38,7 +38,7 @@ class StageInput:
         source: what the manifest notes of it (path, rows, digest).
         rows: how many records it has.
         records: reads them in order, from a position of the data on, as (position, record).
-        counts: what the check counted (bad rows skipped, duplicates, rows passed over).
+        counts: what the check counted (bad rows skipped, duplicates, rows left out).
         unchanged: raises InputError if it is no longer what was checked.
         keep: keeps the check's findings in the run folder.
     """
@@ -144,7 +144,7 @@ def _record_file(path: Path, wanted: Wanted, limit: int | None) -> StageInput:
         if file_state(path) != state:
             raise InputError(f"{path} has changed since it was opened", fix="Start the same command again.")
 
-    counts = {"passed over": every - rows} if every > rows else {}
+    counts = {"rows left out": every - rows} if every > rows else {}
     return StageInput(source, rows, records, counts, unchanged=unchanged)
 
 
