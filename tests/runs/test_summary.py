@@ -79,6 +79,16 @@ def test_calls_that_were_paid_and_those_behind_the_rows(run: Path) -> None:
     )
 
 
+def test_a_column_of_zeros_is_left_out(run: Path) -> None:
+    with RunFolder(run) as folder:
+        begin(folder, "respond")
+        Output(folder.output("respond"), 0).finish()
+        folder.finish("respond", {}, {M: {"calls": 2, "prompt_tokens": 4}}, {M: {"calls": 2, "cost": 0.0}})
+    paid, used = summary(run, "respond")[-2:]
+    assert (paid.columns, paid.rows) == (("stage", "model", "calls"), [("respond", "m", "2")])
+    assert (used.columns, used.rows) == (("stage", "model", "replies", "tokens in"), [("respond", "m", "2", "4")])
+
+
 def test_the_tables_of_one_stage(run: Path) -> None:
     finish(run, "score", [Record("s", "a", 0, "x", scores={"ifd": 1.0})], [pa.field("ifd", pa.float64())])
     assert [row[0] for row in table(summary(run, "evolve"), "stages").rows] == ["evolve"]

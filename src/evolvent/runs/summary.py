@@ -42,11 +42,10 @@ def summary(folder: Path, stage: str | None = None) -> list[Table]:
     every = read_manifest(folder)
     if not every:
         raise InputError(f"{folder} is not a run folder", fix="Make one: evolvent demo, or evolvent evolve SEEDS …")
-    spent = spent_in(folder)
     stages = {name: entry for name, entry in every.items() if stage in (None, name)}
     for name, entry in stages.items():
         if entry.state == "running":
-            entry.paid = _paid_so_far(entry, [use for use in spent if use.stage == name])
+            entry.paid = _paid_so_far(entry, [use for use in spent_in(folder) if use.stage == name])
     tables = [_overview(folder, stages)]
     for name, entry in stages.items():
         if entry.counts.get("groups"):
@@ -82,7 +81,8 @@ def _overview(folder: Path, stages: dict[str, StageEntry]) -> Table:
         elif entry.state == "stale":
             notes.append(f"{name} is stale: an earlier stage was made anew; its own command brings it up to date")
         file = OUTPUTS[name] if output.is_file() else "not yet"
-        rows.append((name, state, time_words(entry.wall_s), counts, file))
+        time = time_words(entry.wall_s) if entry.wall_s else ""  # noted when a command ends, unless it was killed
+        rows.append((name, state, time, counts, file))
     return Table("stages", ("stage", "state", "time", "counts", "file"), rows, tuple(notes))
 
 
@@ -148,7 +148,7 @@ _Accounts = Sequence[tuple[str, str, dict[str, Any]]]
 def _account(title: str, accounts: _Accounts, columns: dict[str, list[str]]) -> Table:
     """A row for each stage and model; columns without any amount are left out."""
     names, notes = short_names(uri for _, uri, _ in accounts)
-    shown = {name: cells for name, cells in columns.items() if any(cell not in ("", "0") for cell in cells)}
+    shown = {name: cells for name, cells in columns.items() if any(cell not in ("", "0", "0.00") for cell in cells)}
     rows = [(stage, names[uri], *cells) for (stage, uri, _), *cells in zip(accounts, *shown.values(), strict=True)]
     if any(account.get("estimated") for *_, account in accounts):
         notes = ("~: estimated by length, where a server gave no count", *notes)
