@@ -31,7 +31,7 @@ def one_thread():
 
 @pytest.fixture
 def model(tmp_path: Path) -> HFChat:
-    return HFChat.load(str(save_tiny_llama(tmp_path, eos=False)), uri="hf:tiny")
+    return HFChat.load(str(save_tiny_llama(tmp_path, eos=False)), uri="hf:faulty")
 
 
 def ask(model: HFChat, calls: list[Any]) -> list[Reply | BaseException]:
@@ -65,11 +65,11 @@ def test_an_error_outside_the_model_fails_every_call_and_the_next_one_finds_a_ne
         patched.setattr(chat, place, failing(1, getattr(chat, place)))
         replies = ask(model, CALLS)
     assert [type(reply) for reply in replies] == [RunError] * len(CALLS)
-    assert str(replies[0]).startswith("model hf:tiny: its thread ended: RuntimeError: out of memory")
+    assert str(replies[0]).startswith("model hf:faulty: its thread ended: RuntimeError: out of memory")
     assert ask(model, CALLS) == expected
     assert broken is not model._worker
     asyncio.run(model.close())
-    assert not [thread for thread in threading.enumerate() if thread.name == "evolvent hf:tiny"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "evolvent hf:faulty"]
 
 
 def test_calls_made_after_the_thread_has_ended_do_not_wait(model: HFChat, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,6 +84,7 @@ def test_calls_made_after_the_thread_has_ended_do_not_wait(model: HFChat, monkey
         return await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), PATIENCE_S)
 
     assert {type(reply) for reply in asyncio.run(many())} == {RunError}
+    asyncio.run(model.close())
 
 
 @pytest.mark.parametrize("layers", [1, 3], ids=["in the first layer", "in the second"])
@@ -146,7 +147,7 @@ def test_memory_that_is_short_beside_others_leaves_their_slots_whole(
 def test_who_begins_again_after_an_error_keeps_to_the_token_budget(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = HFChat.load(str(save_tiny_llama(tmp_path, eos=False)), uri="hf:tiny", batch_tokens=200)
+    model = HFChat.load(str(save_tiny_llama(tmp_path, eos=False)), uri="hf:faulty", batch_tokens=200)
     expected = ask(model, CALLS)
     sizes: list[tuple[int, int]] = []
     generate = chat.generate

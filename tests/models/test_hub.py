@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from evolvent import hub as hub_settings
 from tests.models.tiny_llama import save_tiny_llama
 
 COMMIT = "ab" * 20
-SETTINGS = ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "DISABLE_TELEMETRY", "DO_NOT_TRACK", "HF_TOKEN")
+SETTINGS = {"HF_HUB_OFFLINE", "DISABLE_TELEMETRY", "DO_NOT_TRACK", "HF_TOKEN", *hub_settings.SETTINGS}
 LOAD = """
 import json, sys
 from evolvent.models.hf.loading import load_weights
@@ -69,14 +70,16 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     hub.server.server_close()
 
 
-def test_files_are_asked_for_and_nothing_once_a_commit_is_cached(hub: Hub, tmp_path: Path) -> None:
-    environment = {key: value for key, value in os.environ.items() if key not in SETTINGS}
-    environment |= {"HF_HOME": str(tmp_path), "HF_ENDPOINT": f"http://127.0.0.1:{hub.server.server_port}"}
+def environment(hub: Hub, home: Path) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if key not in SETTINGS}
+    return kept | {"HF_HOME": str(home), "HF_ENDPOINT": f"http://127.0.0.1:{hub.server.server_port}"}
 
+
+def test_files_are_asked_for_and_nothing_once_a_commit_is_cached(hub: Hub, tmp_path: Path) -> None:
     def load(revision: str) -> list[str]:
         hub.asked.clear()
         command = [sys.executable, "-c", LOAD, "org/tiny", revision]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        done = subprocess.run(command, env=environment(hub, tmp_path), capture_output=True, text=True)
         assert done.stdout.strip() == COMMIT, done.stderr
         return list(hub.asked)
 
@@ -89,3 +92,27 @@ def test_files_are_asked_for_and_nothing_once_a_commit_is_cached(hub: Hub, tmp_p
     (weights,) = tmp_path.glob(f"hub/models--org--tiny/snapshots/{COMMIT}/model.safetensors")
     weights.unlink()
     assert f"/org/tiny/resolve/{COMMIT}/model.safetensors" in load(COMMIT)
+
+
+DATA = """
+from evolvent.datasets.sources import open_source
+from evolvent.errors import InputError
+try:
+    open_source("org/data")
+except InputError:
+    from datasets import config
+    from huggingface_hub import constants
+    print(config.HF_UPDATE_DOWNLOAD_COUNTS, constants.HF_HUB_DISABLE_TELEMETRY)
+"""
+
+
+@pytest.mark.parametrize(("own", "found"), [({}, "False True"), ({"HF_HUB_DISABLE_TELEMETRY": "0"}, "False False")])
+def test_data_sets_are_loaded_without_reports_unless_the_user_wants_them(
+    hub: Hub, tmp_path: Path, own: dict[str, str], found: str
+) -> None:
+    hub.asked.clear()
+    command = [sys.executable, "-c", DATA]
+    done = subprocess.run(command, env=environment(hub, tmp_path) | own, capture_output=True, text=True)
+    assert done.stdout.strip() == found, done.stderr
+    assert any("org/data" in path for path in hub.asked)
+    assert own or [path for path in hub.asked if "org/data" not in path] == []
