@@ -16,7 +16,7 @@ import numpy as np
 from transformers import AutoTokenizer
 
 from evolvent.errors import CallError, RunError
-from evolvent.models.opening import EMBEDDED_FOLDER
+from evolvent.models.folders import EMBEDDED_FOLDER
 from evolvent.models.protocols import Sampling
 from evolvent.models.vllm import ENVIRONMENT, VLLMChat
 from evolvent.records import Message

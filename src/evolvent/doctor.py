@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
 
-from evolvent.models.opening import EMBEDDED_FOLDER
+from evolvent.models.folders import EMBEDDED_FOLDER
 from evolvent.models.uri import EMBEDDED
 
 VLLM = "0.33"  # the release that the vllm extra brings

@@ -16,8 +16,8 @@ from transformers import AutoTokenizer
 
 from evolvent.errors import CallError, InputError, ModelUnavailableError, RunError
 from evolvent.models.fingerprint import fingerprint
-from evolvent.models.folders import Place
-from evolvent.models.opening import EMBEDDED_FOLDER, open_chat, open_scorer
+from evolvent.models.folders import EMBEDDED_FOLDER, Place
+from evolvent.models.opening import open_chat, open_scorer
 from evolvent.models.protocols import Reply, Sampling, TokenLogprob
 from evolvent.models.vllm import ENVIRONMENT, VLLMChat
 from tests.models.tiny_llama import save_tiny_llama

@@ -7,6 +7,8 @@ from evolvent.errors import InputError, ModelUnavailableError
 from evolvent.hub import without_telemetry
 from evolvent.models.uri import can_be_hub_id
 
+EMBEDDED_FOLDER = Path(__file__).parent / "embedded"  # the models that ship with the package, a folder each
+
 # What transformers asks for last when it loads a tokenizer and a model. Where the cache knows of both, that they are
 # there or that there are none, it knows of the others too.
 ASKED_LAST = ("chat_template.jinja", "generation_config.json")

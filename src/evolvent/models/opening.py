@@ -4,14 +4,13 @@ import json
 import os
 from collections.abc import Mapping
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
 from evolvent.errors import InputError, ModelUnavailableError, require_extra
+from evolvent.models.folders import EMBEDDED_FOLDER
 from evolvent.models.protocols import ChatModel, TokenScorer
 from evolvent.models.uri import EMBEDDED, ModelURI, parse_uri
 
-EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 OPENAI_URL = "https://api.openai.com/v1"
 
 

@@ -8,6 +8,9 @@ CLOSING = re.compile(r"(?<!`)</think>(?!`)")
 # Within a line of an ordinary answer it is spoken of too.
 UNOPENED = re.compile(r"(?m)^[ \t]*</think>(?!`)|(?<!`)</think>[ \t\r]*$")
 
+# Tokens at the end of a prompt among which a template's opening tag is found.
+PROMPT_END = 8
+
 
 def split_reasoning(text: str, *, unopened: bool = True) -> tuple[str, str | None]:
     """Split a generated text into its answer and the reasoning in ``<think>…</think>`` before it.
@@ -40,29 +43,6 @@ def split_reasoning(text: str, *, unopened: bool = True) -> tuple[str, str | Non
     if not thoughts:
         return text, None
     return answer.lstrip(), "\n\n".join(filter(None, (thought.strip() for thought in thoughts))) or None
-
-
-# Tokens at the end of a prompt among which a template's opening tag is found.
-PROMPT_END = 8
-
-
-def split_generated(text: str, prompt_end: str) -> tuple[str, str | None]:
-    """``split_reasoning`` where the prompt is known: a template may have opened the reasoning at its end.
-
-    Cut off before its closing tag, such reasoning would pass for an answer.
-
-    Args:
-        text: the text as generated, special tokens taken out.
-        prompt_end: the text of the prompt's last tokens.
-
-    Returns:
-        As ``split_reasoning``.
-    """
-    return split_reasoning(OPENING + text if prompt_end.rstrip().endswith(OPENING) else text)
-
-
-# Tokens at the end of a prompt among which a template's opening tag is found.
-PROMPT_END = 8
 
 
 def split_generated(text: str, prompt_end: str) -> tuple[str, str | None]:

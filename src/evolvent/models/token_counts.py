@@ -11,8 +11,7 @@ from typing import Any
 
 from evolvent.errors import CallError, InputError
 from evolvent.hub import without_telemetry
-from evolvent.models.folders import cached_folder, own_folder, read_template
-from evolvent.models.opening import EMBEDDED_FOLDER
+from evolvent.models.folders import EMBEDDED_FOLDER, cached_folder, own_folder, read_template
 from evolvent.models.uri import EMBEDDED, ModelURI, parse_uri
 from evolvent.records import Message
 
