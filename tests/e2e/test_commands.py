@@ -132,7 +132,7 @@ def test_the_python_functions_are_the_commands(tmp_path: Path, seeds: Path, mode
         ),
         (["score", "seeds.jsonl", "--base-model", "embedded-base", "--layout", "x", "--out", "r"], "unknown layout"),
         (["select", "seeds.jsonl", "--by", "ifd", "--top", "25%", "--out", "x.jsonl"], "no column ifd"),
-        (["select", "seeds.jsonl", "--by", "topic", "--top", "25", "--out", "x.jsonl"], "nothing is selected"),
+        (["select", "seeds.jsonl", "--by", "topic", "--top", "25", "--out", "x.jsonl"], "topic holds no number"),
         (["show", "nowhere"], "is not a run folder"),
         (["run", "nowhere.yaml"], "no recipe"),
         (["convert", "seeds.jsonl", "x.txt", "--to", "alpaca"], ".txt"),
