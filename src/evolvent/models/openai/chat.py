@@ -3,6 +3,7 @@
 import asyncio
 import errno
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from math import isfinite
 from typing import NoReturn
@@ -29,12 +30,16 @@ from evolvent.models.openai.level import HIGHEST
 from evolvent.models.openai.request import Dialect
 from evolvent.models.openai.retries import Fault, Patience, Transient
 from evolvent.models.openai.server_errors import ServerError
-from evolvent.models.protocols import Reply, Sampling, until_kept
+from evolvent.models.protocols import Reply, Sampling, Usage, until_kept
 from evolvent.models.token_counts import CHARACTERS_A_TOKEN
 from evolvent.models.uri import checked_base_url
 from evolvent.records import Message
 
 FATAL = (aiohttp.ClientConnectorCertificateError, aiohttp.InvalidURL)
+
+
+# At temperature 0 another seed draws nothing else: a server's blank reply is asked for again as it was.
+GREEDY_TRIES = 3
 
 
 class OpenAIChat:
@@ -177,6 +182,7 @@ class OpenAIChat:
         clock = asyncio.get_running_loop().time
         availability = self._availability
         patience: Patience | None = None
+        used: list[Usage] = []
         while True:
             expected = sampling.max_tokens if self._reply_tokens is None else self._reply_tokens
             ticket = await self._gate.enter(len(data) / CHARACTERS_A_TOKEN + expected, again=patience is not None)
@@ -192,6 +198,10 @@ class OpenAIChat:
                     availability.answered(clock())
                     outcome, tokens = Outcome.ANSWERED, answer.usage.prompt_tokens + answer.usage.completion_tokens
                     self._learn_length(answer.usage.completion_tokens)
+                    used.append(answer.usage)
+                    if sampling.temperature == 0 and _is_blank(answer) and len(used) < GREEDY_TRIES:
+                        continue
+                    answer = replace(answer, usage=_together(used))
                 return answer
             except Transient as transient:
                 if transient.fault not in (Fault.BROKEN, Fault.REFUSED):
@@ -357,3 +367,19 @@ def _checked_extra(extra: Mapping[str, object]) -> dict[str, object]:
     except TypeError as error:
         raise InputError(f"the extra request fields are not JSON: {error}") from error
     return dict(extra)
+
+
+def _is_blank(reply: Reply) -> bool:
+    """Whether a reply holds nothing and does not say why, as servers answer when they are at fault."""
+    return not (reply.text.strip() or reply.refusal or reply.reasoning) and reply.finish_reason in ("stop", "unknown")
+
+
+def _together(used: Sequence[Usage]) -> Usage:
+    """The tokens of one call's replies, those that were given up included: they are paid, too."""
+    if len(used) == 1:
+        return used[0]
+    return Usage(
+        sum(usage.prompt_tokens for usage in used),
+        sum(usage.completion_tokens for usage in used),
+        any(usage.estimated for usage in used),
+    )
