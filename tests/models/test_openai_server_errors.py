@@ -104,6 +104,7 @@ def test_which_fields_are_refused(parameter: str, body: Any, refused: bool) -> N
         (ServerError(429, "Too many tokens, please wait before trying again."), True, False),
         (ServerError(429, "too big", "context_length_exceeded"), False, False),
         (ServerError(503, "loading"), True, False),
+        (ServerError(101, "switching protocols, unasked"), True, False),
         (ServerError(308, "moved"), False, True),
     ],
 )
