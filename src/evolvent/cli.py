@@ -7,29 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from evolvent.cli_options import (
-    MODELS,
-    Concurrency,
-    DryRun,
-    ExtraBody,
-    Format,
-    Fresh,
-    FreshAll,
-    FreshScores,
-    Limit,
-    Map,
-    MaxCost,
-    MaxTokens,
-    Out,
-    Price,
-    Requests,
-    RetryFailed,
-    Seed,
-    SkipBad,
-    Temperature,
-    Tokens,
-    TopP,
-)
+from evolvent import cli_options as option
 from evolvent.endings import Commands, end_well
 from evolvent.errors import InputError
 from evolvent.printing import (
@@ -68,7 +46,7 @@ def options(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The run folder.")] = Path("demo"),
-    fresh: FreshAll = False,
+    fresh: option.FreshAll = False,
 ) -> None:
     """Run sample seeds through the whole path, with embedded models."""
     from evolvent.demo import demo as run_demo
@@ -84,47 +62,33 @@ def demo(
 @app.command()
 def evolve(
     seeds: Annotated[str, typer.Argument(metavar="SEEDS", help="A data file or a Hub id.", show_default=False)],
-    model: Annotated[str, typer.Option("--model", metavar="URI", help=f"The evolver: {MODELS}.", show_default=False)],
-    out: Out,
+    model: option.Evolver,
+    out: option.Out,
     method: Annotated[str, typer.Option("--method", metavar="NAME", help="The evolution method.")] = "evol-instruct",
-    profile: Annotated[
-        str,
-        typer.Option("--profile", metavar="NAME", help="default, or paper: as the code of arXiv 2412.11231 does it."),
-    ] = "default",
+    profile: option.Profile = "default",
     rounds: Annotated[int, typer.Option("--rounds", metavar="N", min=1, help="How often each seed is evolved.")] = 3,
-    breadth: Annotated[
-        bool, typer.Option("--breadth/--no-breadth", help="In-breadth after the four in-depth operators.")
-    ] = True,
-    operators: Annotated[
-        str | None, typer.Option("--operators", metavar="A,B", help="These operators only, in this order.")
-    ] = None,
-    templates: Annotated[
-        Path | None, typer.Option("--templates", metavar="DIR", help="Prompt templates of your own: OPERATOR.j2.")
-    ] = None,
-    judge: Annotated[
-        str | None,
-        typer.Option("--judge", metavar="URI", help="Model that eliminates evolutions equal to their parent."),
-    ] = None,
-    system: Annotated[
-        str | None, typer.Option("--system", metavar="TEXT", help="System prompt of the evolver.")
-    ] = None,
-    limit: Limit = None,
-    seed: Seed = 0,
-    temperature: Temperature = 0.7,
-    top_p: TopP = 0.95,
-    max_tokens: MaxTokens = 2048,
-    concurrency: Concurrency = None,
-    max_requests_per_minute: Requests = None,
-    max_tokens_per_minute: Tokens = None,
-    price: Price = None,
-    budget: MaxCost = None,
-    dry_run: DryRun = False,
-    retry_failed: RetryFailed = False,
-    extra_body: ExtraBody = None,
-    format: Format = None,
-    map: Map = None,
-    skip_bad: SkipBad = False,
-    fresh: Fresh = False,
+    breadth: option.Breadth = True,
+    operators: option.Operators = None,
+    templates: option.Templates = None,
+    judge: option.Judge = None,
+    system: option.EvolverSystem = None,
+    limit: option.Limit = None,
+    seed: option.Seed = 0,
+    temperature: option.Temperature = 0.7,
+    top_p: option.TopP = 0.95,
+    max_tokens: option.MaxTokens = 2048,
+    concurrency: option.Concurrency = None,
+    max_requests_per_minute: option.Requests = None,
+    max_tokens_per_minute: option.Tokens = None,
+    price: option.Price = None,
+    budget: option.MaxCost = None,
+    dry_run: option.DryRun = False,
+    retry_failed: option.RetryFailed = False,
+    extra_body: option.ExtraBody = None,
+    format: option.Format = None,
+    map: option.Map = None,
+    skip_bad: option.SkipBad = False,
+    fresh: option.Fresh = False,
 ) -> None:
     """Evolve seeds, round after round: OUT/evolved.parquet."""
     from evolvent.evolution.evolve import evolve as run_evolve
@@ -166,37 +130,30 @@ def evolve(
 
 @app.command()
 def respond(
-    data: Annotated[
-        str, typer.Argument(metavar="DATA", help="A run folder, a data file or a Hub id.", show_default=False)
-    ],
-    teacher: Annotated[
-        list[str],
-        typer.Option("--teacher", metavar="URI", help=f"A teacher, repeatable: {MODELS}.", show_default=False),
-    ],
-    out: Out,
+    data: option.Data,
+    teacher: option.Teachers,
+    out: option.Out,
     round: Annotated[
         int | None, typer.Option("--round", metavar="N", min=0, help="One round only; 0 answers the seeds.")
     ] = None,
-    system: Annotated[
-        str | None, typer.Option("--system", metavar="TEXT", help="System prompt of the teachers.")
-    ] = None,
-    limit: Limit = None,
-    seed: Seed = 0,
-    temperature: Temperature = 0.0,
-    top_p: TopP = 1.0,
-    max_tokens: MaxTokens = 2048,
-    concurrency: Concurrency = None,
-    max_requests_per_minute: Requests = None,
-    max_tokens_per_minute: Tokens = None,
-    price: Price = None,
-    budget: MaxCost = None,
-    dry_run: DryRun = False,
-    retry_failed: RetryFailed = False,
-    extra_body: ExtraBody = None,
-    format: Format = None,
-    map: Map = None,
-    skip_bad: SkipBad = False,
-    fresh: Fresh = False,
+    system: option.TeacherSystem = None,
+    limit: option.Limit = None,
+    seed: option.Seed = 0,
+    temperature: option.Temperature = 0.0,
+    top_p: option.TopP = 1.0,
+    max_tokens: option.MaxTokens = 2048,
+    concurrency: option.Concurrency = None,
+    max_requests_per_minute: option.Requests = None,
+    max_tokens_per_minute: option.Tokens = None,
+    price: option.Price = None,
+    budget: option.MaxCost = None,
+    dry_run: option.DryRun = False,
+    retry_failed: option.RetryFailed = False,
+    extra_body: option.ExtraBody = None,
+    format: option.Format = None,
+    map: option.Map = None,
+    skip_bad: option.SkipBad = False,
+    fresh: option.Fresh = False,
 ) -> None:
     """Let teachers answer: OUT/responses.parquet."""
     from evolvent.models.opening import parse_extra_body
@@ -232,33 +189,21 @@ def respond(
 
 @app.command()
 def score(
-    data: Annotated[
-        str, typer.Argument(metavar="DATA", help="A run folder, a data file or a Hub id.", show_default=False)
-    ],
-    base_model: Annotated[
-        str,
-        typer.Option(
-            "--base-model",
-            metavar="URI",
-            help="The model to be tuned: embedded-base, hf:ID-or-folder.",
-            show_default=False,
-        ),
-    ],
-    out: Out,
+    data: option.Data,
+    base_model: option.BaseModel,
+    out: option.Out,
     metrics: Annotated[str, typer.Option("--metrics", metavar="A,B", help="Which metrics.")] = "ifd,ic_ifd",
     layout: Annotated[
         str, typer.Option("--layout", metavar="NAME", help="paper (raw text) or chat (the model's template).")
     ] = "paper",
-    batch_tokens: Annotated[
-        int | None, typer.Option("--batch-tokens", metavar="N", min=1, help="Padded tokens in one forward pass.")
-    ] = None,
+    batch_tokens: option.BatchTokens = None,
     device: Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu or cuda.")] = "auto",
     dtype: Annotated[str, typer.Option("--dtype", metavar="NAME", help="auto, float32 or bfloat16.")] = "auto",
-    limit: Limit = None,
-    format: Format = None,
-    map: Map = None,
-    skip_bad: SkipBad = False,
-    fresh: FreshScores = False,
+    limit: option.Limit = None,
+    format: option.Format = None,
+    map: option.Map = None,
+    skip_bad: option.SkipBad = False,
+    fresh: option.FreshScores = False,
 ) -> None:
     """Score pairs with a base model: OUT/scored.parquet."""
     from evolvent.metrics.score import score as run_score
@@ -295,20 +240,14 @@ def select(
         Path, typer.Option("--out", metavar="FILE", help="The file: .jsonl .json .csv .parquet.", show_default=False)
     ],
     ascending: Annotated[bool, typer.Option("--ascending", help="Keep the lowest instead.")] = False,
-    where: Annotated[
-        list[str] | None,
-        typer.Option("--where", metavar="COLUMN<X", help='Condition, repeatable: "ifd<1". Signs: < <= > >= ==.'),
-    ] = None,
-    decontaminate: Annotated[
-        list[str] | None,
-        typer.Option("--decontaminate", metavar="FILE", help="Leave out rows that share 13 words in a row with it."),
-    ] = None,
+    where: option.Where = None,
+    decontaminate: option.Decontaminate = None,
     to: Annotated[
         str, typer.Option("--to", metavar="NAME", help="messages, alpaca, sharegpt or prompt_completion.")
     ] = "messages",
-    format: Format = None,
-    map: Map = None,
-    skip_bad: SkipBad = False,
+    format: option.Format = None,
+    map: option.Map = None,
+    skip_bad: option.SkipBad = False,
 ) -> None:
     """Keep the best rows as a training set: OUT and OUT.selection.json."""
     from evolvent.selection.select import select as run_select
@@ -336,9 +275,9 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Replace a value: evolve.rounds=2. Repeatable."),
     ] = None,
-    fresh: FreshAll = False,
-    retry_failed: RetryFailed = False,
-    dry_run: DryRun = False,
+    fresh: option.FreshAll = False,
+    retry_failed: option.RetryFailed = False,
+    dry_run: option.DryRun = False,
 ) -> None:
     """Run a recipe: the same calls, named in a file."""
     from evolvent.recipe import run as run_recipe
@@ -405,10 +344,10 @@ def convert(
             "--to", metavar="NAME", help="messages, alpaca, sharegpt or prompt_completion.", show_default=False
         ),
     ],
-    format: Format = None,
-    map: Map = None,
-    skip_bad: SkipBad = False,
-    limit: Limit = None,
+    format: option.Format = None,
+    map: option.Map = None,
+    skip_bad: option.SkipBad = False,
+    limit: option.Limit = None,
 ) -> None:
     """Convert instruction data from one format to another."""
     from evolvent.datasets.convert import convert as run_convert

@@ -1,4 +1,4 @@
-"""The options that several commands share, each with its type and its help."""
+"""The options of the commands, each with its type and its help: those that are shared, and the long ones."""
 
 from pathlib import Path
 from typing import Annotated
@@ -74,4 +74,46 @@ FreshAll = Annotated[
 FreshScores = Annotated[
     bool,
     typer.Option("--fresh", help="Make the stage anew, whatever the folder holds; losses that are stored are used."),
+]
+Evolver = Annotated[str, typer.Option("--model", metavar="URI", help=f"The evolver: {MODELS}.", show_default=False)]
+Breadth = Annotated[bool, typer.Option("--breadth/--no-breadth", help="In-breadth after the four in-depth operators.")]
+Operators = Annotated[
+    str | None, typer.Option("--operators", metavar="A,B", help="These operators only, in this order.")
+]
+Templates = Annotated[
+    Path | None, typer.Option("--templates", metavar="DIR", help="Prompt templates of your own: OPERATOR.j2.")
+]
+Judge = Annotated[
+    str | None,
+    typer.Option("--judge", metavar="URI", help="Model that eliminates evolutions equal to their parent."),
+]
+EvolverSystem = Annotated[str | None, typer.Option("--system", metavar="TEXT", help="System prompt of the evolver.")]
+Teachers = Annotated[
+    list[str],
+    typer.Option("--teacher", metavar="URI", help=f"A teacher, repeatable: {MODELS}.", show_default=False),
+]
+TeacherSystem = Annotated[str | None, typer.Option("--system", metavar="TEXT", help="System prompt of the teachers.")]
+BaseModel = Annotated[
+    str,
+    typer.Option(
+        "--base-model",
+        metavar="URI",
+        help="The model to be tuned: embedded-base, hf:ID-or-folder.",
+        show_default=False,
+    ),
+]
+BatchTokens = Annotated[
+    int | None, typer.Option("--batch-tokens", metavar="N", min=1, help="Padded tokens in one forward pass.")
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option("--where", metavar="COLUMN<X", help='Condition, repeatable: "ifd<1". Signs: < <= > >= ==.'),
+]
+Decontaminate = Annotated[
+    list[str] | None,
+    typer.Option("--decontaminate", metavar="FILE", help="Leave out rows that share 13 words in a row with it."),
+]
+Profile = Annotated[
+    str,
+    typer.Option("--profile", metavar="NAME", help="default, or paper: as the code of arXiv 2412.11231 does it."),
 ]

@@ -12,7 +12,7 @@ from evolvent.errors import InputError
 from evolvent.models.protocols import Usage
 from evolvent.records import Record
 from evolvent.runs.folder import RunFolder
-from evolvent.runs.parts import PART, Output, Placed
+from evolvent.runs.parts import PART, Output, Placed, parts_folder
 from evolvent.runs.store import Call, CallStore, call_key
 from evolvent.runs.summary import Table, described, summary, trajectories
 
@@ -122,6 +122,8 @@ def test_a_stage_under_way_and_one_that_was_interrupted(run: Path) -> None:
             output.add(
                 Placed(n // PART, n, Record(f"{n}", "a", 0, "x")), [Record(f"{n}", "a", 0, "x")], lambda *_: None
             )
+    # a part that is joined and removed while it is looked for
+    (parts_folder(run / "responses.parquet") / "000001.parquet").symlink_to(run / "gone")
     stages = table(summary(run), "stages")
     assert [row[1] for row in stages.rows] == ["done", "interrupted"]
     assert stages.rows[1][3:] == ("2,048 records written", "not yet")
