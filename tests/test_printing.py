@@ -7,7 +7,7 @@ import pytest
 from evolvent.printing import print_calls, print_run, print_tables
 from evolvent.runs.calls import StoredCall
 from evolvent.runs.folder import Run
-from evolvent.runs.summary import Table
+from evolvent.runs.wording import Table
 
 URI = "openai:ORG/A-Model-With-A-Long-Name-70B-Instruct?base_url=https://inference.provider.example.com:8443/openai/v1"
 NUMBERS = ("12,500,200", "~1,250,020,000", "912,500,200", "12,500.20")

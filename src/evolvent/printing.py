@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from evolvent.doctor import Finding
     from evolvent.runs.calls import StoredCall
     from evolvent.runs.estimates import Estimate
-    from evolvent.runs.summary import Table
+    from evolvent.runs.wording import Table
 
 # The width of tables where there is no terminal, of the headings of columns of numbers, and of a column of text that
 # shares a narrow terminal with numbers.

@@ -17,10 +17,10 @@ from evolvent.metrics import score as scoring
 from evolvent.metrics.score import score, stored_losses
 from evolvent.records import Message, Record
 from evolvent.runs import parts
-from evolvent.runs.folder import CALLS, Run, RunFolder
+from evolvent.runs.folder import Run, RunFolder
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.parts import Output, Placed, has_parts, parts_folder
-from evolvent.runs.store import CallStore
+from evolvent.runs.store import CALLS, CallStore
 from tests.scripted import write_both
 
 

@@ -14,7 +14,8 @@ from evolvent.records import Record
 from evolvent.runs.folder import RunFolder
 from evolvent.runs.parts import PART, Output, Placed, parts_folder
 from evolvent.runs.store import Call, CallStore, call_key
-from evolvent.runs.summary import Table, described, summary, trajectories
+from evolvent.runs.summary import described, summary, trajectories
+from evolvent.runs.wording import Table
 
 M = "openai:m"
 USED = {M: {"calls": 5, "prompt_tokens": 50, "completion_tokens": 1234, "estimated": True, "unusable": 2}}

@@ -22,11 +22,11 @@ from evolvent.models.protocols import TokenScorer
 from evolvent.models.uri import parse_uri
 from evolvent.records import Record, Score
 from evolvent.runs.execution import run_sync
-from evolvent.runs.folder import CALLS, Run, RunFolder
+from evolvent.runs.folder import Run, RunFolder
 from evolvent.runs.inputs import Data, stage_input
 from evolvent.runs.parts import Output, Placed
 from evolvent.runs.progress import shown
-from evolvent.runs.store import Call, CallStore, call_key
+from evolvent.runs.store import CALLS, Call, CallStore, call_key
 from evolvent.runs.tally import Tally
 
 STAGE = "score"

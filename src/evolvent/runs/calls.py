@@ -12,9 +12,8 @@ import orjson
 
 from evolvent.datasets.write import replacing
 from evolvent.errors import InputError
-from evolvent.runs.folder import CALLS
 from evolvent.runs.manifest import OUTPUTS
-from evolvent.runs.store import LAYOUT, Spent, read_spent
+from evolvent.runs.store import CALLS, LAYOUT, Spent, read_spent
 from evolvent.storage_errors import explained
 
 # A record's calls are those made for it, for its seed, and for what was made of it.

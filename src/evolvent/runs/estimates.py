@@ -10,7 +10,7 @@ from evolvent.runs.prices import HOW, money
 from evolvent.runs.wording import short_names, time_words
 
 if TYPE_CHECKING:
-    from evolvent.runs.summary import Table
+    from evolvent.runs.wording import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Estimate:
 
     def tables(self) -> "list[Table]":
         """A table for each model, and one for all together if there are several."""
-        from evolvent.runs.summary import Table
+        from evolvent.runs.wording import Table
 
         tables = []
         for model in [*self.models, *([self._together()] if len(self.models) > 1 else [])]:

@@ -30,7 +30,6 @@ from evolvent.storage_errors import explained
 
 Account = dict[str, dict[str, Any]]
 
-CALLS = "calls.sqlite"
 LOCK = ".lock"
 LOCK_TRIES, LOCK_WAIT_S = 5, 0.02
 

@@ -15,7 +15,7 @@ from evolvent.models.uri import parse_uri
 from evolvent.records import Record
 from evolvent.runs.calls import spent_in
 from evolvent.runs.execution import in_order, run_sync
-from evolvent.runs.folder import CALLS, Account, Run, RunFolder, as_json
+from evolvent.runs.folder import Account, Run, RunFolder, as_json
 from evolvent.runs.inputs import StageInput
 from evolvent.runs.manifest import OUTPUTS, StageEntry, differences, read_manifest
 from evolvent.runs.parts import Output, Placed
@@ -23,7 +23,7 @@ from evolvent.runs.prices import Price, Prices, read_prices
 from evolvent.runs.progress import shown
 from evolvent.runs.rehearsal import Rates, Work, rehearse
 from evolvent.runs.spending import Budget, cost
-from evolvent.runs.store import CallStore, Spent
+from evolvent.runs.store import CALLS, CallStore, Spent
 from evolvent.runs.stored import RecordInWork, StoredChat, record_in_work
 from evolvent.runs.tally import Tally
 
@@ -259,7 +259,7 @@ async def _work_through(
                 output.add(place, rows, count)
                 output.use(in_work.used)
                 statuses = [row.status for row in rows if group(row) is not None]
-                advance(failed=statuses.count("failed"), eliminated=statuses.count("eliminated"))
+                advance(**{status: statuses.count(status) for status in ("ok", "failed", "eliminated")})
     whole = output.tally()
     if whole.rows and whole.rows == whole.status["failed"]:
         raise _all_failed(stage, whole.rows, next(iter(whole.failures)))

@@ -1,7 +1,6 @@
 """What a run holds, as plain tables: its stages' counts, what they used, its scores, and example trajectories."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -14,19 +13,9 @@ from evolvent.runs.parts import records_kept
 from evolvent.runs.prices import money
 from evolvent.runs.store import Spent
 from evolvent.runs.tables import read_numbers, read_records
-from evolvent.runs.wording import short_names, time_words
+from evolvent.runs.wording import Table, short_names, time_words
 
 SCORES = ("instruction_ppl", "response_ppl", "conditional_ppl", "ifd", "ic_ifd", "ifd_ppl")
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table to print: a title, column names, rows of text, and lines that stand below."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-    notes: tuple[str, ...] = ()
 
 
 def summary(folder: Path, stage: str | None = None) -> list[Table]:

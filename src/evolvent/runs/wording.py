@@ -1,10 +1,21 @@
-"""Short names of models and plain words for times, as tables hold them."""
+"""Tables as plain text, with short names of models and plain words for times."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from evolvent.errors import InputError
 from evolvent.models.uri import parse_uri
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table to print: a title, column names, rows of text, and lines that stand below."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    notes: tuple[str, ...] = ()
 
 
 def short_names(names: Iterable[str]) -> tuple[dict[str, str], tuple[str, ...]]:
