@@ -9,12 +9,15 @@ from typing import Any
 from evolvent.errors import CallError
 from evolvent.evolution.evolve import evolve
 from evolvent.models.protocols import Reply, Sampling, Usage
+from evolvent.runs.execution import WINDOW
 from evolvent.runs.folder import Run
 from tests.scripted import Scripted
 
 URL = "?base_url=http://host:1/v1"
 EVOLVER, TEACHER, OTHER = (f"openai:{name}{URL}" for name in ("evolver", "teacher", "other"))
 PART = 4
+# One record at a time: when the work for one begins, those so many before it are in their part, if that is full kept.
+KEPT_AFTER = WINDOW + 1
 
 
 def longer(prompt: str, sampling: Sampling) -> Reply:

@@ -15,6 +15,7 @@ from evolvent.runs.calls import calls, spent_in
 from evolvent.runs.manifest import read_manifest
 from tests.runs.staged import (
     EVOLVER,
+    KEPT_AFTER,
     OTHER,
     PART,
     TEACHER,
@@ -67,8 +68,9 @@ def test_a_run_that_has_good_records_goes_on_however_many_fail_after_it_was_resu
     tmp_path: Path, models: Opened
 ) -> None:
     seeds = write_seeds(tmp_path, range(40))
-    # Of the part that is begun anew no reply is stored.
-    models[EVOLVER].reply = failing_for([2 * PART], breaking_after(2 * PART, ModelUnavailableError("gone")))
+    # Far enough for the first parts to be kept; of what is begun anew no reply is stored.
+    refused = range(2 * PART, 2 * PART + KEPT_AFTER)
+    models[EVOLVER].reply = failing_for(refused, breaking_after(2 * PART, ModelUnavailableError("gone")))
     with pytest.raises(ModelUnavailableError):
         evolved(seeds, tmp_path / "run", concurrency=1)
     models[EVOLVER].reply = refuse
