@@ -67,7 +67,9 @@ class ServerError:
     @property
     def temporary(self) -> bool:
         """The same request may succeed later."""
-        return (self.status in RETRIED or self.status >= 500 or self.status < 200) and not (self.too_long or self.out_of_quota)
+        return (self.status in RETRIED or self.status >= 500 or self.status < 200) and not (
+            self.too_long or self.out_of_quota
+        )
 
     @property
     def final_for_model(self) -> bool:
