@@ -193,9 +193,19 @@ def test_a_stale_file_is_not_read(tmp_path: Path, seeds: Path, model: str) -> No
     stale = evolvent("score", "run", "--base-model", "embedded-base", "--out", "run", folder=tmp_path)
     assert stale.status == 2
     assert "responses.parquet is stale" in stale.errors
-    assert "input: other content" in evolvent(*respond, folder=tmp_path).errors
-    evolvent(*evolve, "1", "--fresh", folder=tmp_path)
+    other = evolvent(*respond, "--max-tokens", "9", folder=tmp_path)
+    assert (other.status, "max_tokens: 2048 in the folder, 9 now" in other.errors) == (2, True)
+    assert evolvent(*respond, folder=tmp_path).status == 0  # only what it read is another: it is made anew
+    assert len(list(read_records(tmp_path / "run/responses.parquet"))) == 2 * len(SEEDS)
+    evolvent(*evolve, "2", "--fresh", folder=tmp_path)
     assert "nothing to do" in evolvent(*respond, folder=tmp_path).output
+
+
+def test_fresh_and_retry_failed_exclude_each_other(tmp_path: Path, seeds: Path, model: str) -> None:
+    arguments = ["evolve", seeds, "--model", model, "--out", "run", "--fresh", "--retry-failed"]
+    ended = evolvent(*arguments, folder=tmp_path)
+    assert (ended.status, "--fresh and --retry-failed exclude each other" in ended.errors) == (2, True)
+    assert not (tmp_path / "run" / "manifest.json").exists()
 
 
 def test_a_server_that_is_not_there_fails_early_and_keeps_the_folder_usable(
