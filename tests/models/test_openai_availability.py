@@ -127,8 +127,8 @@ def test_no_key_stops_within_the_first_calls_and_names_the_variable(
     concurrency: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if concurrency > 1:
-        monkeypatch.setattr(retries, "FIRST_WAIT_S", 10.0)  # nobody comes back before all have heard
-        monkeypatch.setattr(retries, "LONGEST_WAIT_S", 10.0)
+        monkeypatch.setattr(retries, "FIRST_WAIT_S", 3.0)  # nobody comes back before all have heard
+        monkeypatch.setattr(retries, "LONGEST_WAIT_S", 3.0)
     found, server = ask_often(
         error(401, "missing credentials"), calls=50, api_key_env="MY_KEY", concurrency=concurrency
     )

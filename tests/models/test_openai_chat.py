@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from aiohttp import web
 
 from evolvent.errors import CallError, InputError
 from evolvent.models.openai import OpenAIChat
-from evolvent.models.protocols import ChatModel, Reply, Sampling, TokenLogprob, Usage
+from evolvent.models.protocols import ChatModel, Reply, Sampling, TokenLogprob, Usage, until_kept
 from tests.models.openai_server import ASK, GREEDY, OK, WARM, Body, completion, says, serving, writes
 
 
@@ -305,3 +306,19 @@ def test_what_cannot_work_is_told_at_once(changed: dict[str, Any], words: str) -
         OpenAIChat("m", **(options | changed))
     assert "secret" not in str(caught.value)
     assert "sec\nret" not in str(caught.value)
+
+
+def test_a_blank_reply_that_is_given_up_gives_back_its_place() -> None:
+    """A reply that its caller keeps holds its place until it is kept; one that is never handed out must not."""
+
+    async def call() -> str:
+        async with serving(says(completion({"content": ""})), OK, concurrency=1) as (server, model):
+            leaving: list[Callable[[], None]] = []
+            until_kept.set(leaving)
+            reply = await asyncio.wait_for(model.chat(ASK, GREEDY), 5)
+            assert (len(server.bodies), len(leaving), model._gate.in_flight) == (2, 1, 1)
+            leaving[0]()
+            assert model._gate.in_flight == 0
+            return reply.text
+
+    assert asyncio.run(call()) == "hello"

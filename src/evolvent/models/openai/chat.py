@@ -185,8 +185,10 @@ class OpenAIChat:
         used: list[Usage] = []
         while True:
             expected = sampling.max_tokens if self._reply_tokens is None else self._reply_tokens
-            ticket = await self._gate.enter(len(data) / CHARACTERS_A_TOKEN + expected, again=patience is not None)
-            outcome, tokens = Outcome.OTHER, None
+            ticket = await self._gate.enter(
+                len(data) / CHARACTERS_A_TOKEN + expected, again=patience is not None or bool(used)
+            )
+            outcome, tokens, kept = Outcome.OTHER, None, False
             try:
                 availability.check()  # what one call found out, the others need not try again
                 status, headers, raw = await self._post(data)
@@ -201,7 +203,8 @@ class OpenAIChat:
                     used.append(answer.usage)
                     if sampling.temperature == 0 and _is_blank(answer) and len(used) < GREEDY_TRIES:
                         continue
-                    answer = replace(answer, usage=_together(used))
+                    kept = True
+                    return answer if len(used) == 1 else replace(answer, usage=_together(used))
                 return answer
             except Transient as transient:
                 if transient.fault not in (Fault.BROKEN, Fault.REFUSED):
@@ -216,8 +219,8 @@ class OpenAIChat:
             finally:
                 leave = partial(self._gate.leave, ticket, outcome, tokens)
                 held = until_kept.get()
-                if held is None or outcome is not Outcome.ANSWERED:
-                    leave()
+                if held is None or not kept:
+                    leave()  # a reply that is given up is never kept: its place would be lost
                 else:
                     held.append(leave)
             await asyncio.sleep(wait)
@@ -376,8 +379,6 @@ def _is_blank(reply: Reply) -> bool:
 
 def _together(used: Sequence[Usage]) -> Usage:
     """The tokens of one call's replies, those that were given up included: they are paid, too."""
-    if len(used) == 1:
-        return used[0]
     return Usage(
         sum(usage.prompt_tokens for usage in used),
         sum(usage.completion_tokens for usage in used),
