@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import traceback
+from types import FrameType
 from typing import Any
 
 import typer
@@ -36,11 +37,15 @@ class Commands(TyperGroup):
                 raise InputError(f"the argument {argument!r} is not text in UTF-8", fix=fix)
         told_to_end = threading.Event()
 
-        def end(*_: object) -> None:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job: it goes on ignoring Ctrl-C
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # which an event loop replaces by its own
+
+        def end(number: int, frame: FrameType | None) -> None:
             told_to_end.set()
-            if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job ignores Ctrl-C
-                raise KeyboardInterrupt
-            signal.raise_signal(signal.SIGINT)  # the way down of Ctrl-C, through the event loop and the threads
+            interrupt = signal.getsignal(signal.SIGINT)
+            assert callable(interrupt)
+            interrupt(number, frame)  # the way down of Ctrl-C, through the event loop and the threads
 
         signal.signal(signal.SIGTERM, end)
         try:
