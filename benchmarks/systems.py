@@ -20,7 +20,7 @@ class System:
         label: in the table.
         script: under ``peers/``; "" is evolvent itself.
         environment: the virtual environment that runs it; "" is this one.
-        in_flight: calls at once at latency 0, where it was fastest of 50, 200 and 500.
+        in_flight: calls at once at latency 0: what suited it best in earlier trials; for evolvent 200, not tuned.
         large: whether it is also measured at the large number of rows.
     """
 
