@@ -29,8 +29,8 @@ class Prompt:
     version: str
     template: jinja2.Template
 
-    def render(self, **values: str) -> str:
-        """Fill the template's slots (``instruction``, ``input``, ``first``, ``second``).
+    def render(self, **values: object) -> str:
+        """Fill the template's slots.
 
         Raises:
             InputError: the template uses a slot that does not exist.
@@ -40,7 +40,7 @@ class Prompt:
         except Exception as error:  # a user's template may raise whatever Python can
             raise InputError(
                 f"prompt template {self.name}: {error}",
-                fix="Evolution templates know two slots: {{ instruction }} and {{ input }}.",
+                fix=f"It knows these slots: {', '.join(f'{{{{ {name} }}}}' for name in values)}.",
             ) from error
 
 

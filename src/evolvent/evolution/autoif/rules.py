@@ -1,0 +1,84 @@
+"""AutoIF's constants: what each step asks for, by profile, where the paper, its code and paper 1 differ.
+
+``autoif-paper`` follows the text of arXiv 2406.13542, ``autoif-code`` the scripts published with it, ``paper1`` the
+variant of arXiv 2412.11231 (its §2 and App. A.1), which stops after cross-validation and keeps one answer a query.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Bound(NamedTuple):
+    """A least share or score: above ``value``, or from ``value`` on."""
+
+    value: float
+    inclusive: bool
+
+    def passes(self, figure: float) -> bool:
+        """Whether a figure is high enough."""
+        return figure >= self.value if self.inclusive else figure > self.value
+
+
+ANY = Bound(0.0, inclusive=False)
+MAJORITY = Bound(0.5, inclusive=False)
+HALF = Bound(0.5, inclusive=True)
+FOUR_FIFTHS = Bound(0.8, inclusive=True)
+EIGHT, ABOVE_EIGHT = Bound(8, inclusive=True), Bound(8, inclusive=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What AutoIF's steps ask for.
+
+    Attributes:
+        prompts: how many times new instructions are asked for (step 1).
+        instructions_per_prompt: how many each of these prompts asks for.
+        samples: functions with cases that are drawn for an instruction (step 2).
+        least_functions, least_cases: distinct ones that cross-validation (step 3) needs to begin with.
+        case_share: share of the functions that have to agree with a case for it to be kept.
+        function_share: share of the cases that a function has to agree with to be kept.
+        over_kept_cases: whether that share is taken over the cases that were kept, not over all.
+        back_translated: how many functions are translated back to instructions (step 4); 0 leaves steps 4 and 5 out.
+        queries: queries that an instruction is asked with (step 6).
+        query_longer_than, query_shorter_than: bounds of a query's length, in characters, both exclusive.
+        responses: answers drawn for an instruction with a query.
+        response_share: share of the functions that an answer has to pass (step 7); None keeps every answer.
+        quality: the least score by the judge (step 8), 1 to 10; None leaves the step out.
+        chosen_share: share of the functions that the better answer of a DPO pair passes; the worse one passes none.
+        pair_samples: the most answers of each side that are paired, for one instruction and query.
+    """
+
+    prompts: int = 100
+    instructions_per_prompt: int = 50
+    samples: int = 8
+    least_functions: int = 1
+    least_cases: int = 1
+    case_share: Bound = MAJORITY
+    function_share: Bound = MAJORITY
+    over_kept_cases: bool = True
+    back_translated: int = 3
+    queries: int = 16
+    query_longer_than: int = 20
+    query_shorter_than: int = 300
+    responses: int = 8
+    response_share: Bound | None = MAJORITY
+    quality: Bound | None = EIGHT
+    chosen_share: Bound = MAJORITY
+    pair_samples: int = 2
+
+
+PROFILES = {
+    "autoif-paper": Rules(),
+    "autoif-code": Rules(
+        case_share=ANY,
+        function_share=FOUR_FIFTHS,
+        least_functions=3,
+        least_cases=10,
+        response_share=ANY,
+        quality=ABOVE_EIGHT,
+        chosen_share=HALF,
+    ),
+    "paper1": Rules(
+        case_share=ANY, function_share=FOUR_FIFTHS, back_translated=0, responses=1, response_share=None, quality=None
+    ),
+}
