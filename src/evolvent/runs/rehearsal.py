@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Work = Callable[[Record], Awaitable[Sequence[Record]]]
 
+# Makes of a prompt and the stand-in for its reply one that the work can read.
+StandIn = Callable[[str, str], str]
+
 # Records that are rehearsed; all of them where there are no more.
 SAMPLE = 500
 
@@ -66,6 +69,7 @@ async def rehearse(
     spent: Iterable["Spent"] = (),
     reply_tokens: int | None = None,
     rates: Rates = Rates(),
+    stand_in: StandIn = lambda _, text: text,
 ) -> Estimate:
     """Rehearse a stage: its work on a sample of its records, with models that call nothing.
 
@@ -81,6 +85,7 @@ async def rehearse(
         reply_tokens: how long a reply is assumed to be otherwise (``ANSWER_TOKENS`` for answers); None for a rewrite of
             the instruction with fifteen words more.
         rates: what is known of the speed.
+        stand_in: makes of a prompt and the stand-in for its reply one that the work can read.
 
     Returns:
         The estimate for all records.
@@ -89,7 +94,7 @@ async def rehearse(
         InputError: a bad URI, a template that cannot work: what the stage itself would raise before its first call.
     """
     before = {use.model: use for use in spent if use.stage == stage and use.calls}
-    in_work = _InWork()
+    in_work = _InWork(stand_in)
     named = list(dict.fromkeys(uris))
     if "embedded-base" in named:
         raise InputError("embedded-base is a base model: it does not follow instructions", fix="Use embedded.")
@@ -134,6 +139,7 @@ def sample(records: Iterable[Record], total: int) -> Iterator[Record]:
 class _InWork:
     """The record in work, and the first prompts of all."""
 
+    stand_in: StandIn
     instruction: str = ""
     shown: list[tuple[str, tuple[Message, ...]]] = field(default_factory=list)
 
@@ -143,7 +149,8 @@ class _InWork:
             self.shown.append((model, tuple(map(_marked, messages))))
         # a stand-in is known by its end: a leading marker in the instruction may be gone by now
         held = [len(run) // len(FIFTEEN_WORDS) for run in STAND_IN_ENDS.findall(messages[-1]["content"])]
-        return self.instruction + FIFTEEN_WORDS * (max(held, default=0) + 1), len(held)
+        text = self.instruction + FIFTEEN_WORDS * (max(held, default=0) + 1)
+        return self.stand_in(messages[-1]["content"], text), len(held)
 
 
 def _marked(turn: Message) -> Message:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -14,6 +15,7 @@ from evolvent.models.protocols import ChatModel
 from evolvent.models.uri import parse_uri
 from evolvent.records import Record
 from evolvent.runs.calls import spent_in
+from evolvent.runs.estimates import Estimate
 from evolvent.runs.execution import in_order, run_sync
 from evolvent.runs.folder import Account, Run, RunFolder, as_json
 from evolvent.runs.inputs import StageInput
@@ -21,7 +23,7 @@ from evolvent.runs.manifest import OUTPUTS, StageEntry, differences, read_manife
 from evolvent.runs.parts import Output, Placed
 from evolvent.runs.prices import Price, Prices, read_prices
 from evolvent.runs.progress import shown
-from evolvent.runs.rehearsal import Rates, Work, rehearse
+from evolvent.runs.rehearsal import Rates, StandIn, Work, rehearse
 from evolvent.runs.spending import Budget, cost
 from evolvent.runs.store import CALLS, CallStore, Spent
 from evolvent.runs.stored import RecordInWork, StoredChat, record_in_work
@@ -29,6 +31,9 @@ from evolvent.runs.tally import Tally
 
 # When the first so many records all failed, what is wrong is not the records.
 ALL_FAILED = 20
+
+
+Tool = AbstractAsyncContextManager[object]
 
 
 class Calling(TypedDict, total=False):
@@ -70,6 +75,9 @@ def run_stage(
     counts: Mapping[str, int],
     extra_body: Mapping[str, object] | None,
     reply_tokens: int | None = None,
+    tools: Sequence[Tool] = (),
+    derive: Callable[[Path], Mapping[str, Any]] = lambda _: {},
+    stand_in: StandIn = lambda _, text: text,
     **calling: Unpack[Calling],
 ) -> Run:
     """Work through a stage's records, in a run folder that can be stopped at any instant and gone on with.
@@ -85,6 +93,9 @@ def run_stage(
         counts: what was counted before.
         extra_body: extra request fields, for ``openai:`` models.
         reply_tokens: how long a dry run assumes a reply to be; None for a rewrite of the instruction.
+        tools: what the work uses besides models (a sandbox): entered before it begins, left when it ends.
+        derive: makes further files of the finished one, before the stage counts as done; returns further counts.
+        stand_in: for a dry run, makes of a prompt and the stand-in for its reply one that the work can read.
         calling: see ``Calling``.
 
     Raises:
@@ -94,7 +105,7 @@ def run_stage(
         RunError: the folder cannot be written, or every record failed.
     """
     if calling.get("dry_run"):
-        return _dry_run(stage, Path(out), settings, source, models, work, reply_tokens, calling)
+        return _dry_run(stage, Path(out), settings, source, models, work, reply_tokens, tools, stand_in, calling)
     with RunFolder(Path(out)) as folder:
         fresh, retry_failed = calling.get("fresh", False), calling.get("retry_failed", False)
         done = folder.begin(stage, settings, source.source, fresh=fresh, retry_failed=retry_failed)
@@ -106,7 +117,9 @@ def run_stage(
         budget = None if limit is None else Budget(limit, prices, spent, stage=stage, models=models)
         opened = open_models(models, extra_body, calling)
         source.keep(folder.path)
-        return run_sync(_run(folder, stage, source, opened, work, group, dict(counts), prices, budget, calling))
+        return run_sync(
+            _run(folder, stage, source, opened, work, group, dict(counts), prices, budget, tools, derive, calling)
+        )
 
 
 def _dry_run(
@@ -117,6 +130,8 @@ def _dry_run(
     models: Sequence[str],
     work: Callable[[Mapping[str, ChatModel]], Work],
     reply_tokens: int | None,
+    tools: Sequence[Tool],
+    stand_in: StandIn,
     calling: Calling,
 ) -> Run:
     """What a stage would take; the folder is read, if there is one, and not written."""
@@ -125,19 +140,25 @@ def _dry_run(
     rates = Rates(
         calling.get("max_requests_per_minute"), calling.get("max_tokens_per_minute"), calling.get("concurrency")
     )
-    estimate = run_sync(
-        rehearse(
-            work,
-            uris,
-            source,
-            source.rows,
-            stage=stage,
-            prices=_prices(calling, models, spent, entries),
-            spent=spent,
-            reply_tokens=reply_tokens,
-            rates=rates,
-        )
-    )
+
+    async def rehearsal() -> Estimate:
+        async with contextlib.AsyncExitStack() as opened:
+            for tool in tools:
+                await opened.enter_async_context(tool)
+            return await rehearse(
+                work,
+                uris,
+                source,
+                source.rows,
+                stage=stage,
+                prices=_prices(calling, models, spent, entries),
+                spent=spent,
+                reply_tokens=reply_tokens,
+                rates=rates,
+                stand_in=stand_in,
+            )
+
+    estimate = run_sync(rehearsal())
     entry = entries.get(stage)
     if entry is not None:
         found = tuple(differences(entry, as_json(settings, stage), source.source))
@@ -198,6 +219,8 @@ async def _run(
     counts: dict[str, Any],
     prices: Mapping[str, Price],
     budget: Budget | None,
+    tools: Sequence[Tool],
+    derive: Callable[[Path], Mapping[str, Any]],
     calling: Calling,
 ) -> Run:
     def unchanged() -> None:
@@ -209,6 +232,8 @@ async def _run(
             opened.push_async_callback(model.close)
         store = CallStore(folder.path / CALLS)
         opened.callback(store.close)
+        for tool in tools:
+            await opened.enter_async_context(tool)
         try:
             folder.start(stage, {uri: model.identity for uri, model in models.items()})
             do = work({uri: StoredChat(model, store, stage, budget) for uri, model in models.items()})
@@ -216,8 +241,9 @@ async def _run(
             await _work_through(stage, source, output, do, group, _at_once(models, calling), calling)
             # In threads: what is long for many rows would keep Ctrl-C waiting.
             tally = await asyncio.to_thread(output.finish)
+            found = counts | tally.summary() | dict(await asyncio.to_thread(derive, folder.output(stage)))
             spent = paid(store, stage, prices)
-            return await asyncio.to_thread(folder.finish, stage, counts | tally.summary(), tally.used_json(), spent)
+            return await asyncio.to_thread(folder.finish, stage, found, tally.used_json(), spent)
         except BaseException as error:
             with contextlib.suppress(EvolventError):
                 await store.put([])  # what is being written counts, too
