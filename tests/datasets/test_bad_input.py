@@ -58,7 +58,7 @@ FILES: list[tuple[str, bytes | Callable[[Path], bytes], str]] = [
     ("a.parquet", b"PAR1" + GOOD, "not a sound Parquet file"),
     ("a.parquet", lambda path: parquet(path)[:-200], "not a sound Parquet file"),
     ("a.parquet", lambda path: b"PAR1" + b"\xff" * 3000 + parquet(path)[3004:], "not a sound Parquet file"),
-    ("a.txt", GOOD, r"is of no kind that can be read"),
+    ("a.tsv", GOOD, r"is of no kind that can be read"),
     ("a.parquet.gz", GOOD, r"is of no kind that can be read"),
 ]  # fmt: skip
 

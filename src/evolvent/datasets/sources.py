@@ -22,6 +22,7 @@ from evolvent.datasets.json_rows import json_rows
 from evolvent.datasets.parquet_rows import parquet_rows
 from evolvent.datasets.paths import locate
 from evolvent.datasets.rows import SourceRow, json_default, why_not_json
+from evolvent.datasets.text_rows import text_rows
 from evolvent.errors import EvolventError, InputError, require_extra
 from evolvent.hub import without_telemetry
 from evolvent.storage_errors import explained
@@ -31,10 +32,11 @@ READERS: dict[str, Callable[[Path, int], Iterator[SourceRow]]] = {
     ".jsonl": json_rows,
     ".ndjson": json_rows,
     ".csv": csv_rows,
+    ".txt": text_rows,
     ".parquet": parquet_rows,
 }
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(:[\w.-]+(?=:))?(:[\w.\[\]%+-]*)?")  # name, configuration, split
-KINDS = ".json, .jsonl, .csv (each also .gz) and .parquet"
+KINDS = ".json, .jsonl, .csv, .txt (each also .gz) and .parquet"
 
 
 @dataclass(frozen=True, slots=True)
