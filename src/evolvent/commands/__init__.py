@@ -1,0 +1,1 @@
+"""The commands: each parses its options, calls the function of its name, and prints."""
