@@ -1,0 +1,269 @@
+"""``evolvent verify``: how well any dataset's answers follow the verified instructions of a functions.jsonl.
+
+A row is matched with a verified instruction by the first of these that finds one:
+
+1. ``meta``: its ``autoif`` metadata names the instruction, word for word;
+2. ``id``: the id of its seed is the instruction's;
+3. ``text``: its question holds the instruction's text, as whole words, whatever the letter case, the blanks and the
+   final period. Of several instructions the longest counts.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import orjson
+
+from evolvent.datasets.write import replacing
+from evolvent.errors import InputError
+from evolvent.evolution.autoif.accuracy import Accuracy, accuracies
+from evolvent.evolution.autoif.function_set import FUNCTIONS, VerifiedInstruction, read_functions
+from evolvent.evolution.autoif.rules import MAJORITY
+from evolvent.records import Record
+from evolvent.runs.execution import run_sync, together
+from evolvent.runs.inputs import Data, stage_input
+from evolvent.runs.progress import shown
+from evolvent.sandbox.sandbox import Sandbox
+
+# Rows that are read before their answers are evaluated, each instruction's at once.
+WINDOW = 2048
+
+
+@dataclass(slots=True)
+class Verified:
+    """What ``verify`` found.
+
+    Attributes:
+        rows: how many rows were looked at.
+        matched: how many of them were matched with an instruction, by how (``meta``, ``id``, ``text``).
+        unmatched: rows that hold no instruction of the file.
+        empty: rows without an answer; they are matched with nothing.
+        no_verdict: matched rows whose functions gave no verdict at all.
+        majority: matched rows of which more than half of the functions with a verdict say that they follow.
+        strict: matched rows of which every function says so.
+        accuracy_sum: the sum of the accuracies of the matched rows that have one.
+        left_out: rows that were not looked at, and why (a run's rows that are not ok, bad rows).
+        out: the file with a line a row, if one was asked for.
+    """
+
+    rows: int = 0
+    matched: Counter[str] = field(default_factory=Counter)
+    unmatched: int = 0
+    empty: int = 0
+    no_verdict: int = 0
+    majority: int = 0
+    strict: int = 0
+    accuracy_sum: float = 0.0
+    left_out: dict[str, int] = field(default_factory=dict)
+    out: Path | None = None
+
+    @property
+    def mean_accuracy(self) -> float | None:
+        """The mean accuracy of the matched rows with a verdict, in [0, 1]; None if there are none."""
+        with_verdict = self.matched.total() - self.no_verdict
+        return self.accuracy_sum / with_verdict if with_verdict else None
+
+
+class Match(NamedTuple):
+    """The instruction that a row was matched with, and by what: ``meta``, ``id`` or ``text``."""
+
+    verified: VerifiedInstruction
+    by: str
+
+
+def verify(
+    data: Data,
+    *,
+    functions: str | Path,
+    out: str | Path | None = None,
+    unsafe_execution: bool = False,
+    format: str | None = None,
+    map: Mapping[str, str] | None = None,
+    skip_bad: bool = False,
+    limit: int | None = None,
+    progress: bool = False,
+) -> Verified:
+    """Run verification functions on the answers of a dataset.
+
+    Args:
+        data: a run folder or Run (its responses that are ok), a data file, a Hub id, an iterable of dicts, or a
+            datasets.Dataset. Of a conversation the first question and its answer are looked at.
+        functions: the functions.jsonl of an AutoIF run, or the run folder that holds one.
+        out: a file to write: a JSON line for each row, in the data's order.
+        unsafe_execution: run the functions without the sandbox's walls where these cannot be had.
+        format: the data's format; detected if None.
+        map: for data of no known format, which column is the instruction, the input, the output.
+        skip_bad: leave bad rows out (counted) instead of stopping.
+        limit: look at the first so many rows only.
+        progress: show progress on standard error.
+
+    Returns:
+        The counts, and the file's path.
+
+    Raises:
+        InputError: unreadable data or functions, a file that cannot be written, or no sandbox on this machine.
+        RunError: the disk is full.
+    """
+    path = Path(functions)
+    verified = read_functions(path / FUNCTIONS if path.is_dir() else path)
+    if not verified:
+        raise InputError(f"{path} holds no verified instruction")
+    target = Path(out) if out is not None else None
+    source = stage_input(
+        data,
+        before="respond",
+        wanted=lambda status, _: status == "ok",
+        format=format,
+        map=map,
+        skip_bad=skip_bad,
+        limit=limit,
+    )
+
+    async def run(file: IO[bytes] | None) -> Verified:
+        counted = Verified(left_out=source.counts, out=target)
+        async with Sandbox(unsafe=unsafe_execution) as sandbox:
+            with shown("verify", source.rows, show=progress) as advance:
+                async for row in _rows(iter(source), Matching(verified), sandbox, counted):
+                    if file is not None:
+                        file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+                    advance()
+        source.unchanged()
+        return counted
+
+    if target is None:
+        return run_sync(run(None))
+    with replacing(target) as file:
+        return run_sync(run(file))
+
+
+def reward(verified: VerifiedInstruction, answer: str, *, unsafe_execution: bool = False) -> float:
+    """The reward of an answer: the share of an instruction's functions that say it follows.
+
+    Args:
+        verified: an instruction with its functions, as ``read_functions`` reads them.
+        answer: the answer.
+        unsafe_execution: run the functions without the sandbox's walls where these cannot be had.
+
+    Returns:
+        The share in [0, 1] of the functions that gave a verdict; 0 if none gave one.
+
+    Raises:
+        InputError: no sandbox on this machine.
+    """
+    return rewards(verified, [answer], unsafe_execution=unsafe_execution)[0]
+
+
+def rewards(verified: VerifiedInstruction, answers: Sequence[str], *, unsafe_execution: bool = False) -> list[float]:
+    """The rewards of several answers to one instruction, in one sandbox: much faster than one by one."""
+
+    async def run() -> list[Accuracy]:
+        async with Sandbox(unsafe=unsafe_execution) as sandbox:
+            return await accuracies(sandbox, _codes(verified), answers)
+
+    return [accuracy.share or 0.0 for accuracy in run_sync(run())]
+
+
+class Matching:
+    """Finds the verified instruction that a row's answer has to follow.
+
+    Args:
+        verified: the verified instructions by id.
+    """
+
+    def __init__(self, verified: Mapping[str, VerifiedInstruction]) -> None:
+        self._by_id = verified
+        self._by_instruction = {one["instruction"]: one for one in verified.values()}
+        texts = {_plain(one["instruction"]): one for one in verified.values()}
+        self._texts = sorted(((text, one) for text, one in texts.items() if text), key=lambda pair: -len(pair[0]))
+
+    def match(self, record: Record) -> Match | None:
+        """The instruction of a row, or None if it holds none of them."""
+        for autoif, seed_id in _noted(record):
+            if (found := self._by_instruction.get(autoif)) is not None:
+                return Match(found, "meta")
+            if (found := self._by_id.get(seed_id)) is not None:
+                return Match(found, "id")
+        question = _plain(record.question)
+        for text, one in self._texts:
+            if text in question and re.search(rf"(?<!\w){re.escape(text)}(?!\w)", question):
+                return Match(one, "text")
+        return None
+
+
+async def _rows(
+    records: Iterator[Record], matching: Matching, sandbox: Sandbox, counted: Verified
+) -> AsyncIterator[dict[str, Any]]:
+    """A row of the result for each record, in order; counted as it goes."""
+    position = 0
+    while window := list(islice(records, WINDOW)):
+        matches = [matching.match(record) if record.output.strip() else None for record in window]
+        found = await _evaluate([(m.verified, r.output) for m, r in zip(matches, window, strict=True) if m], sandbox)
+        of = iter(found)
+        for record, match in zip(window, matches, strict=True):
+            position += 1
+            yield _row(position, record, match, next(of) if match else None, counted)
+
+
+async def _evaluate(pairs: Sequence[tuple[VerifiedInstruction, str]], sandbox: Sandbox) -> list[Accuracy]:
+    """The accuracy of each answer to its instruction; an instruction's answers are evaluated at once."""
+    answers: dict[str, list[str]] = defaultdict(list)
+    verified: dict[str, VerifiedInstruction] = {}
+    for one, answer in pairs:
+        verified[one["id"]] = one
+        answers[one["id"]].append(answer)
+    found = await together(accuracies(sandbox, _codes(verified[id]), of) for id, of in answers.items())
+    each = {id: iter(accuracy) for id, accuracy in zip(answers, found, strict=True)}
+    return [next(each[one["id"]]) for one, _ in pairs]
+
+
+def _row(
+    position: int, record: Record, match: Match | None, accuracy: Accuracy | None, counted: Verified
+) -> dict[str, Any]:
+    """The result of one record, counted."""
+    counted.rows += 1
+    row: dict[str, Any] = {"row": position, "id": record.id, "instruction_id": None, "matched_by": None}
+    row |= {"functions": 0, "verdicts": 0, "accuracy": None, "problem": None}
+    if match is None or accuracy is None:
+        if record.output.strip():
+            counted.unmatched += 1
+            row["problem"] = "unmatched"
+        else:
+            counted.empty += 1
+            row["problem"] = "empty"
+        return row
+    counted.matched[match.by] += 1
+    functions = len(match.verified["functions"])
+    row |= {"instruction_id": match.verified["id"], "matched_by": match.by, "functions": functions}
+    row |= {"verdicts": accuracy.verdicts, "accuracy": accuracy.share}
+    if accuracy.share is None:
+        counted.no_verdict += 1
+        row["problem"] = "no verdict"
+        return row
+    counted.accuracy_sum += accuracy.share
+    counted.majority += MAJORITY.passes(accuracy.share)
+    counted.strict += accuracy.share == 1 and accuracy.verdicts == functions
+    return row
+
+
+def _noted(record: Record) -> Iterator[tuple[str, str]]:
+    """The instruction and the seed id that a row names: as a run's row, and as a row of a file written from one."""
+    meta = orjson.loads(record.meta) if record.meta else {}
+    written = meta.get("meta") if isinstance(meta, dict) else None
+    for place, seed_id in ((meta, record.seed_id), (written, None)):
+        if isinstance(place, dict):
+            autoif = place.get("autoif")
+            instruction = autoif.get("instruction") if isinstance(autoif, dict) else None
+            yield str(instruction), str(seed_id or place.get("seed_id"))
+
+
+def _plain(text: str) -> str:
+    """A text as it is looked for in another: casefolded, blanks made one, without the final period."""
+    return " ".join(text.casefold().split()).removesuffix(".")
+
+
+def _codes(verified: VerifiedInstruction) -> list[str]:
+    return [function["code"] for function in verified["functions"]]
