@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -111,10 +111,7 @@ def run_stage(
         done = folder.begin(stage, settings, source.source, fresh=fresh, retry_failed=retry_failed)
         if done:
             return done
-        spent = spent_in(folder.path)
-        prices = _prices(calling, models, spent, folder.stages)
-        limit = calling.get("budget")
-        budget = None if limit is None else Budget(limit, prices, spent, stage=stage, models=models)
+        prices, budget = priced(folder, stage, models, calling)
         opened = open_models(models, extra_body, calling)
         source.keep(folder.path)
         return run_sync(
@@ -151,22 +148,37 @@ def _dry_run(
                 source,
                 source.rows,
                 stage=stage,
-                prices=_prices(calling, models, spent, entries),
+                prices=known_prices(calling, models, spent, entries),
                 spent=spent,
                 reply_tokens=reply_tokens,
                 rates=rates,
                 stand_in=stand_in,
             )
 
-    estimate = run_sync(rehearsal())
-    entry = entries.get(stage)
+    return estimated(run_sync(rehearsal()), out, entries.get(stage), settings, source)
+
+
+def estimated(
+    estimate: Estimate, out: Path, entry: StageEntry | None, settings: dict[str, Any], source: StageInput
+) -> Run:
+    """What a dry run returns: the estimate, and how the stage would stand to what the folder holds."""
     if entry is not None:
-        found = tuple(differences(entry, as_json(settings, stage), source.source))
+        found = tuple(differences(entry, as_json(settings, estimate.stage), source.source))
         estimate = replace(estimate, differences=found, finished=entry.state == "done" and not found)
-    return Run(out, stage, out / OUTPUTS[stage], {}, estimate=estimate)
+    return Run(out, estimate.stage, out / OUTPUTS[estimate.stage], {}, estimate=estimate)
 
 
-def _prices(
+def priced(
+    folder: RunFolder, stage: str, models: Sequence[str], calling: Calling
+) -> tuple[dict[str, Price], Budget | None]:
+    """The prices of a stage's models, and its budget if it has one."""
+    spent = spent_in(folder.path)
+    prices = known_prices(calling, models, spent, folder.stages)
+    limit = calling.get("budget")
+    return prices, None if limit is None else Budget(limit, prices, spent, stage=stage, models=models)
+
+
+def known_prices(
     calling: Calling, models: Sequence[str], spent: Sequence[Spent], entries: Mapping[str, StageEntry]
 ) -> dict[str, Price]:
     """The prices of a stage's models, and of those that the folder holds calls of: given now, or noted before."""
@@ -227,6 +239,31 @@ async def _run(
         source.unchanged()
         folder.check_there()
 
+    async with at_work(folder, stage, models, prices, budget, tools) as (store, stored):
+        do = work(stored)
+        output = Output(folder.output(stage), source.rows, unchanged)
+        await _work_through(stage, source, output, do, group, at_once(models, calling), calling)
+        # In threads: what is long for many rows would keep Ctrl-C waiting.
+        tally = await asyncio.to_thread(output.finish)
+        found = counts | tally.summary() | dict(await asyncio.to_thread(derive, folder.output(stage)))
+        spent = paid(store, stage, prices)
+        return await asyncio.to_thread(folder.finish, stage, found, tally.used_json(), spent)
+
+
+@contextlib.asynccontextmanager
+async def at_work(
+    folder: RunFolder,
+    stage: str,
+    models: Mapping[str, ChatModel],
+    prices: Mapping[str, Price],
+    budget: Budget | None,
+    tools: Sequence[Tool] = (),
+) -> AsyncIterator[tuple[CallStore, dict[str, ChatModel]]]:
+    """A stage that is begun, while it works; what it has paid for is noted if it is stopped.
+
+    Yields:
+        The folder's call store, and the models as seen through it, by their URIs as records hold them.
+    """
     async with contextlib.AsyncExitStack() as opened:
         for model in models.values():
             opened.push_async_callback(model.close)
@@ -236,14 +273,7 @@ async def _run(
             await opened.enter_async_context(tool)
         try:
             folder.start(stage, {uri: model.identity for uri, model in models.items()})
-            do = work({uri: StoredChat(model, store, stage, budget) for uri, model in models.items()})
-            output = Output(folder.output(stage), source.rows, unchanged)
-            await _work_through(stage, source, output, do, group, _at_once(models, calling), calling)
-            # In threads: what is long for many rows would keep Ctrl-C waiting.
-            tally = await asyncio.to_thread(output.finish)
-            found = counts | tally.summary() | dict(await asyncio.to_thread(derive, folder.output(stage)))
-            spent = paid(store, stage, prices)
-            return await asyncio.to_thread(folder.finish, stage, found, tally.used_json(), spent)
+            yield store, {uri: StoredChat(model, store, stage, budget) for uri, model in models.items()}
         except BaseException as error:
             with contextlib.suppress(EvolventError):
                 await store.put([])  # what is being written counts, too
@@ -324,7 +354,7 @@ class Failing:
                     raise _all_failed(which, ALL_FAILED, f"{words[0]}")
 
 
-def _at_once(models: Mapping[str, ChatModel], calling: Calling) -> int:
+def at_once(models: Mapping[str, ChatModel], calling: Calling) -> int:
     """How many records to have in work: more than calls in flight, where a record may wait out a server's limit."""
     chosen = calling.get("concurrency")
     return max(model.concurrency if chosen is None or is_server(uri) else chosen for uri, model in models.items())
