@@ -8,7 +8,7 @@ from typing import Any
 
 from evolvent.errors import InputError, ModelUnavailableError, require_extra
 from evolvent.models.folders import EMBEDDED_FOLDER
-from evolvent.models.protocols import ChatModel, TokenScorer
+from evolvent.models.protocols import ChatModel, PairClassifier, TokenScorer
 from evolvent.models.uri import EMBEDDED, ModelURI, parse_uri
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -94,6 +94,31 @@ def open_scorer(uri: str, *, device: str = "auto", dtype: str = "auto", batch_to
     chosen = _weights(parsed)
     chosen |= {key: value for key, value in (("device", device), ("dtype", dtype)) if value != "auto"}
     return HFScorer.load(**chosen, batch_tokens=batch_tokens)
+
+
+def open_pair_classifier(uri: str) -> PairClassifier:
+    """Open a model of natural language inference, a cross-encoder.
+
+    Args:
+        uri: ``hf:…``.
+
+    Raises:
+        InputError: a bad URI, or a model that does not tell entailment, neutral and contradiction apart.
+        ModelUnavailableError: the weights cannot be found or read.
+    """
+    parsed = parse_uri(uri)
+    if parsed.scheme != "hf":
+        raise InputError(
+            f"model {parsed} cannot compare two texts",
+            fix="Name a cross-encoder of natural language inference on the Hub or in a folder: --nli hf:ID-or-folder.",
+        )
+    if "chat_template" in parsed.options:
+        raise InputError(f"model {parsed} compares texts: it takes no chat template", fix="Leave out chat_template.")
+    require_extra("torch", "local")
+    require_extra("transformers", "local")
+    from evolvent.models.hf.cross_encoder import HFCrossEncoder
+
+    return HFCrossEncoder.load(**_weights(parsed))
 
 
 def _open_openai(

@@ -1,4 +1,4 @@
-"""What a model can do: chat, score tokens. The stages know these protocols only, never a back end."""
+"""What a model can do: chat, score tokens, compare texts. The stages know these protocols only, never a back end."""
 
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
@@ -154,5 +154,27 @@ class TokenScorer(Protocol):
 
         Returns:
             For each text a float64 array of shape [len(sequence) - start]: -log p(token_t | tokens before t) in nats.
+        """
+        ...
+
+
+class PairClassifier(Protocol):
+    """A model of natural language inference: what one text says of another.
+
+    Attributes:
+        uri: the model's URI as it is written into records.
+        identity: everything that decides the relations (weights revision, dtype), as canonical JSON text.
+    """
+
+    uri: str
+    identity: str
+
+    def relations(self, pairs: Sequence[tuple[str, str]]) -> list[str]:
+        """For each premise with its hypothesis: ``entailment``, ``neutral`` or ``contradiction``.
+
+        May be called from several threads.
+
+        Raises:
+            CallError: the model cannot read one of the texts.
         """
         ...

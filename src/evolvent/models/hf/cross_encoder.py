@@ -1,0 +1,158 @@
+"""HFCrossEncoder: a sequence classifier in this process that reads two texts at once and says how they relate.
+
+Models of natural language inference differ in the order of their labels and in how they write them, so the labels are
+read from the model's config, never assumed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any, Self, Unpack
+
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from evolvent.errors import CallError, EvolventError, InputError, ModelUnavailableError
+from evolvent.models.folders import Place, find_model, wholly_cached
+from evolvent.models.hf.loading import Loading, _context, _device, _dtype, _identity
+
+RELATIONS = ("entailment", "neutral", "contradiction")
+
+BATCH = 32  # pairs a forward pass; instructions are a few dozen tokens
+
+
+@dataclass(slots=True)
+class HFCrossEncoder:
+    """A PairClassifier of transformers.
+
+    Attributes:
+        uri: the model's URI as it is written into records.
+        identity: dtype, and a hash of config, tokenizer and weights, as canonical JSON text; not the device.
+        context: the longest pair in tokens; of a longer one the longer text loses its end.
+        labels: the relation that each of the model's outputs stands for, in their order.
+    """
+
+    uri: str
+    identity: str
+    context: int
+    labels: tuple[str, ...]
+    _model: Any
+    _tokenizer: Any
+    _lock: Lock = field(default_factory=Lock)
+
+    @classmethod
+    def load(cls, name: str, *, uri: str, **how: Unpack[Loading]) -> Self:
+        """Load a cross-encoder for inference.
+
+        Args:
+            name: a folder, or an id on the Hugging Face Hub.
+            uri: the model's name in messages to the user.
+            how: see ``Loading``.
+
+        Raises:
+            InputError: an unknown device or dtype; code that the user has not allowed; a model whose config does not
+                name the labels entailment, neutral and contradiction.
+            ModelUnavailableError: no such model, no weights, no network, weights that are no sequence classifier's.
+        """
+        device = _device(how.get("device", "auto"), uri)
+        dtype = _dtype(how.get("dtype", "auto"), device, uri)
+        found = find_model(name, how.get("revision"), uri)
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        try:
+            model, tokenizer = _read(name, found, dtype, uri, how.get("trust_remote_code", False))
+            model = model.to(device).eval().requires_grad_(False)
+            identity = _identity(found, str(dtype).removeprefix("torch."), None)
+        except EvolventError:
+            raise
+        except Exception as error:  # whatever is wrong with a model's files: see ``load_weights``
+            raise _unreadable(uri, error) from error
+        return cls(uri, identity, _longest(model, tokenizer), _labels(model.config, uri), model, tokenizer)
+
+    def relations(self, pairs: Sequence[tuple[str, str]]) -> list[str]:
+        """For each premise with its hypothesis: ``entailment``, ``neutral`` or ``contradiction``.
+
+        Raises:
+            CallError: one of the texts holds a token that the model has no embedding for.
+        """
+        order = sorted(range(len(pairs)), key=lambda index: len(pairs[index][0]) + len(pairs[index][1]))
+        found: dict[int, str] = {}
+        with self._lock:  # threads of one model would only take its cores from one another
+            for start in range(0, len(order), BATCH):
+                batch = order[start : start + BATCH]
+                likeliest = self._logits([pairs[index] for index in batch]).argmax(-1).tolist()
+                found.update(zip(batch, (self.labels[label] for label in likeliest), strict=True))
+        return [found[index] for index in range(len(pairs))]
+
+    def _logits(self, pairs: Sequence[tuple[str, str]]) -> torch.Tensor:
+        """The model's outputs for a batch, [pairs, labels]."""
+        premises, hypotheses = [premise for premise, _ in pairs], [hypothesis for _, hypothesis in pairs]
+        inputs = self._tokenizer(
+            premises, hypotheses, padding=True, truncation=True, max_length=self.context, return_tensors="pt"
+        )
+        known = self._model.get_input_embeddings().weight.shape[0]
+        highest = int(inputs["input_ids"].max())
+        if highest >= known:
+            raise CallError(
+                f"model {self.uri}: a text holds token number {highest}, and the model knows {known} tokens"
+            )
+        with torch.inference_mode():
+            logits: torch.Tensor = self._model(**inputs.to(self._model.device)).logits
+        return logits.float()
+
+
+def _read(name: str, found: Place, dtype: torch.dtype, uri: str, trust_remote_code: bool) -> tuple[Any, Any]:
+    """The model and its tokenizer, from the user's folder, the Hub's cache or the Hub."""
+    if found.commit is None or wholly_cached(name, found.commit):
+        name, revision = str(found.folder), None
+    else:
+        revision = found.commit
+    options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    tokenizer = AutoTokenizer.from_pretrained(name, **options)
+    classifier: Any = AutoModelForSequenceClassification
+    model, report = classifier.from_pretrained(name, dtype=dtype, output_loading_info=True, **options)
+    missing = sorted(report["missing_keys"])
+    if missing:
+        # transformers would fill them with random numbers: any model would pass for a classifier
+        raise ModelUnavailableError(
+            f"model {uri}: the weights lack {len(missing)} tensors of a {type(model).__name__}, {missing[0]} for one",
+            fix="Name a cross-encoder that was trained on natural language inference.",
+        )
+    if tokenizer.pad_token_id is None:
+        raise ModelUnavailableError(
+            f"model {uri}: its tokenizer has no padding token", fix="Name a cross-encoder with an encoder's tokenizer."
+        )
+    return model, tokenizer
+
+
+def _labels(config: Any, uri: str) -> tuple[str, ...]:
+    """The labels in the order of the model's outputs, in small letters."""
+    labels = tuple(str(config.id2label[index]).strip().casefold() for index in range(config.num_labels))
+    if not set(RELATIONS) <= set(labels):
+        raise InputError(
+            f"model {uri} does not tell {', '.join(RELATIONS)} apart: its labels are {', '.join(labels)}",
+            fix="Name a cross-encoder whose config.json has these three in id2label.",
+        )
+    return labels
+
+
+def _longest(model: Any, tokenizer: Any) -> int:
+    """The most tokens that the model has positions for and its tokenizer allows."""
+    # RoBERTa and its kin count positions from behind the padding token's number.
+    embeddings = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
+    padding = getattr(embeddings, "padding_idx", None)
+    unused = 0 if padding is None else padding + 1
+    return min(_context(model.config, tokenizer) - unused, int(tokenizer.model_max_length))
+
+
+def _unreadable(uri: str, error: Exception) -> InputError:
+    said = " ".join(str(error).split()) or type(error).__name__
+    if "trust_remote_code" in said:
+        return InputError(
+            f"model {uri} brings Python code of its own, which is not run unasked",
+            fix="If you trust its authors: hf:MODEL?trust_remote_code=true",
+        )
+    return ModelUnavailableError(
+        f"model {uri} cannot be loaded as a sequence classifier: {said[:300]}",
+        fix="Name a cross-encoder of natural language inference; for a gated model set HF_TOKEN.",
+    )
