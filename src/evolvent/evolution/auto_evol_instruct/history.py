@@ -21,6 +21,7 @@ from evolvent.evolution.auto_evol_instruct.method import SLOT, Method, problem_o
 log = logging.getLogger(__name__)
 
 FORMAT = 1
+FINISHED, UNFINISHED = "finished", "unfinished"
 
 # More is no method file: the history of a hundred steps of five candidates, each as long as a reply may be, is less.
 LARGEST = 16 << 20
@@ -40,26 +41,23 @@ def read_method(path: str | Path) -> Method:
         InputError: it cannot be read, is no such file, or holds a text that is no method; the message names the line.
     """
     path = Path(path)
-    node = _parsed(path, _text(path))
-    if not isinstance(node, yaml.MappingNode):
-        raise InputError(f"{path} holds no method", fix=_HOW)
-    found = {str(key.value): (key.start_mark.line + 1, value) for key, value in node.value}
+    found = _top_level(path, _text(path))
     if "method" not in found:
         raise InputError(f"{path} holds no method: its keys are {', '.join(found) or 'none'}"[:500], fix=_HOW)
-    version = found.get("format")
-    if version is not None and version[1].value != str(FORMAT):
+    version_line, version = found.get("format", (0, str(FORMAT)))
+    if version != str(FORMAT):
         raise InputError(
-            f"{path}, line {version[0]}: this is format {version[1].value!r}, and {FORMAT} was expected",
+            f"{path}, line {version_line}: this is format {version!r}, and {FORMAT} was expected",
             fix="Read it with the version of evolvent that wrote it.",
         )
-    line, value = found["method"]
-    if not isinstance(value, yaml.ScalarNode) or value.tag != "tag:yaml.org,2002:str":
+    line, text = found["method"]
+    if text is None:
         raise InputError(f"{path}, line {line}: method is no text", fix=_HOW)
-    text = value.value.strip()
+    text = text.strip()
     problem = problem_of(text)
     if problem is not None:
         raise InputError(f"{path}, line {line}: the method cannot be used: {problem}", fix=_HOW)
-    if "state" in found and found["state"][1].value == "unfinished":
+    if found.get("state", (0, ""))[1] == UNFINISHED:
         log.warning("warning: %s is of a search that has not ended; its method is the best so far", path)
     return Method(text)
 
@@ -78,14 +76,38 @@ def _text(path: Path) -> str:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _parsed(path: Path, text: str) -> yaml.Node | None:
+def _top_level(path: Path, text: str) -> dict[str, tuple[int, str | None]]:
+    """The keys of a YAML mapping: the line of each, and its value if that is a text (or a number, as it is written).
+
+    Read as events: a file of a hundred thousand opening brackets is refused, where a tree of them would end Python.
+    """
+    found: dict[str, tuple[int, str | None]] = {}
+    depth, key, value_comes = 0, None, False
     try:
-        return yaml.compose(text, Loader=_Loader)
+        for event in yaml.parse(text, Loader=_Loader):
+            if isinstance(event, yaml.CollectionStartEvent):
+                if depth == 0 and not isinstance(event, yaml.MappingStartEvent):
+                    break
+                depth += 1
+                continue
+            if isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            elif not isinstance(event, yaml.NodeEvent):
+                continue
+            if depth == 0:
+                break
+            if depth > 1:
+                continue
+            said = event.value if isinstance(event, yaml.ScalarEvent) else None
+            if value_comes and key is not None:
+                found[key] = found[key][0], said
+            elif said is not None and not value_comes:
+                found[said] = event.start_mark.line + 1 if event.start_mark else 0, None
+            key, value_comes = (None, False) if value_comes else (said, True)
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise InputError(f"{path}{line}: this is not YAML: {error.problem}", fix=_HOW) from error
     except yaml.reader.ReaderError as error:
         line = f", line {text.count(chr(10), 0, error.position) + 1}"
         raise InputError(f"{path}{line}: this is not YAML: {error.reason}", fix=_HOW) from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise InputError(f"{path} is not YAML: {error}", fix=_HOW) from error
+    return found
