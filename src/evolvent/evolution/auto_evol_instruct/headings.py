@@ -7,7 +7,7 @@ SLOT = "{instruction}"
 
 # Possessive throughout: a model may repeat a mark a thousand times, and that must not take a minute to read.
 # What may stand before a heading's name: a quote, a list or markdown heading, bold, the step's number.
-BEFORE = r"[ \t>*_`-]*+(?:#{1,6}[ \t]++)?+[ \t*_`]*+(?:(?:Step[ \t]*+)?\d{1,2}\b|Step\b)?+[ \t.:)*_`–—-]*+"
+BEFORE = r"[ \t>(*_`-]*+(?:#{1,6}[ \t]++)?+[ \t*_`]*+(?:(?:Step[ \t]*+)?\d{1,2}\b|Step\b)?+[ \t.:)*_`–—-]*+"
 # What may stand between a heading's name and the text: the end of a bold, a colon.
 AFTER = r"[ \t*_`]*+(?P<colon>[:：]?+)[ \t*_`]*+"
 

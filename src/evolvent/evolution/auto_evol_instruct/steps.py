@@ -1,0 +1,111 @@
+"""A reply to an evolving method, taken apart by the method's own headings.
+
+The papers parse by one fixed string, and lose every reply as soon as the method's last heading evolves. Here the last
+heading of the method that was used decides; ``paper_instruction`` is what paper 1's code does.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from evolvent.evolution.auto_evol_instruct.headings import BEFORE, headings
+from evolvent.evolution.auto_evol_instruct.method import Method
+from evolvent.evolution.auto_evol_instruct.notes import without_note
+
+PAPER_MARKER = "#Finally Rewritten Instruction#:\n"
+
+_MARKS = re.compile(r"[*_`]+")
+_CLOSED_MARK = re.compile(r"[ \t]*[*_`]+[ \t]*[:：]?|[ \t]*[:：][ \t]*[*_`]+|[ \t]*[:：]")
+_COLON = re.compile(r"[ \t]*[:：]")
+
+_FENCED = re.compile(r"\A(`{3,})[ \t]*(?:|text|markdown|md|plaintext)[ \t]*\n(?P<text>.*)\n[ \t]*\1\Z", re.DOTALL)
+_QUOTES = (("**", "**"), ('"', '"'), ("“", "”"), ("«", "»"), ("'", "'"))
+
+
+def final_instruction(reply: str, method: Method, parent: str = "") -> str | None:
+    """The evolved instruction in a reply: what stands after the last line that is the method's last heading.
+
+    Such a line may have or lack its number, hashes, bold, colon and newline; letter case does not count, nor does
+    Final for Finally. Of several lines the last with text after it counts. A trailing note about the rewriting is cut
+    off, and quotes, bold or a fence around the whole instruction are taken away, unless the parent stands in such.
+
+    Args:
+        reply: the evolver's reply.
+        method: the method it was asked with.
+        parent: the instruction that was evolved.
+
+    Returns:
+        The instruction without surrounding blanks, whatever it holds; None if the reply cannot be parsed.
+    """
+    end = len(reply)
+    for start, begin in reversed(_heading_lines(reply, method.final_heading)):
+        text = without_note(reply[begin:end]).strip()
+        if text:
+            return _unwrapped(text, parent)
+        end = start
+    return None
+
+
+def paper_instruction(reply: str) -> str | None:
+    """What paper 1's code takes: all after the first marker and its newline, not stripped again; None without one."""
+    _, marker, text = reply.strip().partition(PAPER_MARKER)
+    return text if marker else None
+
+
+def methods_list(reply: str, method: Method) -> str | None:
+    """The list of ways in a reply, from its heading to the next heading of the method; None if there is none."""
+    if method.methods_heading is None:
+        return None
+    others = [name for name in headings(method.text) if name != method.methods_heading]
+    ends = sorted(start for name in others for start, _ in _heading_lines(reply, name))
+    for _, begin in _heading_lines(reply, method.methods_heading):
+        text = reply[begin : next((end for end in ends if end >= begin), len(reply))].strip()
+        if text:
+            return text
+    return None
+
+
+def _heading_lines(reply: str, name: str) -> Sequence[tuple[int, int]]:
+    """Where the lines that are this heading begin, and where the text after each begins."""
+    lines = []
+    for match in _naming(name).finditer(reply):
+        opened = _is_marked(match["before"])
+        after = (_CLOSED_MARK if opened else _COLON).match(reply, match.end())
+        begin = after.end() if after else match.end()
+        alone = not reply[begin:].split("\n", 1)[0].strip()
+        if alone or after or match["hash"]:
+            lines.append((match.start(), begin))
+    return lines
+
+
+@lru_cache(maxsize=64)
+def _naming(name: str) -> re.Pattern[str]:
+    """What finds lines that begin with a heading's name, marks and a number before it allowed."""
+    words = (r"final(?:ly)?" if word.casefold() in ("final", "finally") else re.escape(word) for word in name.split())
+    spelt = r"[ \t]+".join(words)
+    return re.compile(
+        rf"""^(?P<before>{BEFORE})["“']?#?[ \t]*+{spelt}(?![^\W_])[ \t]*(?P<hash>#?)["”']?""",
+        re.IGNORECASE | re.MULTILINE,
+    )
+
+
+def _is_marked(before: str) -> bool:
+    """Whether a bold, italic or code mark is open where a heading's name begins (a bullet is none)."""
+    opened = False
+    for mark in _MARKS.finditer(before):
+        after_text = mark.start() > 0 and not before[mark.start() - 1].isspace()
+        before_text = mark.end() == len(before) or not before[mark.end()].isspace()
+        opened = not after_text if opened else before_text
+    return opened
+
+
+def _unwrapped(text: str, parent: str) -> str:
+    """The text without a fence, bold or quotes around all of it."""
+    fenced = _FENCED.match(text)
+    if fenced and "```" not in fenced["text"] and not parent.startswith("```"):
+        return fenced["text"].strip() or text
+    for left, right in _QUOTES:
+        inner = text[len(left) : -len(right)]
+        if text == left + inner + right and inner.strip() and not parent.startswith(left):
+            return inner.strip() if left not in inner and right not in inner else text
+    return text
