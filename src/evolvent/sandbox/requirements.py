@@ -1,0 +1,55 @@
+"""Whether programs can be run in a sandbox here, and what to do where they cannot."""
+
+import asyncio
+import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+from evolvent.errors import InputError, RunError
+from evolvent.sandbox.limits import Limits
+from evolvent.sandbox.process import end, start
+from evolvent.sandbox.system_calls import library_found
+
+INSTALL = "apt-get install bubblewrap libseccomp2"
+UNSAFE = "Or run what a model wrote without a sandbox, with all your rights: --unsafe-execution"
+
+
+def require_sandbox(unsafe: bool) -> None:
+    """Check that programs can be run as asked: starts a sandbox, and ends it.
+
+    Args:
+        unsafe: without the wall, which needs nothing.
+
+    Raises:
+        InputError: bubblewrap or libseccomp is missing, or bubblewrap may not make a sandbox here.
+    """
+    problem = None if unsafe else missing()
+    if problem is not None:
+        what, fix = problem
+        raise InputError(f"code that a model wrote runs only in a sandbox, and {what}", fix=f"{fix}\n{UNSAFE}")
+
+
+def missing() -> tuple[str, str] | None:
+    """What there is no sandbox for, and what to do about it; None when there is one."""
+    if sys.platform != "linux":
+        return "the sandbox needs Linux", "Run this step on Linux, or in a Linux container."
+    lacking = [
+        name for name, there in (("bubblewrap", shutil.which("bwrap")), ("libseccomp", library_found())) if not there
+    ]
+    if lacking:
+        return f"{' and '.join(lacking)} is not installed", f"Install it with: {INSTALL}"
+
+    async def trial() -> None:
+        await end(await start(Limits(), walled=True))
+
+    try:
+        with ThreadPoolExecutor(1) as pool:  # there may be a running loop in this thread
+            pool.submit(asyncio.run, trial()).result()
+    except RunError as error:
+        return (
+            f"bubblewrap cannot make one here ({error.message})",
+            "Unprivileged user namespaces must be allowed: in a container by its seccomp profile, "
+            "on Ubuntu 24.04 and later by an AppArmor profile for bwrap or "
+            "sysctl kernel.apparmor_restrict_unprivileged_userns=0.",
+        )
+    return None

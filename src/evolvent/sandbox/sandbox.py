@@ -1,0 +1,111 @@
+"""Runs code that a model wrote, in processes that can reach nothing.
+
+One sandbox process serves one call of ``evaluate``; a function that has to be stopped ends it, and a new one takes the
+rest. Inside it, the harness forks a child for each function (``harness.py``); what can be seen from inside is in
+``wall.py``, which system calls there are in ``system_calls.py``.
+"""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Self
+
+from evolvent.sandbox.limits import Limits
+from evolvent.sandbox.process import ask, end, start
+from evolvent.sandbox.requirements import require_sandbox
+from evolvent.sandbox.system_calls import compiled_filter
+from evolvent.sandbox.verdicts import Evaluation, Outcome, Verdict
+
+SPARE_SECONDS = 10.0  # beyond what all calls may take together
+LOST = "its sandbox ended"
+
+
+class Sandbox:
+    """A place to run programs; safe to use from many tasks at once.
+
+    Args:
+        limits: of each function or program.
+        unsafe: run without the wall: in a process of its own with resource limits and a bare environment, and
+            otherwise with all of the user's rights.
+        workers: sandbox processes at work at once; default: the cores there are.
+
+    Raises:
+        InputError: on entering, when there can be no sandbox here, and not ``unsafe``.
+    """
+
+    def __init__(self, limits: Limits | None = None, *, unsafe: bool = False, workers: int | None = None) -> None:
+        self._limits = limits or Limits()
+        self._unsafe = unsafe
+        self._free = asyncio.Semaphore(workers or _cores())
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(require_sandbox, self._unsafe)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def evaluate(self, functions: Sequence[str], responses: Sequence[str]) -> list[Evaluation]:
+        """Run every verification function on every response.
+
+        Each function is Python source that defines ``evaluate(response: str) -> bool``; it has a namespace of its own.
+
+        Returns:
+            One evaluation a function, in order.
+
+        Raises:
+            RunError: no sandbox process could be started.
+        """
+        done: list[Evaluation] = []
+        verdicts: list[Verdict] = []  # of the function at work
+        while len(done) < len(functions):
+            work = [(functions[len(done)], len(verdicts)), *((source, 0) for source in functions[len(done) + 1 :])]
+            lost = {"verdicts": [], "problem": LOST, "violation": LOST}
+            violation = None
+            for answer in await self._serve(work, responses) or [lost]:
+                verdicts += [Verdict(*((v, None) if isinstance(v, bool) else (None, v))) for v in answer["verdicts"]]
+                violation = violation or answer["violation"]
+                if answer["problem"] is not None:
+                    verdicts = [Verdict(None, answer["problem"])] * len(responses)
+                if len(verdicts) == len(responses):
+                    done.append(Evaluation(tuple(verdicts), answer["problem"], violation))
+                    verdicts, violation = [], None
+        return done
+
+    async def run(self, program: str) -> Outcome:
+        """Run a whole program; it passes when it comes to its end without an exception.
+
+        Raises:
+            RunError: no sandbox process could be started.
+        """
+        answers = await self._serve([(program, 0)], None)
+        reason = (answers[0]["problem"] or answers[0]["violation"]) if answers else LOST
+        return Outcome(reason is None, reason)
+
+    async def _serve(self, functions: list[tuple[str, int]], responses: Sequence[str] | None) -> list[dict[str, Any]]:
+        """One sandbox process's answers: one a function, until one had to be stopped."""
+        calls = len(responses or ()) + 1
+        request = {
+            "functions": functions,
+            "responses": list(responses or ()),
+            "program": responses is None,
+            "limits": asdict(self._limits),
+            "walled": not self._unsafe,
+            "filter": "" if self._unsafe else compiled_filter().hex(),
+        }
+        async with self._free:
+            process = await start(self._limits, walled=not self._unsafe)
+            try:
+                return await ask(
+                    process,
+                    request,
+                    most=4096 + (self._limits.output * 6 + 8) * calls,
+                    seconds=self._limits.seconds * calls * len(functions) + SPARE_SECONDS,
+                )
+            finally:
+                await end(process)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,102 @@
+"""The wall: the command that starts the harness under bubblewrap, with nothing but the interpreter to be seen."""
+
+import json
+import os
+import shutil
+from functools import cache
+from pathlib import Path
+
+from evolvent.sandbox.interpreter import interpreter
+from evolvent.sandbox.limits import Limits
+
+NOBODY = 65534
+WALLED, UNWALLED = "walled", "unwalled"
+
+# Seen read-only where they are: which libraries there are, and the time zones.
+PUBLIC_FILES = ("/etc/ld.so.cache", "/usr/share/zoneinfo")
+
+
+@cache
+def harness_source() -> str:
+    """The program that runs inside."""
+    return Path(__file__).with_name("harness.py").read_text(encoding="utf-8")
+
+
+def environment() -> dict[str, str]:
+    """The whole environment inside: the same hashes each time, and nothing of the user's."""
+    variables = {
+        "PYTHONHASHSEED": "0",
+        "PYTHONUTF8": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "TMPDIR": "/tmp",
+        "HOME": "/tmp",
+    }
+    if "LD_LIBRARY_PATH" in os.environ:  # some interpreters find their own libraries by it
+        variables["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
+    return variables
+
+
+def harness_command(executable: str, walled: bool) -> list[str]:
+    """The interpreter without user site, site-packages and the folder it stands in, running the harness."""
+    return [executable, "-s", "-S", "-P", "-c", harness_source(), WALLED if walled else UNWALLED]
+
+
+def walled_command(limits: Limits, info: int | None = None, ready: int | None = None) -> list[str]:
+    """bubblewrap around the harness.
+
+    Args:
+        limits: for the size of the scratch folder.
+        info: as root only: where bubblewrap writes the process whose users are to be mapped.
+        ready: as root only: what it waits on until they are.
+    """
+    python = interpreter()
+    command = [shutil.which("bwrap") or "bwrap", "--unshare-all", "--unshare-user", "--hostname", "sandbox"]
+    command += ["--die-with-parent", "--new-session", "--as-pid-1"]
+    if info is not None and ready is not None:
+        # The harness is root of its own namespace, in order to make its children nobody, and has no other privilege.
+        command += ["--info-fd", str(info), "--userns-block-fd", str(ready), "--cap-drop", "ALL"]
+        command += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_KILL"]
+    else:
+        command += ["--uid", str(NOBODY), "--gid", str(NOBODY)]
+    # Parents that bubblewrap makes by itself are open to the harness only.
+    folders = {str(parent) for _, target in python.files for parent in Path(target).parents if parent != Path("/")}
+    for folder in sorted({*folders, "/dev", "/etc", "/usr", "/usr/share"}):
+        command += ["--perms", "0755", "--dir", folder]
+    for source, target in python.files:
+        command += ["--ro-bind", source, target]
+    for folder in python.hidden:
+        command += ["--size", "4096", "--tmpfs", folder, "--remount-ro", folder]
+    for file in PUBLIC_FILES:
+        command += ["--ro-bind-try", file, file]
+    command += [
+        "--dev-bind",
+        "/dev/null",
+        "/dev/null",
+        "--perms",
+        "1777",
+        "--size",
+        str(limits.scratch),
+        "--tmpfs",
+        "/tmp",
+    ]
+    return [*command, "--chdir", "/tmp", "--remount-ro", "/", "--", *harness_command(python.executable, walled=True)]
+
+
+def map_users(info: int, ready: int) -> None:
+    """As root: let the new user namespace hold root, for the harness, and nobody, for what it runs; then let it go on.
+
+    Args:
+        info: where bubblewrap writes its child's process id.
+        ready: what it waits on.
+    """
+    text = b""
+    while piece := os.read(info, 4096):
+        text += piece
+        if text.rstrip().endswith(b"}"):
+            break
+    if not text:  # it ended before; its standard error says why
+        return
+    process = json.loads(text)["child-pid"]
+    for file in ("uid_map", "gid_map"):
+        Path(f"/proc/{process}/{file}").write_text(f"0 0 1\n{NOBODY} {NOBODY} 1\n")
+    os.write(ready, b"1")
