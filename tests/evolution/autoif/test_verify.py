@@ -1,0 +1,188 @@
+"""verify: which instruction a row is matched with, what its functions say, and what is counted."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from evolvent.errors import InputError
+from evolvent.evolution.autoif import verify as module
+from evolvent.evolution.autoif.function_set import read_functions
+from evolvent.evolution.autoif.training_rows import sft_rows
+from evolvent.evolution.autoif.verify import Matching, reward, rewards, verify
+from evolvent.records import Record, schema
+from evolvent.runs.tables import record_table
+
+NO_E = "def evaluate(response):\n    return 'e' not in response"
+SHORT = "def evaluate(response):\n    return len(response.split()) <= 3"
+SHOUTED = "def evaluate(response):\n    return response.isupper()"
+RAISES = "def evaluate(response):\n    return response.no_such_thing"
+SETS = {
+    "noe": ("Use no letter e", [NO_E, NO_E + " "]),
+    "short": ("Use at most three words.", [SHORT, RAISES]),
+    "both": ("Use at most three words. Shout", [SHORT, SHOUTED, SHOUTED + " "]),
+    "never": ("Be brave", [RAISES]),
+}
+
+
+@pytest.fixture
+def functions(tmp_path: Path) -> Path:
+    path = tmp_path / "functions.jsonl"
+    path.write_text(
+        "\n".join(
+            json.dumps({"id": id, "instruction": text, "functions": [{"code": code, "share": 1.0} for code in codes]})
+            for id, (text, codes) in SETS.items()
+        )
+    )
+    return path
+
+
+def row(instruction: str, output: str, **meta: Any) -> dict[str, Any]:
+    return {"instruction": instruction, "output": output, **meta}
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_every_row_is_counted_and_written_in_order(functions: Path, tmp_path: Path) -> None:
+    out = tmp_path / "verified.jsonl"
+    found = verify(
+        [
+            row("What is rain? Use no letter e.", "Drops."),
+            row("What is hail? Use no letter e.", "Ice."),
+            row("What is fog? Use at most three words.", "Low clouds."),
+            row("What is mud? Use at most three words. Shout.", "Wet earth"),
+            row("What is wind?", "Air."),
+            row("Be brave.", "I am."),
+            row("What is snow? Use no letter e.", " "),
+        ],
+        functions=functions,
+        out=out,
+        unsafe_execution=True,
+    )
+    assert (found.rows, found.unmatched, found.empty, found.no_verdict) == (7, 1, 1, 1)
+    assert found.matched == {"text": 5}
+    # Rain passes both, fog the one with a verdict, mud one of three.
+    assert (found.majority, found.strict) == (2, 1)
+    assert found.mean_accuracy == pytest.approx((1 + 0 + 1 + 1 / 3) / 4)
+    assert found.out == out
+    assert [(r["row"], r["instruction_id"], r["accuracy"], r["verdicts"], r["problem"]) for r in lines(out)] == [
+        (1, "noe", 1.0, 2, None),
+        (2, "noe", 0.0, 2, None),
+        (3, "short", 1.0, 1, None),
+        (4, "both", pytest.approx(1 / 3), 3, None),
+        (5, None, None, 0, "unmatched"),
+        (6, "never", None, 0, "no verdict"),
+        (7, None, None, 0, "empty"),
+    ]
+
+
+def test_windows_change_nothing(functions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = [row(f"Say {n}. {SETS[id][0]}", "one two" + " e" * (n % 3)) for n in range(5) for id in SETS]
+    results = []
+    for window in (3, 2048):
+        monkeypatch.setattr(module, "WINDOW", window)
+        results.append(verify(data, functions=functions, out=tmp_path / f"{window}.jsonl", unsafe_execution=True))
+    assert lines(tmp_path / "3.jsonl") == lines(tmp_path / "2048.jsonl")
+    assert [one["row"] for one in lines(tmp_path / "3.jsonl")] == list(range(1, 21))
+    assert results[0].matched == results[1].matched == {"text": 20}
+
+
+def answered(id: str, number: int, output: str, **other: Any) -> Record:
+    meta = json.dumps({"autoif": {"instruction": SETS[id][0], "query": "What is rain?", "accuracy": 1.0}})
+    # The texts are changed so that only the metadata can tell.
+    return Record(f"{id}/r1/{number}/x/0", id, number, "What is rain?", output=output, round=1, meta=meta, **other)
+
+
+def test_a_runs_answers_and_the_file_written_of_them_are_matched_by_their_metadata(
+    functions: Path, tmp_path: Path
+) -> None:
+    records = [
+        answered("noe", 0, "Drops."),
+        answered("noe", 1, "Water.", status="eliminated", reason="fails its functions"),
+        answered("short", 2, "Wet."),
+    ]
+    pq.write_table(record_table(records, schema()), tmp_path / "responses.parquet")
+    (tmp_path / "sft.jsonl").write_text("\n".join(json.dumps(one) for one in sft_rows(records)))
+    for name, left_out in (("responses.parquet", {"rows left out": 1}), ("sft.jsonl", {})):
+        found = verify(tmp_path / name, functions=functions, unsafe_execution=True)
+        assert (found.rows, found.matched, found.strict, found.left_out) == (2, {"meta": 2}, 1, left_out)
+        assert found.mean_accuracy == 1
+
+
+def match(record: Record, functions: Path) -> tuple[str, str] | None:
+    found = Matching(read_functions(functions)).match(record)
+    return (found.verified["id"], found.by) if found else None
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("Use no letter e", "noe"),
+        ("What is rain? USE  no\nletter E.", "noe"),
+        ("use no letter e: what is rain?", "noe"),
+        ("Use no letter elk", None),
+        ("Reuse no letter e", None),
+        ("Use no letters", None),
+        ("Shout. Use at most three words.", "short"),
+        ("Use at most three words. Shout", "both"),
+        ("What is rain?", None),
+    ],
+)
+def test_a_question_is_matched_with_the_longest_instruction_that_it_holds(
+    question: str, expected: str | None, functions: Path
+) -> None:
+    found = match(Record("s", "s", 0, question), functions)
+    assert found == ((expected, "text") if expected else None)
+
+
+def test_an_input_belongs_to_the_question(functions: Path) -> None:
+    assert match(Record("s", "s", 0, "Use no letter e", "What is rain?"), functions) == ("noe", "text")
+
+
+def test_metadata_come_before_ids_and_ids_before_the_text(functions: Path) -> None:
+    text = "Use no letter e"
+    named = json.dumps({"autoif": {"instruction": "Be brave"}})
+    assert match(Record("s", "short", 0, text, meta=named), functions) == ("never", "meta")
+    assert match(Record("s", "short", 0, text), functions) == ("short", "id")
+    unknown = json.dumps({"autoif": {"instruction": "Be kind"}, "meta": {"seed_id": "both"}})
+    assert match(Record("s", "s", 0, text, meta=unknown), functions) == ("both", "id")
+
+
+@pytest.mark.parametrize("meta", ['{"autoif": 3}', '{"meta": "x"}', '{"meta": {"autoif": {"instruction": 5}}}', "[1]"])
+def test_metadata_of_other_shapes_are_passed_over(meta: str, functions: Path) -> None:
+    assert match(Record("s", "s", 0, "Use no letter e", meta=meta), functions) == ("noe", "text")
+
+
+def test_a_run_folder_may_stand_for_its_functions(functions: Path) -> None:
+    found = verify([row("Use no letter e", "Drops.")], functions=functions.parent, unsafe_execution=True)
+    assert found.strict == 1
+
+
+def test_a_set_without_instructions_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "functions.jsonl").write_text("\n")
+    with pytest.raises(InputError, match="holds no verified instruction"):
+        verify([row("a", "b")], functions=tmp_path, unsafe_execution=True)
+
+
+def test_no_half_file_is_left(functions: Path, tmp_path: Path) -> None:
+    def cut() -> Iterable[dict[str, str]]:
+        yield row("Use no letter e", "Drops.")
+
+    out = tmp_path / "none" / "verified.jsonl"
+    with pytest.raises(InputError, match="there is no folder"):
+        verify(cut(), functions=functions, out=out, unsafe_execution=True)
+    assert not out.exists()
+
+
+def test_a_reward_is_the_share_of_the_functions_that_say_yes(functions: Path) -> None:
+    sets = read_functions(functions)
+    assert reward(sets["noe"], "Drops.", unsafe_execution=True) == 1.0
+    answers = ["RAIN", "Rain", "RAIN AND HAIL AND FOG", "Rain"]
+    assert rewards(sets["both"], answers, unsafe_execution=True) == pytest.approx([1, 1 / 3, 2 / 3, 1 / 3])
+    assert rewards(sets["never"], ["Rain"], unsafe_execution=True) == [0.0]
+    assert rewards(sets["noe"], [], unsafe_execution=True) == []
