@@ -3,18 +3,17 @@
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from evolvent.evolution.templates import load_prompt
 from tools.embedded.answers import answer
 from tools.embedded.arithmetic import arithmetic_seed, drill
 from tools.embedded.breadth import breadth_seed
-from tools.embedded.everyday import TOPICS, article, count_prompt, everyday_seed
+from tools.embedded.chats import Chat, asked, grown, reworded, world_seed
+from tools.embedded.everyday import TOPICS, article
 from tools.embedded.evolutions import EVOLVE, OPERATORS
-from tools.embedded.functions import function_seed
 from tools.embedded.nonsense import SENTENCES, filled, nonsense_seed, word
-from tools.embedded.seeds import Seed, held_out
-from tools.embedded.words import NAMES, lower_first, upper_first
+from tools.embedded.seeds import held_out
+from tools.embedded.words import NAMES, upper_first
 
 PROMPTS = {name: load_prompt(name) for name in (*OPERATORS, "breadth", "equality")}
 SYSTEMS = (
@@ -25,45 +24,6 @@ SYSTEMS = (
     "Be kind and exact.",
     "Follow the instructions.",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Chat:
-    """One exchange: what the model is given and what it should say."""
-
-    task: str
-    user: str
-    reply: str
-    system: str = ""
-
-
-def world_seed(rng: random.Random) -> Seed:
-    """A prompt of the world that training may see."""
-    while True:
-        draw = rng.random()
-        seed = (
-            arithmetic_seed(rng)
-            if draw < 0.2
-            else function_seed(rng)
-            if draw < 0.38
-            else count_prompt(rng)
-            if draw < 0.46
-            else everyday_seed(rng)
-        )
-        if not held_out(seed.instruction):
-            return seed
-
-
-def grown(rng: random.Random, seed: Seed, depth: int) -> Seed:
-    """The seed after a number of in-depth evolutions."""
-    for _ in range(depth):
-        seed = EVOLVE[rng.choice(OPERATORS)](rng, seed)
-    return seed
-
-
-def asked(seed: Seed) -> str:
-    """The user's turn that asks a seed of a teacher."""
-    return f"{seed.instruction}\n{seed.input}" if seed.input else seed.instruction
 
 
 def evolution_chat(rng: random.Random) -> Chat:
@@ -86,14 +46,6 @@ def breadth_chat(rng: random.Random) -> Chat:
     seed = grown(rng, seed, depth)
     new = breadth_seed(rng, seed, depth)
     return Chat("breadth", PROMPTS["breadth"].render(instruction=seed.instruction, input=seed.input), new.instruction)
-
-
-def reworded(rng: random.Random, text: str) -> str:
-    """A prompt that asks for just the same."""
-    return rng.choice([
-        text, f"Please {lower_first(text)}" if not text.endswith("?") else f"Please tell me: {text}", text.rstrip(".?") + ".", f"{text} Thank you.", text.lower(), text.replace(". ", ".\n"),
-        f"Hello! {text}", f"Could you answer this? {text}", text.replace("Explain", "Describe").replace("Write", "Draft"),
-    ])  # fmt: skip
 
 
 def equality_pair(rng: random.Random) -> tuple[str, str, bool]:

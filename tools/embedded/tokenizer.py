@@ -4,12 +4,15 @@ An operator prompt is mostly lines that never change. As single tokens they cost
 training and in use; a template that words a line differently still works, in ordinary tokens.
 """
 
+import copy
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
+from tools.embedded import autoif, methods
 from tools.embedded.corpus import PROMPTS
 
 SPECIAL = ("<pad>", "<s>", "</s>", "<|system|>", "<|user|>", "<|assistant|>")
@@ -20,6 +23,10 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
 CONTEXT = 2048
+METHOD_PROMPTS = (
+    methods.INITIAL, methods.ANALYSIS, methods.OPTIMISATION, methods.KEYWORD,
+    autoif.SELF_INSTRUCT, autoif.FUNCTIONS, autoif.BACK, autoif.ANSWER, autoif.QUALITY,
+)  # fmt: skip
 
 
 def fixed_lines() -> list[str]:
@@ -44,6 +51,39 @@ def fixed_lines() -> list[str]:
 def _head(line: str, lines: list[str]) -> str:
     """Another line with which this one begins, or nothing."""
     return next((other for other in lines if other != line and line.startswith(other)), "")
+
+
+# What replies of the third stage are full of: pieces of the JSON that holds functions and cases, and of the functions.
+IDIOMS = (
+    "{instruction}", methods.INPUT_HEAD, "[Query]", "```Optimized Method", "```json", "No case failed.", "\nScore: ",
+    "def evaluate(response):\n    ", '{"func": "def evaluate(response):\\n    ', '", "cases": [{"input": "',
+    '", "output": true}', '", "output": false}', ', {"input": "', ']}\n```', "\\n    ",
+    "response.split()", "response.strip()", "response.lower()",
+    "response.count('", "response.startswith('", "response.endswith('",
+    "return True\\n    return False", "return True\n    return False", "import re\\n    ", "import re\n    ",
+    " for word in ", " for letter in response", "word.strip('.,!?')", "len(word",
+    "Stage 0: ", "\nStage 1: ", "\n\nCase ",
+)  # fmt: skip
+
+
+def method_lines() -> list[str]:
+    """The fixed parts of the prompts of Auto Evol-Instruct and AutoIF, and the idioms of their replies."""
+    slots = ("cases", "feedback", "method", "way", "seeds", "count", "instruction", "query", "answer")
+    found = dict.fromkeys(IDIOMS)
+    for prompt in METHOD_PROMPTS:
+        text = prompt.render(functions=["\0"], **dict.fromkeys(slots, "\0"))
+        text = re.sub(r"Function 1:|JSON list of 1 strings", lambda match: match[0].replace("1", "\0"), text)
+        for part in re.split(r"[\n\0]", text.replace("{instruction}", "\0")):
+            if len(part.strip()) >= 8:
+                found[part.strip()] = None
+    return list(found)
+
+
+def with_method_lines(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+    """The tokenizer with the fixed parts of the methods' prompts as further single tokens, behind those it has."""
+    grown = copy.deepcopy(tokenizer)
+    grown.add_tokens([AddedToken(line, normalized=False) for line in method_lines()])
+    return grown
 
 
 def train_tokenizer(texts: Iterable[str], size: int) -> PreTrainedTokenizerFast:

@@ -1,4 +1,4 @@
-"""Make the embedded models: the corpus, the tokenizer, the base model, the tuned model.
+"""Make the embedded models: the corpus, the tokenizer, the base model, the tuned model, its third stage.
 
     python -m tools.embedded.train
 
@@ -26,8 +26,10 @@ from transformers import (
 )
 from transformers.trainer_utils import get_last_checkpoint
 
+from tools.embedded.chats import Chat
 from tools.embedded.corpus import chats, documents
-from tools.embedded.tokenizer import CONTEXT, load_tokenizer, train_tokenizer
+from tools.embedded.mixture import method_chats
+from tools.embedded.tokenizer import CONTEXT, load_tokenizer, train_tokenizer, with_method_lines
 
 VOCABULARY, HIDDEN, INNER, LAYERS, HEADS = 2048, 192, 512, 5, 6
 LONGEST = 1152  # tokens; longer texts are left out
@@ -144,9 +146,9 @@ def base_rows(tokenizer: PreTrainedTokenizerFast, seed: int) -> Iterator[tuple[l
             yield [*ids, tokenizer.eos_token_id], 1
 
 
-def chat_rows(tokenizer: PreTrainedTokenizerFast, seed: int) -> Iterator[tuple[list[int], int]]:
+def chat_rows(tokenizer: PreTrainedTokenizerFast, exchanges: Iterator[Chat]) -> Iterator[tuple[list[int], int]]:
     """Chats as tokens; only the reply is learnt."""
-    for batch in _batched(chats(seed), 1000):
+    for batch in _batched(exchanges, 1000):
         prompts = []
         for chat in batch:
             turns = [{"role": "system", "content": chat.system}] if chat.system else []
@@ -189,6 +191,18 @@ def new_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
         attention_dropout=0.0,
     )
     return LlamaForCausalLM(config)
+
+
+def widened(model: LlamaForCausalLM, old: PreTrainedTokenizerFast, new: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """The model with an embedding for each token more; it begins as the mean of the old tokens of its text."""
+    known = len(old)
+    model.resize_token_embeddings(len(new), mean_resizing=False)
+    with torch.no_grad():
+        weight = model.get_input_embeddings().weight
+        for token in range(known, len(new)):
+            parts = old(new.decode([token]), add_special_tokens=False)["input_ids"]
+            weight[token] = weight[parts].mean(dim=0)
+    return model
 
 
 def fit(model: LlamaForCausalLM, texts: Texts, folder: Path, rate: float, budget: int) -> None:
@@ -260,6 +274,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("build/embedded"), help="corpus, checkpoints, losses")
     parser.add_argument("--base-tokens", type=int, default=3_500_000)
     parser.add_argument("--chat-tokens", type=int, default=22_000_000)
+    parser.add_argument("--method-tokens", type=int, default=16_000_000)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -271,18 +286,26 @@ def main() -> None:
         )
         train_tokenizer(texts, VOCABULARY).save_pretrained(work / "tokenizer")
     tokenizer = load_tokenizer(work / "tokenizer")
-    for name, rows, budget in (("base", base_rows, options.base_tokens), ("instruct", chat_rows, options.chat_tokens)):
-        if not (work / name / "texts" / "ends.npy").exists():
-            _save_texts(work / name / "texts", rows(tokenizer, SEED + 3), budget)
+    methods = with_method_lines(tokenizer)
+    stages = (
+        ("base", tokenizer, base_rows(tokenizer, SEED + 3), options.base_tokens, 3e-3),
+        ("instruct", tokenizer, chat_rows(tokenizer, chats(SEED + 3)), options.chat_tokens, 3e-3),
+        ("methods", methods, chat_rows(methods, method_chats(SEED + 6)), options.method_tokens, 1.5e-3),
+    )
     model = new_model(tokenizer)
-    for name, rate in (("base", 3e-3), ("instruct", 3e-3)):
+    for name, words, rows, budget, rate in stages:
+        if not (work / name / "texts" / "ends.npy").exists():
+            _save_texts(work / name / "texts", rows, budget)
         done = work / name / "model"
         if (done / "config.json").exists():
-            model = LlamaForCausalLM.from_pretrained(done)
+            model = LlamaForCausalLM.from_pretrained(done, dtype=torch.float32)
         else:
+            if name == "methods":
+                model = widened(model, tokenizer, methods)
             fit(model, Texts(work / name / "texts"), work / name / "checkpoints", rate, budget=4096)
             model.save_pretrained(done)
-        export(model, tokenizer, options.out / name)
+        if name != "instruct":  # What ships as "instruct" is the model after the third stage.
+            export(model, words, options.out / ("base" if name == "base" else "instruct"))
 
 
 if __name__ == "__main__":
