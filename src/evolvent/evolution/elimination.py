@@ -15,6 +15,7 @@ The rules on the response (R2, R3) are applied where responses are made. The rea
 
 import re
 import unicodedata
+from collections.abc import Collection
 
 from evolvent.models.protocols import Reply
 
@@ -42,13 +43,14 @@ def strip_marker(text: str, parent: str = "") -> str:
     return text
 
 
-def eliminate(parent: str, evolved: str, reply: Reply) -> str | None:
+def eliminate(parent: str, evolved: str, reply: Reply, scaffold: Collection[str] = LEAKS) -> str | None:
     """Why an evolution fails without asking anybody, or None if it passes.
 
     Args:
         parent: the instruction it was evolved from.
         evolved: the new instruction, stripped.
         reply: the evolver's reply that it stands in.
+        scaffold: words of the prompt that must not leak into it, casefolded.
     """
     if reply.finish_reason == "content_filter":
         return "filtered"
@@ -58,15 +60,15 @@ def eliminate(parent: str, evolved: str, reply: Reply) -> str | None:
         return "refused" if reply.refusal else "empty"
     if _bare(evolved) == _bare(parent):
         return "unchanged"
-    if leaks(parent, evolved):
+    if leaks(parent, evolved, scaffold):
         return "leak"
     return None
 
 
-def leaks(parent: str, evolved: str) -> bool:
+def leaks(parent: str, evolved: str, scaffold: Collection[str] = LEAKS) -> bool:
     """R4: whether ``evolved`` holds a scaffold phrase that ``parent`` does not hold."""
     before, after = parent.casefold(), evolved.casefold()
-    return any(phrase in after and phrase not in before for phrase in LEAKS)
+    return any(phrase in after and phrase not in before for phrase in scaffold)
 
 
 def judged_equal(reply: Reply) -> bool | None:

@@ -4,7 +4,7 @@ Each round rewrites the instruction with one operator: four go in depth (constra
 reasoning), one in breadth. Operators come in a fixed order, not at random, so that two evolvers evolve a seed alike.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -58,10 +58,18 @@ async def trajectory(seed: Record, run: EvolInstruct) -> list[Record]:
     Returns:
         The seed (round 0) and one record for each round.
     """
+
+    def once(parent: Record, round: int) -> Awaitable[Record]:
+        return evolve_once(parent, round, run.operators[(seed.seed_index + round - 1) % len(run.operators)], run)
+
+    return await through_rounds(seed, run.rounds, once)
+
+
+async def through_rounds(seed: Record, rounds: int, once: Callable[[Record, int], Awaitable[Record]]) -> list[Record]:
+    """The seed and its evolution of each round, each made from the last that survived."""
     records, parent = [seed], seed
-    for round in range(1, run.rounds + 1):
-        prompt = run.operators[(seed.seed_index + round - 1) % len(run.operators)]
-        evolved = await evolve_once(parent, round, prompt, run)
+    for round in range(1, rounds + 1):
+        evolved = await once(parent, round)
         records.append(evolved)
         if evolved.status == "ok":
             parent = evolved
@@ -96,12 +104,13 @@ async def evolve_once(parent: Record, round: int, prompt: Prompt, run: EvolInstr
             # Paper 1's code keeps an empty generation; the default tries again with another seed.
             attempts=3 if run.profile == "default" else 1,
         )
-        _take_instruction(record, parent, reply, run.profile)
+        text = reply.text.strip() if run.profile == "paper" else strip_marker(reply.text, parent.instruction)
+        take_instruction(record, parent, text, reply)
         if run.profile == "paper":
             return record
         reason = eliminate(parent.instruction, record.instruction, reply)
         if reason is None and run.judge is not None:
-            reason, record.reason = await _no_gain(parent, record, run)
+            reason, record.reason = await no_gain(parent, record, run.judge, run.equality, run.sampling, run.seed)
     except CallError as error:
         record.status, record.reason = "failed", str(error)
         return record
@@ -116,9 +125,8 @@ def chat(prompt: str, system: str | None) -> list[Message]:
     return [*turns, Message(role="user", content=prompt)]
 
 
-def _take_instruction(record: Record, parent: Record, reply: Reply, profile: Profile) -> None:
+def take_instruction(record: Record, parent: Record, text: str, reply: Reply) -> None:
     """Put the evolved instruction into the record; a conversation's system turn stays with it."""
-    text = reply.text.strip() if profile == "paper" else strip_marker(reply.text, parent.instruction)
     system = [turn for turn in parent.messages or () if turn["role"] == "system"]
     record.instruction, record.finish_reason = text, reply.finish_reason
     record.messages = [*system, Message(role="user", content=text)] if system and text else None
@@ -129,13 +137,22 @@ def _input_after(parent: Record, prompt: Prompt, profile: Profile) -> str:
     return "" if prompt.name == BREADTH and profile == "default" else parent.input
 
 
-async def _no_gain(parent: Record, record: Record, run: EvolInstruct) -> tuple[str | None, str | None]:
-    """The elimination reason if the judge finds the two equal, and a note if it gives no verdict (the record stays)."""
-    assert run.judge is not None
-    assert run.equality is not None
-    question = run.equality.render(first=parent.question, second=record.question)
-    greedy = Sampling(temperature=0.0, max_tokens=run.sampling.max_tokens)
-    reply = await ask(run.judge, chat(question, None), greedy, run_seed=run.seed, record_id=record.id, stage="judge")
+async def no_gain(
+    parent: Record, record: Record, judge: ChatModel, equality: Prompt | None, sampling: Sampling, run_seed: int
+) -> tuple[str | None, str | None]:
+    """R1: the elimination reason if the judge finds the two equal; a note if it gives no verdict (the record stays).
+
+    Args:
+        parent, record: what is compared.
+        judge: the model that is asked.
+        equality: its prompt.
+        sampling: the evolver's; the judge is greedy and its reply may be as long.
+        run_seed: the run's seed.
+    """
+    assert equality is not None
+    question = equality.render(first=parent.question, second=record.question)
+    greedy = Sampling(temperature=0.0, max_tokens=sampling.max_tokens)
+    reply = await ask(judge, chat(question, None), greedy, run_seed=run_seed, record_id=record.id, stage="judge")
     verdict = judged_equal(reply)
     if verdict is None:
         return None, NO_VERDICT

@@ -206,8 +206,8 @@ def test_paper_1s_code(reply: str, taken: str | None) -> None:
         parts = text.strip().split("#Finally Rewritten Instruction#:\n", 1)
         return parts[1] if len(parts) > 1 else ""
 
-    assert paper_instruction(reply) == taken
-    assert (paper_instruction(reply) or "") == reference(reply)
+    assert paper_instruction(reply, INITIAL) == taken
+    assert (paper_instruction(reply, INITIAL) or "") == reference(reply)
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,6 @@ from evolvent.evolution.auto_evol_instruct.headings import BEFORE, headings
 from evolvent.evolution.auto_evol_instruct.method import Method
 from evolvent.evolution.auto_evol_instruct.notes import without_note
 
-PAPER_MARKER = "#Finally Rewritten Instruction#:\n"
-
 _MARKS = re.compile(r"[*_`]+")
 _CLOSED_MARK = re.compile(r"[ \t]*[*_`]+[ \t]*[:：]?|[ \t]*[:：][ \t]*[*_`]+|[ \t]*[:：]")
 _COLON = re.compile(r"[ \t]*[:：]")
@@ -46,9 +44,15 @@ def final_instruction(reply: str, method: Method, parent: str = "") -> str | Non
     return None
 
 
-def paper_instruction(reply: str) -> str | None:
-    """What paper 1's code takes: all after the first marker and its newline, not stripped again; None without one."""
-    _, marker, text = reply.strip().partition(PAPER_MARKER)
+def paper_instruction(reply: str, method: Method) -> str | None:
+    """What paper 1's code takes: all after the first ``#Finally Rewritten Instruction#:`` and its newline.
+
+    The text is not stripped again. Paper 1 uses the initial method only; of another one its last heading is taken.
+
+    Returns:
+        The text; None if the marker or its newline is missing.
+    """
+    _, marker, text = reply.strip().partition(f"#{method.final_heading}#:\n")
     return text if marker else None
 
 
