@@ -3,6 +3,7 @@
 
 import json
 import random
+from importlib.resources import files
 
 from evolvent.evolution.templates import load_prompt
 from tools.embedded.chats import Chat, asked, world_seed
@@ -24,6 +25,8 @@ from tools.embedded.words import ADJECTIVES, NOUNS, VERBS
 SELF_INSTRUCT, FUNCTIONS, BACK, ANSWER, QUALITY = (
     load_prompt(f"autoif/{name}") for name in ("self_instruct", "functions", "back_translation", "answer", "quality")
 )
+_SAMPLE = files("evolvent.datasets") / "samples/verifiable_instructions.jsonl"
+SHIPPED = [json.loads(line)["instruction"] for line in _SAMPLE.read_text(encoding="utf-8").splitlines()]
 _UNVERIFIABLE = (
     "Answer like a pirate.", "Be friendly and warm.", "Write in a {a} tone.", "Make the reader smile.", "Sound like a {n}.", "Use simple and {a} words.", "Explain it as to a child.", "Be as {a} as you can.", "Tell the truth.", "Write with humour.", "Show that you care about the {n}.", "Keep the style {a}.",
 )  # fmt: skip
@@ -50,11 +53,21 @@ def _distinct(rng: random.Random, count: int, known: set[str]) -> list[str]:
 def self_instruct_chat(rng: random.Random) -> Chat:
     """Seeds, and new instructions."""
     known: set[str] = set()
-    size = rng.choices([rng.randint(3, 6), rng.randint(7, 12), rng.randint(13, 24), 36], [45, 32, 13, 10])[0]
+    # The package's own seeds, all 36, and 50 new ones: what AutoIF asks for when nothing else is said.
+    shipped = rng.random() < 0.25
+    size = rng.choices([rng.randint(3, 6), rng.randint(7, 12), rng.randint(13, 36)], [48, 34, 18])[0]
     count = rng.choices(
-        [rng.randint(3, 6), rng.randint(7, 12), rng.randint(13, 20), rng.randint(21, 50)], [45, 32, 17, 6]
+        [rng.randint(3, 6), rng.randint(7, 12), rng.randint(13, 20), rng.randint(21, 49), 50], [41, 32, 13, 5, 9]
     )[0]
-    seeds, new = _distinct(rng, size, known), _distinct(rng, count, known)
+    seeds = (
+        rng.sample(SHIPPED, len(SHIPPED))
+        if shipped and rng.random() < 0.3
+        else list(SHIPPED)
+        if shipped
+        else _distinct(rng, size, known)
+    )
+    known.update(seeds)
+    new = _distinct(rng, count, known)
     for place in range(count):
         draw = rng.random()
         if draw < 0.03:

@@ -8,6 +8,7 @@ heeded: a method without a sentence against a fault lets the fault happen now an
 import random
 from dataclasses import dataclass, replace
 
+from evolvent.evolution.auto_evol_instruct.proposal import NO_STAGE
 from evolvent.evolution.templates import load_prompt
 from tools.embedded.chats import Chat, grown, reworded, world_seed
 from tools.embedded.evolutions import EVOLVE, OPERATORS
@@ -28,7 +29,7 @@ HEADINGS = [line for line in LINES if line.startswith("Step ") and line.endswith
 STEPS = [line for line in LINES if line.startswith("Step ") and not line.endswith("#:")]
 
 # What a method lets happen when no sentence of its own speaks against it, and how often.
-FAULTS = {"stagnates": 0.06, "loses": 0.05, "refers": 0.11}
+FAULTS = {"stagnates": 0.06, "loses": 0.05, "refers": 0.11, "breaks": 0.0}
 # Sentences for a fault: the step they join, and their wording.
 MENDING: dict[str, tuple[tuple[int, str], ...]] = {
     "stagnates": (
@@ -47,6 +48,10 @@ MENDING: dict[str, tuple[tuple[int, str], ...]] = {
         (3, "Do not speak of a text, a list or a table that is not there."), (3, "Refer only to what the instruction itself holds."), (4, "Take out every reference to something that is not given."), (4, "The instruction has to be understood on its own."),
         (2, "Use no way that needs a text nobody has given."), (1, "Leave out ways that need material the reader does not have."), (3, "Never ask for work on something that is missing."), (4, "If it points to a table or a list, that has to be there."),
         (3, "All that is needed to answer it has to be in it."), (2, "Plan for a reader who sees the instruction alone."), (4, "Remove words such as \"below\" where nothing stands below."), (3, "Do not pretend that something was attached."),
+    ),
+    "breaks": (
+        (4, "Write nothing after it."), (4, "Keep strictly to the format of the reply."), (4, "It must stand under its own heading."), (3, "Write the whole of it, to its last word."), (3, "Give it as plain text."), (4, "Keep it short enough to be finished."), (2, "Keep the plan to two sentences."),
+        (1, "Give each way one line."), (1, "List no more than four ways."), (4, "Never leave it empty."), (3, "Do not answer the instruction."), (4, "Do not answer it."),
     ),
     "": (
         (1, "List at least three ways that differ from one another."), (1, "Think of ways that need deeper knowledge."), (1, "Think of ways that need several steps of thought."), (1, "Choose ways that fit the subject of the instruction."), (1, "Prefer ways that change what has to be thought about."),
@@ -67,6 +72,7 @@ MISSING = (
 REASONS: dict[str, tuple[str, ...]] = {
     "stagnates": ("it adds nothing to stage {b}.", "stage {s} says the same as stage {b}.", "stage {s} is no more complex than stage {b}.", "only the wording of stage {b} has changed.", "nothing new is asked for in stage {s}.", "stage {s} repeats stage {b}.", "the task is as easy as before."),
     "loses": ('stage {s} has lost "{x}".', 'the words "{x}" of stage {b} are gone.', "stage {s} leaves out a part of stage {b}.", 'it no longer says "{x}".', "something that stage {b} asked for is missing.", 'stage {s} drops "{x}".'),
+    "breaks": ("stage {s} holds no instruction.", "there is no instruction in stage {s}.", "stage {s} is missing.", "nothing usable was written for stage {s}."),
     "refers": ("stage {s} speaks of something that is not there.", 'stage {s} says "{x}", but nothing is given.', "it refers to material that nobody has.", "stage {s} needs a text that is missing.", "it points to something outside the instruction."),
 }  # fmt: skip
 
@@ -217,7 +223,7 @@ def _case(rng: random.Random, fault: str) -> tuple[list[str], str]:
     if not fault:
         return texts, ""
     place = rng.randint(1, len(texts) - 1)
-    texts[place], about = faulty(rng, stages[place - 1], fault)
+    texts[place], about = (NO_STAGE, "") if fault == "breaks" else faulty(rng, stages[place - 1], fault)
     del texts[place + 1 :]
     reasons = [reason for reason in REASONS[fault] if about or "{x}" not in reason]
     return texts, rng.choice(reasons).format(b=place - 1, s=place, x=about)
@@ -227,7 +233,7 @@ def _feedback(rng: random.Random, count: int, bad: float) -> tuple[str, str, lis
     """Cases as the analysis sees them, what it says, and the faults it has found."""
     cases, lines, faults = [], [], []
     for number in range(1, count + 1):
-        fault = rng.choice(list(FAULTS)) if rng.random() < bad else ""
+        fault = rng.choices(list(FAULTS), [4, 3, 4, 1])[0] if rng.random() < bad else ""
         texts, reason = _case(rng, fault)
         shown = [f"Stage {stage}: {' '.join(text.split())}" for stage, text in enumerate(texts)]
         cases.append("\n".join([f"Case {number}", *shown]))

@@ -55,7 +55,8 @@ def _head(line: str, lines: list[str]) -> str:
 
 # What replies of the third stage are full of: pieces of the JSON that holds functions and cases, and of the functions.
 IDIOMS = (
-    "{instruction}", methods.INPUT_HEAD, "[Query]", "```Optimized Method", "```json", "No case failed.", "\nScore: ",
+    "{instruction}", methods.INPUT_HEAD, methods.NO_STAGE, "[Query]", "```Optimized Method", "```json",
+    "No case failed.", "\nScore: ",
     "def evaluate(response):\n    ", '{"func": "def evaluate(response):\\n    ', '", "cases": [{"input": "',
     '", "output": true}', '", "output": false}', ', {"input": "', ']}\n```', "\\n    ",
     "response.split()", "response.strip()", "response.lower()",
