@@ -1,0 +1,84 @@
+"""AutoIF, step 2: the verification function and its test cases in a model's reply."""
+
+import json
+from dataclasses import dataclass
+from typing import TypeGuard
+
+_FENCE = "```"
+_OPENING = f"{_FENCE}json"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A test case of a verification function.
+
+    Attributes:
+        input: an answer.
+        output: whether it follows the instruction. What a model wrote instead of true or false ("True" in quotes, for
+            one) stands here as JSON text: no verdict equals it, so cross-validation never keeps such a case.
+    """
+
+    input: str
+    output: bool | str
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a model wrote for an instruction.
+
+    Attributes:
+        code: source of the function ``evaluate(response)``.
+        cases: the test cases that came with it.
+        broken_cases: how many more came that have no output or no text as input.
+    """
+
+    code: str
+    cases: tuple[Case, ...]
+    broken_cases: int = 0
+
+
+def parse_sample(reply: str) -> Sample | str:
+    """The function and the cases in a reply, or why there are none.
+
+    As AutoIF's ``3_cross_validation.py`` reads them, with three differences. The JSON ends where its object ends, not
+    at the first fence: a function that looks for fenced code holds one. No line is cut out for naming ``requests`` or
+    ``download``: functions run where there is no network, and code that lost a line may not run at all. A case whose
+    input is no text is left out.
+    """
+    opening = reply.find(_OPENING)
+    if opening < 0:
+        return "no fenced JSON"
+    block = reply[opening + len(_OPENING) :].lstrip()
+    try:
+        content, end = json.JSONDecoder().raw_decode(block)
+    except json.JSONDecodeError as error:
+        return f"broken JSON: {error.msg}"
+    except (ValueError, RecursionError):  # a number of thousands of digits, thousands of brackets
+        return "broken JSON: no reasonable values"
+    rest = block[end:].lstrip()
+    if not rest.startswith(_FENCE):
+        return "broken JSON: more after the object" if rest else "no fenced JSON"
+    if not isinstance(content, dict):
+        return "no JSON object"
+    code = content.get("func")
+    if not is_text(code) or not code.strip():
+        return "no function"
+    rows = content.get("cases")
+    if not isinstance(rows, list):
+        return "no cases"
+    cases = tuple(
+        Case(row["input"], _output(row["output"]))
+        for row in rows
+        if isinstance(row, dict) and "output" in row and is_text(row.get("input"))
+    )
+    return Sample(code.strip(), cases, len(rows) - len(cases))
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Whether a value is a text that can be written to a file: JSON can name halves of characters, too."""
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def _output(value: object) -> bool | str:
+    """True, false, or another value's JSON text; 1 and 0 are true and false, as in Python they are."""
+    return bool(value) if value in (True, False) else json.dumps(value)
