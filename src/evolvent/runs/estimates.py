@@ -63,6 +63,7 @@ class Estimate:
         differences: how the settings and the input differ from those that the folder holds this stage with, one line
             each; none if it does not hold it, or with these very settings.
         finished: whether the folder holds this stage finished with these very settings.
+        said: what else the figures rest on, a line each.
     """
 
     stage: str
@@ -74,6 +75,7 @@ class Estimate:
     stored: int
     differences: tuple[str, ...] = ()
     finished: bool = False
+    said: tuple[str, ...] = ()
 
     @property
     def calls(self) -> int:
@@ -125,6 +127,7 @@ class Estimate:
         if self.finished:
             lines.append(f"{self.stage} is finished in the folder with these settings: nothing would be called")
         lines.append(f"{self.stage}, rehearsed on {of} records; nothing was called")
+        lines += self.said
         lines.append("~: estimated; at most: if every reply is as long as max_tokens allows")
         names, _ = short_names(model.model for model in self.models)
         for model in self.models:

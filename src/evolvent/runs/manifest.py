@@ -23,6 +23,7 @@ NAME = "manifest.json"
 
 # The stages in their order, and the file that each writes.
 OUTPUTS = {
+    "optimize-method": "method.yaml",
     "self-instruct": "instructions.parquet",
     "evolve": "evolved.parquet",
     "respond": "responses.parquet",

@@ -227,7 +227,7 @@ def _estimate(
         most,
         price.of(prompt, completion) if price else None,
         price.of(prompt_most, most) if price else None,
-        _seconds(model.uri, calls, prompt + completion, rates),
+        least_seconds(model.uri, calls, prompt + completion, rates),
         model.counter.how,
         replies,
         model.counter.exact and scale == 1 and not model.holding_replies,
@@ -236,8 +236,8 @@ def _estimate(
     )
 
 
-def _seconds(uri: str, calls: int, tokens: int, rates: Rates) -> float | None:
-    """The narrower of the caps, which are a server's only.
+def least_seconds(uri: str, calls: int, tokens: int, rates: Rates) -> float | None:
+    """The least time that calls of a model take: that of the narrower cap; None without one. Servers only have caps.
 
     The duration of calls that the folder holds says nothing of it: it includes the time that they waited for their
     turn, which depends on how many waited.

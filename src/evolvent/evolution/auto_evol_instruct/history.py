@@ -11,12 +11,21 @@ The optimizer writes the rest beside it, which nothing reads back: what it was r
 """
 
 import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from evolvent.datasets.write import replacing
 from evolvent.errors import InputError
+from evolvent.evolution.auto_evol_instruct.evaluation import Evaluation, used_json
 from evolvent.evolution.auto_evol_instruct.method import SLOT, Method, problem_of
+from evolvent.evolution.auto_evol_instruct.search import Found, Step, Tried
+from evolvent.records import Record
+from evolvent.runs.tally import Used
+from evolvent.runs.wording import Table
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +34,14 @@ FINISHED, UNFINISHED = "finished", "unfinished"
 
 # More is no method file: the history of a hundred steps of five candidates, each as long as a reply may be, is less.
 LARGEST = 16 << 20
+
+WIDTH = 116
+
+HEADER = """\
+# An evolving method of Auto Evol-Instruct, and how evolvent optimize-method found it. It is applied with:
+#   evolvent evolve SEEDS --method auto-evol-instruct --method-file THIS_FILE --model URI --out RUN
+# Only the key method is read back.
+"""
 
 _HOW = f"A method file has a line 'method: |' and below it, indented, a prompt with the slot {SLOT}."
 # The C parser reads a megabyte in a tenth of a second, the other in ten seconds.
@@ -111,3 +128,182 @@ def _top_level(path: Path, text: str) -> dict[str, tuple[int, str | None]]:
         line = f", line {text.count(chr(10), 0, error.position) + 1}"
         raise InputError(f"{path}{line}: this is not YAML: {error.reason}", fix=_HOW) from error
     return found
+
+
+class _Line(dict[str, Any]):
+    """A mapping that is written on one line."""
+
+
+class _Row(list[Any]):
+    """A list that is written on one line."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Texts of several lines or of more than one as blocks, as far as YAML can show them so."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        return True
+
+
+def _text_node(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    block = "\n" in text or len(text) > WIDTH
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if block else None)
+
+
+_Dumper.add_representer(str, _text_node)
+_Dumper.add_representer(_Line, lambda dumper, row: dumper.represent_mapping("tag:yaml.org,2002:map", row.items(), True))
+_Dumper.add_representer(_Row, lambda dumper, row: dumper.represent_sequence("tag:yaml.org,2002:seq", row, True))
+
+
+def write_history(found: Found, how: Mapping[str, Any], *paths: Path) -> None:
+    """Write how a search stands, or ended: each file appears whole. The same search gives the same file.
+
+    Args:
+        found: the search.
+        how: what it was run with.
+        paths: the files.
+
+    Raises:
+        InputError, RunError: a file cannot be written.
+    """
+    text = HEADER + yaml.dump(
+        described(found, how), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=WIDTH + 4
+    )
+    for path in paths:
+        with replacing(path) as file:
+            file.write(text.encode())
+
+
+def described(found: Found, how: Mapping[str, Any]) -> dict[str, Any]:
+    """A search as METHOD.yaml holds it."""
+    by = next((f"step {step.number}, candidate {step.chosen}" for step in reversed(found.steps) if step.chosen), None)
+    return {
+        "format": FORMAT,
+        "state": FINISHED if found.stopped else UNFINISHED,
+        "stopped": found.stopped,
+        "method": found.method.text,
+        "version": found.method.version,
+        "found_by": by or "the initial method",
+        **_rate(found.evaluation),
+        "how": dict(how),
+        "used": _used(found.used()),
+        "initial": {
+            "method": found.initial.text,
+            "version": found.initial.version,
+            **_evaluated(found.initial_evaluation),
+            "used": _used(found.initial_used),
+        },
+        "steps": [_step(step) for step in found.steps],
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {
+        "step": step.number,
+        "batch": rows_of(step.batch),
+        "evolutions": _Line(sorted(step.fates.items())),
+        "used": _used(step.used),
+        "candidates": [_tried(tried) for tried in step.tried],
+        "chosen": f"candidate {step.chosen}" if step.chosen else "the method before this step",
+    }
+
+
+def _tried(tried: Tried) -> dict[str, Any]:
+    candidate = tried.candidate
+    content: dict[str, Any] = {"candidate": candidate.number, "feedback": candidate.feedback}
+    if candidate.method is None:
+        content |= {"invalid": candidate.problem, "reply": candidate.text}
+    else:
+        content |= {"method": candidate.text, "version": candidate.method.version}
+    if tried.same_as:
+        content["same_as"] = tried.same_as
+    if tried.evaluation is not None:
+        content |= {"invalid": candidate.problem} if candidate.problem else {}
+        content |= _evaluated(tried.evaluation)
+    return content | {"used": _used(candidate.used)}
+
+
+def _rate(evaluation: Evaluation) -> dict[str, Any]:
+    return {
+        "failure_rate": round(evaluation.rate, 4),
+        "interval": _Row(round(bound, 4) for bound in evaluation.interval()),
+    }
+
+
+def _evaluated(evaluation: Evaluation) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        **_rate(evaluation),
+        "failures": _Line(evaluation.failures),
+        "apart": _Line(evaluation.apart),
+    }
+    if evaluation.reasons:
+        content["without_answer"] = dict(sorted(evaluation.reasons.items()))
+    return content
+
+
+def _used(used: Mapping[str, Used]) -> dict[str, Any]:
+    return {uri: _Line(one) for uri, one in used_json(used).items()}
+
+
+def rows_of(records: Iterable[Record]) -> list[int]:
+    """The positions of rows in the seeds."""
+    return _Row(record.seed_index for record in records)
+
+
+def counts_of(found: Found) -> dict[str, int]:
+    """What a search counts, as the manifest holds it."""
+    every = [tried for step in found.steps for tried in step.tried]
+    invalid = Counter(tried.candidate.problem for tried in every if tried.candidate.problem)
+    return {
+        "steps": len(found.steps),
+        "candidates": len(every),
+        "invalid candidates": invalid.total(),
+        "equal candidates": sum(tried.same_as is not None for tried in every),
+        "failures at first": found.initial_evaluation.failed,
+        "failures at last": found.evaluation.failed,
+        "dev rows": found.evaluation.rows,
+    }
+
+
+def steps_table(path: str | Path) -> Table:
+    """The steps of a search as a table: failure rates with their intervals, and what was chosen.
+
+    Args:
+        path: METHOD.yaml.
+
+    Raises:
+        InputError: it is not one that ``evolvent optimize-method`` wrote.
+    """
+    path = Path(path)
+    read_method(path)
+    try:
+        content = yaml.load(_text(path), Loader=_Loader)
+        method = _rate_words(content["initial"])
+        rows = [("0", "", "", "", method, "the initial method")]
+        for step in content["steps"]:
+            tried = [one for one in step["candidates"] if "failure_rate" in one]
+            best = min(tried, key=lambda one: one["failure_rate"], default=None)
+            invalid = sum("invalid" in one for one in step["candidates"])
+            rows.append(
+                (
+                    str(step["step"]),
+                    str(len(step["candidates"])),
+                    str(invalid),
+                    str(sum("same_as" in one for one in step["candidates"])),
+                    _rate_words(best) if best else "",
+                    step["chosen"],
+                )
+            )
+        notes = (
+            f"stopped: {content['stopped'] or 'not yet'}",
+            f"method: version {content['version']}, by {content['found_by']}, failure rate {_rate_words(content)}",
+        )
+    except (KeyError, TypeError, yaml.YAMLError, RecursionError) as error:
+        raise InputError(f"{path} holds no history of a search: {error!r}") from error
+    columns = ("step", "candidates", "invalid", "equal", "lowest failure rate (95 %)", "chosen")
+    return Table(f"{path.name}: the search", columns, rows, notes)
+
+
+def _rate_words(content: Mapping[str, Any]) -> str:
+    low, high = content["interval"]
+    return f"{content['failure_rate']:.3f} ({low:.3f} to {high:.3f})"

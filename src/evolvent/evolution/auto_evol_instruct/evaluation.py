@@ -1,0 +1,191 @@
+"""The failure rate of an evolving method (arXiv 2406.00770, Eq. 2): it evolves the dev set, and the answers are judged.
+
+    rate = failures / rows of the dev set
+
+The denominator is the whole dev set, always. What counts as a failure beside the paper's three kinds is where the
+profiles differ. A row that was not evolved (its reply was unparsed, unchanged, cut …) or whose calls failed for good
+has no answer to judge. In ``default`` it is a failure: otherwise the search would prefer methods whose replies cannot
+be read, for they have fewer answers. In ``paper`` it is none, for the paper's sum runs over answers only; there also an
+evolution that is merely unchanged or leaks is answered. Both are shown apart in either profile.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from evolvent.errors import CallError
+from evolvent.evolution.auto_evol_instruct.failure import APART, KINDS, failure_of, set_apart
+from evolvent.evolution.auto_evol_instruct.method import Method
+from evolvent.evolution.auto_evol_instruct.trajectory import AutoEvol, trajectory
+from evolvent.evolution.evol_instruct import Profile, chat
+from evolvent.models.protocols import ChatModel, Sampling
+from evolvent.records import Record
+from evolvent.runs.execution import together
+from evolvent.runs.stored import RecordInWork, ask, record_in_work
+from evolvent.runs.tally import Used
+
+NOT_EVOLVED, NOT_ANSWERED, ANSWERED = "not evolved", "not answered", "answered"
+
+# Why an evolution is eliminated although it is an instruction: the paper eliminates nothing.
+STILL_AN_INSTRUCTION = ("unchanged", "leak")
+
+# The share of such intervals that hold the true rate.
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Evolving:
+    """How the evolver evolves and answers.
+
+    Attributes:
+        evolver: the model.
+        sampling: how its replies are drawn.
+        seed: the run's seed.
+        system: its system prompt when it evolves.
+        profile: what counts as a failure.
+        at_once: bounds the rows in work.
+    """
+
+    evolver: ChatModel
+    sampling: Sampling
+    seed: int
+    system: str | None
+    profile: Profile
+    at_once: asyncio.Semaphore
+
+    def by(self, method: Method, rounds: int) -> AutoEvol:
+        """The way that a method is applied with."""
+        return AutoEvol(
+            evolver=self.evolver,
+            method=method,
+            rounds=rounds,
+            profile="default",
+            sampling=self.sampling,
+            seed=self.seed,
+            system=self.system,
+        )
+
+
+@dataclass(slots=True)
+class Evaluation:
+    """What became of the dev set with one method.
+
+    Attributes:
+        fates: rows by what became of them: a kind of failure, ``not evolved``, ``not answered``, what is set apart
+            (empty, refused …), or ``answered``.
+        reasons: why rows were not evolved or not answered.
+        profile: what counts as a failure.
+    """
+
+    fates: Counter[str]
+    reasons: Counter[str]
+    profile: Profile
+
+    @property
+    def rows(self) -> int:
+        return self.fates.total()
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """Failed rows by kind."""
+        kinds = (*KINDS, NOT_EVOLVED, NOT_ANSWERED) if self.profile == "default" else KINDS
+        return {kind: self.fates[kind] for kind in kinds}
+
+    @property
+    def apart(self) -> dict[str, int]:
+        """Rows that are no failure and have no answer as it should be."""
+        kinds = APART if self.profile == "default" else (*APART, NOT_EVOLVED, NOT_ANSWERED)
+        return {kind: self.fates[kind] for kind in kinds}
+
+    @property
+    def failed(self) -> int:
+        return sum(self.failures.values())
+
+    @property
+    def unmeasured(self) -> bool:
+        """Whether no row came to an answer that could be judged."""
+        return self.fates[NOT_EVOLVED] + self.fates[NOT_ANSWERED] == self.rows
+
+    @property
+    def rate(self) -> float:
+        return self.failed / self.rows
+
+    def interval(self) -> tuple[float, float]:
+        """Wilson's score interval of the rate, at ``CONFIDENCE``."""
+        from scipy.stats import binomtest
+
+        found = binomtest(self.failed, self.rows).proportion_ci(CONFIDENCE, method="wilson")
+        return float(found.low), float(found.high)
+
+
+@dataclass(slots=True)
+class Account:
+    """Whose calls these are, in the call store, and what they used.
+
+    Attributes:
+        name: a step and a candidate of it, for example.
+        used: by the models' URIs.
+    """
+
+    name: str
+    used: dict[str, Used] = field(default_factory=dict)
+
+    def of(self, row: str) -> None:
+        """Book the calls of this task under a row of it; the task is to be one of its own."""
+        record_in_work.set(RecordInWork(f"{self.name}/{row}", self.used))
+
+
+async def evaluate(
+    method: Method, dev: Sequence[Record], run: Evolving, account: Account, advance: Callable[..., None]
+) -> Evaluation:
+    """Evolve the dev set once with a method, let the evolver answer, and judge the answers.
+
+    Args:
+        method: the method.
+        dev: the dev set.
+        run: how the evolver is asked.
+        account: whose calls these are.
+        advance: told of every row that ends.
+    """
+
+    async def one(row: Record) -> tuple[str, str | None]:
+        account.of(row.id)
+        async with run.at_once:
+            fate, reason = await fate_of(row, method, run)
+        lost = fate in (NOT_EVOLVED, NOT_ANSWERED)
+        advance(ok=int(not lost), eliminated=int(lost))
+        return fate, reason
+
+    ended = await together(one(row) for row in dev)
+    return Evaluation(
+        Counter(fate for fate, _ in ended), Counter(reason for _, reason in ended if reason is not None), run.profile
+    )
+
+
+async def fate_of(row: Record, method: Method, run: Evolving) -> tuple[str, str | None]:
+    """What becomes of one row of the dev set, and why it has no answer if it has none."""
+    *_, evolved = await trajectory(row, run.by(method, rounds=1))
+    if evolved.status == "failed":
+        return NOT_EVOLVED, f"failed: {evolved.reason}"
+    passes = run.profile == "paper" and evolved.reason in STILL_AN_INSTRUCTION
+    if evolved.status == "eliminated" and not passes:
+        return NOT_EVOLVED, evolved.reason
+    question = evolved.messages or chat(evolved.question, None)  # as a teacher is asked
+    try:
+        reply = await ask(run.evolver, question, run.sampling, run_seed=run.seed, record_id=evolved.id, stage="answer")
+    except CallError as error:
+        return NOT_ANSWERED, f"failed: {error}"
+    return failure_of(reply.text) or set_apart(reply) or ANSWERED, None
+
+
+def used_json(used: Mapping[str, Used]) -> dict[str, dict[str, int]]:
+    """What was used of each model, by its URI: calls and tokens, those that came from the store included."""
+    return {
+        uri: {
+            "calls": one.calls,
+            "prompt_tokens": one.prompt_tokens,
+            "completion_tokens": one.completion_tokens,
+        }
+        for uri, one in sorted(used.items())
+    }

@@ -1,0 +1,120 @@
+"""A candidate method (arXiv 2406.00770, Figs. 7 and 8): an analysis of trajectories, and a method mended by it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from evolvent.errors import CallError
+from evolvent.evolution.auto_evol_instruct.method import Method, candidate_of
+from evolvent.evolution.auto_evol_instruct.trajectory import UNPARSED
+from evolvent.evolution.evol_instruct import chat
+from evolvent.evolution.templates import Prompt
+from evolvent.models.protocols import ChatModel, Sampling
+from evolvent.records import Record
+from evolvent.runs.stored import ask
+from evolvent.runs.tally import Used
+
+NO_STAGE = "(no instruction: the reply did not keep to the format, was cut, or was empty)"
+FAILED = "its calls failed: "
+
+# Why a stage has no instruction that could be shown.
+WITHOUT_TEXT = (UNPARSED, "empty", "refused", "filtered", "truncated")
+
+
+@dataclass(frozen=True, slots=True)
+class Optimizer:
+    """How the optimizer is asked.
+
+    Attributes:
+        model: the model.
+        sampling: how its replies are drawn.
+        seed: the run's seed.
+        analysis, optimization: the prompts.
+    """
+
+    model: ChatModel
+    sampling: Sampling
+    seed: int
+    analysis: Prompt
+    optimization: Prompt
+
+
+@dataclass(slots=True)
+class Candidate:
+    """What the optimizer made of the current method, once.
+
+    Attributes:
+        number: from 1 on, within its step.
+        feedback: its analysis of the trajectories.
+        text: the method, or the reply that holds none.
+        method: the method if it is usable.
+        problem: why it is not, in words.
+        used: what it took from its models, by their URIs.
+    """
+
+    number: int
+    feedback: str = ""
+    text: str = ""
+    method: Method | None = None
+    problem: str | None = None
+    used: dict[str, Used] = field(default_factory=dict)
+
+
+def cases_of(trajectories: Sequence[Sequence[Record]]) -> str:
+    """Trajectories as the analysis shows them: numbered cases, a line a stage, inputs not shown.
+
+    A case of which every round's call failed is left out; a stage without an instruction says so.
+    """
+    shown: list[str] = []
+    for records in trajectories:
+        stages = [record for record in records if record.status != "failed"]
+        if len(stages) > 1:
+            lines = [f"Stage {stage}: {_line(record)}" for stage, record in enumerate(stages)]
+            shown.append("\n".join([f"Case {len(shown) + 1}", *lines]))
+    return "\n\n".join(shown)
+
+
+def _line(record: Record) -> str:
+    if record.status == "eliminated" and record.reason in WITHOUT_TEXT:
+        return NO_STAGE
+    return " ".join(record.instruction.split())
+
+
+async def propose(number: int, name: str, method: Method, cases: str, run: Optimizer) -> Candidate:
+    """Let the optimizer analyse the cases and mend the method, once.
+
+    Args:
+        number: which of its step's candidates it is.
+        name: of the step and the candidate: decides the seeds of its calls.
+        method: the current method.
+        cases: the trajectories that it made (see ``cases_of``).
+        run: how the optimizer is asked.
+
+    Returns:
+        The candidate; if a call failed or the reply holds no usable method, with the problem.
+    """
+    candidate = Candidate(number)
+    question = run.analysis.render(cases=cases)
+    try:
+        candidate.feedback = _plain(await _reply(question, name, "analysis", run))
+        if not candidate.feedback:
+            candidate.problem = "its feedback is empty"
+            return candidate
+        question = run.optimization.render(feedback=candidate.feedback, method=method.text)
+        candidate.text = _plain(await _reply(question, name, "optimization", run))
+    except CallError as error:
+        candidate.problem = f"{FAILED}{error}"
+        return candidate
+    candidate.method, candidate.problem = candidate_of(candidate.text)
+    if candidate.method is not None:
+        candidate.text = candidate.method.text
+    return candidate
+
+
+async def _reply(question: str, name: str, stage: str, run: Optimizer) -> str:
+    reply = await ask(run.model, chat(question, None), run.sampling, run_seed=run.seed, record_id=name, stage=stage)
+    return reply.text
+
+
+def _plain(text: str) -> str:
+    """A text without blanks at the ends of its lines: nobody sees them, and YAML shows the rest as it is."""
+    return "\n".join(line.rstrip() for line in text.strip().split("\n"))

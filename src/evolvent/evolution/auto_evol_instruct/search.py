@@ -1,0 +1,271 @@
+"""The search for a better evolving method (arXiv 2406.00770, §3): step by step, as the paper describes it.
+
+A step evolves a mini-batch with the current method; several times in parallel the optimizer analyses what came of it
+and mends the method; every new method evolves the dev set, and the one with the lowest failure rate becomes the current
+one if its rate is lower. The search ends after the last step, at a step that did not lower the rate, and at rate 0.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from evolvent.errors import RunError
+from evolvent.evolution.auto_evol_instruct.evaluation import Account, Evaluation, Evolving, evaluate
+from evolvent.evolution.auto_evol_instruct.method import Method
+from evolvent.evolution.auto_evol_instruct.proposal import FAILED, Candidate, Optimizer, cases_of, propose
+from evolvent.evolution.auto_evol_instruct.trajectory import trajectory
+from evolvent.records import Record
+from evolvent.runs.execution import together
+from evolvent.runs.progress import shown
+from evolvent.runs.randomness import call_seed
+from evolvent.runs.tally import Used
+
+STAGE = "optimize-method"
+
+UNMEASURED = "none of the dev set came to an answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What a search is made with.
+
+    Attributes:
+        initial: the method to begin with.
+        dev: the dev set.
+        pool: where mini-batches are drawn from.
+        evolving: how the evolver is asked.
+        optimizer: how the optimizer is asked.
+        steps: how many steps at the most.
+        candidates: methods that a step proposes.
+        batch: instructions of a mini-batch.
+        rounds: how often a mini-batch is evolved.
+        progress: show progress on standard error.
+    """
+
+    initial: Method
+    dev: Sequence[Record]
+    pool: Sequence[Record]
+    evolving: Evolving
+    optimizer: Optimizer
+    steps: int
+    candidates: int
+    batch: int
+    rounds: int
+    progress: bool
+
+
+@dataclass(slots=True)
+class Tried:
+    """A candidate and what came of it.
+
+    Attributes:
+        candidate: what the optimizer made.
+        same_as: the current method or the earlier candidate that it equals, if it does: it is not evaluated again.
+        evaluation: what became of the dev set; None if it was not evaluated.
+    """
+
+    candidate: Candidate
+    same_as: str | None = None
+    evaluation: Evaluation | None = None
+
+
+@dataclass(slots=True)
+class Step:
+    """One step.
+
+    Attributes:
+        number: from 1 on.
+        batch: the mini-batch.
+        fates: what became of its evolutions.
+        tried: the candidates, in their order.
+        chosen: the number of the one that became the method; None if none did.
+        used: what evolving the mini-batch took, by the models' URIs.
+    """
+
+    number: int
+    batch: Sequence[Record]
+    fates: Counter[str]
+    tried: list[Tried]
+    chosen: int | None = None
+    used: dict[str, Used] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Found:
+    """The state of a search.
+
+    Attributes:
+        initial: the method that it began with.
+        initial_evaluation: what became of the dev set with it.
+        initial_used: what that took, by the models' URIs.
+        method: the current method, the best so far.
+        evaluation: what became of the dev set with the current method.
+        steps: the steps so far.
+        stopped: why the search ended; None if it has not.
+    """
+
+    initial: Method
+    initial_evaluation: Evaluation
+    initial_used: dict[str, Used]
+    method: Method
+    evaluation: Evaluation
+    steps: list[Step] = field(default_factory=list)
+    stopped: str | None = None
+
+    def used(self) -> dict[str, Used]:
+        """What the whole search took so far, by the models' URIs."""
+        total: dict[str, Used] = {}
+        accounts = [self.initial_used]
+        for step in self.steps:
+            accounts += [step.used, *(tried.candidate.used for tried in step.tried)]
+        for account in accounts:
+            for uri, used in account.items():
+                total.setdefault(uri, Used()).add(used)
+        return total
+
+
+async def search(run: Search, note: Callable[[Found], None]) -> Found:
+    """Search for a method with a lower failure rate than the initial one.
+
+    Args:
+        run: what the search is made with.
+        note: writes down how it stands: after the initial method was measured, after every step, and at its end.
+
+    Returns:
+        How it ended.
+
+    Raises:
+        RunError: nothing could be measured, or every call of a step failed.
+    """
+    account = Account("initial")
+    with shown(f"{STAGE}, initial method", len(run.dev), show=run.progress) as advance:
+        evaluation = await evaluate(run.initial, run.dev, run.evolving, account, advance)
+    _require_answers(evaluation)
+    found = Found(run.initial, evaluation, account.used, run.initial, evaluation)
+    found.stopped = _ended(found, run.steps)
+    await asyncio.to_thread(note, found)
+    while found.stopped is None:
+        found.steps.append(await _step(len(found.steps) + 1, found, run))
+        found.stopped = _ended(found, run.steps)
+        await asyncio.to_thread(note, found)
+    return found
+
+
+async def _step(number: int, found: Found, run: Search) -> Step:
+    """One step; if a candidate has a lower failure rate than the current method, it is the method afterwards."""
+    batch = drawn_batch(number, run.pool, run.batch, run.evolving.seed)
+    account = Account(f"step-{number}/batch")
+    trajectories = await _trajectories(batch, found.method, run, account)
+    fates = Counter(
+        record.status if record.status == "ok" else f"{record.status}: {record.reason}"
+        for records in trajectories
+        for record in records[1:]
+    )
+    cases = cases_of(trajectories)
+    if not cases:
+        raise RunError(
+            f"every call of step {number}'s mini-batch failed; the first: {next(iter(fates))}",
+            fix="Mend the cause and start the same command again.",
+        )
+
+    async def proposed(candidate: int) -> Candidate:
+        name = f"step-{number}/candidate-{candidate}"
+        own = Account(f"step-{number}")
+        own.of(f"candidate-{candidate}")
+        made = await propose(candidate, name, found.method, cases, run.optimizer)
+        made.used = own.used
+        return made
+
+    candidates = await together(proposed(candidate) for candidate in range(1, run.candidates + 1))
+    if all((candidate.problem or "").startswith(FAILED) for candidate in candidates):
+        raise RunError(
+            f"every candidate of step {number} failed; the first: {candidates[0].problem}",
+            fix="Mend the cause and start the same command again.",
+        )
+    tried = _distinct(candidates, found.method)
+    await _evaluate(tried, number, run)
+    step = Step(number, batch, fates, tried, used=account.used)
+    best = best_of(tried)
+    if best is not None and best.evaluation is not None and best.evaluation.failed < found.evaluation.failed:
+        assert best.candidate.method is not None
+        step.chosen = best.candidate.number
+        found.method, found.evaluation = best.candidate.method, best.evaluation
+    return step
+
+
+def drawn_batch(step: int, pool: Sequence[Record], size: int, seed: int) -> list[Record]:
+    """The mini-batch of a step: drawn by the run's seed and the step's number; other steps may draw the same rows."""
+    return random.Random(call_seed(seed, f"step-{step}", "batch")).sample(pool, size)
+
+
+async def _trajectories(batch: Sequence[Record], method: Method, run: Search, account: Account) -> list[list[Record]]:
+    applied = run.evolving.by(method, run.rounds)
+
+    async def one(row: Record) -> list[Record]:
+        account.of(row.id)
+        async with run.evolving.at_once:
+            return await trajectory(row, applied)
+
+    return await together(one(row) for row in batch)
+
+
+def _distinct(candidates: Sequence[Candidate], current: Method) -> list[Tried]:
+    """The candidates, each that equals the current method or an earlier candidate marked so."""
+    names = {current.text: "the current method"}
+    tried = []
+    for candidate in candidates:
+        same_as = None
+        if candidate.method is not None:
+            same_as = names.get(candidate.method.text)
+            names.setdefault(candidate.method.text, f"candidate {candidate.number}")
+        tried.append(Tried(candidate, same_as))
+    return tried
+
+
+async def _evaluate(tried: Sequence[Tried], step: int, run: Search) -> None:
+    """Evaluate the candidates that are usable and new, all at once."""
+    new = [one for one in tried if one.candidate.method is not None and one.same_as is None]
+    if not new:
+        return
+    with shown(f"{STAGE}, step {step}", len(new) * len(run.dev), show=run.progress) as advance:
+
+        async def one(this: Tried) -> None:
+            assert this.candidate.method is not None
+            account = Account(f"step-{step}/candidate-{this.candidate.number}", this.candidate.used)
+            this.evaluation = await evaluate(this.candidate.method, run.dev, run.evolving, account, advance)
+            if this.evaluation.unmeasured:
+                this.candidate.problem = UNMEASURED
+
+        await together(one(this) for this in new)
+
+
+def best_of(tried: Sequence[Tried]) -> Tried | None:
+    """The evaluated candidate with the fewest failures, the earlier one of two that tie; None if there is none."""
+    measured = [one for one in tried if one.evaluation is not None and not one.evaluation.unmeasured]
+    return min(measured, key=lambda one: one.evaluation.failed if one.evaluation else 0, default=None)
+
+
+def _ended(found: Found, steps: int) -> str | None:
+    """Why the search ends here, or None if it goes on."""
+    last = found.steps[-1] if found.steps else None
+    if last is not None and last.chosen is None:
+        if all(one.candidate.method is None for one in last.tried):
+            return f"step {last.number} has no usable candidate"
+        return f"no candidate of step {last.number} has a lower failure rate"
+    if found.evaluation.failed == 0:
+        return "the failure rate is 0"
+    if len(found.steps) == steps:
+        return f"all {steps} steps are done"
+    return None
+
+
+def _require_answers(evaluation: Evaluation) -> None:
+    if not evaluation.unmeasured:
+        return
+    reasons = ", ".join(f"{reason}: {rows:,}" for reason, rows in evaluation.reasons.most_common(3))
+    raise RunError(
+        f"the initial method came to no answer in all {evaluation.rows:,} rows of the dev set ({reasons})",
+        fix="The evolver has to keep to the format of the method: see evolvent calls on the run folder.",
+    )
