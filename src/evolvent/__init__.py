@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from evolvent.datasets.convert import convert as convert
     from evolvent.datasets.load import load as load
     from evolvent.errors import EvolventError as EvolventError
+    from evolvent.evolution.autoif.verify import verify as verify
     from evolvent.evolution.evolve import evolve as evolve
     from evolvent.metrics.score import score as score
     from evolvent.recipe import run as run
@@ -32,6 +33,7 @@ _HOME = {
     "run": "evolvent.recipe",
     "score": "evolvent.metrics.score",
     "select": "evolvent.selection.select",
+    "verify": "evolvent.evolution.autoif.verify",
 }
 
 __all__ = [
@@ -46,6 +48,7 @@ __all__ = [
     "run",
     "score",
     "select",
+    "verify",
 ]
 
 

@@ -15,6 +15,7 @@ from evolvent.errors import InputError
 
 if TYPE_CHECKING:
     from evolvent.doctor import Finding
+    from evolvent.evolution.autoif.verify import Verified
     from evolvent.runs.calls import StoredCall
     from evolvent.runs.estimates import Estimate
     from evolvent.runs.wording import Table
@@ -183,6 +184,23 @@ def print_files(stages: dict[str, Any]) -> None:
         else:
             typer.echo(f"{stage}: {done.output}{already}")
             print_fates(done)
+
+
+def print_verified(found: "Verified") -> None:
+    """What ``evolvent verify`` found."""
+    from evolvent.runs.wording import Table
+
+    rows = [("rows", found.rows), *((f"matched by {how}", n) for how, n in found.matched.items())]
+    rows += [("unmatched", found.unmatched), ("without an answer", found.empty), ("no verdict", found.no_verdict)]
+    rows += [("pass more than half of their functions", found.majority), ("pass all of them", found.strict)]
+    rows += [(f"left out: {why}", n) for why, n in found.left_out.items()]
+    mean = found.mean_accuracy
+    notes = () if mean is None else (f"mean accuracy {mean:.4f}: the share of its functions that an answer passes",)
+    print_tables([Table("verification", ("", "rows"), [(what, f"{n:,}") for what, n in rows], notes)])
+    if not found.matched:
+        typer.echo("no row was matched with an instruction of the file", err=True)
+    if found.out is not None:
+        typer.echo(f"\nwritten: {found.out}")
 
 
 def print_findings(findings: "Iterable[Finding]") -> None:

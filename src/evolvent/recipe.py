@@ -22,7 +22,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from evolvent.datasets.formats import check_format
 from evolvent.datasets.render import OUTPUT_FORMATS
 from evolvent.errors import InputError
-from evolvent.evolution.evolve import choose_operators, evolve
+from evolvent.evolution.autoif.rules import METHOD as AUTOIF
+from evolvent.evolution.evol_instruct import METHOD as EVOL_INSTRUCT
+from evolvent.evolution.evolve import check_options, choose_operators, evolve
 from evolvent.metrics.layout import check_layout
 from evolvent.metrics.registry import DEFAULT_METRICS, METRICS, chosen
 from evolvent.metrics.score import score
@@ -66,9 +68,11 @@ def _check_chat_model(uri: str) -> None:
 CHECKS: dict[str, Callable[[Any], object]] = {
     "seeds": _check_data,
     "data": _check_data,
+    "queries": _check_data,
     "model": _check_chat_model,
     "judge": _check_chat_model,
     "teacher": _check_chat_model,
+    "nli": lambda uri: require_folder(parse_uri(uri)),
     "base_model": lambda uri: require_folder(parse_uri(uri)),
     "temperature": lambda value: Sampling(temperature=value),
     "top_p": lambda value: Sampling(top_p=value),
@@ -215,7 +219,7 @@ def _calls(content: dict[str, Any], lines: dict[tuple[str, ...], int], name: str
         for key, value in calls[stage].items():
             _check(stage, key, CHECKS.get(key), value, lines, name)
         if stage == "evolve":
-            _check(stage, "operators", _check_operators, model, lines, name)
+            _check(stage, "method", _check_method, model, lines, name)
     _check_chain(calls, content["out"], name)
     _check_columns(calls, content["out"], lines, name)
     if not calls:
@@ -223,9 +227,12 @@ def _calls(content: dict[str, Any], lines: dict[tuple[str, ...], int], name: str
     return calls
 
 
-def _check_operators(options: Any) -> None:
-    templates = Path(options.templates) if options.templates else None
-    choose_operators(options.operators, breadth=options.breadth, templates=templates)
+def _check_method(options: Any) -> None:
+    """Check that the method takes the options that are there."""
+    check_options(options.method, options.profile, vars(options))
+    if options.method == EVOL_INSTRUCT:
+        templates = Path(options.templates) if options.templates else None
+        choose_operators(options.operators, breadth=options.breadth, templates=templates)
 
 
 def _check(
@@ -250,10 +257,16 @@ def _check(
 def _check_chain(calls: dict[str, dict[str, Any]], out: str, name: str) -> None:
     """Each stage that reads the run folder needs the stage before it, in the recipe or done already."""
     order = list(STAGES)
+    answers = calls.get("evolve", {}).get("method") == AUTOIF
+    if answers and "respond" in calls and _reads(calls["respond"], out):
+        raise InputError(
+            f"{name}: AutoIF answers its instructions itself", fix="Leave respond out; see evolve.teacher."
+        )
     for stage, arguments in calls.items():
         before = order[order.index(stage) - 1]
         data = arguments.get("data")
-        if stage == "evolve" or before in calls or not isinstance(data, str) or Path(data) != Path(out):
+        made = before in calls or (answers and before == "respond")
+        if stage == "evolve" or made or not isinstance(data, str) or Path(data) != Path(out):
             continue
         if not Path(out).is_dir():
             makers = ", ".join(order[: order.index(stage)])
@@ -323,7 +336,8 @@ def _options(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
             [keywords] = get_args(parameter.annotation)
             options |= {name: (kind, None) for name, kind in get_type_hints(keywords).items()}
         else:
-            kind = Any if parameter.annotation == Data else parameter.annotation  # see _check_data
+            # see _check_data
+            kind = Any if parameter.annotation in (Data, Data | None) else parameter.annotation
             options[name] = (kind, ... if parameter.default is parameter.empty else parameter.default)
     return options
 

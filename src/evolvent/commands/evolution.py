@@ -1,26 +1,34 @@
 """Commands that evolve instructions."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from evolvent.commands import options as option
-from evolvent.commands.values import mapping, names
-from evolvent.printing import print_run
+from evolvent.commands.values import mapping, names, pair
+from evolvent.printing import print_run, print_verified
 
 
 def evolve(
     seeds: Annotated[str, typer.Argument(metavar="SEEDS", help="A data file or a Hub id.", show_default=False)],
     model: option.Evolver,
     out: option.Out,
-    method: Annotated[str, typer.Option("--method", metavar="NAME", help="The evolution method.")] = "evol-instruct",
-    profile: option.Profile = "default",
-    rounds: Annotated[int, typer.Option("--rounds", metavar="N", min=1, help="How often each seed is evolved.")] = 3,
+    method: option.Method = "evol-instruct",
+    profile: option.Profile = None,
+    rounds: option.Rounds = None,
     breadth: option.Breadth = True,
     operators: option.Operators = None,
     templates: option.Templates = None,
     judge: option.Judge = None,
     system: option.EvolverSystem = None,
+    method_file: option.MethodFile = None,
+    queries: option.Queries = None,
+    teacher: option.AutoIFTeacher = None,
+    nli: option.NLI = None,
+    samples: option.Samples = None,
+    rule: option.Rule = None,
+    unsafe_execution: option.UnsafeExecution = False,
     limit: option.Limit = None,
     seed: option.Seed = 0,
     temperature: option.Temperature = 0.7,
@@ -48,13 +56,20 @@ def evolve(
         model=model,
         out=out,
         method=method,
-        profile=profile,  # type: ignore[arg-type]
+        profile=profile,
         rounds=rounds,
         breadth=breadth,
         operators=names(operators, "--operators"),
         templates=templates,
         judge=judge,
         system=system,
+        method_file=method_file,
+        queries=queries,
+        teacher=teacher,
+        nli=nli,
+        samples=samples,
+        rule=dict(pair(text, "--rule") for text in rule) if rule else None,
+        unsafe_execution=unsafe_execution,
         limit=limit,
         seed=seed,
         temperature=temperature,
@@ -75,3 +90,37 @@ def evolve(
         progress=True,
     )
     print_run(run)
+
+
+def verify(
+    data: option.Data,
+    functions: Annotated[
+        Path,
+        typer.Option(
+            "--functions", metavar="FILE", help="functions.jsonl, or the run that has it.", show_default=False
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE.jsonl", help="Write what was found of each row to a file.")
+    ] = None,
+    unsafe_execution: option.UnsafeExecution = False,
+    limit: option.Limit = None,
+    format: option.Format = None,
+    map: option.Map = None,
+    skip_bad: option.SkipBad = False,
+) -> None:
+    """Verify answers with the functions of an AutoIF run."""
+    from evolvent.evolution.autoif.verify import verify as run_verify
+
+    found = run_verify(
+        data,
+        functions=functions,
+        out=out,
+        unsafe_execution=unsafe_execution,
+        limit=limit,
+        format=format,
+        map=mapping(map, "--map"),
+        skip_bad=skip_bad,
+        progress=True,
+    )
+    print_verified(found)

@@ -85,7 +85,7 @@ Templates = Annotated[
 ]
 Judge = Annotated[
     str | None,
-    typer.Option("--judge", metavar="URI", help="Model that eliminates evolutions equal to their parent."),
+    typer.Option("--judge", metavar="URI", help="Eliminates evolutions equal to their parent; AutoIF: scores answers."),
 ]
 EvolverSystem = Annotated[str | None, typer.Option("--system", metavar="TEXT", help="System prompt of the evolver.")]
 Teachers = Annotated[
@@ -113,7 +113,39 @@ Decontaminate = Annotated[
     list[str] | None,
     typer.Option("--decontaminate", metavar="FILE", help="Leave out rows that share 13 words in a row with it."),
 ]
+Method = Annotated[str, typer.Option("--method", metavar="NAME", help="evol-instruct, auto-evol-instruct or autoif.")]
 Profile = Annotated[
-    str,
-    typer.Option("--profile", metavar="NAME", help="default, or paper: as the code of arXiv 2412.11231 does it."),
+    str | None,
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        help="default, or paper: as the code of arXiv 2412.11231 does it. AutoIF: autoif-paper, autoif-code, paper1.",
+    ),
+]
+Rounds = Annotated[
+    int | None,
+    typer.Option("--rounds", metavar="N", min=1, help="How often each seed is evolved: 3; Auto Evol-Instruct: once."),
+]
+MethodFile = Annotated[
+    Path | None,
+    typer.Option("--method-file", metavar="METHOD.yaml", help="Auto Evol-Instruct: what optimize-method wrote."),
+]
+Queries = Annotated[
+    str | None, typer.Option("--queries", metavar="DATA", help="AutoIF: the questions that instructions go with.")
+]
+AutoIFTeacher = Annotated[
+    str | None, typer.Option("--teacher", metavar="URI", help="AutoIF: the model that answers, if not the evolver.")
+]
+NLI = Annotated[
+    str | None, typer.Option("--nli", metavar="URI", help="AutoIF: an hf: cross-encoder that finds contradictions.")
+]
+Samples = Annotated[
+    int | None, typer.Option("--samples", metavar="N", min=1, help="AutoIF: functions drawn for an instruction.")
+]
+Rule = Annotated[
+    list[str] | None,
+    typer.Option("--rule", metavar="NAME=VALUE", help="AutoIF: another constant, e.g. prompts=5. Repeatable."),
+]
+UnsafeExecution = Annotated[
+    bool, typer.Option("--unsafe-execution", help="Run code that a model wrote without the sandbox's wall.")
 ]

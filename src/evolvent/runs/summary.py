@@ -39,6 +39,9 @@ def summary(folder: Path, stage: str | None = None) -> list[Table]:
     for name, entry in stages.items():
         if entry.counts.get("groups"):
             tables.append(_fates(name, entry))
+        if entry.counts.get("funnel"):
+            steps = [(what, f"{n:,}") for what, n in entry.counts["funnel"].items()]
+            tables.append(Table(f"{name}: what came through", ("", "count"), steps))
         for counted in ("failures", "notes", "without a score"):
             reasons = entry.counts.get(counted)
             if reasons:

@@ -4,8 +4,14 @@
 variant of arXiv 2412.11231 (its §2 and App. A.1), which stops after cross-validation and keeps one answer a query.
 """
 
-from dataclasses import dataclass
-from typing import NamedTuple
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple, Self
+
+from evolvent.errors import InputError
+
+METHOD = "autoif"
 
 
 class Bound(NamedTuple):
@@ -17,6 +23,21 @@ class Bound(NamedTuple):
     def passes(self, figure: float) -> bool:
         """Whether a figure is high enough."""
         return figure >= self.value if self.inclusive else figure > self.value
+
+    def __str__(self) -> str:
+        return f"{'>=' if self.inclusive else '>'}{self.value:g}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The bound that is written ``>0.5`` or ``>=0.8``.
+
+        Raises:
+            ValueError: it is no bound.
+        """
+        found = re.fullmatch(r"\s*(>=?)\s*(\d+(?:\.\d+)?)\s*", text)
+        if found is None:
+            raise ValueError(f"{text!r} is no bound such as >0.5 or >=0.8")
+        return cls(float(found[2]), found[1] == ">=")
 
 
 ANY = Bound(0.0, inclusive=False)
@@ -82,3 +103,45 @@ PROFILES = {
         case_share=ANY, function_share=FOUR_FIFTHS, back_translated=0, responses=1, response_share=None, quality=None
     ),
 }
+
+
+def changed(rules: Rules, changes: Mapping[str, Any]) -> Rules:
+    """A profile's constants with others in the place of some.
+
+    Args:
+        rules: the profile's.
+        changes: by name; a bound is written ``>0.5`` or ``>=0.8``, ``none`` leaves its step out.
+
+    Raises:
+        InputError: an unknown name, or a value that the constant cannot have.
+    """
+    kinds = {field.name: str(field.type) for field in fields(Rules)}
+    values: dict[str, Any] = {}
+    for name, value in changes.items():
+        if name not in kinds:
+            raise InputError(f"AutoIF has no rule {name!r}", fix=f"Rules: {', '.join(kinds)}.")
+        try:
+            values[name] = _read(value, getattr(rules, name), optional="None" in kinds[name])
+        except (TypeError, ValueError) as error:
+            raise InputError(f"rule {name} is {value!r}: {error}") from error
+    made = replace(rules, **values)
+    least = {"prompts": 0, "back_translated": 0}
+    for name in kinds:
+        number = getattr(made, name)
+        if type(number) is int and number < least.get(name, 1):
+            raise InputError(f"rule {name} is {number}", fix=f"Give {least.get(name, 1)} or more.")
+    return made
+
+
+def _read(value: Any, now: Any, *, optional: bool) -> Any:
+    """A value as the constant's own kind."""
+    text = str(value).strip().lower()
+    if text == "none":
+        if not optional:
+            raise ValueError("this step cannot be left out")
+        return None
+    if isinstance(now, bool):
+        if text not in ("true", "false"):
+            raise ValueError("it is true or false")
+        return text == "true"
+    return int(text) if isinstance(now, int) else Bound.parse(text)

@@ -1,0 +1,303 @@
+"""AutoIF whole, in one run folder: new instructions, their verification, and answers that pass the functions.
+
+Three stages, each of which goes on where it stopped: ``self-instruct`` (step 1) writes instructions.parquet, ``evolve``
+(steps 2 to 6) evolved.parquet and functions.jsonl, ``respond`` (steps 7 to 9) responses.parquet, sft.jsonl, dpo.jsonl.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from evolvent.datasets.load import InstructionData, load
+from evolvent.errors import InputError
+from evolvent.evolution.autoif import funnel, stand_ins
+from evolvent.evolution.autoif.answers import Answering, answered
+from evolvent.evolution.autoif.function_set import FUNCTIONS, read_functions, verified_instructions, write_lines
+from evolvent.evolution.autoif.instructions import SelfInstruct, distinct, instructions_of, prompts_after
+from evolvent.evolution.autoif.queries import eligible
+from evolvent.evolution.autoif.rules import METHOD, Bound, Rules
+from evolvent.evolution.autoif.training_rows import dpo_rows, sft_rows
+from evolvent.evolution.autoif.verification import Verification
+from evolvent.evolution.autoif.with_queries import with_queries
+from evolvent.evolution.templates import Prompt, load_prompt
+from evolvent.models.opening import open_pair_classifier
+from evolvent.models.protocols import ChatModel, Sampling
+from evolvent.models.uri import parse_uri
+from evolvent.runs.folder import Run
+from evolvent.runs.inputs import Data, StageInput, stage_input
+from evolvent.runs.manifest import OUTPUTS
+from evolvent.runs.rehearsal import ANSWER_TOKENS, Work
+from evolvent.runs.stage import Calling, run_stage
+from evolvent.runs.tables import read_records
+from evolvent.sandbox.requirements import require_sandbox
+from evolvent.sandbox.sandbox import Sandbox
+
+SFT, DPO = "sft.jsonl", "dpo.jsonl"
+PROMPTS = ("self_instruct", "functions", "back_translation", "answer", "quality")
+
+
+@dataclass(frozen=True, slots=True)
+class AutoIF:
+    """What an AutoIF run is made with.
+
+    Attributes:
+        out: the run folder.
+        model: URI of the evolver: it writes instructions, functions, back-translations.
+        teacher: URI of the model that answers.
+        judge: URI of the model that scores answers.
+        nli: URI of the cross-encoder that finds contradictions; None leaves step 5 out.
+        queries: what the instructions are asked with.
+        rules: the steps' constants.
+        profile: whose constants they are by default.
+        prompts: the templates by name.
+        sampling: how all replies but the judge's are drawn.
+        seed: the run's seed.
+        unsafe: whether functions run without the sandbox's wall.
+        extra_body: extra request fields for ``openai:`` models.
+        calling: how calls are made.
+    """
+
+    out: Path
+    model: str
+    teacher: str
+    judge: str
+    nli: str | None
+    queries: Data
+    rules: Rules
+    profile: str
+    prompts: Mapping[str, Prompt]
+    sampling: Sampling
+    seed: int
+    unsafe: bool
+    extra_body: Mapping[str, object] | None
+    calling: Calling
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings that every stage has."""
+        sampling = {name: getattr(self.sampling, name) for name in ("temperature", "top_p", "max_tokens")}
+        body = dict(self.extra_body) if self.extra_body else None
+        return {"method": METHOD, "profile": self.profile, "seed": self.seed, **sampling, "extra_body": body}
+
+    def rules_of(self, *names: str) -> dict[str, Any]:
+        """Some of the constants, as a stage's settings."""
+        values = {name: getattr(self.rules, name) for name in names}
+        return {name: str(value) if isinstance(value, Bound) else value for name, value in values.items()}
+
+    def versions_of(self, *names: str) -> dict[str, str]:
+        """The versions of some of the templates, as a stage's settings."""
+        return {name: self.prompts[name].version for name in names}
+
+
+def load_prompts(folder: Path | None) -> dict[str, Prompt]:
+    """AutoIF's templates; a folder of the user's may hold its own, as autoif/NAME.j2."""
+    return {name: load_prompt(f"{METHOD}/{name}", folder) for name in PROMPTS}
+
+
+def autoif(seeds: StageInput, run: AutoIF) -> Run:
+    """Run AutoIF's three stages, one after the other; those that are done are left as they are.
+
+    A dry run says what the first stage takes that is not done.
+
+    Args:
+        seeds: the seed instructions.
+        run: what it is made with.
+
+    Returns:
+        The last stage's run.
+
+    Raises:
+        InputError, ModelUnavailableError, BudgetReachedError, RunError: as any stage.
+    """
+    require_sandbox(run.unsafe)
+    done = write_instructions(seeds, run)
+    if done.estimate is None or done.estimate.finished:
+        done = verify_instructions(run)
+    if done.estimate is None or done.estimate.finished:
+        done = write_answers(run)
+    return done
+
+
+def write_instructions(seeds: StageInput, run: AutoIF) -> Run:
+    """Step 1: OUT/instructions.parquet."""
+    model = str(parse_uri(run.model))
+    texts = tuple(record.instruction for record in seeds)
+
+    def work(models: Mapping[str, ChatModel]) -> Work:
+        made = SelfInstruct(models[model], texts, run.rules, run.prompts["self_instruct"], run.sampling, run.seed)
+        return partial(instructions_of, run=made)
+
+    return run_stage(
+        "self-instruct",
+        run.out,
+        settings={
+            **run.settings,
+            "model": model,
+            **run.rules_of("prompts", "instructions_per_prompt"),
+            "templates": run.versions_of("self_instruct"),
+        },
+        source=prompts_after(seeds, run.rules.prompts),
+        models=[run.model],
+        work=work,
+        group=lambda record: "new" if record.method else "seeds",
+        counts={"seeds": len(texts), **seeds.counts},
+        extra_body=run.extra_body,
+        reply_tokens=12 * run.rules.instructions_per_prompt,
+        derive=lambda path: {"funnel": funnel.of_instructions(path, run.rules)},
+        stand_in=stand_ins.of_self_instruct,
+        **run.calling,
+    )
+
+
+def verify_instructions(run: AutoIF) -> Run:
+    """Steps 2 to 6: OUT/evolved.parquet and OUT/functions.jsonl."""
+    model = str(parse_uri(run.model))
+    source = distinct(run.out / OUTPUTS["self-instruct"])
+    data = _queries(run.queries)
+    queries, left_out = eligible(data, run.rules)
+    if not queries:
+        raise InputError(
+            f"{data.name} has no query of more than {run.rules.query_longer_than} and fewer than "
+            f"{run.rules.query_shorter_than} characters",
+            fix="Name other data with --queries, or set --rule query_longer_than=N.",
+        )
+    sandbox = Sandbox(unsafe=run.unsafe)
+    nli = open_pair_classifier(run.nli) if run.nli else None
+
+    def work(models: Mapping[str, ChatModel]) -> Work:
+        verification = Verification(
+            model=models[model],
+            rules=run.rules,
+            prompts=run.prompts,
+            sampling=run.sampling,
+            seed=run.seed,
+            sandbox=sandbox,
+            nli=nli,
+        )
+        return partial(with_queries, verification=verification, queries=queries, profile=run.profile)
+
+    def derive(path: Path) -> dict[str, Any]:
+        write_lines(run.out / FUNCTIONS, verified_instructions(read_records(path)))
+        return {"funnel": funnel.of_verification(path)}
+
+    return _again_if_lost(
+        run_stage(
+            "evolve",
+            run.out,
+            settings={
+                **run.settings,
+                "model": model,
+                "nli": nli.identity if nli else None,
+                "queries": data.digest,
+                **run.rules_of(
+                    "samples",
+                    "least_functions",
+                    "least_cases",
+                    "case_share",
+                    "function_share",
+                    "over_kept_cases",
+                    "back_translated",
+                    "queries",
+                    "query_longer_than",
+                    "query_shorter_than",
+                ),
+                "templates": run.versions_of("functions", "back_translation"),
+            },
+            source=source,
+            models=[run.model],
+            work=work,
+            group=lambda record: "queries" if record.round else "instructions",
+            counts={"instructions": source.rows, "queries": len(queries), **source.counts, **left_out},
+            extra_body=run.extra_body,
+            reply_tokens=ANSWER_TOKENS,
+            tools=[sandbox],
+            derive=derive,
+            stand_in=stand_ins.of_verification(),
+            **run.calling,
+        ),
+        derive,
+        FUNCTIONS,
+    )
+
+
+def write_answers(run: AutoIF) -> Run:
+    """Steps 7 to 9 and the DPO pairs: OUT/responses.parquet, OUT/sft.jsonl and OUT/dpo.jsonl."""
+    teacher, judge = str(parse_uri(run.teacher)), str(parse_uri(run.judge))
+    source = stage_input(
+        run.out, before="evolve", out=run.out, wanted=lambda status, round: status == "ok" and round > 0
+    )
+    if not source.rows:
+        raise InputError(
+            f"no instruction of {run.out} was verified: there is nothing to answer",
+            fix=f"See why: evolvent show {run.out}. More samples, another --model or --profile may help.",
+        )
+    codes = {
+        id: [function["code"] for function in row["functions"]]
+        for id, row in read_functions(run.out / FUNCTIONS).items()
+    }
+    if run.calling.get("dry_run"):
+        codes = {id: [stand_ins.PASSES] for id in codes}
+    sandbox = Sandbox(unsafe=run.unsafe)
+    models = [run.teacher, *([run.judge] if run.rules.quality else [])]
+
+    def work(opened: Mapping[str, ChatModel]) -> Work:
+        answering = Answering(
+            teacher=opened[teacher],
+            judge=opened[judge] if run.rules.quality else None,
+            rules=run.rules,
+            sampling=run.sampling,
+            seed=run.seed,
+            sandbox=sandbox,
+            functions=codes,
+            prompts=run.prompts,
+            profile=run.profile,
+        )
+        return partial(answered, run=answering)
+
+    def derive(path: Path) -> dict[str, Any]:
+        sft = write_lines(run.out / SFT, sft_rows(read_records(path)))
+        dpo = write_lines(run.out / DPO, dpo_rows(read_records(path), run.rules, run.seed))
+        return {"funnel": funnel.of_answers(path, sft=sft, dpo=dpo)}
+
+    return _again_if_lost(
+        run_stage(
+            "respond",
+            run.out,
+            settings={
+                **run.settings,
+                "teacher": teacher,
+                "judge": judge if run.rules.quality else None,
+                **run.rules_of("responses", "response_share", "quality", "chosen_share", "pair_samples"),
+                "templates": run.versions_of("answer", "quality"),
+            },
+            source=source,
+            models=models,
+            work=work,
+            group=lambda record: record.teacher,
+            counts={"queries": source.rows, **source.counts},
+            extra_body=run.extra_body,
+            reply_tokens=ANSWER_TOKENS,
+            tools=[sandbox],
+            derive=derive,
+            stand_in=stand_ins.of_answers,
+            **run.calling,
+        ),
+        derive,
+        SFT,
+        DPO,
+    )
+
+
+def _queries(data: Data) -> InstructionData:
+    if isinstance(data, Run):
+        raise InputError(f"{data.path} is a run folder, not queries", fix="Name a data file or a Hub id.")
+    return load(data)
+
+
+def _again_if_lost(run: Run, derive: Callable[[Path], object], *files: str) -> Run:
+    """Files that a stage made beside its own are made again where somebody has removed them."""
+    if run.already_done and not all((run.path / name).is_file() for name in files):
+        derive(run.output)
+    return run

@@ -1,0 +1,68 @@
+"""The funnel of an AutoIF run: how many came through each step, counted from the finished files."""
+
+from collections import Counter
+from pathlib import Path
+
+import orjson
+
+from evolvent.evolution.autoif.rules import Rules
+from evolvent.evolution.autoif.self_instruct import same
+from evolvent.records import Record
+from evolvent.runs.tables import read_records
+
+
+def of_instructions(path: Path, rules: Rules) -> dict[str, int]:
+    """Step 1, from instructions.parquet."""
+    seeds = new = 0
+    texts: set[str] = set()
+    for record in read_records(path):
+        if record.status == "ok":
+            seeds += record.method is None
+            new += record.method is not None
+            texts.add(same(record.instruction))
+    return {
+        "seed instructions": seeds,
+        "new instructions asked for": rules.prompts * rules.instructions_per_prompt,
+        "new instructions": new,
+        "distinct instructions": len(texts),
+    }
+
+
+def of_verification(path: Path) -> dict[str, int]:
+    """Steps 2 to 6, from evolved.parquet: what verification counted, added up, then instructions and queries."""
+    counted: Counter[str] = Counter()
+    fates: Counter[str] = Counter()
+    rows = 0
+    for record in read_records(path):
+        if record.round:
+            rows += 1
+            continue
+        fates[record.reason or "verified" if record.status == "eliminated" else record.status] += 1
+        counted.update(_noted(record).get("counts", {}))
+    verified = fates.pop("ok", 0)
+    return {
+        **dict(counted),
+        **{f"instructions {fate}": count for fate, count in sorted(fates.items())},
+        "verified instructions": verified,
+        "instructions with a query": rows,
+    }
+
+
+def of_answers(path: Path, *, sft: int, dpo: int) -> dict[str, int]:
+    """Steps 7 to 9 and the pairs, from responses.parquet."""
+    fates: Counter[str] = Counter()
+    for record in read_records(path):
+        fates[record.reason or "" if record.status == "eliminated" else record.status] += 1
+    kept = fates.pop("ok", 0)
+    return {
+        "answers": kept + sum(fates.values()),
+        **{f"answers: {fate}": count for fate, count in sorted(fates.items())},
+        "answers kept": kept,
+        "SFT rows": sft,
+        "DPO pairs": dpo,
+    }
+
+
+def _noted(record: Record) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = orjson.loads(record.meta or "{}").get("autoif", {})
+    return found
