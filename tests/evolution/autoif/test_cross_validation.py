@@ -80,6 +80,13 @@ def test_the_shares_of_the_published_samples() -> None:
     assert shares[4] == [1] * 7
 
 
+def test_the_papers_words_taken_literally() -> None:
+    """The share of a function over all cases, the dropped ones included; in docs/autoif.md, too."""
+    rules = replace(PAPER, over_kept_cases=False)
+    found = [validated(_samples(row), rules) for row in published("eval_func_rft.jsonl")]
+    assert [len(one.functions) for one in found] == [2, 3, 4, 6, 0]
+
+
 def _samples(row: dict[str, Any]) -> list[Sample]:
     read = [parse_sample(reply) for reply in row["gpt-answer"]]
     assert all(isinstance(one, Sample) or one.startswith("broken JSON") for one in read)
