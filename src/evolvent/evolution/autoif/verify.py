@@ -29,8 +29,9 @@ from evolvent.runs.inputs import Data, stage_input
 from evolvent.runs.progress import shown
 from evolvent.sandbox.sandbox import Sandbox
 
-# Rows that are read before their answers are evaluated, each instruction's at once.
-WINDOW = 2048
+# Rows that are read before their answers are evaluated, each instruction's at once: a sandbox process takes longer to
+# start than to check a hundred answers, and rows of many instructions may stand in any order.
+WINDOW = 16_384
 
 
 @dataclass(slots=True)
