@@ -1,29 +1,27 @@
 """Runs inside the sandbox, as its first process: forks one child a function, watches it, and tells the parent.
 
-Standard library only; its source is handed to the sandbox's interpreter as text. A child holds one pipe, over which it
-writes a byte a verdict; it cannot reach the pipes to the parent, so it can lie about nothing but itself. After a
-function that had to be stopped or left files behind, the harness ends, and the parent goes on in a new sandbox.
+Standard library only; its code is handed to the sandbox's interpreter over standard input (``wall.py``). A child holds
+one pipe, over which it writes a byte a verdict; it cannot reach the pipes to the parent, so it can lie about nothing
+but itself. After a function that had to be stopped or left files behind, the harness ends, and the parent goes on in a
+new sandbox.
 
-Request, one JSON text until the end of standard input: functions ([[source, first response to try], ...]), responses,
-program (run the source, look for no function), limits, filter (hexadecimal), walled.
-Replies on standard output, each four bytes of length and a JSON text: first {}, when ready; then for each function
-{"verdicts": [true | false | reason, ...], "problem": ..., "violation": ..., "last": the harness ends here}.
+Request, marshalled, until the end of standard input: functions ((source, first response to try), ...), responses,
+program (run the source, look for no function), limits, filter, walled.
+Replies on standard output, each four bytes of length and that many of frames: an empty one when ready; then one for
+each function. A frame is a byte that says its kind, and for PROBLEM, NOTHING and VIOLATION four bytes of length and
+words in UTF-8. LAST: the harness ends after this function.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import gc
-import json
+import marshal
 import math
 import os
-import random
-import re  # noqa: F401  what verification functions import first; it is there already when they are forked
 import resource
 import select
 import signal
-import string  # noqa: F401
 import sys
 import time
 import types
@@ -36,10 +34,16 @@ NOBODY = 65534
 SCRATCH = "/tmp"
 SCRATCH_FILES = 1000  # tmpfs counts bytes of content, not the kernel's memory for each file
 SCRATCH_TICK = 0.05  # seconds between looks at the scratch folder
-LOADED, PROBLEM, TRUE, FALSE, NOTHING, END = b"LPTFN."  # END is never written
+LOADED, PROBLEM, TRUE, FALSE, NOTHING, VIOLATION, LAST, END = b"LPTFNVE."  # END is never written
+COMMON = (
+    "re",
+    "json",
+    "string",
+    "random",
+    "collections",
+)  # modules that are imported before the fork, where any source does
 PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 4, 22, 38
 SECCOMP_MODE_FILTER = 2
-READY: dict[str, Any] = {}
 FORGED = "wrote into the channel of verdicts"
 
 
@@ -56,12 +60,16 @@ def prctl(*arguments: Any) -> None:
         raise OSError(ctypes.get_errno(), f"prctl {arguments[0]}")
 
 
-def reply(value: dict[str, Any]) -> None:
-    """One frame to the parent."""
-    text = json.dumps(value).encode()
-    frame = len(text).to_bytes(4, "big") + text
-    while frame:
-        frame = frame[os.write(1, frame) :]
+def packed(kind: int, words: bytes) -> bytes:
+    """A frame with words."""
+    return bytes([kind]) + len(words).to_bytes(4, "big") + words
+
+
+def reply(frames: bytes) -> None:
+    """To the parent."""
+    left = len(frames).to_bytes(4, "big") + frames
+    while left:
+        left = left[os.write(1, left) :]
 
 
 # In the child: from here on the code may be hostile to everything in its own process.
@@ -102,7 +110,7 @@ def confine(request: dict[str, Any], channel: int) -> None:
     resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
     prctl(PR_SET_DUMPABLE, 0)
     prctl(PR_SET_NO_NEW_PRIVS, 1)
-    rules = bytes.fromhex(request["filter"])
+    rules = request["filter"]
     program = Program(len(rules) // 8, rules)
     prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program))
 
@@ -123,11 +131,14 @@ def guest(source: str, first: int, request: dict[str, Any], channel: int) -> Non
     write, leave, most = os.write, os._exit, request["limits"]["output"]
 
     def tell(kind: int, words: bytes = b"") -> None:
-        write(channel, bytes([kind]) + (len(words).to_bytes(2, "big") + words if kind in (PROBLEM, NOTHING) else b""))
+        write(channel, packed(kind, words) if kind in (PROBLEM, NOTHING) else bytes([kind]))
 
     try:
         confine(request, channel)
-        random.seed(0)
+        if "random" in source:
+            import random
+
+            random.seed(0)
         module = types.ModuleType("program")
         sys.modules["program"] = module
         exec(compile(source, "<program>", "exec", dont_inherit=True), module.__dict__)
@@ -144,7 +155,8 @@ def guest(source: str, first: int, request: dict[str, Any], channel: int) -> Non
         leave(0)
     for response in request["responses"][first:]:
         try:
-            random.seed(0)
+            if "random" in sys.modules:
+                sys.modules["random"].seed(0)
             result = evaluate(response)
             if result is True:
                 tell(TRUE)
@@ -183,7 +195,7 @@ class Child:
         self.poll = select.poll()
         self.poll.register(self.pipe, select.POLLIN)
 
-    def frame(self) -> tuple[int, str]:
+    def frame(self) -> tuple[int, bytes]:
         """The next frame, within the time of one call: its kind, and its words; END when it ended as it should.
 
         Raises:
@@ -203,26 +215,26 @@ class Child:
                 self.unread += piece
         return found
 
-    def parse(self) -> tuple[int, str] | None:
+    def parse(self) -> tuple[int, bytes] | None:
         """The first frame of what was read, or None while it is not whole."""
         if not self.unread:
             return None
         kind, length, start = self.unread[0], 0, 1
         if kind in (PROBLEM, NOTHING):
-            if len(self.unread) < 3:
+            if len(self.unread) < 5:
                 return None
-            length, start = int.from_bytes(self.unread[1:3], "big"), 3
+            length, start = int.from_bytes(self.unread[1:5], "big"), 5
         elif kind not in (LOADED, TRUE, FALSE):
             raise Stopped(FORGED)
         if length > self.request["limits"]["output"]:
             raise Stopped(FORGED)
         if len(self.unread) < start + length:
             return None
-        words = self.unread[start : start + length].decode("utf-8", "replace")
+        words = self.unread[start : start + length]
         self.unread = self.unread[start + length :]
         return kind, words
 
-    def end(self) -> tuple[int, str]:
+    def end(self) -> tuple[int, bytes]:
         """How it ended, once it has closed its pipe."""
         deadline = time.monotonic() + 1
         while self.process is not None and time.monotonic() < deadline:
@@ -238,14 +250,16 @@ class Child:
                 raise Stopped(f"killed by {signal.Signals(-code).name}")
             if self.unread:
                 raise Stopped(FORGED)
-            return END, f"exited with status {code}"
+            return END, b"exited with status %d" % code
         raise Stopped("closed the channel of verdicts")
 
     def close(self) -> None:
         """Kill it, if it lives; without a wall what it started too, as far as that stayed in its session."""
         if not self.request["walled"]:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
+            try:
                 os.killpg(self.session, signal.SIGKILL)
+            except OSError:
+                self.session = 0  # it has no session of its own yet, or is gone
         if self.process is not None:
             os.kill(self.process, signal.SIGKILL)
             os.waitpid(self.process, 0)
@@ -259,41 +273,42 @@ def look_at_scratch() -> None:
         raise Stopped("scratch limit")
 
 
-def expect(child: Child, *kinds: int) -> tuple[int, str]:
+def expect(child: Child, *kinds: int) -> tuple[int, bytes]:
     """The next frame, which must be of one of these kinds."""
     kind, words = child.frame()
     if kind == END and END not in kinds:
-        raise Stopped(words)
+        raise Stopped(words.decode())
     if kind not in kinds:
         raise Stopped(FORGED)
     return kind, words
 
 
-def run(source: str, first: int, request: dict[str, Any]) -> dict[str, Any]:
-    """One function on its responses: the reply to the parent."""
-    verdicts: list[bool | str] = []
-    problem = violation = None
-    loaded = False
+def run(source: str, first: int, request: dict[str, Any]) -> tuple[bytes, bool]:
+    """One function on its responses: the reply to the parent, and whether it is the last."""
+    frames, problem, violation, loaded, told = b"", b"", b"", False, 0
     wanted = 0 if request["program"] else len(request["responses"]) - first
     child = Child(source, first, request)
     try:
         kind, words = expect(child, LOADED, PROBLEM)
         loaded = kind == LOADED
-        problem = None if loaded else words
-        while loaded and len(verdicts) < wanted:
+        problem = words
+        while loaded and told < wanted:
             kind, words = expect(child, TRUE, FALSE, NOTHING)
-            verdicts.append(words if kind == NOTHING else kind == TRUE)
+            frames += packed(kind, words) if kind == NOTHING else bytes([kind])
+            told += 1
         expect(child, END)
     except Stopped as stop:
-        violation = str(stop)
-        if violation == FORGED or not loaded:
+        violation = str(stop).encode()
+        if str(stop) == FORGED or not loaded:
             problem = violation  # nothing that it said counts
-        elif len(verdicts) < wanted:
-            verdicts.append(violation)
+        elif told < wanted:
+            frames += packed(NOTHING, violation)
     finally:
         child.close()
-    last = violation is not None or (request["walled"] and any(os.scandir(SCRATCH)))
-    return {"verdicts": verdicts, "problem": problem, "violation": violation, "last": last}
+    frames += packed(PROBLEM, problem) if problem else b""
+    frames += packed(VIOLATION, violation) if violation else b""
+    last = bool(violation) or (request["walled"] and any(os.scandir(SCRATCH)))
+    return frames + (bytes([LAST]) if last else b""), last
 
 
 def main() -> None:
@@ -301,15 +316,17 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # the kernel keeps from a first process what it has no handler for
     if sys.argv[1] == "walled":
         prctl(PR_SET_DUMPABLE, 0)
-    reply(READY)
-    with open(0, "rb", closefd=False) as file:
-        request = json.loads(file.read())
+    reply(b"")
+    request = marshal.loads(sys.stdin.buffer.read())
+    for name in COMMON:
+        if any(f"import {name}" in source for source, _ in request["functions"]):
+            __import__(name)
     gc.collect()
     gc.freeze()
     for source, first in request["functions"]:
-        answer = run(source, first, request)
-        reply(answer)
-        if answer["last"]:
+        frames, last = run(source, first, request)
+        reply(frames)
+        if last:
             return
 
 

@@ -2,17 +2,19 @@
 
 import asyncio
 import contextlib
-import json
+import marshal
 import os
 import signal
 from asyncio import StreamReader
 from asyncio.subprocess import PIPE, Process
+from dataclasses import dataclass
 from typing import Any
 
 from evolvent.errors import RunError
 from evolvent.sandbox.interpreter import interpreter
 from evolvent.sandbox.limits import Limits
-from evolvent.sandbox.wall import environment, harness_command, map_users, walled_command
+from evolvent.sandbox.verdicts import Verdict
+from evolvent.sandbox.wall import environment, harness, harness_command, map_users, maps_nobody, walled_command
 
 START_SECONDS = 30.0  # for a process to start, on a machine that is busy
 
@@ -25,7 +27,7 @@ async def start(limits: Limits, *, walled: bool) -> Process:
     """
     info = ready = -1
     theirs: tuple[int, ...] = ()
-    if walled and os.getuid() == 0:
+    if walled and maps_nobody():
         info, info_end = os.pipe()
         ready_end, ready = os.pipe()
         theirs = (info_end, ready_end)
@@ -49,11 +51,12 @@ async def start(limits: Limits, *, walled: bool) -> Process:
         finally:
             for descriptor in theirs:
                 os.close(descriptor)
-        assert process.stdout is not None and process.stderr is not None
+        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+        process.stdin.write(harness())
         async with asyncio.timeout(START_SECONDS):
             if theirs:
                 await asyncio.to_thread(map_users, info, ready)
-            if await _frame(process.stdout, 2) is None:
+            if await _frames(process.stdout, 0) is None:
                 words = (await process.stderr.read(2000)).decode(errors="replace").strip()
                 raise RunError(f"a sandbox process did not start: {words}")
     except BaseException:
@@ -67,7 +70,16 @@ async def start(limits: Limits, *, walled: bool) -> Process:
     return process
 
 
-async def ask(process: Process, request: dict[str, Any], most: int, seconds: float) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the harness says of one function, from the first response on that it was asked for."""
+
+    verdicts: list[Verdict]
+    problem: str | None
+    violation: str | None
+
+
+async def ask(process: Process, request: dict[str, Any], most: int, seconds: float) -> list[Answer]:
     """Send a request and take the answers, until the process ends or the time is over.
 
     Args:
@@ -77,14 +89,31 @@ async def ask(process: Process, request: dict[str, Any], most: int, seconds: flo
         seconds: for all together.
     """
     assert process.stdin is not None and process.stdout is not None
-    answers: list[dict[str, Any]] = []
+    answers: list[Answer] = []
     with contextlib.suppress(TimeoutError, ConnectionError):
         async with asyncio.timeout(seconds):
-            process.stdin.write(json.dumps(request).encode())
+            process.stdin.write(marshal.dumps(request))
             process.stdin.write_eof()
-            while (answer := await _frame(process.stdout, most)) is not None:
-                answers.append(answer)
+            while (frames := await _frames(process.stdout, most)) is not None:
+                answers.append(read_answer(frames))
     return answers
+
+
+def read_answer(frames: bytes) -> Answer:
+    """One reply of the harness; its format is told in ``harness.py``."""
+    verdicts: list[Verdict] = []
+    words_of: dict[str, str] = {}
+    position = 0
+    while position < len(frames):
+        kind = chr(frames[position])
+        position += 1
+        if kind in "PNV":
+            start_of = position + 4
+            position = start_of + int.from_bytes(frames[position:start_of], "big")
+            words_of[kind] = frames[start_of:position].decode("utf-8", "replace")
+        if kind in "TFN":
+            verdicts.append(Verdict(None, words_of["N"]) if kind == "N" else Verdict(kind == "T"))
+    return Answer(verdicts, words_of.get("P"), words_of.get("V"))
 
 
 async def end(process: Process) -> None:
@@ -96,10 +125,10 @@ async def end(process: Process) -> None:
     await asyncio.shield(process.wait())
 
 
-async def _frame(stream: StreamReader, most: int) -> Any:
-    """The next JSON text, or None at the end."""
+async def _frames(stream: StreamReader, most: int) -> bytes | None:
+    """The next reply, or None at the end."""
     try:
         length = int.from_bytes(await stream.readexactly(4), "big")
-        return json.loads(await stream.readexactly(length)) if length <= most else None
+        return await stream.readexactly(length) if length <= most else None
     except asyncio.IncompleteReadError:
         return None

@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 from evolvent.errors import InputError, RunError
 from evolvent.sandbox.limits import Limits
@@ -38,13 +39,8 @@ def missing() -> tuple[str, str] | None:
     ]
     if lacking:
         return f"{' and '.join(lacking)} is not installed", f"Install it with: {INSTALL}"
-
-    async def trial() -> None:
-        await end(await start(Limits(), walled=True))
-
     try:
-        with ThreadPoolExecutor(1) as pool:  # there may be a running loop in this thread
-            pool.submit(asyncio.run, trial()).result()
+        _try()
     except RunError as error:
         return (
             f"bubblewrap cannot make one here ({error.message})",
@@ -53,3 +49,14 @@ def missing() -> tuple[str, str] | None:
             "sysctl kernel.apparmor_restrict_unprivileged_userns=0.",
         )
     return None
+
+
+@cache
+def _try() -> None:
+    """Start a sandbox; that it could is kept."""
+
+    async def trial() -> None:
+        await end(await start(Limits(), walled=True))
+
+    with ThreadPoolExecutor(1) as pool:  # there may be a running loop in this thread
+        pool.submit(asyncio.run, trial()).result()

@@ -9,10 +9,10 @@ import asyncio
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, Self
+from typing import Self
 
 from evolvent.sandbox.limits import Limits
-from evolvent.sandbox.process import ask, end, start
+from evolvent.sandbox.process import Answer, ask, end, start
 from evolvent.sandbox.requirements import require_sandbox
 from evolvent.sandbox.system_calls import compiled_filter
 from evolvent.sandbox.verdicts import Evaluation, Outcome, Verdict
@@ -61,15 +61,14 @@ class Sandbox:
         verdicts: list[Verdict] = []  # of the function at work
         while len(done) < len(functions):
             work = [(functions[len(done)], len(verdicts)), *((source, 0) for source in functions[len(done) + 1 :])]
-            lost = {"verdicts": [], "problem": LOST, "violation": LOST}
             violation = None
-            for answer in await self._serve(work, responses) or [lost]:
-                verdicts += [Verdict(*((v, None) if isinstance(v, bool) else (None, v))) for v in answer["verdicts"]]
-                violation = violation or answer["violation"]
-                if answer["problem"] is not None:
-                    verdicts = [Verdict(None, answer["problem"])] * len(responses)
+            for answer in await self._serve(work, responses) or [Answer([], LOST, LOST)]:
+                verdicts += answer.verdicts
+                violation = violation or answer.violation
+                if answer.problem is not None:
+                    verdicts = [Verdict(None, answer.problem)] * len(responses)
                 if len(verdicts) == len(responses):
-                    done.append(Evaluation(tuple(verdicts), answer["problem"], violation))
+                    done.append(Evaluation(tuple(verdicts), answer.problem, violation))
                     verdicts, violation = [], None
         return done
 
@@ -80,19 +79,19 @@ class Sandbox:
             RunError: no sandbox process could be started.
         """
         answers = await self._serve([(program, 0)], None)
-        reason = (answers[0]["problem"] or answers[0]["violation"]) if answers else LOST
+        reason = answers[0].problem or answers[0].violation if answers else LOST
         return Outcome(reason is None, reason)
 
-    async def _serve(self, functions: list[tuple[str, int]], responses: Sequence[str] | None) -> list[dict[str, Any]]:
+    async def _serve(self, functions: list[tuple[str, int]], responses: Sequence[str] | None) -> list[Answer]:
         """One sandbox process's answers: one a function, until one had to be stopped."""
         calls = len(responses or ()) + 1
         request = {
-            "functions": functions,
-            "responses": list(responses or ()),
+            "functions": tuple(functions),
+            "responses": tuple(responses or ()),
             "program": responses is None,
             "limits": asdict(self._limits),
             "walled": not self._unsafe,
-            "filter": "" if self._unsafe else compiled_filter().hex(),
+            "filter": b"" if self._unsafe else compiled_filter(),
         }
         async with self._free:
             process = await start(self._limits, walled=not self._unsafe)
@@ -100,7 +99,7 @@ class Sandbox:
                 return await ask(
                     process,
                     request,
-                    most=4096 + (self._limits.output * 6 + 8) * calls,
+                    most=64 + (self._limits.output + 5) * (calls + 2),
                     seconds=self._limits.seconds * calls * len(functions) + SPARE_SECONDS,
                 )
             finally:

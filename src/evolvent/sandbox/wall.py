@@ -1,6 +1,7 @@
 """The wall: the command that starts the harness under bubblewrap, with nothing but the interpreter to be seen."""
 
 import json
+import marshal
 import os
 import shutil
 from functools import cache
@@ -16,10 +17,16 @@ WALLED, UNWALLED = "walled", "unwalled"
 PUBLIC_FILES = ("/etc/ld.so.cache", "/usr/share/zoneinfo")
 
 
+# Takes the compiled harness from standard input; compiling it anew would cost each start several milliseconds.
+BOOT = "import marshal, sys; file = sys.stdin.buffer; exec(marshal.loads(file.read(int(file.readline()))))"
+
+
 @cache
-def harness_source() -> str:
-    """The program that runs inside."""
-    return Path(__file__).with_name("harness.py").read_text(encoding="utf-8")
+def harness() -> bytes:
+    """The program that runs inside, as ``BOOT`` reads it: compiled by this interpreter, the same as inside."""
+    file = Path(__file__).with_name("harness.py")
+    code = marshal.dumps(compile(file.read_text(encoding="utf-8"), file.name, "exec"))
+    return b"%d\n%b" % (len(code), code)
 
 
 def environment() -> dict[str, str]:
@@ -37,8 +44,8 @@ def environment() -> dict[str, str]:
 
 
 def harness_command(executable: str, walled: bool) -> list[str]:
-    """The interpreter without user site, site-packages and the folder it stands in, running the harness."""
-    return [executable, "-s", "-S", "-P", "-c", harness_source(), WALLED if walled else UNWALLED]
+    """The interpreter without user site, site-packages and the folder it stands in, waiting for the harness."""
+    return [executable, "-s", "-S", "-P", "-c", BOOT, WALLED if walled else UNWALLED]
 
 
 def walled_command(limits: Limits, info: int | None = None, ready: int | None = None) -> list[str]:
@@ -57,7 +64,7 @@ def walled_command(limits: Limits, info: int | None = None, ready: int | None = 
         command += ["--info-fd", str(info), "--userns-block-fd", str(ready), "--cap-drop", "ALL"]
         command += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_KILL"]
     else:
-        command += ["--uid", str(NOBODY), "--gid", str(NOBODY)]
+        command += ["--uid", str(NOBODY), "--gid", str(NOBODY), "--cap-drop", "ALL"]
     # Parents that bubblewrap makes by itself are open to the harness only.
     folders = {str(parent) for _, target in python.files for parent in Path(target).parents if parent != Path("/")}
     for folder in sorted({*folders, "/dev", "/etc", "/usr", "/usr/share"}):
@@ -82,8 +89,19 @@ def walled_command(limits: Limits, info: int | None = None, ready: int | None = 
     return [*command, "--chdir", "/tmp", "--remount-ro", "/", "--", *harness_command(python.executable, walled=True)]
 
 
+def maps_nobody() -> bool:
+    """Whether we are root and may let the harness make its children nobody, who owns nothing on this machine.
+
+    Otherwise all inside are us: without any privilege, in a namespace where we are called nobody.
+    """
+    if os.getuid() != 0:
+        return False
+    ranges = [[int(number) for number in line.split()] for line in Path("/proc/self/uid_map").read_text().splitlines()]
+    return any(first <= NOBODY < first + length for first, _, length in ranges)
+
+
 def map_users(info: int, ready: int) -> None:
-    """As root: let the new user namespace hold root, for the harness, and nobody, for what it runs; then let it go on.
+    """Let the new user namespace hold root, for the harness, and nobody, for what it runs; then let it go on.
 
     Args:
         info: where bubblewrap writes its child's process id.
