@@ -28,6 +28,7 @@ OUTPUTS = {
     "evolve": "evolved.parquet",
     "respond": "responses.parquet",
     "score": "scored.parquet",
+    "keywords": "keywords.parquet",
 }
 
 

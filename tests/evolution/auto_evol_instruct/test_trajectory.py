@@ -61,6 +61,8 @@ def test_the_list_of_ways_is_kept_in_meta_each_rounds_own() -> None:
         {"k": 1, "auto_evol_instruct": {"methods_list": "1. a\n\n2. b"}},
         {"k": 1},
     ]
+    before = '{"auto_evol_instruct":{"methods_list":"1. before"}}'
+    assert evolve(Scripted(replies(none)), seed(meta=before))[1].meta is None
     rows = evolve(Scripted(replies(reply("Bake it"))), seed(meta=None))
     assert rows[1].meta == '{"auto_evol_instruct":{"methods_list":"1. Add."}}'
 

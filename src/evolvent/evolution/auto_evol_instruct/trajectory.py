@@ -127,7 +127,11 @@ def _why_eliminated(parent: str, text: str | None, reply: Reply, run: AutoEvol) 
 
 
 def _with_list(meta: str | None, methods: str | None) -> str | None:
-    """The seed's meta, and in it the list of ways that a reply holds."""
-    if methods is None:
+    """The seed's meta, and in it the list of ways that a reply holds: never one that the seed brought along."""
+    if methods is None and META not in (meta or ""):
         return meta
-    return orjson.dumps({**orjson.loads(meta or "{}"), META: {METHODS_LIST: methods}}).decode()
+    columns = orjson.loads(meta or "{}")
+    columns.pop(META, None)
+    if methods is not None:
+        columns[META] = {METHODS_LIST: methods}
+    return orjson.dumps(columns).decode() if columns else None
