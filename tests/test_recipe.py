@@ -46,7 +46,7 @@ def recipe(folder: Path, text: str) -> Path:
         ("out: r\nscore: {base_model: hf:../gone}", r"there is no folder \.\./gone"),
         ("out: r\nscore: {base_model: embedded-base, layout: papyrus}", "line 2: unknown layout 'papyrus'"),
         ("out: r\nselect: {by: ifd, top: 5%, to: alpakka}", "line 2: .*alpakka"),
-        ("out: r\nevolve: {seeds: a, model: embedded, profile: x}", "line 2: evolve.profile is 'x'"),
+        ("out: r\nevolve: {seeds: a, model: embedded, profile: x}", "line 2: evol-instruct has no profile 'x'"),
         ("out: r\nevolve: {seeds: a, model: embedded, operators: [nope]}", "line 2: no prompt template named 'nope'"),
         (
             "out: r\nevolve: {seeds: a, model: embedded, operators: [breadth],\n  breadth: false}",

@@ -35,6 +35,7 @@ def options(
 for command in (
     runs.demo,
     evolution.evolve,
+    evolution.optimize_method,
     evolution.verify,
     pairs.respond,
     pairs.score,

@@ -187,7 +187,7 @@ def test_how_calls_are_made_binds_nothing(seeds: Path, models: Opened, options: 
     ("options", "words"),
     [
         ({"rounds": 0}, "rounds is 0"),
-        ({"profile": "both"}, "unknown profile 'both'"),
+        ({"profile": "both"}, "has no profile 'both'"),
         ({"method": "auto"}, "unknown method 'auto'"),
         ({"profile": "paper", "judge": JUDGE}, "takes no judge"),
         ({"operators": ["deepening", "deepening"]}, "named twice"),

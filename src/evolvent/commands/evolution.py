@@ -124,3 +124,84 @@ def verify(
         progress=True,
     )
     print_verified(found)
+
+
+def optimize_method(
+    seeds: Annotated[str, typer.Argument(metavar="SEEDS", help="A data file or a Hub id.", show_default=False)],
+    evolver: Annotated[
+        str,
+        typer.Option("--evolver", metavar="URI", help=f"Evolves and answers: {option.MODELS}.", show_default=False),
+    ],
+    optimizer: Annotated[
+        str, typer.Option("--optimizer", metavar="URI", help="Analyses and mends the method.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="METHOD.yaml", help="The file to write.", show_default=False)],
+    profile: Annotated[
+        str, typer.Option("--profile", metavar="NAME", help="paper: what could not be evolved is no failure.")
+    ] = "default",
+    steps: Annotated[int, typer.Option("--steps", metavar="N", min=1, help="Steps at the most.")] = 10,
+    candidates: Annotated[int, typer.Option("--candidates", metavar="N", min=1, help="New methods a step.")] = 5,
+    batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Trajectories that a step analyses.")] = 10,
+    rounds: Annotated[int, typer.Option("--rounds", metavar="N", min=1, help="Rounds of these trajectories.")] = 1,
+    dev: Annotated[int, typer.Option("--dev", metavar="N", min=1, help="Rows that methods are measured on.")] = 50,
+    pool: Annotated[int, typer.Option("--pool", metavar="N", min=1, help="Rows that the search draws from.")] = 2000,
+    system: option.EvolverSystem = None,
+    limit: option.Limit = None,
+    seed: option.Seed = 0,
+    temperature: Annotated[float, typer.Option("--temperature", metavar="X", help="Of the evolver.")] = 0.0,
+    top_p: option.TopP = 1.0,
+    optimizer_temperature: Annotated[
+        float, typer.Option("--optimizer-temperature", metavar="X", help="Of the optimizer.")
+    ] = 0.6,
+    optimizer_top_p: Annotated[float, typer.Option("--optimizer-top-p", metavar="X", help="Of the optimizer.")] = 0.95,
+    max_tokens: option.MaxTokens = 2048,
+    concurrency: option.Concurrency = None,
+    max_requests_per_minute: option.Requests = None,
+    max_tokens_per_minute: option.Tokens = None,
+    price: option.Price = None,
+    budget: option.MaxCost = None,
+    dry_run: option.DryRun = False,
+    extra_body: option.ExtraBody = None,
+    format: option.Format = None,
+    map: option.Map = None,
+    skip_bad: option.SkipBad = False,
+    fresh: option.Fresh = False,
+) -> None:
+    """Search for a better evolving method: METHOD.yaml."""
+    from evolvent.evolution.auto_evol_instruct.optimize import optimize_method as run_search
+    from evolvent.models.opening import parse_extra_body
+
+    run = run_search(
+        seeds,
+        evolver=evolver,
+        optimizer=optimizer,
+        out=out,
+        profile=profile,  # type: ignore[arg-type]
+        steps=steps,
+        candidates=candidates,
+        batch=batch,
+        rounds=rounds,
+        dev=dev,
+        pool=pool,
+        system=system,
+        limit=limit,
+        seed=seed,
+        temperature=temperature,
+        top_p=top_p,
+        optimizer_temperature=optimizer_temperature,
+        optimizer_top_p=optimizer_top_p,
+        max_tokens=max_tokens,
+        concurrency=concurrency,
+        max_requests_per_minute=max_requests_per_minute,
+        max_tokens_per_minute=max_tokens_per_minute,
+        price=price,
+        budget=budget,
+        dry_run=dry_run,
+        extra_body=parse_extra_body(extra_body),
+        format=format,
+        map=mapping(map, "--map"),
+        skip_bad=skip_bad,
+        fresh=fresh,
+        progress=True,
+    )
+    print_run(run)

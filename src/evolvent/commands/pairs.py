@@ -131,7 +131,7 @@ def select(
     map: option.Map = None,
     skip_bad: option.SkipBad = False,
 ) -> None:
-    """Keep the best rows as a training set: OUT and OUT.selection.json."""
+    """Keep the best rows as a training set, with a note on how."""
     from evolvent.selection.select import select as run_select
 
     done = run_select(

@@ -19,7 +19,7 @@ def demo(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The run folder.")] = Path("demo"),
     fresh: option.FreshAll = False,
 ) -> None:
-    """Run sample seeds through the whole path, with embedded models."""
+    """Run sample seeds through the whole path, offline."""
     from evolvent.demo import demo as run_demo
 
     done = run_demo(out, fresh=fresh, progress=True)
@@ -77,7 +77,7 @@ def calls(
         Path | None, typer.Option("--out", metavar="FILE.jsonl", help="Write all of them to a file instead.")
     ] = None,
 ) -> None:
-    """Look into a run's model calls: prompts, replies, failures."""
+    """Look into a run's calls: prompts, replies, failures."""
     from evolvent.runs.calls import calls as stored_calls
     from evolvent.runs.calls import count_calls, export, why_none
 
