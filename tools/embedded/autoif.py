@@ -113,7 +113,7 @@ def functions_chat(rng: random.Random) -> Chat:
     """An instruction, and a function with cases; about one function in eight is wrong."""
     if rng.random() < 0.1:
         text, code, made = _other(rng)
-        while "'" in text or code.count("'") != 2:
+        while held_out(text) or code.count("'") != 2:
             text, code, made = _other(rng)
     else:
         item = new_instruction(rng)

@@ -196,8 +196,12 @@ def evolved_by(rng: random.Random, method: Method, seed: Seed) -> tuple[list[str
 
 
 def method_chat(rng: random.Random) -> Chat:
-    """An instruction evolved by a method."""
-    method, seed = method_drawn(rng), _seed(rng)
+    """A prompt and what one of the methods makes of it."""
+    return method_reply(rng, method_drawn(rng), _seed(rng))
+
+
+def method_reply(rng: random.Random, method: Method, seed: Seed) -> Chat:
+    """A prompt and what a method makes of it; one reply in 70 does not keep to the format."""
     ways, used, text, final = evolved_by(rng, method, seed)
     heads = [*HEADINGS, *([FIFTHS[method.fifth][1]] if method.fifth >= 0 else [])]
     draw = rng.random()
