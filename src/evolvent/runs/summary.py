@@ -185,7 +185,8 @@ def trajectories(folder: Path, count: int) -> Iterator[Table]:
         rows: list[tuple[str, ...]] = []
         for record in group:
             fate = record.status if record.status == "ok" else f"{record.status}: {record.reason}"
-            rows.append((str(record.round), record.operator or "seed", fate, record.question))
+            by = (record.operator or record.method or "") if record.round else "seed"
+            rows.append((str(record.round), by, fate, record.question))
             title = f"seed {record.seed_index}, id {record.seed_id}"
         yield Table(title, ("round", "operator", "status", "instruction"), rows)
 

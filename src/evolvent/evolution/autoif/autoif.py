@@ -281,7 +281,7 @@ def write_answers(run: AutoIF) -> Run:
             reply_tokens=ANSWER_TOKENS,
             tools=[sandbox],
             derive=derive,
-            stand_in=stand_ins.of_answers,
+            stand_in=stand_ins.of_answers(),
             **run.calling,
         ),
         derive,

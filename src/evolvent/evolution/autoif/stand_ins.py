@@ -27,6 +27,7 @@ def of_verification() -> Callable[[str, str], str]:
     return reply
 
 
-def of_answers(_: str, text: str) -> str:
-    """An answer; read as a judge's reply, the best score."""
-    return f"{text}\nScore: 10"
+def of_answers() -> Callable[[str, str], str]:
+    """Answers that differ; read as a judge's reply, the best score."""
+    numbers = count()
+    return lambda _, text: f"{next(numbers)}. {text}\nScore: 10"
