@@ -114,6 +114,7 @@ def test_the_methods_own_last_heading_decides() -> None:
         "\n**Explanation:**\n- Added the flour.\n- Kept the rest.",
         "\n### Changes made:\n\n1. Added the flour.",
         "\nThis rewritten instruction is more complex.",
+        "\n---\n\n**Note:** I kept the original instruction.",
         "\nI have added 12 words to the instruction.",
     ],
 )

@@ -26,6 +26,8 @@ _NOTE = re.compile(
     rf"|(?<=\n\n)[ \t*_]*+(?:I|I['’]ve|we|this|the)\b(?=[^\n]*?\b{_REWRITTEN})",
     re.IGNORECASE | re.MULTILINE,
 )
+# A horizontal rule above the note goes with it.
+_RULE = re.compile(r"\n[ \t]*(?:-{3,}|\*{3,}|_{3,})\s*\Z")
 
 
 def without_note(text: str) -> str:
@@ -41,4 +43,4 @@ def without_note(text: str) -> str:
     """
     begun = len(text) - len(text.lstrip())
     note = _NOTE.search(text, begun + 1)
-    return text[: note.start()] if note else text
+    return _RULE.sub("", text[: note.start()]) if note else text
