@@ -7,7 +7,9 @@ import pytest
 pytest.importorskip("transformers")
 
 from tools.embedded.corpus import PROMPTS, chats
-from tools.embedded.tokenizer import fixed_lines, train_tokenizer
+from tools.embedded.methods import HEADINGS, STEPS
+from tools.embedded.mixture import method_chats
+from tools.embedded.tokenizer import fixed_lines, method_lines, train_tokenizer, with_method_lines
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +48,15 @@ def test_chat_template(tokenizer) -> None:  # type: ignore[no-untyped-def]
     assert text == "<s><|system|>Be kind.<|user|>Hi<|assistant|>"
     whole = tokenizer.apply_chat_template([*turns, {"role": "assistant", "content": "Hello"}], tokenize=False)
     assert whole == "<s><|system|>Be kind.<|user|>Hi<|assistant|>Hello</s>"
+
+
+def test_the_methods_fixed_lines_are_further_single_tokens_and_the_old_ones_stay(tokenizer) -> None:  # type: ignore[no-untyped-def]
+    grown = with_method_lines(tokenizer)
+    lines = method_lines()
+    assert len(tokenizer) == 700 and len(grown) == 700 + len(lines)
+    known = tokenizer.get_vocab()
+    assert {token: index for token, index in grown.get_vocab().items() if token in known} == known
+    assert all(len(grown(line, add_special_tokens=False)["input_ids"]) == 1 for line in lines)
+    assert {name for name in method_lines() if name.startswith("Step ")} >= {*STEPS, *HEADINGS}
+    for chat in itertools.islice(method_chats(1), 200):
+        assert grown.decode(grown(chat.reply, add_special_tokens=False)["input_ids"]) == chat.reply

@@ -233,7 +233,7 @@ def _case(rng: random.Random, fault: str) -> tuple[list[str], str]:
     return texts, rng.choice(reasons).format(b=place - 1, s=place, x=about)
 
 
-def _feedback(rng: random.Random, count: int, bad: float) -> tuple[str, str, list[str]]:
+def feedback(rng: random.Random, count: int, bad: float) -> tuple[str, str, list[str]]:
     """Cases as the analysis sees them, what it says, and the faults it has found."""
     cases, lines, faults = [], [], []
     for number in range(1, count + 1):
@@ -250,13 +250,13 @@ def _feedback(rng: random.Random, count: int, bad: float) -> tuple[str, str, lis
 def analysis_chat(rng: random.Random) -> Chat:
     """Cases, and which of them failed."""
     count = rng.choices([2, 3, 4, 5, 6, 8, 10], [25, 22, 18, 12, 8, 6, 9])[0]
-    cases, said, _ = _feedback(rng, count, rng.choice([0.0, 0.15, 0.3, 0.5]))
+    cases, said, _ = feedback(rng, count, rng.choice([0.0, 0.15, 0.3, 0.5]))
     return Chat("analysis", ANALYSIS.render(cases=cases), said)
 
 
 def optimisation_chat(rng: random.Random) -> Chat:
     """A method improved by feedback; 8 % of the replies are no usable method."""
-    _, feedback, faults = _feedback(rng, rng.choices([2, 4, 10], [2, 5, 3])[0], rng.choice([0.0, 0.2, 0.4]))
+    _, said, faults = feedback(rng, rng.choices([2, 4, 10], [2, 5, 3])[0], rng.choice([0.0, 0.2, 0.4]))
     method = method_drawn(rng)
     text = improved(rng, method, faults).text
     before, after = "```Optimized Method\n", "\n```"
@@ -267,7 +267,7 @@ def optimisation_chat(rng: random.Random) -> Chat:
         before, after = "", ""
     elif draw < 0.08:
         text = "\n".join(line for line in text.split("\n") if not line.endswith("#:") or line == "#Instruction#:")
-    return Chat("optimisation", OPTIMISATION.render(feedback=feedback, method=method.text), before + text + after)
+    return Chat("optimisation", OPTIMISATION.render(feedback=said, method=method.text), before + text + after)
 
 
 def keyword_chat(rng: random.Random) -> Chat:
