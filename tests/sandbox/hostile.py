@@ -55,7 +55,7 @@ ENDLESS = [
     Hostile("an alarm of its own", call("import signal\nsignal.signal(14, lambda *_: None)\nsignal.setitimer(0, .001, .001)\nwhile True: pass"), "time limit", True),
     Hostile("input", call("return input() == ''"), "EOFError"),
     Hostile("a hostile __str__ that never ends", "class E(Exception):\n    def __str__(self):\n        while True: pass\n" + call("raise E"), "time limit", True),
-    Hostile("an import that never ends", "import sys\nclass Finder:\n    def find_spec(self, *a):\n        while True: pass\nsys.meta_path.insert(0, Finder())\n" + call("import json\nreturn True"), "time limit", True),
+    Hostile("an import that never ends", "import sys\nclass Finder:\n    def find_spec(self, *a):\n        while True: pass\nsys.meta_path.insert(0, Finder())\n" + call("import decimal\nreturn True"), "time limit", True),
 ]  # fmt: skip
 
 GREEDY = [
@@ -69,7 +69,7 @@ GREEDY = [
     Hostile("fork", call("import os\nreturn os.fork() >= 0"), DENIED),
     Hostile("a fork bomb", call("import os\nwhile True:\n    try: os.fork()\n    except OSError: pass"), "time limit", True),
     Hostile("threads without number", call("import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(99,)).start()"), "RuntimeError: can't start new thread"),
-    Hostile("threads that stay", call("import threading\ndef spin():\n    while True: pass\nfor _ in range(4): threading.Thread(target=spin).start()\nreturn True"), VERDICT),
+    Hostile("threads that stay", call("import threading\ndef spin():\n    while True: pass\nfor _ in range(6): threading.Thread(target=spin).start()\nreturn True"), VERDICT),
     Hostile("a daemon thread", call("import threading\ndef spin():\n    while True: pass\nthreading.Thread(target=spin, daemon=True).start()\nreturn True"), VERDICT),
     Hostile("deep recursion", call("return evaluate(response)"), "RecursionError"),
     Hostile("deep recursion in C", call("import sys\nsys.setrecursionlimit(10**9)\nvalue = []\nfor _ in range(10**6): value = [value]\nreturn repr(value) == ''"), "killed by SIGSEGV|memory limit|RecursionError|time limit", True),
@@ -144,12 +144,12 @@ WRITING = [
     ), r"ValueError: \['/tmp'\]"),
     Hostile("the standard library", call("import os\nopen(os.__file__, 'a')"), DENIED),
     Hostile("a folder at the root", call("import os\nos.mkdir('/x')"), DENIED),
-    Hostile("a symbolic link out", call("import os\nos.symlink('{folder}/secret', '/tmp/link')\nraise ValueError(open('/tmp/link').read())"), ABSENT),
+    Hostile("a symbolic link out", call("import os\nif not os.path.islink('/tmp/link'): os.symlink('{folder}/secret', '/tmp/link')\nraise ValueError(open('/tmp/link').read())"), ABSENT),
     Hostile("a way up", call("raise ValueError(open('../../../..{folder}/secret').read())"), ABSENT),
     Hostile("a hard link", call("import os\nos.link(os.__file__, '/tmp/link')"), "OSError|PermissionError"),
     Hostile("a file's mode", call("import os\nos.chmod(os.__file__, 0o777)"), DENIED),
     Hostile("left behind", call("open('/tmp/left', 'w').write('x')\nreturn True"), VERDICT),
-    Hostile("left behind, and locked", call("import os\nos.makedirs('/tmp/a/b')\nos.chmod('/tmp/a', 0)\nreturn True"), VERDICT),
+    Hostile("left behind, and locked", call("import os\nos.makedirs('/tmp/a', exist_ok=True)\nopen('/tmp/b', 'w').close()\nos.chmod('/tmp/a', 0)\nreturn True"), VERDICT),
     Hostile("a device", call("import os, stat\nos.mknod('/tmp/disk', 0o600 | stat.S_IFBLK, os.makedev(8, 0))"), DENIED),
     Hostile("/dev/null replaced", call("import os\nos.unlink('/dev/null')"), DENIED),
 ]  # fmt: skip
@@ -157,7 +157,7 @@ WRITING = [
 SOCKETS = [
     Hostile("a connection to the loopback", call("import socket\nsocket.create_connection(('127.0.0.1', {port}), .1)\nreturn True"), "Error"),
     Hostile("a page", call("import urllib.request\nreturn bool(urllib.request.urlopen('http://127.0.0.1:{port}/'))"), "Error"),
-    Hostile("a name looked up", call("import socket\nreturn bool(socket.getaddrinfo('example.com', 80))"), "Error"),
+    Hostile("a name looked up", call("import socket\nreturn bool(socket.getaddrinfo('example.com', 80))"), "gaierror"),
     Hostile("a socket file", call("import socket\ns = socket.socket(socket.AF_UNIX)\ns.connect('{folder}/socket')\nreturn True"), DENIED),
     Hostile("an abstract socket", call("import socket\ns = socket.socket(socket.AF_UNIX)\ns.connect('\\0evolvent-{port}')\nreturn True"), DENIED),
     Hostile("sockets of every family", call(
@@ -216,7 +216,7 @@ LYING = [
     Hostile("the harness found by its objects", call("import gc\nfor found in gc.get_objects():\n    if isinstance(found, dict) and 'filter' in found: found.clear()\nreturn True"), VERDICT),
     Hostile("the harness found by its frames", call("import sys\nframe = sys._getframe(1)\nframe.f_locals['request'].clear()\nreturn True"), VERDICT),
     Hostile("os changed", "import os\nos._exit = os.write = lambda *a: None\n" + call("return True"), VERDICT),
-    Hostile("imports changed", "import sys\nsys.modules.clear()\nsys.path.clear()\n" + call("import json\nreturn True"), "Error"),
+    Hostile("imports changed", "import sys\nsys.modules.clear()\nsys.path.clear()\n" + call("import decimal\nreturn True"), "ModuleNotFoundError|ImportError"),
     Hostile("a trace function", "import sys\nsys.settrace(lambda *a: 1 / 0)\n" + call("return True"), VERDICT + "|Error|exited with status"),
     Hostile("evaluate that is no function", "evaluate = 5", "no function named evaluate"),
     Hostile("no function", "def check(response): return True", "no function named evaluate"),

@@ -1,10 +1,10 @@
 """Every hostile program is contained, said so of, and the next evaluation is right."""
 
 import asyncio
+import ctypes
 import os
 import re
 import socket
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +19,12 @@ from tests.sandbox.wall import needs_wall
 
 pytestmark = needs_wall
 
-LIMITS = Limits(seconds=0.3, memory=256 << 20, scratch=4 << 20)
+MEMORY, SCRATCH = 256 << 20, 4 << 20
+LONG, SHORT = 20.0, 0.4  # seconds: for a program that ends by itself on a busy machine, and for one that does not
 HONEST = "def evaluate(response):\n    return response == 'good'"
-RIGHT = Evaluation((Verdict(True), Verdict(False)))
 SECRET = "secret word 7f3a9"
 VARIABLE = "EVOLVENT_TEST_SECRET"
+PR_SET_CHILD_SUBREAPER = 36
 
 
 @dataclass
@@ -32,7 +33,6 @@ class Surroundings:
 
     folder: Path
     listeners: list[socket.socket]
-    before: set[str]
 
     @property
     def port(self) -> int:
@@ -59,16 +59,21 @@ def connected(listener: socket.socket) -> bool:
     return True
 
 
-def other_processes() -> set[str]:
-    """Processes in other process namespaces than ours, and bubblewraps."""
-    ours, found = Path("/proc/self/ns/pid").readlink(), set()
-    for folder in Path("/proc").glob("[0-9]*"):
+def descendants() -> set[int]:
+    """Living processes below this one; it is the reaper of those whose parent has died."""
+    parents, living = {}, set()
+    for file in Path("/proc").glob("[0-9]*/stat"):
         try:
-            if (folder / "ns/pid").readlink() != ours or (folder / "comm").read_text().strip() == "bwrap":
-                found.add(folder.name)
-        except OSError:  # gone, or another user's
-            pass
-    return found
+            state, parent = file.read_text().rpartition(")")[2].split()[:2]
+        except OSError:  # gone
+            continue
+        parents[int(file.parent.name)] = int(parent)
+        if state != "Z":
+            living.add(int(file.parent.name))
+    below = {os.getpid()}
+    while more := {process for process, parent in parents.items() if parent in below} - below:
+        below |= more
+    return below & living - {os.getpid()}
 
 
 @pytest.fixture(scope="module")
@@ -84,38 +89,37 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surroundi
         listener.setblocking(False)
         listener.listen()
     os.environ[VARIABLE] = SECRET
-    yield Surroundings(folder, listeners, other_processes())
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    yield Surroundings(folder, listeners)
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
     del os.environ[VARIABLE]
     for listener in listeners:
         listener.close()
 
 
-def evaluated(*functions: str) -> list[list[Evaluation]]:
-    """The functions in one batch, and then an honest one in the next."""
+def evaluated(functions: list[str], responses: list[str], seconds: float) -> list[Evaluation]:
+    async def batch() -> list[Evaluation]:
+        async with Sandbox(Limits(seconds=seconds, memory=MEMORY, scratch=SCRATCH), workers=1) as sandbox:
+            return await sandbox.evaluate(functions, responses)
 
-    async def both() -> list[list[Evaluation]]:
-        async with Sandbox(LIMITS, workers=1) as sandbox:
-            return [await sandbox.evaluate(batch, ["good", "bad"]) for batch in (functions, (HONEST,))]
-
-    return asyncio.run(both())
+    return asyncio.run(batch())
 
 
 @pytest.mark.parametrize("hostile", CORPUS, ids=lambda hostile: hostile.name)
 def test_hostile_program_is_contained(hostile: Hostile, surroundings: Surroundings) -> None:
-    [found, honest], following = evaluated(surroundings.fill(hostile.source), HONEST)
-    assert honest == RIGHT
-    assert following == [RIGHT]
-    assert len(found.verdicts) == 2
+    endless = "time limit" in hostile.said
+    responses = ["good"] if endless else ["good", "bad"]
+    functions = [surroundings.fill(hostile.source), HONEST]
+    found, honest = evaluated(functions, responses, SHORT if endless else LONG)
+    assert honest == Evaluation((Verdict(True), Verdict(False))[: len(responses)])
+    assert len(found.verdicts) == len(responses)
     assert SECRET not in repr(found) and "7f3a9" not in repr(found)
     for verdict in found.verdicts:
         said = VERDICT if verdict.value is not None else str(verdict.reason)
         assert re.search(surroundings.fill(hostile.said), said), said
     assert (found.violation is not None) == hostile.stopped or "|" in hostile.said, found.violation
     assert surroundings.reached() == []
-    gone_by = time.monotonic() + 5
-    while (left := other_processes() - surroundings.before) and time.monotonic() < gone_by:
-        time.sleep(0.001)
-    assert left == set()
+    assert descendants() == set()
 
 
 def test_corpus_has_different_programs() -> None:

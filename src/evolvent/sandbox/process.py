@@ -117,8 +117,9 @@ def read_answer(frames: bytes) -> Answer:
 
 
 async def end(process: Process) -> None:
-    """Kill the process, and with it all that is in its sandbox."""
-    if process.returncode is None:
+    """Wait for the process when the harness has ended, or else kill it, and with it all that is in its sandbox."""
+    assert process.stdout is not None
+    if not process.stdout.at_eof() and process.returncode is None:
         # Not process.kill(), which waits for a process that has just ended and takes its status from asyncio.
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)

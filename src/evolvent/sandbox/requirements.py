@@ -8,7 +8,7 @@ from functools import cache
 
 from evolvent.errors import InputError, RunError
 from evolvent.sandbox.limits import Limits
-from evolvent.sandbox.process import end, start
+from evolvent.sandbox.process import START_SECONDS, ask, end, start
 from evolvent.sandbox.system_calls import library_found
 
 INSTALL = "apt-get install bubblewrap libseccomp2"
@@ -56,7 +56,11 @@ def _try() -> None:
     """Start a sandbox; that it could is kept."""
 
     async def trial() -> None:
-        await end(await start(Limits(), walled=True))
+        process = await start(Limits(), walled=True)
+        try:
+            await ask(process, {"functions": ()}, most=0, seconds=START_SECONDS)
+        finally:
+            await end(process)
 
     with ThreadPoolExecutor(1) as pool:  # there may be a running loop in this thread
         pool.submit(asyncio.run, trial()).result()

@@ -30,11 +30,15 @@ def harness() -> bytes:
 
 
 def environment() -> dict[str, str]:
-    """The whole environment inside: the same hashes each time, and nothing of the user's."""
+    """The whole environment inside: the same hashes each time, and nothing of the user's.
+
+    Without MALLOC_ARENA_MAX each thread would take 64 MiB of the address space that is limited.
+    """
     variables = {
         "PYTHONHASHSEED": "0",
         "PYTHONUTF8": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
+        "MALLOC_ARENA_MAX": "1",
         "TMPDIR": "/tmp",
         "HOME": "/tmp",
     }
