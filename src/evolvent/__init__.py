@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from evolvent.datasets.convert import convert as convert
     from evolvent.datasets.load import load as load
     from evolvent.errors import EvolventError as EvolventError
+    from evolvent.evolution.auto_evol_instruct.keywords import keywords as keywords
+    from evolvent.evolution.auto_evol_instruct.optimize import optimize_method as optimize_method
     from evolvent.evolution.autoif.verify import verify as verify
     from evolvent.evolution.evolve import evolve as evolve
     from evolvent.metrics.score import score as score
@@ -28,7 +30,9 @@ _HOME = {
     "calls": "evolvent.runs.calls",
     "convert": "evolvent.datasets.convert",
     "evolve": "evolvent.evolution.evolve",
+    "keywords": "evolvent.evolution.auto_evol_instruct.keywords",
     "load": "evolvent.datasets.load",
+    "optimize_method": "evolvent.evolution.auto_evol_instruct.optimize",
     "respond": "evolvent.responses.respond",
     "run": "evolvent.recipe",
     "score": "evolvent.metrics.score",
@@ -43,7 +47,9 @@ __all__ = [
     "calls",
     "convert",
     "evolve",
+    "keywords",
     "load",
+    "optimize_method",
     "respond",
     "run",
     "score",

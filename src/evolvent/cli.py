@@ -36,6 +36,7 @@ for command in (
     runs.demo,
     evolution.evolve,
     evolution.optimize_method,
+    evolution.keywords,
     evolution.verify,
     pairs.respond,
     pairs.score,

@@ -37,7 +37,8 @@ SHOWN_OF_THE_END = 400
 def print_run(run: Any) -> None:
     """How a stage ended: its tables, its file, and what to do about failures; of a dry run, the estimate."""
     if run.estimate is not None:
-        print_estimate(run.estimate)
+        for stage in (*run.before, run):
+            print_estimate(stage.estimate)
         return
     if run.already_done:
         typer.echo(f"nothing to do: {run.output} is finished; evolvent show {run.path} says what it holds")
@@ -76,7 +77,8 @@ def print_estimate(estimate: "Estimate") -> None:
 def print_estimates(stages: dict[str, Any]) -> None:
     """What a dry run found of a recipe's stages, and that it says nothing of the others."""
     for done in stages.values():
-        print_estimate(done.estimate)
+        for stage in (*done.before, done):
+            print_estimate(stage.estimate)
     typer.echo("a stage that reads what an earlier one has yet to make, and one that calls no chat model, is left out")
 
 

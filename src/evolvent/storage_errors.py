@@ -9,7 +9,15 @@ from pathlib import Path
 from evolvent.errors import EvolventError, InputError, RunError
 
 # Files that only a run's own stages may write.
-RUN_FILES = {"manifest.json", "calls.sqlite", "evolved.parquet", "responses.parquet", "scored.parquet"}
+RUN_FILES = {
+    "manifest.json",
+    "calls.sqlite",
+    "instructions.parquet",
+    "evolved.parquet",
+    "responses.parquet",
+    "scored.parquet",
+    "keywords.parquet",
+}
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}

@@ -7,7 +7,7 @@ import typer
 
 from evolvent.commands import options as option
 from evolvent.commands.values import mapping, names, pair
-from evolvent.printing import print_run, print_verified
+from evolvent.printing import print_fates, print_run, print_tables, print_verified
 
 
 def evolve(
@@ -24,6 +24,7 @@ def evolve(
     system: option.EvolverSystem = None,
     method_file: option.MethodFile = None,
     queries: option.Queries = None,
+    queries_map: option.QueriesMap = None,
     teacher: option.AutoIFTeacher = None,
     nli: option.NLI = None,
     samples: option.Samples = None,
@@ -65,6 +66,7 @@ def evolve(
         system=system,
         method_file=method_file,
         queries=queries,
+        queries_map=mapping(queries_map, "--queries-map"),
         teacher=teacher,
         nli=nli,
         samples=samples,
@@ -205,3 +207,48 @@ def optimize_method(
         progress=True,
     )
     print_run(run)
+
+
+def keywords(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="An Auto Evol-Instruct run.", show_default=False)],
+    model: Annotated[str, typer.Option("--model", metavar="URI", help=f"Names the ways: {option.MODELS}.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE.json", help="Write all keywords and their ways to a file.")
+    ] = None,
+    max_tokens: option.MaxTokens = 512,
+    concurrency: option.Concurrency = None,
+    max_requests_per_minute: option.Requests = None,
+    max_tokens_per_minute: option.Tokens = None,
+    price: option.Price = None,
+    budget: option.MaxCost = None,
+    dry_run: option.DryRun = False,
+    retry_failed: option.RetryFailed = False,
+    extra_body: option.ExtraBody = None,
+    fresh: option.Fresh = False,
+) -> None:
+    """Count the keywords of an Auto Evol-Instruct run."""
+    from evolvent.evolution.auto_evol_instruct.keywords import keywords as run_keywords
+    from evolvent.models.opening import parse_extra_body
+
+    found = run_keywords(
+        run,
+        model=model,
+        out=out,
+        max_tokens=max_tokens,
+        concurrency=concurrency,
+        max_requests_per_minute=max_requests_per_minute,
+        max_tokens_per_minute=max_tokens_per_minute,
+        price=price,
+        budget=budget,
+        dry_run=dry_run,
+        retry_failed=retry_failed,
+        extra_body=parse_extra_body(extra_body),
+        fresh=fresh,
+        progress=True,
+    )
+    if found.run.estimate is not None:
+        print_run(found.run)
+        return
+    print_tables(found.tables())
+    typer.echo(f"\nwritten: {found.run.output}" + (f", {out}" if out else ""))
+    print_fates(found.run)

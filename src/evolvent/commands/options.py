@@ -133,6 +133,9 @@ MethodFile = Annotated[
 Queries = Annotated[
     str | None, typer.Option("--queries", metavar="DATA", help="AutoIF: the questions that instructions go with.")
 ]
+QueriesMap = Annotated[
+    str | None, typer.Option("--queries-map", metavar="FIELD=COLUMN", help="As --map, for the queries.")
+]
 AutoIFTeacher = Annotated[
     str | None, typer.Option("--teacher", metavar="URI", help="AutoIF: the model that answers, if not the evolver.")
 ]

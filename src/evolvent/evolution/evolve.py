@@ -15,6 +15,7 @@ from evolvent.evolution.autoif.rules import PROFILES, changed
 from evolvent.evolution.evol_instruct import BREADTH, IN_DEPTH, EvolInstruct, Profile, trajectory
 from evolvent.evolution.evol_instruct import METHOD as EVOL_INSTRUCT
 from evolvent.evolution.templates import NO_OPERATORS, Prompt, load_prompt
+from evolvent.models.opening import open_pair_classifier
 from evolvent.models.protocols import ChatModel, Sampling
 from evolvent.models.uri import parse_uri
 from evolvent.records import Record
@@ -42,6 +43,7 @@ OF_METHODS = {
     "system": (EVOL_INSTRUCT, AUTO_EVOL_INSTRUCT),
     "method_file": (AUTO_EVOL_INSTRUCT,),
     "queries": (AUTOIF,),
+    "queries_map": (AUTOIF,),
     "teacher": (AUTOIF,),
     "nli": (AUTOIF,),
     "samples": (AUTOIF,),
@@ -65,6 +67,7 @@ def evolve(
     system: str | None = None,
     method_file: str | Path | None = None,
     queries: Data | None = None,
+    queries_map: Mapping[str, str] | None = None,
     teacher: str | None = None,
     nli: str | None = None,
     samples: int | None = None,
@@ -101,6 +104,7 @@ def evolve(
         system: system prompt for the evolver.
         method_file: Auto Evol-Instruct: the METHOD.yaml of ``optimize_method``; the paper's initial method if None.
         queries: AutoIF: the data whose questions the instructions are asked with.
+        queries_map: AutoIF: which column of theirs is the instruction, for data of no known format.
         teacher: AutoIF: URI of the model that answers; the evolver if None.
         nli: AutoIF: URI of the cross-encoder that finds contradictions; without one that step is left out.
         samples: AutoIF: functions drawn for an instruction.
@@ -134,6 +138,7 @@ def evolve(
         "system": system,
         "method_file": method_file,
         "queries": queries,
+        "queries_map": queries_map,
         "teacher": teacher,
         "nli": nli,
         "samples": samples,
@@ -150,20 +155,23 @@ def evolve(
 
     if method == AUTOIF:
         # Imported here: the others need no sandbox.
-        from evolvent.evolution.autoif.autoif import AutoIF, autoif, load_prompts
+        from evolvent.evolution.autoif.autoif import AutoIF, autoif, load_prompts, read_queries
 
         if queries is None:
             raise InputError("AutoIF needs queries to ask the instructions with", fix="Name a dataset: --queries DATA.")
         if samples is not None:
             rule = {"samples": samples, **(rule or {})}
+        rules = changed(PROFILES[profile], rule or {})
+        questions, digest = read_queries(queries, queries_map, rules)
         run = AutoIF(
             out=out,
             model=model,
             teacher=teacher or model,
             judge=judge or model,
-            nli=nli,
-            queries=queries,
-            rules=changed(PROFILES[profile], rule or {}),
+            nli=open_pair_classifier(nli) if nli else None,
+            queries=questions,
+            queries_digest=digest,
+            rules=rules,
             profile=profile,
             prompts=load_prompts(templates),
             sampling=sampling,

@@ -45,6 +45,7 @@ class Run:
         counts: rows and what became of them.
         already_done: whether there was nothing left to do.
         estimate: of a dry run, what the stage would take; then nothing else was done.
+        before: the runs of the stages that the same call ran before this one.
     """
 
     path: Path
@@ -53,6 +54,7 @@ class Run:
     counts: dict[str, Any]
     already_done: bool = False
     estimate: Estimate | None = None
+    before: tuple["Run", ...] = ()
 
     def __iter__(self) -> Iterator[Record]:
         """The records of the stage's file."""

@@ -4,17 +4,23 @@ Three stages, each of which goes on where it stopped: ``self-instruct`` (step 1)
 (steps 2 to 6) evolved.parquet and functions.jsonl, ``respond`` (steps 7 to 9) responses.parquet, sft.jsonl, dpo.jsonl.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from evolvent.datasets.load import InstructionData, load
+from evolvent.datasets.load import load
 from evolvent.errors import InputError
 from evolvent.evolution.autoif import funnel, stand_ins
 from evolvent.evolution.autoif.answers import Answering, answered
-from evolvent.evolution.autoif.function_set import FUNCTIONS, read_functions, verified_instructions, write_lines
+from evolvent.evolution.autoif.function_set import (
+    FUNCTIONS,
+    codes_of,
+    read_functions,
+    verified_instructions,
+    write_lines,
+)
 from evolvent.evolution.autoif.instructions import SelfInstruct, distinct, instructions_of, prompts_after
 from evolvent.evolution.autoif.queries import eligible
 from evolvent.evolution.autoif.rules import METHOD, Bound, Rules
@@ -22,9 +28,8 @@ from evolvent.evolution.autoif.training_rows import dpo_rows, sft_rows
 from evolvent.evolution.autoif.verification import Verification
 from evolvent.evolution.autoif.with_queries import with_queries
 from evolvent.evolution.templates import Prompt, load_prompt
-from evolvent.models.opening import open_pair_classifier
-from evolvent.models.protocols import ChatModel, Sampling
-from evolvent.models.uri import parse_uri
+from evolvent.models.protocols import ChatModel, PairClassifier, Sampling
+from evolvent.models.uri import parse_uri, require_folder
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data, StageInput, stage_input
 from evolvent.runs.manifest import OUTPUTS
@@ -47,8 +52,9 @@ class AutoIF:
         model: URI of the evolver: it writes instructions, functions, back-translations.
         teacher: URI of the model that answers.
         judge: URI of the model that scores answers.
-        nli: URI of the cross-encoder that finds contradictions; None leaves step 5 out.
-        queries: what the instructions are asked with.
+        nli: the cross-encoder that finds contradictions; None leaves step 5 out.
+        queries: what the instructions are asked with, each once, of the right length.
+        queries_digest: hash of the data that they come from.
         rules: the steps' constants.
         profile: whose constants they are by default.
         prompts: the templates by name.
@@ -63,8 +69,9 @@ class AutoIF:
     model: str
     teacher: str
     judge: str
-    nli: str | None
-    queries: Data
+    nli: PairClassifier | None
+    queries: Sequence[str]
+    queries_digest: str
     rules: Rules
     profile: str
     prompts: Mapping[str, Prompt]
@@ -81,6 +88,15 @@ class AutoIF:
         body = dict(self.extra_body) if self.extra_body else None
         return {"method": METHOD, "profile": self.profile, "seed": self.seed, **sampling, "extra_body": body}
 
+    @property
+    def is_dry(self) -> bool:
+        """Whether nothing is called, and nothing run."""
+        return bool(self.calling.get("dry_run"))
+
+    def sandbox(self) -> Sandbox:
+        """Where functions run."""
+        return stand_ins.Passing() if self.is_dry else Sandbox(unsafe=self.unsafe)
+
     def rules_of(self, *names: str) -> dict[str, Any]:
         """Some of the constants, as a stage's settings."""
         values = {name: getattr(self.rules, name) for name in names}
@@ -96,28 +112,46 @@ def load_prompts(folder: Path | None) -> dict[str, Prompt]:
     return {name: load_prompt(f"{METHOD}/{name}", folder) for name in PROMPTS}
 
 
+def read_queries(data: Data, mapping: Mapping[str, str] | None, rules: Rules) -> tuple[list[str], str]:
+    """The queries of a dataset, and its digest.
+
+    Raises:
+        InputError: the data cannot be read, or holds no query of the right length.
+    """
+    if isinstance(data, Run):
+        raise InputError(f"{data.path} is a run folder, not queries", fix="Name a data file or a Hub id.")
+    loaded = load(data, map=mapping)
+    queries, left_out = eligible(loaded, rules)
+    if not queries:
+        why = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
+        raise InputError(
+            f"{loaded.name} has no query of more than {rules.query_longer_than} and fewer than "
+            f"{rules.query_shorter_than} characters: {why}",
+            fix="Name other data with --queries, or set --rule query_longer_than=N.",
+        )
+    return queries, loaded.digest
+
+
 def autoif(seeds: StageInput, run: AutoIF) -> Run:
     """Run AutoIF's three stages, one after the other; those that are done are left as they are.
-
-    A dry run says what the first stage takes that is not done.
 
     Args:
         seeds: the seed instructions.
         run: what it is made with.
 
     Returns:
-        The last stage's run.
+        The last stage's run; its ``before`` holds those of the other two.
 
     Raises:
         InputError, ModelUnavailableError, BudgetReachedError, RunError: as any stage.
     """
-    require_sandbox(run.unsafe)
-    done = write_instructions(seeds, run)
-    if done.estimate is None or done.estimate.finished:
-        done = verify_instructions(run)
-    if done.estimate is None or done.estimate.finished:
-        done = write_answers(run)
-    return done
+    require_sandbox(run.unsafe or run.is_dry)
+    for uri in (run.teacher, run.judge):
+        require_folder(parse_uri(uri))
+    written = write_instructions(seeds, run)
+    verified = verify_instructions(seeds, run)
+    answered = write_answers(seeds, run)
+    return replace(answered, before=(written, verified))
 
 
 def write_instructions(seeds: StageInput, run: AutoIF) -> Run:
@@ -151,20 +185,13 @@ def write_instructions(seeds: StageInput, run: AutoIF) -> Run:
     )
 
 
-def verify_instructions(run: AutoIF) -> Run:
+def verify_instructions(seeds: StageInput, run: AutoIF) -> Run:
     """Steps 2 to 6: OUT/evolved.parquet and OUT/functions.jsonl."""
     model = str(parse_uri(run.model))
-    source = distinct(run.out / OUTPUTS["self-instruct"])
-    data = _queries(run.queries)
-    queries, left_out = eligible(data, run.rules)
-    if not queries:
-        raise InputError(
-            f"{data.name} has no query of more than {run.rules.query_longer_than} and fewer than "
-            f"{run.rules.query_shorter_than} characters",
-            fix="Name other data with --queries, or set --rule query_longer_than=N.",
-        )
-    sandbox = Sandbox(unsafe=run.unsafe)
-    nli = open_pair_classifier(run.nli) if run.nli else None
+    path = run.out / OUTPUTS["self-instruct"]
+    assumed = run.is_dry and not path.is_file()
+    source = stand_ins.instructions(seeds, run.rules) if assumed else distinct(path)
+    sandbox = run.sandbox()
 
     def work(models: Mapping[str, ChatModel]) -> Work:
         verification = Verification(
@@ -174,23 +201,23 @@ def verify_instructions(run: AutoIF) -> Run:
             sampling=run.sampling,
             seed=run.seed,
             sandbox=sandbox,
-            nli=nli,
+            nli=run.nli,
         )
-        return partial(with_queries, verification=verification, queries=queries, profile=run.profile)
+        return partial(with_queries, verification=verification, queries=run.queries, profile=run.profile)
 
     def derive(path: Path) -> dict[str, Any]:
         write_lines(run.out / FUNCTIONS, verified_instructions(read_records(path)))
         return {"funnel": funnel.of_verification(path)}
 
-    return _again_if_lost(
+    done = _again_if_lost(
         run_stage(
             "evolve",
             run.out,
             settings={
                 **run.settings,
                 "model": model,
-                "nli": nli.identity if nli else None,
-                "queries": data.digest,
+                "nli": run.nli.identity if run.nli else None,
+                "queries_data": run.queries_digest,
                 **run.rules_of(
                     "samples",
                     "least_functions",
@@ -209,7 +236,7 @@ def verify_instructions(run: AutoIF) -> Run:
             models=[run.model],
             work=work,
             group=lambda record: "queries" if record.round else "instructions",
-            counts={"instructions": source.rows, "queries": len(queries), **source.counts, **left_out},
+            counts={"instructions": source.rows, "queries": len(run.queries), **source.counts},
             extra_body=run.extra_body,
             reply_tokens=ANSWER_TOKENS,
             tools=[sandbox],
@@ -220,26 +247,26 @@ def verify_instructions(run: AutoIF) -> Run:
         derive,
         FUNCTIONS,
     )
+    return _assuming(done, "every prompt brings as many instructions as it asks for, no two alike") if assumed else done
 
 
-def write_answers(run: AutoIF) -> Run:
+def write_answers(seeds: StageInput, run: AutoIF) -> Run:
     """Steps 7 to 9 and the DPO pairs: OUT/responses.parquet, OUT/sft.jsonl and OUT/dpo.jsonl."""
     teacher, judge = str(parse_uri(run.teacher)), str(parse_uri(run.judge))
-    source = stage_input(
-        run.out, before="evolve", out=run.out, wanted=lambda status, round: status == "ok" and round > 0
-    )
+    assumed = run.is_dry and not (run.out / OUTPUTS["evolve"]).is_file()
+    if assumed:
+        source, codes = stand_ins.instructions_with_queries(seeds, run.rules, run.queries)
+    else:
+        source = stage_input(
+            run.out, before="evolve", out=run.out, wanted=lambda status, round: status == "ok" and round > 0
+        )
+        codes = codes_of(read_functions(run.out / FUNCTIONS))
     if not source.rows:
         raise InputError(
             f"no instruction of {run.out} was verified: there is nothing to answer",
             fix=f"See why: evolvent show {run.out}. More samples, another --model or --profile may help.",
         )
-    codes = {
-        id: [function["code"] for function in row["functions"]]
-        for id, row in read_functions(run.out / FUNCTIONS).items()
-    }
-    if run.calling.get("dry_run"):
-        codes = {id: [stand_ins.PASSES] for id in codes}
-    sandbox = Sandbox(unsafe=run.unsafe)
+    sandbox = run.sandbox()
     models = [run.teacher, *([run.judge] if run.rules.quality else [])]
 
     def work(opened: Mapping[str, ChatModel]) -> Work:
@@ -261,7 +288,7 @@ def write_answers(run: AutoIF) -> Run:
         dpo = write_lines(run.out / DPO, dpo_rows(read_records(path), run.rules, run.seed))
         return {"funnel": funnel.of_answers(path, sft=sft, dpo=dpo)}
 
-    return _again_if_lost(
+    done = _again_if_lost(
         run_stage(
             "respond",
             run.out,
@@ -288,12 +315,14 @@ def write_answers(run: AutoIF) -> Run:
         SFT,
         DPO,
     )
+    return _assuming(done, "all these instructions are verified") if assumed else done
 
 
-def _queries(data: Data) -> InstructionData:
-    if isinstance(data, Run):
-        raise InputError(f"{data.path} is a run folder, not queries", fix="Name a data file or a Hub id.")
-    return load(data)
+def _assuming(run: Run, what: str) -> Run:
+    """A dry run with what it assumes, for its input is yet to be made."""
+    assert run.estimate is not None
+    said = (*run.estimate.said, f"an upper bound, if {what}")
+    return replace(run, estimate=replace(run.estimate, said=said))
 
 
 def _again_if_lost(run: Run, derive: Callable[[Path], object], *files: str) -> Run:

@@ -75,6 +75,11 @@ def read_functions(path: Path) -> dict[str, VerifiedInstruction]:
     return found
 
 
+def codes_of(verified: Mapping[str, VerifiedInstruction]) -> dict[str, list[str]]:
+    """The sources of each instruction's functions, by its id."""
+    return {id: [function["code"] for function in row["functions"]] for id, row in verified.items()}
+
+
 def _read(line: bytes, path: Path, number: int) -> VerifiedInstruction:
     try:
         row = orjson.loads(line)

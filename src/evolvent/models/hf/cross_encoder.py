@@ -10,12 +10,12 @@ from threading import Lock
 from typing import Any, Self, Unpack
 
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification
 from transformers.utils import logging as transformers_logging
 
 from evolvent.errors import CallError, EvolventError, InputError, ModelUnavailableError
-from evolvent.models.folders import Place, find_model, wholly_cached
-from evolvent.models.hf.loading import Loading, _context, _device, _dtype, _identity
+from evolvent.models.folders import find_model
+from evolvent.models.hf.loading import Loading, chosen_device, chosen_dtype, identity_of, read_model, trained_context
 
 RELATIONS = ("entailment", "neutral", "contradiction")
 
@@ -55,14 +55,20 @@ class HFCrossEncoder:
                 name the labels entailment, neutral and contradiction.
             ModelUnavailableError: no such model, no weights, no network, weights that are no sequence classifier's.
         """
-        device = _device(how.get("device", "auto"), uri)
-        dtype = _dtype(how.get("dtype", "auto"), device, uri)
+        device = chosen_device(how.get("device", "auto"), uri)
+        dtype = chosen_dtype(how.get("dtype", "auto"), device, uri)
         found = find_model(name, how.get("revision"), uri)
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         try:
-            model, tokenizer = _read(name, found, dtype, uri, how.get("trust_remote_code", False))
+            trust = how.get("trust_remote_code", False)
+            model, tokenizer = read_model(name, found, dtype, uri, trust, AutoModelForSequenceClassification)
             model = model.to(device).eval().requires_grad_(False)
-            identity = _identity(found, str(dtype).removeprefix("torch."), None)
+            identity = identity_of(found, str(dtype).removeprefix("torch."), None)
+            if tokenizer.pad_token_id is None:
+                raise ModelUnavailableError(
+                    f"model {uri}: its tokenizer has no padding token",
+                    fix="Name a cross-encoder with an encoder's tokenizer.",
+                )
         except EvolventError:
             raise
         except Exception as error:  # whatever is wrong with a model's files: see ``load_weights``
@@ -101,30 +107,6 @@ class HFCrossEncoder:
         return logits.float()
 
 
-def _read(name: str, found: Place, dtype: torch.dtype, uri: str, trust_remote_code: bool) -> tuple[Any, Any]:
-    """The model and its tokenizer, from the user's folder, the Hub's cache or the Hub."""
-    if found.commit is None or wholly_cached(name, found.commit):
-        name, revision = str(found.folder), None
-    else:
-        revision = found.commit
-    options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
-    tokenizer = AutoTokenizer.from_pretrained(name, **options)
-    classifier: Any = AutoModelForSequenceClassification
-    model, report = classifier.from_pretrained(name, dtype=dtype, output_loading_info=True, **options)
-    missing = sorted(report["missing_keys"])
-    if missing:
-        # transformers would fill them with random numbers: any model would pass for a classifier
-        raise ModelUnavailableError(
-            f"model {uri}: the weights lack {len(missing)} tensors of a {type(model).__name__}, {missing[0]} for one",
-            fix="Name a cross-encoder that was trained on natural language inference.",
-        )
-    if tokenizer.pad_token_id is None:
-        raise ModelUnavailableError(
-            f"model {uri}: its tokenizer has no padding token", fix="Name a cross-encoder with an encoder's tokenizer."
-        )
-    return model, tokenizer
-
-
 def _labels(config: Any, uri: str) -> tuple[str, ...]:
     """The labels in the order of the model's outputs, in small letters."""
     labels = tuple(str(config.id2label[index]).strip().casefold() for index in range(config.num_labels))
@@ -142,7 +124,7 @@ def _longest(model: Any, tokenizer: Any) -> int:
     embeddings = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
     padding = getattr(embeddings, "padding_idx", None)
     unused = 0 if padding is None else padding + 1
-    return min(_context(model.config, tokenizer) - unused, int(tokenizer.model_max_length))
+    return min(trained_context(model.config, tokenizer) - unused, int(tokenizer.model_max_length))
 
 
 def _unreadable(uri: str, error: Exception) -> InputError:

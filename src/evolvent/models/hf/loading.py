@@ -67,14 +67,14 @@ def load_weights(name: str, *, uri: str, **how: Unpack[Loading]) -> Weights:
         InputError: an unknown device or dtype, an unreadable template file, code that the user has not allowed.
         ModelUnavailableError: no such model, no weights, no network, weights that are not a causal language model's.
     """
-    place = _device(how.get("device", "auto"), uri)
-    number = _dtype(how.get("dtype", "auto"), place, uri)
+    place = chosen_device(how.get("device", "auto"), uri)
+    number = chosen_dtype(how.get("dtype", "auto"), place, uri)
     file = how.get("chat_template")
     template = read_template(file, uri) if file else None
     found = find_model(name, how.get("revision"), uri)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # the progress on the terminal is the stage's
     try:
-        model, tokenizer = _read(name, found, number, uri, how.get("trust_remote_code", False))
+        model, tokenizer = read_model(name, found, number, uri, how.get("trust_remote_code", False))
         model = model.to(place).eval().requires_grad_(False)
         if tokenizer.is_fast:
             # tokenizer.json may ask for either; a text here is always taken whole and alone
@@ -82,8 +82,8 @@ def load_weights(name: str, *, uri: str, **how: Unpack[Loading]) -> Weights:
             tokenizer.backend_tokenizer.no_padding()
         if template is None and tokenizer.chat_template:
             template = tokenizer.get_chat_template()
-        identity = _identity(found, str(number).removeprefix("torch."), template)
-        return Weights(model, tokenizer, template, identity, _context(model.config, tokenizer))
+        identity = identity_of(found, str(number).removeprefix("torch."), template)
+        return Weights(model, tokenizer, template, identity, trained_context(model.config, tokenizer))
     except EvolventError:
         raise
     # A model that is absent, gated or of an unknown kind, a damaged file of whatever format, a number that makes no
@@ -92,31 +92,46 @@ def load_weights(name: str, *, uri: str, **how: Unpack[Loading]) -> Weights:
         raise _unavailable(found, uri, error) from error
 
 
-def _read(name: str, found: Place, number: torch.dtype, uri: str, trust_remote_code: bool) -> tuple[Any, Any]:
-    """The model and its tokenizer."""
+def read_model(
+    name: str,
+    found: Place,
+    number: torch.dtype,
+    uri: str,
+    trust_remote_code: bool,
+    kind: Any = AutoModelForCausalLM,
+) -> tuple[Any, Any]:
+    """The model and its tokenizer, from the user's folder, the Hub's cache or the Hub.
+
+    Args:
+        name: a folder, or an id on the Hub.
+        found: where it is.
+        number: the weights' dtype.
+        uri: the model's name in messages to the user.
+        trust_remote_code: run Python code that comes with the model.
+        kind: transformers' class for this kind of model.
+    """
     if found.commit is None:
-        return _pretrained(str(found.folder), None, number, uri, trust_remote_code)
+        return _pretrained(str(found.folder), None, number, uri, trust_remote_code, kind)
     if wholly_cached(name, found.commit):
         # by its folder: even at a commit that is cached transformers would ask the Hub for lists of files
         with suppress(OSError):  # a file has been deleted, or its download was cut
-            return _pretrained(str(found.folder), None, number, uri, trust_remote_code)
-    return _pretrained(name, found.commit, number, uri, trust_remote_code)
+            return _pretrained(str(found.folder), None, number, uri, trust_remote_code, kind)
+    return _pretrained(name, found.commit, number, uri, trust_remote_code, kind)
 
 
 def _pretrained(
-    name: str, revision: str | None, number: torch.dtype, uri: str, trust_remote_code: bool
+    name: str, revision: str | None, number: torch.dtype, uri: str, trust_remote_code: bool, kind: Any
 ) -> tuple[Any, Any]:
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     config = AutoConfig.from_pretrained(name, **options)
     tokenizer = AutoTokenizer.from_pretrained(name, **options)
-    causal: Any = AutoModelForCausalLM
-    model, report = causal.from_pretrained(name, config=config, dtype=number, output_loading_info=True, **options)
+    model, report = kind.from_pretrained(name, config=config, dtype=number, output_loading_info=True, **options)
     missing = sorted(report["missing_keys"])
     if missing:
         # transformers would fill them with random numbers, and the model would babble
         raise ModelUnavailableError(
             f"model {uri}: the weights lack {len(missing)} tensors of a {type(model).__name__}, {missing[0]} for one",
-            fix="Name a causal language model whose weights are complete.",
+            fix="Name a model of this kind whose weights are complete.",
         )
     return model, tokenizer
 
@@ -142,7 +157,8 @@ def token_ids(weights: Weights, text: str, *, special: bool) -> list[int]:
     return ids
 
 
-def _device(device: str, uri: str) -> torch.device:
+def chosen_device(device: str, uri: str) -> torch.device:
+    """The device that a user's word means."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, index = device.partition(":")
@@ -156,7 +172,8 @@ def _device(device: str, uri: str) -> torch.device:
     return torch.device(device)
 
 
-def _dtype(dtype: str, device: torch.device, uri: str) -> torch.dtype:
+def chosen_dtype(dtype: str, device: torch.device, uri: str) -> torch.dtype:
+    """The dtype that a user's word means on a device."""
     if dtype == "auto":
         return torch.float32 if device.type == "cpu" else torch.bfloat16
     if dtype not in DTYPES:
@@ -182,7 +199,7 @@ def _unavailable(found: Place, uri: str, error: Exception) -> InputError:
     )
 
 
-def _identity(found: Place, dtype: str, template: str | None) -> str:
+def identity_of(found: Place, dtype: str, template: str | None) -> str:
     """Canonical JSON text that changes when the replies may."""
     content = {
         "backend": "hf",
@@ -193,7 +210,7 @@ def _identity(found: Place, dtype: str, template: str | None) -> str:
     return orjson.dumps(content, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def _context(config: Any, tokenizer: Any) -> int:
+def trained_context(config: Any, tokenizer: Any) -> int:
     """The trained context: what the config says under any of its names, else the tokenizer's limit, else none."""
     text = config.get_text_config()
     for name in ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "seq_length"):
