@@ -43,6 +43,12 @@ HEADER = """\
 # Only the key method is read back.
 """
 
+# Line ends to YAML 1.1 that come back as they were in double quotes only.
+OTHER_LINE_ENDS = "\x85\u2028\u2029"
+
+# Nesting; the history has 6. Parsing takes the square of it.
+DEEPEST = 100
+
 _HOW = f"A method file has a line 'method: |' and below it, indented, a prompt with the slot {SLOT}."
 # The C parser reads a megabyte in a tenth of a second, the other in ten seconds.
 _Loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
@@ -96,7 +102,7 @@ def _text(path: Path) -> str:
 def _top_level(path: Path, text: str) -> dict[str, tuple[int, str | None]]:
     """The keys of a YAML mapping: the line of each, and its value if that is a text (or a number, as it is written).
 
-    Read as events: a file of a hundred thousand opening brackets is refused, where a tree of them would end Python.
+    Read as events: of a hundred thousand opening brackets a tree would end Python.
     """
     found: dict[str, tuple[int, str | None]] = {}
     depth, key, value_comes = 0, None, False
@@ -106,6 +112,8 @@ def _top_level(path: Path, text: str) -> dict[str, tuple[int, str | None]]:
                 if depth == 0 and not isinstance(event, yaml.MappingStartEvent):
                     break
                 depth += 1
+                if depth > DEEPEST:
+                    raise InputError(f"{path} is no method file: it is nested more than {DEEPEST} deep", fix=_HOW)
                 continue
             if isinstance(event, yaml.CollectionEndEvent):
                 depth -= 1
@@ -146,8 +154,10 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text_node(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
-    block = "\n" in text or len(text) > WIDTH
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if block else None)
+    style = "|" if "\n" in text or len(text) > WIDTH else None
+    if any(char in text for char in OTHER_LINE_ENDS):
+        style = '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Dumper.add_representer(str, _text_node)
@@ -166,12 +176,16 @@ def write_history(found: Found, how: Mapping[str, Any], *paths: Path) -> None:
     Raises:
         InputError, RunError: a file cannot be written.
     """
-    text = HEADER + yaml.dump(
-        described(found, how), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=WIDTH + 4
-    )
+    text = history_text(found, how).encode()
     for path in paths:
         with replacing(path) as file:
-            file.write(text.encode())
+            file.write(text)
+
+
+def history_text(found: Found, how: Mapping[str, Any]) -> str:
+    """A search as the text of METHOD.yaml."""
+    content = described(found, how)
+    return HEADER + yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=WIDTH + 4)
 
 
 def described(found: Found, how: Mapping[str, Any]) -> dict[str, Any]:

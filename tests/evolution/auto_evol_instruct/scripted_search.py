@@ -1,0 +1,113 @@
+"""A search whose candidates and failures a test writes down.
+
+A method says its quality: ``quality 3`` fails on the first three rows of the dev set. What the optimizer replies is
+written down by step and candidate: a number stands for a method of that quality, a text for itself.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from evolvent.evolution.auto_evol_instruct.method import initial_method
+from evolvent.evolution.auto_evol_instruct.optimize import drawn, optimize_method
+from evolvent.models.protocols import Reply, Sampling, Usage
+from evolvent.runs.folder import Run
+from evolvent.runs.inputs import stage_input
+from evolvent.runs.randomness import call_seed
+from tests.scripted import Opened
+
+EVOLVER, OPTIMIZER, OTHER = (f"openai:{name}?base_url=http://host:1/v1" for name in ("evolver", "optimizer", "other"))
+SEEDS = [{"instruction": f"Mend sock number {n}.", "input": "wool" if n % 2 else ""} for n in range(40)]
+DEV, BATCH, CANDIDATES = 8, 3, 3
+
+
+def method(quality: int) -> str:
+    return initial_method().text.replace("in these steps.", f"in these steps, with quality {quality}.")
+
+
+def fenced(text: str) -> str:
+    return f"Here it is.\n```Optimized Method\n{text}\n```\n"
+
+
+class Script:
+    """What the models reply.
+
+    Args:
+        initial: how many rows of the dev set fail with the initial method.
+        replies: the optimizer's by (step, candidate): a quality, or the whole reply; 9 where nothing is written down.
+        unparsed: methods of these qualities get no evolution from the first so many rows of the dev set.
+        answers: replies to all that do not fail, by the row's place in the dev set.
+    """
+
+    def __init__(
+        self,
+        initial: int = 6,
+        replies: Mapping[tuple[int, int], int | str] | None = None,
+        *,
+        unparsed: Mapping[int, int] | None = None,
+        answers: Mapping[int, Reply] | None = None,
+        seed: int = 0,
+        limit: int | None = None,
+    ) -> None:
+        self.initial = initial
+        self.replies = dict(replies or {})
+        self.unparsed = dict(unparsed or {})
+        self.answers = dict(answers or {})
+        dev, _ = drawn(stage_input(SEEDS, before=None, limit=limit), DEV, 2000, BATCH, seed)
+        self.place = {row.seed_index: place for place, row in enumerate(dev)}
+        self.whose = {
+            call_seed(seed, f"step-{step}/candidate-{candidate}", stage): (step, candidate)
+            for step in range(1, 12)
+            for candidate in range(1, 6)
+            for stage in ("analysis", "optimization")
+        }
+
+    def __call__(self, prompt: str, sampling: Sampling) -> Reply:
+        reply = self._reply(prompt, sampling)
+        return reply if isinstance(reply, Reply) else Reply(reply, "stop", Usage(10, 2))
+
+    def _reply(self, prompt: str, sampling: Sampling) -> str | Reply:
+        if prompt.startswith("The cases below"):
+            step, candidate = self.whose[sampling.seed or 0]
+            return f"Case 1: it adds nothing.  \nCase {candidate}: nor does it, in step {step}."
+        if prompt.startswith("Feedback:"):
+            reply = self.replies.get(self.whose[sampling.seed or 0], 9)
+            return fenced(method(reply)) if isinstance(reply, int) else reply
+        row = int(re.findall(r"sock number (\d+)", prompt)[-1])
+        place = self.place.get(row, 99)
+        found = re.search(r"with quality (\d+)\.", prompt)
+        if "#Instruction#:\n" in prompt:
+            quality = int(found[1]) if found else self.initial
+            if place < self.unparsed.get(quality, 0):
+                return "I would rather not."
+            given = prompt.rsplit("#Instruction#:\n", 1)[1].partition("\n\n#Input#")[0]
+            given = given.partition(" Do it")[0]
+            return (
+                "Step 1 #Methods List#:\n1. Add a limit.\nStep 2 #Plan#:\nDo so.\nStep 3 #Rewritten Instruction#:\n"
+                f"{given} Do it\nStep 4 #Finally Rewritten Instruction#:\n{given} Do it with quality {quality}."
+            )
+        assert found is not None
+        if place < int(found[1]):
+            return ("Sure, which sock?", "Please provide the sock.", "Understood. And now?")[place % 3]
+        return self.answers.get(place, Reply("Take a needle.", "stop", Usage(10, 2)))
+
+
+def models(script: Script) -> Opened:
+    return Opened((EVOLVER, OPTIMIZER, OTHER), script)
+
+
+def optimized(out: Path, **options: Any) -> Run:
+    sizes = {"dev": DEV, "batch": BATCH, "candidates": CANDIDATES}
+    return optimize_method(SEEDS, **{"evolver": EVOLVER, "optimizer": OPTIMIZER, "out": out, **sizes, **options})
+
+
+def content(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(path.read_text())
+    return found
+
+
+def asked(opened: Opened) -> int:
+    return sum(len(model.asked) for model in opened.values())
