@@ -38,7 +38,7 @@ def recipe(folder: Path, text: str) -> Path:
         ("out: r\nscore: {base_model: embedded-base}", "score reads the run folder r, which is not there"),
         ("out: ./r\nselect: {by: ifd, top: 5%}", r"select reads the run folder \./r, which is not there"),
         ("out: r\nevolve: {seeds: [a, b], model: embedded}", r"line 2: \['a', 'b'\] is no data"),
-        ("out: r\nevolve: {seeds: , model: embedded}", "line 2: None is no data"),
+        ("out: r\nevolve: {seeds: , model: embedded}", "line 2: evol-instruct needs seeds"),
         ("out: r\nevolve:\n  seeds: a\n  model: hf:./gone", r"line 4: model hf:\./gone: there is no folder \./gone"),
         ("out: r\nevolve: {seeds: a, model: embedded-base}", "line 2: embedded-base is a base model"),
         ("out: r\nrespond: {teacher: [embedded, vllm:/no/where/m]}", "there is no folder /no/where/m"),

@@ -24,7 +24,7 @@ from evolvent.datasets.render import OUTPUT_FORMATS
 from evolvent.errors import InputError
 from evolvent.evolution.autoif.rules import METHOD as AUTOIF
 from evolvent.evolution.evol_instruct import METHOD as EVOL_INSTRUCT
-from evolvent.evolution.evolve import check_options, choose_operators, evolve
+from evolvent.evolution.evolve import check_options, check_seeds, choose_operators, evolve
 from evolvent.metrics.layout import check_layout
 from evolvent.metrics.registry import DEFAULT_METRICS, METRICS, chosen
 from evolvent.metrics.score import score
@@ -230,6 +230,7 @@ def _calls(content: dict[str, Any], lines: dict[tuple[str, ...], int], name: str
 def _check_method(options: Any) -> None:
     """Check that the method takes the options that are there."""
     check_options(options.method, options.profile, vars(options))
+    check_seeds(options.method, options.seeds)
     if options.method == EVOL_INSTRUCT:
         templates = Path(options.templates) if options.templates else None
         choose_operators(options.operators, breadth=options.breadth, templates=templates)
@@ -244,7 +245,7 @@ def _check(
     name: str,
 ) -> None:
     """Check what would otherwise be found wrong only when its stage begins."""
-    if check is None or (value is None and check is not _check_data):
+    if check is None or (value is None and key != "data"):
         return
     try:
         for one in value if isinstance(value, list | tuple) and check is not _check_data else [value]:

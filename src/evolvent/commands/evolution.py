@@ -11,9 +11,14 @@ from evolvent.printing import print_fates, print_run, print_tables, print_verifi
 
 
 def evolve(
-    seeds: Annotated[str, typer.Argument(metavar="SEEDS", help="A data file or a Hub id.", show_default=False)],
     model: option.Evolver,
     out: option.Out,
+    seeds: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SEEDS", help="A data file or a Hub id. AutoIF has seeds of its own.", show_default=False
+        ),
+    ] = None,
     method: option.Method = "evol-instruct",
     profile: option.Profile = None,
     rounds: option.Rounds = None,

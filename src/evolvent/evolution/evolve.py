@@ -26,6 +26,9 @@ from evolvent.runs.stage import Calling, run_stage
 
 STAGE = "evolve"
 
+# AutoIF's, where none are given.
+SEED_INSTRUCTIONS = Path(__file__).parents[1] / "datasets" / "samples" / "verifiable_instructions.jsonl"
+
 # A method's profiles, its own first, and how many rounds it makes.
 METHOD_PROFILES: dict[str, tuple[str, ...]] = {
     EVOL_INSTRUCT: get_args(Profile),
@@ -53,7 +56,7 @@ OF_METHODS = {
 
 
 def evolve(
-    seeds: Data,
+    seeds: Data | None = None,
     *,
     model: str,
     out: str | Path,
@@ -89,7 +92,8 @@ def evolve(
     Run again with the same arguments it goes on where it stopped; calls that were answered are not made again.
 
     Args:
-        seeds: a data file, a Hub id, an iterable of dicts, or a datasets.Dataset; of AutoIF seed instructions.
+        seeds: a data file, a Hub id, an iterable of dicts, or a datasets.Dataset; of AutoIF seed instructions, 36 that
+            come with the package if None.
         model: URI of the evolver.
         out: the run folder.
         method: ``evol-instruct``, ``auto-evol-instruct`` or ``autoif``.
@@ -146,12 +150,14 @@ def evolve(
         "unsafe_execution": unsafe_execution,
     }
     profile = check_options(method, profile, given)
+    check_seeds(method, seeds)
     sampling = Sampling(temperature, top_p, max_tokens)
     templates = Path(templates) if templates else None
     out = Path(out)
 
     def opened() -> StageInput:
-        return stage_input(seeds, before=None, out=out, format=format, map=map, skip_bad=skip_bad, limit=limit)
+        data = SEED_INSTRUCTIONS if seeds is None else seeds
+        return stage_input(data, before=None, out=out, format=format, map=map, skip_bad=skip_bad, limit=limit)
 
     if method == AUTOIF:
         # Imported here: the others need no sandbox.
@@ -245,6 +251,12 @@ def evolve(
         stand_in=lambda _, text: f"#{evolving.final_heading}#:\n{text}" if evolving else text,
         **calling,
     )
+
+
+def check_seeds(method: str, seeds: Data | None) -> None:
+    """Check that there are seeds; AutoIF has its own."""
+    if seeds is None and method != AUTOIF:
+        raise InputError(f"{method} needs seeds", fix="Name a data file or a Hub id.")
 
 
 def check_options(method: str, profile: str | None, options: Mapping[str, Any]) -> str:
