@@ -7,6 +7,7 @@ one if its rate is lower. The search ends after the last step, at a step that di
 
 import asyncio
 import random
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -147,9 +148,15 @@ async def search(run: Search, note: Callable[[Found], None]) -> Found:
     found.stopped = _ended(found, run.steps)
     await asyncio.to_thread(note, found)
     while found.stopped is None:
-        found.steps.append(await _step(len(found.steps) + 1, found, run))
+        before = found.evaluation.rate
+        step = await _step(len(found.steps) + 1, found, run)
+        found.steps.append(step)
         found.stopped = _ended(found, run.steps)
         await asyncio.to_thread(note, found)
+        if run.progress:
+            by = f"candidate {step.chosen}" if step.chosen else "no candidate is better"
+            rates = f"failure rate {before:.3f}, now {found.evaluation.rate:.3f}"
+            sys.stderr.write(f"{STAGE}, step {step.number}: {rates}; {by}\n")
     return found
 
 
