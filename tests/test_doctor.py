@@ -45,6 +45,22 @@ def test_vllm_is_not_usable(
     assert note in finding.note
 
 
+def sandbox_found(monkeypatch: pytest.MonkeyPatch, problem: tuple[str, str] | None) -> Finding:
+    monkeypatch.setattr(doctor, "missing", lambda: problem)
+    [finding] = [finding for finding in examine() if finding.subject == "sandbox"]
+    return finding
+
+
+def test_sandbox_is_usable(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sandbox_found(monkeypatch, None).usable
+
+
+def test_sandbox_is_missing_with_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    finding = sandbox_found(monkeypatch, ("there is no bubblewrap", "Install it with: apt-get install bubblewrap"))
+    assert (finding.usable, finding.found) == (False, "there is no bubblewrap")
+    assert "apt-get install bubblewrap" in finding.note
+
+
 def test_this_machine_is_examined() -> None:
     findings = {finding.subject: finding for finding in examine()}
     assert findings["embedded"].usable

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 from evolvent.models.folders import EMBEDDED_FOLDER
 from evolvent.models.uri import EMBEDDED
+from evolvent.sandbox.requirements import missing
 
 VLLM = "0.33"  # the release that the vllm extra brings
 
@@ -50,8 +51,17 @@ def examine() -> list[Finding]:
             "openai:", True, "OPENAI_API_KEY is set" if key else "no OPENAI_API_KEY", "servers of your own need none"
         )
     )
+    findings.append(_sandbox())
     findings.append(_vllm())
     return findings
+
+
+def _sandbox() -> Finding:
+    """Whether code that a model wrote can be run behind a wall: one is tried."""
+    problem = missing()
+    if problem is None:
+        return Finding("sandbox", True, "bubblewrap", "runs the functions of AutoIF: docs/sandbox.md")
+    return Finding("sandbox", False, problem[0], problem[1])
 
 
 def _vllm() -> Finding:

@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import os
+import platform
 import re
 import socket
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pytest
 from evolvent.sandbox.limits import Limits
 from evolvent.sandbox.sandbox import Sandbox
 from evolvent.sandbox.verdicts import Evaluation, Verdict
-from tests.sandbox.hostile import CORPUS, VERDICT, Hostile
+from tests.sandbox.hostile import BOOL, Hostile, read_corpus
 from tests.sandbox.wall import needs_wall
 
 pytestmark = needs_wall
@@ -22,6 +23,7 @@ pytestmark = needs_wall
 MEMORY, SCRATCH = 256 << 20, 4 << 20
 LONG, SHORT = 20.0, 0.4  # seconds: for a program that ends by itself on a busy machine, and for one that does not
 HONEST = "def evaluate(response):\n    return response == 'good'"
+CORPUS = read_corpus()
 SECRET = "secret word 7f3a9"
 VARIABLE = "EVOLVENT_TEST_SECRET"
 PR_SET_CHILD_SUBREAPER = 36
@@ -105,8 +107,10 @@ def evaluated(functions: list[str], responses: list[str], seconds: float) -> lis
     return asyncio.run(batch())
 
 
-@pytest.mark.parametrize("hostile", CORPUS, ids=lambda hostile: hostile.name)
+@pytest.mark.parametrize("hostile", CORPUS, ids=lambda hostile: f"{hostile.kind}: {hostile.name}")
 def test_hostile_program_is_contained(hostile: Hostile, surroundings: Surroundings) -> None:
+    if re.search(r"syscall\(|CFUNCTYPE", hostile.source) and platform.machine() != "x86_64":
+        pytest.skip("written for x86-64")
     endless = "time limit" in hostile.said
     responses = ["good"] if endless else ["good", "bad"]
     functions = [surroundings.fill(hostile.source), HONEST]
@@ -115,7 +119,7 @@ def test_hostile_program_is_contained(hostile: Hostile, surroundings: Surroundin
     assert len(found.verdicts) == len(responses)
     assert SECRET not in repr(found) and "7f3a9" not in repr(found)
     for verdict in found.verdicts:
-        said = VERDICT if verdict.value is not None else str(verdict.reason)
+        said = BOOL if verdict.value is not None else str(verdict.reason)
         assert re.search(surroundings.fill(hostile.said), said), said
     assert (found.violation is not None) == hostile.stopped or "|" in hostile.said, found.violation
     assert surroundings.reached() == []

@@ -42,7 +42,7 @@ COMMON = (
     "random",
     "collections",
 )  # modules that are imported before the fork, where any source does
-PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 4, 22, 38
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
 SECCOMP_MODE_FILTER = 2
 FORGED = "wrote into the channel of verdicts"
 
@@ -77,7 +77,7 @@ def reply(frames: bytes) -> None:
 
 def confine(request: dict[str, Any], channel: int) -> None:
     """Give up all but the pipe to the harness; what follows cannot be undone."""
-    os.setsid()
+    os.setpgid(0, 0)
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
@@ -97,6 +97,8 @@ def confine(request: dict[str, Any], channel: int) -> None:
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(what, (most, most))
     if not request["walled"]:
+        if sys.platform == "linux":
+            prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         return
     resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
     resource.setrlimit(resource.RLIMIT_MSGQUEUE, (0, 0))
@@ -183,8 +185,8 @@ class Child:
         self.request = request
         self.unread = b""
         self.pipe, channel = os.pipe()
-        self.process: int | None = os.fork()
-        self.session = self.process
+        self.living, self.code = True, 0
+        self.process = os.fork()
         if self.process == 0:
             leave = os._exit
             try:
@@ -213,6 +215,8 @@ class Child:
                 if not piece:
                     return self.end()
                 self.unread += piece
+            elif self.exited() and not self.poll.poll(0):  # without a wall a process that it started may hold the pipe
+                return self.end()
         return found
 
     def parse(self) -> tuple[int, bytes] | None:
@@ -237,33 +241,37 @@ class Child:
     def end(self) -> tuple[int, bytes]:
         """How it ended, once it has closed its pipe."""
         deadline = time.monotonic() + 1
-        while self.process is not None and time.monotonic() < deadline:
+        while not self.exited():
+            if time.monotonic() > deadline:
+                raise Stopped("closed the channel of verdicts")
+            time.sleep(0.0005)
+        if self.code == -signal.SIGSYS:
+            raise Stopped("forbidden system call")
+        if self.code < 0:
+            raise Stopped(f"killed by {signal.Signals(-self.code).name}")
+        if self.unread:
+            raise Stopped(FORGED)
+        return END, b"exited with status %d" % self.code
+
+    def exited(self) -> bool:
+        """Whether it has ended; its code is then known."""
+        if self.living:
             found, status = os.waitpid(self.process, os.WNOHANG)
-            if not found:
-                time.sleep(0.0005)
-                continue
-            self.process = None
-            code = os.waitstatus_to_exitcode(status)
-            if code == -signal.SIGSYS:
-                raise Stopped("forbidden system call")
-            if code < 0:
-                raise Stopped(f"killed by {signal.Signals(-code).name}")
-            if self.unread:
-                raise Stopped(FORGED)
-            return END, b"exited with status %d" % code
-        raise Stopped("closed the channel of verdicts")
+            if found:
+                self.living, self.code = False, os.waitstatus_to_exitcode(status)
+        return not self.living
 
     def close(self) -> None:
-        """Kill it, if it lives; without a wall what it started too, as far as that stayed in its session."""
-        if not self.request["walled"]:
-            try:
-                os.killpg(self.session, signal.SIGKILL)
-            except OSError:
-                self.session = 0  # it has no session of its own yet, or is gone
-        if self.process is not None:
+        """Kill it, if it lives; without a wall what it started too, as far as that stayed in its group."""
+        os.close(self.pipe)
+        if self.living:
             os.kill(self.process, signal.SIGKILL)
             os.waitpid(self.process, 0)
-        os.close(self.pipe)
+        if not self.request["walled"]:
+            try:
+                os.killpg(self.process, signal.SIGKILL)
+            except OSError:
+                return  # nothing is left
 
 
 def look_at_scratch() -> None:

@@ -34,11 +34,10 @@ def missing() -> tuple[str, str] | None:
     """What there is no sandbox for, and what to do about it; None when there is one."""
     if sys.platform != "linux":
         return "the sandbox needs Linux", "Run this step on Linux, or in a Linux container."
-    lacking = [
-        name for name, there in (("bubblewrap", shutil.which("bwrap")), ("libseccomp", library_found())) if not there
-    ]
+    needed = {"bubblewrap": shutil.which("bwrap"), "libseccomp": library_found()}
+    lacking = [name for name, there in needed.items() if not there]
     if lacking:
-        return f"{' and '.join(lacking)} is not installed", f"Install it with: {INSTALL}"
+        return f"there is no {' and no '.join(lacking)}", f"Install it with: {INSTALL}"
     try:
         _try()
     except RunError as error:

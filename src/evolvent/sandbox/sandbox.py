@@ -58,10 +58,10 @@ class Sandbox:
             RunError: no sandbox process could be started.
         """
         done: list[Evaluation] = []
-        verdicts: list[Verdict] = []  # of the function at work
+        verdicts: list[Verdict] = []  # of the function at work, which may need more than one process
+        violation: str | None = None
         while len(done) < len(functions):
             work = [(functions[len(done)], len(verdicts)), *((source, 0) for source in functions[len(done) + 1 :])]
-            violation = None
             for answer in await self._serve(work, responses) or [Answer([], LOST, LOST)]:
                 verdicts += answer.verdicts
                 violation = violation or answer.violation

@@ -1,0 +1,242 @@
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from evolvent.errors import RunError
+from evolvent.sandbox import process
+from evolvent.sandbox.limits import Limits
+from evolvent.sandbox.sandbox import LOST, Sandbox
+from evolvent.sandbox.verdicts import Evaluation, Outcome, Verdict
+from tests.sandbox.wall import needs_wall
+
+pytestmark = needs_wall
+
+LIMITS = Limits(seconds=20)
+T = TypeVar("T")
+
+
+def within(work: Callable[[Sandbox], Awaitable[T]], limits: Limits = LIMITS, workers: int = 1) -> T:
+    async def inside() -> T:
+        async with Sandbox(limits, workers=workers) as sandbox:
+            return await work(sandbox)
+
+    return asyncio.run(inside())
+
+
+def evaluations(functions: list[str], responses: list[str], limits: Limits = LIMITS) -> list[Evaluation]:
+    return within(lambda sandbox: sandbox.evaluate(functions, responses), limits)
+
+
+def said(function: str, *responses: str) -> list[bool | str | None]:
+    [evaluation] = evaluations([function], list(responses))
+    return [verdict.reason if verdict.value is None else verdict.value for verdict in evaluation.verdicts]
+
+
+def test_every_function_judges_every_response() -> None:
+    short = "def evaluate(response):\n    return len(response) < 3"
+    mixed = "def evaluate(response):\n    return {'a': True, 'b': 1}[response]"
+    assert evaluations([short, mixed], ["a", "b", "ccc"]) == [
+        Evaluation((Verdict(True), Verdict(True), Verdict(False))),
+        Evaluation((Verdict(True), Verdict(None, "returned int, not a bool"), Verdict(None, "KeyError: 'ccc'"))),
+    ]
+
+
+def test_no_functions_and_no_responses() -> None:
+    assert evaluations([], ["a"]) == []
+    assert evaluations(["def evaluate(r): return True", "nonsense"], []) == [
+        Evaluation(()),
+        Evaluation((), "NameError: name 'nonsense' is not defined"),
+    ]
+
+
+def test_function_that_cannot_be_loaded_has_no_verdicts() -> None:
+    [evaluation] = evaluations(["def evaluate(response)\n    return True"], ["a", "b"])
+    assert evaluation.problem == "SyntaxError: expected ':' (<program>, line 1)"
+    assert evaluation.verdicts == (Verdict(None, evaluation.problem),) * 2
+    assert evaluation.violation is None
+
+
+def test_helpers_and_imports_are_seen_inside_the_function() -> None:
+    source = (
+        "import re\nWORD = 'x'\ndef helper(s): return re.search(WORD, s)\ndef evaluate(r): return helper(r) is not None"
+    )
+    assert said(source, "axb", "ab") == [True, False]
+
+
+def test_classes_of_a_function_find_their_module() -> None:
+    source = (
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\nclass A:\n    n: int\n"
+        "def evaluate(r): return A(1) == A(1)"
+    )
+    assert said(source, "") == [True]
+
+
+def test_what_stands_below_main_is_not_run() -> None:
+    assert said("def evaluate(r): return True\nif __name__ == '__main__': 1 / 0", "") == [True]
+
+
+def test_functions_have_a_namespace_of_their_own() -> None:
+    first = "seen = 1\nimport builtins, sys\nbuiltins.leaked = sys.leaked = 1\ndef evaluate(r): return True"
+    second = (
+        "import builtins, sys\n"
+        "def evaluate(r): return hasattr(sys, 'leaked') or hasattr(builtins, 'leaked') or 'seen' in globals()"
+    )
+    for functions in ([first, second], [second, first]):
+        found = dict(zip(functions, evaluations(functions, [""]), strict=True))
+        assert found[second].verdicts == (Verdict(False),)
+
+
+def test_files_of_one_function_are_not_there_for_the_next() -> None:
+    writes = "def evaluate(r):\n    open('/tmp/x', 'w').write('x')\n    return True"
+    looks = "import os\ndef evaluate(r): return os.listdir('/tmp') == []"
+    assert [found.verdicts[0] for found in evaluations([writes, looks, writes, looks], [""])] == [Verdict(True)] * 4
+
+
+def test_the_same_hashes_and_draws_each_time() -> None:
+    source = (
+        "import random\nN = random.random()\n"
+        "def evaluate(r): raise ValueError(hash('a'), N, random.random(), {'b', 'c', r})"
+    )
+    first, other = said(source, "x", "x"), said("\n" + source, "y", "x")
+    assert first[0] == first[1] == other[1] != other[0]
+
+
+def test_time_limit_is_of_one_call_and_costs_one_verdict() -> None:
+    source = "import time\ndef evaluate(response):\n    time.sleep(60 if response == 'long' else 0.2)\n    return True"
+    [found] = evaluations([source], ["", "", "", "long", ""], Limits(seconds=0.5))
+    assert found.verdicts == (*[Verdict(True)] * 3, Verdict(None, "time limit"), Verdict(True))
+    assert found.violation == "time limit"
+
+
+def test_every_call_may_be_stopped() -> None:
+    source = "import os\ndef evaluate(response): os._exit(len(response))"
+    [found, honest] = evaluations([source, "def evaluate(r): return True"], ["a", "bb", "ccc"])
+    assert [verdict.reason for verdict in found.verdicts] == [f"exited with status {n}" for n in (1, 2, 3)]
+    assert honest == Evaluation((Verdict(True),) * 3)
+
+
+def test_words_are_kept_to_their_limit() -> None:
+    [found] = evaluations(["def evaluate(r): raise ValueError('x' * 999)"], [""], Limits(output=30))
+    assert found.verdicts[0].reason == "ValueError: " + "x" * 18
+
+
+def test_any_text_is_source_and_response() -> None:
+    texts = ["", "\0", "\ud800", "\U0001f600", "a\r\nb", "'''\"\"\""]
+    assert said(f"TEXTS = {texts!r}\ndef evaluate(r): return r == TEXTS[{len(texts) - 1}]", *texts) == [False] * 5 + [
+        True
+    ]
+    assert [found.problem is None for found in evaluations(texts, [""])] == [False] * len(texts)
+
+
+def test_program_that_comes_to_its_end_passes() -> None:
+    async def outcomes(sandbox: Sandbox) -> list[Outcome]:
+        programs = [
+            "x = 1",
+            "assert 1 == 2, 'not so'",
+            "raise SystemExit(0)",
+            "import os; os._exit(0)",
+            "while True: pass",
+            "x =",
+        ]
+        return [await sandbox.run(program) for program in programs]
+
+    assert within(outcomes, Limits(seconds=0.5)) == [
+        Outcome(True, None),
+        Outcome(False, "AssertionError: not so"),
+        Outcome(False, "SystemExit: 0"),
+        Outcome(False, "exited with status 0"),
+        Outcome(False, "time limit"),
+        Outcome(False, "SyntaxError: invalid syntax (<program>, line 1)"),
+    ]
+
+
+def test_many_tasks_share_the_workers() -> None:
+    living = 0
+    most = 0
+
+    async def everything(sandbox: Sandbox) -> list[Outcome]:
+        return await asyncio.gather(*(sandbox.run(f"assert {n} % 2 == 0") for n in range(12)))
+
+    started, ended = process.start, process.end
+
+    async def start(*arguments: object, **options: object) -> object:
+        nonlocal living, most
+        living += 1
+        most = max(most, living)
+        return await started(*arguments, **options)  # type: ignore[arg-type]
+
+    async def end(running: asyncio.subprocess.Process) -> None:
+        nonlocal living
+        await ended(running)
+        living -= 1
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("evolvent.sandbox.sandbox.start", start)
+        patch.setattr("evolvent.sandbox.sandbox.end", end)
+        outcomes = within(everything, workers=3)
+    assert [outcome.passed for outcome in outcomes] == [n % 2 == 0 for n in range(12)]
+    assert (most, living) == (3, 0)
+
+
+def test_cancelled_work_leaves_no_process_and_frees_its_place() -> None:
+    async def cancelled(sandbox: Sandbox) -> Outcome:
+        started = asyncio.Event()
+        processes = []
+
+        async def start(*arguments: object, **options: object) -> asyncio.subprocess.Process:
+            processes.append(await process.start(*arguments, **options))  # type: ignore[arg-type]
+            started.set()
+            return processes[-1]
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("evolvent.sandbox.sandbox.start", start)
+            task = asyncio.create_task(sandbox.run("while True: pass"))
+            await started.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert processes[0].returncode is not None
+        return await sandbox.run("x = 1")
+
+    assert within(cancelled) == Outcome(True, None)
+
+
+def test_sandbox_that_dies_costs_the_function_at_work_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the kernel, short of memory, takes the whole of it."""
+    functions = [
+        "open('/tmp/left', 'w')\ndef evaluate(r): return True",  # so that the next has a process of its own
+        "import time\ndef evaluate(r): time.sleep(60)",
+        "def evaluate(r): return False",
+    ]
+
+    async def ask(running: asyncio.subprocess.Process, request: dict[str, Any], most: int, seconds: float) -> object:
+        waits = "time" in request["functions"][0][0]
+        return await process.ask(running, request, most, 0.5 if waits else seconds)
+
+    monkeypatch.setattr("evolvent.sandbox.sandbox.ask", ask)
+    found = evaluations(functions, ["a"])
+    assert [evaluation.verdicts[0] for evaluation in found] == [Verdict(True), Verdict(None, LOST), Verdict(False)]
+
+
+def test_sandbox_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "walled_command", lambda *_: ["/bin/sh", "-c", "echo no room >&2"])
+    with pytest.raises(RunError, match="a sandbox process did not start: no room"):
+        evaluations(["def evaluate(r): return True"], ["a"])
+
+
+def test_no_descriptor_is_left_open() -> None:
+    async def some(sandbox: Sandbox) -> tuple[int, int]:
+        counts = []
+        for _ in range(3):
+            await sandbox.run("x = 1")
+            await asyncio.sleep(0)
+            counts.append(len(list(Path("/proc/self/fd").iterdir())))
+        return counts[0], counts[-1]
+
+    first, last = within(some)
+    assert first == last
+    assert os.getpid() > 0
