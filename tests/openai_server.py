@@ -23,8 +23,32 @@ IN_FLIGHT = {"now": 0, "peak": 0}
 def reply_to(prompt: str, seed: object) -> str:
     """The given prompt (the text after a heading), and some words drawn by the request."""
     draw = hashlib.sha256(f"{prompt}|{seed}".encode()).digest()
+    evolving = auto_evol_reply(prompt, draw)
+    if evolving is not None:
+        return evolving
     given = [text.strip() for text in re.split(r"#[^#\n]+#:", prompt) if text.strip()][-1]
     return " ".join([given, *(WORDS[byte % len(WORDS)] for byte in draw[: 8 + draw[0] % 8])]) + "."
+
+
+def auto_evol_reply(prompt: str, draw: bytes) -> str | None:
+    """A reply of Auto Evol-Instruct or its optimiser (the more often mended, the fewer failures); None to others."""
+    word = WORDS[draw[2] % len(WORDS)]
+    if prompt.startswith("The cases below"):
+        return f"Case {1 + draw[0] % 3}: it adds nothing; {word}."
+    if prompt.startswith("Feedback:"):
+        method = prompt.partition("The method:\n")[2].partition("\n\nKeep {instruction}")[0]
+        mended = method.replace("\n", f" Mind {word}.\n", 1)
+        lost = mended.replace("{instruction}", "the instruction")
+        return f"```Optimized Method\n{lost if draw[0] % 4 == 0 else mended}\n```"
+    if "#Finally Rewritten Instruction#" in prompt:
+        given = prompt.rpartition("#Instruction#:\n")[2].partition("\n\n#Input#")[0]
+        steps = (
+            "Step 1 #Methods List#:\n1. Add a reason.\nStep 2 #Plan#:\nDo so.\nStep 3 #Rewritten Instruction#:\nDone."
+        )
+        return f"{steps}\nStep 4 #Finally Rewritten Instruction#:\n{given} Say why, and evolve {word}."
+    if ", and evolve " in prompt and draw[0] % 3 == 0:
+        return "Please provide the thing."
+    return None
 
 
 async def chat(request: web.Request) -> web.Response:
