@@ -206,7 +206,7 @@ def widened(model: LlamaForCausalLM, old: PreTrainedTokenizerFast, new: PreTrain
 
 
 def _bf16_is_fast() -> bool:
-    """Whether matrix products are faster in bf16: not on a CPU without instructions for it (2.7 times slower a step)."""
+    """Whether bf16 is faster: on a CPU without instructions for it a step takes 2.7 times as long."""
     flags = Path("/proc/cpuinfo")
     return torch.cuda.is_available() or (flags.exists() and "avx512_bf16" in flags.read_text())
 
