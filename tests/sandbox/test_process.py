@@ -10,7 +10,7 @@ def packed(kind: str, words: str) -> bytes:
     return kind.encode() + len(text).to_bytes(4, "big") + text
 
 
-words = st.text(st.characters(codec="utf-8"), max_size=20)
+words = st.text(st.characters(codec="utf-8").filter(str.isprintable), max_size=20)
 verdicts = st.one_of(st.booleans().map(Verdict), words.map(lambda text: Verdict(None, text)))
 
 
@@ -22,3 +22,7 @@ def test_answer_is_read_as_it_was_written(
     frames += b"" if problem is None else packed("P", problem)
     frames += b"" if violation is None else packed("V", violation)
     assert read_answer(frames + (b"E" if last else b"")) == Answer(found, problem, violation)
+
+
+def test_words_cannot_steer_a_terminal() -> None:
+    assert read_answer(packed("P", "a\x1b[2J\r\nb\u202e")).problem == "a\ufffd[2J\ufffd\ufffdb\ufffd"

@@ -175,8 +175,8 @@ def test_many_tasks_share_the_workers() -> None:
         living -= 1
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("evolvent.sandbox.sandbox.start", start)
-        patch.setattr("evolvent.sandbox.sandbox.end", end)
+        patch.setattr("evolvent.sandbox.process.start", start)
+        patch.setattr("evolvent.sandbox.process.end", end)
         outcomes = within(everything, workers=3)
     assert [outcome.passed for outcome in outcomes] == [n % 2 == 0 for n in range(12)]
     assert (most, living) == (3, 0)
@@ -185,15 +185,16 @@ def test_many_tasks_share_the_workers() -> None:
 def test_cancelled_work_leaves_no_process_and_frees_its_place() -> None:
     async def cancelled(sandbox: Sandbox) -> Outcome:
         started = asyncio.Event()
+        started_as_ever = process.start
         processes = []
 
         async def start(*arguments: object, **options: object) -> asyncio.subprocess.Process:
-            processes.append(await process.start(*arguments, **options))  # type: ignore[arg-type]
+            processes.append(await started_as_ever(*arguments, **options))  # type: ignore[arg-type]
             started.set()
             return processes[-1]
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("evolvent.sandbox.sandbox.start", start)
+            patch.setattr("evolvent.sandbox.process.start", start)
             task = asyncio.create_task(sandbox.run("while True: pass"))
             await started.wait()
             task.cancel()
@@ -212,12 +213,13 @@ def test_sandbox_that_dies_costs_the_function_at_work_only(monkeypatch: pytest.M
         "import time\ndef evaluate(r): time.sleep(60)",
         "def evaluate(r): return False",
     ]
+    asked = process.ask
 
     async def ask(running: asyncio.subprocess.Process, request: dict[str, Any], most: int, seconds: float) -> object:
         waits = "time" in request["functions"][0][0]
-        return await process.ask(running, request, most, 0.5 if waits else seconds)
+        return await asked(running, request, most, 0.5 if waits else seconds)
 
-    monkeypatch.setattr("evolvent.sandbox.sandbox.ask", ask)
+    monkeypatch.setattr(process, "ask", ask)
     found = evaluations(functions, ["a"])
     assert [evaluation.verdicts[0] for evaluation in found] == [Verdict(True), Verdict(None, LOST), Verdict(False)]
 

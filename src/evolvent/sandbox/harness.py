@@ -85,13 +85,15 @@ def confine(request: dict[str, Any], channel: int) -> None:
     os.closerange(channel + 1, 1024)
     limits = request["limits"]
     calls = len(request["responses"]) + 1
+    # Other systems than Linux refuse a limit to the address space; there they run only without a wall.
+    memory = [(resource.RLIMIT_AS, limits["memory"])] if sys.platform == "linux" else []
     for what, most in (
+        *memory,
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_CPU, math.ceil(limits["seconds"] * calls) + 1),
         (resource.RLIMIT_FSIZE, limits["scratch"]),
         (resource.RLIMIT_NOFILE, 64),
         (resource.RLIMIT_STACK, 8 << 20),
-        (resource.RLIMIT_AS, limits["memory"]),
     ):
         hard = resource.getrlimit(what)[1]
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)

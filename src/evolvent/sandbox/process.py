@@ -1,4 +1,4 @@
-"""One sandbox process: start it, ask it once, end it."""
+"""One sandbox process: it is started, asked once, and ends."""
 
 import asyncio
 import contextlib
@@ -7,16 +7,62 @@ import os
 import signal
 from asyncio import StreamReader
 from asyncio.subprocess import PIPE, Process
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from evolvent.errors import RunError
 from evolvent.sandbox.interpreter import interpreter
 from evolvent.sandbox.limits import Limits
+from evolvent.sandbox.system_calls import compiled_filter
 from evolvent.sandbox.verdicts import Verdict
 from evolvent.sandbox.wall import environment, harness, harness_command, map_users, maps_nobody, walled_command
 
 START_SECONDS = 30.0  # for a process to start, on a machine that is busy
+SPARE_SECONDS = 10.0  # beyond what all calls may take together
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the harness says of one function, from the first response on that it was asked for."""
+
+    verdicts: list[Verdict]
+    problem: str | None
+    violation: str | None
+
+
+async def serve(
+    functions: Sequence[tuple[str, int]], responses: Sequence[str] | None, limits: Limits, *, walled: bool
+) -> list[Answer]:
+    """Run functions on responses in a process of their own.
+
+    Args:
+        functions: the source of each, and the first response that it is to try.
+        responses: None for programs, which are only run.
+        limits: of each function.
+        walled: behind the wall, or with the user's rights.
+
+    Returns:
+        One answer a function, in order; fewer when one had to be stopped, or left files behind.
+
+    Raises:
+        RunError: the process did not start.
+    """
+    request = {
+        "functions": tuple(functions),
+        "responses": tuple(responses or ()),
+        "program": responses is None,
+        "limits": asdict(limits),
+        "walled": walled,
+        "filter": compiled_filter() if walled else b"",
+    }
+    calls = len(responses or ()) + 1
+    process = await start(limits, walled=walled)
+    try:
+        most = 64 + (limits.output + 5) * (calls + 2)
+        return await ask(process, request, most, limits.seconds * calls * len(functions) + SPARE_SECONDS)
+    finally:
+        await end(process)
 
 
 async def start(limits: Limits, *, walled: bool) -> Process:
@@ -70,15 +116,6 @@ async def start(limits: Limits, *, walled: bool) -> Process:
     return process
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the harness says of one function, from the first response on that it was asked for."""
-
-    verdicts: list[Verdict]
-    problem: str | None
-    violation: str | None
-
-
 async def ask(process: Process, request: dict[str, Any], most: int, seconds: float) -> list[Answer]:
     """Send a request and take the answers, until the process ends or the time is over.
 
@@ -87,6 +124,9 @@ async def ask(process: Process, request: dict[str, Any], most: int, seconds: flo
         request: see ``harness.py``.
         most: bytes that one answer may have.
         seconds: for all together.
+
+    Returns:
+        The answers until then.
     """
     assert process.stdin is not None and process.stdout is not None
     answers: list[Answer] = []
@@ -110,10 +150,15 @@ def read_answer(frames: bytes) -> Answer:
         if kind in "PNV":
             start_of = position + 4
             position = start_of + int.from_bytes(frames[position:start_of], "big")
-            words_of[kind] = frames[start_of:position].decode("utf-8", "replace")
+            words_of[kind] = printable(frames[start_of:position].decode("utf-8", "replace"))
         if kind in "TFN":
             verdicts.append(Verdict(None, words_of["N"]) if kind == "N" else Verdict(kind == "T"))
     return Answer(verdicts, words_of.get("P"), words_of.get("V"))
+
+
+def printable(text: str) -> str:
+    """The text without what could steer a terminal: the program may have written it."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 async def end(process: Process) -> None:

@@ -8,9 +8,11 @@ from functools import cache
 
 from evolvent.errors import InputError, RunError
 from evolvent.sandbox.limits import Limits
-from evolvent.sandbox.process import START_SECONDS, ask, end, start
+from evolvent.sandbox.process import serve
 from evolvent.sandbox.system_calls import library_found
+from evolvent.sandbox.verdicts import Verdict
 
+TRIAL = "import decimal\ndef evaluate(response):\n    return True"  # decimal: to see that modules can be read
 INSTALL = "apt-get install bubblewrap libseccomp2"
 UNSAFE = "Or run what a model wrote without a sandbox, with all your rights: --unsafe-execution"
 
@@ -52,14 +54,14 @@ def missing() -> tuple[str, str] | None:
 
 @cache
 def _try() -> None:
-    """Start a sandbox; that it could is kept."""
+    """Run a function in a sandbox; that it could be is kept.
 
-    async def trial() -> None:
-        process = await start(Limits(), walled=True)
-        try:
-            await ask(process, {"functions": ()}, most=0, seconds=START_SECONDS)
-        finally:
-            await end(process)
-
+    Raises:
+        RunError: it could not; why.
+    """
+    trial = serve([(TRIAL, 0)], [""], Limits(), walled=True)
     with ThreadPoolExecutor(1) as pool:  # there may be a running loop in this thread
-        pool.submit(asyncio.run, trial()).result()
+        answers = pool.submit(asyncio.run, trial).result()
+    if [answer.verdicts for answer in answers] != [[Verdict(True)]]:
+        said = [words for answer in answers for words in (answer.violation, answer.problem) if words]
+        raise RunError(f"a trial function gave no verdict: {', '.join(said)}")

@@ -8,16 +8,13 @@ rest. Inside it, the harness forks a child for each function (``harness.py``); w
 import asyncio
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Self
 
 from evolvent.sandbox.limits import Limits
-from evolvent.sandbox.process import Answer, ask, end, start
+from evolvent.sandbox.process import Answer, serve
 from evolvent.sandbox.requirements import require_sandbox
-from evolvent.sandbox.system_calls import compiled_filter
 from evolvent.sandbox.verdicts import Evaluation, Outcome, Verdict
 
-SPARE_SECONDS = 10.0  # beyond what all calls may take together
 LOST = "its sandbox ended"
 
 
@@ -28,7 +25,8 @@ class Sandbox:
         limits: of each function or program.
         unsafe: run without the wall: in a process of its own with resource limits and a bare environment, and
             otherwise with all of the user's rights.
-        workers: sandbox processes at work at once; default: the cores there are.
+        workers: sandbox processes at once; default: one more than there are cores, as a part of a process's life is
+            waiting for the kernel to make and to clear away its namespaces.
 
     Raises:
         InputError: on entering, when there can be no sandbox here, and not ``unsafe``.
@@ -37,7 +35,7 @@ class Sandbox:
     def __init__(self, limits: Limits | None = None, *, unsafe: bool = False, workers: int | None = None) -> None:
         self._limits = limits or Limits()
         self._unsafe = unsafe
-        self._free = asyncio.Semaphore(workers or _cores())
+        self._free = asyncio.Semaphore(workers or _cores() + 1)
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(require_sandbox, self._unsafe)
@@ -82,28 +80,9 @@ class Sandbox:
         reason = answers[0].problem or answers[0].violation if answers else LOST
         return Outcome(reason is None, reason)
 
-    async def _serve(self, functions: list[tuple[str, int]], responses: Sequence[str] | None) -> list[Answer]:
-        """One sandbox process's answers: one a function, until one had to be stopped."""
-        calls = len(responses or ()) + 1
-        request = {
-            "functions": tuple(functions),
-            "responses": tuple(responses or ()),
-            "program": responses is None,
-            "limits": asdict(self._limits),
-            "walled": not self._unsafe,
-            "filter": b"" if self._unsafe else compiled_filter(),
-        }
+    async def _serve(self, functions: Sequence[tuple[str, int]], responses: Sequence[str] | None) -> list[Answer]:
         async with self._free:
-            process = await start(self._limits, walled=not self._unsafe)
-            try:
-                return await ask(
-                    process,
-                    request,
-                    most=64 + (self._limits.output + 5) * (calls + 2),
-                    seconds=self._limits.seconds * calls * len(functions) + SPARE_SECONDS,
-                )
-            finally:
-                await end(process)
+            return await serve(functions, responses, self._limits, walled=not self._unsafe)
 
 
 def _cores() -> int:
