@@ -69,6 +69,10 @@ class Script:
         reply = self._reply(prompt, sampling)
         return reply if isinstance(reply, Reply) else Reply(reply, "stop", Usage(10, 2))
 
+    def place_of(self, prompt: str) -> int | None:
+        """The place in the dev set of the row that a prompt is about; None if it is not in it."""
+        return self.place.get(int(re.findall(r"sock number (\d+)", prompt)[-1]))
+
     def _reply(self, prompt: str, sampling: Sampling) -> str | Reply:
         if prompt.startswith("The cases below"):
             step, candidate = self.whose[sampling.seed or 0]
@@ -76,8 +80,8 @@ class Script:
         if prompt.startswith("Feedback:"):
             reply = self.replies.get(self.whose[sampling.seed or 0], 9)
             return fenced(method(reply)) if isinstance(reply, int) else reply
-        row = int(re.findall(r"sock number (\d+)", prompt)[-1])
-        place = self.place.get(row, 99)
+        place = self.place_of(prompt)
+        place = 99 if place is None else place
         found = re.search(r"with quality (\d+)\.", prompt)
         if "#Instruction#:\n" in prompt:
             quality = int(found[1]) if found else self.initial

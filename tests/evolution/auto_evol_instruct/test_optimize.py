@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,7 @@ def test_a_row_that_is_not_evolved_is_a_failure_by_default(tmp_path: Path, follo
     found = content(optimized(tmp_path / "default.yaml", steps=1).output)
     lost = found["steps"][0]["candidates"][1]
     assert lost["failures"] == {"stagnant": 0, "insufficient": 0, "loss": 0, "not evolved": 5, "not answered": 0}
-    assert (lost["without_answer"], found["found_by"]) == ({"unparsed": 5}, "step 1, candidate 1")
+    assert (lost["without_answer"], found["found_by"]) == ([{"rows": 5, "reason": "unparsed"}], "step 1, candidate 1")
     found = content(optimized(tmp_path / "paper.yaml", steps=1, profile="paper").output)
     lost = found["steps"][0]["candidates"][1]
     assert (lost["failure_rate"], lost["apart"]["not evolved"]) == (0, 5)
@@ -195,10 +196,12 @@ def test_calls_that_fail_for_good(tmp_path: Path, follow: Follow) -> None:
 
     opened = follow(script)
     opened[EVOLVER].reply = opened[OPTIMIZER].reply = reply
-    found = content(optimized(tmp_path / "m.yaml", steps=1).output)
+    run = optimized(tmp_path / "m.yaml", steps=1)
+    found = content(run.output)
     first, _, last = found["steps"][0]["candidates"]
     assert first["invalid"] == "none of the dev set came to an answer"
-    assert (first["failures"]["not answered"], first["without_answer"]) == (8, {"failed: server said no": 8})
+    assert first["failures"]["not answered"] == run.counts["rows of evaluations with a failed call"] == 8
+    assert first["without_answer"] == [{"rows": 8, "reason": "call failed: server said no"}]
     assert last["invalid"] == "its calls failed: too long"
     assert found["stopped"] == "no candidate of step 1 has a lower failure rate"
 
@@ -206,18 +209,19 @@ def test_calls_that_fail_for_good(tmp_path: Path, follow: Follow) -> None:
 @pytest.mark.parametrize(
     ("begins", "words"),
     [
-        ("Mend", r"no answer in all 8 rows of the dev set \(failed: server said no: 8\)"),
-        ("The cases", "every candidate of step 1 failed"),
-        ("Feedback", "every candidate of step 1 failed; the first: its calls failed: server said no"),
+        ("Mend", r"no answer in all 8 rows of the dev set \(call failed: server said no: 8\)"),
+        ("The cases", "every call for a candidate of step 1 failed; the first: server said no"),
+        ("Feedback", "every call for a candidate of step 1 failed; the first: server said no"),
+        ("You are .*quality 0", "every call to evaluate a candidate of step 1 failed; the first: server said no"),
     ],
 )
 def test_where_every_call_fails_the_run_ends_and_can_be_gone_on_with(
     tmp_path: Path, follow: Follow, begins: str, words: str
 ) -> None:
-    script = Script(6, {(1, 1): 0})
+    script = Script(6, {(1, candidate): 0 for candidate in (1, 2, 3)})
 
     def reply(prompt: str, sampling: Sampling) -> Reply:
-        if prompt.startswith(begins):
+        if re.match(begins, prompt):
             raise CallError("server said no")
         return script(prompt, sampling)
 
@@ -227,6 +231,20 @@ def test_where_every_call_fails_the_run_ends_and_can_be_gone_on_with(
         optimized(tmp_path / "m.yaml")
     follow(script)
     assert content(optimized(tmp_path / "m.yaml").output)["failure_rate"] == 0
+
+
+def test_where_every_call_of_a_mini_batch_fails(tmp_path: Path, follow: Follow) -> None:
+    script = Script(6, {(1, 1): 0})
+
+    def reply(prompt: str, sampling: Sampling) -> Reply:
+        if script.place_of(prompt) is None and prompt.startswith("You are"):
+            raise CallError("server said no")
+        return script(prompt, sampling)
+
+    opened = follow(script)
+    opened[EVOLVER].reply = reply
+    with pytest.raises(RunError, match="every call of step 1's mini-batch failed; the first: server said no"):
+        optimized(tmp_path / "m.yaml")
 
 
 # What is asked

@@ -27,6 +27,9 @@ from evolvent.runs.tally import Used
 
 NOT_EVOLVED, NOT_ANSWERED, ANSWERED = "not evolved", "not answered", "answered"
 
+# What a reason begins with where it is that a call failed for good; the server's words follow.
+CALL_FAILED = "call failed: "
+
 # Why an evolution is eliminated although it is an instruction: the paper eliminates nothing.
 STILL_AN_INSTRUCTION = ("unchanged", "leak")
 
@@ -108,6 +111,11 @@ class Evaluation:
         return self.fates[NOT_EVOLVED] + self.fates[NOT_ANSWERED] == self.rows
 
     @property
+    def calls_failed(self) -> int:
+        """Rows of which a call failed for good."""
+        return sum(rows for reason, rows in self.reasons.items() if reason.startswith(CALL_FAILED))
+
+    @property
     def rate(self) -> float:
         return self.failed / self.rows
 
@@ -167,7 +175,7 @@ async def fate_of(row: Record, method: Method, run: Evolving) -> tuple[str, str 
     """What becomes of one row of the dev set, and why it has no answer if it has none."""
     *_, evolved = await trajectory(row, run.by(method, rounds=1))
     if evolved.status == "failed":
-        return NOT_EVOLVED, f"failed: {evolved.reason}"
+        return NOT_EVOLVED, f"{CALL_FAILED}{evolved.reason}"
     passes = run.profile == "paper" and evolved.reason in STILL_AN_INSTRUCTION
     if evolved.status == "eliminated" and not passes:
         return NOT_EVOLVED, evolved.reason
@@ -175,7 +183,7 @@ async def fate_of(row: Record, method: Method, run: Evolving) -> tuple[str, str 
     try:
         reply = await ask(run.evolver, question, run.sampling, run_seed=run.seed, record_id=evolved.id, stage="answer")
     except CallError as error:
-        return NOT_ANSWERED, f"failed: {error}"
+        return NOT_ANSWERED, f"{CALL_FAILED}{error}"
     return failure_of(reply.text) or set_apart(reply) or ANSWERED, None
 
 

@@ -11,7 +11,6 @@ The optimizer writes the rest beside it, which nothing reads back: what it was r
 """
 
 import logging
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,9 @@ FINISHED, UNFINISHED = "finished", "unfinished"
 LARGEST = 16 << 20
 
 WIDTH = 116
+
+# Different reasons that are written of one evaluation; the call store has every one.
+REASONS = 10
 
 HEADER = """\
 # An evolving method of Auto Evol-Instruct, and how evolvent optimize-method found it. It is applied with:
@@ -251,7 +253,9 @@ def _evaluated(evaluation: Evaluation) -> dict[str, Any]:
         "apart": _Line(evaluation.apart),
     }
     if evaluation.reasons:
-        content["without_answer"] = dict(sorted(evaluation.reasons.items()))
+        content["without_answer"] = [
+            {"rows": rows, "reason": reason} for reason, rows in evaluation.reasons.most_common(REASONS)
+        ]
     return content
 
 
@@ -267,15 +271,16 @@ def rows_of(records: Iterable[Record]) -> list[int]:
 def counts_of(found: Found) -> dict[str, int]:
     """What a search counts, as the manifest holds it."""
     every = [tried for step in found.steps for tried in step.tried]
-    invalid = Counter(tried.candidate.problem for tried in every if tried.candidate.problem)
+    evaluations = [found.initial_evaluation, *(tried.evaluation for tried in every if tried.evaluation)]
     return {
         "steps": len(found.steps),
         "candidates": len(every),
-        "invalid candidates": invalid.total(),
+        "invalid candidates": sum(tried.candidate.problem is not None for tried in every),
         "equal candidates": sum(tried.same_as is not None for tried in every),
         "failures at first": found.initial_evaluation.failed,
         "failures at last": found.evaluation.failed,
         "dev rows": found.evaluation.rows,
+        "rows of evaluations with a failed call": sum(evaluation.calls_failed for evaluation in evaluations),
     }
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from evolvent.errors import RunError
-from evolvent.evolution.auto_evol_instruct.evaluation import Account, Evaluation, Evolving, evaluate
+from evolvent.evolution.auto_evol_instruct.evaluation import CALL_FAILED, Account, Evaluation, Evolving, evaluate
 from evolvent.evolution.auto_evol_instruct.method import Method
 from evolvent.evolution.auto_evol_instruct.proposal import FAILED, Candidate, Optimizer, cases_of, propose
 from evolvent.evolution.auto_evol_instruct.trajectory import trajectory
@@ -165,17 +165,13 @@ async def _step(number: int, found: Found, run: Search) -> Step:
     batch = drawn_batch(number, run.pool, run.batch, run.evolving.seed)
     account = Account(f"step-{number}/batch")
     trajectories = await _trajectories(batch, found.method, run, account)
+    evolutions = [record for records in trajectories for record in records[1:]]
     fates = Counter(
-        record.status if record.status == "ok" else f"{record.status}: {record.reason}"
-        for records in trajectories
-        for record in records[1:]
+        f"eliminated: {record.reason}" if record.status == "eliminated" else record.status for record in evolutions
     )
     cases = cases_of(trajectories)
     if not cases:
-        raise RunError(
-            f"every call of step {number}'s mini-batch failed; the first: {next(iter(fates))}",
-            fix="Mend the cause and start the same command again.",
-        )
+        raise _all_failed(f"call of step {number}'s mini-batch", f"{evolutions[0].reason}")
 
     async def proposed(candidate: int) -> Candidate:
         name = f"step-{number}/candidate-{candidate}"
@@ -187,10 +183,7 @@ async def _step(number: int, found: Found, run: Search) -> Step:
 
     candidates = await together(proposed(candidate) for candidate in range(1, run.candidates + 1))
     if all((candidate.problem or "").startswith(FAILED) for candidate in candidates):
-        raise RunError(
-            f"every candidate of step {number} failed; the first: {candidates[0].problem}",
-            fix="Mend the cause and start the same command again.",
-        )
+        raise _all_failed(f"call for a candidate of step {number}", f"{candidates[0].problem}".removeprefix(FAILED))
     tried = _distinct(candidates, found.method)
     await _evaluate(tried, number, run)
     step = Step(number, batch, fates, tried, used=account.used)
@@ -246,6 +239,15 @@ async def _evaluate(tried: Sequence[Tried], step: int, run: Search) -> None:
                 this.candidate.problem = UNMEASURED
 
         await together(one(this) for this in new)
+    measured = [one.evaluation for one in new if one.evaluation is not None]
+    if all(evaluation.calls_failed == evaluation.rows for evaluation in measured):
+        # The search would end here for good, and nothing would be wrong with the candidates.
+        first = next(iter(measured[0].reasons)).removeprefix(CALL_FAILED)
+        raise _all_failed(f"call to evaluate a candidate of step {step}", first)
+
+
+def _all_failed(what: str, words: str) -> RunError:
+    return RunError(f"every {what} failed; the first: {words}", fix="Mend the cause and start the same command again.")
 
 
 def best_of(tried: Sequence[Tried]) -> Tried | None:
