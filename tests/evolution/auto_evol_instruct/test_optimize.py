@@ -5,6 +5,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from evolvent.errors import BudgetReachedError, CallError, InputError, ModelUnav
 from evolvent.evolution.auto_evol_instruct.history import read_method
 from evolvent.evolution.auto_evol_instruct.method import initial_method
 from evolvent.evolution.auto_evol_instruct.optimize import drawn
-from evolvent.evolution.auto_evol_instruct.search import drawn_batch
+from evolvent.evolution.auto_evol_instruct.search import STAGE, drawn_batch
 from evolvent.models.protocols import Reply, Sampling, Usage
 from evolvent.runs import stage
 from evolvent.runs.calls import calls, spent_in
@@ -171,6 +172,37 @@ def test_the_kinds_are_counted_and_what_no_rule_sees_is_set_apart(tmp_path: Path
     assert found["failures"] == {"stagnant": 1, "insufficient": 2, "loss": 1, "not evolved": 0, "not answered": 0}
     assert found["apart"] == {"filtered": 0, "refused": 1, "empty": 1, "truncated": 1}
     assert found["failure_rate"] == 0.5
+
+
+def test_a_cut_answer_that_fails_is_a_failure(tmp_path: Path, follow: Follow) -> None:
+    cut = Reply("Please provide the sock, the", "length", Usage(10, 2))
+    follow(Script(4, answers={4: cut}))
+    found = content(optimized(tmp_path / "m.yaml", steps=1).output)["initial"]
+    assert (sum(found["failures"].values()), found["apart"]["truncated"]) == (5, 0)
+
+
+@pytest.mark.parametrize(("profile", "not_evolved"), [("default", 8), ("paper", 0)])
+def test_an_unchanged_instruction_is_answered_in_the_paper_s_profile_only(
+    tmp_path: Path, follow: Follow, profile: str, not_evolved: int
+) -> None:
+    script = Script(6, {(1, 1): 1, (1, 2): 2})
+
+    def reply(prompt: str, sampling: Sampling) -> Reply:
+        if prompt.startswith("Mend") and "quality" not in prompt:
+            return Reply("Take a needle.", "stop")
+        said = script(prompt, sampling)
+        if prompt.startswith("You are") and "with quality 1." in prompt:
+            given = prompt.rsplit("#Instruction#:\n", 1)[1].partition("\n\n#Input#")[0]
+            said = replace(said, text=said.text.rpartition(":\n")[0] + f":\n{given}")
+        return said
+
+    follow(script)[EVOLVER].reply = reply
+    found = content(optimized(tmp_path / "m.yaml", steps=1, profile=profile).output)
+    first = found["steps"][0]["candidates"][0]
+    fates = {**first["failures"], **first["apart"]}
+    assert fates["not evolved"] == not_evolved
+    assert first.get("without_answer", []) == [{"rows": 8, "reason": "unchanged"}][: bool(not_evolved)]
+    assert found["found_by"] == ("step 1, candidate 1" if profile == "paper" else "step 1, candidate 2")
 
 
 @pytest.mark.parametrize("failures", [0, 1, 4, 8])
@@ -465,6 +497,18 @@ BOUND: dict[str, Any] = {
     "extra_body": {"top_k": 20},
     "limit": 30,
 }
+
+
+def test_what_the_search_was_made_with_is_in_the_file(tmp_path: Path, follow: Follow) -> None:
+    follow(Script(6, {(1, 1): 0}))
+    how = content(optimized(tmp_path / "m.yaml", system="Be terse.", seed=0).output)["how"]
+    assert (how["evolver"], how["optimizer"], how["system"], how["dev"]) == (EVOLVER, OPTIMIZER, "Be terse.", DEV)
+    assert (how["seeds"]["rows"], len(how["seeds"]["digest"])) == (40, 64)
+    dev, _ = drawn(stage_input(SEEDS, before=None), DEV, 2000, BATCH, 0)
+    assert how["dev_rows"] == [row.seed_index for row in dev]
+    # of the working folder's git repository nothing decides the file
+    assert {"python", "evolvent"} <= set(how["versions"]) <= set(read_manifest(tmp_path / "m.run")[STAGE].versions)
+    assert "git" not in how["versions"]
 
 
 @pytest.mark.parametrize("name", BOUND)
