@@ -19,6 +19,16 @@ def test_a_list_of_as_many_as_there_are_functions(reply: str) -> None:
     assert back_translations(reply, 2) == ("Use no commas", "Answer in 12 words")
 
 
+@pytest.mark.parametrize("reply", ['["Open with ```", "b"]', '[Two]\n```json\n["Open with ```", "b"]\n```'])
+def test_an_instruction_may_speak_of_fences(reply: str) -> None:
+    assert back_translations(reply, 2) == ("Open with ```", "b")
+
+
+def test_a_fence_of_blanks_takes_no_longer_than_reading_it() -> None:
+    """A small model that repeats itself writes such replies; a regular expression took the cube of their length."""
+    assert back_translations(f"```json\n{' ' * 200_000}", 2) is None
+
+
 @pytest.mark.parametrize(
     "reply",
     [

@@ -103,6 +103,14 @@ def test_outputs(written: str, output: bool | str) -> None:
     assert type(sample.cases[0].output) is type(output)
 
 
+def test_brackets_that_can_be_read_and_not_written() -> None:
+    """Reading may go a level deeper than writing does: whatever the depth, it is a reply like any other."""
+    for depth in range(700, 1_000):
+        output = "[" * depth + "]" * depth
+        found = parse_sample(fenced(f'{{"func": "f", "cases": [{{"input": "a", "output": {output}}}]}}'))
+        assert found == "broken JSON: no reasonable values" or found == Sample("f", (Case("a", output),))
+
+
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 

@@ -2,10 +2,10 @@
 
 import json
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
-_FENCE = "```"
-_OPENING = f"{_FENCE}json"
+FENCE = "```"
+_OPENING = f"{FENCE}json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +48,31 @@ def parse_sample(reply: str) -> Sample | str:
     opening = reply.find(_OPENING)
     if opening < 0:
         return "no fenced JSON"
-    block = reply[opening + len(_OPENING) :].lstrip()
+    block = reply[opening + len(_OPENING) :]
     try:
-        content, end = json.JSONDecoder().raw_decode(block)
+        content, rest = leading_json(block)
+        return _sample(content, rest)
     except json.JSONDecodeError as error:
         return f"broken JSON: {error.msg}"
     except (ValueError, RecursionError):  # a number of thousands of digits, thousands of brackets
         return "broken JSON: no reasonable values"
-    rest = block[end:].lstrip()
-    if not rest.startswith(_FENCE):
+
+
+def leading_json(text: str) -> tuple[Any, str]:
+    """The JSON value that a text begins with, and the text behind it, both without the blanks around them.
+
+    Raises:
+        ValueError: it begins with none, or with a number of thousands of digits.
+        RecursionError: thousands of brackets.
+    """
+    text = text.lstrip()
+    content, end = json.JSONDecoder().raw_decode(text)
+    return content, text[end:].strip()
+
+
+def _sample(content: Any, rest: str) -> Sample | str:
+    """The function and the cases in a JSON value, with what stands behind it."""
+    if not rest.startswith(FENCE):
         return "broken JSON: more after the object" if rest else "no fenced JSON"
     if not isinstance(content, dict):
         return "no JSON object"
@@ -76,7 +92,13 @@ def parse_sample(reply: str) -> Sample | str:
 
 def is_text(value: object) -> TypeGuard[str]:
     """Whether a value is a text that can be written to a file: JSON can name halves of characters, too."""
-    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _output(value: object) -> bool | str:
