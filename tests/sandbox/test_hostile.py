@@ -1,7 +1,6 @@
 """Every hostile program is contained, said so of, and the next evaluation is right."""
 
 import asyncio
-import ctypes
 import os
 import platform
 import re
@@ -16,17 +15,17 @@ from evolvent.sandbox.limits import Limits
 from evolvent.sandbox.sandbox import Sandbox
 from evolvent.sandbox.verdicts import Evaluation, Verdict
 from tests.sandbox.hostile import BOOL, Hostile, read_corpus
+from tests.sandbox.processes import descendants, reaper
 from tests.sandbox.wall import needs_wall
 
 pytestmark = needs_wall
 
 MEMORY, SCRATCH = 256 << 20, 4 << 20
-LONG, SHORT = 20.0, 0.4  # seconds: for a program that ends by itself on a busy machine, and for one that does not
+LONG, SHORT = 20.0, 0.4  # seconds: for what ends by itself, also on a busy machine, and for what does not
 HONEST = "def evaluate(response):\n    return response == 'good'"
 CORPUS = read_corpus()
 SECRET = "secret word 7f3a9"
 VARIABLE = "EVOLVENT_TEST_SECRET"
-PR_SET_CHILD_SUBREAPER = 36
 
 
 @dataclass
@@ -61,23 +60,6 @@ def connected(listener: socket.socket) -> bool:
     return True
 
 
-def descendants() -> set[int]:
-    """Living processes below this one; it is the reaper of those whose parent has died."""
-    parents, living = {}, set()
-    for file in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, parent = file.read_text().rpartition(")")[2].split()[:2]
-        except OSError:  # gone
-            continue
-        parents[int(file.parent.name)] = int(parent)
-        if state != "Z":
-            living.add(int(file.parent.name))
-    below = {os.getpid()}
-    while more := {process for process, parent in parents.items() if parent in below} - below:
-        below |= more
-    return below & living - {os.getpid()}
-
-
 @pytest.fixture(scope="module")
 def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surroundings]:
     folder = tmp_path_factory.mktemp("s")
@@ -91,9 +73,8 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surroundi
         listener.setblocking(False)
         listener.listen()
     os.environ[VARIABLE] = SECRET
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    yield Surroundings(folder, listeners)
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+    with reaper():
+        yield Surroundings(folder, listeners)
     del os.environ[VARIABLE]
     for listener in listeners:
         listener.close()
@@ -111,10 +92,14 @@ def evaluated(functions: list[str], responses: list[str], seconds: float) -> lis
 def test_hostile_program_is_contained(hostile: Hostile, surroundings: Surroundings) -> None:
     if re.search(r"syscall\(|CFUNCTYPE", hostile.source) and platform.machine() != "x86_64":
         pytest.skip("written for x86-64")
+    before = descendants()
     endless = "time limit" in hostile.said
     responses = ["good"] if endless else ["good", "bad"]
-    functions = [surroundings.fill(hostile.source), HONEST]
-    found, honest = evaluated(functions, responses, SHORT if endless else LONG)
+    source = surroundings.fill(hostile.source)
+    if endless:
+        [[found], [honest]] = evaluated([source], responses, SHORT), evaluated([HONEST], responses, LONG)
+    else:
+        found, honest = evaluated([source, HONEST], responses, LONG)
     assert honest == Evaluation((Verdict(True), Verdict(False))[: len(responses)])
     assert len(found.verdicts) == len(responses)
     assert SECRET not in repr(found) and "7f3a9" not in repr(found)
@@ -123,7 +108,7 @@ def test_hostile_program_is_contained(hostile: Hostile, surroundings: Surroundin
         assert re.search(surroundings.fill(hostile.said), said), said
     assert (found.violation is not None) == hostile.stopped or "|" in hostile.said, found.violation
     assert surroundings.reached() == []
-    assert descendants() == set()
+    assert descendants() - before == set()
 
 
 def test_corpus_has_different_programs() -> None:

@@ -1,5 +1,4 @@
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -106,8 +105,8 @@ def test_the_same_hashes_and_draws_each_time() -> None:
 
 
 def test_time_limit_is_of_one_call_and_costs_one_verdict() -> None:
-    source = "import time\ndef evaluate(response):\n    time.sleep(60 if response == 'long' else 0.2)\n    return True"
-    [found] = evaluations([source], ["", "", "", "long", ""], Limits(seconds=0.5))
+    source = "import time\ndef evaluate(response):\n    time.sleep(60 if response == 'long' else 0.6)\n    return True"
+    [found] = evaluations([source], ["", "", "", "long", ""], Limits(seconds=1.5))
     assert found.verdicts == (*[Verdict(True)] * 3, Verdict(None, "time limit"), Verdict(True))
     assert found.violation == "time limit"
 
@@ -144,7 +143,7 @@ def test_program_that_comes_to_its_end_passes() -> None:
         ]
         return [await sandbox.run(program) for program in programs]
 
-    assert within(outcomes, Limits(seconds=0.5)) == [
+    assert within(outcomes, Limits(seconds=1.5)) == [
         Outcome(True, None),
         Outcome(False, "AssertionError: not so"),
         Outcome(False, "SystemExit: 0"),
@@ -230,6 +229,19 @@ def test_sandbox_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> 
         evaluations(["def evaluate(r): return True"], ["a"])
 
 
+def test_sandbox_that_is_not_there_any_more_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "walled_command", lambda *_: ["/nonexistent/bwrap"])
+    with pytest.raises(RunError, match=r"a sandbox process did not start: .*No such file or directory"):
+        evaluations(["def evaluate(r): return True"], ["a"])
+
+
+def test_start_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "START_SECONDS", 0.1)
+    monkeypatch.setattr(process, "walled_command", lambda *_: ["/bin/sleep", "60"])
+    with pytest.raises(RunError, match="a sandbox process did not start: it was not ready after"):
+        evaluations(["def evaluate(r): return True"], ["a"])
+
+
 def test_no_descriptor_is_left_open() -> None:
     async def some(sandbox: Sandbox) -> tuple[int, int]:
         counts = []
@@ -241,4 +253,3 @@ def test_no_descriptor_is_left_open() -> None:
 
     first, last = within(some)
     assert first == last
-    assert os.getpid() > 0

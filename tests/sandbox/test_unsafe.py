@@ -13,7 +13,7 @@ from evolvent.sandbox.limits import Limits
 from evolvent.sandbox.sandbox import Sandbox
 from evolvent.sandbox.verdicts import Evaluation, Outcome, Verdict
 
-SHORT, LONG = Limits(seconds=0.5), Limits(seconds=20, memory=256 << 20)
+SHORT, LONG = Limits(seconds=1.5), Limits(seconds=20, memory=256 << 20)
 
 
 def evaluations(functions: list[str], responses: list[str], limits: Limits) -> list[Evaluation]:

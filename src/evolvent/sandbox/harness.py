@@ -283,6 +283,14 @@ def look_at_scratch() -> None:
         raise Stopped("scratch limit")
 
 
+def left_behind() -> bool:
+    """Whether the scratch folder is otherwise than it was."""
+    try:
+        return any(os.scandir(SCRATCH))
+    except OSError:  # it has locked it
+        return True
+
+
 def expect(child: Child, *kinds: int) -> tuple[int, bytes]:
     """The next frame, which must be of one of these kinds."""
     kind, words = child.frame()
@@ -317,7 +325,7 @@ def run(source: str, first: int, request: dict[str, Any]) -> tuple[bytes, bool]:
         child.close()
     frames += packed(PROBLEM, problem) if problem else b""
     frames += packed(VIOLATION, violation) if violation else b""
-    last = bool(violation) or (request["walled"] and any(os.scandir(SCRATCH)))
+    last = bool(violation) or (request["walled"] and left_behind())
     return frames + (bytes([LAST]) if last else b""), last
 
 
@@ -326,6 +334,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # the kernel keeps from a first process what it has no handler for
     if sys.argv[1] == "walled":
         prctl(PR_SET_DUMPABLE, 0)
+    elif sys.platform == "linux":  # bubblewrap does this by itself
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     reply(b"")
     request = marshal.loads(sys.stdin.buffer.read())
     for name in COMMON:

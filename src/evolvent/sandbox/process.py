@@ -105,9 +105,12 @@ async def start(limits: Limits, *, walled: bool) -> Process:
             if await _frames(process.stdout, 0) is None:
                 words = (await process.stderr.read(2000)).decode(errors="replace").strip()
                 raise RunError(f"a sandbox process did not start: {words}")
-    except BaseException:
+    except BaseException as error:
         if process is not None:
             await end(process)
+        if isinstance(error, OSError):
+            words = str(error) or f"it was not ready after {START_SECONDS:.0f} s"
+            raise RunError(f"a sandbox process did not start: {words}") from error
         raise
     finally:
         if theirs:
