@@ -175,6 +175,7 @@ def optimize_method(
     fresh: option.Fresh = False,
 ) -> None:
     """Search for a better evolving method: METHOD.yaml."""
+    from evolvent.evolution.auto_evol_instruct.history import steps_table
     from evolvent.evolution.auto_evol_instruct.optimize import optimize_method as run_search
     from evolvent.models.opening import parse_extra_body
 
@@ -212,6 +213,8 @@ def optimize_method(
         progress=True,
     )
     print_run(run)
+    if run.estimate is None:
+        print_tables([steps_table(run.output)])
 
 
 def keywords(

@@ -68,7 +68,7 @@ def calls(
     ] = None,
     model: Annotated[str | None, typer.Option("--model", metavar="URI", help="Of this model.")] = None,
     stage: Annotated[
-        str | None, typer.Option("--stage", metavar="NAME", help="Of this stage: evolve, respond, score.")
+        str | None, typer.Option("--stage", metavar="NAME", help="Of this stage: evolve, respond …")
     ] = None,
     error: Annotated[str | None, typer.Option("--error", metavar="TEXT", help="Failed with these words.")] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Failed calls only.")] = False,

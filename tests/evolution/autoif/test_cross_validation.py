@@ -81,7 +81,7 @@ def test_the_shares_of_the_published_samples() -> None:
 
 
 def test_the_papers_words_taken_literally() -> None:
-    """The share of a function over all cases, the dropped ones included; in docs/autoif.md, too."""
+    """The share of a function over all cases, the dropped ones included; in docs/methods/autoif.md, too."""
     rules = replace(PAPER, over_kept_cases=False)
     found = [validated(_samples(row), rules) for row in published("eval_func_rft.jsonl")]
     assert [len(one.functions) for one in found] == [2, 3, 4, 6, 0]
