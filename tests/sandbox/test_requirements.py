@@ -40,6 +40,18 @@ def test_namespaces_may_be_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "user namespaces" in caught.value.fix
 
 
+def test_bubblewrap_may_be_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused() -> None:
+        raise RunError("a sandbox process did not start: bwrap: Unknown option --size")
+
+    monkeypatch.setattr(requirements.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(requirements, "library_found", lambda: True)
+    monkeypatch.setattr(requirements, "_try", refused)
+    with pytest.raises(InputError, match="Unknown option --size") as caught:
+        require_sandbox(unsafe=False)
+    assert "too old" in caught.value.fix
+
+
 def test_other_systems_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requirements.sys, "platform", "darwin")
     with pytest.raises(InputError, match="needs Linux"):

@@ -35,13 +35,7 @@ SCRATCH = "/tmp"
 SCRATCH_FILES = 1000  # tmpfs counts bytes of content, not the kernel's memory for each file
 SCRATCH_TICK = 0.05  # seconds between looks at the scratch folder
 LOADED, PROBLEM, TRUE, FALSE, NOTHING, VIOLATION, LAST, END = b"LPTFNVE."  # END is never written
-COMMON = (
-    "re",
-    "json",
-    "string",
-    "random",
-    "collections",
-)  # modules that are imported before the fork, where any source does
+COMMON = ("re", "json", "string", "random", "collections")  # imported before the fork, where a function imports them
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
 SECCOMP_MODE_FILTER = 2
 FORGED = "wrote into the channel of verdicts"

@@ -5,6 +5,7 @@ import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from subprocess import SubprocessError
 
 from evolvent.errors import InputError, RunError
 from evolvent.sandbox.limits import Limits
@@ -14,6 +15,11 @@ from evolvent.sandbox.verdicts import Verdict
 
 TRIAL = "import decimal\ndef evaluate(response):\n    return True"  # decimal: to see that modules can be read
 INSTALL = "apt-get install bubblewrap libseccomp2"
+OLD = "This bubblewrap is too old; 0.8 is known to work."
+FORBIDDEN = (
+    "Unprivileged user namespaces must be allowed: in a container by its seccomp profile, on Ubuntu 24.04 and later by "
+    "an AppArmor profile for bwrap or sysctl kernel.apparmor_restrict_unprivileged_userns=0."
+)
 UNSAFE = "Or run what a model wrote without a sandbox, with all your rights: --unsafe-execution"
 
 
@@ -42,13 +48,8 @@ def missing() -> tuple[str, str] | None:
         return f"there is no {' and no '.join(lacking)}", f"Install it with: {INSTALL}"
     try:
         _try()
-    except RunError as error:
-        return (
-            f"bubblewrap cannot make one here ({error.message})",
-            "Unprivileged user namespaces must be allowed: in a container by its seccomp profile, "
-            "on Ubuntu 24.04 and later by an AppArmor profile for bwrap or "
-            "sysctl kernel.apparmor_restrict_unprivileged_userns=0.",
-        )
+    except (RunError, OSError, SubprocessError) as error:
+        return f"bubblewrap cannot make one here ({error})", OLD if "Unknown option" in str(error) else FORBIDDEN
     return None
 
 
@@ -57,7 +58,7 @@ def _try() -> None:
     """Run a function in a sandbox; that it could be is kept.
 
     Raises:
-        RunError: it could not; why.
+        RunError, OSError, SubprocessError: it could not; why.
     """
     trial = serve([(TRIAL, 0)], [""], Limits(), walled=True)
     with ThreadPoolExecutor(1) as pool:  # there may be a running loop in this thread

@@ -16,7 +16,6 @@ WALLED, UNWALLED = "walled", "unwalled"
 # Seen read-only where they are: which libraries there are, and the time zones.
 PUBLIC_FILES = ("/etc/ld.so.cache", "/usr/share/zoneinfo")
 
-
 # Takes the compiled harness from standard input; compiling it anew would cost each start several milliseconds.
 BOOT = "import marshal, sys; file = sys.stdin.buffer; exec(marshal.loads(file.read(int(file.readline()))))"
 
@@ -79,17 +78,8 @@ def walled_command(limits: Limits, info: int | None = None, ready: int | None = 
         command += ["--size", "4096", "--tmpfs", folder, "--remount-ro", folder]
     for file in PUBLIC_FILES:
         command += ["--ro-bind-try", file, file]
-    command += [
-        "--dev-bind",
-        "/dev/null",
-        "/dev/null",
-        "--perms",
-        "1777",
-        "--size",
-        str(limits.scratch),
-        "--tmpfs",
-        "/tmp",
-    ]
+    command += ["--dev-bind", "/dev/null", "/dev/null"]
+    command += ["--perms", "1777", "--size", str(limits.scratch), "--tmpfs", "/tmp"]
     return [*command, "--chdir", "/tmp", "--remount-ro", "/", "--", *harness_command(python.executable, walled=True)]
 
 
