@@ -131,6 +131,17 @@ def test_the_variant_of_paper_1(tmp_path: Path, models: Opened) -> None:
 
 
 @needs_wall
+def test_a_seed_that_is_a_conversation_leaves_nothing_of_it_behind(tmp_path: Path, models: Opened) -> None:
+    seed = [{"role": "user", "content": "Answer in lower case"}, {"role": "assistant", "content": "NO"}]
+    rule = {"prompts": 0, "queries": 1, "responses": 1}
+    run = evolve(
+        [{"messages": seed}], model=MODEL, out=tmp_path / "run", method="autoif", queries=QUERIES, samples=3, rule=rule
+    )
+    (asked,) = [record for record in read_records(run.path / "evolved.parquet") if record.round]
+    assert (asked.output, asked.messages) == ("", None)
+
+
+@needs_wall
 def test_a_rule_of_a_later_stage_leaves_the_earlier_ones_alone(tmp_path: Path, models: Opened) -> None:
     made(tmp_path)
     asked = len(models[MODEL].asked)

@@ -39,17 +39,29 @@ def test_constants_can_be_changed_one_by_one() -> None:
         assert getattr(changed(Rules(), {field.name: str(value)}), field.name) == value
 
 
+def test_the_highest_bounds_and_the_lowest_numbers() -> None:
+    highest = {"case_share": ">=1", "quality": ">=10", "least_functions": 8}
+    lowest = {"query_longer_than": 0, "back_translated": 0, "prompts": 0}
+    rules = changed(Rules(), {**highest, **lowest})
+    assert (rules.case_share.value, rules.quality, rules.query_longer_than) == (1.0, Bound(10, True), 0)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"sampels": 3}, "no rule 'sampels'"),
-        ({"samples": "many"}, "rule samples is 'many'"),
+        ({"samples": "many"}, "rule samples is 'many': it is a whole number"),
         ({"samples": 0}, "rule samples is 0"),
         ({"samples": 2.5}, "rule samples is 2.5"),
         ({"case_share": 0.5}, "no bound such as >0.5"),
         ({"case_share": "<0.5"}, "no bound such as >0.5"),
         ({"case_share": "none"}, "cannot be left out"),
         ({"over_kept_cases": "yes"}, "true or false"),
+        ({"case_share": ">50"}, "case_share is >50: nothing passes it"),
+        ({"function_share": ">1"}, "function_share is >1: nothing passes it"),
+        ({"response_share": ">=1.1"}, "response_share is >=1.1: nothing passes it"),
+        ({"quality": ">10"}, "quality is >10: nothing passes it"),
+        ({"least_functions": 9}, "least_functions is 9 and samples is 8"),
     ],
 )
 def test_what_no_constant_can_be(changes: dict[str, object], words: str) -> None:

@@ -179,6 +179,14 @@ def test_no_call_came_through() -> None:
         check([CallError("the server is gone"), CallError("it still is")])
 
 
+def test_what_may_be_wanting_for_failed_calls_alone_is_not_eliminated() -> None:
+    """It is taken again by --retry-failed, which an eliminated instruction never is."""
+    rules = replace(PAPER, least_functions=2)
+    with pytest.raises(CallError, match="too few functions, and 1 of 2 samples could not be had: the server is gone"):
+        check([written(NO_COMMA), CallError("the server is gone")], rules=rules)
+    assert check([written(NO_COMMA), "no"], rules=rules).reason == "too few functions"
+
+
 def test_a_failed_back_translation_fails_the_instruction() -> None:
     def gone(prompt: str, drawn: Sampling) -> str:
         raise CallError("the server is gone")

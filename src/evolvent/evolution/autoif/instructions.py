@@ -73,11 +73,14 @@ async def instructions_of(record: Record, run: SelfInstruct) -> list[Record]:
         return [replace(made, status="failed", reason=str(error))]
     made.finish_reason = reply.finish_reason
     lines = new_instructions(reply.text)
-    if reply.finish_reason == "length":
-        lines = lines[:-1]  # the last one was cut
     if not lines:
         return [replace(made, instruction=reply.text, status="eliminated", reason="no instruction in the reply")]
-    return [replace(made, id=f"{record.id}/{number}", instruction=line) for number, line in enumerate(lines)]
+    rows = [replace(made, id=f"{record.id}/{number}", instruction=line) for number, line in enumerate(lines)]
+    if reply.finish_reason == "length":
+        rows[-1].status, rows[-1].reason = "eliminated", "cut at the token limit"
+        for whole in rows[:-1]:
+            whole.finish_reason = None  # the limit cut what came behind them
+    return rows
 
 
 def distinct(path: Path) -> StageInput:
@@ -92,7 +95,7 @@ def distinct(path: Path) -> StageInput:
         if same(record.instruction) not in seen:
             seen.add(same(record.instruction))
             id = content_digest(record.instruction, "", "", None)
-            kept.append(replace(record, id=id, seed_id=id, seed_index=len(kept)))
+            kept.append(replace(record, id=id, seed_id=id, seed_index=len(kept), finish_reason=None))
     source = {"source": str(path), "rows": rows, "digest": describe_file(path)["digest"]}
     counts = {"duplicate instructions": rows - len(kept)} if rows > len(kept) else {}
     return StageInput(source, len(kept), lambda start: _from(kept, start), counts)

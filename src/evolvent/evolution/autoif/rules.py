@@ -125,12 +125,31 @@ def changed(rules: Rules, changes: Mapping[str, Any]) -> Rules:
         except (TypeError, ValueError) as error:
             raise InputError(f"rule {name} is {value!r}: {error}") from error
     made = replace(rules, **values)
-    least = {"prompts": 0, "back_translated": 0}
     for name in kinds:
-        number = getattr(made, name)
-        if type(number) is int and number < least.get(name, 1):
-            raise InputError(f"rule {name} is {number}", fix=f"Give {least.get(name, 1)} or more.")
+        _check(name, getattr(made, name))
+    if made.least_functions > made.samples:
+        raise InputError(
+            f"least_functions is {made.least_functions} and samples is {made.samples}: each sample brings one function "
+            "at the most, so no instruction could come through",
+            fix=f"Draw more samples, or set --rule least_functions={made.samples}.",
+        )
     return made
+
+
+def _check(name: str, value: int | Bound | None) -> None:
+    """Check that a constant is one with which anything can come through.
+
+    Raises:
+        InputError: it is not.
+    """
+    if type(value) is int:
+        least = 0 if name in ("prompts", "back_translated", "query_longer_than") else 1
+        if value < least:
+            raise InputError(f"rule {name} is {value}", fix=f"Give {least} or more.")
+    elif isinstance(value, Bound):
+        highest = 10 if name == "quality" else 1
+        if not value.passes(highest):
+            raise InputError(f"rule {name} is {value}: nothing passes it", fix=f"The highest value is {highest}.")
 
 
 def _read(value: Any, now: Any, *, optional: bool) -> Any:
@@ -144,4 +163,8 @@ def _read(value: Any, now: Any, *, optional: bool) -> Any:
         if text not in ("true", "false"):
             raise ValueError("it is true or false")
         return text == "true"
-    return int(text) if isinstance(now, int) else Bound.parse(text)
+    if not isinstance(now, int):
+        return Bound.parse(text)
+    if re.fullmatch(r"-?[0-9]{1,9}", text) is None:
+        raise ValueError("it is a whole number")
+    return int(text)

@@ -68,7 +68,8 @@ async def verified(record: Record, run: Verification) -> Checked:
     """Find functions that verify an instruction, and see whether they check what it says.
 
     Raises:
-        CallError: no sample could be had, or no back-translation.
+        CallError: no sample could be had, or no back-translation; or cross-validation finds too little, and samples
+            are missing because their calls failed: with them it might have found more.
     """
     drawn = await together(_sample(record, number, run) for number in range(run.rules.samples))
     failed = [error for error in drawn if isinstance(error, CallError)]
@@ -84,6 +85,8 @@ async def verified(record: Record, run: Verification) -> Checked:
     counts["broken cases"] = sum(sample.broken_cases for sample in samples)
     validated = await cross_validate(samples, run.rules, run.sandbox)
     functions, cases, reason = validated.functions, validated.cases, validated.reason
+    if reason and failed:
+        raise CallError(f"{reason}, and {len(failed)} of {len(drawn)} samples could not be had: {failed[0]}")
     counts.update(validated.counts)
     translated: tuple[str, ...] = ()
     if reason is None and run.rules.back_translated:

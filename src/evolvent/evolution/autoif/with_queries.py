@@ -57,6 +57,7 @@ def _with(record: Record, number: int, query: str, profile: str) -> Record:
         prompt_version=None,
         instruction=record.instruction if apart else combined(query, record.instruction),
         input=query if apart else "",
-        finish_reason=None,
+        output="",
+        messages=None,
         meta=with_meta(record, instruction=record.instruction, query=query),
     )
