@@ -8,7 +8,7 @@ import pytest
 from evolvent.errors import RunError
 from evolvent.sandbox import process
 from evolvent.sandbox.limits import Limits
-from evolvent.sandbox.sandbox import LOST, Sandbox
+from evolvent.sandbox.sandbox import GIVEN_UP, LOST, TIME_LIMIT, Sandbox
 from evolvent.sandbox.verdicts import Evaluation, Outcome, Verdict
 from tests.sandbox.wall import needs_wall
 
@@ -253,3 +253,13 @@ def test_no_descriptor_is_left_open() -> None:
 
     first, last = within(some)
     assert first == last
+
+
+def test_a_function_that_stalls_is_given_up() -> None:
+    stalls = "def evaluate(response):\n    while response != 'end':\n        pass\n    return True"
+    honest = "def evaluate(response):\n    return response == 'end'"
+    responses = ["end", "a", "b", "end", "c", "end", "d"]
+    first, second = evaluations([stalls, honest], responses, Limits(seconds=0.3))
+    assert [verdict.value for verdict in first.verdicts] == [True, None, None, True, None, None, None]
+    assert [verdict.reason for verdict in first.verdicts if verdict.value is None] == [TIME_LIMIT] * 3 + [GIVEN_UP] * 2
+    assert [verdict.value for verdict in second.verdicts] == [text == "end" for text in responses]

@@ -18,6 +18,12 @@ from evolvent.sandbox.verdicts import Evaluation, Outcome, Verdict
 LOST = "its sandbox ended"
 
 
+# What the harness says of a call that took too long; how many of them there may be; what is said of the others then.
+TIME_LIMIT = "time limit"
+STALLS = 3
+GIVEN_UP = f"not called: {STALLS} calls before it took too long"
+
+
 class Sandbox:
     """A place to run programs; safe to use from many tasks at once.
 
@@ -48,6 +54,7 @@ class Sandbox:
         """Run every verification function on every response.
 
         Each function is Python source that defines ``evaluate(response: str) -> bool``; it has a namespace of its own.
+        One that has run into the time limit ``STALLS`` times is not called again: no verdict on the other responses.
 
         Returns:
             One evaluation a function, in order.
@@ -62,6 +69,8 @@ class Sandbox:
             work = [(functions[len(done)], len(verdicts)), *((source, 0) for source in functions[len(done) + 1 :])]
             for answer in await self._serve(work, responses) or [Answer([], LOST, LOST)]:
                 verdicts += answer.verdicts
+                if sum(verdict.reason == TIME_LIMIT for verdict in verdicts) >= STALLS:
+                    verdicts += [Verdict(None, GIVEN_UP)] * (len(responses) - len(verdicts))
                 violation = violation or answer.violation
                 if answer.problem is not None:
                     verdicts = [Verdict(None, answer.problem)] * len(responses)
