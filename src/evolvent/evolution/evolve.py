@@ -116,7 +116,7 @@ def evolve(
         unsafe_execution: AutoIF: run the functions outside the sandbox.
         format: the seeds' format; detected if None.
         map: for seeds of no known format, which column is the instruction, the input, the output.
-        skip_bad: leave bad rows out (counted) instead of stopping.
+        skip_bad: leave bad rows out (counted) instead of stopping; of the queries, too.
         limit: take the first so many seeds only.
         seed: the run's random seed.
         temperature: of the evolver, and of AutoIF's teacher; 0 is greedy.
@@ -162,13 +162,16 @@ def evolve(
     if method == AUTOIF:
         # Imported here: the others need no sandbox.
         from evolvent.evolution.autoif.autoif import AutoIF, autoif, load_prompts, read_queries
+        from evolvent.evolution.autoif.beforehand import check_used
 
         if queries is None:
             raise InputError("AutoIF needs queries to ask the instructions with", fix="Name a dataset: --queries DATA.")
         if samples is not None:
             rule = {"samples": samples, **(rule or {})}
         rules = changed(PROFILES[profile], rule or {})
-        questions, digest = read_queries(queries, queries_map, rules)
+        check_used(rules, profile, judge=judge, nli=nli)
+        prompts_by_name = load_prompts(templates)
+        questions, digest = read_queries(queries, queries_map, rules, skip_bad=skip_bad)
         run = AutoIF(
             out=out,
             model=model,
@@ -179,7 +182,7 @@ def evolve(
             queries_digest=digest,
             rules=rules,
             profile=profile,
-            prompts=load_prompts(templates),
+            prompts=prompts_by_name,
             sampling=sampling,
             seed=seed,
             unsafe=unsafe_execution,

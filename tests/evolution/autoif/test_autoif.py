@@ -1,22 +1,27 @@
 """AutoIF whole, with scripted models and the real sandbox: its three stages, its files, its funnel."""
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from evolvent.errors import InputError
+from evolvent.errors import CallError, InputError, RunError
+from evolvent.evolution.autoif.function_set import read_functions, write_lines
 from evolvent.evolution.evolve import evolve
+from evolvent.models.opening import open_chat
 from evolvent.models.protocols import Sampling
 from evolvent.runs import stage
 from evolvent.runs.folder import Run
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.tables import read_records
+from tests.evolution.autoif.test_consistency import Relations
 from tests.sandbox.wall import needs_wall
 from tests.scripted import Opened
 
+module = import_module("evolvent.evolution.evolve")  # the function hides it
 MODEL, TEACHER, JUDGE = (f"openai:{name}?base_url=http://host:1/v1" for name in ("model", "teacher", "judge"))
 QUERIES = [{"instruction": f"Tell me about the harbour in town number {n}"} for n in range(12)] + [{"instruction": "?"}]
 
@@ -150,6 +155,140 @@ def test_a_rule_of_a_later_stage_leaves_the_earlier_ones_alone(tmp_path: Path, m
         made(tmp_path, rule=rule)
     assert made(tmp_path, rule=rule, fresh=True).counts["ok"] == 0
     assert len(models[MODEL].asked) == asked
+
+
+@needs_wall
+def test_a_price_may_be_one_of_a_later_stages_model(tmp_path: Path, models: Opened) -> None:
+    price = ["model=1,1", "teacher=2,2", "judge=3,3"]
+    run = made(tmp_path, teacher=TEACHER, judge=JUDGE, price=price, budget=1e6)
+    paid = {name: {uri: one["price"] for uri, one in e.paid.items()} for name, e in read_manifest(run.path).items()}
+    assert paid["self-instruct"] == paid["evolve"] == {MODEL: [1.0, 1.0]}
+    assert paid["respond"] == {TEACHER: [2.0, 2.0], JUDGE: [3.0, 3.0]}
+    with pytest.raises(InputError, match="there is no such model here"):
+        made(tmp_path, price=["other=1,1"])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"judge": "embedded-base"}, "embedded-base is a base model"),
+        ({"teacher": "openai:t?api_key_env=NO_SUCH_KEY&base_url=http://host:1/v1"}, "NO_SUCH_KEY holds no key"),
+        ({"judge": "hf:./nowhere"}, "there is no folder"),
+        (
+            {"teacher": TEACHER, "judge": JUDGE, "price": "model=1,1", "budget": 5},
+            "needs the price of openai:teacher",
+        ),
+        ({"profile": "paper1", "judge": JUDGE}, "the judge would be asked nothing"),
+        ({"profile": "paper1", "nli": "hf:./nowhere"}, "there is nothing for --nli to compare"),
+        ({"templates": "nowhere"}, "nowhere holds no template of AutoIF"),
+        ({"profile": "autoif-code", "samples": 2}, "least_functions is 3 and samples is 2"),
+    ],
+)
+def test_what_a_later_stage_would_stumble_over_is_found_before_the_first_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], words: str
+) -> None:
+    scripted = Opened((MODEL, TEACHER, JUDGE), reply)
+    monkeypatch.setattr(
+        stage, "open_chat", lambda uri, **how: (scripted.open_chat if uri in scripted else open_chat)(uri, **how)
+    )
+    with pytest.raises(InputError, match=words):
+        made(tmp_path, **{"unsafe_execution": True, **options})
+    assert not any(model.asked for model in scripted.values())
+    assert not (tmp_path / "run" / "manifest.json").exists()
+
+
+def test_a_template_with_a_wrong_slot_is_found_before_the_first_call(tmp_path: Path, models: Opened) -> None:
+    (tmp_path / "mine" / "autoif").mkdir(parents=True)
+    (tmp_path / "mine" / "autoif" / "quality.j2").write_text("Judge {{ reply }}")
+    with pytest.raises(InputError, match="prompt template autoif/quality: 'reply' is undefined"):
+        made(tmp_path, templates=tmp_path / "mine", unsafe_execution=True)
+    assert not models[MODEL].asked
+
+
+def test_the_folder_of_another_method_is_left_as_it_is(tmp_path: Path, models: Opened) -> None:
+    models[MODEL].reply = lambda *_: "Mend a red sock with wool"
+    evolve([{"instruction": "Mend a sock"}], model=MODEL, out=tmp_path / "run", rounds=1)
+    before = (tmp_path / "run" / "manifest.json").read_bytes()
+    with pytest.raises(InputError, match="holds evolve of another method"):
+        made(tmp_path, unsafe_execution=True)
+    assert len(models[MODEL].asked) == 1
+    assert (tmp_path / "run" / "manifest.json").read_bytes() == before
+
+
+@needs_wall
+def test_answers_are_verified_by_the_functions_that_were_found_whatever_the_file_says_now(
+    tmp_path: Path, models: Opened
+) -> None:
+    def gone(prompt: str, sampling: Sampling) -> str:
+        if prompt.startswith("Judge"):
+            raise CallError("the server is gone")
+        return reply(prompt, sampling)
+
+    models[MODEL].reply = gone
+    assert made(tmp_path).counts["failed"]
+    functions = read_functions(tmp_path / "run" / "functions.jsonl").values()
+    write_lines(
+        tmp_path / "run" / "functions.jsonl",
+        [{**one, "functions": [{"code": FUNCTIONS["poetic"][0], "share": 1.0}]} for one in functions],
+    )
+    models[MODEL].reply = reply
+    assert {record.reason for record in made(tmp_path, retry_failed=True)} <= {None, "fails its functions", "duplicate"}
+
+
+@needs_wall
+def test_queries_that_are_left_out_are_counted(tmp_path: Path, models: Opened) -> None:
+    path = tmp_path / "queries.jsonl"
+    turns = [[{"from": "human", "value": query["instruction"]}] for query in [*QUERIES, QUERIES[0]]]
+    bad = [{"from": "gpt", "value": "I begin"}]
+    path.write_text("".join(json.dumps({"conversations": one}) + "\n" for one in [*turns, bad]))
+    with pytest.raises(InputError, match="has no user turn"):
+        made(tmp_path, queries=path)
+    made(tmp_path, queries=path, skip_bad=True)
+    counts = read_manifest(tmp_path / "run")["evolve"].counts
+    assert {name: n for name, n in counts.items() if "queries" in name} == {
+        "queries": 12,
+        "queries left out: too short": 1,
+        "queries left out: duplicate": 1,
+        "queries left out: bad rows": 1,
+    }
+
+
+def test_new_instructions_that_all_fail_end_the_command(tmp_path: Path, models: Opened) -> None:
+    def gone(*_: object) -> str:
+        raise CallError("the server is gone")
+
+    models[MODEL].reply = gone
+    with pytest.raises(RunError, match="every record of self-instruct failed, 3 so far; the first: the server is gone"):
+        made(tmp_path, rule={"prompts": 3}, unsafe_execution=True)
+    with pytest.raises(RunError, match="every record of self-instruct failed, 20 so far"):
+        made(tmp_path, rule={"prompts": 40}, unsafe_execution=True, concurrency=1)
+
+
+@needs_wall
+def test_that_no_instruction_was_verified_is_no_fault_of_the_users(tmp_path: Path, models: Opened) -> None:
+    models[MODEL].reply = lambda *_: "- Be poetic"
+    with pytest.raises(RunError, match="was verified: there is nothing to answer"):
+        made(tmp_path)
+
+
+@needs_wall
+def test_what_does_not_change_a_stages_output_does_not_bind_it(tmp_path: Path, models: Opened) -> None:
+    made(tmp_path)
+    entries = read_manifest(tmp_path / "run")
+    assert "profile" not in entries["self-instruct"].settings
+    made(tmp_path, profile="paper1", out=tmp_path / "other")
+    entries = read_manifest(tmp_path / "other")
+    assert set(entries["evolve"].settings["templates"]) == {"functions"}
+    assert set(entries["respond"].settings["templates"]) == {"answer"}
+
+
+def test_a_dry_run_compares_nothing(tmp_path: Path, models: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    nli = Relations()
+    monkeypatch.setattr(module, "open_pair_classifier", lambda _: nli)
+    run = made(tmp_path, nli="hf:some", dry_run=True, teacher="openai:t?api_key_env=NO_SUCH_KEY&base_url=http://h:1/v1")
+    assert [one.stage for one in (*run.before, run)] == ["self-instruct", "evolve", "respond"]
+    assert all(one.estimate is not None and one.estimate.failing is None for one in (*run.before, run))
+    assert nli.asked == []
 
 
 def test_options_of_autoif_alone(tmp_path: Path, models: Opened) -> None:

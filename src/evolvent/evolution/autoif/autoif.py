@@ -4,32 +4,27 @@ Three stages, each of which goes on where it stopped: ``self-instruct`` (step 1)
 (steps 2 to 6) evolved.parquet and functions.jsonl, ``respond`` (steps 7 to 9) responses.parquet, sft.jsonl, dpo.jsonl.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from evolvent.datasets.load import load
-from evolvent.errors import InputError
+from evolvent.errors import InputError, RunError
 from evolvent.evolution.autoif import funnel, stand_ins
 from evolvent.evolution.autoif.answers import Answering, answered
-from evolvent.evolution.autoif.function_set import (
-    FUNCTIONS,
-    codes_of,
-    read_functions,
-    verified_instructions,
-    write_lines,
-)
+from evolvent.evolution.autoif.beforehand import check_folder, check_models, priced_together
+from evolvent.evolution.autoif.function_set import FUNCTIONS, codes_of, verified_instructions, write_lines
 from evolvent.evolution.autoif.instructions import SelfInstruct, distinct, instructions_of, prompts_after
-from evolvent.evolution.autoif.queries import eligible
+from evolvent.evolution.autoif.queries import Queries, eligible
 from evolvent.evolution.autoif.rules import METHOD, Bound, Rules
 from evolvent.evolution.autoif.training_rows import dpo_rows, sft_rows
 from evolvent.evolution.autoif.verification import Verification
 from evolvent.evolution.autoif.with_queries import with_queries
 from evolvent.evolution.templates import Prompt, load_prompt
 from evolvent.models.protocols import ChatModel, PairClassifier, Sampling
-from evolvent.models.uri import parse_uri, require_folder
+from evolvent.models.uri import parse_uri
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data, StageInput, stage_input
 from evolvent.runs.manifest import OUTPUTS
@@ -40,7 +35,15 @@ from evolvent.sandbox.requirements import require_sandbox
 from evolvent.sandbox.sandbox import Sandbox
 
 SFT, DPO = "sft.jsonl", "dpo.jsonl"
-PROMPTS = ("self_instruct", "functions", "back_translation", "answer", "quality")
+
+# The templates, each with what its slots may hold.
+PROMPTS: dict[str, dict[str, object]] = {
+    "self_instruct": {"seeds": "- Use no commas", "count": 50},
+    "functions": {"instruction": "Use no commas"},
+    "back_translation": {"functions": ["def evaluate(response): ..."]},
+    "answer": {"instruction": "Use no commas", "query": "What is rain?"},
+    "quality": {"instruction": "Use no commas", "query": "What is rain?", "answer": "Water"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class AutoIF:
         teacher: URI of the model that answers.
         judge: URI of the model that scores answers.
         nli: the cross-encoder that finds contradictions; None leaves step 5 out.
-        queries: what the instructions are asked with, each once, of the right length.
+        queries: what the instructions are asked with, and what was left out.
         queries_digest: hash of the data that they come from.
         rules: the steps' constants.
         profile: whose constants they are by default.
@@ -70,7 +73,7 @@ class AutoIF:
     teacher: str
     judge: str
     nli: PairClassifier | None
-    queries: Sequence[str]
+    queries: Queries
     queries_digest: str
     rules: Rules
     profile: str
@@ -86,7 +89,7 @@ class AutoIF:
         """The settings that every stage has."""
         sampling = {name: getattr(self.sampling, name) for name in ("temperature", "top_p", "max_tokens")}
         body = dict(self.extra_body) if self.extra_body else None
-        return {"method": METHOD, "profile": self.profile, "seed": self.seed, **sampling, "extra_body": body}
+        return {"method": METHOD, "seed": self.seed, **sampling, "extra_body": body}
 
     @property
     def is_dry(self) -> bool:
@@ -108,28 +111,51 @@ class AutoIF:
 
 
 def load_prompts(folder: Path | None) -> dict[str, Prompt]:
-    """AutoIF's templates; a folder of the user's may hold its own, as autoif/NAME.j2."""
-    return {name: load_prompt(f"{METHOD}/{name}", folder) for name in PROMPTS}
+    """AutoIF's templates; a folder of the user's may hold its own, as autoif/NAME.j2.
+
+    Raises:
+        InputError: the folder holds none, or one of them cannot be filled in.
+    """
+    own = folder / METHOD if folder else None
+    if own is not None and not any((own / f"{name}.j2").is_file() for name in PROMPTS):
+        raise InputError(
+            f"--templates {folder} holds no template of AutoIF",
+            fix=f"Put one of these into {own}: {', '.join(f'{name}.j2' for name in PROMPTS)}.",
+        )
+    prompts = {name: load_prompt(f"{METHOD}/{name}", folder) for name in PROMPTS}
+    for name, slots in PROMPTS.items():
+        prompts[name].render(**slots)  # a wrong slot shows now, not when its stage begins
+    return prompts
 
 
-def read_queries(data: Data, mapping: Mapping[str, str] | None, rules: Rules) -> tuple[list[str], str]:
+def read_queries(
+    data: Data, mapping: Mapping[str, str] | None, rules: Rules, *, skip_bad: bool = False
+) -> tuple[Queries, str]:
     """The queries of a dataset, and its digest.
+
+    Args:
+        data: the dataset.
+        mapping: which column is the instruction, where that is not known.
+        rules: the bounds of a query's length.
+        skip_bad: leave bad rows out (counted) instead of stopping.
 
     Raises:
         InputError: the data cannot be read, or holds no query of the right length.
     """
     if isinstance(data, Run):
         raise InputError(f"{data.path} is a run folder, not queries", fix="Name a data file or a Hub id.")
-    loaded = load(data, map=mapping)
-    queries, left_out = eligible(loaded, rules)
-    if not queries:
-        why = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
+    loaded = load(data, map=mapping, skip_bad=skip_bad)
+    found = eligible(loaded, rules)
+    if not found.texts:
+        why = ", ".join(f"{count:,} {reason}" for reason, count in found.left_out.items())
         raise InputError(
             f"{loaded.name} has no query of more than {rules.query_longer_than} and fewer than "
             f"{rules.query_shorter_than} characters: {why}",
             fix="Name other data with --queries, or set --rule query_longer_than=N.",
         )
-    return queries, loaded.digest
+    if loaded.skipped:
+        found.left_out["bad rows"] = loaded.skipped
+    return found, loaded.digest
 
 
 def autoif(seeds: StageInput, run: AutoIF) -> Run:
@@ -146,8 +172,12 @@ def autoif(seeds: StageInput, run: AutoIF) -> Run:
         InputError, ModelUnavailableError, BudgetReachedError, RunError: as any stage.
     """
     require_sandbox(run.unsafe or run.is_dry)
-    for uri in (run.teacher, run.judge):
-        require_folder(parse_uri(uri))
+    models = list(dict.fromkeys([run.model, run.teacher, *([run.judge] if run.rules.quality else [])]))
+    if not run.is_dry:
+        if not run.calling.get("fresh"):
+            check_folder(run.out)
+        check_models(models, run.extra_body, run.calling)
+    run = replace(run, calling=priced_together(run.out, models, run.calling))
     written = write_instructions(seeds, run)
     verified = verify_instructions(seeds, run)
     answered = write_answers(seeds, run)
@@ -175,7 +205,7 @@ def write_instructions(seeds: StageInput, run: AutoIF) -> Run:
         source=prompts_after(seeds, run.rules.prompts),
         models=[run.model],
         work=work,
-        group=lambda record: "new" if record.method else "seeds",
+        group=lambda record: "new" if record.method else None,
         counts={"seeds": len(texts), **seeds.counts},
         extra_body=run.extra_body,
         reply_tokens=12 * run.rules.instructions_per_prompt,
@@ -201,9 +231,9 @@ def verify_instructions(seeds: StageInput, run: AutoIF) -> Run:
             sampling=run.sampling,
             seed=run.seed,
             sandbox=sandbox,
-            nli=run.nli,
+            nli=None if run.is_dry else run.nli,
         )
-        return partial(with_queries, verification=verification, queries=run.queries, profile=run.profile)
+        return partial(with_queries, verification=verification, queries=run.queries.texts, profile=run.profile)
 
     def derive(path: Path) -> dict[str, Any]:
         write_lines(run.out / FUNCTIONS, verified_instructions(read_records(path)))
@@ -215,6 +245,7 @@ def verify_instructions(seeds: StageInput, run: AutoIF) -> Run:
             run.out,
             settings={
                 **run.settings,
+                "profile": run.profile,
                 "model": model,
                 "nli": run.nli.identity if run.nli else None,
                 "queries_data": run.queries_digest,
@@ -230,13 +261,18 @@ def verify_instructions(seeds: StageInput, run: AutoIF) -> Run:
                     "query_longer_than",
                     "query_shorter_than",
                 ),
-                "templates": run.versions_of("functions", "back_translation"),
+                "templates": run.versions_of("functions", *(["back_translation"] if run.rules.back_translated else [])),
             },
             source=source,
             models=[run.model],
             work=work,
             group=lambda record: "queries" if record.round else "instructions",
-            counts={"instructions": source.rows, "queries": len(run.queries), **source.counts},
+            counts={
+                "instructions": source.rows,
+                "queries": len(run.queries.texts),
+                **{f"queries left out: {why}": count for why, count in run.queries.left_out.items()},
+                **source.counts,
+            },
             extra_body=run.extra_body,
             reply_tokens=ANSWER_TOKENS,
             tools=[sandbox],
@@ -255,14 +291,15 @@ def write_answers(seeds: StageInput, run: AutoIF) -> Run:
     teacher, judge = str(parse_uri(run.teacher)), str(parse_uri(run.judge))
     assumed = run.is_dry and not (run.out / OUTPUTS["evolve"]).is_file()
     if assumed:
-        source, codes = stand_ins.instructions_with_queries(seeds, run.rules, run.queries)
+        source, codes = stand_ins.instructions_with_queries(seeds, run.rules, run.queries.texts)
     else:
         source = stage_input(
             run.out, before="evolve", out=run.out, wanted=lambda status, round: status == "ok" and round > 0
         )
-        codes = codes_of(read_functions(run.out / FUNCTIONS))
+        # not of functions.jsonl: somebody may have changed that, and the manifest would not say so
+        codes = codes_of(verified_instructions(read_records(run.out / OUTPUTS["evolve"])))
     if not source.rows:
-        raise InputError(
+        raise RunError(
             f"no instruction of {run.out} was verified: there is nothing to answer",
             fix=f"See why: evolvent show {run.out}. More samples, another --model or --profile may help.",
         )
@@ -294,10 +331,11 @@ def write_answers(seeds: StageInput, run: AutoIF) -> Run:
             run.out,
             settings={
                 **run.settings,
+                "profile": run.profile,
                 "teacher": teacher,
                 "judge": judge if run.rules.quality else None,
                 **run.rules_of("responses", "response_share", "quality", "chosen_share", "pair_samples"),
-                "templates": run.versions_of("answer", "quality"),
+                "templates": run.versions_of("answer", *(["quality"] if run.rules.quality else [])),
             },
             source=source,
             models=models,

@@ -75,9 +75,9 @@ def read_functions(path: Path) -> dict[str, VerifiedInstruction]:
     return found
 
 
-def codes_of(verified: Mapping[str, VerifiedInstruction]) -> dict[str, list[str]]:
+def codes_of(verified: Iterable[VerifiedInstruction]) -> dict[str, list[str]]:
     """The sources of each instruction's functions, by its id."""
-    return {id: [function["code"] for function in row["functions"]] for id, row in verified.items()}
+    return {one["id"]: [function["code"] for function in one["functions"]] for one in verified}
 
 
 def _read(line: bytes, path: Path, number: int) -> VerifiedInstruction:
