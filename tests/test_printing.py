@@ -1,12 +1,14 @@
 """What is printed: tables that can be read at any width, and how a stage ended."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from evolvent.printing import print_calls, print_run, print_tables
+from evolvent.printing import print_calls, print_run, print_stages, print_tables
 from evolvent.runs.calls import StoredCall
 from evolvent.runs.folder import Run
+from evolvent.runs.manifest import OUTPUTS, StageEntry, write_manifest
 from evolvent.runs.wording import Table
 
 URI = "openai:ORG/A-Model-With-A-Long-Name-70B-Instruct?base_url=https://inference.provider.example.com:8443/openai/v1"
@@ -62,9 +64,48 @@ def test_that_no_row_passed_is_said(tmp_path: Path, capsys: pytest.CaptureFixtur
     print_run(run(tmp_path, already_done=True, ok=0, eliminated=600, failed=2, groups=groups))
     printed = capsys.readouterr()
     assert "warning: evolve: none of 602 rows is ok: 2 failed, 600 eliminated: leak 590, empty 10;" in printed.err
-    assert "2 failed; the same command with --retry-failed takes just those again" in printed.out
+    assert "evolve: 2 failed; the same command with --retry-failed takes just those again" in printed.out
     print_run(run(tmp_path, already_done=True, ok=1, eliminated=600, failed=0, groups=groups))
     assert capsys.readouterr().err == ""
+
+
+def three(folder: Path, *, done: tuple[bool, bool, bool]) -> Run:
+    """A run of AutoIF's three stages, of which some were done already."""
+    runs = [
+        Run(folder, stage, folder / OUTPUTS[stage], {"ok": 3, "failed": failed}, already_done=before)
+        for stage, failed, before in zip(("self-instruct", "evolve", "respond"), (2, 0, 1), done, strict=True)
+    ]
+    return replace(runs[2], before=tuple(runs[:2]), beside=(folder / "sft.jsonl",))
+
+
+def entry(**counts: object) -> StageEntry:
+    return StageEntry({}, {"digest": "", "format": "", "rows": 1}, "done", counts=counts)
+
+
+def test_a_command_of_several_stages_shows_all_of_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_manifest(tmp_path, {"evolve": entry(funnel={"verified instructions": 7}), "respond": entry(ok=3)})
+    print_run(three(tmp_path, done=(True, False, False)))
+    out = capsys.readouterr().out
+    assert "verified instructions" in out
+    assert f"written: {tmp_path}/evolved.parquet, {tmp_path}/responses.parquet, {tmp_path}/sft.jsonl\n" in out
+    assert "self-instruct: 2 failed; the same command with --retry-failed" in out
+    assert "respond: 1 failed; the same command with --retry-failed" in out
+    print_run(three(tmp_path, done=(True, False, True)))
+    assert "nothing to do" not in capsys.readouterr().out, "the second stage did something"
+    print_run(three(tmp_path, done=(True, True, True)))
+    assert capsys.readouterr().out.startswith("nothing to do: ")
+
+
+def test_a_recipes_stage_may_be_several(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_manifest(tmp_path, {"evolve": entry(ok=3)})
+    print_stages(tmp_path, {"evolve": three(tmp_path, done=(True, False, True))})
+    lines = capsys.readouterr().out.splitlines()
+    assert f"self-instruct: {tmp_path}/instructions.parquet (was done already)" in lines
+    assert f"evolve: {tmp_path}/evolved.parquet" in lines
+    assert f"respond: {tmp_path}/responses.parquet, {tmp_path}/sft.jsonl (was done already)" in lines
+    assert not any(line.startswith("nothing to do") for line in lines)
+    print_stages(tmp_path, {"evolve": three(tmp_path, done=(True, True, True))})
+    assert "nothing to do; " in capsys.readouterr().out
 
 
 def test_the_end_of_a_long_prompt_is_shown(capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,17 +35,20 @@ SHOWN_OF_THE_END = 400
 
 
 def print_run(run: Any) -> None:
-    """How a stage ended: its tables, its file, and what to do about failures; of a dry run, the estimate."""
+    """How a command ended: the tables and files of its stages, what to do about failures; of a dry run, the estimates."""
+    stages = (*run.before, run)
     if run.estimate is not None:
-        for stage in (*run.before, run):
+        for stage in stages:
             print_estimate(stage.estimate)
         return
-    if run.already_done:
+    if all(stage.already_done for stage in stages):
         typer.echo(f"nothing to do: {run.output} is finished; evolvent show {run.path} says what it holds")
     else:
-        print_summary(run.path, stage=run.stage)
-        typer.echo(f"\nwritten: {run.output}")
-    print_fates(run)
+        print_summary(run.path, stage=None if run.before else run.stage)
+        files = [file for stage in stages if not stage.already_done for file in (stage.output, *stage.beside)]
+        typer.echo(f"\nwritten: {', '.join(map(str, files))}")
+    for stage in stages:
+        print_fates(stage)
 
 
 def print_fates(run: Any) -> None:
@@ -62,7 +65,8 @@ def print_fates(run: Any) -> None:
             which = f"all {eliminated:,} rows were"
         typer.echo(f"warning: {run.stage}: {which} eliminated: {why}; see evolvent calls {run.path}", err=True)
     if counts.get("failed"):
-        typer.echo(f"{counts['failed']:,} failed; the same command with --retry-failed takes just those again")
+        failed = f"{run.stage}: {counts['failed']:,} failed"
+        typer.echo(f"{failed}; the same command with --retry-failed takes just those again")
 
 
 def print_estimate(estimate: "Estimate") -> None:
@@ -167,10 +171,11 @@ def print_tables(tables: "Iterable[Table]") -> None:
 
 def print_stages(folder: Path, stages: dict[str, Any], *, examples: int = 0) -> None:
     """What a recipe's stages did: the run's tables if any of them did something, and the file that each wrote."""
-    if not all(done.already_done for done in stages.values()):
+    nothing = all(run.already_done for done in stages.values() for run in _runs(done))
+    if not nothing:
         print_summary(folder, examples=examples)
     print_files(stages)
-    if all(done.already_done for done in stages.values()):
+    if nothing:
         typer.echo(f"nothing to do; evolvent show {folder} says what it holds")
 
 
@@ -180,12 +185,18 @@ def print_files(stages: dict[str, Any]) -> None:
     from evolvent.selection.select import Selection
 
     for stage, done in stages.items():
-        already = " (was done already)" if done.already_done else ""
-        if isinstance(done, Selection):
-            typer.echo(f"{stage}: {described(done.counts)}{already}\n  {done.path}\n  {done.note}")
-        else:
-            typer.echo(f"{stage}: {done.output}{already}")
-            print_fates(done)
+        for run in _runs(done):
+            already = " (was done already)" if run.already_done else ""
+            if isinstance(run, Selection):
+                typer.echo(f"{stage}: {described(run.counts)}{already}\n  {run.path}\n  {run.note}")
+            else:
+                typer.echo(f"{run.stage}: {', '.join(map(str, (run.output, *run.beside)))}{already}")
+                print_fates(run)
+
+
+def _runs(done: Any) -> tuple[Any, ...]:
+    """A recipe's stage as the stages that it ran: AutoIF is three."""
+    return (*getattr(done, "before", ()), done)
 
 
 def print_verified(found: "Verified") -> None:

@@ -46,6 +46,7 @@ class Run:
         already_done: whether there was nothing left to do.
         estimate: of a dry run, what the stage would take; then nothing else was done.
         before: the runs of the stages that the same call ran before this one.
+        beside: further files that the stage wrote.
     """
 
     path: Path
@@ -55,6 +56,7 @@ class Run:
     already_done: bool = False
     estimate: Estimate | None = None
     before: tuple["Run", ...] = ()
+    beside: tuple[Path, ...] = ()
 
     def __iter__(self) -> Iterator[Record]:
         """The records of the stage's file."""

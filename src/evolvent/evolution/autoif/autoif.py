@@ -239,7 +239,7 @@ def verify_instructions(seeds: StageInput, run: AutoIF) -> Run:
         write_lines(run.out / FUNCTIONS, verified_instructions(read_records(path)))
         return {"funnel": funnel.of_verification(path)}
 
-    done = _again_if_lost(
+    done = _beside(
         run_stage(
             "evolve",
             run.out,
@@ -325,7 +325,7 @@ def write_answers(seeds: StageInput, run: AutoIF) -> Run:
         dpo = write_lines(run.out / DPO, dpo_rows(read_records(path), run.rules, run.seed))
         return {"funnel": funnel.of_answers(path, sft=sft, dpo=dpo)}
 
-    done = _again_if_lost(
+    done = _beside(
         run_stage(
             "respond",
             run.out,
@@ -363,8 +363,9 @@ def _assuming(run: Run, what: str) -> Run:
     return replace(run, estimate=replace(run.estimate, said=said))
 
 
-def _again_if_lost(run: Run, derive: Callable[[Path], object], *files: str) -> Run:
-    """Files that a stage made beside its own are made again where somebody has removed them."""
-    if run.already_done and not all((run.path / name).is_file() for name in files):
+def _beside(run: Run, derive: Callable[[Path], object], *names: str) -> Run:
+    """A stage's run with the files that it made beside its own; those that somebody has removed are made again."""
+    files = tuple(run.path / name for name in names)
+    if run.already_done and not all(file.is_file() for file in files):
         derive(run.output)
-    return run
+    return replace(run, beside=files)
