@@ -35,7 +35,7 @@ SHOWN_OF_THE_END = 400
 
 
 def print_run(run: Any) -> None:
-    """How a command ended: the tables and files of its stages, what to do about failures; of a dry run, the estimates."""
+    """How a command ended: its stages' tables and files, what to do about failures; of a dry run, the estimates."""
     stages = (*run.before, run)
     if run.estimate is not None:
         for stage in stages:
