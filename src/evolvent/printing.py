@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # The width of tables where there is no terminal, of the headings of columns of numbers, and of a column of text that
 # shares a narrow terminal with numbers.
 OUTSIDE_A_TERMINAL = 120
-HEADING = 10
+HEADING = 12
 NARROWEST = 8
 
 # Amounts, tokens, times, shares: cells that are not to be wrapped.
