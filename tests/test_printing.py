@@ -38,6 +38,11 @@ def test_no_number_is_cut_and_no_text_is_lost(
         assert max(map(len, out.splitlines()[:-1])) <= columns
 
 
+def test_a_heading_is_not_cut_within_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+    print_tables([Table("evolve", ("", "instructions of a run"), [("ok", "3")])])
+    assert "┃ instructions ┃" in capsys.readouterr().out
+
+
 def test_a_table_without_rows(capsys: pytest.CaptureFixture[str]) -> None:
     print_tables([Table("empty", ("a", "b"), [])])
     assert "empty" in capsys.readouterr().out

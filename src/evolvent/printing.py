@@ -152,7 +152,7 @@ def print_tables(tables: "Iterable[Table]") -> None:
         for name, *cells in zip(table.columns, *table.rows, strict=True):
             longest = max(map(len, cells), default=0)
             if all(NUMBER.fullmatch(cell) for cell in cells):
-                heading = textwrap.fill(name, max(longest, HEADING))
+                heading = textwrap.fill(name, max(longest, HEADING), break_long_words=False)
                 shown.add_column(heading, justify="right", no_wrap=True)
                 longest = max(longest, *map(len, heading.split("\n")))
             else:
