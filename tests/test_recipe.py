@@ -11,6 +11,8 @@ from evolvent.runs import stage
 from evolvent.runs.folder import Run
 from tests.scripted import Opened
 
+AUTOIF = "evolve: {method: autoif, model: embedded, queries: q.jsonl}\n"
+
 
 def recipe(folder: Path, text: str) -> Path:
     path = folder / "recipe.yaml"
@@ -46,6 +48,12 @@ def recipe(folder: Path, text: str) -> Path:
         ("out: r\nscore: {base_model: hf:../gone}", r"there is no folder \.\./gone"),
         ("out: r\nscore: {base_model: embedded-base, layout: papyrus}", "line 2: unknown layout 'papyrus'"),
         ("out: r\nselect: {by: ifd, top: 5%, to: alpakka}", "line 2: .*alpakka"),
+        (f"out: r\n{AUTOIF}respond: {{teacher: embedded}}", "AutoIF answers its instructions itself"),
+        (
+            f"out: r\n{AUTOIF}respond: {{teacher: embedded, data: other.jsonl}}",
+            "AutoIF answers its instructions itself",
+        ),
+        (f"out: r\n{AUTOIF}score: {{base_model: embedded-base}}", r"no file q\.jsonl"),  # nothing is wrong before that
         ("out: r\nevolve: {seeds: a, model: embedded, profile: x}", "line 2: evol-instruct has no profile 'x'"),
         ("out: r\nevolve: {seeds: a, model: embedded, operators: [nope]}", "line 2: no prompt template named 'nope'"),
         (

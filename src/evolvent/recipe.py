@@ -259,9 +259,10 @@ def _check_chain(calls: dict[str, dict[str, Any]], out: str, name: str) -> None:
     """Each stage that reads the run folder needs the stage before it, in the recipe or done already."""
     order = list(STAGES)
     answers = calls.get("evolve", {}).get("method") == AUTOIF
-    if answers and "respond" in calls and _reads(calls["respond"], out):
+    if answers and "respond" in calls and Path(calls["respond"]["out"]) == Path(out):
         raise InputError(
-            f"{name}: AutoIF answers its instructions itself", fix="Leave respond out; see evolve.teacher."
+            f"{name}: AutoIF answers its instructions itself, in the same run folder",
+            fix="Leave respond out (see evolve.teacher), or give it another out.",
         )
     for stage, arguments in calls.items():
         before = order[order.index(stage) - 1]

@@ -160,6 +160,11 @@ def test_the_judge_decides_last() -> None:
     assert [noted(row)["quality"] for row in paper] == [8.0, 9.0, 9.0, None]
 
 
+def test_a_judge_that_was_cut_before_its_score() -> None:
+    cut = Reply("First of all, it is", "length")
+    assert fates(answers_to(["Rain."], lambda *_: cut)) == [("eliminated", "no score: cut at the token limit", 1.0)]
+
+
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import pytest
 from evolvent.errors import CallError, InputError
 from evolvent.evolution.autoif.functions import Case
 from evolvent.evolution.autoif.rules import PROFILES, Rules
+from evolvent.evolution.autoif.stand_ins import Passing
 from evolvent.evolution.autoif.verification import Checked, Verification, verified
 from evolvent.evolution.templates import load_prompt
 from evolvent.models.protocols import PairClassifier, Reply, Sampling
@@ -131,6 +133,30 @@ def test_one_contradiction_eliminates_the_instruction_and_keeps_what_was_found()
 
 def test_without_nli_nothing_is_compared() -> None:
     assert check([*map(written, RIGHT)], '["a", "Use commas", "c"]').reason is None
+
+
+def test_instructions_are_compared_one_after_the_other() -> None:
+    """Each in a thread of its own they would take those that sandbox processes need to start."""
+    inside, most = [], [0]
+
+    class Counting(Relations):
+        def relations(self, pairs: list[tuple[str, str]]) -> list[str]:
+            inside.append(1)
+            threading.Event().wait(0.02)  # long enough for others to come
+            most[0] = max(most[0], len(inside))
+            inside.pop()
+            return ["neutral"] * len(pairs)
+
+    def reply(prompt: str, _: Sampling) -> str:
+        return '["a"]' if prompt.startswith("Every") else written(NO_COMMA)
+
+    async def run() -> list[Checked]:
+        rules = replace(PAPER, samples=1)
+        made = Verification(Scripted(reply), rules, SAMPLING, 7, Passing(), Counting(), PROMPTS)
+        return await asyncio.gather(*(verified(replace(RECORD, id=f"{n}"), made) for n in range(5)))
+
+    assert [found.reason for found in asyncio.run(run())] == [None] * 5
+    assert most == [1]
 
 
 def test_a_back_translation_of_no_use_is_asked_for_again_with_another_seed() -> None:

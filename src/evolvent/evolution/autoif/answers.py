@@ -8,7 +8,7 @@ The reasons written into rows that are eliminated, in the order in which they ar
 ``no verdict``            no function could say whether it follows the instruction
 ``fails its functions``   too few of the functions that gave a verdict say that it does
 ``duplicate``             an earlier answer to the same instruction and query says the same
-``no score``              the judge's reply holds no score
+``no score``              the judge's reply holds no score; "no score: cut at the token limit" if it was cut
 ``low quality``           the judge's score is too low
 ========================  =====================================================================================
 
@@ -152,7 +152,7 @@ async def _judge(row: Record, run: Answering) -> None:
     score = quality_score(reply.text, run.profile)
     _note(row, quality=score)
     if score is None:
-        _eliminate(row, "no score")
+        _eliminate(row, "no score: cut at the token limit" if reply.finish_reason == "length" else "no score")
     elif not run.rules.quality.passes(score):
         _eliminate(row, "low quality")
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from evolvent.errors import CallError
 from evolvent.evolution.autoif.back_translation import back_translations
@@ -34,6 +34,8 @@ class Verification:
         sandbox: where the functions run.
         nli: says whether two instructions contradict each other; None leaves step 5 out.
         prompts: the templates by name, ``functions`` and ``back_translation``.
+        comparing: held while the cross-encoder works, which takes one instruction after the other anyway: threads that
+            wait for their turn would be missing where sandbox processes start.
     """
 
     model: ChatModel
@@ -43,6 +45,7 @@ class Verification:
     sandbox: Sandbox
     nli: PairClassifier | None
     prompts: Mapping[str, Prompt]
+    comparing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,8 @@ async def verified(record: Record, run: Verification) -> Checked:
         translated, reason = (found, None) if found else ((), "no back-translation")
     if translated and run.nli is not None:
         # in a thread: the model is in this process, and other records go on meanwhile
-        against = await asyncio.to_thread(contradicted, record.instruction, translated, run.nli)
+        async with run.comparing:
+            against = await asyncio.to_thread(contradicted, record.instruction, translated, run.nli)
         reason = CONTRADICTION if against else None
     return Checked(functions, cases, translated, dict(counts), reason)
 
