@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from evolvent.printing import print_calls, print_run, print_stages, print_tables
+from evolvent.evolution.autoif.verify import Verified
+from evolvent.printing import print_calls, print_run, print_stages, print_tables, print_verified
 from evolvent.runs.calls import StoredCall
 from evolvent.runs.folder import Run
 from evolvent.runs.manifest import OUTPUTS, StageEntry, write_manifest
@@ -111,6 +112,14 @@ def test_a_recipes_stage_may_be_several(tmp_path: Path, capsys: pytest.CaptureFi
     assert not any(line.startswith("nothing to do") for line in lines)
     print_stages(tmp_path, {"evolve": three(tmp_path, done=(True, True, True))})
     assert "nothing to do; " in capsys.readouterr().out
+
+
+def test_what_was_left_out_of_a_verification(capsys: pytest.CaptureFixture[str]) -> None:
+    print_verified(Verified(rows=3, unmatched=3, left_out={"rows left out": 4, "skipped rows": 1}))
+    printed = capsys.readouterr()
+    cells = [[cell.strip() for cell in line.split("│")[1:3]] for line in printed.out.splitlines() if "│" in line]
+    assert ["rows left out", "4"] in cells and ["skipped rows", "1"] in cells
+    assert "no row was matched" in printed.err
 
 
 def test_the_end_of_a_long_prompt_is_shown(capsys: pytest.CaptureFixture[str]) -> None:

@@ -206,7 +206,7 @@ def print_verified(found: "Verified") -> None:
     rows = [("rows", found.rows), *((f"matched by {how}", n) for how, n in found.matched.items())]
     rows += [("unmatched", found.unmatched), ("without an answer", found.empty), ("no verdict", found.no_verdict)]
     rows += [("pass more than half of their functions", found.majority), ("pass all of them", found.strict)]
-    rows += [(f"left out: {why}", n) for why, n in found.left_out.items()]
+    rows += found.left_out.items()
     mean = found.mean_accuracy
     notes = () if mean is None else (f"mean accuracy {mean:.4f}: the share of its functions that an answer passes",)
     print_tables([Table("verification", ("", "rows"), [(what, f"{n:,}") for what, n in rows], notes)])

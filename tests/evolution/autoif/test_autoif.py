@@ -82,6 +82,7 @@ def test_the_whole_path(tmp_path: Path, models: Opened) -> None:
         (0, "eliminated", "Be poetic"),
     ]
     paired = [record for record in evolved if record.round]
+    assert {record.evolver for record in paired} == {MODEL}
     assert [record.id for record in paired] == [f"{record.seed_id}/r1/{1 + n % 2}" for n, record in enumerate(paired)]
     assert len(paired) == 4
     assert all(record.instruction.startswith("Tell me about the harbour") for record in paired)

@@ -36,7 +36,8 @@ async def with_queries(
     if checked.reason:
         return [instruction]
     chosen = drawn(record.id, queries, verification.rules.queries, verification.seed)
-    return [instruction, *(_with(record, number, query, profile) for number, query in enumerate(chosen, 1))]
+    evolver = verification.model.uri
+    return [instruction, *(_with(record, number, query, profile, evolver) for number, query in enumerate(chosen, 1))]
 
 
 def with_meta(record: Record, **noted: Any) -> str:
@@ -44,7 +45,7 @@ def with_meta(record: Record, **noted: Any) -> str:
     return orjson.dumps({**(orjson.loads(record.meta) if record.meta else {}), "autoif": noted}).decode()
 
 
-def _with(record: Record, number: int, query: str, profile: str) -> Record:
+def _with(record: Record, number: int, query: str, profile: str, evolver: str) -> Record:
     """The instruction with one query; paper 1 keeps the two apart, as instruction and input."""
     apart = profile == "paper1"
     return replace(
@@ -55,6 +56,7 @@ def _with(record: Record, number: int, query: str, profile: str) -> Record:
         method=METHOD,
         operator=None,
         prompt_version=None,
+        evolver=evolver,
         instruction=record.instruction if apart else combined(query, record.instruction),
         input=query if apart else "",
         output="",
