@@ -7,12 +7,7 @@ import typer
 
 from evolvent.commands import options as option
 from evolvent.commands.values import pair
-from evolvent.printing import (
-    print_calls,
-    print_estimates,
-    print_stages,
-    print_summary,
-)
+from evolvent.printing import print_calls, print_estimates, print_stages, print_summary
 
 
 def demo(

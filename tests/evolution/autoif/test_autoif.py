@@ -237,6 +237,43 @@ def test_answers_are_verified_by_the_functions_that_were_found_whatever_the_file
 
 
 @needs_wall
+@pytest.mark.parametrize("kind", ["You write", "Write a Python", "Every Python", "Answer the query", "Judge whether"])
+def test_what_failed_and_is_taken_again_comes_out_as_if_nothing_had_failed(
+    tmp_path: Path, models: Opened, kind: str
+) -> None:
+    rule = {"prompts": 2, "instructions_per_prompt": 3, "queries": 2, "responses": 3, "least_functions": 1}
+    names = [
+        "instructions.parquet",
+        "evolved.parquet",
+        "functions.jsonl",
+        "responses.parquet",
+        "sft.jsonl",
+        "dpo.jsonl",
+    ]
+    made(tmp_path, rule=rule, out=tmp_path / "whole")
+    calls = 0
+
+    def flaky(prompt: str, sampling: Sampling) -> str:
+        nonlocal calls
+        calls += prompt.startswith(kind)
+        if prompt.startswith(kind) and "lower" in prompt and (calls % 2 or "Python" in kind):
+            raise CallError("the server is gone")
+        return reply(prompt, sampling)
+
+    models[MODEL].reply = flaky
+    run = made(tmp_path, rule=rule)
+    assert any(stage.counts["failed"] for stage in (*run.before, run))
+    models[MODEL].reply = reply
+    again = made(tmp_path, rule=rule, retry_failed=True)
+    assert not any(stage.counts["failed"] for stage in (*again.before, again))
+    for name in names:
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    asked = len(models[MODEL].asked)
+    assert made(tmp_path, rule=rule).already_done
+    assert len(models[MODEL].asked) == asked
+
+
+@needs_wall
 def test_queries_that_are_left_out_are_counted(tmp_path: Path, models: Opened) -> None:
     path = tmp_path / "queries.jsonl"
     turns = [[{"from": "human", "value": query["instruction"]}] for query in [*QUERIES, QUERIES[0]]]
