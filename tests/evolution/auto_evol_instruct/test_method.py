@@ -51,6 +51,12 @@ def test_initial_method() -> None:
         ('Step 1: "#Ways#" is what you call it.\n#Ways# are many.\n' + SMALL, ("Methods List", "Final Version")),
         # Without a format of the reply the headings that the steps begin with count.
         ("Step 1 #Ways#: list ways.\nStep 2 #Last#: rewrite.\n\n#Instruction#:\n{instruction}", ("Ways", "Last")),
+        # The last heading of the format with its text behind it; a reminder of a step below the format is none.
+        (STEPS + "Step 3 #Last#: only this\n\nNow:\n{instruction}", ("Methods List", "Final Version", "Last")),
+        (STEPS + "Step 1 #Methods List#: be brief.\n#Note#: too.\n{instruction}", ("Methods List", "Final Version")),
+        # A step is no Step in every language.
+        ("Schritt 1 #Wege#:\nSchritt 2 #Endfassung#:\n-\n{instruction}", ("Wege", "Endfassung")),
+        ("步骤1：#方法列表#：\n步骤2：#最终指令#：\n\n#指令#：\n{instruction}", ("方法列表", "最终指令")),
         # Without hashes: markdown headings, bold lines, numbered lines.
         ("Do so.\n## Ways\n## The Rewritten One ##\n{instruction} is it", ("Ways", "The Rewritten One")),
         ("## Ways\n## Last\n## Instruction\n{instruction}", ("Ways", "Last")),
@@ -72,6 +78,15 @@ def test_a_mark_without_end_is_read_at_once(mark: str) -> None:
     headings(mark * 5000 + "\n" + SMALL)
     candidate_of("```Optimized Method\n" + mark * 5000)
     assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize("line", ["```\n", "#a#:\n", "#Step 1#: a\n", "## a\n", "1. a:\n", "```\n#a\n"])
+def test_a_reply_of_a_megabyte_of_fences_or_headings_is_read_in_time(line: str) -> None:
+    lines = line * (500_000 // len(line))
+    began = time.process_time()
+    candidate_of(f"```Optimized Method\n{{instruction}}\n{lines}\n```")
+    candidate_of(f"```Optimized Method\n{lines}\n{{instruction}}\n```")
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize(

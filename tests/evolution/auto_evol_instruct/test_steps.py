@@ -59,6 +59,18 @@ Bake bread in an hour.
         "> Step 4 #Finally Rewritten Instruction#:\n",
         '"#Finally Rewritten Instruction#": ',
         "Step 4 #Finally Rewritten Instruction#：\n",
+        "Step 4 (Finally Rewritten Instruction): ",
+        "Step 4 [#Finally Rewritten Instruction#]:\n",
+        "Step 4 #Finally Rewritten Instruction:#\n",
+        "Step 4 #Finally Rewritten Instruction#.\n",
+        "Step 4 ##Finally Rewritten Instruction##:\n",
+        "Step 4 \\#Finally Rewritten Instruction\\#:\n",
+        "Step\u00a04 #Finally Rewritten Instruction#:\u3000",
+        "✅ Step 4 → **Finally Rewritten Instruction:**\n",
+        "#Step 4 #Finally Rewritten Instruction#:\n",
+        "Schritt 4 #Finally Rewritten Instruction#:\n",
+        "步骤4：#Finally Rewritten Instruction#：\n",
+        "Step 4 #Finally Rewritten Instruction#:\n\n---\n",
         # The body of the steps, or an earlier answer, names it, too.
         'Give only the "#Finally Rewritten Instruction#".\nStep 4 #Finally Rewritten Instruction#:\n',
         "Step 4 #Finally Rewritten Instruction#:\nBake bread fast.\nStep 4 #Finally Rewritten Instruction#:\n",
@@ -86,6 +98,12 @@ def test_headings_of_all_kinds(heading: str, method: Method, evolved: str) -> No
 )
 def test_no_instruction(reply: str) -> None:
     assert final_instruction(reply, INITIAL) is None
+
+
+def test_a_heading_that_begins_like_a_step_s_number() -> None:
+    method = Method("#Ways#:\n#Version 2#:\n-\n{instruction}")
+    assert final_instruction("#Ways#:\nx\nStep 2 #Version 2#:\nBake it.", method) == "Bake it."
+    assert final_instruction("Version 2: Bake it.", method) == "Bake it."
 
 
 def test_an_empty_last_heading_leaves_the_one_before_it() -> None:
@@ -152,12 +170,17 @@ def test_notes_of_an_instruction_stay(own: str) -> None:
         ('"Bread" and "butter"', '"Bread" and "butter"'),
         ("**Bake** and **eat**", "**Bake** and **eat**"),
         ('""', '""'),
+        ("---\nBake rye bread.", "Bake rye bread."),
+        ("Bake rye bread.\n\n***", "Bake rye bread."),
+        ("---\na: 1\n---\nBake it.", "---\na: 1\n---\nBake it."),
+        ("Bake:\n---\nrye", "Bake:\n---\nrye"),
     ],
 )
 def test_what_stands_around_an_instruction(given: str, taken: str) -> None:
     assert final_instruction(f"#Finally Rewritten Instruction#:\n{given}", INITIAL) == taken
-    # Where the parent stands in quotes, the evolution may.
-    assert final_instruction(f"#Finally Rewritten Instruction#:\n{given}", INITIAL, given[:3] + "Bake") == given
+    # Where the parent stands in quotes, or has a rule, the evolution may.
+    parent = given if "\n---" in given or "***" in given else given[:3] + "\nBake"
+    assert final_instruction(f"#Finally Rewritten Instruction#:\n{given}", INITIAL, parent) == given
 
 
 MARKS = st.sampled_from(["#", "##", "*", "**", "```", ":", "\\", "{}", "{instruction}", "\n", "\n\n", " ", "\t", "é"])
@@ -182,6 +205,18 @@ def test_what_repeats_without_end_is_read_at_once(mark: str) -> None:
     final_instruction(f"#Finally Rewritten Instruction#:\nx\n{mark * 3000}", INITIAL)
     final_instruction(f"{mark * 3000}#Finally Rewritten Instruction#:\nx", INITIAL)
     assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["#Finally Rewritten Instruction#:\n", "Finally Rewritten Instruction\n", "#Methods List#: a\n#Plan#:\n", "1. a\n"],
+)
+def test_a_reply_of_a_megabyte_of_headings_is_read_in_time(line: str) -> None:
+    reply = line * (1_000_000 // len(line))
+    began = time.process_time()
+    final_instruction(reply, INITIAL)
+    methods_list(f"#Methods List#:\n{reply}", INITIAL)
+    assert time.process_time() - began < 3
 
 
 @pytest.mark.parametrize(

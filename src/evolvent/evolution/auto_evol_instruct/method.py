@@ -13,6 +13,8 @@ INPUT = "\n\n#Input# (it belongs to the instruction: refer to it, do not copy it
 
 _OPENING = re.compile(r"^[ \t]*`{3,}[ \t]*(?:\n[ \t]*)?[*_#]*Optimi[sz]ed[ \t]+Method[*_#]*[ \t]*:?", re.I | re.M)
 _FENCE = re.compile(r"`{3,}(?P<rest>[^\n]*)")
+# Fences that may be tried as a method's end: each is a reading of the whole text.
+_ENDS = 20
 _LIST = re.compile(r"\b(?:methods?|ways?|list)\b", re.IGNORECASE)
 
 
@@ -88,8 +90,8 @@ def candidate_of(reply: str) -> tuple[Method | None, str | None]:
     """The method in an optimizer's reply, or why there is none.
 
     It stands in a fence that begins with three backticks or more and ``Optimized Method`` (on the same line or the
-    next), and ends with three or more at the end of a line. A method may hold fences of its own, in pairs: of the
-    fences that can end it, the first one that leaves a usable method does; if none leaves one, the last.
+    next), and ends with three or more at the end of a line. A method may hold fences of its own, in pairs: of the first
+    20 fences that can end it, the first one that leaves a usable method does; if none leaves one, the last.
 
     Returns:
         The method and None, or None and the reason, in words.
@@ -101,7 +103,7 @@ def candidate_of(reply: str) -> tuple[Method | None, str | None]:
     ends = [fence.start() for inside, fence in enumerate(fences) if inside % 2 == 0 and not fence["rest"].strip()]
     if not ends:
         return None, "its fence is not closed"
-    for end in ends:
+    for end in ends[:_ENDS]:
         text = reply[opening.end() : end].strip()
         problem = problem_of(text)
         if problem is None:

@@ -5,17 +5,22 @@ heading of the method that was used decides; ``paper_instruction`` is what paper
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import lru_cache
 
-from evolvent.evolution.auto_evol_instruct.headings import BEFORE, headings
+from evolvent.evolution.auto_evol_instruct.headings import NUMBER, headings
 from evolvent.evolution.auto_evol_instruct.method import Method
 from evolvent.evolution.auto_evol_instruct.notes import without_note
 
+_MARK = r"(?:[^\w\n]|_)*+"
 _MARKS = re.compile(r"[*_`]+")
 _CLOSED_MARK = re.compile(r"[ \t]*[*_`]+[ \t]*[:：]?|[ \t]*[:：][ \t]*[*_`]+|[ \t]*[:：]")
-_COLON = re.compile(r"[ \t]*[:：]")
+# No letter and no digit: what stands there belongs to the heading.
+_REST_OF_LINE = re.compile(rf"{_MARK}(?=\n|\Z)")
+_COLON = re.compile(r"[ \t]*[)\]\\#]*[ \t]*[:：]")
 
+_RULE = re.compile(r"^[ \t]*(?:-{3,}|\*{3,}|_{3,})[ \t]*$", re.MULTILINE)
 _FENCED = re.compile(r"\A(`{3,})[ \t]*(?:|text|markdown|md|plaintext)[ \t]*\n(?P<text>.*)\n[ \t]*\1\Z", re.DOTALL)
 _QUOTES = (("**", "**"), ('"', '"'), ("“", "”"), ("«", "»"), ("'", "'"))
 
@@ -23,9 +28,10 @@ _QUOTES = (("**", "**"), ('"', '"'), ("“", "”"), ("«", "»"), ("'", "'"))
 def final_instruction(reply: str, method: Method, parent: str = "") -> str | None:
     """The evolved instruction in a reply: what stands after the last line that is the method's last heading.
 
-    Such a line may have or lack its number, hashes, bold, colon and newline; letter case does not count, nor does
-    Final for Finally. Of several lines the last with text after it counts. A trailing note about the rewriting is cut
-    off, and quotes, bold or a fence around the whole instruction are taken away, unless the parent stands in such.
+    Such a line may have or lack its number ("Step 4", "4.", "Schritt 4"), hashes and other marks, colon and newline;
+    letter case does not count, nor does Final for Finally. Of several lines the last with text after it counts. A
+    trailing note about the rewriting is cut off, and a horizontal rule above or below the instruction, quotes, bold or
+    a fence around the whole of it are taken away, unless the parent stands in such.
 
     Args:
         reply: the evolver's reply.
@@ -61,9 +67,10 @@ def methods_list(reply: str, method: Method) -> str | None:
     if method.methods_heading is None:
         return None
     others = [name for name in headings(method.text) if name != method.methods_heading]
-    ends = sorted(start for name in others for start, _ in _heading_lines(reply, name))
+    ends = sorted(start for name in set(others) for start, _ in _heading_lines(reply, name))
     for _, begin in _heading_lines(reply, method.methods_heading):
-        text = reply[begin : next((end for end in ends if end >= begin), len(reply))].strip()
+        following = bisect_left(ends, begin)
+        text = reply[begin : ends[following] if following < len(ends) else len(reply)].strip()
         if text:
             return text
     return None
@@ -76,9 +83,9 @@ def _heading_lines(reply: str, name: str) -> Sequence[tuple[int, int]]:
         opened = _is_marked(match["before"])
         after = (_CLOSED_MARK if opened else _COLON).match(reply, match.end())
         begin = after.end() if after else match.end()
-        alone = not reply[begin:].split("\n", 1)[0].strip()
+        alone = _REST_OF_LINE.match(reply, begin)
         if alone or after or match["hash"]:
-            lines.append((match.start(), begin))
+            lines.append((match.start(), alone.end() if alone else begin))
     return lines
 
 
@@ -88,7 +95,7 @@ def _naming(name: str) -> re.Pattern[str]:
     words = (r"final(?:ly)?" if word.casefold() in ("final", "finally") else re.escape(word) for word in name.split())
     spelt = r"[ \t]+".join(words)
     return re.compile(
-        rf"""^(?P<before>{BEFORE})["“']?#?[ \t]*+{spelt}(?![^\W_])[ \t]*(?P<hash>#?)["”']?""",
+        rf"""^(?P<before>{_MARK}(?:{NUMBER}{_MARK})?){spelt}(?![^\W_])[ \t]*(?P<hash>[:：]?#+)?["”']?""",
         re.IGNORECASE | re.MULTILINE,
     )
 
@@ -104,7 +111,12 @@ def _is_marked(before: str) -> bool:
 
 
 def _unwrapped(text: str, parent: str) -> str:
-    """The text without a fence, bold or quotes around all of it."""
+    """The text without a horizontal rule above or below it, and without a fence, bold or quotes around all of it."""
+    rules = list(_RULE.finditer(text))
+    if len(rules) == 1 and not _RULE.search(parent):
+        above, below = text[: rules[0].start()].strip(), text[rules[0].end() :].strip()
+        if not (above and below):
+            text = above or below or text
     fenced = _FENCED.match(text)
     if fenced and "```" not in fenced["text"] and not parent.startswith("```"):
         return fenced["text"].strip() or text
