@@ -242,6 +242,19 @@ def test_how_many_calls_follow_one_another(concurrency: int, lengths: float) -> 
     assert (found.seconds, found.call_lengths) == (None, pytest.approx(lengths))
 
 
+def test_a_prompt_to_which_several_replies_are_drawn_is_shown_once() -> None:
+    def work(models: Mapping[str, ChatModel]) -> Work:
+        async def both(record: Record) -> list[Record]:
+            for text in ("first", "first", "second", "third"):
+                await models[SERVER].chat([Message(role="user", content=text)], Sampling())
+            return []
+
+        return both
+
+    prompts = rehearsed(work, [SERVER], [BREAD]).shown_prompts()
+    assert [prompt.splitlines()[-1] for prompt in prompts] == ["first", "second"]
+
+
 def test_a_stand_in_that_is_shown_says_that_it_is_one() -> None:
     one, two = rehearsed(evolving(rounds=2), [SERVER], [BREAD]).shown_prompts()
     assert "stand-in" not in one

@@ -29,7 +29,7 @@ StandIn = Callable[[str, str], str]
 # Records that are rehearsed; all of them where there are no more.
 SAMPLE = 500
 
-# Prompts that are shown.
+# Different prompts that are shown.
 SHOWN = 2
 
 # An answer to an instruction, in tokens: of the published answers to AlpacaEval's 805 instructions those of GPT-4 Turbo
@@ -146,7 +146,9 @@ class _InWork:
     def reply(self, model: str, messages: Sequence[Message]) -> tuple[str, int]:
         """The stand-in reply to a conversation, and how many earlier stand-ins the conversation holds."""
         if len(self.shown) < SHOWN:
-            self.shown.append((model, tuple(map(_marked, messages))))
+            prompt = (model, tuple(map(_marked, messages)))
+            if prompt not in self.shown:  # several replies may be drawn to one
+                self.shown.append(prompt)
         # a stand-in is known by its end: a leading marker in the instruction may be gone by now
         held = [len(run) // len(FIFTEEN_WORDS) for run in STAND_IN_ENDS.findall(messages[-1]["content"])]
         text = self.instruction + FIFTEEN_WORDS * (max(held, default=0) + 1)
