@@ -169,6 +169,17 @@ def test_a_set_without_instructions_is_refused(tmp_path: Path) -> None:
         verify([row("a", "b")], functions=tmp_path, unsafe_execution=True)
 
 
+def test_sets_that_are_joined_may_share_lines_but_no_id(functions: Path, tmp_path: Path) -> None:
+    lines = functions.read_text().splitlines()
+    joined = tmp_path / "joined.jsonl"
+    joined.write_text("\n".join([*lines, lines[0]]))
+    assert list(read_functions(joined)) == list(read_functions(functions))
+    other = {**json.loads(lines[0]), "functions": [{"code": "def evaluate(response): return True"}]}
+    joined.write_text("\n".join([*lines, json.dumps(other)]))
+    with pytest.raises(InputError, match=f"line {len(lines) + 1} has the id of an earlier line"):
+        read_functions(joined)
+
+
 def test_no_half_file_is_left(functions: Path, tmp_path: Path) -> None:
     def cut() -> Iterable[dict[str, str]]:
         yield row("Use no letter e", "Drops.")

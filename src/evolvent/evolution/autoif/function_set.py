@@ -59,7 +59,8 @@ def read_functions(path: Path) -> dict[str, VerifiedInstruction]:
     """The verified instructions of a file, by id.
 
     Raises:
-        InputError: there is no such file, or a line of it is no verified instruction; the message names the line.
+        InputError: there is no such file, a line of it is no verified instruction, or two are of one id; the message
+            names the line.
     """
     found: dict[str, VerifiedInstruction] = {}
     with explained(path):
@@ -71,7 +72,11 @@ def read_functions(path: Path) -> dict[str, VerifiedInstruction]:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     row = _read(line, path, number)
-                    found[row["id"]] = row
+                    if found.setdefault(row["id"], row) != row:
+                        raise InputError(
+                            f"{path}, line {number} has the id of an earlier line, {row['id']}, and says something else",
+                            fix="Keep one of them, or join their functions in one line.",
+                        )
     return found
 
 
