@@ -74,7 +74,7 @@ def read_functions(path: Path) -> dict[str, VerifiedInstruction]:
                     row = _read(line, path, number)
                     if found.setdefault(row["id"], row) != row:
                         raise InputError(
-                            f"{path}, line {number} has the id of an earlier line, {row['id']}, and says something else",
+                            f"{path}, line {number} has the id of an earlier line, {row['id']}, and other content",
                             fix="Keep one of them, or join their functions in one line.",
                         )
     return found
