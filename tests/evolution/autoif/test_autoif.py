@@ -320,6 +320,20 @@ def test_what_does_not_change_a_stages_output_does_not_bind_it(tmp_path: Path, m
     assert set(entries["respond"].settings["templates"]) == {"answer"}
 
 
+def test_a_step_that_is_left_out_is_named(
+    tmp_path: Path, models: Opened, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    made(tmp_path, dry_run=True)
+    assert [record.getMessage() for record in caplog.records] == [
+        "no --nli is given: step 5 of AutoIF, which looks for contradictions, is left out"
+    ]
+    caplog.clear()
+    monkeypatch.setattr(module, "open_pair_classifier", lambda _: Relations())
+    made(tmp_path, dry_run=True, nli="hf:some")
+    made(tmp_path, dry_run=True, profile="paper1")
+    assert caplog.records == []
+
+
 def test_a_dry_run_compares_nothing(tmp_path: Path, models: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     nli = Relations()
     monkeypatch.setattr(module, "open_pair_classifier", lambda _: nli)

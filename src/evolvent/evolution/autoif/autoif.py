@@ -4,6 +4,7 @@ Three stages, each of which goes on where it stopped: ``self-instruct`` (step 1)
 (steps 2 to 6) evolved.parquet and functions.jsonl, ``respond`` (steps 7 to 9) responses.parquet, sft.jsonl, dpo.jsonl.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -33,6 +34,8 @@ from evolvent.runs.stage import Calling, run_stage
 from evolvent.runs.tables import read_records
 from evolvent.sandbox.requirements import require_sandbox
 from evolvent.sandbox.sandbox import Sandbox
+
+log = logging.getLogger(__name__)
 
 SFT, DPO = "sft.jsonl", "dpo.jsonl"
 
@@ -178,6 +181,8 @@ def autoif(seeds: StageInput, run: AutoIF) -> Run:
             check_folder(run.out)
         check_models(models, run.extra_body, run.calling)
     run = replace(run, calling=priced_together(run.out, models, run.calling))
+    if run.nli is None and run.rules.back_translated:
+        log.warning("no --nli is given: step 5 of AutoIF, which looks for contradictions, is left out")
     written = write_instructions(seeds, run)
     verified = verify_instructions(seeds, run)
     answered = write_answers(seeds, run)
