@@ -157,12 +157,13 @@ def test_the_steps_as_a_table(tmp_path: Path) -> None:
         Tried(Candidate(1, "f", current.text, current), None, evaluation(2)),
         Tried(Candidate(2, "f", "x", None, "it is empty")),
         Tried(Candidate(3, "f", current.text, current), "candidate 1"),
+        Tried(Candidate(4, "f", current.text, current, "none of the dev set came to an answer"), None, evaluation(0)),
     ]
     write_history(found(candidates, current), {}, tmp_path / "m.yaml")
     table = steps_table(tmp_path / "m.yaml")
     assert table.rows == [
         ("0", "", "", "", "0.300 (0.108 to 0.603)", "the initial method"),
-        ("1", "3", "1", "1", "0.200 (0.057 to 0.510)", "candidate 1"),
+        ("1", "4", "2", "1", "0.200 (0.057 to 0.510)", "candidate 1"),
     ]
     assert "stopped: done" in table.notes
     (tmp_path / "mine.yaml").write_text("method: |\n  " + method(4).replace("\n", "\n  "))

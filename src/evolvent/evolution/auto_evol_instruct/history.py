@@ -300,7 +300,8 @@ def steps_table(path: str | Path) -> Table:
         method = _rate_words(content["initial"])
         rows = [("0", "", "", "", method, "the initial method")]
         for step in content["steps"]:
-            tried = [one for one in step["candidates"] if "failure_rate" in one]
+            # One that came to no answer has a rate, too (0 in the paper's profile), and is invalid.
+            tried = [one for one in step["candidates"] if "failure_rate" in one and "invalid" not in one]
             best = min(tried, key=lambda one: one["failure_rate"], default=None)
             invalid = sum("invalid" in one for one in step["candidates"])
             rows.append(
