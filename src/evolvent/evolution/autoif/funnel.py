@@ -37,7 +37,7 @@ def of_verification(path: Path) -> dict[str, int]:
         if record.round:
             rows += 1
             continue
-        fates[record.reason or "verified" if record.status == "eliminated" else record.status] += 1
+        fates[record.reason or "" if record.status == "eliminated" else record.status] += 1
         counted.update(_noted(record).get("counts", {}))
     verified = fates.pop("ok", 0)
     return {
