@@ -74,7 +74,7 @@ def plan_of(
     calls.append(Planned(optimizer, mending, METHOD_TOKENS, longest, 2, steps * candidates, shown=True))
     said = (
         f"an upper bound: all {steps} steps, each with {candidates} candidates that are usable and different; a step "
-        "that does not lower the failure rate ends the search",
+        "that does not lower the failure rate ends the search; replies that are asked for again come on top",
         f"assumed replies, in tokens: an evolution {EVOLUTION_TOKENS}, an answer {ANSWER_TOKENS}, an analysis "
         f"{FEEDBACK_TOKENS}, a method {METHOD_TOKENS}",
     )
