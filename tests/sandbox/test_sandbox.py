@@ -237,6 +237,7 @@ def test_sandbox_that_is_not_there_any_more_says_so(monkeypatch: pytest.MonkeyPa
 
 def test_start_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "START_SECONDS", 0.1)
+    monkeypatch.setattr(process, "END_SECONDS", 0.1)
     monkeypatch.setattr(process, "walled_command", lambda *_: ["/bin/sleep", "60"])
     with pytest.raises(RunError, match="a sandbox process did not start: it was not ready after"):
         evaluations(["def evaluate(r): return True"], ["a"])

@@ -5,8 +5,9 @@ one pipe, over which it writes a byte a verdict; it cannot reach the pipes to th
 but itself. After a function that had to be stopped or left files behind, the harness ends, and the parent goes on in a
 new sandbox.
 
-Request, marshalled, until the end of standard input: functions ((source, first response to try), ...), responses,
-program (run the source, look for no function), limits, filter, walled.
+Request, after four bytes of its length, marshalled: functions ((source, first response to try), ...), responses,
+program (run the source, look for no function), limits, filter, walled. When standard input ends, before the request or
+after it, evolvent has ended or wants nothing more, and the harness ends with all that it has started.
 Replies on standard output, each four bytes of length and that many of frames: an empty one when ready; then one for
 each function. A frame is a byte that says its kind, and for PROBLEM, NOTHING and VIOLATION four bytes of length and
 words in UTF-8. LAST: the harness ends after this function.
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 NOBODY = 65534
 SCRATCH = "/tmp"
 SCRATCH_FILES = 1000  # tmpfs counts bytes of content, not the kernel's memory for each file
-SCRATCH_TICK = 0.05  # seconds between looks at the scratch folder
+TICK = 0.05  # seconds between looks at the scratch folder and the clock
+LONGEST_TICK = 2 * TICK  # what one may count for: the time in which the machine stood still is not the function's
 LOADED, PROBLEM, TRUE, FALSE, NOTHING, VIOLATION, LAST, END = b"LPTFNVE."  # END is never written
 COMMON = ("re", "json", "string", "random", "collections")  # imported before the fork, where a function imports them
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
@@ -98,6 +100,7 @@ def confine(request: dict[str, Any], channel: int) -> None:
         return
     resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
     resource.setrlimit(resource.RLIMIT_MSGQUEUE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_SIGPENDING, (64, 64))
     dropped = os.getuid() == 0
     if dropped:
         os.setgroups([])
@@ -192,6 +195,7 @@ class Child:
         os.close(channel)
         self.poll = select.poll()
         self.poll.register(self.pipe, select.POLLIN)
+        self.poll.register(0, select.POLLIN)
 
     def frame(self) -> tuple[int, bytes]:
         """The next frame, within the time of one call: its kind, and its words; END when it ended as it should.
@@ -199,14 +203,19 @@ class Child:
         Raises:
             Stopped: there is none in time, or it is none that a child of ours writes.
         """
-        deadline = time.monotonic() + self.request["limits"]["seconds"]
+        left, last = self.request["limits"]["seconds"], time.monotonic()
         while (found := self.parse()) is None:
-            left = deadline - time.monotonic()
             if left <= 0:
                 raise Stopped("time limit")
             if self.request["walled"]:
                 look_at_scratch()
-            if self.poll.poll(math.ceil(1000 * min(left, SCRATCH_TICK))):
+            ready = [descriptor for descriptor, _ in self.poll.poll(math.ceil(1000 * min(left, TICK)))]
+            now = time.monotonic()
+            left -= min(now - last, LONGEST_TICK)
+            last = now
+            if 0 in ready:
+                raise SystemExit("nothing more is wanted")
+            if self.pipe in ready:
                 piece = os.read(self.pipe, 65536)
                 if not piece:
                     return self.end()
@@ -236,15 +245,17 @@ class Child:
 
     def end(self) -> tuple[int, bytes]:
         """How it ended, once it has closed its pipe."""
-        deadline = time.monotonic() + 1
+        looks = 0  # not the clock: the machine may stand still
         while not self.exited():
-            if time.monotonic() > deadline:
+            if looks == 2500:  # half a second, at least
                 raise Stopped("closed the channel of verdicts")
-            time.sleep(0.0001)
+            time.sleep(0.0002)
+            looks += 1
         if self.code == -signal.SIGSYS:
             raise Stopped("forbidden system call")
         if self.code < 0:
-            raise Stopped(f"killed by {signal.Signals(-self.code).name}")
+            names = [known.name for known in signal.Signals if known == -self.code]  # most real-time ones have none
+            raise Stopped(f"killed by {names[0] if names else f'signal {-self.code}'}")
         if self.unread:
             raise Stopped(FORGED)
         return END, b"exited with status %d" % self.code
@@ -277,12 +288,10 @@ def look_at_scratch() -> None:
         raise Stopped("scratch limit")
 
 
-def left_behind() -> bool:
-    """Whether the scratch folder is otherwise than it was."""
-    try:
-        return any(os.scandir(SCRATCH))
-    except OSError:  # it has locked it
-        return True
+def scratch_state() -> tuple[int, ...]:
+    """What changes when anything in the scratch folder is made, removed or locked, and when it is listed."""
+    found = os.stat(SCRATCH)  # noqa: PTH116 - pathlib would be imported at every start
+    return found.st_mode, found.st_atime_ns, found.st_mtime_ns, found.st_ctime_ns
 
 
 def expect(child: Child, *kinds: int) -> tuple[int, bytes]:
@@ -299,6 +308,7 @@ def run(source: str, first: int, request: dict[str, Any]) -> tuple[bytes, bool]:
     """One function on its responses: the reply to the parent, and whether it is the last."""
     frames, problem, violation, loaded, told = b"", b"", b"", False, 0
     wanted = 0 if request["program"] else len(request["responses"]) - first
+    scratch = scratch_state()
     child = Child(source, first, request)
     try:
         kind, words = expect(child, LOADED, PROBLEM)
@@ -319,19 +329,20 @@ def run(source: str, first: int, request: dict[str, Any]) -> tuple[bytes, bool]:
         child.close()
     frames += packed(PROBLEM, problem) if problem else b""
     frames += packed(VIOLATION, violation) if violation else b""
-    last = bool(violation) or (request["walled"] and left_behind())
+    last = bool(violation) or (request["walled"] and scratch_state() != scratch)
     return frames + (bytes([LAST]) if last else b""), last
 
 
 def main() -> None:
     """Serve one request."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # the kernel keeps from a first process what it has no handler for
+    if sys.platform == "linux":
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if sys.argv[1] == "walled":
         prctl(PR_SET_DUMPABLE, 0)
-    elif sys.platform == "linux":  # bubblewrap does this by itself
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     reply(b"")
-    request = marshal.loads(sys.stdin.buffer.read())
+    length = int.from_bytes(sys.stdin.buffer.read(4), "big")
+    request = marshal.loads(sys.stdin.buffer.read(length))
     for name in COMMON:
         if any(f"import {name}" in source for source, _ in request["functions"]):
             __import__(name)

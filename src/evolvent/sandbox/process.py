@@ -19,7 +19,8 @@ from evolvent.sandbox.verdicts import Verdict
 from evolvent.sandbox.wall import environment, harness, harness_command, map_users, maps_nobody, walled_command
 
 START_SECONDS = 30.0  # for a process to start, on a machine that is busy
-SPARE_SECONDS = 10.0  # beyond what all calls may take together
+SPARE_SECONDS = 60.0  # beyond what all calls may take together, as the machine may stand still for a while
+END_SECONDS = 5.0  # for the harness to end by itself, when nothing more is wanted of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,51 +72,55 @@ async def start(limits: Limits, *, walled: bool) -> Process:
     Raises:
         RunError: it did not start; its words.
     """
-    info = ready = -1
+    ours: tuple[int, ...] = ()
     theirs: tuple[int, ...] = ()
     if walled and maps_nobody():
         info, info_end = os.pipe()
         ready_end, ready = os.pipe()
-        theirs = (info_end, ready_end)
-        command = walled_command(limits, info_end, ready_end)
+        ours, theirs = (info, ready), (info_end, ready_end)
+        command = walled_command(limits, *theirs)
     elif walled:
         command = walled_command(limits)
     else:
         command = harness_command(interpreter().executable, walled=False)
-    process = None
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *command,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            env=environment(),
+            pass_fds=theirs + ours[:1],  # with a reader of its own bubblewrap can write when we are gone
+            start_new_session=True,
+        )
+    )
     try:
         try:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=PIPE,
-                stdout=PIPE,
-                stderr=PIPE,
-                env=environment(),
-                pass_fds=theirs,
-                start_new_session=True,
-            )
-        finally:
-            for descriptor in theirs:
-                os.close(descriptor)
-        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
-        process.stdin.write(harness())
-        async with asyncio.timeout(START_SECONDS):
+            # Shielded, as asyncio would kill bubblewrap, and not what bubblewrap has started.
+            process = await asyncio.shield(starting)
+            assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+            process.stdin.write(harness())
             if theirs:
-                await asyncio.to_thread(map_users, info, ready)
+                _close(theirs)
+                theirs = ()
+                async with asyncio.timeout(START_SECONDS):
+                    await _readable(ours[0])
+                map_users(*ours)
+        finally:
+            with contextlib.suppress(OSError):
+                await starting  # which needs what is closed next
+            _close(ours + theirs)  # where its users were not mapped bubblewrap goes on, and the harness ends
+        async with asyncio.timeout(START_SECONDS):
             if await _frames(process.stdout, 0) is None:
                 words = (await process.stderr.read(2000)).decode(errors="replace").strip()
                 raise RunError(f"a sandbox process did not start: {words}")
     except BaseException as error:
-        if process is not None:
-            await end(process)
+        with contextlib.suppress(OSError):
+            await end(await starting)
         if isinstance(error, OSError):
             words = str(error) or f"it was not ready after {START_SECONDS:.0f} s"
             raise RunError(f"a sandbox process did not start: {words}") from error
         raise
-    finally:
-        if theirs:
-            os.close(info)
-            os.close(ready)
     return process
 
 
@@ -135,8 +140,8 @@ async def ask(process: Process, request: dict[str, Any], most: int, seconds: flo
     answers: list[Answer] = []
     with contextlib.suppress(TimeoutError, ConnectionError):
         async with asyncio.timeout(seconds):
-            process.stdin.write(marshal.dumps(request))
-            process.stdin.write_eof()
+            message = marshal.dumps(request)
+            process.stdin.write(len(message).to_bytes(4, "big") + message)
             while (frames := await _frames(process.stdout, most)) is not None:
                 answers.append(read_answer(frames))
     return answers
@@ -165,13 +170,36 @@ def printable(text: str) -> str:
 
 
 async def end(process: Process) -> None:
-    """Wait for the process when the harness has ended, or else kill it, and with it all that is in its sandbox."""
-    assert process.stdout is not None
-    if not process.stdout.at_eof() and process.returncode is None:
-        # Not process.kill(), which waits for a process that has just ended and takes its status from asyncio.
+    """End the harness, if it has not ended, and with it all that is in its sandbox; wait until it has.
+
+    Its standard input is closed, at which it ends at any point of its life; only what does not is killed.
+    """
+    assert process.stdin is not None
+    process.stdin.close()
+    ended = asyncio.ensure_future(process.wait())
+    try:
+        async with asyncio.timeout(END_SECONDS):
+            await asyncio.shield(ended)
+    except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)
-    await asyncio.shield(process.wait())
+            os.killpg(process.pid, signal.SIGKILL)
+        await asyncio.shield(ended)
+
+
+async def _readable(descriptor: int) -> None:
+    """Wait until there is something to read, or the end."""
+    seen = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(descriptor, seen.set)
+    try:
+        await seen.wait()
+    finally:
+        loop.remove_reader(descriptor)
+
+
+def _close(descriptors: tuple[int, ...]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 async def _frames(stream: StreamReader, most: int) -> bytes | None:

@@ -61,7 +61,9 @@ def walled_command(limits: Limits, info: int | None = None, ready: int | None = 
     """
     python = interpreter()
     command = [shutil.which("bwrap") or "bwrap", "--unshare-all", "--unshare-user", "--hostname", "sandbox"]
-    command += ["--die-with-parent", "--new-session", "--as-pid-1"]
+    # Not --die-with-parent: the process that bubblewrap makes would wait for ever where bubblewrap is killed while its
+    # users are being mapped. The harness ends with its standard input.
+    command += ["--new-session", "--as-pid-1"]
     if info is not None and ready is not None:
         # The harness is root of its own namespace, in order to make its children nobody, and has no other privilege.
         command += ["--info-fd", str(info), "--userns-block-fd", str(ready), "--cap-drop", "ALL"]
