@@ -68,7 +68,8 @@ def read_method(path: str | Path) -> Method:
     path = Path(path)
     found = _top_level(path, _text(path))
     if "method" not in found:
-        raise InputError(f"{path} holds no method: its keys are {', '.join(found) or 'none'}"[:500], fix=_HOW)
+        keys = ", ".join(map(repr, found)) or "none"  # a file may come from anywhere: no key may steer a terminal
+        raise InputError(f"{path} holds no method: its keys are {keys}"[:500], fix=_HOW)
     version_line, version = found.get("format", (0, str(FORMAT)))
     if version != str(FORMAT):
         raise InputError(
