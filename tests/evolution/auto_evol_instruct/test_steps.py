@@ -134,6 +134,10 @@ def test_the_methods_own_last_heading_decides() -> None:
         "\nThis rewritten instruction is more complex.",
         "\n---\n\n**Note:** I kept the original instruction.",
         "\nI have added 12 words to the instruction.",
+        "\nNo changes were made, as the rewritten instruction is reasonable.",
+        "\n**Key changes:**\n- Added the flour.",
+        "\nModifications made:\n1. Introduced the flour.",
+        "\n*Explanation of the changes:* I added the flour.",
     ],
 )
 def test_notes_about_the_rewriting_are_cut_off(note: str) -> None:
@@ -155,6 +159,15 @@ def test_notes_about_the_rewriting_are_cut_off(note: str) -> None:
 )
 def test_notes_of_an_instruction_stay(own: str) -> None:
     assert without_note(own) == own
+
+
+@pytest.mark.parametrize(
+    "own", ["Mend this:\n\nNote: I added two eggs.", "Shorten:\n\nThe original prompt was long.", "Mend:\n(Added one)"]
+)
+def test_what_reads_like_a_note_in_the_parent_is_the_instruction_s(own: str) -> None:
+    reply = f"#Finally Rewritten Instruction#:\nIn one hour: {own}"
+    assert final_instruction(reply, INITIAL) != f"In one hour: {own}"
+    assert final_instruction(reply, INITIAL, own) == f"In one hour: {own}"
 
 
 @pytest.mark.parametrize(

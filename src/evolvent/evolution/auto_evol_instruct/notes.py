@@ -15,7 +15,10 @@ _CHANGED = (
     r"(?:added|adds|kept|keeps|introduced|introduces|changed|changes|rewrote|rewritten|made|makes|increased|increases)"
     r"|increas(?:e|es|ed|ing) +(?:the +|its +)?complexity|more +complex +than|changes +made)\b"
 )
-_LABEL = r"(?:notes?|explanations?|rationale|justification|reasoning|comments?|what +changed|changes(?: +made)?)"
+_LABEL = (
+    r"(?:(?:key|main|revision) +)?(?:explanation +of +(?:the +)?)?(?:notes?|explanations?|rationale|justification"
+    r"|reasoning|comments?|what +changed|modifications?(?: +made)?|changes(?: +made)?)"
+)
 _NOTE = re.compile(
     # "**Note:** I added a limit." "Changes:" with the first of them on the next line.
     rf"^[ \t>*_#(\[-]*+{_LABEL}\b[ \t*_#]*+[:：][ \t*_#]*+(?:\n\s*+)?+"
@@ -23,15 +26,19 @@ _NOTE = re.compile(
     # "(I added 12 words.)" "[Added a limit]"
     rf"|^[ \t*_]*+[(\[](?=added\b|[^\n]*?\b(?:{_REWRITTEN}|{_CHANGED}))[^\n]*[)\]][ \t*_.]*$"
     # A paragraph: "This rewritten instruction asks for more."
-    rf"|(?<=\n\n)[ \t*_]*+(?:I|I['’]ve|we|this|the)\b(?=[^\n]*?\b{_REWRITTEN})",
+    rf"|(?<=\n\n)[ \t*_]*+(?:I|I['’]ve|we|this|the)\b(?=[^\n]*?\b{_REWRITTEN})"
+    # "No changes were made, as the rewritten instruction is reasonable." It would be a leak if it stayed.
+    r"|(?<=\n\n)(?=[^\n]*?\brewritten +instruction\b)",
     re.IGNORECASE | re.MULTILINE,
 )
 # A horizontal rule above the note goes with it.
 _RULE = re.compile(r"\n[ \t]*(?:-{3,}|\*{3,}|_{3,})\s*\Z")
 
 
-def without_note(text: str) -> str:
+def without_note(text: str, parent: str = "") -> str:
     """The text up to the first note about the rewriting; what stands in the first line is none.
+
+    Where the parent has such a note itself, it belongs to the instruction, and nothing is cut.
 
     A note begins at a line and is one of these, together with all that follows it:
 
@@ -39,8 +46,10 @@ def without_note(text: str) -> str:
       else stands there, words about the rewriting: "the original instruction", "I added", "12 words were added";
     - a line in brackets with such words;
     - a paragraph that begins with I, We, This or The and speaks of the rewritten, revised, evolved, original, new or
-      final instruction or prompt, or of a number of words added.
+      final instruction or prompt, or of a number of words added; or any that speaks of the rewritten instruction.
     """
+    if parent and without_note(parent) != parent:
+        return text
     begun = len(text) - len(text.lstrip())
     note = _NOTE.search(text, begun + 1)
     return _RULE.sub("", text[: note.start()]) if note else text

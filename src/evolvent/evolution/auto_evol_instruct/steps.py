@@ -43,7 +43,7 @@ def final_instruction(reply: str, method: Method, parent: str = "") -> str | Non
     """
     end = len(reply)
     for start, begin in reversed(_heading_lines(reply, method.final_heading)):
-        text = without_note(reply[begin:end]).strip()
+        text = without_note(reply[begin:end], parent).strip()
         if text:
             return _unwrapped(text, parent)
         end = start
