@@ -1,4 +1,6 @@
 import asyncio
+import os
+import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +12,8 @@ from evolvent.sandbox import process
 from evolvent.sandbox.limits import Limits
 from evolvent.sandbox.sandbox import GIVEN_UP, LOST, TIME_LIMIT, Sandbox
 from evolvent.sandbox.verdicts import Evaluation, Outcome, Verdict
+from evolvent.sandbox.wall import maps_nobody
+from tests.sandbox.processes import descendants, reaper
 from tests.sandbox.wall import needs_wall
 
 pytestmark = needs_wall
@@ -93,6 +97,33 @@ def test_files_of_one_function_are_not_there_for_the_next() -> None:
     writes = "def evaluate(r):\n    open('/tmp/x', 'w').write('x')\n    return True"
     looks = "import os\ndef evaluate(r): return os.listdir('/tmp') == []"
     assert [found.verdicts[0] for found in evaluations([writes, looks, writes, looks], [""])] == [Verdict(True)] * 4
+
+
+@pytest.mark.parametrize(
+    ("first", "starts"),
+    [
+        ("len('')", 1),
+        ("open('/tmp/x', 'w').close(); os.unlink('/tmp/x')", 2),
+        ("os.mkdir('/tmp/x2')", 2),
+        ("os.getuid() != os.stat('/tmp').st_uid or os.chmod('/tmp', 0o555)", None),
+    ],
+)
+def test_what_a_function_did_to_the_scratch_folder_is_not_there_for_the_next(
+    first: str, starts: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 0
+    started = process.start
+
+    async def start(*arguments: object, **options: object) -> asyncio.subprocess.Process:
+        nonlocal count
+        count += 1
+        return await started(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(process, "start", start)
+    changes = f"import os\ndef evaluate(r):\n    {first}\n    return True"
+    writes = "def evaluate(r):\n    open('/tmp/x', 'w').close()\n    return True"
+    assert evaluations([changes, writes], [""]) == [Evaluation((Verdict(True),))] * 2
+    assert starts is None or count == starts
 
 
 def test_the_same_hashes_and_draws_each_time() -> None:
@@ -203,6 +234,62 @@ def test_cancelled_work_leaves_no_process_and_frees_its_place() -> None:
         return await sandbox.run("x = 1")
 
     assert within(cancelled) == Outcome(True, None)
+
+
+@pytest.mark.parametrize("at", ["_readable", "_frames"])  # until its users can be mapped, until it is ready
+def test_start_can_be_cancelled(at: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if at == "_readable" and not maps_nobody():
+        pytest.skip("only root's sandboxes have users mapped")
+
+    async def cancelled(sandbox: Sandbox) -> Outcome:
+        reached = asyncio.Event()
+
+        async def never(*_: object) -> None:
+            reached.set()
+            await asyncio.Event().wait()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(process, at, never)
+            task = asyncio.create_task(sandbox.run("x = 1"))
+            await reached.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.wait_for(task, 20)
+        assert descendants() == before
+        return await sandbox.run("x = 1")
+
+    before = descendants()
+    with reaper():
+        assert within(cancelled) == Outcome(True, None)
+
+
+def test_time_in_which_the_machine_stands_still_does_not_count() -> None:
+    source = "import time\nwhile time.process_time() < 0.4: pass\ndef evaluate(r): return True"
+
+    async def paused(sandbox: Sandbox) -> list[Evaluation]:
+        before = descendants()
+        work = asyncio.create_task(sandbox.evaluate([source], [""]))
+        inside: set[int] = set()
+        while not any(used(one) > 0.3 for one in inside):
+            await asyncio.sleep(0.01)
+            inside = descendants() - before
+        for signal_number in (signal.SIGSTOP, signal.SIGCONT):
+            for one in inside:
+                os.kill(one, signal_number)
+            await asyncio.sleep(1.5 if signal_number == signal.SIGSTOP else 0)
+        return await work
+
+    [found] = within(paused, Limits(seconds=1.4))
+    assert found == Evaluation((Verdict(True),))
+
+
+def used(process: int) -> float:
+    """Seconds of processor time."""
+    try:
+        times = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
+    except OSError:  # gone
+        return 0.0
+    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
 
 
 def test_sandbox_that_dies_costs_the_function_at_work_only(monkeypatch: pytest.MonkeyPatch) -> None:
