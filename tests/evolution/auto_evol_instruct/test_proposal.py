@@ -86,6 +86,15 @@ def test_an_invalid_reply_is_not_asked_for_again() -> None:
     assert len(model.asked) == 2
 
 
+def test_a_reply_that_was_cut_says_so() -> None:
+    cut = Reply(fenced(method(3)).rpartition("```")[0], "length")
+    candidate = proposed(Scripted(lambda prompt, _: cut if prompt.startswith("Feedback:") else "Case 1: no"))
+    assert candidate.problem == "its fence is not closed (the reply was cut at the token limit, --max-tokens)"
+    whole = Reply(fenced(method(3)) + "I have", "length")
+    candidate = proposed(Scripted(lambda prompt, _: whole if prompt.startswith("Feedback:") else "Case 1: no"))
+    assert (candidate.text, candidate.problem) == (method(3), None)
+
+
 @pytest.mark.parametrize("fails", ["The cases", "Feedback"])
 def test_a_call_that_fails(fails: str) -> None:
     def reply(prompt: str, _: Sampling) -> Reply:

@@ -8,13 +8,14 @@ from evolvent.evolution.auto_evol_instruct.method import Method, candidate_of
 from evolvent.evolution.auto_evol_instruct.trajectory import UNPARSED
 from evolvent.evolution.evol_instruct import chat
 from evolvent.evolution.templates import Prompt
-from evolvent.models.protocols import ChatModel, Sampling
+from evolvent.models.protocols import ChatModel, Reply, Sampling
 from evolvent.records import Record
 from evolvent.runs.stored import ask
 from evolvent.runs.tally import Used
 
 NO_STAGE = "(no instruction: the reply did not keep to the format, was cut, or was empty)"
 FAILED = "its calls failed: "
+CUT = " (the reply was cut at the token limit, --max-tokens)"
 
 # Why a stage has no instruction that could be shown.
 WITHOUT_TEXT = (UNPARSED, "empty", "refused", "filtered", "truncated")
@@ -95,24 +96,26 @@ async def propose(number: int, name: str, method: Method, cases: str, run: Optim
     candidate = Candidate(number)
     question = run.analysis.render(cases=cases)
     try:
-        candidate.feedback = _plain(await _reply(question, name, "analysis", run))
+        candidate.feedback = _plain((await _reply(question, name, "analysis", run)).text)
         if not candidate.feedback:
             candidate.problem = "its feedback is empty"
             return candidate
         question = run.optimization.render(feedback=candidate.feedback, method=method.text)
-        candidate.text = _plain(await _reply(question, name, "optimization", run))
+        reply = await _reply(question, name, "optimization", run)
     except CallError as error:
         candidate.problem = f"{FAILED}{error}"
         return candidate
+    candidate.text = _plain(reply.text)
     candidate.method, candidate.problem = candidate_of(candidate.text)
+    if candidate.problem and reply.finish_reason == "length":
+        candidate.problem += CUT
     if candidate.method is not None:
         candidate.text = candidate.method.text
     return candidate
 
 
-async def _reply(question: str, name: str, stage: str, run: Optimizer) -> str:
-    reply = await ask(run.model, chat(question, None), run.sampling, run_seed=run.seed, record_id=name, stage=stage)
-    return reply.text
+async def _reply(question: str, name: str, stage: str, run: Optimizer) -> Reply:
+    return await ask(run.model, chat(question, None), run.sampling, run_seed=run.seed, record_id=name, stage=stage)
 
 
 def _plain(text: str) -> str:
