@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import pytest
 
 from evolvent.errors import RunError
+from evolvent.runs.execution import run_sync, together
 from evolvent.sandbox import process
 from evolvent.sandbox.limits import Limits
 from evolvent.sandbox.sandbox import GIVEN_UP, LOST, TIME_LIMIT, Sandbox
@@ -351,3 +352,13 @@ def test_a_function_that_stalls_is_given_up() -> None:
     assert [verdict.value for verdict in first.verdicts] == [True, None, None, True, None, None, None]
     assert [verdict.reason for verdict in first.verdicts if verdict.value is None] == [TIME_LIMIT] * 3 + [GIVEN_UP] * 2
     assert [verdict.value for verdict in second.verdicts] == [text == "end" for text in responses]
+
+
+def test_many_at_once_under_the_loop_of_the_commands() -> None:
+    honest = "def evaluate(response):\n    return len(response) < 3"
+
+    async def at_once() -> list[list[Evaluation]]:
+        async with Sandbox(LIMITS, workers=6) as sandbox:
+            return await together(sandbox.evaluate([honest], ["a", "long"]) for _ in range(24))
+
+    assert run_sync(at_once()) == [[Evaluation((Verdict(True), Verdict(False)))]] * 24

@@ -31,13 +31,15 @@ def harness() -> bytes:
 def environment() -> dict[str, str]:
     """The whole environment inside: the same hashes each time, and nothing of the user's.
 
-    Without MALLOC_ARENA_MAX each thread would take 64 MiB of the address space that is limited.
+    Without MALLOC_ARENA_MAX each thread would take 64 MiB of the address space that is limited. LD_ORIGIN_PATH: without
+    /proc the loader does not see where the interpreter stands, by which some find their own libraries.
     """
     variables = {
         "PYTHONHASHSEED": "0",
         "PYTHONUTF8": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         "MALLOC_ARENA_MAX": "1",
+        "LD_ORIGIN_PATH": str(Path(interpreter().executable).parent),
         "TMPDIR": "/tmp",
         "HOME": "/tmp",
     }
@@ -103,6 +105,7 @@ def map_users(info: int, ready: int) -> None:
         info: where bubblewrap writes its child's process id.
         ready: what it waits on.
     """
+    os.set_blocking(info, True)  # a loop that waited for it (uvloop) has changed that
     text = b""
     while piece := os.read(info, 4096):
         text += piece
