@@ -1,8 +1,10 @@
 import asyncio
 import os
+import os
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from threading import Timer
 from typing import Any, TypeVar
 
 import pytest
@@ -13,6 +15,7 @@ from evolvent.sandbox import process
 from evolvent.sandbox.limits import Limits
 from evolvent.sandbox.sandbox import GIVEN_UP, LOST, TIME_LIMIT, Sandbox
 from evolvent.sandbox.verdicts import Evaluation, Outcome, Verdict
+from evolvent.sandbox.wall import map_users
 from evolvent.sandbox.wall import maps_nobody
 from tests.sandbox.processes import descendants, reaper
 from tests.sandbox.wall import needs_wall
@@ -359,6 +362,19 @@ def test_many_at_once_under_the_loop_of_the_commands() -> None:
 
     async def at_once() -> list[list[Evaluation]]:
         async with Sandbox(LIMITS, workers=6) as sandbox:
-            return await together(sandbox.evaluate([honest], ["a", "long"]) for _ in range(24))
+            return await together(sandbox.evaluate([honest], ["a", "long"]) for _ in range(12))
 
-    assert run_sync(at_once()) == [[Evaluation((Verdict(True), Verdict(False)))]] * 24
+    assert run_sync(at_once()) == [[Evaluation((Verdict(True), Verdict(False)))]] * 12
+
+
+def test_what_bubblewrap_says_may_come_in_pieces() -> None:
+    info, info_end = os.pipe()
+    os.set_blocking(info, False)  # as uvloop leaves it
+    os.write(info_end, b'{"child-pid": ')
+    rest = Timer(0.05, os.write, (info_end, b"0}"))
+    rest.start()
+    with pytest.raises(FileNotFoundError, match="/proc/0/uid_map"):  # it was read to its end
+        map_users(info, info_end)
+    rest.join()
+    os.close(info)
+    os.close(info_end)
