@@ -1,6 +1,5 @@
 import asyncio
 import os
-import os
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -15,8 +14,7 @@ from evolvent.sandbox import process
 from evolvent.sandbox.limits import Limits
 from evolvent.sandbox.sandbox import GIVEN_UP, LOST, TIME_LIMIT, Sandbox
 from evolvent.sandbox.verdicts import Evaluation, Outcome, Verdict
-from evolvent.sandbox.wall import map_users
-from evolvent.sandbox.wall import maps_nobody
+from evolvent.sandbox.wall import map_users, maps_nobody
 from tests.sandbox.processes import descendants, reaper
 from tests.sandbox.wall import needs_wall
 
