@@ -52,6 +52,18 @@ def test_bubblewrap_may_be_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "too old" in caught.value.fix
 
 
+def test_other_causes_are_not_guessed_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failed() -> None:
+        raise RunError("a sandbox process did not start: bwrap: execvp /nowhere/python: No such file or directory")
+
+    monkeypatch.setattr(requirements.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(requirements, "library_found", lambda: True)
+    monkeypatch.setattr(requirements, "_try", failed)
+    with pytest.raises(InputError, match="No such file or directory") as caught:
+        require_sandbox(unsafe=False)
+    assert "namespaces" not in caught.value.fix
+
+
 def test_other_systems_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requirements.sys, "platform", "darwin")
     with pytest.raises(InputError, match="needs Linux"):

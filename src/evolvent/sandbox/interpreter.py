@@ -1,5 +1,6 @@
 """What the Python interpreter needs of the file system: itself, its standard library and the shared libraries."""
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -50,14 +51,15 @@ def interpreter() -> Interpreter:
     """Find what the running interpreter needs; the answer is kept."""
     executable = str(Path(getattr(sys, "_base_executable", sys.executable)).resolve())
     paths = sysconfig.get_paths(vars={"base": sys.base_prefix, "platbase": sys.base_exec_prefix})
-    modules = sysconfig.get_config_var("DESTSHARED") or ""
-    folders = {paths["stdlib"], paths["platstdlib"], modules}
-    folders = {folder for folder in folders if folder and Path(folder).is_dir()}
+    modules = str(Path(paths["platstdlib"]) / "lib-dynload")  # DESTSHARED is wrong where an installation was moved
+    folders = {paths["stdlib"], paths["platstdlib"]}
+    folders = {folder for folder in folders if Path(folder).is_dir()}
     folders = {one for one in folders if not any(Path(one).is_relative_to(other) for other in folders - {one})}
     listing = subprocess.run(
         [executable, "-s", "-S", "-P", "-c", LIST_LIBRARIES, modules], capture_output=True, text=True, check=True
     )
-    libraries = {name for name in listing.stdout.splitlines() if Path(name).is_file()}
+    # Conda's modules find their libraries by their own place: .../lib-dynload/../../libffi.so.8
+    libraries = {os.path.normpath(name) for name in listing.stdout.splitlines() if Path(name).is_file()}
     files = [(executable, executable)]
     files += [(folder, folder) for folder in sorted(folders)]
     files += [

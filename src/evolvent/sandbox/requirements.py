@@ -20,6 +20,8 @@ FORBIDDEN = (
     "Unprivileged user namespaces must be allowed: in a container by its seccomp profile, on Ubuntu 24.04 and later by "
     "an AppArmor profile for bwrap or sysctl kernel.apparmor_restrict_unprivileged_userns=0."
 )
+REFUSED = ("namespace", "uid map", "gid map", "Permission denied", "Operation not permitted")  # what is said then
+UNKNOWN = "Look for the cause in these words; `evolvent doctor` tries it again."
 UNSAFE = "Or run what a model wrote without a sandbox, with all your rights: --unsafe-execution"
 
 
@@ -49,7 +51,9 @@ def missing() -> tuple[str, str] | None:
     try:
         _try()
     except (RunError, OSError, SubprocessError) as error:
-        return f"bubblewrap cannot make one here ({error})", OLD if "Unknown option" in str(error) else FORBIDDEN
+        said = str(error)
+        fix = OLD if "Unknown option" in said else FORBIDDEN if any(words in said for words in REFUSED) else UNKNOWN
+        return f"bubblewrap cannot make one here ({said})", fix
     return None
 
 
@@ -60,7 +64,7 @@ def _try() -> None:
     Raises:
         RunError, OSError, SubprocessError: it could not; why.
     """
-    trial = serve([(TRIAL, 0)], [""], Limits(), walled=True)
+    trial = serve([(TRIAL, 0)], [""], Limits(seconds=30), walled=True)  # the machine may be busy
     with ThreadPoolExecutor(1) as pool:  # there may be a running loop in this thread
         answers = pool.submit(asyncio.run, trial).result()
     if [answer.verdicts for answer in answers] != [[Verdict(True)]]:
