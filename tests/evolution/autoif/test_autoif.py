@@ -102,8 +102,26 @@ def test_the_whole_path(tmp_path: Path, models: Opened) -> None:
         "new instructions": 3,
         "distinct instructions": 3,
     }
-    assert funnels["evolve"]["verified instructions"] == 2
-    assert funnels["evolve"]["instructions with a query"] == 4
+    assert list(funnels["evolve"].items()) == [
+        ("instructions", 3),
+        ("samples", 9),
+        ("samples read", 9),
+        ("functions", 3),
+        ("functions not loaded", 0),
+        ("functions stopped", 0),
+        ("cases", 9),
+        ("broken cases", 0),
+        ("cases without true or false", 0),
+        ("verdicts", 6),
+        ("no verdict", 3),
+        ("kept cases", 6),
+        ("kept functions", 2),
+        ("instructions: no case agreed", 1),
+        ("cross-validated instructions", 2),
+        ("back-translated instructions", 2),
+        ("verified instructions", 2),
+        ("instructions with a query", 4),
+    ]
     assert (funnels["respond"]["answers"], funnels["respond"]["SFT rows"]) == (16, len(kept))
     assert {model.closed for model in models.values()} == {True}
 

@@ -242,7 +242,7 @@ def verify_instructions(seeds: StageInput, run: AutoIF) -> Run:
 
     def derive(path: Path) -> dict[str, Any]:
         write_lines(run.out / FUNCTIONS, verified_instructions(read_records(path)))
-        return {"funnel": funnel.of_verification(path)}
+        return {"funnel": funnel.of_verification(path, run.rules)}
 
     done = _beside(
         run_stage(

@@ -5,10 +5,28 @@ from pathlib import Path
 
 import orjson
 
+from evolvent.evolution.autoif.consistency import CONTRADICTION
 from evolvent.evolution.autoif.rules import Rules
 from evolvent.evolution.autoif.self_instruct import same
+from evolvent.evolution.autoif.verification import NO_BACK_TRANSLATION
 from evolvent.records import Record
 from evolvent.runs.tables import read_records
+
+# What verification counts, in the order of its steps.
+DETAILS = (
+    "samples",
+    "samples read",
+    "functions",
+    "functions not loaded",
+    "functions stopped",
+    "cases",
+    "broken cases",
+    "cases without true or false",
+    "verdicts",
+    "no verdict",
+    "kept cases",
+    "kept functions",
+)
 
 
 def of_instructions(path: Path, rules: Rules) -> dict[str, int]:
@@ -28,7 +46,7 @@ def of_instructions(path: Path, rules: Rules) -> dict[str, int]:
     }
 
 
-def of_verification(path: Path) -> dict[str, int]:
+def of_verification(path: Path, rules: Rules) -> dict[str, int]:
     """Steps 2 to 6, from evolved.parquet: what verification counted, added up, then instructions and queries."""
     counted: Counter[str] = Counter()
     fates: Counter[str] = Counter()
@@ -39,10 +57,16 @@ def of_verification(path: Path) -> dict[str, int]:
             continue
         fates[record.reason or "" if record.status == "eliminated" else record.status] += 1
         counted.update(_noted(record).get("counts", {}))
-    verified = fates.pop("ok", 0)
+    ordered = [name for name in DETAILS if name in counted]
+    ordered[1:1] = sorted(counted.keys() - set(DETAILS))  # why samples were of no use
+    total, verified = fates.total(), fates.pop("ok", 0)
+    at_consistency, at_back_translation = fates[CONTRADICTION], fates[NO_BACK_TRANSLATION]
     return {
-        **dict(counted),
-        **{f"instructions {fate}": count for fate, count in sorted(fates.items())},
+        "instructions": total,
+        **{name: counted[name] for name in ordered},
+        **{f"instructions: {fate}": count for fate, count in sorted(fates.items()) if count},
+        "cross-validated instructions": verified + at_consistency + at_back_translation,
+        **({"back-translated instructions": verified + at_consistency} if rules.back_translated else {}),
         "verified instructions": verified,
         "instructions with a query": rows,
     }

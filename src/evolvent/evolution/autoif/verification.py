@@ -20,6 +20,7 @@ from evolvent.runs.stored import ask
 from evolvent.sandbox.sandbox import Sandbox
 
 FUNCTIONS, BACK_TRANSLATION = "functions", "back_translation"  # the prompts' names
+NO_BACK_TRANSLATION = "no back-translation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ async def verified(record: Record, run: Verification) -> Checked:
     translated: tuple[str, ...] = ()
     if reason is None and run.rules.back_translated:
         found = await _translated(record, [code for code, _ in functions[: run.rules.back_translated]], run)
-        translated, reason = (found, None) if found else ((), "no back-translation")
+        translated, reason = (found, None) if found else ((), NO_BACK_TRANSLATION)
     if translated and run.nli is not None:
         # in a thread: the model is in this process, and other records go on meanwhile
         async with run.comparing:
