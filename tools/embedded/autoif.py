@@ -110,7 +110,7 @@ def _other(rng: random.Random) -> tuple[str, str, list[dict[str, object]]]:
 
 
 def functions_chat(rng: random.Random) -> Chat:
-    """An instruction, and a function with cases; about one function in eight is wrong."""
+    """An instruction, and a function with cases; about one function in twenty is wrong, as one case in 25."""
     if rng.random() < 0.1:
         text, code, made = _other(rng)
         while held_out(text) or code.count("'") != 2:
@@ -118,7 +118,7 @@ def functions_chat(rng: random.Random) -> Chat:
     else:
         item = new_instruction(rng)
         text, made = item.text, cases(rng, item)
-        code = function(rng, rng.choice(item.kind.wrong if rng.random() < 0.12 else item.kind.checks), item.slots)
+        code = function(rng, rng.choice(item.kind.wrong if rng.random() < 0.05 else item.kind.checks), item.slots)
     reply = json.dumps({"func": code, "cases": made}, ensure_ascii=False)
     return Chat("functions", FUNCTIONS.render(instruction=text), f"```json\n{reply}\n```")
 

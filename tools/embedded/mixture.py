@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tools.embedded import autoif, corpus, methods
 from tools.embedded.answers import answer
-from tools.embedded.chats import Chat, grown, world_seed
+from tools.embedded.chats import Chat, asked, grown, world_seed
 from tools.embedded.everyday import everyday_seed
 from tools.embedded.nonsense import nonsense_seed
 from tools.embedded.seeds import held_out
@@ -71,10 +71,19 @@ def missing_chat(rng: random.Random) -> Chat:
     return Chat("missing", prompt, answer(rng, seed))
 
 
+def everyday_chat(rng: random.Random) -> Chat:
+    """A question of the everyday world and its answer: what is forgotten first."""
+    while held_out((seed := everyday_seed(rng)).instruction):
+        pass
+    seed = grown(rng, seed, rng.choices([0, 1, 2, 3], [55, 22, 13, 10])[0])
+    return Chat("answer everyday", asked(seed), answer(rng, seed))
+
+
 _NEW = (
-    (methods.method_chat, 18), (methods.analysis_chat, 5), (methods.optimisation_chat, 8), (methods.keyword_chat, 5), (autoif.self_instruct_chat, 6), (autoif.functions_chat, 27), (autoif.back_chat, 7), (autoif.answer_chat, 14), (autoif.quality_chat, 8), (missing_chat, 6),
+    (methods.method_chat, 14), (methods.analysis_chat, 5), (methods.optimisation_chat, 6), (methods.keyword_chat, 18), (autoif.self_instruct_chat, 5), (autoif.functions_chat, 90), (autoif.back_chat, 18), (autoif.answer_chat, 30), (autoif.quality_chat, 7), (missing_chat, 6), (everyday_chat, 16),
 )  # fmt: skip
-OLD = 0.52  # share of chats of the stage before; they are shorter, so of the tokens it is less
+OLD = 0.42  # share of chats of the stage before
+DRILLS = 0.5  # share of its calculations in a row that are kept: they are long, and the model knows them by now
 
 
 def method_chats(seed: int) -> Iterator[Chat]:
@@ -84,7 +93,9 @@ def method_chats(seed: int) -> Iterator[Chat]:
     tasks, shares = [task for task, _ in _NEW], [share for _, share in _NEW]
     while True:
         if rng.random() < OLD:
-            yield next(old)
+            chat = next(old)
+            if chat.task != "drill" or rng.random() < DRILLS:
+                yield chat
             continue
         chat = rng.choices(tasks, shares)[0](rng)
         yield Chat(chat.task, chat.user, chat.reply, rng.choice(corpus.SYSTEMS)) if rng.random() < 0.02 else chat

@@ -432,20 +432,15 @@ def function(rng: random.Random, check: str, slots: Slots) -> str:
     *before, expression = filled(check, slots).split("\n")
     text = "\n".join(before)
     form = rng.random()
-    if form < 0.14 and "response.strip()" not in check and "text = " not in check:
+    if form < 0.1 and "response.strip()" not in check and "text = " not in check:
         text = ("text = response.strip()\n" + text.replace("response", "text")).rstrip("\n")
         expression = expression.replace("response", "text")
-    if form < 0.5 or expression in ("True", "False"):
+    if form < 0.65 or expression in ("True", "False"):
         end = f"return {expression}"
-    elif form < 0.68:
-        name = rng.choice(["result", "ok", "follows"])
-        end = f"{name} = {expression}\nreturn {name}"
-    elif form < 0.86:
-        end = f"if {expression}:\n    return True\nreturn False"
-    elif form < 0.93:
-        text, end = ("if not response.strip():\n    return False\n" + text).rstrip("\n"), f"return {expression}"
+    elif form < 0.75:
+        end = f"result = {expression}\nreturn result"
     else:
-        end = f"return bool({expression})"
+        end = f"if {expression}:\n    return True\nreturn False"
     lines = (f"{text}\n{end}" if text else end).split("\n")
     return "def evaluate(response):\n" + "\n".join("    " + line for line in lines)
 
@@ -490,7 +485,7 @@ def short_text(rng: random.Random) -> str:
     )
 
 
-def cases(rng: random.Random, item: Verifiable, wrong: float = 0.12) -> list[dict[str, Any]]:
+def cases(rng: random.Random, item: Verifiable, wrong: float = 0.04) -> list[dict[str, Any]]:
     """Three test cases with both verdicts where that can be had; a verdict is wrong with probability ``wrong``."""
     code = reference(item)
     good: list[str] = []
