@@ -116,7 +116,7 @@ def test_what_a_function_did_to_the_scratch_folder_is_not_there_for_the_next(
     count = 0
     started = process.start
 
-    async def start(*arguments: object, **options: object) -> asyncio.subprocess.Process:
+    async def start(*arguments: object, **options: object) -> process.Running:
         nonlocal count
         count += 1
         return await started(*arguments, **options)  # type: ignore[arg-type]
@@ -201,7 +201,7 @@ def test_many_tasks_share_the_workers() -> None:
         most = max(most, living)
         return await started(*arguments, **options)  # type: ignore[arg-type]
 
-    async def end(running: asyncio.subprocess.Process) -> None:
+    async def end(running: process.Running) -> None:
         nonlocal living
         await ended(running)
         living -= 1
@@ -220,7 +220,7 @@ def test_cancelled_work_leaves_no_process_and_frees_its_place() -> None:
         started_as_ever = process.start
         processes = []
 
-        async def start(*arguments: object, **options: object) -> asyncio.subprocess.Process:
+        async def start(*arguments: object, **options: object) -> process.Running:
             processes.append(await started_as_ever(*arguments, **options))  # type: ignore[arg-type]
             started.set()
             return processes[-1]
@@ -232,7 +232,7 @@ def test_cancelled_work_leaves_no_process_and_frees_its_place() -> None:
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-        assert processes[0].returncode is not None
+        assert processes[0].process.returncode is not None
         return await sandbox.run("x = 1")
 
     assert within(cancelled) == Outcome(True, None)
@@ -303,7 +303,7 @@ def test_sandbox_that_dies_costs_the_function_at_work_only(monkeypatch: pytest.M
     ]
     asked = process.ask
 
-    async def ask(running: asyncio.subprocess.Process, request: dict[str, Any], most: int, seconds: float) -> object:
+    async def ask(running: process.Running, request: dict[str, Any], most: int, seconds: float) -> object:
         waits = "time" in request["functions"][0][0]
         return await asked(running, request, most, 0.5 if waits else seconds)
 

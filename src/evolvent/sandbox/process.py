@@ -5,10 +5,10 @@ import contextlib
 import marshal
 import os
 import signal
-from asyncio import StreamReader
-from asyncio.subprocess import PIPE, Process
+import socket
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from subprocess import PIPE, Popen
 from typing import Any
 
 from evolvent.errors import RunError
@@ -30,6 +30,20 @@ class Answer:
     verdicts: list[Verdict]
     problem: str | None
     violation: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A sandbox process, and our end of the socket that is its standard input and output."""
+
+    process: Popen[bytes]
+    channel: socket.socket
+
+    def words(self) -> str:
+        """What it wrote to its standard error, when it has ended."""
+        assert self.process.stderr is not None
+        os.set_blocking(self.process.stderr.fileno(), False)
+        return (self.process.stderr.read(2000) or b"").decode(errors="replace").strip()
 
 
 async def serve(
@@ -58,77 +72,81 @@ async def serve(
         "filter": compiled_filter() if walled else b"",
     }
     calls = len(responses or ()) + 1
-    process = await start(limits, walled=walled)
+    running = await start(limits, walled=walled)
     try:
         most = 64 + (limits.output + 5) * (calls + 2)
-        return await ask(process, request, most, limits.seconds * calls * len(functions) + SPARE_SECONDS)
+        return await ask(running, request, most, limits.seconds * calls * len(functions) + SPARE_SECONDS)
     finally:
-        await end(process)
+        await end(running)
 
 
-async def start(limits: Limits, *, walled: bool) -> Process:
+async def start(limits: Limits, *, walled: bool) -> Running:
     """Start the harness, in the wall or without one, and wait until it is ready.
 
     Raises:
         RunError: it did not start; its words.
     """
-    ours: tuple[int, ...] = ()
-    theirs: tuple[int, ...] = ()
-    if walled and maps_nobody():
-        info, info_end = os.pipe()
-        ready_end, ready = os.pipe()
-        ours, theirs = (info, ready), (info_end, ready_end)
-        command = walled_command(limits, *theirs)
-    elif walled:
-        command = walled_command(limits)
-    else:
-        command = harness_command(interpreter().executable, walled=False)
-    starting = asyncio.ensure_future(
-        asyncio.create_subprocess_exec(
-            *command,
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=PIPE,
-            env=environment(),
-            pass_fds=theirs + ours[:1],  # with a reader of its own bubblewrap can write when we are gone
-            start_new_session=True,
-        )
-    )
+    channel, their_channel = socket.socketpair()
+    channel.setblocking(False)
+    running = None
     try:
-        try:
-            # Shielded, as asyncio would kill bubblewrap, and not what bubblewrap has started.
-            process = await asyncio.shield(starting)
-            assert process.stdin is not None and process.stdout is not None and process.stderr is not None
-            process.stdin.write(harness())
-            if theirs:
-                _close(theirs)
-                theirs = ()
+        with contextlib.ExitStack() as ours:  # what is closed before anything else where this is cancelled
+            with contextlib.ExitStack() as theirs:
+                theirs.callback(their_channel.close)
+                info = ready = -1
+                given: tuple[int, ...] = ()
+                if walled and maps_nobody():
+                    info, their_info = os.pipe()
+                    their_ready, ready = os.pipe()
+                    for stack, descriptors in ((ours, (info, ready)), (theirs, (their_info, their_ready))):
+                        for descriptor in descriptors:
+                            stack.callback(os.close, descriptor)
+                    # With a reader of its own bubblewrap can write when we are gone.
+                    given = (their_info, their_ready, info)
+                    command = walled_command(limits, their_info, their_ready)
+                elif walled:
+                    command = walled_command(limits)
+                else:
+                    command = harness_command(interpreter().executable, walled=False)
+                running = Running(_started(command, their_channel, given), channel)
+            if given:
                 async with asyncio.timeout(START_SECONDS):
-                    await _readable(ours[0])
-                map_users(*ours)
-        finally:
-            with contextlib.suppress(OSError):
-                await starting  # which needs what is closed next
-            _close(ours + theirs)  # where its users were not mapped bubblewrap goes on, and the harness ends
+                    await _readable(info)
+                map_users(info, ready)
         async with asyncio.timeout(START_SECONDS):
-            if await _frames(process.stdout, 0) is None:
-                words = (await process.stderr.read(2000)).decode(errors="replace").strip()
-                raise RunError(f"a sandbox process did not start: {words}")
+            with contextlib.suppress(ConnectionError):
+                await asyncio.get_running_loop().sock_sendall(channel, harness())
+            if await _frames(channel, 0) is None:
+                raise RunError(f"a sandbox process did not start: {running.words()}")
     except BaseException as error:
-        with contextlib.suppress(OSError):
-            await end(await starting)
+        if running is not None:
+            await end(running)
+        channel.close()
         if isinstance(error, OSError):
             words = str(error) or f"it was not ready after {START_SECONDS:.0f} s"
             raise RunError(f"a sandbox process did not start: {words}") from error
         raise
-    return process
+    return running
 
 
-async def ask(process: Process, request: dict[str, Any], most: int, seconds: float) -> list[Answer]:
+def _started(command: Sequence[str], channel: socket.socket, given: tuple[int, ...]) -> Popen[bytes]:
+    """Not by asyncio: its start of a process, when cancelled, leaves what bubblewrap has started and may not end."""
+    return Popen(
+        command,
+        stdin=channel,
+        stdout=channel,
+        stderr=PIPE,
+        env=environment(),
+        pass_fds=given,
+        start_new_session=True,
+    )
+
+
+async def ask(running: Running, request: dict[str, Any], most: int, seconds: float) -> list[Answer]:
     """Send a request and take the answers, until the process ends or the time is over.
 
     Args:
-        process: from ``start``.
+        running: from ``start``.
         request: see ``harness.py``.
         most: bytes that one answer may have.
         seconds: for all together.
@@ -136,13 +154,13 @@ async def ask(process: Process, request: dict[str, Any], most: int, seconds: flo
     Returns:
         The answers until then.
     """
-    assert process.stdin is not None and process.stdout is not None
     answers: list[Answer] = []
+    message = marshal.dumps(request)
     with contextlib.suppress(TimeoutError, ConnectionError):
         async with asyncio.timeout(seconds):
-            message = marshal.dumps(request)
-            process.stdin.write(len(message).to_bytes(4, "big") + message)
-            while (frames := await _frames(process.stdout, most)) is not None:
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(running.channel, len(message).to_bytes(4, "big") + message)
+            while (frames := await _frames(running.channel, most)) is not None:
                 answers.append(read_answer(frames))
     return answers
 
@@ -169,21 +187,28 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
-async def end(process: Process) -> None:
+async def end(running: Running) -> None:
     """End the harness, if it has not ended, and with it all that is in its sandbox; wait until it has.
 
-    Its standard input is closed, at which it ends at any point of its life; only what does not is killed.
+    The channel is closed, at which it ends at any point of its life; only what does not is killed.
     """
-    assert process.stdin is not None
-    process.stdin.close()
-    ended = asyncio.ensure_future(process.wait())
-    try:
+    with contextlib.suppress(OSError):
+        running.channel.shutdown(socket.SHUT_RDWR)  # even where a process forked from this one holds it too
+    running.channel.close()
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(END_SECONDS):
-            await asyncio.shield(ended)
-    except TimeoutError:
+            await _ended(running.process)
+    if running.process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await asyncio.shield(ended)
+            os.killpg(running.process.pid, signal.SIGKILL)
+        await _ended(running.process)
+    assert running.process.stderr is not None
+    running.process.stderr.close()
+
+
+async def _ended(process: Popen[bytes]) -> None:
+    while process.poll() is None:
+        await asyncio.sleep(0.001)
 
 
 async def _readable(descriptor: int) -> None:
@@ -197,15 +222,21 @@ async def _readable(descriptor: int) -> None:
         loop.remove_reader(descriptor)
 
 
-def _close(descriptors: tuple[int, ...]) -> None:
-    for descriptor in descriptors:
-        os.close(descriptor)
-
-
-async def _frames(stream: StreamReader, most: int) -> bytes | None:
+async def _frames(channel: socket.socket, most: int) -> bytes | None:
     """The next reply, or None at the end."""
-    try:
-        length = int.from_bytes(await stream.readexactly(4), "big")
-        return await stream.readexactly(length) if length <= most else None
-    except asyncio.IncompleteReadError:
-        return None
+    head = await _exactly(channel, 4)
+    length = int.from_bytes(head or b"", "big")
+    return None if head is None or length > most else await _exactly(channel, length)
+
+
+async def _exactly(channel: socket.socket, length: int) -> bytes | None:
+    found = bytearray()
+    while len(found) < length:
+        try:
+            piece = await asyncio.get_running_loop().sock_recv(channel, length - len(found))
+        except ConnectionError:  # it has ended without taking all that was sent
+            return None
+        if not piece:
+            return None
+        found += piece
+    return bytes(found)
