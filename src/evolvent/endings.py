@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import traceback
+import unicodedata
 from types import FrameType
 from typing import Any
 
@@ -73,10 +74,23 @@ def end_well(app: typer.Typer) -> None:
         app([argument for argument in given[:end] if argument != "--debug"] + given[end:])
     except EvolventError as error:
         if debug:
-            traceback.print_exc()
+            sys.stderr.write(printable(traceback.format_exc()))
         if isinstance(error, Interrupted):
-            sys.stderr.write(f"{error}\n")
+            sys.stderr.write(f"{printable(str(error))}\n")
             sys.stderr.flush()
             os._exit(error.exit_status)  # all is on disk; taking torch down in good order can take seconds
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {printable(str(error))}\n")
         sys.exit(error.exit_status)
+
+
+def printable(text: str) -> str:
+    """A text that steers no terminal, whoever wrote it: what is neither printable, a blank nor a line end is escaped.
+
+    Errors quote servers' replies, keys of files and names of files.
+    """
+    return "".join(
+        character
+        if character.isprintable() or character == "\n" or unicodedata.category(character) == "Zs"
+        else character.encode("unicode_escape").decode()
+        for character in text.replace("\r\n", "\n")
+    )
