@@ -16,7 +16,16 @@ from evolvent.runs.prices import Price
 from evolvent.runs.randomness import call_seed
 from evolvent.runs.spending import Budget
 from evolvent.runs.store import CallStore
-from evolvent.runs.stored import RecordInWork, StoredChat, ask, record_in_work, reply_from_json, reply_to_json
+from evolvent.runs.stored import (
+    Failures,
+    RecordInWork,
+    StoredChat,
+    ask,
+    lasting_failures,
+    record_in_work,
+    reply_from_json,
+    reply_to_json,
+)
 from evolvent.runs.tally import Used
 from tests.scripted import Scripted
 
@@ -149,10 +158,48 @@ def test_a_failed_call_raises_and_is_kept_with_the_servers_words_and_made_again(
             asyncio.run(stored.chat(HELLO, GREEDY))
     assert (len(model.asked), len(store), store.spent()) == (2, 0, [])
     ((reply, error),) = rows(store, "reply, error")
-    assert (reply, orjson.loads(str(error))) == (None, {"error": "server said no", "raw": "<html>"})
+    assert (reply, orjson.loads(str(error))) == (None, {"error": "server said no", "fix": "Ask it.", "raw": "<html>"})
     model.reply = lambda *_: "at last"
     assert asyncio.run(stored.chat(HELLO, GREEDY)).text == "at last"
     assert rows(store, "error") == [(None,)]
+
+
+def test_a_failed_call_of_work_that_chooses_by_it_is_not_made_again(store: CallStore) -> None:
+    model = Scripted(refuse)
+    stored = StoredChat(model, store, "optimize-method")
+
+    async def asked(failures: Failures | None) -> list[str]:
+        lasting_failures.set(failures)
+        return [await one() for _ in range(2)]
+
+    async def one() -> str:
+        try:
+            return (await stored.chat(HELLO, GREEDY)).text
+        except CallError as error:
+            assert error.raw == "<html>"
+            return str(error)
+
+    said = "server said no\nAsk it."
+    assert asyncio.run(asked(Failures())) == [said] * 2
+    assert len(model.asked) == 1
+    model.reply = lambda *_: "hi"
+    assert asyncio.run(asked(Failures(decided=True))) == [said] * 2
+    with store._connection:  # as it was stored before fixes were
+        store._connection.execute("UPDATE calls SET error = json_remove(error, '$.fix')")
+    assert asyncio.run(asked(Failures(decided=True))) == ["server said no"] * 2
+    assert len(model.asked) == 1
+    assert asyncio.run(asked(Failures())) == ["hi"] * 2
+    assert len(model.asked) == 2
+    assert asyncio.run(asked(Failures(decided=True))) == ["hi"] * 2
+    assert len(model.asked) == 2
+
+
+def test_in_work_that_was_decided_on_a_call_that_is_not_stored_is_made(store: CallStore) -> None:
+    async def one() -> str:
+        lasting_failures.set(Failures(decided=True))
+        return (await StoredChat(counting(), store, "optimize-method").chat(HELLO, GREEDY)).text
+
+    assert asyncio.run(one()) == "hi"
 
 
 def test_a_model_that_cannot_be_used_is_no_failed_call(store: CallStore) -> None:

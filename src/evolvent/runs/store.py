@@ -146,12 +146,11 @@ class CallStore:
 
     def get(self, key: bytes) -> str | None:
         """The stored reply of a call, or None."""
-        try:
-            row = self._reader.execute("SELECT reply FROM calls WHERE key = ?", (key,)).fetchone()
-        except sqlite3.Error:
-            with explained(self.path):
-                raise
-        return row[0] if row else None
+        return self._column("reply", key)
+
+    def get_error(self, key: bytes) -> str | None:
+        """Why a call failed, as it is stored; None if it has a reply or was never made."""
+        return self._column("error", key)
 
     async def put(self, calls: Iterable[Call]) -> None:
         """Store calls in one transaction; returns when they are on disk.
@@ -183,6 +182,14 @@ class CallStore:
             self._commit([call for item in self._waiting for call in item.calls])
         self._reader.close()
         self._connection.close()
+
+    def _column(self, name: str, key: bytes) -> str | None:
+        try:
+            row = self._reader.execute(f"SELECT {name} FROM calls WHERE key = ?", (key,)).fetchone()
+        except sqlite3.Error:
+            with explained(self.path):
+                raise
+        return row[0] if row else None
 
     def _write(self) -> None:
         """Give the group that has gathered to the thread."""

@@ -33,6 +33,22 @@ record_in_work: ContextVar[RecordInWork] = ContextVar("record_in_work")
 
 
 @dataclass(slots=True)
+class Failures:
+    """Failed calls that stay failed: for work that chooses by what came of its calls, and that may be done again.
+
+    Attributes:
+        decided: what is done now was done before, and decided on: a call that the store holds as failed fails again.
+        words: what the store holds of every call that has failed in this work, by its key: none is made again.
+    """
+
+    decided: bool = False
+    words: dict[bytes, str] = field(default_factory=dict)
+
+
+lasting_failures: ContextVar[Failures | None] = ContextVar("lasting_failures", default=None)
+
+
+@dataclass(slots=True)
 class StoredChat:
     """A ChatModel whose calls are looked up in the store first, and stored before their reply is given out.
 
@@ -69,7 +85,7 @@ class StoredChat:
         """The stored reply of this call, or a new one that is stored first. Equal calls in flight are made once.
 
         Raises:
-            CallError: from the model; its words are stored beside the request.
+            CallError: from the model; its words are stored beside the request. Also where ``lasting_failures`` says so.
             ModelUnavailableError: from the model.
             BudgetReachedError: the budget leaves nothing for this call.
             RunError: the store cannot be written.
@@ -77,6 +93,8 @@ class StoredChat:
         request = orjson.dumps({"messages": messages, **_deciding(sampling)}, option=orjson.OPT_SORT_KEYS)
         key = _key(self._identity, request)
         stored = self.store.get(key)
+        if stored is None:
+            self._check_not_failed(key)
         if stored is not None:
             reply = reply_from_json(stored)
         elif key in self._running:
@@ -109,6 +127,18 @@ class StoredChat:
     async def close(self) -> None:
         await self.model.close()
 
+    def _check_not_failed(self, key: bytes) -> None:
+        """Raise what a call failed with before, if it is not to be made again."""
+        failures = lasting_failures.get()
+        if failures is None:
+            return
+        if failures.decided and key not in failures.words:
+            words = self.store.get_error(key)
+            if words is not None:
+                failures.words[key] = words
+        if key in failures.words:
+            raise error_from_json(failures.words[key])
+
     async def _call(self, key: bytes, request: bytes, messages: Sequence[Message], sampling: Sampling) -> Reply:
         """Make a call and store what came of it."""
         record = record_in_work.get(None)
@@ -124,8 +154,11 @@ class StoredChat:
                 reply = await self.model.chat(messages, sampling)
                 usage = reply.usage
             except CallError as error:
-                words = orjson.dumps({"error": error.message, "raw": error.raw}).decode()
+                words = error_to_json(error)
                 await self.store.put([Call(*about, None, words, seconds=time.monotonic() - began)])
+                failures = lasting_failures.get()
+                if failures is not None:
+                    failures.words[key] = words
                 raise
             finally:
                 if self.budget is not None:
@@ -197,6 +230,17 @@ def reply_from_json(text: str) -> Reply:
             for token in row["logprobs"]
         )
     return Reply(**row)
+
+
+def error_to_json(error: CallError) -> str:
+    """Why a call failed as it is stored."""
+    return orjson.dumps({"error": error.message, "fix": error.fix, "raw": error.raw}).decode()
+
+
+def error_from_json(text: str) -> CallError:
+    """The failure that was stored as ``text``; older stores hold no fix."""
+    words = orjson.loads(text)
+    return CallError(words["error"], fix=words.get("fix", ""), raw=words["raw"])
 
 
 def _key(identity: bytes, request: bytes) -> bytes:
