@@ -175,9 +175,10 @@ def optimize_method(
     fresh: option.Fresh = False,
 ) -> None:
     """Search for a better evolving method: METHOD.yaml."""
-    from evolvent.evolution.auto_evol_instruct.history import steps_table
+    from evolvent.evolution.auto_evol_instruct.history import failed_calls, steps_table
     from evolvent.evolution.auto_evol_instruct.optimize import optimize_method as run_search
     from evolvent.models.opening import parse_extra_body
+    from evolvent.runs.manifest import OUTPUTS
 
     run = run_search(
         seeds,
@@ -214,7 +215,11 @@ def optimize_method(
     )
     print_run(run)
     if run.estimate is None:
-        print_tables([steps_table(run.output)])
+        found = run.path / OUTPUTS[run.stage]  # METHOD.yaml may have been edited since
+        print_tables([steps_table(found)])
+        failed = failed_calls(found)
+        if failed:
+            typer.echo(f"warning: {run.stage}: {failed}; --fresh asks for them again", err=True)
 
 
 def keywords(

@@ -30,6 +30,9 @@ from evolvent.storage_errors import explained
 
 Account = dict[str, dict[str, Any]]
 
+# Stages whose file says how far they are: made anew they begin without it.
+AS_IT_GOES = ("optimize-method",)
+
 LOCK = ".lock"
 LOCK_TRIES, LOCK_WAIT_S = 5, 0.02
 
@@ -59,7 +62,16 @@ class Run:
     beside: tuple[Path, ...] = ()
 
     def __iter__(self) -> Iterator[Record]:
-        """The records of the stage's file."""
+        """The records of the stage's file.
+
+        Raises:
+            InputError: it holds none: it is an evolving method.
+        """
+        if self.output.suffix in (".yaml", ".yml"):
+            raise InputError(
+                f"{self.output} holds no records: it is an evolving method",
+                fix="Read it with evolvent.evolution.auto_evol_instruct.history.read_method, or as YAML.",
+            )
         return read_records(self.output)
 
 
@@ -186,6 +198,9 @@ class RunFolder:
             )
         if begun.anew:
             drop_parts(output)
+            if stage in AS_IT_GOES:
+                with explained(output):
+                    output.unlink(missing_ok=True)
         if begun.retry:
             reopen(output)  # the finished file stays in place, and good, until the new one is
         if begun.anew or entry.finished:

@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from evolvent.cli import app
 from evolvent.errors import BudgetReachedError, CallError, InputError, ModelUnavailableError, RunError
-from evolvent.evolution.auto_evol_instruct.history import read_method
+from evolvent.evolution.auto_evol_instruct import optimize
+from evolvent.evolution.auto_evol_instruct.history import read_method, write_history
 from evolvent.evolution.auto_evol_instruct.method import initial_method
 from evolvent.evolution.auto_evol_instruct.optimize import drawn
-from evolvent.evolution.auto_evol_instruct.search import STAGE, drawn_batch
+from evolvent.evolution.auto_evol_instruct.search import STAGE, Found, drawn_batch
 from evolvent.models.protocols import Reply, Sampling, Usage
 from evolvent.runs import stage
 from evolvent.runs.calls import calls, spent_in
@@ -26,6 +30,7 @@ from evolvent.runs.manifest import read_manifest
 from evolvent.runs.randomness import call_seed
 from tests.evolution.auto_evol_instruct.scripted_search import (
     BATCH,
+    CANDIDATES,
     DEV,
     EVOLVER,
     OPTIMIZER,
@@ -449,6 +454,189 @@ def test_a_budget_stops_the_search_which_goes_on_with_a_higher_one(
     assert read_method(tmp_path / "m.yaml").text == method(4)
     run = optimized(tmp_path / "m.yaml", budget=100.0, **prices)
     assert run.output.read_bytes() == (undisturbed / "method.yaml").read_bytes()
+
+
+def test_what_was_decided_stays_although_calls_that_failed_would_now_succeed(tmp_path: Path, follow: Follow) -> None:
+    """Two time-outs in step 1, a budget reached in step 2."""
+    script = Script(6, {(1, 1): 3, (1, 2): 4, (2, 1): 2})
+    timed_out: list[str] = []
+
+    def reply(prompt: str, sampling: Sampling) -> Reply:
+        evolving, place = "#Instruction#" in prompt, script.place_of(prompt)
+        of_step_1 = "quality 3." in prompt and not evolving and place in (5, 6)
+        of_step_2 = "quality 4." in prompt and evolving and place is None and len(timed_out) == 2
+        if of_step_1 or of_step_2:
+            timed_out.append(prompt)
+            raise CallError("time-out", fix="Look at the server.")
+        return script(prompt, sampling)
+
+    follow(script)[EVOLVER].reply = reply
+    price = {"price": "1000,1000", "concurrency": 1}  # 0.012 a call
+    calls_of_step_1 = 2 * DEV + BATCH + 2 * CANDIDATES + CANDIDATES * 2 * DEV - 2
+    with pytest.raises(BudgetReachedError):
+        optimized(tmp_path / "m.yaml", steps=2, budget=0.012 * (calls_of_step_1 + BATCH + 2), **price)
+    before = content(tmp_path / "m.yaml")
+    assert (len(timed_out), before["steps"][0]["chosen"]) == (3, "candidate 2")
+    assert before["steps"][0]["candidates"][0]["failure_rate"] == 5 / 8
+
+    opened = follow(script)
+    found = content(optimized(tmp_path / "m.yaml", steps=2, budget=100.0, **price).output)
+    assert found["steps"][0] == before["steps"][0]
+    assert found["initial"] == before["initial"]
+    assert (found["found_by"], found["failure_rate"]) == ("step 2, candidate 1", 2 / 8)
+    again = [prompt for prompt, _ in opened[EVOLVER].asked]
+    assert set(again) & set(timed_out) == {timed_out[2]}  # what failed in the undecided step
+    assert found["steps"][1]["evolutions"] == {"ok": BATCH}
+    assert not any("quality 3." in prompt for prompt in again)
+    assert {script.whose[sampling.seed or 0][0] for _, sampling in opened[OPTIMIZER].asked} == {2}
+
+
+def test_a_call_that_failed_in_one_step_is_not_made_again_in_another(tmp_path: Path, follow: Follow) -> None:
+    """The initial method comes back as a candidate; if its failed call were made now, step 1 would choose otherwise."""
+    script = Script(6, {(1, 1): 6, (2, 1): fenced(initial_method().text), (2, 2): 5})
+    failed: list[str] = []
+
+    def reply(prompt: str, sampling: Sampling) -> Reply:
+        if "#Instruction#" in prompt and "quality" not in prompt and script.place_of(prompt) == 7 and not failed:
+            failed.append(prompt)
+            raise CallError("time-out")
+        if "quality 5." in prompt and "#Instruction#" in prompt:
+            raise Killed
+        return script(prompt, sampling)
+
+    opened = follow(script)
+    opened[EVOLVER].reply = reply
+    with pytest.raises(Killed):
+        optimized(tmp_path / "m.yaml", steps=2, concurrency=1)
+    opened = follow(script)
+    found = content(optimized(tmp_path / "m.yaml", steps=2).output)
+    assert [step["chosen"] for step in found["steps"]] == ["candidate 1", "candidate 2"]
+    assert found["steps"][1]["candidates"][0]["failure_rate"] == found["initial"]["failure_rate"] == 7 / 8
+    assert not set(failed) & {prompt for prompt, _ in opened[EVOLVER].asked}
+
+
+def test_the_file_does_not_go_back_when_a_search_is_gone_on_with(
+    tmp_path: Path, follow: Follow, monkeypatch: pytest.MonkeyPatch, undisturbed: Path
+) -> None:
+    script = Script(6, SEARCH)
+
+    def reply(prompt: str, sampling: Sampling) -> Reply:
+        if prompt.startswith("Feedback:") and script.whose[sampling.seed or 0] == (3, 1):
+            raise Killed
+        return script(prompt, sampling)
+
+    follow(script)[OPTIMIZER].reply = reply
+    with pytest.raises(Killed):
+        optimized(tmp_path / "m.yaml")
+    assert len(content(tmp_path / "m.yaml")["steps"]) == 2
+    (tmp_path / "m.yaml").unlink()  # as if it was killed between its two files
+    written: list[int] = []
+
+    def write(found: Found, *how_and_paths: Any) -> None:
+        written.append(len(found.steps))
+        write_history(found, *how_and_paths)
+
+    monkeypatch.setattr(optimize, "write_history", write)
+    follow(script)
+    optimized(tmp_path / "m.yaml")
+    assert written == [2, 3]
+    assert (tmp_path / "m.yaml").read_bytes() == (undisturbed / "method.yaml").read_bytes()
+
+
+def test_fresh_asks_again_what_failed_also_where_it_is_stopped(tmp_path: Path, follow: Follow) -> None:
+    script = Script(6, {(1, 1): 3, (1, 2): 4})
+
+    def reply(prompt: str, sampling: Sampling) -> Reply:
+        if "quality 3." in prompt and "#Instruction#" not in prompt and script.place_of(prompt) in (5, 6):
+            raise CallError("time-out")
+        return script(prompt, sampling)
+
+    def killed(*_: object) -> Reply:
+        raise Killed
+
+    follow(script)[EVOLVER].reply = reply
+    assert content(optimized(tmp_path / "m.yaml", steps=1).output)["found_by"] == "step 1, candidate 2"
+    follow(script)[EVOLVER].reply = killed
+    with pytest.raises(Killed):
+        optimized(tmp_path / "m.yaml", steps=1, fresh=True)
+    opened = follow(script)
+    assert content(optimized(tmp_path / "m.yaml", steps=1).output)["found_by"] == "step 1, candidate 1"
+    assert asked(opened) == 2
+
+
+def test_a_copy_that_the_search_did_not_write(tmp_path: Path, follow: Follow) -> None:
+    def killed(*_: object) -> Reply:
+        raise Killed
+
+    script = Script(6, SEARCH)
+    follow(script)[OPTIMIZER].reply = killed
+    with pytest.raises(Killed):
+        optimized(tmp_path / "m.yaml")
+    for text in ("steps: 3", "- 1", "a: [", "", "a: " + "[" * 100_000):
+        (tmp_path / "m.run" / "method.yaml").write_text(text)
+        with pytest.raises(InputError, match=r"method.yaml(?s:.*)remove it, and start the same command with --fresh"):
+            optimized(tmp_path / "m.yaml")
+    (tmp_path / "m.run" / "method.yaml").unlink()
+    follow(script)
+    assert len(content(optimized(tmp_path / "m.yaml", fresh=True).output)["steps"]) == 3
+
+
+def test_an_evolving_method_is_no_table_of_records(tmp_path: Path, follow: Follow) -> None:
+    follow(Script(6, {(1, 1): 0}))
+    run = optimized(tmp_path / "m.yaml")
+    with pytest.raises(InputError, match=r"m\.yaml holds no records: it is an evolving method\nRead .*read_method"):
+        iter(run)
+
+
+# The command
+
+
+def command(tmp_path: Path, *options: str) -> Result:
+    seeds = tmp_path / "seeds.jsonl"
+    seeds.write_text("".join(json.dumps(seed) + "\n" for seed in SEEDS))
+    sizes = ["--dev", str(DEV), "--batch", str(BATCH), "--candidates", str(CANDIDATES)]
+    models = ["--evolver", EVOLVER, "--optimizer", OPTIMIZER]
+    return CliRunner().invoke(
+        app, ["optimize-method", str(seeds), *models, *sizes, "--out", str(tmp_path / "m.yaml"), *options]
+    )
+
+
+def test_the_command_shows_a_finished_search_whose_file_was_edited(tmp_path: Path, follow: Follow) -> None:
+    follow(Script(6, {(1, 1): 0}))
+    first = command(tmp_path)
+    assert (first.exit_code, "warning" in first.stderr) == (0, False)
+    (tmp_path / "m.yaml").write_text("method: |\n  " + method(4).replace("\n", "\n  "))
+    again = command(tmp_path)
+    assert (again.exit_code, again.stderr) == (0, "")
+    assert "nothing to do" in again.stdout
+    first_table, again_table = (run.stdout.partition("optimize-method: the steps")[2] for run in (first, again))
+    assert "candidate 1" in first_table
+    assert first_table == again_table
+    assert read_method(tmp_path / "m.yaml").text == method(4)
+
+
+def test_the_command_says_which_calls_failed(tmp_path: Path, follow: Follow) -> None:
+    script = Script(6, {(1, 1): 5, (1, 2): 3})
+
+    def reply(prompt: str, sampling: Sampling) -> Reply:
+        if "quality 5." in prompt and "#Instruction#" not in prompt and script.place_of(prompt) in (6, 7):
+            raise CallError("time-out")
+        if prompt.startswith("Feedback:") and script.whose[sampling.seed or 0] == (1, 3):
+            raise CallError("time-out")
+        return script(prompt, sampling)
+
+    opened = follow(script)
+    opened[EVOLVER].reply = opened[OPTIMIZER].reply = reply
+    for _ in range(2):  # also where there is nothing to do any more
+        ended = command(tmp_path, "--steps", "1")
+        assert ended.exit_code == 0
+        assert [line for line in ended.stderr.splitlines() if line.startswith("warning")] == [
+            "warning: optimize-method: calls failed for good, 2 rows of evaluations lack one: step 1, candidate 1 "
+            "(2 of the dev set's rows), step 1, candidate 3 (it was not proposed); --fresh asks for them again"
+        ]
+    initial, step = (content(tmp_path / "m.yaml")[key] for key in ("initial", "steps"))
+    assert "rows_with_a_failed_call" not in initial
+    assert step[0]["candidates"][0]["rows_with_a_failed_call"] == 2
 
 
 def test_a_dry_run_says_the_most_and_writes_nothing(tmp_path: Path, follow: Follow) -> None:

@@ -11,7 +11,8 @@ The optimizer writes the rest beside it, which nothing reads back: what it was r
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from evolvent.datasets.write import replacing
 from evolvent.errors import InputError
 from evolvent.evolution.auto_evol_instruct.evaluation import Evaluation, used_json
 from evolvent.evolution.auto_evol_instruct.method import SLOT, Method, problem_of
+from evolvent.evolution.auto_evol_instruct.proposal import FAILED
 from evolvent.evolution.auto_evol_instruct.search import Found, Step, Tried
 from evolvent.records import Record
 from evolvent.runs.tally import Used
@@ -38,6 +40,9 @@ WIDTH = 116
 
 # Different reasons that are written of one evaluation; the call store has every one.
 REASONS = 10
+
+# Places with failed calls that are named; the file has every one.
+NAMED = 5
 
 HEADER = """\
 # An evolving method of Auto Evol-Instruct, and how evolvent optimize-method found it. It is applied with:
@@ -253,6 +258,8 @@ def _evaluated(evaluation: Evaluation) -> dict[str, Any]:
         "failures": _Line(evaluation.failures),
         "apart": _Line(evaluation.apart),
     }
+    if evaluation.calls_failed:
+        content["rows_with_a_failed_call"] = evaluation.calls_failed
     if evaluation.reasons:
         content["without_answer"] = [
             {"rows": rows, "reason": reason} for reason, rows in evaluation.reasons.most_common(REASONS)
@@ -267,6 +274,39 @@ def _used(used: Mapping[str, Used]) -> dict[str, Any]:
 def rows_of(records: Iterable[Record]) -> list[int]:
     """The positions of rows in the seeds."""
     return _Row(record.seed_index for record in records)
+
+
+@contextmanager
+def _as_written(path: Path) -> Iterator[None]:
+    """Explain what is met where a file is read that the search did not write."""
+    fix = "If it is in a run folder: remove it, and start the same command with --fresh; it pays no call twice."
+    try:
+        yield
+    except InputError as error:
+        raise InputError(error.message, fix=fix) from error
+    except (KeyError, TypeError, AttributeError, ValueError, yaml.YAMLError, RecursionError) as error:
+        raise InputError(f"{path} holds no history of a search: {error!r}", fix=fix) from error
+
+
+def _history(path: Path) -> Any:
+    text = _text(path)
+    _top_level(path, text)  # refuses what is nested so deep that a tree of it would be long in the making
+    return yaml.load(text, Loader=_Loader)
+
+
+def noted_in(path: Path) -> int:
+    """How often a search wrote down how it stands: for the initial method, and for each step. 0 if there is no file.
+
+    Args:
+        path: the run folder's own copy of METHOD.yaml.
+
+    Raises:
+        InputError: it is not as the search wrote it.
+    """
+    if not path.is_file():
+        return 0
+    with _as_written(path):
+        return 1 + len(_history(path)["steps"])
 
 
 def counts_of(found: Found) -> dict[str, int]:
@@ -295,9 +335,8 @@ def steps_table(path: str | Path) -> Table:
         InputError: it is not one that ``evolvent optimize-method`` wrote.
     """
     path = Path(path)
-    read_method(path)
-    try:
-        content = yaml.load(_text(path), Loader=_Loader)
+    with _as_written(path):
+        content = _history(path)
         method = _rate_words(content["initial"])
         rows = [("0", "", "", "", method, "the initial method")]
         for step in content["steps"]:
@@ -319,10 +358,36 @@ def steps_table(path: str | Path) -> Table:
             f"stopped: {content['stopped'] or 'not yet'}",
             f"method: version {content['version']}, by {content['found_by']}, failure rate {_rate_words(content)}",
         )
-    except (KeyError, TypeError, yaml.YAMLError, RecursionError) as error:
-        raise InputError(f"{path} holds no history of a search: {error!r}") from error
     columns = ("step", "candidates", "invalid", "equal", "lowest failure rate (95 %)", "chosen")
-    return Table(f"{path.name}: the search", columns, rows, notes)
+    return Table("optimize-method: the steps", columns, rows, notes)
+
+
+def failed_calls(path: Path) -> str | None:
+    """Where calls of a search failed for good, in words; None if none did.
+
+    Args:
+        path: as for ``noted_in``.
+
+    Raises:
+        InputError: it is not as the search wrote it.
+    """
+    rows, places = 0, []
+    with _as_written(path):
+        content = _history(path)
+        tried = [("the initial method", content["initial"])]
+        for step in content["steps"]:
+            tried += [(f"step {step['step']}, candidate {one['candidate']}", one) for one in step["candidates"]]
+        for name, one in tried:
+            failed = one.get("rows_with_a_failed_call", 0)
+            if failed:
+                rows += failed
+                places.append(f"{name} ({failed:,} of the dev set's rows)")
+            elif str(one.get("invalid", "")).startswith(FAILED):
+                places.append(f"{name} (it was not proposed)")
+    if not places:
+        return None
+    named = ", ".join(places[:NAMED]) + (f" and {len(places) - NAMED:,} more" if len(places) > NAMED else "")
+    return f"calls failed for good, {rows:,} rows of evaluations lack one: {named}"
 
 
 def _rate_words(content: Mapping[str, Any]) -> str:

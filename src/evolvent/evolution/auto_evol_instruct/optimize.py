@@ -10,7 +10,7 @@ from typing import Any, Unpack
 from evolvent.datasets.write import replacing
 from evolvent.errors import InputError
 from evolvent.evolution.auto_evol_instruct.evaluation import Evolving
-from evolvent.evolution.auto_evol_instruct.history import counts_of, rows_of, write_history
+from evolvent.evolution.auto_evol_instruct.history import counts_of, noted_in, rows_of, write_history
 from evolvent.evolution.auto_evol_instruct.method import initial_method
 from evolvent.evolution.auto_evol_instruct.plan import plan_of
 from evolvent.evolution.auto_evol_instruct.proposal import Optimizer
@@ -22,7 +22,7 @@ from evolvent.models.uri import parse_uri
 from evolvent.records import Record
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data, StageInput, stage_input
-from evolvent.runs.manifest import OUTPUTS, versions
+from evolvent.runs.manifest import OUTPUTS, read_manifest, versions
 from evolvent.runs.randomness import call_seed
 from evolvent.runs.stage import Calling
 from evolvent.runs.whole import Ended, run_whole
@@ -60,7 +60,8 @@ def optimize_method(
     """Search for a better evolving method (Auto Evol-Instruct, arXiv 2406.00770), and write it to METHOD.yaml.
 
     The calls lie in a run folder beside it: METHOD.run for METHOD.yaml. Run again with the same arguments it goes on
-    where it stopped; calls that were answered are not made again. The file is written anew after every step.
+    where it stopped: calls that were answered are not made again, and steps that were decided stay as they are. The
+    file is written anew after every step.
 
     Args:
         seeds: a data file, a Hub id, an iterable of dicts, or a datasets.Dataset.
@@ -166,7 +167,7 @@ def optimize_method(
         def note(found: Found) -> None:
             write_history(found, how, output, file)
 
-        found = await search(made_with(models, at_once), note)
+        found = await search(made_with(models, at_once), note, await asyncio.to_thread(noted_in, output))
         return Ended({"seeds": source.rows, **source.counts, **counts_of(found)}, found.used())
 
     run = run_whole(
@@ -212,7 +213,8 @@ def drawn(source: StageInput, dev: int, pool: int, batch: int, seed: int) -> tup
 def _check_out(file: Path, folder: Path, calling: Calling) -> None:
     if file.suffix not in ENDINGS:
         raise InputError(f"--out {file} is no YAML file", fix="Name a file that ends in .yaml.")
-    mine = (folder / OUTPUTS[STAGE]).is_file()
+    entry = read_manifest(folder).get(STAGE)
+    mine = (folder / OUTPUTS[STAGE]).is_file() or (entry is not None and entry.state == "running")
     if file.exists() and not mine and not calling.get("fresh") and not calling.get("dry_run"):
         raise InputError(
             f"{file} is there already, and no search in {folder} made it",

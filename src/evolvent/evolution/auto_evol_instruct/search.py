@@ -21,6 +21,7 @@ from evolvent.records import Record
 from evolvent.runs.execution import together
 from evolvent.runs.progress import shown
 from evolvent.runs.randomness import call_seed
+from evolvent.runs.stored import Failures, lasting_failures
 from evolvent.runs.tally import Used
 
 STAGE = "optimize-method"
@@ -127,12 +128,16 @@ class Found:
         return total
 
 
-async def search(run: Search, note: Callable[[Found], None]) -> Found:
+async def search(run: Search, note: Callable[[Found], None], noted: int = 0) -> Found:
     """Search for a method with a lower failure rate than the initial one.
+
+    A call that failed for good is not made again. When the search is gone on with, that holds for what was noted: the
+    steps that were decided come out as they did. In the first step that was not, calls that failed are made again.
 
     Args:
         run: what the search is made with.
-        note: writes down how it stands: after the initial method was measured, after every step, and at its end.
+        note: writes down how it stands: after the initial method was measured, and after every step.
+        noted: how often that was done before the search was stopped; it is not done again for an earlier state.
 
     Returns:
         How it ended.
@@ -140,24 +145,33 @@ async def search(run: Search, note: Callable[[Found], None]) -> Found:
     Raises:
         RunError: nothing could be measured, or every call of a step failed.
     """
+    failures = Failures(decided=noted > 0)
+    lasting_failures.set(failures)
     account = Account("initial")
     with shown(f"{STAGE}, initial method", len(run.dev), show=run.progress) as advance:
         evaluation = await evaluate(run.initial, run.dev, run.evolving, account, advance)
     _require_answers(evaluation)
     found = Found(run.initial, evaluation, account.used, run.initial, evaluation)
     found.stopped = _ended(found, run.steps)
-    await asyncio.to_thread(note, found)
+    await _note(found, note, noted)
     while found.stopped is None:
         before = found.evaluation.rate
+        failures.decided = len(found.steps) + 1 < noted
         step = await _step(len(found.steps) + 1, found, run)
         found.steps.append(step)
         found.stopped = _ended(found, run.steps)
-        await asyncio.to_thread(note, found)
+        await _note(found, note, noted)
         if run.progress:
             by = f"candidate {step.chosen}" if step.chosen else "no candidate is better"
             rates = f"failure rate {before:.3f}, now {found.evaluation.rate:.3f}"
             sys.stderr.write(f"{STAGE}, step {step.number}: {rates}; {by}\n")
     return found
+
+
+async def _note(found: Found, note: Callable[[Found], None], noted: int) -> None:
+    """Have it written down how a search stands, unless it was further on before it was stopped."""
+    if 1 + len(found.steps) >= noted or found.stopped:
+        await asyncio.to_thread(note, found)
 
 
 async def _step(number: int, found: Found, run: Search) -> Step:
