@@ -17,8 +17,8 @@ from tests.sandbox.wall import needs_wall
 SHORT = ["--max-tokens", "384"]
 AUTO = ["evolve", str(SEEDS), "--method", "auto-evol-instruct", "--model", "embedded", *SHORT]
 RULES = {"prompts": 1, "instructions_per_prompt": 5, "queries": 2, "responses": 4}
-AUTOIF = ["evolve", "--method", "autoif", "--model", "embedded", "--queries", str(SEEDS), "--samples", "4", *SHORT]
-AUTOIF += ["--limit", "12", *(text for rule in RULES.items() for text in ("--rule", "{}={}".format(*rule)))]
+AUTOIF = ["evolve", "--method", "autoif", "--model", "embedded", "--queries", str(SEEDS), "--samples", "3", *SHORT]
+AUTOIF += ["--limit", "8", *(text for rule in RULES.items() for text in ("--rule", "{}={}".format(*rule)))]
 MADE = ("functions.jsonl", "sft.jsonl", "dpo.jsonl", "evolved.parquet", "responses.parquet")
 
 
@@ -46,7 +46,7 @@ def test_auto_evol_instruct_its_keywords_and_its_optimiser(tmp_path: Path) -> No
     assert ended.status == 0, ended.errors
     found = yaml.safe_load((tmp_path / "method.yaml").read_text())
     assert found["state"] == "finished"
-    assert len(found["steps"][0]["candidates"]) == 3 or found["initial"]["failure_rate"] == 0
+    assert found["stopped"] == "the failure rate is 0" or len(found["steps"][0]["candidates"]) == 3
     ended = evolvent(*AUTO, "--limit", "4", "--method-file", "method.yaml", "--out", "better", folder=tmp_path)
     assert ended.status == 0, ended.errors
     versions = {record.prompt_version for record in read_records(tmp_path / "better/evolved.parquet") if record.round}
@@ -78,10 +78,10 @@ def test_autoif_makes_verified_answers(autoif: Path) -> None:
 
 
 @needs_wall
-def test_autoif_killed_in_every_stage_and_gone_on_with_is_the_same_run(autoif: Path, tmp_path: Path) -> None:
+def test_autoif_killed_in_two_stages_and_gone_on_with_is_the_same_run(autoif: Path, tmp_path: Path) -> None:
     calls = stored_calls(autoif)
     before_answers = stored_calls(autoif, "reply IS NOT NULL AND stage != 'respond'")
-    for stop in (0, before_answers // 2, (before_answers + calls) // 2):
+    for stop in (before_answers // 2, (before_answers + calls) // 2):
         killed = stop_at([*AUTOIF, "--out", "run"], tmp_path, tmp_path / "run", stop, signal.SIGKILL)
         assert killed.status == -signal.SIGKILL
     ended = evolvent(*AUTOIF, "--out", "run", folder=tmp_path)
