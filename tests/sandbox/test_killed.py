@@ -1,5 +1,6 @@
 """evolvent killed in the middle of its work: nothing of the sandbox stays."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -16,8 +17,9 @@ from evolvent.sandbox.limits import Limits
 from evolvent.sandbox.sandbox import Sandbox
 
 async def main():
-    async with Sandbox(Limits(seconds=60), unsafe=sys.argv[1] == "unsafe") as sandbox:
-        await asyncio.gather(*(sandbox.run("while True: pass") for _ in range(2)))
+    async with Sandbox(Limits(seconds=60), unsafe=sys.argv[1] == "unsafe", workers=2) as sandbox:
+        print("starts", flush=True)
+        await asyncio.gather(*(sandbox.run("while True: pass") for _ in range(4)))
 
 asyncio.run(main())
 """
@@ -42,7 +44,7 @@ PROCESSES = {"walled": 7, "unsafe": 5}  # itself, and for both: bubblewrap, the 
 def test_nothing_outlives_a_killed_evolvent(mode: str) -> None:
     before = descendants()
     with reaper():
-        work = subprocess.Popen([sys.executable, "-c", WORK, mode])
+        work = subprocess.Popen([sys.executable, "-c", WORK, mode], stdout=subprocess.DEVNULL)
         by = time.monotonic() + 60
         while len(descendants() - before) < PROCESSES[mode]:
             assert time.monotonic() < by and work.poll() is None
@@ -60,6 +62,20 @@ def test_nothing_outlives_an_evolvent_that_is_killed_while_it_starts_a_sandbox()
         assert work.stdout is not None and work.stdout.readline() == b"bubblewrap waits\n"
         work.kill()
         work.wait()
+        assert_none_but(before)
+
+
+@needs_wall
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("mode", ["walled", "unsafe"])
+def test_interrupt_while_sandboxes_start_ends_all(mode: str) -> None:
+    """asyncio.run then cancels every task there is, some of them twice."""
+    before = descendants()
+    command = [sys.executable, "-c", WORK, mode]
+    with reaper(), subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as work:
+        assert work.stdout is not None and work.stdout.readline() == b"starts\n"
+        work.send_signal(signal.SIGINT)
+        assert work.wait(timeout=30) != 0
         assert_none_but(before)
 
 

@@ -133,8 +133,8 @@ def _started(command: Sequence[str], channel: socket.socket, given: tuple[int, .
     """Not by asyncio: its start of a process, when cancelled, leaves what bubblewrap has started and may not end."""
     return Popen(
         command,
-        stdin=channel,
-        stdout=channel,
+        stdin=channel.fileno(),
+        stdout=channel.fileno(),
         stderr=PIPE,
         env=environment(),
         pass_fds=given,
