@@ -547,7 +547,8 @@ def test_fresh_asks_again_what_failed_also_where_it_is_stopped(tmp_path: Path, f
     script = Script(6, {(1, 1): 3, (1, 2): 4})
 
     def reply(prompt: str, sampling: Sampling) -> Reply:
-        if "quality 3." in prompt and "#Instruction#" not in prompt and script.place_of(prompt) in (5, 6):
+        of_step_1 = "quality 3." in prompt and "#Instruction#" not in prompt and script.place_of(prompt) in (5, 6)
+        if of_step_1 or ("quality" not in prompt and script.place_of(prompt) == 7):
             raise CallError("time-out")
         return script(prompt, sampling)
 
@@ -559,9 +560,11 @@ def test_fresh_asks_again_what_failed_also_where_it_is_stopped(tmp_path: Path, f
     follow(script)[EVOLVER].reply = killed
     with pytest.raises(Killed):
         optimized(tmp_path / "m.yaml", steps=1, fresh=True)
+    assert content(tmp_path / "m.yaml")["found_by"] == "step 1, candidate 2"
     opened = follow(script)
-    assert content(optimized(tmp_path / "m.yaml", steps=1).output)["found_by"] == "step 1, candidate 1"
-    assert asked(opened) == 2
+    found = content(optimized(tmp_path / "m.yaml", steps=1).output)
+    assert (found["found_by"], found["initial"]["failure_rate"]) == ("step 1, candidate 1", 6 / 8)
+    assert asked(opened) == 2 + 2  # the evolution, and then its answer
 
 
 def test_a_copy_that_the_search_did_not_write(tmp_path: Path, follow: Follow) -> None:
