@@ -137,3 +137,11 @@ def test_the_end_of_a_long_prompt_is_shown(capsys: pytest.CaptureFixture[str]) -
     assert "12 calls, 11 not shown: --limit N" in out
     print_calls([], 0, ["no call was made for the model x"])
     assert capsys.readouterr().out == "0 calls\nno call was made for the model x\n"
+
+
+def test_what_a_model_wrote_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    print_tables([Table("\x1b[2Jtitle", ("text",), [("a\x1b]0;owned\x07b",), ("é　ü",)])])
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown.replace("\x1b[1m", "").replace("\x1b[0m", "")
+    assert "a\\x1b]0;owned\\x07b" in shown
+    assert "é　ü" in shown

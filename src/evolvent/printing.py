@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from evolvent.endings import printable
 from evolvent.errors import InputError
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def print_fates(run: Any) -> None:
 def print_estimate(estimate: "Estimate") -> None:
     """What a dry run found: the first prompts, what the stage would take, and what the figures rest on."""
     for prompt in estimate.shown_prompts():
-        typer.echo(f"{prompt}\n")
+        typer.echo(f"{printable(prompt)}\n")
     print_tables(estimate.tables())
     for note in estimate.notes():
         typer.echo(note)
@@ -105,7 +106,7 @@ def print_calls(found: "Iterable[StoredCall]", total: int, why_none: list[str]) 
             text = str(call.reply.get("text", call.reply))
             typer.echo(f"  reply ({call.reply.get('finish_reason', 'token losses')}): {_short(text)}")
         if call.error is not None:
-            typer.echo(f"  failed: {call.error['error']}")
+            typer.echo(f"  failed: {printable(call.error['error'])}")
     typer.echo(f"{total:,} calls" + (f", {more:,} not shown: --limit N, or --out FILE.jsonl" if more > 0 else ""))
     for line in why_none:
         typer.echo(line)
@@ -113,7 +114,7 @@ def print_calls(found: "Iterable[StoredCall]", total: int, why_none: list[str]) 
 
 def _short(text: str) -> str:
     """A turn or a reply on one line: its beginning and its end, where it is long; a prompt's own text stands last."""
-    text = " ".join(text.split())
+    text = printable(" ".join(text.split()))
     if len(text) <= SHOWN + SHOWN_OF_THE_END:
         return text
     left_out = len(text) - SHOWN - SHOWN_OF_THE_END
@@ -160,13 +161,13 @@ def print_tables(tables: "Iterable[Table]") -> None:
                 longest = min(longest, NARROWEST)
             needed += longest + 3  # a border and a space on both sides
         for row in table.rows:
-            shown.add_row(*map(Text, row))
+            shown.add_row(*(Text(printable(cell)) for cell in row))
         typer.echo()
-        console.print(Text(table.title, style="bold"), soft_wrap=True)
+        console.print(Text(printable(table.title), style="bold"), soft_wrap=True)
         console.width = max(width, needed)
         console.print(shown)
         for note in table.notes:
-            typer.echo(note)
+            typer.echo(printable(note))
 
 
 def print_stages(folder: Path, stages: dict[str, Any], *, examples: int = 0) -> None:
