@@ -14,11 +14,10 @@ from evolvent.evolution.autoif.functions import Sample, parse_sample
 from evolvent.evolution.autoif.quality import quality_score
 from evolvent.evolution.autoif.self_instruct import new_instructions, same
 from tools.embedded import autoif
+from tools.embedded.kinds import KINDS, Kind
 from tools.embedded.mixture import method_chats
 from tools.embedded.seeds import held_out
 from tools.embedded.verifiable import (
-    KINDS,
-    Kind,
     cases,
     following,
     function,

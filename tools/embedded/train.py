@@ -281,7 +281,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("build/embedded"), help="corpus, checkpoints, losses")
     parser.add_argument("--base-tokens", type=int, default=3_500_000)
     parser.add_argument("--chat-tokens", type=int, default=22_000_000)
-    parser.add_argument("--method-tokens", type=int, default=10_000_000)
+    parser.add_argument("--method-tokens", type=int, default=14_400_000)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
