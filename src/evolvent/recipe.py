@@ -23,6 +23,7 @@ from evolvent.datasets.formats import check_format
 from evolvent.datasets.render import OUTPUT_FORMATS
 from evolvent.errors import InputError
 from evolvent.evolution.autoif.rules import METHOD as AUTOIF
+from evolvent.evolution.autoif.rules import PROFILES, changed
 from evolvent.evolution.evol_instruct import METHOD as EVOL_INSTRUCT
 from evolvent.evolution.evolve import check_options, check_seeds, choose_operators, evolve
 from evolvent.metrics.layout import check_layout
@@ -231,6 +232,8 @@ def _check_method(options: Any) -> None:
     """Check that the method takes the options that are there."""
     check_options(options.method, options.profile, vars(options))
     check_seeds(options.method, options.seeds)
+    if options.method == AUTOIF:
+        changed(PROFILES[options.profile or "autoif-paper"], options.rule or {})
     if options.method == EVOL_INSTRUCT:
         templates = Path(options.templates) if options.templates else None
         choose_operators(options.operators, breadth=options.breadth, templates=templates)

@@ -205,3 +205,9 @@ def test_what_cannot_work_is_refused_before_anything_is_written(
     with pytest.raises(InputError, match=words):
         evolved(seeds, **options)
     assert [path.name for path in seeds.parent.iterdir()] == ["seeds.jsonl"]
+
+
+def test_a_misspelled_option_is_none(seeds: Path, models: Opened) -> None:
+    with pytest.raises(TypeError, match="no option 'limitt'"):
+        evolved(seeds, limitt=3)
+    assert not models[EVOLVER].asked

@@ -7,6 +7,7 @@ from typing import Any
 
 from evolvent.datasets.formats import check_format
 from evolvent.datasets.load import Problem, load
+from evolvent.datasets.paths import check_not_read, locate
 from evolvent.datasets.render import OUTPUT_FORMATS
 from evolvent.datasets.write import write
 
@@ -76,6 +77,7 @@ def convert(
         RunError: the disk is full.
     """
     check_format(to, OUTPUT_FORMATS)
+    check_not_read(locate(out, "written")[0], data)
     seeds = load(data, format=format, map=map, skip_bad=skip_bad, limit=limit)
     counts = write(seeds, out, format=to, skip_bad=skip_bad)
     return ConvertCounts(

@@ -28,3 +28,20 @@ def locate(name: str | Path, purpose: str) -> tuple[Path, os.stat_result | None]
         raise InputError(f"{name} cannot be {purpose}: {error.strerror or error}", fix="Check the path.") from None
     except (RuntimeError, ValueError) as error:  # of expanduser: no such user; of stat: a NUL byte
         raise InputError(f"{name} cannot be {purpose}: {str(error).rstrip('.')}", fix="Check the path.") from None
+
+
+def check_not_read(out: Path, *inputs: object) -> None:
+    """Check that a file to be written is none of those that are read.
+
+    Args:
+        out: the file to be written.
+        inputs: paths that are read; whatever is no path is passed over.
+
+    Raises:
+        InputError: it is one of them.
+    """
+    if not out.exists():
+        return
+    for read in inputs:
+        if isinstance(read, str | Path) and Path(read).exists() and out.samefile(read):
+            raise InputError(f"--out {out} is the data itself", fix="Choose another name.")

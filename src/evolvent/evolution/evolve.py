@@ -166,6 +166,8 @@ def evolve(
 
         if queries is None:
             raise InputError("AutoIF needs queries to ask the instructions with", fix="Name a dataset: --queries DATA.")
+        if samples is not None and "samples" in (rule or {}):
+            raise InputError("--samples and --rule samples=N say the same", fix="Leave one of them out.")
         if samples is not None:
             rule = {"samples": samples, **(rule or {})}
         rules = changed(PROFILES[profile], rule or {})

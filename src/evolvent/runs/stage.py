@@ -63,6 +63,17 @@ class Calling(TypedDict, total=False):
     progress: bool
 
 
+def check_calling(calling: Mapping[str, Any]) -> None:
+    """Check the names of the options of calls: Python takes any name where they are gathered.
+
+    Raises:
+        TypeError: there is no such option.
+    """
+    for name in calling:
+        if name not in Calling.__annotations__:
+            raise TypeError(f"there is no option {name!r}")
+
+
 def run_stage(
     stage: str,
     out: str | Path,
@@ -104,6 +115,7 @@ def run_stage(
         BudgetReachedError: the budget is spent.
         RunError: the folder cannot be written, or every record failed.
     """
+    check_calling(calling)
     if calling.get("dry_run"):
         return _dry_run(stage, Path(out), settings, source, models, work, reply_tokens, tools, stand_in, calling)
     with RunFolder(Path(out)) as folder:

@@ -21,7 +21,17 @@ from evolvent.runs.planned import Planned, estimate
 from evolvent.runs.prices import Price
 from evolvent.runs.rehearsal import Rates
 from evolvent.runs.spending import Budget
-from evolvent.runs.stage import Calling, at_once, at_work, estimated, known_prices, open_models, paid, priced
+from evolvent.runs.stage import (
+    Calling,
+    at_once,
+    at_work,
+    check_calling,
+    estimated,
+    known_prices,
+    open_models,
+    paid,
+    priced,
+)
 from evolvent.runs.tally import Used
 
 
@@ -75,6 +85,7 @@ def run_whole(
         BudgetReachedError: the budget is spent.
         RunError: the folder cannot be written, or the computation cannot go on.
     """
+    check_calling(calling)
     if calling.get("retry_failed"):
         raise InputError(
             f"{stage} takes no --retry-failed: its calls depend on one another", fix="Use --fresh to make it anew."

@@ -106,10 +106,10 @@ def test_the_whole_path(tmp_path: Path, models: Opened) -> None:
         ("instructions", 3),
         ("samples", 9),
         ("samples read", 9),
-        ("functions", 3),
+        ("distinct functions", 3),
         ("functions not loaded", 0),
         ("functions stopped", 0),
-        ("cases", 9),
+        ("distinct cases", 9),
         ("broken cases", 0),
         ("cases without true or false", 0),
         ("verdicts", 6),
@@ -120,6 +120,7 @@ def test_the_whole_path(tmp_path: Path, models: Opened) -> None:
         ("cross-validated instructions", 2),
         ("back-translated instructions", 2),
         ("verified instructions", 2),
+        ("of these with cases of one verdict only", 0),
         ("instructions with a query", 4),
     ]
     assert (funnels["respond"]["answers"], funnels["respond"]["SFT rows"]) == (16, len(kept))
@@ -370,6 +371,7 @@ def test_options_of_autoif_alone(tmp_path: Path, models: Opened) -> None:
         ({"rule": {"sampels": 3}}, "no rule 'sampels'"),
         ({"rule": {"case_share": "0.5"}}, "no bound such as"),
         ({"rule": {"queries": 0}}, "rule queries is 0"),
+        ({"rule": {"samples": 4}}, "--samples and --rule samples=N say the same"),
         ({"method": "evol-instruct"}, "--queries is an option of autoif"),
         ({"method": "auto", "queries": None}, "unknown method 'auto'"),
     ):

@@ -52,6 +52,7 @@ def test_the_highest_bounds_and_the_lowest_numbers() -> None:
         ({"sampels": 3}, "no rule 'sampels'"),
         ({"samples": "many"}, "rule samples is 'many': it is a whole number"),
         ({"samples": 0}, "rule samples is 0"),
+        ({"samples": 10_001}, "rule samples is 10,001"),
         ({"samples": 2.5}, "rule samples is 2.5"),
         ({"case_share": 0.5}, "no bound such as >0.5"),
         ({"case_share": "<0.5"}, "no bound such as >0.5"),

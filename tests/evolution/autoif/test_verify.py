@@ -197,3 +197,13 @@ def test_a_reward_is_the_share_of_the_functions_that_say_yes(functions: Path) ->
     assert rewards(sets["both"], answers, unsafe_execution=True) == pytest.approx([1, 1 / 3, 2 / 3, 1 / 3])
     assert rewards(sets["never"], ["Rain"], unsafe_execution=True) == [0.0]
     assert rewards(sets["noe"], [], unsafe_execution=True) == []
+
+
+def test_what_is_read_is_not_written(tmp_path: Path) -> None:
+    answers, functions = tmp_path / "answers.jsonl", tmp_path / "functions.jsonl"
+    answers.write_text('{"instruction": "Use no commas.", "output": "a"}\n')
+    functions.write_text('{"id": "1", "instruction": "Use no commas.", "functions": [{"code": "x"}]}\n')
+    for out in (answers, functions):
+        with pytest.raises(InputError, match="is the data itself"):
+            verify(answers, functions=tmp_path, out=out)
+    assert answers.read_text().startswith('{"instruction"')

@@ -328,7 +328,7 @@ def write_answers(seeds: StageInput, run: AutoIF) -> Run:
     def derive(path: Path) -> dict[str, Any]:
         sft = write_lines(run.out / SFT, sft_rows(read_records(path)))
         dpo = write_lines(run.out / DPO, dpo_rows(read_records(path), run.rules, run.seed))
-        return {"funnel": funnel.of_answers(path, sft=sft, dpo=dpo)}
+        return {"funnel": funnel.of_answers(path, run.rules, sft=sft, dpo=dpo)}
 
     done = _beside(
         run_stage(
@@ -364,7 +364,7 @@ def write_answers(seeds: StageInput, run: AutoIF) -> Run:
 def _assuming(run: Run, what: str) -> Run:
     """A dry run with what it assumes, for its input is yet to be made."""
     assert run.estimate is not None
-    said = (*run.estimate.said, f"an upper bound, if {what}")
+    said = (*run.estimate.said, f"assumed: {what}; a reply may hold more")
     return replace(run, estimate=replace(run.estimate, said=said))
 
 

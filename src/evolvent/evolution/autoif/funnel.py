@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -29,6 +30,10 @@ DETAILS = (
 )
 
 
+# Equal ones count once.
+DISTINCT = {"functions": "distinct functions", "cases": "distinct cases"}
+
+
 def of_instructions(path: Path, rules: Rules) -> dict[str, int]:
     """Step 1, from instructions.parquet."""
     seeds = new = 0
@@ -50,43 +55,49 @@ def of_verification(path: Path, rules: Rules) -> dict[str, int]:
     """Steps 2 to 6, from evolved.parquet: what verification counted, added up, then instructions and queries."""
     counted: Counter[str] = Counter()
     fates: Counter[str] = Counter()
-    rows = 0
+    rows = one_sided = 0
     for record in read_records(path):
         if record.round:
             rows += 1
             continue
         fates[record.reason or "" if record.status == "eliminated" else record.status] += 1
-        counted.update(_noted(record).get("counts", {}))
+        noted = _noted(record)
+        counted.update(noted.get("counts", {}))
+        one_sided += record.status == "ok" and len({case["output"] for case in noted.get("cases", ())}) == 1
     ordered = [name for name in DETAILS if name in counted]
     ordered[1:1] = sorted(counted.keys() - set(DETAILS))  # why samples were of no use
     total, verified = fates.total(), fates.pop("ok", 0)
     at_consistency, at_back_translation = fates[CONTRADICTION], fates[NO_BACK_TRANSLATION]
     return {
         "instructions": total,
-        **{name: counted[name] for name in ordered},
+        **{DISTINCT.get(name, name): counted[name] for name in ordered},
         **{f"instructions: {fate}": count for fate, count in sorted(fates.items()) if count},
         "cross-validated instructions": verified + at_consistency + at_back_translation,
         **({"back-translated instructions": verified + at_consistency} if rules.back_translated else {}),
         "verified instructions": verified,
+        "of these with cases of one verdict only": one_sided,
         "instructions with a query": rows,
     }
 
 
-def of_answers(path: Path, *, sft: int, dpo: int) -> dict[str, int]:
+def of_answers(path: Path, rules: Rules, *, sft: int, dpo: int) -> dict[str, int]:
     """Steps 7 to 9 and the pairs, from responses.parquet."""
     fates: Counter[str] = Counter()
+    scored = 0
     for record in read_records(path):
         fates[record.reason or "" if record.status == "eliminated" else record.status] += 1
+        scored += _noted(record).get("quality") is not None
     kept = fates.pop("ok", 0)
     return {
         "answers": kept + sum(fates.values()),
         **{f"answers: {fate}": count for fate, count in sorted(fates.items())},
+        **({"answers scored by the judge": scored} if rules.quality else {}),
         "answers kept": kept,
         "SFT rows": sft,
         "DPO pairs": dpo,
     }
 
 
-def _noted(record: Record) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = orjson.loads(record.meta or "{}").get("autoif", {})
+def _noted(record: Record) -> dict[str, Any]:
+    found: dict[str, Any] = orjson.loads(record.meta or "{}").get("autoif", {})
     return found

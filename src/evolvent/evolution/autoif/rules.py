@@ -47,6 +47,10 @@ FOUR_FIFTHS = Bound(0.8, inclusive=True)
 EIGHT, ABOVE_EIGHT = Bound(8, inclusive=True), Bound(8, inclusive=False)
 
 
+# More of anything is a slip of the hand.
+MOST = 10_000
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What AutoIF's steps ask for.
@@ -144,8 +148,8 @@ def _check(name: str, value: int | Bound | None) -> None:
     """
     if type(value) is int:
         least = 0 if name in ("prompts", "back_translated", "query_longer_than") else 1
-        if value < least:
-            raise InputError(f"rule {name} is {value}", fix=f"Give {least} or more.")
+        if not least <= value <= MOST:
+            raise InputError(f"rule {name} is {value:,}", fix=f"Give {least} to {MOST:,}.")
     elif isinstance(value, Bound):
         highest = 10 if name == "quality" else 1
         if not value.passes(highest):
@@ -165,6 +169,6 @@ def _read(value: Any, now: Any, *, optional: bool) -> Any:
         return text == "true"
     if not isinstance(now, int):
         return Bound.parse(text)
-    if re.fullmatch(r"-?[0-9]{1,9}", text) is None:
+    if re.fullmatch(r"-?[0-9]{1,99}", text) is None:
         raise ValueError("it is a whole number")
     return int(text)

@@ -18,6 +18,7 @@ from typing import IO, Any, NamedTuple
 
 import orjson
 
+from evolvent.datasets.paths import check_not_read
 from evolvent.datasets.write import replacing
 from evolvent.errors import InputError
 from evolvent.evolution.autoif.accuracy import Accuracy, accuracies
@@ -114,6 +115,10 @@ def verify(
     if not verified:
         raise InputError(f"{path} holds no verified instruction")
     target = Path(out) if out is not None else None
+    if target is not None:
+        check_not_read(target, data, functions, path / FUNCTIONS)
+        if target.is_dir():
+            raise InputError(f"--out {target} is a folder", fix="Name a file, e.g. verified.jsonl.")
     source = stage_input(
         data,
         before="respond",
