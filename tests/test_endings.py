@@ -5,8 +5,8 @@ import sys
 import pytest
 import typer
 
-from evolvent.endings import end_well, printable
-from evolvent.errors import CallError
+from evolvent.endings import end_well
+from evolvent.errors import CallError, printable
 
 SAID = "HTTP 500: \x1b]0;mine\x07\x1b[2J\r\nno\r\u202eroom\x9b31m\u2028 \udcff"
 SHOWN = "HTTP 500: \\x1b]0;mine\\x07\\x1b[2J\nno\\r\\u202eroom\\x9b31m\\u2028 \\udcff"

@@ -6,14 +6,13 @@ import signal
 import sys
 import threading
 import traceback
-import unicodedata
 from types import FrameType
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from evolvent.errors import EvolventError, InputError
+from evolvent.errors import EvolventError, InputError, printable
 
 
 class Interrupted(EvolventError):
@@ -81,16 +80,3 @@ def end_well(app: typer.Typer) -> None:
             os._exit(error.exit_status)  # all is on disk; taking torch down in good order can take seconds
         sys.stderr.write(f"error: {printable(str(error))}\n")
         sys.exit(error.exit_status)
-
-
-def printable(text: str) -> str:
-    """A text that steers no terminal, whoever wrote it: what is neither printable, a blank nor a line end is escaped.
-
-    Errors quote servers' replies, keys of files and names of files.
-    """
-    return "".join(
-        character
-        if character.isprintable() or character == "\n" or unicodedata.category(character) == "Zs"
-        else character.encode("unicode_escape").decode()
-        for character in text.replace("\r\n", "\n")
-    )

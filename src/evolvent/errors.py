@@ -1,5 +1,6 @@
 """What can go wrong, in the words of the person who meets it: what was wrong, where, and what to do about it."""
 
+import unicodedata
 from importlib.util import find_spec
 
 
@@ -64,3 +65,16 @@ def require_extra(module: str, extra: str) -> None:
     """
     if find_spec(module) is None:
         raise InputError(f"{module} is not installed", fix=f"Install it with: pip install 'evolvent[{extra}]'")
+
+
+def printable(text: str) -> str:
+    """A text that steers no terminal, whoever wrote it: what is neither printable, a blank nor a line end is escaped.
+
+    Errors quote servers' replies, keys of files and names of files.
+    """
+    return "".join(
+        character
+        if character.isprintable() or character == "\n" or unicodedata.category(character) == "Zs"
+        else character.encode("unicode_escape").decode()
+        for character in text.replace("\r\n", "\n")
+    )

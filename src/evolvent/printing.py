@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from evolvent.endings import printable
-from evolvent.errors import InputError
+from evolvent.errors import InputError, printable
 
 if TYPE_CHECKING:
     from evolvent.doctor import Finding

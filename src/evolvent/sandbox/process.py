@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from subprocess import PIPE, Popen
 from typing import Any
 
-from evolvent.errors import RunError
+from evolvent.errors import RunError, printable
 from evolvent.sandbox.interpreter import interpreter
 from evolvent.sandbox.limits import Limits
 from evolvent.sandbox.system_calls import compiled_filter
@@ -176,15 +176,11 @@ def read_answer(frames: bytes) -> Answer:
         if kind in "PNV":
             start_of = position + 4
             position = start_of + int.from_bytes(frames[position:start_of], "big")
-            words_of[kind] = printable(frames[start_of:position].decode("utf-8", "replace"))
+            words = frames[start_of:position].decode("utf-8", "replace")
+            words_of[kind] = printable(" ".join(words.split()))  # the program may have written them
         if kind in "TFN":
             verdicts.append(Verdict(None, words_of["N"]) if kind == "N" else Verdict(kind == "T"))
     return Answer(verdicts, words_of.get("P"), words_of.get("V"))
-
-
-def printable(text: str) -> str:
-    """The text without what could steer a terminal: the program may have written it."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 async def end(running: Running) -> None:
