@@ -9,7 +9,7 @@ from evolvent.errors import InputError
 from evolvent.metrics.registry import chosen
 from evolvent.recipe import run
 from evolvent.records import Record, schema
-from evolvent.runs.tables import record_table
+from evolvent.runs.record_files import record_table
 from evolvent.selection.columns import FIRST, first_columns
 
 NEITHER = "neither a score of the recipe nor a column of its data"

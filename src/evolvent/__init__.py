@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from evolvent.calls.log import calls as calls
     from evolvent.datasets.convert import convert as convert
     from evolvent.datasets.load import load as load
     from evolvent.errors import EvolventError as EvolventError
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from evolvent.recipe import run as run
     from evolvent.records import Record as Record
     from evolvent.responses.respond import respond as respond
-    from evolvent.runs.calls import calls as calls
     from evolvent.runs.folder import Run as Run
     from evolvent.selection.select import select as select
 
@@ -27,7 +27,7 @@ _HOME = {
     "EvolventError": "evolvent.errors",
     "Record": "evolvent.records",
     "Run": "evolvent.runs.folder",
-    "calls": "evolvent.runs.calls",
+    "calls": "evolvent.calls.log",
     "convert": "evolvent.datasets.convert",
     "evolve": "evolvent.evolution.evolve",
     "keywords": "evolvent.evolution.auto_evol_instruct.keywords",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import evolvent as api
-from evolvent.runs.tables import read_records
+from evolvent.runs.record_files import read_records
 from tests.e2e.command import evolvent, server, server_stats
 
 SEEDS = [

@@ -10,7 +10,7 @@ import yaml
 
 from evolvent.demo import SEEDS
 from evolvent.runs.manifest import read_manifest
-from evolvent.runs.tables import read_records
+from evolvent.runs.record_files import read_records
 from tests.e2e.command import evolvent, stop_at, stored_calls
 from tests.sandbox.wall import needs_wall
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from evolvent.demo import SEEDS
-from evolvent.runs.tables import read_records
+from evolvent.runs.record_files import read_records
 from tests.e2e.command import evolvent, stop_at, stored_calls
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from evolvent.evolution.auto_evol_instruct.history import read_method
-from evolvent.runs.tables import read_records
+from evolvent.runs.record_files import read_records
 from tests.e2e.command import evolvent, server, server_stats, stop_at, stored_calls
 
 SEEDS = [{"instruction": f"How do I mend a sock number {n}?", "input": "wool" if n % 2 else ""} for n in range(60)]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from evolvent.calls.seeds import call_seed
 from evolvent.errors import InputError
 from evolvent.evolution.evolve import evolve
 from evolvent.evolution.templates import load_prompt
@@ -14,7 +15,6 @@ from evolvent.models.protocols import Sampling
 from evolvent.runs import stage
 from evolvent.runs.folder import Run
 from evolvent.runs.manifest import read_manifest
-from evolvent.runs.randomness import call_seed
 from tests.scripted import Opened, write_both
 
 EVOLVER, JUDGE, OTHER = (f"openai:{name}?base_url=http://host:1/v1" for name in ("evolver", "judge", "other"))

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from evolvent.calls.store import CallStore
 from evolvent.errors import InputError, ModelUnavailableError, RunError
+from evolvent.files import CALLS
 from evolvent.metrics import score as scoring
 from evolvent.metrics.score import score, stored_losses
 from evolvent.records import Message, Record
@@ -20,7 +22,6 @@ from evolvent.runs import parts
 from evolvent.runs.folder import Run, RunFolder
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.parts import Output, Placed, has_parts, parts_folder
-from evolvent.runs.store import CALLS, CallStore
 from tests.scripted import write_both
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from evolvent.calls.store import CallStore
+from evolvent.calls.stored import StoredChat
 from evolvent.models.openai.reply import MOST_TOKENS
 from evolvent.models.protocols import Reply, Usage
-from evolvent.runs.store import CallStore
-from evolvent.runs.stored import StoredChat
 from tests.models.openai_server import ASK, GREEDY, completion, says, serving
 
 LARGEST = 2**64 - 1

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from evolvent.calls.seeds import call_seed
 from evolvent.errors import CallError, InputError
 from evolvent.evolution.evolve import evolve
 from evolvent.models.protocols import Reply, Sampling
@@ -16,7 +17,6 @@ from evolvent.records import Message, Record
 from evolvent.responses.respond import FIRST_TURN_ONLY, OTHER_LANGUAGE, answer, question, respond
 from evolvent.runs import stage
 from evolvent.runs.folder import Run
-from evolvent.runs.randomness import call_seed
 from tests.scripted import Opened, Scripted, write_both
 
 TEACHER, OTHER, EVOLVER = (f"openai:{name}?base_url=http://host:1/v1" for name in ("teacher", "other", "evolver"))

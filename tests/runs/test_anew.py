@@ -9,12 +9,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from evolvent.calls.store import CallStore
 from evolvent.errors import EvolventError, InputError, ModelUnavailableError, RunError
+from evolvent.files import CALLS
 from evolvent.responses.respond import respond
 from evolvent.runs.folder import Run, RunFolder
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.parts import NOTES, has_parts, parts_folder
-from evolvent.runs.store import CALLS, CallStore
 from tests.runs.staged import (
     EVOLVER,
     KEPT_AFTER,

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from evolvent.calls.log import calls, spent_in
 from evolvent.errors import ModelUnavailableError, RunError
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Message
 from evolvent.responses.respond import respond
 from evolvent.runs import parts
-from evolvent.runs.calls import calls, spent_in
 from evolvent.runs.manifest import read_manifest
 from tests.runs.staged import (
     EVOLVER,

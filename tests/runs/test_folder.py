@@ -12,10 +12,11 @@ import pyarrow as pa
 import pytest
 
 from evolvent.errors import InputError, RunError
+from evolvent.files import file_state
 from evolvent.records import Record
 from evolvent.runs import folder, parts
 from evolvent.runs.folder import Run, RunFolder, in_use
-from evolvent.runs.manifest import file_state, read_manifest
+from evolvent.runs.manifest import read_manifest
 from evolvent.runs.parts import Output, parts_folder
 
 SETTINGS = {"rounds": 3, "model": "embedded"}

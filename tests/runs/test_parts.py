@@ -18,7 +18,7 @@ from evolvent.models.protocols import Reply, Usage
 from evolvent.records import COLUMNS, Record, Status
 from evolvent.runs import parts
 from evolvent.runs.parts import Output, Placed, drop_parts, parts_folder, reopen
-from evolvent.runs.tables import read_records
+from evolvent.runs.record_files import read_records
 from evolvent.runs.tally import Tally, Used
 
 IFD = pa.field("ifd", pa.float64())

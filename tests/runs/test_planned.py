@@ -2,12 +2,12 @@
 
 import pytest
 
+from evolvent.calls.store import Spent
+from evolvent.costs.prices import Price
 from evolvent.models.token_counts import open_counter
 from evolvent.records import Message
 from evolvent.runs.planned import Planned, estimate
-from evolvent.runs.prices import Price
 from evolvent.runs.rehearsal import Rates
-from evolvent.runs.store import Spent
 
 SERVER = "openai:m?base_url=http://host:1/v1"
 PROMPTS = [[Message(role="user", content=text)] for text in ("How do I mend a sock?", "And two of them, at once?")]

@@ -10,6 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evolvent.calls.store import Spent
+from evolvent.costs.estimates import Estimate
+from evolvent.costs.prices import Price
 from evolvent.datasets.load import load
 from evolvent.demo import SEEDS
 from evolvent.errors import InputError
@@ -19,10 +22,7 @@ from evolvent.evolution.templates import load_prompt
 from evolvent.models.protocols import ChatModel, Sampling
 from evolvent.records import Message, Record
 from evolvent.responses.respond import answer
-from evolvent.runs.estimates import Estimate
-from evolvent.runs.prices import Price
 from evolvent.runs.rehearsal import ANSWER_TOKENS, SAMPLE, Rates, rehearse, sample
-from evolvent.runs.store import Spent
 from tests.scripted import Scripted
 
 Work = Callable[[Record], Awaitable[Sequence[Record]]]

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from evolvent.calls.log import spent_in
+from evolvent.calls.store import CallStore
 from evolvent.errors import BudgetReachedError, InputError, ModelUnavailableError
 from evolvent.models.protocols import Reply, Sampling
-from evolvent.runs.calls import spent_in
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.parts import parts_folder
-from evolvent.runs.store import CallStore
 from tests.runs.staged import (
     EVOLVER,
     KEPT_AFTER,

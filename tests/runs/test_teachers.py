@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from evolvent.calls.log import spent_in
 from evolvent.errors import InputError, ModelUnavailableError
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Message
 from evolvent.responses.respond import respond
-from evolvent.runs.calls import spent_in
 from evolvent.runs.manifest import read_manifest
 from tests.runs.staged import (
     EVOLVER,

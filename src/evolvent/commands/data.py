@@ -7,7 +7,7 @@ import typer
 
 from evolvent.commands import options as option
 from evolvent.commands.values import mapping
-from evolvent.printing import print_findings
+from evolvent.report.printing import print_findings
 
 
 def convert(

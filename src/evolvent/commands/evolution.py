@@ -7,7 +7,7 @@ import typer
 
 from evolvent.commands import options as option
 from evolvent.commands.values import mapping, names, pair
-from evolvent.printing import print_fates, print_run, print_tables, print_verified
+from evolvent.report.printing import print_fates, print_run, print_tables, print_verified
 
 
 def evolve(

@@ -7,7 +7,7 @@ import typer
 
 from evolvent.commands import options as option
 from evolvent.commands.values import mapping, names
-from evolvent.printing import print_files, print_run
+from evolvent.report.printing import print_files, print_run
 
 
 def respond(

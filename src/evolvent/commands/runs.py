@@ -7,7 +7,7 @@ import typer
 
 from evolvent.commands import options as option
 from evolvent.commands.values import pair
-from evolvent.printing import print_calls, print_estimates, print_stages, print_summary
+from evolvent.report.printing import print_calls, print_estimates, print_stages, print_summary
 
 
 def demo(
@@ -73,8 +73,8 @@ def calls(
     ] = None,
 ) -> None:
     """Look into a run's calls: prompts, replies, failures."""
-    from evolvent.runs.calls import calls as stored_calls
-    from evolvent.runs.calls import count_calls, export, why_none
+    from evolvent.calls.log import calls as stored_calls
+    from evolvent.calls.log import count_calls, export, why_none
 
     wanted: dict[str, Any] = {"record": record, "model": model, "stage": stage, "error": error, "failed": failed}
     if out is not None:

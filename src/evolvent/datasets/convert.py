@@ -7,9 +7,9 @@ from typing import Any
 
 from evolvent.datasets.formats import check_format
 from evolvent.datasets.load import Problem, load
-from evolvent.datasets.paths import check_not_read, locate
 from evolvent.datasets.render import OUTPUT_FORMATS
 from evolvent.datasets.write import write
+from evolvent.files import check_not_read, locate
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,12 +20,11 @@ from evolvent.datasets.conversations import kind_of
 from evolvent.datasets.csv_rows import csv_rows
 from evolvent.datasets.json_rows import json_rows
 from evolvent.datasets.parquet_rows import parquet_rows
-from evolvent.datasets.paths import locate
 from evolvent.datasets.rows import SourceRow, json_default, why_not_json
 from evolvent.datasets.text_rows import text_rows
 from evolvent.errors import EvolventError, InputError, require_extra
+from evolvent.files import explained, locate
 from evolvent.hub import without_telemetry
-from evolvent.storage_errors import explained
 
 READERS: dict[str, Callable[[Path, int], Iterator[SourceRow]]] = {
     ".json": json_rows,

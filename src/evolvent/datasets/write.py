@@ -1,11 +1,8 @@
 """write: records become a file that a trainer takes, whole or not at all."""
 
 import gzip
-import os
-import secrets
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, repeat
 from pathlib import Path
@@ -14,12 +11,11 @@ from typing import IO, cast
 import orjson
 
 from evolvent.datasets.formats import Row, check_format
-from evolvent.datasets.paths import locate
 from evolvent.datasets.render import OUTPUT_FORMATS, render
 from evolvent.datasets.tables import write_csv, write_parquet
 from evolvent.errors import InputError
+from evolvent.files import locate, replacing
 from evolvent.records import Record
-from evolvent.storage_errors import RUN_FILES, explained
 
 KINDS = (".json", ".jsonl", ".csv", ".json.gz", ".jsonl.gz", ".csv.gz", ".parquet")
 SHOWN = 5
@@ -114,43 +110,3 @@ def _write_rows(rows: Iterator[Row], kind: str, format: str, file: IO[bytes]) ->
 
 def _count(items: Iterable[object]) -> int:
     return sum(1 for _ in items)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes the place of ``path`` when the block ends well, and vanishes when it does not.
-
-    It is written beside ``path``, brought to the disk and renamed, so that nobody ever sees half of it.
-
-    Raises:
-        InputError: the folder does not exist or cannot be written to, or the file is a run's own.
-        RunError: the disk is full.
-    """
-    target = path.resolve()
-    if not target.parent.is_dir():
-        raise InputError(f"{path} cannot be written: there is no folder {target.parent}", fix="Make it first.")
-    if target.name in RUN_FILES and (target.parent / "manifest.json").is_file():
-        raise InputError(f"{path} is a file of a run", fix="Choose another name: only the run's stages write it.")
-    # Cut, so that the longest name that the system takes has one, too.
-    temporary = target.with_name(f".{target.name[:32]}.{secrets.token_hex(4)}.tmp")
-    with explained(path):
-        try:
-            with temporary.open("xb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
-            _sync_folder(target.parent)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring the new name to the disk too."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

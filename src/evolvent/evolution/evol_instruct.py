@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from evolvent.calls.stored import ask
 from evolvent.errors import CallError
 from evolvent.evolution.elimination import eliminate, judged_equal, strip_marker
 from evolvent.evolution.templates import Prompt
 from evolvent.models.protocols import ChatModel, Reply, Sampling
 from evolvent.records import Message, Record
-from evolvent.runs.stored import ask
 
 METHOD = "evol-instruct"
 IN_DEPTH = ("constraints", "deepening", "concretizing", "reasoning")

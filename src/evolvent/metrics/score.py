@@ -13,7 +13,9 @@ from typing import Any
 
 import orjson
 
+from evolvent.calls.store import Call, CallStore, call_key
 from evolvent.errors import EvolventError, InputError
+from evolvent.files import CALLS
 from evolvent.metrics.layout import LAYOUTS, check_layout
 from evolvent.metrics.losses import PairLosses, pair_losses
 from evolvent.metrics.registry import DEFAULT_METRICS, chosen, score_fields, scores_of
@@ -26,7 +28,6 @@ from evolvent.runs.folder import Run, RunFolder
 from evolvent.runs.inputs import Data, stage_input
 from evolvent.runs.parts import Output, Placed
 from evolvent.runs.progress import shown
-from evolvent.runs.store import CALLS, Call, CallStore, call_key
 from evolvent.runs.tally import Tally
 
 STAGE = "score"

@@ -6,17 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
+from evolvent.calls.stored import ask
 from evolvent.errors import CallError, InputError
 from evolvent.models.protocols import ChatModel, Sampling
 from evolvent.models.uri import parse_uri
 from evolvent.records import Message, Record
-from evolvent.responses.elimination import eliminate_response, other_language
+from evolvent.responses.answer_rules import eliminate_response, other_language
 from evolvent.runs.execution import together
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data, stage_input
 from evolvent.runs.rehearsal import ANSWER_TOKENS, Work
 from evolvent.runs.stage import Calling, run_stage
-from evolvent.runs.stored import ask
 
 STAGE = "respond"
 OTHER_LANGUAGE = "not English: rules R2 and R3 not applied"

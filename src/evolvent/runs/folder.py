@@ -11,13 +11,13 @@ from typing import Any, Self
 
 import orjson
 
+from evolvent.costs.estimates import Estimate
 from evolvent.errors import InputError, RunError
+from evolvent.files import describe_file, explained
 from evolvent.records import Record
-from evolvent.runs.estimates import Estimate
 from evolvent.runs.manifest import (
     OUTPUTS,
     StageEntry,
-    describe_file,
     differences,
     now,
     read_manifest,
@@ -25,8 +25,7 @@ from evolvent.runs.manifest import (
     write_manifest,
 )
 from evolvent.runs.parts import drop_parts, has_parts, reopen
-from evolvent.runs.tables import read_records
-from evolvent.storage_errors import explained
+from evolvent.runs.record_files import read_records
 
 Account = dict[str, dict[str, Any]]
 
@@ -210,6 +209,7 @@ class RunFolder:
                 if later in self.stages:
                     self.stages[later].state = "stale"
         entry.state, entry.models = "running", models
+        entry.output.setdefault("name", output.name)
         self.stages[stage] = entry
         self.stages = {name: self.stages[name] for name in OUTPUTS if name in self.stages}
         self._since = time.monotonic()

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from evolvent.datasets.load import load
-from evolvent.datasets.paths import locate
 from evolvent.errors import InputError
+from evolvent.files import MANIFEST as NAME
+from evolvent.files import FileState, file_state, locate
 from evolvent.records import Record
 from evolvent.runs.folder import Run
-from evolvent.runs.manifest import NAME, OUTPUTS, FileState, file_state, read_manifest
-from evolvent.runs.tables import count_rows, count_wanted, is_record_file, read_records
+from evolvent.runs.manifest import OUTPUTS, read_manifest
+from evolvent.runs.record_files import count_rows, count_wanted, is_record_file, read_records
 
 MADE_BY = {
     "evolve": "evolvent evolve SEEDS --model URI",

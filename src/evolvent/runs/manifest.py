@@ -4,7 +4,6 @@ An entry holds the hash of the stage's input and every setting that changes its 
 run: go on, or nothing to do. Another entry is refused with the differences, unless the stage is to be made afresh.
 """
 
-import hashlib
 import os
 import platform
 import subprocess
@@ -12,14 +11,13 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import orjson
 
 from evolvent.errors import InputError
-from evolvent.storage_errors import explained
-
-NAME = "manifest.json"
+from evolvent.files import MANIFEST as NAME
+from evolvent.files import explained
 
 # The stages in their order, and the file that each writes.
 OUTPUTS = {
@@ -112,33 +110,6 @@ def differences(old: StageEntry, settings: dict[str, Any], source: dict[str, Any
         ]
         lines += how or [f"input: other content than {old.input.get('source', 'before')} had"]
     return lines
-
-
-class FileState(NamedTuple):
-    """What tells that a file was not touched: its size, the time of its last change, and its inode."""
-
-    size: int
-    mtime_ns: int
-    inode: int
-
-
-def file_state(path: Path) -> FileState:
-    """A file's state now.
-
-    Raises:
-        RunError, InputError: it cannot be looked at.
-    """
-    with explained(path):
-        found = path.stat()
-    return FileState(found.st_size, found.st_mtime_ns, found.st_ino)
-
-
-def describe_file(path: Path) -> dict[str, Any]:
-    """A file's name, state and digest, as an entry's ``output`` holds them."""
-    state = file_state(path)
-    with explained(path), path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"name": path.name, "state": list(state), "digest": digest}
 
 
 def now() -> str:

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 
 from evolvent.errors import InputError, RunError
+from evolvent.files import explained
 from evolvent.records import Record, schema
-from evolvent.runs.tables import record_table
+from evolvent.runs.record_files import record_table
 from evolvent.runs.tally import Tally, Used
-from evolvent.storage_errors import explained
 
 if TYPE_CHECKING:
     import pyarrow as pa

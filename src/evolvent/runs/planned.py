@@ -4,15 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from evolvent.costs.estimates import Estimate, ModelEstimate
+from evolvent.costs.prices import Price
 from evolvent.models.token_counts import TokenCounter, open_counter
 from evolvent.models.uri import parse_uri
 from evolvent.records import Message
-from evolvent.runs.estimates import Estimate, ModelEstimate
-from evolvent.runs.prices import Price
 from evolvent.runs.rehearsal import Rates, least_seconds
 
 if TYPE_CHECKING:
-    from evolvent.runs.store import Spent
+    from evolvent.calls.store import Spent
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from evolvent.runs.wording import time_words
+from evolvent.report.tables import time_words
 
 LINE_SECONDS = 10.0
 

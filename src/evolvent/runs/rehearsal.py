@@ -10,16 +10,16 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from evolvent.costs.estimates import Estimate, ModelEstimate
+from evolvent.costs.prices import Price
 from evolvent.errors import InputError
 from evolvent.models.protocols import ChatModel, Reply, Sampling, Usage
 from evolvent.models.token_counts import TokenCounter, open_counter
 from evolvent.models.uri import parse_uri
 from evolvent.records import Message, Record
-from evolvent.runs.estimates import Estimate, ModelEstimate
-from evolvent.runs.prices import Price
 
 if TYPE_CHECKING:
-    from evolvent.runs.store import Spent
+    from evolvent.calls.store import Spent
 
 Work = Callable[[Record], Awaitable[Sequence[Record]]]
 

@@ -9,24 +9,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
+from evolvent.calls.log import spent_in
+from evolvent.calls.store import CallStore, Spent
+from evolvent.calls.stored import RecordInWork, StoredChat, record_in_work
+from evolvent.costs.budget import Budget, cost
+from evolvent.costs.estimates import Estimate
+from evolvent.costs.prices import Price, Prices, read_prices
 from evolvent.errors import BudgetReachedError, EvolventError, RunError
+from evolvent.files import CALLS
 from evolvent.models.opening import open_chat
 from evolvent.models.protocols import ChatModel
 from evolvent.models.uri import parse_uri
 from evolvent.records import Record
-from evolvent.runs.calls import spent_in
-from evolvent.runs.estimates import Estimate
 from evolvent.runs.execution import in_order, run_sync
 from evolvent.runs.folder import Account, Run, RunFolder, as_json
 from evolvent.runs.inputs import StageInput
 from evolvent.runs.manifest import OUTPUTS, StageEntry, differences, read_manifest
 from evolvent.runs.parts import Output, Placed
-from evolvent.runs.prices import Price, Prices, read_prices
 from evolvent.runs.progress import shown
 from evolvent.runs.rehearsal import Rates, StandIn, Work, rehearse
-from evolvent.runs.spending import Budget, cost
-from evolvent.runs.store import CALLS, CallStore, Spent
-from evolvent.runs.stored import RecordInWork, StoredChat, record_in_work
 from evolvent.runs.tally import Tally
 
 # When the first so many records all failed, what is wrong is not the records.

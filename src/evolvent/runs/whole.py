@@ -10,17 +10,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple, Unpack
 
+from evolvent.calls.log import spent_in
+from evolvent.costs.budget import Budget
+from evolvent.costs.prices import Price
 from evolvent.errors import InputError
 from evolvent.models.protocols import ChatModel
-from evolvent.runs.calls import spent_in
 from evolvent.runs.execution import run_sync
 from evolvent.runs.folder import Run, RunFolder
 from evolvent.runs.inputs import StageInput
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.planned import Planned, estimate
-from evolvent.runs.prices import Price
 from evolvent.runs.rehearsal import Rates
-from evolvent.runs.spending import Budget
 from evolvent.runs.stage import (
     Calling,
     at_once,

@@ -13,7 +13,7 @@ from evolvent.records import Record
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data
 from evolvent.runs.manifest import OUTPUTS
-from evolvent.runs.tables import is_record_file, read_records
+from evolvent.runs.record_files import is_record_file, read_records
 
 # Rows of which the columns are looked at before a stage reads them all.
 FIRST = 1_000

@@ -15,15 +15,14 @@ from typing import Any
 
 import orjson
 
-from evolvent.datasets.paths import locate
-from evolvent.datasets.write import replacing, write
+from evolvent.datasets.write import write
 from evolvent.errors import InputError
+from evolvent.files import explained, locate, replacing
 from evolvent.runs.inputs import Data, StageInput, stage_input
 from evolvent.runs.manifest import now, versions
 from evolvent.selection.columns import columns
 from evolvent.selection.decontamination import contaminated, load_ngrams
 from evolvent.selection.where import Condition, number, parse_condition
-from evolvent.storage_errors import explained
 
 log = logging.getLogger(__name__)
 

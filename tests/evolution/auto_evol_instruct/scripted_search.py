@@ -11,12 +11,12 @@ from typing import Any
 
 import yaml
 
+from evolvent.calls.seeds import call_seed
 from evolvent.evolution.auto_evol_instruct.method import initial_method
 from evolvent.evolution.auto_evol_instruct.optimize import drawn, optimize_method
 from evolvent.models.protocols import Reply, Sampling, Usage
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import stage_input
-from evolvent.runs.randomness import call_seed
 from tests.scripted import Opened
 
 EVOLVER, OPTIMIZER, OTHER = (f"openai:{name}?base_url=http://host:1/v1" for name in ("evolver", "optimizer", "other"))

@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from evolvent.calls.log import calls, spent_in
+from evolvent.calls.seeds import call_seed
 from evolvent.cli import app
 from evolvent.errors import BudgetReachedError, CallError, InputError, ModelUnavailableError, RunError
 from evolvent.evolution.auto_evol_instruct import optimize
@@ -24,10 +26,8 @@ from evolvent.evolution.auto_evol_instruct.optimize import drawn
 from evolvent.evolution.auto_evol_instruct.search import STAGE, Found, drawn_batch
 from evolvent.models.protocols import Reply, Sampling, Usage
 from evolvent.runs import stage
-from evolvent.runs.calls import calls, spent_in
 from evolvent.runs.inputs import stage_input
 from evolvent.runs.manifest import read_manifest
-from evolvent.runs.randomness import call_seed
 from tests.evolution.auto_evol_instruct.scripted_search import (
     BATCH,
     CANDIDATES,

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from evolvent.calls.seeds import call_seed
 from evolvent.errors import CallError, InputError
 from evolvent.evolution.autoif.accuracy import Accuracy, accuracies
 from evolvent.evolution.autoif.answers import Answering, answered
@@ -16,7 +17,6 @@ from evolvent.evolution.autoif.rules import ANY, PROFILES, Rules
 from evolvent.evolution.templates import load_prompt
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Record
-from evolvent.runs.randomness import call_seed
 from evolvent.sandbox.sandbox import Sandbox, require_sandbox
 from tests.evolution.autoif.published import published
 from tests.scripted import Scripted

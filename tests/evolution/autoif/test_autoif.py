@@ -16,7 +16,7 @@ from evolvent.models.protocols import Sampling
 from evolvent.runs import stage
 from evolvent.runs.folder import Run
 from evolvent.runs.manifest import read_manifest
-from evolvent.runs.tables import read_records
+from evolvent.runs.record_files import read_records
 from tests.evolution.autoif.test_consistency import Relations
 from tests.sandbox.wall import needs_wall
 from tests.scripted import Opened

@@ -12,7 +12,7 @@ from evolvent.evolution.autoif.rules import PROFILES
 from evolvent.evolution.templates import load_prompt
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Message, Record, schema
-from evolvent.runs.tables import record_table
+from evolvent.runs.record_files import record_table
 from tests.scripted import Scripted
 
 RULES = PROFILES["autoif-paper"]

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from evolvent.calls.seeds import call_seed
 from evolvent.errors import CallError, InputError
 from evolvent.evolution.autoif.functions import Case
 from evolvent.evolution.autoif.rules import PROFILES, Rules
@@ -16,7 +17,6 @@ from evolvent.evolution.autoif.verification import Checked, Verification, verifi
 from evolvent.evolution.templates import load_prompt
 from evolvent.models.protocols import PairClassifier, Reply, Sampling
 from evolvent.records import Record
-from evolvent.runs.randomness import call_seed
 from evolvent.sandbox.sandbox import Sandbox, require_sandbox
 from tests.evolution.autoif.test_consistency import Relations
 from tests.scripted import Scripted

@@ -14,7 +14,7 @@ from evolvent.evolution.autoif.function_set import read_functions
 from evolvent.evolution.autoif.training_rows import sft_rows
 from evolvent.evolution.autoif.verify import Matching, reward, rewards, verify
 from evolvent.records import Record, schema
-from evolvent.runs.tables import record_table
+from evolvent.runs.record_files import record_table
 
 NO_E = "def evaluate(response):\n    return 'e' not in response"
 SHORT = "def evaluate(response):\n    return len(response.split()) <= 3"

@@ -18,15 +18,15 @@ from typing import Any
 
 import yaml
 
-from evolvent.datasets.write import replacing
 from evolvent.errors import InputError
 from evolvent.evolution.auto_evol_instruct.evaluation import Evaluation, used_json
 from evolvent.evolution.auto_evol_instruct.method import SLOT, Method, problem_of
 from evolvent.evolution.auto_evol_instruct.proposal import FAILED
 from evolvent.evolution.auto_evol_instruct.search import Found, Step, Tried
+from evolvent.files import replacing
 from evolvent.records import Record
+from evolvent.report.tables import Table
 from evolvent.runs.tally import Used
-from evolvent.runs.wording import Table
 
 log = logging.getLogger(__name__)
 
@@ -186,7 +186,7 @@ def write_history(found: Found, how: Mapping[str, Any], *paths: Path) -> None:
     """
     text = history_text(found, how).encode()
     for path in paths:
-        with replacing(path) as file:
+        with replacing(path, of_run=True) as file:
             file.write(text)
 
 

@@ -11,24 +11,23 @@ from typing import Any, Unpack
 
 import orjson
 
-from evolvent.datasets.paths import locate
-from evolvent.datasets.write import replacing
+from evolvent.calls.stored import ask
 from evolvent.errors import CallError, InputError
 from evolvent.evolution.auto_evol_instruct.trajectory import META, METHOD, METHODS_LIST
 from evolvent.evolution.auto_evol_instruct.ways import PHRASE_WORDS, keyword, same_way, ways
 from evolvent.evolution.evol_instruct import chat
 from evolvent.evolution.templates import Prompt, load_prompt
+from evolvent.files import MANIFEST as NAME
+from evolvent.files import locate, replacing
 from evolvent.models.protocols import ChatModel, Reply, Sampling
 from evolvent.models.uri import parse_uri
 from evolvent.records import Record, content_digest
+from evolvent.report.tables import Table
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import StageInput, stage_input
-from evolvent.runs.manifest import NAME
+from evolvent.runs.record_files import read_records
 from evolvent.runs.rehearsal import Work
 from evolvent.runs.stage import Calling, run_stage
-from evolvent.runs.stored import ask
-from evolvent.runs.tables import read_records
-from evolvent.runs.wording import Table
 
 STAGE = "keywords"
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
-from evolvent.datasets.write import replacing
+from evolvent.calls.seeds import call_seed
 from evolvent.errors import InputError
 from evolvent.evolution.auto_evol_instruct.evaluation import Evolving
 from evolvent.evolution.auto_evol_instruct.history import counts_of, noted_in, rows_of, write_history
@@ -17,13 +17,13 @@ from evolvent.evolution.auto_evol_instruct.proposal import Optimizer
 from evolvent.evolution.auto_evol_instruct.search import STAGE, Found, Search, search
 from evolvent.evolution.evol_instruct import Profile
 from evolvent.evolution.templates import load_prompt
+from evolvent.files import replacing
 from evolvent.models.protocols import ChatModel, Sampling
 from evolvent.models.uri import parse_uri
 from evolvent.records import Record
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data, StageInput, stage_input
 from evolvent.runs.manifest import OUTPUTS, read_manifest, versions
-from evolvent.runs.randomness import call_seed
 from evolvent.runs.stage import Calling
 from evolvent.runs.whole import Ended, run_whole
 

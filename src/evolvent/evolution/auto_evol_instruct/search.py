@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from evolvent.calls.seeds import call_seed
+from evolvent.calls.stored import Failures, lasting_failures
 from evolvent.errors import RunError
 from evolvent.evolution.auto_evol_instruct.evaluation import CALL_FAILED, Account, Evaluation, Evolving, evaluate
 from evolvent.evolution.auto_evol_instruct.method import Method
@@ -20,8 +22,6 @@ from evolvent.evolution.auto_evol_instruct.trajectory import trajectory
 from evolvent.records import Record
 from evolvent.runs.execution import together
 from evolvent.runs.progress import shown
-from evolvent.runs.randomness import call_seed
-from evolvent.runs.stored import Failures, lasting_failures
 from evolvent.runs.tally import Used
 
 STAGE = "optimize-method"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from evolvent.calls.stored import FILTERED, ask
 from evolvent.errors import CallError
 from evolvent.evolution.auto_evol_instruct.headings import headings
 from evolvent.evolution.auto_evol_instruct.method import Method
@@ -13,7 +14,6 @@ from evolvent.evolution.evol_instruct import Profile, chat, no_gain, take_instru
 from evolvent.evolution.templates import Prompt
 from evolvent.models.protocols import ChatModel, Reply, Sampling
 from evolvent.records import Record
-from evolvent.runs.stored import FILTERED, ask
 
 METHOD = "auto-evol-instruct"
 

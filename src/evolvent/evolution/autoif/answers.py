@@ -22,6 +22,7 @@ from hashlib import sha256
 
 import orjson
 
+from evolvent.calls.stored import FILTERED, ask
 from evolvent.errors import CallError, InputError
 from evolvent.evolution.autoif.accuracy import Accuracy, accuracies
 from evolvent.evolution.autoif.quality import quality_score
@@ -31,7 +32,6 @@ from evolvent.evolution.templates import Prompt
 from evolvent.models.protocols import ChatModel, Reply, Sampling
 from evolvent.records import Record
 from evolvent.runs.execution import together
-from evolvent.runs.stored import FILTERED, ask
 from evolvent.sandbox.sandbox import Sandbox
 
 ANSWER, QUALITY = "answer", "quality"  # the prompts' names

@@ -29,9 +29,9 @@ from evolvent.models.uri import parse_uri
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data, StageInput, stage_input
 from evolvent.runs.manifest import OUTPUTS
+from evolvent.runs.record_files import read_records
 from evolvent.runs.rehearsal import ANSWER_TOKENS, Work
 from evolvent.runs.stage import Calling, run_stage
-from evolvent.runs.tables import read_records
 from evolvent.sandbox.requirements import require_sandbox
 from evolvent.sandbox.sandbox import Sandbox
 

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from evolvent.calls.log import spent_in
+from evolvent.costs.budget import require_prices
 from evolvent.errors import InputError
 from evolvent.evolution.autoif.rules import METHOD, Rules
 from evolvent.models.uri import parse_uri, require_folder
-from evolvent.runs.calls import spent_in
 from evolvent.runs.manifest import read_manifest
-from evolvent.runs.spending import require_prices
 from evolvent.runs.stage import Calling, is_server, known_prices, open_models
 
 CHAT_IN_THIS_PROCESS = ("embedded", "hf", "vllm")

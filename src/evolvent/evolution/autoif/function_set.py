@@ -6,10 +6,9 @@ from typing import Any, TypedDict
 
 import orjson
 
-from evolvent.datasets.write import replacing
 from evolvent.errors import InputError
+from evolvent.files import explained, replacing
 from evolvent.records import Record
-from evolvent.storage_errors import explained
 
 FUNCTIONS = "functions.jsonl"
 

@@ -11,7 +11,7 @@ from evolvent.evolution.autoif.rules import Rules
 from evolvent.evolution.autoif.self_instruct import same
 from evolvent.evolution.autoif.verification import NO_BACK_TRANSLATION
 from evolvent.records import Record
-from evolvent.runs.tables import read_records
+from evolvent.runs.record_files import read_records
 
 # What verification counts, in the order of its steps.
 DETAILS = (

@@ -5,18 +5,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from evolvent.calls.seeds import call_seed
+from evolvent.calls.stored import ask
 from evolvent.errors import CallError
 from evolvent.evolution.autoif.rules import METHOD, Rules
 from evolvent.evolution.autoif.self_instruct import new_instructions, same
 from evolvent.evolution.evol_instruct import chat
 from evolvent.evolution.templates import Prompt
+from evolvent.files import describe_file
 from evolvent.models.protocols import ChatModel, Sampling
 from evolvent.records import Record, content_digest
 from evolvent.runs.inputs import StageInput
-from evolvent.runs.manifest import describe_file
-from evolvent.runs.randomness import call_seed
-from evolvent.runs.stored import ask
-from evolvent.runs.tables import read_records
+from evolvent.runs.record_files import read_records
 
 STAGE = "self-instruct"
 

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from evolvent.calls.seeds import call_seed
 from evolvent.evolution.autoif.rules import Rules
 from evolvent.records import Record
-from evolvent.runs.randomness import call_seed
 
 SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？")
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import orjson
 
+from evolvent.calls.seeds import call_seed
 from evolvent.datasets.render import render
 from evolvent.evolution.autoif.rules import Rules
 from evolvent.records import Message, Record
-from evolvent.runs.randomness import call_seed
 
 
 def sft_rows(responses: Iterable[Record]) -> Iterator[dict[str, Any]]:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from evolvent.calls.stored import ask
 from evolvent.errors import CallError
 from evolvent.evolution.autoif.back_translation import back_translations
 from evolvent.evolution.autoif.consistency import CONTRADICTION, contradicted
@@ -16,7 +17,6 @@ from evolvent.evolution.templates import Prompt
 from evolvent.models.protocols import ChatModel, PairClassifier, Sampling
 from evolvent.records import Record
 from evolvent.runs.execution import together
-from evolvent.runs.stored import ask
 from evolvent.sandbox.sandbox import Sandbox
 
 FUNCTIONS, BACK_TRANSLATION = "functions", "back_translation"  # the prompts' names

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from evolvent.calls.log import StoredCall
 from evolvent.evolution.autoif.verify import Verified
-from evolvent.printing import print_calls, print_run, print_stages, print_tables, print_verified
-from evolvent.runs.calls import StoredCall
+from evolvent.report.printing import print_calls, print_run, print_stages, print_tables, print_verified
+from evolvent.report.tables import Table
 from evolvent.runs.folder import Run
 from evolvent.runs.manifest import OUTPUTS, StageEntry, write_manifest
-from evolvent.runs.wording import Table
 
 URI = "openai:ORG/A-Model-With-A-Long-Name-70B-Instruct?base_url=https://inference.provider.example.com:8443/openai/v1"
 NUMBERS = ("12,500,200", "~1,250,020,000", "912,500,200", "12,500.20")

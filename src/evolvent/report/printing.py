@@ -14,11 +14,11 @@ import typer
 from evolvent.errors import InputError, printable
 
 if TYPE_CHECKING:
+    from evolvent.calls.log import StoredCall
+    from evolvent.costs.estimates import Estimate
     from evolvent.doctor import Finding
     from evolvent.evolution.autoif.verify import Verified
-    from evolvent.runs.calls import StoredCall
-    from evolvent.runs.estimates import Estimate
-    from evolvent.runs.wording import Table
+    from evolvent.report.tables import Table
 
 # The width of tables where there is no terminal, of the headings of columns of numbers, and of a column of text that
 # shares a narrow terminal with numbers.
@@ -124,7 +124,7 @@ def print_summary(folder: Path, *, stage: str | None = None, examples: int = 0) 
     """The tables of a run folder, or of one of its stages, then so many example trajectories."""
     import pyarrow as pa
 
-    from evolvent.runs.summary import summary, trajectories
+    from evolvent.report.summary import summary, trajectories
 
     try:
         tables = [*summary(folder, stage), *trajectories(folder, examples)]
@@ -181,7 +181,7 @@ def print_stages(folder: Path, stages: dict[str, Any], *, examples: int = 0) -> 
 
 def print_files(stages: dict[str, Any]) -> None:
     """The file that each stage wrote, a line each, and what must not be missed of its rows."""
-    from evolvent.runs.summary import described
+    from evolvent.report.summary import described
     from evolvent.selection.select import Selection
 
     for stage, done in stages.items():
@@ -201,7 +201,7 @@ def _runs(done: Any) -> tuple[Any, ...]:
 
 def print_verified(found: "Verified") -> None:
     """What ``evolvent verify`` found."""
-    from evolvent.runs.wording import Table
+    from evolvent.report.tables import Table
 
     rows = [("rows", found.rows), *((f"matched by {how}", n) for how, n in found.matched.items())]
     rows += [("unmatched", found.unmatched), ("without an answer", found.empty), ("no verdict", found.no_verdict)]

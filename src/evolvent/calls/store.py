@@ -22,10 +22,9 @@ from typing import NamedTuple
 import orjson
 
 from evolvent.errors import EvolventError, InputError, RunError
+from evolvent.files import explained
 from evolvent.models.protocols import Usage
-from evolvent.storage_errors import explained
 
-CALLS = "calls.sqlite"  # its name in a run folder
 LAYOUT = 1
 TABLES = f"""
 CREATE TABLE calls (

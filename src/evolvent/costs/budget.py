@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from evolvent.costs.prices import HOW, Price, money
 from evolvent.errors import BudgetReachedError, InputError
 from evolvent.models.protocols import Usage
 from evolvent.models.uri import parse_uri
-from evolvent.runs.prices import HOW, Price, money
 
 if TYPE_CHECKING:
-    from evolvent.runs.store import Spent
+    from evolvent.calls.store import Spent
 
 # Calls of a model at once while nothing is known of what one costs.
 UNKNOWN_AT_ONCE = 8

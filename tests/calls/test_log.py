@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from evolvent.calls.log import StoredCall, calls, count_calls, export, spent_in, why_none
+from evolvent.calls.store import Call, CallStore, Spent, call_key
+from evolvent.calls.stored import reply_to_json
 from evolvent.errors import InputError
 from evolvent.models.protocols import Reply, Usage
-from evolvent.runs.calls import StoredCall, calls, count_calls, export, spent_in, why_none
-from evolvent.runs.store import Call, CallStore, Spent, call_key
-from evolvent.runs.stored import reply_to_json
 
 REQUEST = {"messages": [{"role": "user", "content": "Mend a sock"}], "temperature": 0.7}
 # stage, record, model, words of an error
@@ -81,7 +81,7 @@ def test_all_that_is_wanted_must_hold(run: Path, wanted: dict[str, Any], found: 
 def test_only_what_is_wanted_is_read(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
     loads = json.loads
-    monkeypatch.setattr("evolvent.runs.calls.orjson.loads", lambda text: read.append(text) or loads(text))
+    monkeypatch.setattr("evolvent.calls.log.orjson.loads", lambda text: read.append(text) or loads(text))
     assert len(list(calls(run, limit=1))) == 1
     assert len(read) == 2  # a request and its reply
 
@@ -158,7 +158,7 @@ def test_looking_while_another_process_writes(tmp_path: Path) -> None:
     script = """
 import asyncio, sys
 from pathlib import Path
-from evolvent.runs.store import Call, CallStore, call_key
+from evolvent.calls.store import Call, CallStore, call_key
 store = CallStore(Path(sys.argv[1]) / "calls.sqlite")
 for n, line in enumerate(sys.stdin):
     asyncio.run(store.put([Call(call_key(n), "evolve", str(n), "m", "{}", "{}")]))

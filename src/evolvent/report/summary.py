@@ -5,15 +5,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from evolvent.calls.log import spent_in
+from evolvent.calls.store import Spent
+from evolvent.costs.prices import money
 from evolvent.errors import InputError
-from evolvent.runs.calls import spent_in
+from evolvent.report.tables import Table, short_names, time_words
 from evolvent.runs.folder import in_use
 from evolvent.runs.manifest import OUTPUTS, StageEntry, read_manifest
 from evolvent.runs.parts import records_kept
-from evolvent.runs.prices import money
-from evolvent.runs.store import Spent
-from evolvent.runs.tables import read_numbers, read_records
-from evolvent.runs.wording import Table, short_names, time_words
+from evolvent.runs.record_files import read_numbers, read_records
 
 SCORES = ("instruction_ppl", "response_ppl", "conditional_ppl", "ifd", "ic_ifd", "ifd_ppl")
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from evolvent.calls.seeds import call_seed
+from evolvent.calls.store import Call, CallStore
+from evolvent.costs.budget import Budget
 from evolvent.errors import CallError
 from evolvent.models.protocols import ChatModel, Reply, Sampling, TokenLogprob, Usage, until_kept
 from evolvent.records import Message
-from evolvent.runs.randomness import call_seed
-from evolvent.runs.spending import Budget
-from evolvent.runs.store import Call, CallStore
 from evolvent.runs.tally import Used
 
 FILTERED = "content_filter"

@@ -5,12 +5,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from evolvent.costs.prices import HOW, money
 from evolvent.records import Message
-from evolvent.runs.prices import HOW, money
-from evolvent.runs.wording import short_names, time_words
+from evolvent.report.tables import short_names, time_words
 
 if TYPE_CHECKING:
-    from evolvent.runs.wording import Table
+    from evolvent.report.tables import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Estimate:
 
     def tables(self) -> "list[Table]":
         """A table for each model, and one for all together if there are several."""
-        from evolvent.runs.wording import Table
+        from evolvent.report.tables import Table
 
         tables = []
         for model in [*self.models, *([self._together()] if len(self.models) > 1 else [])]:

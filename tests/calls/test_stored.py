@@ -9,14 +9,9 @@ from pathlib import Path
 import orjson
 import pytest
 
-from evolvent.errors import BudgetReachedError, CallError, ModelUnavailableError
-from evolvent.models.protocols import ChatModel, Reply, Sampling, TokenLogprob, Usage
-from evolvent.records import Message
-from evolvent.runs.prices import Price
-from evolvent.runs.randomness import call_seed
-from evolvent.runs.spending import Budget
-from evolvent.runs.store import CallStore
-from evolvent.runs.stored import (
+from evolvent.calls.seeds import call_seed
+from evolvent.calls.store import CallStore
+from evolvent.calls.stored import (
     Failures,
     RecordInWork,
     StoredChat,
@@ -26,6 +21,11 @@ from evolvent.runs.stored import (
     reply_from_json,
     reply_to_json,
 )
+from evolvent.costs.budget import Budget
+from evolvent.costs.prices import Price
+from evolvent.errors import BudgetReachedError, CallError, ModelUnavailableError
+from evolvent.models.protocols import ChatModel, Reply, Sampling, TokenLogprob, Usage
+from evolvent.records import Message
 from evolvent.runs.tally import Used
 from tests.scripted import Scripted
 

@@ -8,14 +8,14 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from evolvent.calls.store import Call, CallStore, call_key
 from evolvent.errors import InputError
 from evolvent.models.protocols import Usage
 from evolvent.records import Record
+from evolvent.report.summary import described, summary, trajectories
+from evolvent.report.tables import Table
 from evolvent.runs.folder import RunFolder
 from evolvent.runs.parts import PART, Output, Placed, parts_folder
-from evolvent.runs.store import Call, CallStore, call_key
-from evolvent.runs.summary import described, summary, trajectories
-from evolvent.runs.wording import Table
 
 M = "openai:m"
 USED = {M: {"calls": 5, "prompt_tokens": 50, "completion_tokens": 1234, "estimated": True, "unusable": 2}}

@@ -10,11 +10,10 @@ from typing import Any
 
 import orjson
 
-from evolvent.datasets.write import replacing
+from evolvent.calls.store import LAYOUT, Spent, read_spent
 from evolvent.errors import InputError
+from evolvent.files import CALLS, explained, replacing
 from evolvent.runs.manifest import OUTPUTS
-from evolvent.runs.store import CALLS, LAYOUT, Spent, read_spent
-from evolvent.storage_errors import explained
 
 # A record's calls are those made for it, for its seed, and for what was made of it.
 # An id begins another's if the next character is a slash; with one after both, an id begins itself.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evolvent.runs.wording import short_names, time_words
+from evolvent.report.tables import short_names, time_words
 
 
 @pytest.mark.parametrize(

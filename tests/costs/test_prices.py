@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evolvent.costs.prices import Price, money, read_prices
 from evolvent.errors import InputError
-from evolvent.runs.prices import Price, money, read_prices
 
 SERVER = "openai:big/model?base_url=http://host:8000/v1"
 OTHER = "openai:llama3:8b?base_url=http://host:1/v1"

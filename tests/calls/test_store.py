@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evolvent.calls.store import Call, CallStore, Spent, call_key
 from evolvent.errors import InputError, RunError
 from evolvent.models.protocols import Usage
-from evolvent.runs.store import Call, CallStore, Spent, call_key
 
 # Commits calls 0, 1, 2 … of one token each, says which are acknowledged, and never ends by itself.
 WRITER = """
@@ -25,7 +25,7 @@ import asyncio, sys
 from itertools import count
 from pathlib import Path
 from evolvent.models.protocols import Usage
-from evolvent.runs.store import Call, CallStore, call_key
+from evolvent.calls.store import Call, CallStore, call_key
 store = CallStore(Path(sys.argv[1]))
 async def main():
     for n in count():

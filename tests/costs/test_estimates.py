@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from evolvent.runs.estimates import Estimate, ModelEstimate
+from evolvent.costs.estimates import Estimate, ModelEstimate
 
 ONE = ModelEstimate("openai:m", 1_200, 5_000, 600, 9_000, 12_000, 0.0042, 1.5, 30.0, "a tokenizer", "assumed", True)
 ESTIMATE = Estimate("evolve", 400, 400, (ONE,), (("openai:m", ({"role": "user", "content": "Sing"},)),), None, 0)

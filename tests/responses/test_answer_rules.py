@@ -1,7 +1,7 @@
 import pytest
 
 from evolvent.models.protocols import Reply
-from evolvent.responses.elimination import STOP_WORDS, eliminate_response, other_language
+from evolvent.responses.answer_rules import STOP_WORDS, eliminate_response, other_language
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,15 @@ from hypothesis import strategies as st
 
 from evolvent.errors import InputError
 from evolvent.records import COLUMNS, Record, Status, schema
-from evolvent.runs import tables
-from evolvent.runs.tables import count_rows, count_wanted, is_record_file, read_numbers, read_records, record_table
+from evolvent.runs import record_files as tables
+from evolvent.runs.record_files import (
+    count_rows,
+    count_wanted,
+    is_record_file,
+    read_numbers,
+    read_records,
+    record_table,
+)
 
 SEED = Record(
     "s", "s", 0, "Bake bread", "flour", "Like so.", [{"role": "user", "content": "Bake bread"}], meta='{"a":1}'

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evolvent.calls.store import Spent
+from evolvent.costs.budget import UNKNOWN_AT_ONCE, Budget, cost
+from evolvent.costs.prices import Price
 from evolvent.errors import BudgetReachedError, InputError
 from evolvent.models.protocols import Usage
-from evolvent.runs.prices import Price
-from evolvent.runs.spending import UNKNOWN_AT_ONCE, Budget, cost
-from evolvent.runs.store import Spent
 
 A, B = "openai:a", "openai:b"
 PRICES = {A: Price(1, 2), B: Price(10, 20), "embedded": Price(0, 0)}

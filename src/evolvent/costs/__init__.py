@@ -1,0 +1,1 @@
+"""What calls cost: prices, the budget, the estimate of a dry run."""

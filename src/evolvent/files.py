@@ -1,0 +1,196 @@
+"""Files: paths as users write them, atomic writing, what a file is known by, and what the disk says in plain words."""
+
+import errno
+import hashlib
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import orjson
+
+from evolvent.errors import EvolventError, InputError, RunError
+
+MANIFEST, CALLS = "manifest.json", "calls.sqlite"  # their names in a run folder
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+# The path itself is wrong: a name too long, a file where a folder must be, or the other way round.
+IMPOSSIBLE = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.EINVAL}
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Explain storage problems met while ``path`` is written.
+
+    Raises:
+        RunError: the disk is full, or the folder went away meanwhile.
+        InputError: the folder cannot be written to, or there can be none of this name.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _explain(error, path) from error
+    except sqlite3.Error as error:
+        raise _explain_sqlite(error, path) from error
+
+
+def _explain(error: OSError, path: Path) -> EvolventError:
+    if error.errno in FULL:
+        return _full(path)
+    if error.errno in FORBIDDEN:
+        return InputError(
+            f"{path} cannot be written: {error.strerror}", fix="Choose another --out, or change its permissions."
+        )
+    if error.errno in IMPOSSIBLE:
+        return InputError(f"{path} cannot be written: {error.strerror}", fix="Check the path that --out names.")
+    if error.errno == errno.ENOENT:
+        return RunError(f"{path} went away while it was being used", fix="Start the same command again.")
+    return RunError(f"{path}: {error.strerror or error}")
+
+
+def _explain_sqlite(error: sqlite3.Error, path: Path) -> EvolventError:
+    words = str(error)
+    if "full" in words:
+        return _full(path)
+    if "readonly" in words or "unable to open" in words:
+        return InputError(f"{path} cannot be written: {words}", fix="Choose another --out, or change its permissions.")
+    if "malformed" in words or "not a database" in words:
+        return RunError(
+            f"{path} is damaged: {words}",
+            fix="Move it away and start again, or save what it holds with: sqlite3 calls.sqlite .recover",
+        )
+    return RunError(f"{path}: {words}")
+
+
+def _full(path: Path) -> RunError:
+    return RunError(
+        f"no space is left to write {path}",
+        fix="Free some space and start the same command again; a run goes on where it stopped.",
+    )
+
+
+def locate(name: str | Path, purpose: str) -> tuple[Path, os.stat_result | None]:
+    """Expand ``~`` in a path and look what is there.
+
+    Args:
+        name: the path, as the user wrote it.
+        purpose: what is to be done with the file ("read"), for messages.
+
+    Returns:
+        The path, and its state; None if there is nothing.
+
+    Raises:
+        InputError: the path cannot be looked at: no such user, a name too long, a folder that may not be entered.
+    """
+    try:
+        path = Path(name).expanduser()
+        return path, path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return path, None
+    except OSError as error:
+        raise InputError(f"{name} cannot be {purpose}: {error.strerror or error}", fix="Check the path.") from None
+    except (RuntimeError, ValueError) as error:  # of expanduser: no such user; of stat: a NUL byte
+        raise InputError(f"{name} cannot be {purpose}: {str(error).rstrip('.')}", fix="Check the path.") from None
+
+
+def check_not_read(out: Path, *inputs: object) -> None:
+    """Check that a file to be written is none of those that are read.
+
+    Args:
+        out: the file to be written.
+        inputs: paths that are read; whatever is no path is passed over.
+
+    Raises:
+        InputError: it is one of them.
+    """
+    if not out.exists():
+        return
+    for read in inputs:
+        if isinstance(read, str | Path) and Path(read).exists() and out.samefile(read):
+            raise InputError(f"--out {out} is the data itself", fix="Choose another name.")
+
+
+@contextmanager
+def replacing(path: Path, *, of_run: bool = False) -> Iterator[IO[bytes]]:
+    """A file that takes the place of ``path`` when the block ends well, and vanishes when it does not.
+
+    It is written beside ``path``, brought to the disk and renamed, so that nobody ever sees half of it.
+
+    Args:
+        path: the file.
+        of_run: whether a run's own stage writes it; anybody else may not put a file in its place.
+
+    Raises:
+        InputError: the folder does not exist or cannot be written to, or the file is a run's own.
+        RunError: the disk is full.
+    """
+    target = path.resolve()
+    if not target.parent.is_dir():
+        raise InputError(f"{path} cannot be written: there is no folder {target.parent}", fix="Make it first.")
+    if not of_run and target.name in _files_of_a_run(target.parent):
+        raise InputError(f"{path} is a file of a run", fix="Choose another name: only the run's stages write it.")
+    # Cut, so that the longest name that the system takes has one, too.
+    temporary = target.with_name(f".{target.name[:32]}.{secrets.token_hex(4)}.tmp")
+    with explained(path):
+        try:
+            with temporary.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(target)
+            _sync_folder(target.parent)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring the new name to the disk too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _files_of_a_run(folder: Path) -> set[str]:
+    """Files in a folder that only a run's own stages may write: those its manifest names, itself, and the store."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        return set()
+    names = {MANIFEST, CALLS}
+    with suppress(orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
+        names |= {entry["output"]["name"] for entry in orjson.loads(path.read_bytes())["stages"].values()}
+    return names
+
+
+class FileState(NamedTuple):
+    """What tells that a file was not touched: its size, the time of its last change, and its inode."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+def file_state(path: Path) -> FileState:
+    """A file's state now.
+
+    Raises:
+        RunError, InputError: it cannot be looked at.
+    """
+    with explained(path):
+        found = path.stat()
+    return FileState(found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+def describe_file(path: Path) -> dict[str, Any]:
+    """A file's name, state and digest, as an entry's ``output`` holds them."""
+    state = file_state(path)
+    with explained(path), path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"name": path.name, "state": list(state), "digest": digest}
