@@ -101,7 +101,7 @@ def test_how_it_looks(tmp_path: Path) -> None:
 
 BAD: list[tuple[str | bytes, str]] = [
     ("a: [1\nb: 2\n", r"line 2: this is not YAML"),
-    ("a: 1\nb: \x01", r"line 2: this is not YAML: control characters"),
+    ("a: 1\nb: \x01", "line 2: this is not YAML"),
     ("", "holds no method: its keys are none"),
     ("- 1\n", "holds no method"),
     ("a text", "holds no method"),
@@ -113,8 +113,8 @@ BAD: list[tuple[str | bytes, str]] = [
     ("# mine\nmethod: ''\n", "line 2: the method cannot be used: it is empty"),
     ("method: |\n  Make it harder: {instruction}\n", "line 1: .* lost the headings"),
     ("format: 2\nmethod: x\n", "line 1: this is format '2', and 1 was expected"),
-    ("[" * 100_000 + "]" * 100_000, "holds no method"),
-    ("a: " + "{a: " * 50_000 + "}" * 50_000, "nested more than 100 deep"),
+    ("[" * 100_000 + "]" * 100_000, "holds no method|is not YAML"),  # some releases of PyYAML read it, others refuse
+    ("a: " + "{a: " * 50_000 + "}" * 50_000, "nested more than 100 deep|is not YAML"),
     (b"method: \xff\xfe", "is not UTF-8"),
 ]
 
