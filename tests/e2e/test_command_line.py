@@ -1,5 +1,6 @@
 """Arguments, paths and terminals that are not as expected: one message, never a traceback."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,11 @@ def test_a_damaged_file_of_a_run(tmp_path: Path, seeds: Path) -> None:
     assert ended.status == 2
     assert "damaged" in ended.errors
     assert "Traceback" not in ended.errors
+
+
+def test_a_column_is_named_as_its_file_names_it(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("instruction, answer\nHow?, So. \n")
+    convert = ["convert", "x.csv", "y.jsonl", "--to", "alpaca", "--map", "instruction=instruction, output= answer"]
+    ended = evolvent(*convert, folder=tmp_path)
+    assert ended.status == 0, ended.errors
+    assert json.loads((tmp_path / "y.jsonl").read_text())["output"] == " So. "
