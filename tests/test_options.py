@@ -66,7 +66,7 @@ class Cake:
 
 @takes(Cook, Reading, Calling, methods=("dish", {"soup": Soup, "cake": Cake}), without=("retry_failed",))
 def cook(
-    data: Annotated[str, argument("What is in the house.", "DATA")],
+    data: Annotated[str, argument("What is in the house.", "DATA", more="Or a list.")],
     given: Cook,
     method: Soup | Cake,
     reading: Reading,
@@ -186,7 +186,9 @@ def test_the_signature_shows_every_option() -> None:
 
 def test_the_docstring_tells_of_every_option() -> None:
     text = cook.__doc__ or ""
-    assert text.startswith("Cook a dish.\n\nSlowly.\n\nArgs:\n    data: What is in the house.\n    out: The folder.\n")
+    assert text.startswith(
+        "Cook a dish.\n\nSlowly.\n\nArgs:\n    data: What is in the house. Or a list.\n    out: The folder.\n"
+    )
     assert "\n\nArgs of cake:\n    form: Which form.\n" in text
     assert text.endswith("\n\nReturns:\n    All of it.")
     assert max(map(len, text.splitlines())) <= 120

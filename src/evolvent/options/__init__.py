@@ -5,6 +5,8 @@ calling)`` the function that users call, ``respond(data, teacher=…, limit=…)
 same groups.
 """
 
+from dataclasses import MISSING as MISSING
+
 from evolvent.options.fields import About as About
 from evolvent.options.fields import Option as Option
 from evolvent.options.fields import OptionError as OptionError
@@ -12,13 +14,21 @@ from evolvent.options.fields import argument as argument
 from evolvent.options.fields import option as option
 from evolvent.options.fields import options_in as options_in
 from evolvent.options.fields import typed_name as typed_name
+from evolvent.options.shared import DATA as DATA
+from evolvent.options.shared import SEEDS as SEEDS
 from evolvent.options.shared import Calling as Calling
 from evolvent.options.shared import Prices as Prices
 from evolvent.options.shared import Reading as Reading
+from evolvent.options.shared import dry_run as dry_run
+from evolvent.options.shared import fresh as fresh
 from evolvent.options.shared import max_tokens as max_tokens
+from evolvent.options.shared import mix_versions as mix_versions
+from evolvent.options.shared import progress as progress
+from evolvent.options.shared import retry_failed as retry_failed
 from evolvent.options.shared import seed as seed
 from evolvent.options.shared import temperature as temperature
 from evolvent.options.shared import top_p as top_p
+from evolvent.options.shared import unsafe_execution as unsafe_execution
 from evolvent.options.taking import Function as Function
 from evolvent.options.taking import chosen_method as chosen_method
 from evolvent.options.taking import collect as collect

@@ -25,6 +25,7 @@ class About:
     """What is known of an option besides its name, its type and its default (see ``option``)."""
 
     help: str
+    more: str = ""
     metavar: str | None = None
     least: float | None = None
     above: float | None = None
@@ -59,7 +60,7 @@ def option(help: str, default: Any = MISSING, *, names: Iterable[str] = (), **ab
         help: one sentence, for the command line's help and the docstring alike.
         default: its value where it is not given; without one it has to be.
         names: the only values that it can have.
-        about: the rest of ``About``: ``metavar``; ``least``, ``above``, ``most``: bounds of a number; ``flag``: both
+        about: the rest of ``About``: ``more``: further words for the docstring alone; ``metavar``; ``least``, ``above``, ``most``: bounds of a number; ``flag``: both
             forms of a switch, ``--breadth/--no-breadth``; ``repeatable``: whether it may be typed several times;
             ``parse``: makes the value of what was typed (a list of texts if repeatable) and the option's name as typed;
             ``check``: raises InputError for a value that cannot work, before anything begins; ``typed``: whether the

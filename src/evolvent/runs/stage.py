@@ -5,10 +5,11 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
+from evolvent import options
 from evolvent.calls.log import spent_in
 from evolvent.calls.store import CallStore, Spent
 from evolvent.calls.stored import RecordInWork, StoredChat, record_in_work
@@ -62,6 +63,12 @@ class Calling(TypedDict, total=False):
     retry_failed: bool
     fresh: bool
     progress: bool
+
+
+def unpacked(given: options.Calling) -> dict[str, Any]:
+    """The options of calls as ``run_stage`` takes them."""
+    how = {one.name: getattr(given, one.name) for one in fields(given) if one.name != "mix_versions"}
+    return {**how, "progress": bool(given.progress)}
 
 
 def check_calling(calling: Mapping[str, Any]) -> None:

@@ -7,17 +7,19 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
 
+from evolvent.datasets.render import output_format
 from evolvent.datasets.write import write
 from evolvent.errors import InputError
 from evolvent.files import explained, locate, replacing
+from evolvent.options import DATA, Reading, option, takes
 from evolvent.runs.inputs import Data, StageInput, stage_input
 from evolvent.runs.manifest import now, versions
 from evolvent.selection.columns import columns
@@ -50,37 +52,33 @@ class Selection:
     already_done: bool = False
 
 
-def select(
-    data: Data,
-    *,
-    by: str,
-    top: str | int,
-    out: str | Path,
-    ascending: bool = False,
-    where: str | Sequence[str] = (),
-    decontaminate: str | Path | Sequence[str | Path] = (),
-    to: str = "messages",
-    format: str | None = None,
-    map: Mapping[str, str] | None = None,
-    skip_bad: bool = False,
-) -> Selection:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selecting:
+    """Which rows are kept, and where they are written."""
+
+    by: str = option("The column to go by, a score say: ic_ifd.", metavar="COLUMN")
+    top: str | int = option("How much to keep: 25% or 1000.", metavar="SHARE", check=lambda top: parse_top(top))
+    out: Path = option("The file to write: .jsonl .json .csv .parquet.", metavar="FILE")
+    ascending: bool = option("Keep the lowest instead.", False)
+    where: str | Sequence[str] = option(
+        'Condition, repeatable: "ifd<1". Signs: < <= > >= ==.',
+        (),
+        metavar="COLUMN<X",
+        repeatable=True,
+        check=lambda where: [parse_condition(text) for text in ([where] if isinstance(where, str) else where)],
+    )
+    decontaminate: str | Path | Sequence[str | Path] = option(
+        "Leave out rows that share 13 words in a row with this file, repeatable.", (), metavar="FILE", repeatable=True
+    )
+    to: str = output_format("messages")
+
+
+@takes(Selecting, Reading, without=("limit",))
+def select(data: Annotated[Data, DATA], given: Selecting, reading: Reading) -> Selection:
     """Keep the rows with the highest score and write them, in the order of the data.
 
     Rows with status ok, with a score, that pass ``where`` and are not contaminated compete; of N such rows
     ``top="25%"`` keeps int(N * 0.25), ties broken by id.
-
-    Args:
-        data: a run folder or Run, a record file, or any data file with a numeric column.
-        by: the column to go by.
-        top: ``P%`` of the competing rows, or a number of rows.
-        out: the file to write; its suffix says json, jsonl, jsonl.gz, csv or parquet.
-        ascending: keep the lowest instead.
-        where: a condition like ``ifd<1``, or several that must all hold.
-        decontaminate: a test file or several; rows that share 13 words in a row with one are left out.
-        to: the training set's format.
-        format: the data's format; detected if None.
-        map: for data of no known format, which column is the instruction, the input, the output.
-        skip_bad: leave bad rows out (counted) instead of stopping.
 
     Returns:
         The file, the note beside it (``OUT.selection.json``) and the counts.
@@ -89,7 +87,8 @@ def select(
         InputError: wrong options, no such column, or nothing selected.
         RunError: the file cannot be written.
     """
-    out, state = locate(out, "written")
+    by, top, ascending, where, decontaminate = given.by, given.top, given.ascending, given.where, given.decontaminate
+    out, state = locate(given.out, "written")
     if state is not None and stat.S_ISDIR(state.st_mode):
         raise InputError(f"--out {out} is a folder", fix="Name a file, e.g. selected.jsonl.")
     read = locate(data, "read")[1] if isinstance(data, str | Path) else None
@@ -98,7 +97,7 @@ def select(
     conditions = [parse_condition(text) for text in ([where] if isinstance(where, str) else where)]
     test_files = [decontaminate] if isinstance(decontaminate, str | Path) else list(decontaminate)
     keep = parse_top(top)
-    source = stage_input(data, before="score", format=format, map=map, skip_bad=skip_bad)
+    source = stage_input(data, before="score", format=reading.format, map=reading.map, skip_bad=reading.skip_bad)
     note = out.with_name(out.name + ".selection.json")
     how: dict[str, Any] = {
         "by": by,
@@ -106,7 +105,7 @@ def select(
         "ascending": ascending,
         "where": [str(condition) for condition in conditions],
     }
-    how |= {"decontaminate": [_named(path) for path in test_files], "format": to}
+    how |= {"decontaminate": [_named(path) for path in test_files], "format": given.to}
     if by in LOWER_IS_KEPT and not ascending:
         log.warning("warning: the highest %s are kept; low is good there: --ascending keeps the lowest", by)
     before = _noted(note) if out.is_file() else {}
@@ -129,7 +128,7 @@ def select(
     edge = competing[kept - 1][0]
     with explained(note):
         note.unlink(missing_ok=True)  # a stop before the new one is written must not leave one that does not fit
-    write((record for position, record in enumerate(source) if position in chosen), out, format=to)
+    write((record for position, record in enumerate(source) if position in chosen), out, format=given.to)
     counts |= {"competing": len(competing), "selected": kept}
     content = {"selected": out.name, "sha256": _digest(out), "how": how, "last_score": edge, "counts": counts}
     content |= {"input": source.source, "made": now(), "versions": versions()}

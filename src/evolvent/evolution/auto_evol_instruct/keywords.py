@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Annotated, Any
 
 import orjson
 
@@ -20,14 +20,15 @@ from evolvent.evolution.templates import Prompt, load_prompt
 from evolvent.files import MANIFEST as NAME
 from evolvent.files import locate, replacing
 from evolvent.models.protocols import ChatModel, Reply, Sampling
-from evolvent.models.uri import parse_uri
+from evolvent.models.uri import CHAT_MODELS, chat_model, parse_uri
+from evolvent.options import Calling, argument, max_tokens, option, takes
 from evolvent.records import Record, content_digest
 from evolvent.report.tables import Table
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import StageInput, stage_input
 from evolvent.runs.record_files import read_records
 from evolvent.runs.rehearsal import Work
-from evolvent.runs.stage import Calling, run_stage
+from evolvent.runs.stage import run_stage, unpacked
 
 STAGE = "keywords"
 
@@ -61,27 +62,27 @@ class Keywords:
         return [counted, Table("most frequent keywords", ("keyword", "ways"), most, notes)]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Naming:
+    """How ways are named."""
+
+    model: str = chat_model(f"Names the ways: {CHAT_MODELS}.")
+    out: Path | None = option(
+        "Write the counts and all keywords, with the ways that each one names, to a file.", None, metavar="FILE.json"
+    )
+    max_tokens: int = max_tokens(512)
+
+
+@takes(Naming, Calling)
 def keywords(
-    run: str | Path | Run,
-    *,
-    model: str,
-    out: str | Path | None = None,
-    max_tokens: int = 512,
-    extra_body: Mapping[str, object] | None = None,
-    **calling: Unpack[Calling],
+    run: Annotated[str | Path | Run, argument("A run folder.", "RUN", more="Or the Run.")],
+    given: Naming,
+    calling: Calling,
 ) -> Keywords:
     """Name the ways that an Auto Evol-Instruct run listed, and count the different names.
 
     Each different way is named once, at temperature 0, and written to ``RUN/keywords.parquet``. Run again it goes on
     where it stopped. The figure grows with the number of evolutions: compare runs of equal size.
-
-    Args:
-        run: the run folder, or the Run.
-        model: URI of the model that names ways.
-        out: a JSON file for the counts and all keywords, with the ways that each one names.
-        max_tokens: longest reply, in tokens.
-        extra_body: extra request fields for ``openai:`` models.
-        calling: how calls are made: concurrency, caps, price, budget, retry_failed, fresh, progress (see ``Calling``).
 
     Raises:
         InputError: no run folder, one that holds no lists of ways, or one that holds other keywords.
@@ -89,6 +90,7 @@ def keywords(
         BudgetReachedError: the budget is spent.
         RunError: the run could not finish, or every call failed.
     """
+    model, out, max_tokens = given.model, given.out, given.max_tokens
     folder = run.path if isinstance(run, Run) else locate(run, "read")[0]
     if not (folder / NAME).is_file():
         raise InputError(f"{folder} is not a run folder", fix="Name the folder that evolvent evolve wrote.")
@@ -111,17 +113,16 @@ def keywords(
             "model": uri,
             "prompt": prompt.version,
             "max_tokens": max_tokens,
-            "extra_body": dict(extra_body) if extra_body else None,
+            "extra_body": dict(calling.extra_body) if calling.extra_body else None,
         },
         source=source,
         models=[model],
         work=work,
         group=lambda _: "ways",
         counts=counts,
-        extra_body=extra_body,
         reply_tokens=PHRASE_TOKENS,
         derive=lambda path: {"different keywords": len(_by_keyword(path))},
-        **calling,
+        **unpacked(calling),
     )
     if done.estimate is not None:
         return Keywords(done, counts, [])

@@ -3,10 +3,11 @@
 import asyncio
 import random
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Annotated, Any, cast
 
+from evolvent import options
 from evolvent.calls.seeds import call_seed
 from evolvent.errors import InputError
 from evolvent.evolution.auto_evol_instruct.evaluation import Evolving
@@ -19,75 +20,53 @@ from evolvent.evolution.evol_instruct import Profile
 from evolvent.evolution.templates import load_prompt
 from evolvent.files import replacing
 from evolvent.models.protocols import ChatModel, Sampling
-from evolvent.models.uri import parse_uri
+from evolvent.models.uri import CHAT_MODELS, chat_model, parse_uri
+from evolvent.options import SEEDS, Calling, Reading, max_tokens, option, seed, takes, temperature, top_p
 from evolvent.records import Record
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data, StageInput, stage_input
 from evolvent.runs.manifest import OUTPUTS, read_manifest, versions
-from evolvent.runs.stage import Calling
+from evolvent.runs.stage import unpacked
 from evolvent.runs.whole import Ended, run_whole
 
 ENDINGS = (".yaml", ".yml")
 
 
-def optimize_method(
-    seeds: Data,
-    *,
-    evolver: str,
-    optimizer: str,
-    out: str | Path,
-    profile: Profile = "default",
-    steps: int = 10,
-    candidates: int = 5,
-    batch: int = 10,
-    rounds: int = 1,
-    dev: int = 50,
-    pool: int = 2000,
-    system: str | None = None,
-    format: str | None = None,
-    map: Mapping[str, str] | None = None,
-    skip_bad: bool = False,
-    limit: int | None = None,
-    seed: int = 0,
-    temperature: float = 0.0,
-    top_p: float = 1.0,
-    optimizer_temperature: float = 0.6,
-    optimizer_top_p: float = 0.95,
-    max_tokens: int = 2048,
-    extra_body: Mapping[str, object] | None = None,
-    **calling: Unpack[Calling],
-) -> Run:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Optimizing:
+    """How a better method is searched for."""
+
+    evolver: str = chat_model(f"Evolves and answers: {CHAT_MODELS}.")
+    optimizer: str = chat_model("Analyses trajectories and mends the method.")
+    out: Path = option("The file to write.", metavar="METHOD.yaml")
+    profile: str = option(
+        "default, or paper: a row that could not be evolved or answered is no failure.",
+        "default",
+        metavar="NAME",
+        names=("default", "paper"),
+    )
+    steps: int = option("Steps at the most.", 10, metavar="N", least=1)
+    candidates: int = option("New methods a step.", 5, metavar="N", least=1)
+    batch: int = option("Trajectories that a step analyses.", 10, metavar="N", least=1)
+    rounds: int = option("Rounds of these trajectories.", 1, metavar="N", least=1)
+    dev: int = option("Rows that a method's failure rate is measured on.", 50, metavar="N", least=1)
+    pool: int = option("Rows that the search draws from, the dev set's among them.", 2000, metavar="N", least=1)
+    system: str | None = option("System prompt of the evolver when it evolves.", None, metavar="TEXT")
+    seed: int = seed()
+    temperature: float = temperature(0.0, "Of the evolver.")
+    top_p: float = top_p(1.0)
+    optimizer_temperature: float = options.temperature(0.6, "Of the optimizer.")
+    optimizer_top_p: float = options.top_p(0.95, "Of the optimizer.")
+    max_tokens: int = max_tokens(2048)
+
+
+@takes(Optimizing, Reading, Calling, without=("retry_failed",))
+def optimize_method(seeds: Annotated[Data, SEEDS], given: Optimizing, reading: Reading, calling: Calling) -> Run:
     """Search for a better evolving method (Auto Evol-Instruct, arXiv 2406.00770), and write it to METHOD.yaml.
 
     The calls lie in a run folder beside it: METHOD.run for METHOD.yaml. Run again with the same arguments it goes on
     where it stopped: calls that were answered are not made again, and steps that were decided stay as they are. The
     file is written anew after every step.
-
-    Args:
-        seeds: a data file, a Hub id, an iterable of dicts, or a datasets.Dataset.
-        evolver: URI of the model that evolves instructions and answers them.
-        optimizer: URI of the model that analyses trajectories and mends the method.
-        out: the file, METHOD.yaml.
-        profile: ``default`` counts a row that could not be evolved or answered as a failure; ``paper`` does not.
-        steps: how many steps at the most.
-        candidates: methods that each step proposes.
-        batch: instructions whose trajectories a step analyses.
-        rounds: how many times these are evolved.
-        dev: rows that a method's failure rate is measured on.
-        pool: rows of the seeds that are drawn for the search, those of the dev set among them.
-        system: system prompt for the evolver when it evolves.
-        format: the seeds' format; detected if None.
-        map: for seeds of no known format, which column is the instruction, the input, the output.
-        skip_bad: leave bad rows out (counted) instead of stopping.
-        limit: draw from the first so many seeds only.
-        seed: the run's random seed.
-        temperature: of the evolver; 0 is greedy.
-        top_p: nucleus mass of the evolver.
-        optimizer_temperature: of the optimizer.
-        optimizer_top_p: nucleus mass of the optimizer.
-        max_tokens: longest reply, in tokens.
-        extra_body: extra request fields for ``openai:`` models.
-        calling: how calls are made: concurrency, caps, price, budget, dry_run, fresh, progress (see ``Calling``).
 
     Returns:
         The run: METHOD.yaml is its ``output``, the run folder its ``path``.
@@ -98,62 +77,66 @@ def optimize_method(
         BudgetReachedError: the budget is spent.
         RunError: the search could not finish, or nothing came to an answer.
     """
-    for name, value in {
-        "steps": steps,
-        "candidates": candidates,
-        "batch": batch,
-        "rounds": rounds,
-        "dev": dev,
-        "pool": pool,
-    }.items():
-        if value < 1:
-            raise InputError(f"{name} is {value}", fix="Give 1 or more.")
-    if profile not in ("default", "paper"):
-        raise InputError(f"unknown profile {profile!r}", fix="Profiles: default, paper.")
-    sampling = Sampling(temperature, top_p, max_tokens)
-    optimizer_sampling = Sampling(optimizer_temperature, optimizer_top_p, max_tokens)
-    file, folder = Path(out), Path(out).with_suffix(".run")
+    steps, candidates, batch, rounds = given.steps, given.candidates, given.batch, given.rounds
+    sampling = Sampling(given.temperature, given.top_p, given.max_tokens)
+    optimizer_sampling = Sampling(given.optimizer_temperature, given.optimizer_top_p, given.max_tokens)
+    file, folder = given.out, given.out.with_suffix(".run")
     _check_out(file, folder, calling)
     method = initial_method()
     analysis = load_prompt("auto_evol_instruct/trajectory_analysis")
     optimization = load_prompt("auto_evol_instruct/method_optimization")
-    evolver_uri, optimizer_uri = str(parse_uri(evolver)), str(parse_uri(optimizer))
+    evolver_uri, optimizer_uri = str(parse_uri(given.evolver)), str(parse_uri(given.optimizer))
     settings: dict[str, Any] = {
         "evolver": evolver_uri,
         "optimizer": optimizer_uri,
-        "profile": profile,
+        "profile": given.profile,
         "steps": steps,
         "candidates": candidates,
         "batch": batch,
         "rounds": rounds,
-        "dev": dev,
-        "pool": pool,
-        "system": system,
-        "seed": seed,
-        "temperature": temperature,
-        "top_p": top_p,
-        "optimizer_temperature": optimizer_temperature,
-        "optimizer_top_p": optimizer_top_p,
-        "max_tokens": max_tokens,
-        "extra_body": dict(extra_body) if extra_body else None,
+        "dev": given.dev,
+        "pool": given.pool,
+        "system": given.system,
+        "seed": given.seed,
+        "temperature": given.temperature,
+        "top_p": given.top_p,
+        "optimizer_temperature": given.optimizer_temperature,
+        "optimizer_top_p": given.optimizer_top_p,
+        "max_tokens": given.max_tokens,
+        "extra_body": dict(calling.extra_body) if calling.extra_body else None,
         "initial_method": method.version,
         "prompts": {"analysis": analysis.version, "optimization": optimization.version},
     }
-    source = stage_input(seeds, before=None, out=folder, format=format, map=map, skip_bad=skip_bad, limit=limit)
-    dev_rows, pool_rows = drawn(source, dev, pool, batch, seed)
+    source = stage_input(
+        seeds,
+        before=None,
+        out=folder,
+        format=reading.format,
+        map=reading.map,
+        skip_bad=reading.skip_bad,
+        limit=reading.limit,
+    )
+    dev_rows, pool_rows = drawn(source, given.dev, given.pool, batch, given.seed)
 
     def made_with(models: Mapping[str, ChatModel], at_once: int) -> Search:
         return Search(
             initial=method,
             dev=dev_rows,
             pool=pool_rows,
-            evolving=Evolving(models[evolver_uri], sampling, seed, system, profile, at_once=asyncio.Semaphore(at_once)),
-            optimizer=Optimizer(models[optimizer_uri], optimizer_sampling, seed, analysis, optimization),
+            evolving=Evolving(
+                models[evolver_uri],
+                sampling,
+                given.seed,
+                given.system,
+                cast(Profile, given.profile),
+                at_once=asyncio.Semaphore(at_once),
+            ),
+            optimizer=Optimizer(models[optimizer_uri], optimizer_sampling, given.seed, analysis, optimization),
             steps=steps,
             candidates=candidates,
             batch=batch,
             rounds=rounds,
-            progress=calling.get("progress", False),
+            progress=bool(calling.progress),
         )
 
     async def compute(models: Mapping[str, ChatModel], output: Path, at_once: int) -> Ended:
@@ -175,11 +158,10 @@ def optimize_method(
         folder,
         settings=settings,
         source=source,
-        models=[evolver, optimizer],
+        models=[given.evolver, given.optimizer],
         compute=compute,
         plan=lambda: plan_of(settings, method, analysis, optimization, dev_rows, pool_rows),
-        extra_body=extra_body,
-        **calling,
+        **unpacked(calling),
     )
     if run.already_done and not file.exists():
         with replacing(file) as copy:
@@ -215,7 +197,7 @@ def _check_out(file: Path, folder: Path, calling: Calling) -> None:
         raise InputError(f"--out {file} is no YAML file", fix="Name a file that ends in .yaml.")
     entry = read_manifest(folder).get(STAGE)
     mine = (folder / OUTPUTS[STAGE]).is_file() or (entry is not None and entry.state == "running")
-    if file.exists() and not mine and not calling.get("fresh") and not calling.get("dry_run"):
+    if file.exists() and not mine and not calling.fresh and not calling.dry_run:
         raise InputError(
             f"{file} is there already, and no search in {folder} made it",
             fix="Use another --out, or --fresh to write it anew.",
