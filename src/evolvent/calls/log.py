@@ -82,9 +82,13 @@ def calls(run: str | Path, wanted: Wanted, first: First) -> Iterator[StoredCall]
     Raises:
         InputError: the folder has no call store, or there is no such stage.
     """
-    path = Path(run) / CALLS
-    _open(path).close()
-    return _read(path, wanted, first.limit)
+    return stored_calls(Path(run), wanted, first.limit)
+
+
+def stored_calls(run: Path, wanted: Wanted, limit: int | None) -> Iterator[StoredCall]:
+    """The calls of ``calls``; the first so many of them."""
+    _open(run / CALLS).close()  # what is wrong with it is said now, not when the first one is read
+    return _read(run / CALLS, wanted, limit)
 
 
 def _read(path: Path, wanted: Wanted, limit: int | None) -> Iterator[StoredCall]:

@@ -185,7 +185,7 @@ def optimize_method(
         evolver=evolver,
         optimizer=optimizer,
         out=out,
-        profile=profile,  # type: ignore[arg-type]
+        profile=profile,
         steps=steps,
         candidates=candidates,
         batch=batch,

@@ -30,7 +30,7 @@ def output_format(default: Any = MISSING) -> Any:
     """An option: the format to write."""
     known = list(OUTPUT_FORMATS)
     help = f"The format to write: {', '.join(known[:-1])} or {known[-1]}."
-    return option(help, default, metavar="NAME", check=lambda name: check_format(name, OUTPUT_FORMATS))
+    return option(help, default, metavar="NAME", check=lambda one: check_format(one, OUTPUT_FORMATS))
 
 
 # The user's columns that the format needs itself, or that would make it look like another format.

@@ -1,17 +1,14 @@
 """Model URIs: ``embedded``, ``hf:ID@revision?option=value``, ``vllm:…``, ``openai:MODEL?base_url=…``."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import MISSING, dataclass
+from dataclasses import dataclass
 from os.path import expanduser, isdir
-from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from evolvent.errors import InputError
-from evolvent.options import option
 
-# How the help names models.
-CHAT_MODELS = "embedded, hf:ID-or-folder, vllm:ID-or-folder, openai:MODEL?base_url=http://host:port/v1"
+# The models that answer, as help texts name them.
+MODELS = "embedded, hf:ID-or-folder, vllm:ID-or-folder, openai:MODEL?base_url=http://host:port/v1"
 
 EMBEDDED = {"embedded": "instruct", "embedded-base": "base"}
 
@@ -114,22 +111,25 @@ def require_folder(uri: ModelURI) -> None:
         raise InputError(f"model {uri}: there is no folder {uri.name}", fix="Check the path.")
 
 
-def chat_model(help: str, default: Any = MISSING, **about: Any) -> Any:
-    """An option: the URI of a model that answers conversations, or several."""
-    return option(help, default, metavar="URI", check=_check_chat_models, **about)
+def check_chat_model(uri: str) -> None:
+    """Check, as far as that is known without opening it, that a model can be asked.
+
+    Raises:
+        InputError: a bad URI, a base model, or a folder that is not there.
+    """
+    parsed = parse_uri(uri)
+    if parsed.scheme == "embedded-base":
+        raise InputError("embedded-base is a base model: it does not follow instructions", fix="Use embedded.")
+    require_folder(parsed)
 
 
-def weights(help: str, default: Any = MISSING) -> Any:
-    """An option: the URI of a model whose weights are loaded, for what a server does not give."""
-    return option(help, default, metavar="URI", check=lambda uri: require_folder(parse_uri(uri)))
+def check_local_model(uri: str) -> None:
+    """Check that a model's folder is there, where its name can only be a folder's.
 
-
-def _check_chat_models(uris: str | Sequence[str]) -> None:
-    for uri in [uris] if isinstance(uris, str) else uris:
-        parsed = parse_uri(uri)
-        if parsed.scheme == "embedded-base":
-            raise InputError("embedded-base is a base model: it does not follow instructions", fix="Use embedded.")
-        require_folder(parsed)
+    Raises:
+        InputError: a bad URI, or a folder that is not there.
+    """
+    require_folder(parse_uri(uri))
 
 
 def can_be_hub_id(name: str) -> bool:

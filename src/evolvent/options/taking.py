@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import MISSING
 from typing import Any, Protocol, TypeVar, cast, get_args
 
 from evolvent.options.docs import docstring_of, signature_of
@@ -18,14 +18,14 @@ class Function(Protocol[R]):
 
     Attributes:
         plain: the function as it was written; it takes the groups.
-        groups: the groups that it always takes.
+        groups: the groups that it always takes, in the order of its parameters; None is the place of the method's.
         methods: the option that decides one more group, and the groups by its values.
         without: options of its groups that it does not take.
     """
 
     __name__: str
     plain: Callable[..., R]
-    groups: tuple[type, ...]
+    groups: tuple[type | None, ...]
     methods: tuple[str, Mapping[str, type]] | None
     without: frozenset[str]
 
@@ -50,7 +50,11 @@ def takes(
 
     def decorate(plain: Callable[..., R]) -> Function[R]:
         signature = inspect.signature(plain)
-        places = {name: place for name, p in signature.parameters.items() if (place := _group_of(p, groups, methods))}
+        places = {
+            name: group
+            for name, p in signature.parameters.items()
+            if (group := _group_of(p, groups, methods)) is not MISSING
+        }
         assert len(places) == len(groups) + (methods is not None), f"{plain.__name__} does not take each of its groups"
         own = signature.replace(parameters=[p for name, p in signature.parameters.items() if name not in places])
 
@@ -58,11 +62,11 @@ def takes(
         def call(*arguments: Any, **options: Any) -> R:
             bound = own.bind(*arguments, **{name: options.pop(name) for name in [*own.parameters] if name in options})
             found = collect(made, options)
-            given = {name: found[place] for name, place in places.items()}
-            return plain(**bound.arguments, **given)
+            return plain(**bound.arguments, **dict(zip(places, found, strict=True)))
 
         made = cast(Function[R], call)
-        made.plain, made.groups, made.methods, made.without = plain, groups, methods, frozenset(without)
+        made.plain, made.methods, made.without = plain, methods, frozenset(without)
+        made.groups = tuple(places.values())
         by_method = {name: options_in(group) for name, group in _methods(made).items()}
         shown = signature_of(own, options_of(made), by_method)
         call.__signature__ = shown  # type: ignore[attr-defined]
@@ -75,16 +79,17 @@ def takes(
 
 
 def options_of(function: Function[Any], method: str | None = None) -> dict[str, Option]:
-    """The options of a function by name: those that it always takes, then those of one method."""
-    groups = function.groups if method is None else (*function.groups, _methods(function)[method])
-    return {name: one for group in groups for name, one in options_in(group).items() if name not in function.without}
+    """The options of a function by name: those that it always takes, and those of one method in their place."""
+    groups = [_methods(function)[method] if group is None and method else group for group in function.groups]
+    options = [one for group in groups if group is not None for one in options_in(group).values()]
+    return {one.name: one for one in options if one.name not in function.without}
 
 
-def collect(function: Function[Any], options: Mapping[str, Any]) -> dict[str, Any]:
+def collect(function: Function[Any], options: Mapping[str, Any]) -> list[Any]:
     """Sort options into a function's groups, each value checked.
 
     Returns:
-        The groups by the names of their classes; that of the method is under ``method``.
+        The groups, in the order of its parameters.
 
     Raises:
         TypeError: there is no such option, or one is missing.
@@ -109,8 +114,8 @@ def collect(function: Function[Any], options: Mapping[str, Any]) -> dict[str, An
             if name not in always:
                 raise OptionError(name, f"{method} needs {typed_name(one)}", fix=f"{typed_name(one)}: {one.about.help}")
             raise TypeError(f"{function.__name__}() lacks the option {name!r}: {one.about.help}")
-    found = {group.__name__: _made(group, given) for group in function.groups}
-    return found if method is None else {**found, "method": _made(_methods(function)[method], given)}
+    groups = [_methods(function)[method or ""] if group is None else group for group in function.groups]
+    return [group(**{name: given[name] for name in options_in(group) if name in given}) for group in groups]
 
 
 def chosen_method(function: Function[Any], options: Mapping[str, Any]) -> str | None:
@@ -126,10 +131,6 @@ def chosen_method(function: Function[Any], options: Mapping[str, Any]) -> str | 
     if not isinstance(method, str) or method not in groups:
         raise OptionError(name, f"unknown {name} {short(method)}", fix=f"Known are: {', '.join(groups)}.")
     return method
-
-
-def _made(group: type, given: Mapping[str, Any]) -> Any:
-    return group(**{one.name: given[one.name] for one in fields(group) if one.name in given})
 
 
 def _methods(function: Function[Any]) -> Mapping[str, type]:
@@ -158,9 +159,9 @@ def _closest(name: str, known: list[str]) -> str:
 
 def _group_of(
     parameter: inspect.Parameter, groups: Sequence[type], methods: tuple[str, Mapping[str, type]] | None
-) -> str | None:
-    """Under which name ``collect`` has the group that a parameter takes; None if it takes none."""
+) -> Any:
+    """The group that a parameter takes: None for the method's, MISSING if it takes none."""
     kinds = get_args(parameter.annotation) or (parameter.annotation,)
     if methods is not None and set(kinds) <= set(methods[1].values()):
-        return "method"
-    return next((group.__name__ for group in groups if parameter.annotation is group), None)
+        return None
+    return parameter.annotation if parameter.annotation in groups else MISSING

@@ -36,17 +36,15 @@ def checked(option: Option, value: Any, *, of: str | None = None) -> Any:
         raise OptionError(name, f"{name} is {short(value)}", fix=f"It is {wanted}.")
     if isinstance(fitted, int | float) and not isinstance(fitted, bool):
         _check_bounds(name, about, fitted)
-    for one in [fitted] if isinstance(fitted, str) else fitted if isinstance(fitted, list | tuple) else []:
-        if about.names and one not in about.names:
+    for one in fitted if isinstance(fitted, tuple) else [fitted]:
+        if about.names and one is not None and one not in about.names:
             words = f"{of} has no {name} {one!r}" if of else f"unknown {name} {one!r}"
             raise OptionError(name, words, fix=f"Known are: {', '.join(about.names)}.")
-    if about.check is not None and fitted is not None:
-        try:
-            about.check(fitted)
-        except OptionError:
-            raise
-        except InputError as error:
-            raise OptionError(name, error.message, fix=error.fix) from error
+        if about.check is not None and one is not None:
+            try:
+                about.check(one)
+            except InputError as error:
+                raise OptionError(name, error.message, fix=error.fix) from error
     return fitted
 
 
@@ -74,6 +72,11 @@ def _fitted(kind: Any, value: Any) -> Any:
     if origin in (Union, types.UnionType):
         found = (_fitted(one, value) for one in get_args(kind))
         return next((one for one in found if one is not MISSING), MISSING)
+    if origin is tuple:
+        fitted = tuple(
+            _fitted(get_args(kind)[0], one) for one in (value if isinstance(value, list | tuple) else [value])
+        )
+        return MISSING if MISSING in fitted else fitted
     if origin is Literal:
         return value if value in get_args(kind) else MISSING
     if origin in (bool, str):
@@ -101,6 +104,8 @@ def _named(kind: Any) -> Iterator[str]:
     if origin in (Union, types.UnionType):
         for one in get_args(kind):
             yield from _named(one)
+    elif origin is tuple:
+        yield from (*_named(get_args(kind)[0]), "a list")
     elif origin is Literal:
         yield from map(str, get_args(kind))
     elif isinstance(origin, type) and issubclass(Sequence, origin):

@@ -60,14 +60,14 @@ class Selecting:
     top: str | int = option("How much to keep: 25% or 1000.", metavar="SHARE", check=lambda top: parse_top(top))
     out: Path = option("The file to write: .jsonl .json .csv .parquet.", metavar="FILE")
     ascending: bool = option("Keep the lowest instead.", False)
-    where: str | Sequence[str] = option(
+    where: tuple[str, ...] = option(
         'Condition, repeatable: "ifd<1". Signs: < <= > >= ==.',
         (),
         metavar="COLUMN<X",
         repeatable=True,
-        check=lambda where: [parse_condition(text) for text in ([where] if isinstance(where, str) else where)],
+        check=parse_condition,
     )
-    decontaminate: str | Path | Sequence[str | Path] = option(
+    decontaminate: tuple[str | Path, ...] = option(
         "Leave out rows that share 13 words in a row with this file, repeatable.", (), metavar="FILE", repeatable=True
     )
     to: str = output_format("messages")
@@ -87,15 +87,15 @@ def select(data: Annotated[Data, DATA], given: Selecting, reading: Reading) -> S
         InputError: wrong options, no such column, or nothing selected.
         RunError: the file cannot be written.
     """
-    by, top, ascending, where, decontaminate = given.by, given.top, given.ascending, given.where, given.decontaminate
+    by, top, ascending = given.by, given.top, given.ascending
     out, state = locate(given.out, "written")
     if state is not None and stat.S_ISDIR(state.st_mode):
         raise InputError(f"--out {out} is a folder", fix="Name a file, e.g. selected.jsonl.")
     read = locate(data, "read")[1] if isinstance(data, str | Path) else None
     if state is not None and read is not None and os.path.samestat(state, read):
         raise InputError(f"--out {out} is the data itself", fix="Choose another name.")
-    conditions = [parse_condition(text) for text in ([where] if isinstance(where, str) else where)]
-    test_files = [decontaminate] if isinstance(decontaminate, str | Path) else list(decontaminate)
+    conditions = [parse_condition(text) for text in given.where]
+    test_files = list(given.decontaminate)
     keep = parse_top(top)
     source = stage_input(data, before="score", format=reading.format, map=reading.map, skip_bad=reading.skip_bad)
     note = out.with_name(out.name + ".selection.json")

@@ -20,7 +20,7 @@ from evolvent.evolution.templates import Prompt, load_prompt
 from evolvent.files import MANIFEST as NAME
 from evolvent.files import locate, replacing
 from evolvent.models.protocols import ChatModel, Reply, Sampling
-from evolvent.models.uri import CHAT_MODELS, chat_model, parse_uri
+from evolvent.models.uri import MODELS, check_chat_model, parse_uri
 from evolvent.options import Calling, argument, max_tokens, option, takes
 from evolvent.records import Record, content_digest
 from evolvent.report.tables import Table
@@ -66,7 +66,7 @@ class Keywords:
 class Naming:
     """How ways are named."""
 
-    model: str = chat_model(f"Names the ways: {CHAT_MODELS}.")
+    model: str = option(f"Names the ways: {MODELS}.", metavar="URI", check=check_chat_model)
     out: Path | None = option(
         "Write the counts and all keywords, with the ways that each one names, to a file.", None, metavar="FILE.json"
     )

@@ -20,7 +20,7 @@ from evolvent.evolution.evol_instruct import Profile
 from evolvent.evolution.templates import load_prompt
 from evolvent.files import replacing
 from evolvent.models.protocols import ChatModel, Sampling
-from evolvent.models.uri import CHAT_MODELS, chat_model, parse_uri
+from evolvent.models.uri import MODELS, check_chat_model, parse_uri
 from evolvent.options import SEEDS, Calling, Reading, max_tokens, option, seed, takes, temperature, top_p
 from evolvent.records import Record
 from evolvent.runs.folder import Run
@@ -36,8 +36,8 @@ ENDINGS = (".yaml", ".yml")
 class Optimizing:
     """How a better method is searched for."""
 
-    evolver: str = chat_model(f"Evolves and answers: {CHAT_MODELS}.")
-    optimizer: str = chat_model("Analyses trajectories and mends the method.")
+    evolver: str = option(f"Evolves and answers: {MODELS}.", metavar="URI", check=check_chat_model)
+    optimizer: str = option("Analyses trajectories and mends the method.", metavar="URI", check=check_chat_model)
     out: Path = option("The file to write.", metavar="METHOD.yaml")
     profile: str = option(
         "default, or paper: a row that could not be evolved or answered is no failure.",

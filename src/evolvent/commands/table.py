@@ -1,0 +1,152 @@
+"""The table of commands: the function that each calls, and what it prints of what that returns."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import typer
+
+from evolvent.commands.parameters import further, method_in, parameters, values
+from evolvent.options import Function, options_of
+from evolvent.report.printing import (
+    print_estimates,
+    print_fates,
+    print_files,
+    print_findings,
+    print_run,
+    print_stages,
+    print_tables,
+    print_verified,
+)
+
+if TYPE_CHECKING:
+    from evolvent.evolution.auto_evol_instruct.keywords import Keywords
+    from evolvent.recipe import RecipeRun
+    from evolvent.runs.folder import Run
+
+
+class Command(NamedTuple):
+    """A command.
+
+    Attributes:
+        function: what it calls, ``module:name``.
+        help: what it is for, in a line.
+        show: prints what the function returned; the second argument is what was typed.
+    """
+
+    function: str
+    help: str
+    show: Callable[[Any, Mapping[str, Any]], object]
+
+    def load(self) -> Function[Any]:
+        """The function, its module imported."""
+        module, _, name = self.function.partition(":")
+        function: Function[Any] = getattr(import_module(module), name)
+        return function
+
+
+def _demo(done: "RecipeRun", _: object) -> None:
+    print_stages(done.path, done.stages, examples=2)
+    typer.echo(
+        "\nThe embedded models are for trying the tool: this data is not for training. "
+        "With your own seeds and model:\n  evolvent evolve SEEDS --model hf:ID --out RUN"
+    )
+
+
+def _searched(run: "Run", _: object) -> None:
+    from evolvent.evolution.auto_evol_instruct.history import failed_calls, steps_table
+    from evolvent.runs.manifest import OUTPUTS
+
+    print_run(run)
+    if run.estimate is None:
+        found = run.path / OUTPUTS[run.stage]  # METHOD.yaml may have been edited since
+        print_tables([steps_table(found)])
+        failed = failed_calls(found)
+        if failed:
+            typer.echo(f"warning: {run.stage}: {failed}; --fresh asks for them again", err=True)
+
+
+def _keywords(found: "Keywords", typed: Mapping[str, Any]) -> None:
+    if found.run.estimate is not None:
+        print_run(found.run)
+        return
+    print_tables(found.tables())
+    typer.echo(f"\nwritten: {found.run.output}" + (f", {typed['out']}" if "out" in typed else ""))
+    print_fates(found.run)
+
+
+def _recipe(done: "RecipeRun", typed: Mapping[str, Any]) -> None:
+    if typed.get("dry_run"):
+        print_estimates(done.stages)
+    else:
+        print_stages(done.path, done.stages)
+
+
+def _nothing(*_: object) -> None:
+    """It has printed all there is to say."""
+
+
+COMMANDS = {
+    "demo": Command("evolvent.demo:demo", "Run sample seeds through the whole path, offline.", _demo),
+    "optimize-method": Command(
+        "evolvent.evolution.auto_evol_instruct.optimize:optimize_method",
+        "Search for a better evolving method: METHOD.yaml.",
+        _searched,
+    ),
+    "keywords": Command(
+        "evolvent.evolution.auto_evol_instruct.keywords:keywords",
+        "Count the keywords of an Auto Evol-Instruct run.",
+        _keywords,
+    ),
+    "verify": Command(
+        "evolvent.evolution.autoif.verify:verify",
+        "Verify answers with the functions of an AutoIF run.",
+        lambda found, _: print_verified(found),
+    ),
+    "select": Command(
+        "evolvent.selection.select:select",
+        "Keep the best rows as a training set, with a note on how.",
+        lambda done, _: print_files({"select": done}),
+    ),
+    "run": Command("evolvent.recipe:run", "Run a recipe: the same calls, named in a file.", _recipe),
+    "show": Command(
+        "evolvent.commands.look:show", "Show what a run holds: counts, tokens, scores, examples.", _nothing
+    ),
+    "calls": Command("evolvent.commands.look:calls", "Look into a run's calls: prompts, replies, failures.", _nothing),
+    "convert": Command(
+        "evolvent.datasets.convert:convert",
+        "Convert instruction data from one format to another.",
+        lambda counts, typed: typer.echo(f"{typed['out']}: {counts}"),
+    ),
+    "doctor": Command(
+        "evolvent.doctor:examine", "Say what this machine can run.", lambda found, _: print_findings(found)
+    ),
+}
+
+
+def made(name: str, typed: Sequence[str]) -> Any:
+    """A command as Typer runs it.
+
+    Args:
+        name: its name in the table.
+        typed: what is typed behind it; the method that it names decides which options the help shows.
+    """
+    command = COMMANDS[name]
+    function = command.load()
+    method = method_in(function, typed)
+
+    def run(ctx: typer.Context, **found: Any) -> None:
+        source = ctx.get_parameter_source
+        typed = {name: value for name, value in found.items() if getattr(source(name), "name", "") != "DEFAULT"}
+        given = values(function, typed)
+        if "progress" in options_of(function):
+            given["progress"] = True
+        command.show(function(**given), given)
+
+    context = next(iter(inspect.signature(run).parameters.values()))
+    run.__signature__ = inspect.Signature([context, *parameters(function, method)])  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in inspect.signature(run).parameters.values()}
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command(name, help=command.help, epilog=further(function, method))(run)
+    return typer.main.get_command(app)
