@@ -1,12 +1,10 @@
 """The help of every command, on a terminal of 80 columns."""
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from evolvent.cli import app
-
-COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+from evolvent.commands.table import COMMANDS, made
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
@@ -14,7 +12,7 @@ def test_every_option_is_named_in_full(command: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("COLUMNS", "80")
     shown = CliRunner().invoke(app, [command, "--help"]).output
     assert max(map(len, shown.splitlines())) <= 80
-    options = [name for option in COMMANDS[command].params for name in option.opts if name.startswith("--")]
+    options = [name for option in made(command, []).params for name in option.opts if name.startswith("--")]
     assert [name for name in options if f"{name} " not in shown] == []
 
 

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -31,6 +31,7 @@ from evolvent.metrics.registry import DEFAULT_METRICS, METRICS, chosen
 from evolvent.metrics.score import score
 from evolvent.models.protocols import Sampling
 from evolvent.models.uri import parse_uri, require_folder
+from evolvent.options import argument, dry_run, fresh, option, pairs, progress, retry_failed, takes
 from evolvent.responses.respond import respond
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data
@@ -102,24 +103,29 @@ class RecipeRun:
     stages: dict[str, Run | Selection] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How a whole recipe is run."""
+
+    set: Mapping[str, Any] | None = option(
+        "Replace or add a value: evolve.rounds=2.", None, metavar="KEY=VALUE", repeatable=True, parse=pairs
+    )
+    fresh: bool = fresh("all stages")
+    retry_failed: bool = retry_failed()
+    dry_run: bool = dry_run()
+    progress: bool | Callable[..., object] = progress()
+
+
+@takes(Recipe)
 def run(
-    recipe: str | Path | Mapping[str, Any],
-    *,
-    set: Mapping[str, Any] | None = None,
-    fresh: bool = False,
-    retry_failed: bool = False,
-    dry_run: bool = False,
-    progress: bool = False,
+    recipe: Annotated[
+        str | Path | Mapping[str, Any], argument("A YAML recipe.", "RECIPE.yaml", more="Or its content.")
+    ],
+    how: Recipe,
 ) -> RecipeRun:
     """Run a recipe's stages, one after the other; stages that are done already are left as they are.
 
-    Args:
-        recipe: a YAML file, or its content.
-        set: values that replace or add to the recipe's, by dotted key: ``{"evolve.rounds": 2}``.
-        fresh: make the stages anew although the folder holds them with other settings.
-        retry_failed: take the failed records of finished stages again.
-        dry_run: call nothing: say what each stage would take that calls chat models and whose input is there.
-        progress: show progress on standard error.
+    A dry run says what each stage would take that calls chat models and whose input is there.
 
     Returns:
         The run folder and what each stage returned.
@@ -129,7 +135,7 @@ def run(
         Anything that the stages raise.
     """
     content, lines, name = _read(recipe)
-    for key, value in (set or {}).items():
+    for key, value in (how.set or {}).items():
         _put(content, key, value)
     calls = _calls(content, lines, name)
     folder = Path(content["out"])
@@ -137,9 +143,9 @@ def run(
     for stage, arguments in calls.items():
         function = STAGES[stage]
         known = _options(function)
-        if dry_run and ("dry_run" not in known or _lacks_input(stage, arguments, folder)):
+        if how.dry_run and ("dry_run" not in known or _lacks_input(stage, arguments, folder)):
             continue
-        common = {"fresh": fresh, "retry_failed": retry_failed, "dry_run": dry_run, "progress": progress}
+        common = {name: getattr(how, name) for name in COMMON}
         extra = {key: value for key, value in common.items() if key in known}
         done.stages[stage] = function(**arguments, **extra)
     return done
@@ -337,7 +343,7 @@ def _options(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
     """A stage's options, each with its type and its default (... for none), its keyword arguments' own included."""
     options: dict[str, tuple[Any, Any]] = {}
     for name, parameter in inspect.signature(function).parameters.items():
-        if parameter.kind is parameter.VAR_KEYWORD:
+        if parameter.kind is parameter.VAR_KEYWORD and get_args(parameter.annotation):
             [keywords] = get_args(parameter.annotation)
             options |= {name: (kind, None) for name, kind in get_type_hints(keywords).items()}
         else:

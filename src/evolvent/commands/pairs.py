@@ -1,13 +1,12 @@
 """Commands that make, score and select pairs."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from evolvent.commands import options as option
 from evolvent.commands.values import mapping, names
-from evolvent.report.printing import print_files, print_run
+from evolvent.report.printing import print_run
 
 
 def respond(
@@ -105,43 +104,3 @@ def score(
         progress=True,
     )
     print_run(run)
-
-
-def select(
-    data: Annotated[str, typer.Argument(metavar="DATA", help="A run folder or a data file.", show_default=False)],
-    by: Annotated[
-        str, typer.Option("--by", metavar="COLUMN", help="The score to go by, e.g. ic_ifd.", show_default=False)
-    ],
-    top: Annotated[
-        str, typer.Option("--top", metavar="SHARE", help="How much to keep: 25% or 1000.", show_default=False)
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", metavar="FILE", help="The file: .jsonl .json .csv .parquet.", show_default=False)
-    ],
-    ascending: Annotated[bool, typer.Option("--ascending", help="Keep the lowest instead.")] = False,
-    where: option.Where = None,
-    decontaminate: option.Decontaminate = None,
-    to: Annotated[
-        str, typer.Option("--to", metavar="NAME", help="messages, alpaca, sharegpt or prompt_completion.")
-    ] = "messages",
-    format: option.Format = None,
-    map: option.Map = None,
-    skip_bad: option.SkipBad = False,
-) -> None:
-    """Keep the best rows as a training set, with a note on how."""
-    from evolvent.selection.select import select as run_select
-
-    done = run_select(
-        data,
-        by=by,
-        top=top,
-        out=out,
-        ascending=ascending,
-        where=where or (),
-        decontaminate=decontaminate or (),
-        to=to,
-        format=format,
-        map=mapping(map, "--map"),
-        skip_bad=skip_bad,
-    )
-    print_files({"select": done})

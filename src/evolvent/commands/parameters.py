@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, get_args
@@ -51,8 +52,8 @@ def method_in(function: Function[Any], typed: Sequence[str]) -> str | None:
     name, groups = function.methods
     option = typed_name(options_of(function)[name])
     before = typed[: typed.index("--")] if "--" in typed else typed
-    named = [after for text, after in zip(before, before[1:], strict=False) if text == option]
-    named += [text.partition("=")[2] for text in before if text.startswith(f"{option}=")]
+    words = [word for text in before for word in (text.split("=", 1) if text.startswith(f"{option}=") else [text])]
+    named = [after for word, after in pairwise(words) if word == option]
     default = str(options_of(function)[name].default)
     return next((one for one in reversed(named) if one in groups), default)
 
@@ -87,7 +88,7 @@ def _option(option: Option, *, hidden: bool) -> inspect.Parameter:
     info = typer.Option(
         about.flag or typed_name(option),
         metavar=about.metavar,
-        help=about.help,
+        help=f"{about.help} Repeatable." if about.repeatable else about.help,
         min=about.least,
         max=about.most,
         hidden=hidden,

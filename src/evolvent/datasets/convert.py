@@ -61,7 +61,8 @@ class Converting:
 @takes(Converting, Reading)
 def convert(
     data: Annotated[
-        str | Path | Iterable[Mapping[str, Any]], argument("A data file, a Hub id, or an iterable of dicts.", "IN")
+        str | Path | Iterable[Mapping[str, Any]],
+        argument("A data file or a Hub id.", "IN", more="Or an iterable of dicts."),
     ],
     out: Annotated[str | Path, argument("The file to write: .jsonl .json .csv .parquet.", "OUT")],
     given: Converting,

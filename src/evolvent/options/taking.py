@@ -103,6 +103,9 @@ def collect(function: Function[Any], options: Mapping[str, Any]) -> list[Any]:
     for name, value in options.items():
         if name in known:
             given[name] = checked(known[name], value, of=None if name in always else method)
+        elif name in function.without:
+            typed = f"--{name.replace('_', '-')}"
+            raise OptionError(name, f"{function.__name__} takes no {typed}", fix="Leave it out.")
         elif name not in others:
             raise TypeError(f"{function.__name__}() has no option {name!r}{_closest(name, [*known, *others])}")
         elif value is not None:  # as it is given by one who passes on what may not be there

@@ -73,10 +73,9 @@ def _fitted(kind: Any, value: Any) -> Any:
         found = (_fitted(one, value) for one in get_args(kind))
         return next((one for one in found if one is not MISSING), MISSING)
     if origin is tuple:
-        fitted = tuple(
-            _fitted(get_args(kind)[0], one) for one in (value if isinstance(value, list | tuple) else [value])
-        )
-        return MISSING if MISSING in fitted else fitted
+        several = value if isinstance(value, list | tuple) else [value]
+        fitted = tuple(_fitted(get_args(kind)[0], one) for one in several)
+        return MISSING if any(one is MISSING for one in fitted) else fitted
     if origin is Literal:
         return value if value in get_args(kind) else MISSING
     if origin in (bool, str):

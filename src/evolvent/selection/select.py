@@ -61,14 +61,14 @@ class Selecting:
     out: Path = option("The file to write: .jsonl .json .csv .parquet.", metavar="FILE")
     ascending: bool = option("Keep the lowest instead.", False)
     where: tuple[str, ...] = option(
-        'Condition, repeatable: "ifd<1". Signs: < <= > >= ==.',
+        'A condition that must hold: "ifd<1". Signs: < <= > >= ==.',
         (),
         metavar="COLUMN<X",
         repeatable=True,
         check=parse_condition,
     )
     decontaminate: tuple[str | Path, ...] = option(
-        "Leave out rows that share 13 words in a row with this file, repeatable.", (), metavar="FILE", repeatable=True
+        "Leave out rows that share 13 words in a row with this file.", (), metavar="FILE", repeatable=True
     )
     to: str = output_format("messages")
 
