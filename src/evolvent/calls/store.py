@@ -7,7 +7,6 @@ transaction, so that the account survives whatever ends the process.
 """
 
 import asyncio
-import hashlib
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,8 +17,6 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
-
-import orjson
 
 from evolvent.errors import EvolventError, InputError, RunError
 from evolvent.files import explained
@@ -106,11 +103,6 @@ class Spent(NamedTuple):
     completion_tokens: int
     estimated: bool
     seconds: float
-
-
-def call_key(*parts: object) -> bytes:
-    """The key of a call: a 16-byte hash of everything that decides its reply, and of nothing else."""
-    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).digest()[:16]
 
 
 @dataclass(slots=True)

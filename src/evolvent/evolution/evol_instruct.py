@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from evolvent.calls.stored import ask
+from evolvent.calls.ask import ask
 from evolvent.errors import CallError
 from evolvent.evolution.elimination import eliminate, judged_equal, strip_marker
 from evolvent.evolution.templates import Prompt

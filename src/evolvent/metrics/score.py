@@ -15,6 +15,7 @@ import orjson
 
 from evolvent.calls.store import Call, CallStore, call_key
 from evolvent.errors import EvolventError, InputError
+from evolvent.event_loop import run_sync
 from evolvent.files import CALLS
 from evolvent.metrics.layout import LAYOUTS, check_layout
 from evolvent.metrics.losses import PairLosses, pair_losses
@@ -23,7 +24,6 @@ from evolvent.models.opening import open_scorer
 from evolvent.models.protocols import TokenScorer
 from evolvent.models.uri import parse_uri
 from evolvent.records import Record, Score
-from evolvent.runs.execution import run_sync
 from evolvent.runs.folder import Run, RunFolder
 from evolvent.runs.inputs import Data, stage_input
 from evolvent.runs.parts import Output, Placed

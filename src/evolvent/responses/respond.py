@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
-from evolvent.calls.stored import ask
+from evolvent.calls.ask import ask
 from evolvent.errors import CallError, InputError
 from evolvent.models.protocols import ChatModel, Sampling
 from evolvent.models.uri import parse_uri

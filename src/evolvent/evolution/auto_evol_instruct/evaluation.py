@@ -14,7 +14,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from evolvent.calls.stored import RecordInWork, ask, record_in_work
+from evolvent.calls.ask import ask
+from evolvent.calls.stored import RecordInWork, record_in_work
+from evolvent.calls.used import Used
 from evolvent.errors import CallError
 from evolvent.evolution.auto_evol_instruct.failure import APART, KINDS, failure_of, set_apart
 from evolvent.evolution.auto_evol_instruct.method import Method
@@ -23,7 +25,6 @@ from evolvent.evolution.evol_instruct import Profile, chat
 from evolvent.models.protocols import ChatModel, Sampling
 from evolvent.records import Record
 from evolvent.runs.execution import together
-from evolvent.runs.tally import Used
 
 NOT_EVOLVED, NOT_ANSWERED, ANSWERED = "not evolved", "not answered", "answered"
 

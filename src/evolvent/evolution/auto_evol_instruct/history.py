@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from evolvent.calls.used import Used
 from evolvent.errors import InputError
 from evolvent.evolution.auto_evol_instruct.evaluation import Evaluation, used_json
 from evolvent.evolution.auto_evol_instruct.method import SLOT, Method, problem_of
@@ -26,7 +27,6 @@ from evolvent.evolution.auto_evol_instruct.search import Found, Step, Tried
 from evolvent.files import replacing
 from evolvent.records import Record
 from evolvent.report.tables import Table
-from evolvent.runs.tally import Used
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 
 import orjson
 
-from evolvent.calls.stored import ask
+from evolvent.calls.ask import ask
 from evolvent.errors import CallError, InputError
 from evolvent.evolution.auto_evol_instruct.trajectory import META, METHOD, METHODS_LIST
 from evolvent.evolution.auto_evol_instruct.ways import PHRASE_WORDS, keyword, same_way, ways

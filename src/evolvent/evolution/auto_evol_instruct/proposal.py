@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from evolvent.calls.stored import ask
+from evolvent.calls.ask import ask
+from evolvent.calls.used import Used
 from evolvent.errors import CallError
 from evolvent.evolution.auto_evol_instruct.method import Method, candidate_of
 from evolvent.evolution.auto_evol_instruct.trajectory import UNPARSED
@@ -11,7 +12,6 @@ from evolvent.evolution.evol_instruct import chat
 from evolvent.evolution.templates import Prompt
 from evolvent.models.protocols import ChatModel, Reply, Sampling
 from evolvent.records import Record
-from evolvent.runs.tally import Used
 
 NO_STAGE = "(no instruction: the reply did not keep to the format, was cut, or was empty)"
 FAILED = "its calls failed: "

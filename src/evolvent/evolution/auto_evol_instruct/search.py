@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from evolvent.calls.seeds import call_seed
 from evolvent.calls.stored import Failures, lasting_failures
+from evolvent.calls.used import Used
 from evolvent.errors import RunError
 from evolvent.evolution.auto_evol_instruct.evaluation import CALL_FAILED, Account, Evaluation, Evolving, evaluate
 from evolvent.evolution.auto_evol_instruct.method import Method
@@ -22,7 +23,6 @@ from evolvent.evolution.auto_evol_instruct.trajectory import trajectory
 from evolvent.records import Record
 from evolvent.runs.execution import together
 from evolvent.runs.progress import shown
-from evolvent.runs.tally import Used
 
 STAGE = "optimize-method"
 
