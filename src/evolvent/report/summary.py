@@ -9,10 +9,11 @@ from evolvent.calls.log import spent_in
 from evolvent.calls.store import Spent
 from evolvent.costs.prices import money
 from evolvent.errors import InputError
-from evolvent.report.tables import Table, short_names, time_words
+from evolvent.report.tables import Table, short_names
 from evolvent.runs.folder import in_use
 from evolvent.runs.manifest import OUTPUTS, StageEntry, read_manifest
 from evolvent.runs.parts import records_kept
+from evolvent.runs.progress import time_words
 from evolvent.runs.record_files import read_numbers, read_records
 
 SCORES = ("instruction_ppl", "response_ppl", "conditional_ppl", "ifd", "ic_ifd", "ifd_ppl")

@@ -17,15 +17,15 @@ from evolvent.errors import InputError, RunError
 from evolvent.files import describe_file, explained
 from evolvent.records import Record
 from evolvent.runs.manifest import (
+    DECIDING,
     StageEntry,
     differences,
-    DECIDING,
     now,
     read_manifest,
     versions,
     write_manifest,
 )
-from evolvent.runs.parts import drop_parts, has_parts, keep_earlier, reopen
+from evolvent.runs.parts import drop_parts, earlier_file, has_parts, keep_earlier, reopen
 from evolvent.runs.record_files import read_records
 from evolvent.stages import file_of, holds_records, in_order, readers_of
 
@@ -147,7 +147,12 @@ class RunFolder:
             raise InputError("--fresh and --retry-failed exclude each other", fix="Leave one of them out.")
         settings = as_json(settings, stage)
         entry, output = self.stages.get(stage), self.output(stage)
-        if entry is not None and _came_to_nothing(entry) and not has_parts(output):
+        if (
+            entry is not None
+            and _came_to_nothing(entry)
+            and not has_parts(output)
+            and not earlier_file(output).exists()
+        ):
             entry = None
         begun = _Begun(entry or StageEntry(settings, source, started=now()), anew=entry is None, fresh=fresh)
         if entry is not None:
