@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from evolvent.calls.log import StoredCall, calls, count_calls, export, spent_in, why_none
-from evolvent.calls.store import Call, CallStore, Spent, call_key
+from evolvent.calls.store import Call, CallStore, call_key
 from evolvent.calls.stored import reply_to_json
+from evolvent.costs.budget import Spent
 from evolvent.errors import InputError
 from evolvent.models.protocols import Reply, Usage
 

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolvent.calls.store import Call, CallStore, Spent, call_key
+from evolvent.calls.store import Call, CallStore, call_key
+from evolvent.costs.budget import Spent
 from evolvent.errors import InputError, RunError
 from evolvent.models.protocols import Usage
 

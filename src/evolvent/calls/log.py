@@ -10,7 +10,8 @@ from typing import Any
 
 import orjson
 
-from evolvent.calls.store import LAYOUT, Spent, read_spent
+from evolvent.calls.store import LAYOUT, read_spent
+from evolvent.costs.budget import Spent
 from evolvent.errors import InputError
 from evolvent.files import CALLS, explained, replacing
 from evolvent.runs.manifest import OUTPUTS

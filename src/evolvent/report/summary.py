@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from evolvent.calls.log import spent_in
-from evolvent.calls.store import Spent
+from evolvent.costs.budget import Spent
 from evolvent.costs.prices import money
 from evolvent.errors import InputError
 from evolvent.report.tables import Table, short_names, time_words

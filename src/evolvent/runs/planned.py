@@ -12,7 +12,7 @@ from evolvent.records import Message
 from evolvent.runs.rehearsal import Rates, least_seconds
 
 if TYPE_CHECKING:
-    from evolvent.calls.store import Spent
+    from evolvent.costs.budget import Spent
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from evolvent.models.uri import parse_uri
 from evolvent.records import Message, Record
 
 if TYPE_CHECKING:
-    from evolvent.calls.store import Spent
+    from evolvent.costs.budget import Spent
 
 Work = Callable[[Record], Awaitable[Sequence[Record]]]
 

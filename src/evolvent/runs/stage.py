@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from evolvent.calls.log import spent_in
-from evolvent.calls.store import CallStore, Spent
+from evolvent.calls.store import CallStore
 from evolvent.calls.stored import RecordInWork, StoredChat, record_in_work
-from evolvent.costs.budget import Budget, cost
+from evolvent.costs.budget import Budget, Spent, cost
 from evolvent.costs.estimates import Estimate
 from evolvent.costs.prices import Price, Prices, read_prices
 from evolvent.errors import BudgetReachedError, EvolventError, RunError
