@@ -13,8 +13,9 @@ import pytest
 
 from evolvent.calls.log import StoredCall, calls, count_calls, export, spent_in, why_none
 from evolvent.calls.key import call_key
-from evolvent.calls.store import Call, CallStore, Spent
+from evolvent.calls.store import Call, CallStore
 from evolvent.calls.stored import reply_to_json
+from evolvent.costs.budget import Spent
 from evolvent.errors import InputError
 from evolvent.models.protocols import Reply, Usage
 

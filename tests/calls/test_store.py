@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evolvent.calls.key import call_key
-from evolvent.calls.store import Call, CallStore, Spent
+from evolvent.calls.store import Call, CallStore
+from evolvent.costs.budget import Spent
 from evolvent.errors import InputError, RunError
 from evolvent.models.protocols import Usage
 

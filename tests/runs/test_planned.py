@@ -2,7 +2,7 @@
 
 import pytest
 
-from evolvent.calls.store import Spent
+from evolvent.costs.budget import Spent
 from evolvent.costs.prices import Price
 from evolvent.models.token_counts import open_counter
 from evolvent.records import Message

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
+from evolvent.costs.budget import Spent
 from evolvent.errors import EvolventError, InputError, RunError
 from evolvent.files import explained
 from evolvent.models.protocols import Usage
@@ -93,16 +93,6 @@ class Call:
     at: float = field(default_factory=time.time)
 
 
-class Spent(NamedTuple):
-    """What a stage's calls of one model have used in a run folder, all told; ``seconds`` is the calls' sum."""
-
-    stage: str
-    model: str
-    calls: int
-    prompt_tokens: int
-    completion_tokens: int
-    estimated: bool
-    seconds: float
 
 
 @dataclass(slots=True)

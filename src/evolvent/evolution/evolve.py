@@ -72,7 +72,7 @@ class EvolInstructOptions:
     breadth: bool = option("In-breadth after the four in-depth operators.", True, flag="--breadth/--no-breadth")
     operators: tuple[str, ...] | None = option("These operators only, in this order.", None, metavar="A,B", parse=names)
     templates: str | Path | None = option(
-        "A folder with prompt templates of your own: OPERATOR.j2.", None, metavar="DIR"
+        "Prompt templates of your own: OPERATOR.j2.", None, metavar="DIR"
     )
     system: str | None = option("System prompt of the evolver.", None, metavar="TEXT")
 

@@ -145,7 +145,9 @@ class TokenScorer(Protocol):
         """
         ...
 
-    def nll(self, sequences: Sequence[Sequence[int]], starts: Sequence[int]) -> "list[np.ndarray]":
+    def nll(
+        self, sequences: Sequence[Sequence[int]], starts: Sequence[int], stop: "threading.Event | None" = None
+    ) -> "list[np.ndarray | None]":
         """Per-token losses.
 
         Args:

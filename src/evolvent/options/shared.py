@@ -57,7 +57,7 @@ class Calling:
         "Make the stage anew, whatever the folder holds; calls that are stored are not repeated.", False
     )
     mix_versions: bool = option("Go on although package versions have changed since the stage began.", False)
-    progress: bool | Callable[..., object] = option(
+    progress: bool | Callable[..., Any] = option(
         "Show progress on standard error, or tell it to a function.", False, typed=False
     )
 

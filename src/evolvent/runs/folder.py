@@ -147,12 +147,8 @@ class RunFolder:
             raise InputError("--fresh and --retry-failed exclude each other", fix="Leave one of them out.")
         settings = as_json(settings, stage)
         entry, output = self.stages.get(stage), self.output(stage)
-        if (
-            entry is not None
-            and _came_to_nothing(entry)
-            and not has_parts(output)
-            and not earlier_file(output).exists()
-        ):
+        kept = has_parts(output) or earlier_file(output).exists()
+        if entry is not None and _came_to_nothing(entry) and not kept:
             entry = None
         begun = _Begun(entry or StageEntry(settings, source, started=now()), anew=entry is None, fresh=fresh)
         if entry is not None:
@@ -297,14 +293,14 @@ class RunFolder:
             if package in noted and here.get(package, "none") not in noted[package].split(" and ")
         }
         if changed and not mix:
-            lines = [f"{package}: {noted[package]} then, {now} now" for package, now in changed.items()]
+            lines = [f"{package}: {noted[package]} then, {version} now" for package, version in changed.items()]
             raise InputError(
                 f"{stage} in {self.path} was begun with other versions:\n  " + "\n  ".join(lines),
-                fix="Its numbers may differ from those yet to come. --mix-versions goes on all the same; --fresh makes the "
+                fix="Numbers may differ from those yet to come. --mix-versions goes on all the same; --fresh makes the "
                 "stage anew (equal calls are not paid again).",
             )
-        for package, now in changed.items():
-            noted[package] += f" and {now}"
+        for package, version in changed.items():
+            noted[package] += f" and {version}"
 
     def _write(self) -> None:
         self.check_there()

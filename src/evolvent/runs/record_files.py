@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
@@ -75,7 +75,7 @@ def score_columns(path: Path) -> dict[str, Column]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kinds = {pa.float64(): "double", pa.int64(): "int64", pa.string(): "string"}
+    kinds: dict[Any, Literal["double", "int64", "string"]] = {pa.float64(): "double", pa.int64(): "int64", pa.string(): "string"}
     try:
         schema = pq.read_schema(path)
     except (pa.ArrowException, OSError) as error:

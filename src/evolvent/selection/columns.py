@@ -12,7 +12,7 @@ from evolvent.errors import InputError
 from evolvent.records import Record
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data
-from evolvent.runs.manifest import OUTPUTS
+from evolvent.stages import file_of
 from evolvent.runs.record_files import is_record_file, read_records
 
 # Rows of which the columns are looked at before a stage reads them all.
@@ -40,7 +40,7 @@ def first_columns(data: Data, before: str | None) -> set[str] | None:
         data = data.path
     try:
         if isinstance(data, str | Path):
-            path = Path(data) / OUTPUTS[before] if before and Path(data).is_dir() else Path(data)
+            path = Path(data) / file_of(before) if before and Path(data).is_dir() else Path(data)
             if is_record_file(path):
                 return {name for record in islice(read_records(path), FIRST) for name in columns(record)}
             if not path.is_file():

@@ -110,7 +110,7 @@ def select(
     if by in LOWER_IS_KEPT and not ascending:
         log.warning("warning: the highest %s are kept; low is good there: --ascending keeps the lowest", by)
     before = _noted(note) if out.is_file() else {}
-    same = before.get("how") == how and before.get("input", {}).get("digest") == source.source["digest"]
+    same = before.get("how") == how and before.get("input", {}).get("digest") == source.about["digest"]
     if same and before.get("sha256") == _digest(out):
         return Selection(out, note, before["counts"], already_done=True)
     tests = load_ngrams(test_files)
@@ -132,7 +132,7 @@ def select(
     write((record for position, record in enumerate(source) if position in chosen), out, format=to)
     counts |= {"competing": len(competing), "selected": kept}
     content = {"selected": out.name, "sha256": _digest(out), "how": how, "last_score": edge, "counts": counts}
-    content |= {"input": source.source, "made": now(), "versions": versions()}
+    content |= {"input": source.about, "made": now(), "versions": versions()}
     with replacing(note) as file:
         file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2))
     return Selection(out, note, dict(counts))
@@ -205,7 +205,7 @@ def _check_columns(source: StageInput, names: Sequence[str]) -> None:
     if problems:
         listed = ", ".join(sorted(numbers)) or "none"
         raise InputError(
-            f"{'; '.join(dict.fromkeys(problems))} in {source.source['source']}", fix=f"Columns of numbers: {listed}."
+            f"{'; '.join(dict.fromkeys(problems))} in {source.about['source']}", fix=f"Columns of numbers: {listed}."
         )
 
 
