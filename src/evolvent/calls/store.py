@@ -93,8 +93,6 @@ class Call:
     at: float = field(default_factory=time.time)
 
 
-
-
 @dataclass(slots=True)
 class _Waiting:
     """Calls to commit together, and the caller to wake when they are on disk."""

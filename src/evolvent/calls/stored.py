@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -27,6 +27,8 @@ from evolvent.models.protocols import (
     until_kept,
 )
 from evolvent.records import Message
+
+Result = TypeVar("Result")
 
 
 @dataclass(slots=True)
@@ -230,9 +232,11 @@ class StoredScorer:
         keys: Sequence[bytes],
         records: Sequence[str],
         request: str,
-        compute: Callable[[threading.Event], Sequence[str | None]],
-    ) -> list[str | None]:
-        """The results of a window, as JSON text: from the store if all of them are there, else computed and stored.
+        compute: Callable[[threading.Event], Sequence[Result]],
+        to_json: Callable[[Result], str | None],
+        from_json: Callable[[str], Result],
+    ) -> list[Result]:
+        """The results of a window: from the store if all of them are there, else computed and stored together.
 
         A result that is stored stays as it is, and equal ones are one: their last digits depend on the batch.
 
@@ -240,29 +244,29 @@ class StoredScorer:
             keys: a key for each.
             records: the id of each one's record.
             request: what was asked, as JSON text.
-            compute: all results of the window, in a thread; None for one that is not to be stored. It has to raise soon
-                after the event that it is given is set: the work was cancelled.
+            compute: computes all results of the window, in a thread. It has to raise soon after the event that it is
+                given is set: the work was cancelled.
+            to_json, from_json: a result as it is stored; None for one that is not to be stored.
 
         Raises:
             RunError: the store cannot be written.
         """
         stored = [self.store.get(key) for key in keys]
         if None not in stored:
-            return stored
+            return [from_json(text) for text in stored if text is not None]
         cancelled = threading.Event()
         try:
             computed = await asyncio.to_thread(compute, cancelled)
         except asyncio.CancelledError:
             cancelled.set()
             raise
-        results: dict[bytes, str | None] = {}
+        results: dict[bytes, Result] = {}
         for key, text, new in zip(keys, stored, computed, strict=True):
-            results.setdefault(key, new if text is None else text)
-        found = zip(keys, records, strict=True)
+            results.setdefault(key, new if text is None else from_json(text))
         await self.store.put(
             Call(key, self.stage, record, self.uri, request, text)
-            for key, record in found
-            if (text := results[key]) is not None
+            for key, record in zip(keys, records, strict=True)
+            if (text := to_json(results[key])) is not None
         )
         return [results[key] for key in keys]
 

@@ -13,6 +13,10 @@ from evolvent.metrics.layout import Layout, PairTokens
 from evolvent.models.protocols import TokenScorer
 from evolvent.records import Record
 
+# What the reason of a pair begins with that alone needs more memory than there is: it is not kept, as another machine
+# may have more.
+OUT_OF_MEMORY = "out of memory"
+
 
 @dataclass(frozen=True, slots=True)
 class PairLosses:
@@ -76,6 +80,9 @@ def pair_losses(
             results.append(pair)
             continue
         full, direct = next(losses), next(losses)
+        if full is None or direct is None:
+            results.append(f"{OUT_OF_MEMORY}: a pair of {len(pair.full):,} tokens")
+            continue
         first = pair.instruction[0]
         instruction = full[: pair.instruction[1] - first]
         response = full[pair.response[0] - first : pair.response[1] - first]
@@ -94,8 +101,10 @@ def pair_losses(
     return results
 
 
-def losses_to_json(losses: PairLosses | str) -> str:
-    """Losses, or why there are none, as they are stored."""
+def losses_to_json(losses: PairLosses | str) -> str | None:
+    """Losses, or why there are none, as they are stored; None for what is not to be stored."""
+    if isinstance(losses, str) and losses.startswith(OUT_OF_MEMORY):
+        return None
     content: dict[str, Any] = {"reason": losses} if isinstance(losses, str) else asdict(losses)
     return orjson.dumps(content).decode()
 

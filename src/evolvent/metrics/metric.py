@@ -48,17 +48,17 @@ class Window:
         if self._losses is None:
             scorer = self.models.losses(self.supplied["losses"])
 
-            def compute(cancelled: threading.Event) -> list[str | None]:
-                found = pair_losses(self.records, scorer.scorer, LAYOUTS[self.layout], cancelled)
-                return [losses_to_json(one) for one in found]
+            def compute(cancelled: threading.Event) -> list[PairLosses | str]:
+                return pair_losses(self.records, scorer.scorer, LAYOUTS[self.layout], cancelled)
 
             keys = [
                 losses_key(scorer.scorer.identity, self.layout, record.question, record.output, record.messages)
                 for record in self.records
             ]
             request = orjson.dumps({"layout": self.layout}).decode()
-            stored = await scorer.window(keys, [record.id for record in self.records], request, compute)
-            self._losses = [losses_from_json(text) for text in stored if text is not None]
+            self._losses = await scorer.window(
+                keys, [record.id for record in self.records], request, compute, losses_to_json, losses_from_json
+            )
         return self._losses
 
 

@@ -75,7 +75,8 @@ def score_columns(path: Path) -> dict[str, Column]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kinds: dict[Any, Literal["double", "int64", "string"]] = {pa.float64(): "double", pa.int64(): "int64", pa.string(): "string"}
+    kinds: dict[Any, Literal["double", "int64", "string"]]
+    kinds = {pa.float64(): "double", pa.int64(): "int64", pa.string(): "string"}
     try:
         schema = pq.read_schema(path)
     except (pa.ArrowException, OSError) as error:

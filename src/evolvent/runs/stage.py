@@ -32,13 +32,12 @@ MakeWhole = Callable[[StageInput, Path], Awaitable[Ended]]
 
 
 class StageModels(Protocol):
-    """The models that a stage's work gets, by URI as records hold it; each behind the run's call store.
+    """The models that a stage's work gets, by URI as records hold it; each behind the run's call store."""
 
-    Attributes:
-        at_once: how many records to have in work.
-    """
-
-    at_once: int
+    @property
+    def at_once(self) -> int:
+        """How many records to have in work."""
+        ...
 
     def chat(self, uri: str) -> ChatModel:
         """A model that answers conversations."""
