@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evolvent.errors import InputError
-from evolvent.evolution.auto_evol_instruct.evaluation import Evaluation
+from evolvent.evolution.auto_evol_instruct.failure_rate import Evaluation
 from evolvent.evolution.auto_evol_instruct.history import LARGEST, history_text, read_method, steps_table, write_history
 from evolvent.evolution.auto_evol_instruct.method import Method, initial_method, problem_of
 from evolvent.evolution.auto_evol_instruct.proposal import Candidate

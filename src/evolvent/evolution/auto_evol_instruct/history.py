@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from evolvent.errors import InputError
-from evolvent.evolution.auto_evol_instruct.evaluation import Evaluation, used_json
+from evolvent.evolution.auto_evol_instruct.failure_rate import Evaluation, used_json
 from evolvent.evolution.auto_evol_instruct.method import SLOT, Method, problem_of
 from evolvent.evolution.auto_evol_instruct.proposal import FAILED
 from evolvent.evolution.auto_evol_instruct.search import Found, Step, Tried

@@ -9,7 +9,7 @@ from typing import Any, Unpack
 
 from evolvent.calls.seeds import call_seed
 from evolvent.errors import InputError
-from evolvent.evolution.auto_evol_instruct.evaluation import Evolving
+from evolvent.evolution.auto_evol_instruct.failure_rate import Evolving
 from evolvent.evolution.auto_evol_instruct.history import counts_of, noted_in, rows_of, write_history
 from evolvent.evolution.auto_evol_instruct.method import initial_method
 from evolvent.evolution.auto_evol_instruct.plan import plan_of

@@ -6,9 +6,8 @@ import orjson
 
 from evolvent.calls.stored import FILTERED, ask
 from evolvent.errors import CallError
-from evolvent.evolution.auto_evol_instruct.headings import headings
-from evolvent.evolution.auto_evol_instruct.method import Method
-from evolvent.evolution.auto_evol_instruct.steps import final_instruction, methods_list, paper_instruction
+from evolvent.evolution.auto_evol_instruct.method import Method, headings
+from evolvent.evolution.auto_evol_instruct.parsing import final_instruction, methods_list, paper_instruction
 from evolvent.evolution.elimination import eliminate
 from evolvent.evolution.evol_instruct import Profile, chat, no_gain, take_instruction, through_rounds
 from evolvent.evolution.templates import Prompt
