@@ -10,6 +10,7 @@ from evolvent.errors import BudgetReachedError, CallError, InputError, RunError
 from evolvent.evolution.auto_evol_instruct.keywords import Keywords, keywords
 from evolvent.evolution.evolve import evolve
 from evolvent.models.protocols import Reply, Sampling
+from evolvent.report.keywords import keyword_tables
 from evolvent.runs import stage
 from evolvent.runs.manifest import read_manifest
 from tests.scripted import Opened
@@ -131,7 +132,7 @@ def test_a_way_that_gets_no_keyword_is_counted(run: Path, models: Opened) -> Non
 
 def test_the_tables_and_the_file(run: Path, models: Opened, tmp_path: Path) -> None:
     found = named(run, out=tmp_path / "keywords.json")
-    first, second = found.tables()
+    first, second = keyword_tables(found)
     assert first.rows[:2] == [("different keywords", "3"), ("evolutions", "3")]
     assert second.rows == [("limit", "2"), ("reason", "2"), ("place", "1")]
     content = json.loads((tmp_path / "keywords.json").read_text())

@@ -22,7 +22,6 @@ from evolvent.files import locate, replacing
 from evolvent.models.protocols import ChatModel, Reply, Sampling
 from evolvent.models.uri import parse_uri
 from evolvent.records import Record, content_digest
-from evolvent.report.tables import Table
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import StageInput, stage_input
 from evolvent.runs.record_files import read_records
@@ -31,9 +30,8 @@ from evolvent.runs.stage import Calling, run_stage
 
 STAGE = "keywords"
 
-# How long a dry run assumes a phrase to be, in tokens; keywords that are printed.
+# How long a dry run assumes a phrase to be, in tokens.
 PHRASE_TOKENS = 8
-SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +48,6 @@ class Keywords:
     run: Run
     counts: dict[str, int]
     keywords: list[tuple[str, int]]
-
-    def tables(self) -> list[Table]:
-        """The figure, what it was counted from, and the most frequent keywords."""
-        figures = [("different keywords", len(self.keywords)), *self.counts.items()]
-        counted = Table("keywords of trajectories", ("", "count"), [(what, f"{n:,}") for what, n in figures])
-        most = [(word, f"{times:,}") for word, times in self.keywords[:SHOWN]]
-        more = len(self.keywords) - len(most)
-        notes = (f"{more:,} more in the file",) if more else ()
-        return [counted, Table("most frequent keywords", ("keyword", "ways"), most, notes)]
 
 
 def keywords(
