@@ -126,9 +126,10 @@ class Estimate:
             )
         if self.finished:
             lines.append(f"{self.stage} is finished in the folder with these settings: nothing would be called")
-        lines.append(f"{self.stage}, rehearsed on {of} records; nothing was called")
+        lines.append(f"{self.stage}, {f'rehearsed on {of} records' if self.models else 'planned'}; nothing was called")
         lines += self.said
-        lines.append("~: estimated; at most: if every reply is as long as max_tokens allows")
+        if self.models:
+            lines.append("~: estimated; at most: if every reply is as long as max_tokens allows")
         names, _ = short_names(model.model for model in self.models)
         for model in self.models:
             lines.append(f"{names[model.model]}:")

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Unpack
 
 from evolvent.calls.log import spent_in
 from evolvent.costs.budget import Budget
+from evolvent.costs.estimates import Estimate
 from evolvent.costs.prices import Price
 from evolvent.errors import InputError
 from evolvent.models.protocols import ChatModel
@@ -19,15 +20,12 @@ from evolvent.runs.execution import run_sync
 from evolvent.runs.folder import Run, RunFolder
 from evolvent.runs.inputs import StageInput
 from evolvent.runs.manifest import read_manifest
-from evolvent.runs.planned import Planned, estimate
-from evolvent.runs.rehearsal import Rates
 from evolvent.runs.stage import (
     Calling,
     at_once,
     at_work,
     check_calling,
     estimated,
-    known_prices,
     open_models,
     paid,
     priced,
@@ -46,14 +44,6 @@ class Ended(NamedTuple):
 Computation = Callable[[Mapping[str, ChatModel], Path, int], Awaitable[Ended]]
 
 
-class Plan(NamedTuple):
-    """The calls that a computation makes at the most, and what that rests on, a line each."""
-
-    calls: Sequence[Planned]
-    records: int
-    said: Sequence[str]
-
-
 def run_whole(
     stage: str,
     out: str | Path,
@@ -62,7 +52,7 @@ def run_whole(
     source: StageInput,
     models: Sequence[str],
     compute: Computation,
-    plan: Callable[[], Plan],
+    plan: Sequence[str],
     extra_body: Mapping[str, object] | None,
     **calling: Unpack[Calling],
 ) -> Run:
@@ -75,7 +65,7 @@ def run_whole(
         source: the stage's input.
         models: URIs of the models it calls, as the user wrote them.
         compute: the computation; it writes the stage's file.
-        plan: for a dry run, the calls that it makes at the most.
+        plan: for a dry run, the calls that it makes at the most, in words, a line each.
         extra_body: extra request fields, for ``openai:`` models.
         calling: see ``Calling``.
 
@@ -91,7 +81,7 @@ def run_whole(
             f"{stage} takes no --retry-failed: its calls depend on one another", fix="Use --fresh to make it anew."
         )
     if calling.get("dry_run"):
-        return _dry_run(stage, Path(out), settings, source, models, plan(), calling)
+        return _dry_run(stage, Path(out), settings, source, plan)
     with RunFolder(Path(out)) as folder:
         done = folder.begin(stage, settings, source.source, fresh=calling.get("fresh", False))
         if done:
@@ -102,22 +92,11 @@ def run_whole(
         return run_sync(_run(folder, stage, opened, compute, prices, budget, calling))
 
 
-def _dry_run(
-    stage: str,
-    out: Path,
-    settings: dict[str, Any],
-    source: StageInput,
-    models: Sequence[str],
-    plan: Plan,
-    calling: Calling,
-) -> Run:
-    spent, entries = spent_in(out), read_manifest(out)
-    rates = Rates(
-        calling.get("max_requests_per_minute"), calling.get("max_tokens_per_minute"), calling.get("concurrency")
-    )
-    prices = known_prices(calling, models, spent, entries)
-    found = estimate(stage, plan.records, plan.calls, models, prices=prices, spent=spent, rates=rates, said=plan.said)
-    return estimated(found, out, entries.get(stage), settings, source)
+def _dry_run(stage: str, out: Path, settings: dict[str, Any], source: StageInput, plan: Sequence[str]) -> Run:
+    """What the computation would call; the folder is read, if there is one, and not written."""
+    stored = sum(use.calls for use in spent_in(out) if use.stage == stage)
+    found = Estimate(stage, source.rows, 0, (), (), None, stored, said=tuple(plan))
+    return estimated(found, out, read_manifest(out).get(stage), settings, source)
 
 
 async def _run(

@@ -128,6 +128,33 @@ class Found:
         return total
 
 
+def calls_at_most(*, steps: int, candidates: int, batch: int, rounds: int, dev: int) -> tuple[int, int]:
+    """The calls of a search that takes every step, and whose candidates are all usable and different.
+
+        2 dev + steps (batch rounds + 2 candidates + 2 candidates dev)
+
+    Returns:
+        Those of the evolver, and those of the optimizer.
+    """
+    evolver = 2 * dev + steps * (batch * rounds + 2 * candidates * dev)
+    return evolver, steps * 2 * candidates
+
+
+def in_words(*, steps: int, candidates: int, batch: int, rounds: int, dev: int) -> tuple[str, ...]:
+    """The calls of a search at the most, a line each."""
+    evolver, optimizer = calls_at_most(steps=steps, candidates=candidates, batch=batch, rounds=rounds, dev=dev)
+    return (
+        f"at most {evolver + optimizer:,} calls: 2 dev + steps (batch rounds + 2 candidates + 2 candidates dev)",
+        f"  evolver {evolver:,}: the initial method evolves and answers the dev set (2 x {dev:,}); each of {steps:,} "
+        f"steps evolves a mini-batch ({batch:,} x {rounds:,}) and tries its candidates on the dev set "
+        f"(2 x {candidates:,} x {dev:,})",
+        f"  optimizer {optimizer:,}: each of {steps:,} steps asks for an analysis and a method for each candidate "
+        f"(2 x {candidates:,})",
+        "an upper bound: a step that does not lower the failure rate ends the search, candidates that are unusable or "
+        "equal are not tried; replies that are asked for again come on top",
+    )
+
+
 async def search(run: Search, note: Callable[[Found], None], noted: int = 0) -> Found:
     """Search for a method with a lower failure rate than the initial one.
 
