@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import orjson
 
-from evolvent.evolution.auto_evol_instruct.headings import headings
-from evolvent.evolution.auto_evol_instruct.method import Method
-from evolvent.evolution.auto_evol_instruct.steps import final_instruction, methods_list, paper_instruction
+from evolvent.evolution.auto_evol_instruct.method import Method, headings
+from evolvent.evolution.auto_evol_instruct.parsing import final_instruction, methods_list, paper_instruction
 from evolvent.evolution.trajectory import Profile
 from evolvent.models.protocols import Reply
 from evolvent.records import Record
