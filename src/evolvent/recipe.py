@@ -27,7 +27,7 @@ from evolvent.evolution.autoif.rules import PROFILES, changed
 from evolvent.evolution.evol_instruct import METHOD as EVOL_INSTRUCT
 from evolvent.evolution.evolve import check_options, check_seeds, choose_operators, evolve
 from evolvent.metrics.layout import check_layout
-from evolvent.metrics.registry import DEFAULT_METRICS, METRICS, chosen
+from evolvent.metrics.all_metrics import DEFAULT_METRICS, METRICS, chosen
 from evolvent.metrics.score import score
 from evolvent.models.protocols import Sampling
 from evolvent.models.uri import parse_uri, require_folder

@@ -34,8 +34,9 @@ from evolvent.calls.ask import ask
 from evolvent.calls.stored import RecordInWork, record_in_work
 from evolvent.calls.used import Used
 from evolvent.errors import CallError
+from evolvent.evolution.auto_evol_instruct.applied import Applied
 from evolvent.evolution.auto_evol_instruct.method import Method
-from evolvent.evolution.trajectory import Profile, trajectory
+from evolvent.evolution.trajectory import Evolution, Profile, trajectory
 from evolvent.models.protocols import ChatModel, Reply, Sampling
 from evolvent.records import Record, conversation
 from evolvent.runs.execution import together
