@@ -1,7 +1,8 @@
-"""What a row can be chosen by: the user's own columns, the record's numbers, its scores."""
+"""What a row can be chosen by: the user's own columns, the record's numbers and texts, its scores."""
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,18 @@ from evolvent.stages import file_of
 # Rows of which the columns are looked at before a stage reads them all.
 FIRST = 1_000
 
+# A record's own columns: numbers that every record has, and texts that it has from the stages it went through.
+NUMBERS = ("round", "seed_index")
+TEXTS = ("method", "operator", "prompt_version", "evolver", "teacher", "finish_reason")
+
+_TEXTS = attrgetter(*TEXTS)
+
 
 def columns(record: Record) -> dict[str, Any]:
-    """The columns of a row and what they hold."""
+    """The columns of a row and what they hold; the user's where the record says nothing itself."""
     own = orjson.loads(record.meta) if record.meta else {}
-    return {**own, "round": record.round, "seed_index": record.seed_index, **record.scores}
+    texts = {name: value for name, value in zip(TEXTS, _TEXTS(record), strict=True) if value is not None}
+    return {**own, **texts, "round": record.round, "seed_index": record.seed_index, **record.scores}
 
 
 def first_columns(data: Data, before: str | None) -> set[str] | None:
