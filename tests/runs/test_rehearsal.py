@@ -16,7 +16,7 @@ from evolvent.costs.prices import Price
 from evolvent.datasets.load import load
 from evolvent.demo import SEEDS
 from evolvent.errors import InputError
-from evolvent.evolution.evol_instruct import EvolInstruct, trajectory
+from evolvent.evolution.trajectory import Evolution, trajectory
 from evolvent.evolution.evolve import choose_operators
 from evolvent.evolution.templates import load_prompt
 from evolvent.models.protocols import ChatModel, Sampling
