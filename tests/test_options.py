@@ -27,8 +27,8 @@ from evolvent.options import (
 )
 
 
-def no_stars(value: str) -> None:
-    if "*" in value:
+def no_stars(guests: tuple[str, ...]) -> None:
+    if any("*" in guest for guest in guests):
         raise InputError("a star", fix="Take it out.")
 
 

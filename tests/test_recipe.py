@@ -7,7 +7,7 @@ from evolvent.errors import CallError, InputError
 from evolvent.evolution.evolve import evolve
 from evolvent.models.protocols import Sampling
 from evolvent.recipe import run
-from evolvent.runs import stage
+from evolvent.models import models as opened_models
 from evolvent.runs.folder import Run
 from tests.scripted import Opened
 
@@ -34,7 +34,8 @@ def recipe(folder: Path, text: str) -> Path:
         ("out: r\nevolve:\n  seeds: a\n  model: embedded\n  rounds: many\n", r"line 5: evolve\.rounds is 'many'"),
         ("out: r\nevolve: 3\n", "line 2: evolve holds no options"),
         ("out: r\nselect:\n  by: ifd\n  where: 3\n  top: 5%", r"line 4: select\.where"),
-        ("out: r\nselect:\n  by: ifd\n  where: [ifd<<2]\n  top: 5%", r"line 4: --where 'ifd<<2'"),
+        ("out: r\nselect:\n  by: ifd\n  where: [ifd<<2]\n  top: 5%", r"line 4: where 'ifd<<2'"),
+        ("out: r\nselect:\n  by: ifd\n  best_per: prompt\n  top: 5%", r"line 4: best_per 'prompt' is not known"),
         ("out: r\nrespond:\n  teacher: [embedded, embeded]", r"line 3: unknown model"),
         ("out: r\nscore: {base_model: embedded-base, metrics: [iffd]}", r"line 2: unknown metric iffd"),
         ("out: r\nscore: {base_model: embedded-base}", "score reads the run folder r, which is not there"),
@@ -125,7 +126,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
 
     opened = Opened((f"openai:evolver{URL}", f"openai:teacher{URL}"), lambda *_: "With wool.")
     opened[f"openai:evolver{URL}"].reply = failing
-    monkeypatch.setattr(stage, "open_chat", opened.open_chat)
+    monkeypatch.setattr(opened_models, "open_chat", opened.open_chat)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "seeds.jsonl").write_text('{"instruction": "Mend a sock"}\n{"instruction": "Mend a bike"}\n')
     return opened

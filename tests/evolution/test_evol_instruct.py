@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from evolvent.errors import CallError
-from evolvent.evolution.evol_instruct import EvolInstruct, trajectory
+from evolvent.evolution.trajectory import Evolution, trajectory
 from evolvent.evolution.evolve import choose_operators
 from evolvent.evolution.templates import load_prompt
 from evolvent.models.protocols import Reply, Sampling

@@ -14,9 +14,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 
 from evolvent.metrics.layout import chat_layout, paper_layout
 from evolvent.metrics.losses import PairLosses, pair_losses
-from evolvent.metrics.registry import scores_of
 from evolvent.models.hf.scorer import HFScorer
 from evolvent.records import Message, Record
+from tests.metrics.scoring import scores_of
 from tests.models.tiny_llama import save_tiny_llama, words
 
 PAIRS = 220

@@ -218,7 +218,7 @@ def test_data_that_is_no_file_leaves_no_findings(tmp_path: Path) -> None:
     source = stage_input([{"instruction": "Mend a sock"}], before=None, out=tmp_path)
     source.keep(tmp_path)
     assert list(tmp_path.iterdir()) == []
-    assert source.source["source"] == "list"
+    assert source.about["source"] == "list"
 
 
 # The files of stages

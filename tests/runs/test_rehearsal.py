@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolvent.calls.store import Spent
+from evolvent.costs.budget import Spent
 from evolvent.costs.estimates import Estimate
 from evolvent.costs.prices import Price
 from evolvent.datasets.load import load
 from evolvent.demo import SEEDS
 from evolvent.errors import InputError
-from evolvent.evolution.evol_instruct import EvolInstruct, trajectory
+from evolvent.evolution.trajectory import Evolution, trajectory
 from evolvent.evolution.evolve import choose_operators
 from evolvent.evolution.templates import load_prompt
 from evolvent.models.protocols import ChatModel, Sampling

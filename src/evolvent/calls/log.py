@@ -10,11 +10,12 @@ from typing import Any
 
 import orjson
 
-from evolvent.calls.store import LAYOUT, Spent, read_spent
+from evolvent.calls.store import LAYOUT, read_spent
+from evolvent.costs.budget import Spent
 from evolvent.errors import InputError
 from evolvent.files import CALLS, explained, replacing
 from evolvent.options import option, takes
-from evolvent.runs.manifest import OUTPUTS
+from evolvent.stages import STAGES
 
 # A record's calls are those made for it, for its seed, and for what was made of it.
 # An id begins another's if the next character is a slash; with one after both, an id begins itself.
@@ -48,8 +49,8 @@ class StoredCall:
 
 
 def _check_stage(name: str) -> None:
-    if name not in OUTPUTS:
-        raise InputError(f"no stage {name!r} makes calls", fix=f"Stages: {', '.join(OUTPUTS)}.")
+    if name not in STAGES:
+        raise InputError(f"no stage {name!r} makes calls", fix=f"Stages: {', '.join(STAGES)}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,13 +88,12 @@ def calls(run: str | Path, wanted: Wanted, first: First) -> Iterator[StoredCall]
 
 def stored_calls(run: Path, wanted: Wanted, limit: int | None) -> Iterator[StoredCall]:
     """The calls of ``calls``; the first so many of them."""
-    _open(run / CALLS).close()  # what is wrong with it is said now, not when the first one is read
-    return _read(run / CALLS, wanted, limit)
+    return _read(run / CALLS, _open(run / CALLS), wanted, limit)
 
 
-def _read(path: Path, wanted: Wanted, limit: int | None) -> Iterator[StoredCall]:
+def _read(path: Path, opened: sqlite3.Connection, wanted: Wanted, limit: int | None) -> Iterator[StoredCall]:
     where, values = _condition(wanted)
-    with closing(_open(path)) as store, explained(path):
+    with closing(opened) as store, explained(path):
         query = "SELECT stage, record, model, request, reply, error, at, seconds FROM calls"
         rows = store.execute(f"{query} WHERE {where} ORDER BY rowid LIMIT {-1 if limit is None else limit:d}", values)
         for stage, record, model, request, reply, failure, at, seconds in rows:

@@ -63,8 +63,8 @@ def option(help: str, default: Any = MISSING, *, names: Iterable[str] = (), **ab
         about: the rest of ``About``. ``more``: further words, for the docstring alone. ``least``, ``above``, ``most``:
             bounds of a number. ``flag``: both forms of a switch, ``--breadth/--no-breadth``. ``repeatable``: it may be
             typed several times. ``parse``: makes the value of what was typed (a list of texts if repeatable) and of
-            the option's name as typed. ``check``: raises InputError for a value (each one of a tuple) that cannot
-            work, before anything begins. ``typed``: False for what only Python has.
+            the option's name as typed. ``check``: raises InputError for a value that cannot work, before anything
+            begins. ``typed``: False for what only Python has.
     """
     return field(default=default, kw_only=True, metadata={"about": About(help=help, names=tuple(names), **about)})
 

@@ -91,7 +91,7 @@ class Calling:
     )
     fresh: bool = fresh("the stage")
     mix_versions: bool = mix_versions()
-    progress: bool | Callable[..., object] = progress()
+    progress: bool | Callable[..., Any] = progress()
 
 
 def seed(default: int = 0) -> Any:

@@ -36,15 +36,16 @@ def checked(option: Option, value: Any, *, of: str | None = None) -> Any:
         raise OptionError(name, f"{name} is {short(value)}", fix=f"It is {wanted}.")
     if isinstance(fitted, int | float) and not isinstance(fitted, bool):
         _check_bounds(name, about, fitted)
-    for one in fitted if isinstance(fitted, tuple) else [fitted]:
-        if about.names and one is not None and one not in about.names:
-            words = f"{of} has no {name} {one!r}" if of else f"unknown {name} {one!r}"
-            raise OptionError(name, words, fix=f"Known are: {', '.join(about.names)}.")
-        if about.check is not None and one is not None:
-            try:
-                about.check(one)
-            except InputError as error:
-                raise OptionError(name, error.message, fix=error.fix) from error
+    if about.names:
+        for one in fitted if isinstance(fitted, tuple) else [fitted]:
+            if one is not None and one not in about.names:
+                words = f"{of} has no {name} {one!r}" if of else f"unknown {name} {one!r}"
+                raise OptionError(name, words, fix=f"Known are: {', '.join(about.names)}.")
+    if about.check is not None and fitted is not None:
+        try:
+            about.check(fitted)
+        except InputError as error:
+            raise OptionError(name, error.message, fix=error.fix) from error
     return fitted
 
 

@@ -2,14 +2,10 @@
 
 import hashlib
 import logging
-import math
 import os
-import re
 import stat
-from collections import Counter
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from itertools import compress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,19 +16,16 @@ from evolvent.datasets.write import write
 from evolvent.errors import InputError
 from evolvent.files import explained, locate, replacing
 from evolvent.options import DATA, Reading, option, takes
-from evolvent.runs.inputs import Data, StageInput, stage_input
+from evolvent.runs.inputs import Data, stage_input
 from evolvent.runs.manifest import now, versions
-from evolvent.selection.columns import columns
-from evolvent.selection.decontamination import contaminated, load_ngrams
-from evolvent.selection.where import Condition, number, parse_condition
+from evolvent.selection.choose import Criteria, check_best_per, check_columns, choose, parse_top
+from evolvent.selection.decontamination import load_ngrams
+from evolvent.selection.where import parse_condition
 
 log = logging.getLogger(__name__)
 
 # Scores of which the papers keep the low ones (docs/metrics.md).
 LOWER_IS_KEPT = ("instruction_ppl", "instruction_tokens")
-
-# Characters of a value that is no number, in a message.
-SHOWN = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +50,19 @@ class Selecting:
     """Which rows are kept, and where they are written."""
 
     by: str = option("The column to go by, a score say: ic_ifd.", metavar="COLUMN")
-    top: str | int = option("How much to keep: 25% or 1000.", metavar="SHARE", check=lambda top: parse_top(top))
+    top: str | int = option("How much of the competing rows to keep: 25% or 1000.", metavar="SHARE", check=parse_top)
     out: Path = option("The file to write: .jsonl .json .csv .parquet.", metavar="FILE")
     ascending: bool = option("Keep the lowest instead.", False)
     where: tuple[str, ...] = option(
-        'A condition that must hold: "ifd<1". Signs: < <= > >= ==.',
+        'A condition that must hold: "ifd<1", "teacher==hf:NAME". Signs: < <= > >= == !=.',
         (),
         metavar="COLUMN<X",
         repeatable=True,
         check=parse_condition,
     )
+    best_per: str | None = option("Keep only the best row of each: instruction (with its input) or seed_id.", None, metavar="NAME", check=check_best_per)
     decontaminate: tuple[str | Path, ...] = option(
-        "Leave out rows that share 13 words in a row with this file.", (), metavar="FILE", repeatable=True
+        "Leave out rows that share a run of 13 words with this file.", (), metavar="FILE", repeatable=True
     )
     to: str = output_format("messages")
 
@@ -77,8 +71,8 @@ class Selecting:
 def select(data: Annotated[Data, DATA], given: Selecting, reading: Reading) -> Selection:
     """Keep the rows with the highest score and write them, in the order of the data.
 
-    Rows with status ok, with a score, that pass ``where`` and are not contaminated compete; of N such rows
-    ``top="25%"`` keeps int(N * 0.25), ties broken by id.
+    Rows with status ok, with a score, that pass ``where`` and are not contaminated compete, with ``best_per`` only the
+    best of each instruction or seed; of N such rows ``top="25%"`` keeps int(N * 0.25). Ties are broken by id.
 
     Returns:
         The file, the note beside it (``OUT.selection.json``) and the counts.
@@ -87,125 +81,51 @@ def select(data: Annotated[Data, DATA], given: Selecting, reading: Reading) -> S
         InputError: wrong options, no such column, or nothing selected.
         RunError: the file cannot be written.
     """
-    by, top, ascending = given.by, given.top, given.ascending
+    by, ascending, best_per = given.by, given.ascending, given.best_per
     out, state = locate(given.out, "written")
     if state is not None and stat.S_ISDIR(state.st_mode):
-        raise InputError(f"--out {out} is a folder", fix="Name a file, e.g. selected.jsonl.")
+        raise InputError(f"out {out} is a folder", fix="Name a file, e.g. selected.jsonl.")
     read = locate(data, "read")[1] if isinstance(data, str | Path) else None
     if state is not None and read is not None and os.path.samestat(state, read):
-        raise InputError(f"--out {out} is the data itself", fix="Choose another name.")
-    conditions = [parse_condition(text) for text in given.where]
-    test_files = list(given.decontaminate)
-    keep = parse_top(top)
+        raise InputError(f"out {out} is the data itself", fix="Choose another name.")
+    conditions = tuple(parse_condition(text) for text in given.where)
+    size = parse_top(given.top)
     source = stage_input(data, before="score", format=reading.format, map=reading.map, skip_bad=reading.skip_bad)
     note = out.with_name(out.name + ".selection.json")
     how: dict[str, Any] = {
         "by": by,
-        "top": str(top),
+        "top": str(given.top),
         "ascending": ascending,
         "where": [str(condition) for condition in conditions],
+        "best_per": best_per,
+        "decontaminate": [_named(path) for path in given.decontaminate],
+        "format": given.to,
     }
-    how |= {"decontaminate": [_named(path) for path in test_files], "format": given.to}
     if by in LOWER_IS_KEPT and not ascending:
-        log.warning("warning: the highest %s are kept; low is good there: --ascending keeps the lowest", by)
+        log.warning("warning: the highest %s are kept; low is good there: ascending keeps the lowest", by)
     before = _noted(note) if out.is_file() else {}
-    same = before.get("how") == how and before.get("input", {}).get("digest") == source.source["digest"]
+    same = before.get("how") == how and before.get("input", {}).get("digest") == source.about["digest"]
     if same and before.get("sha256") == _digest(out):
         return Selection(out, note, before["counts"], already_done=True)
-    tests = load_ngrams(test_files)
-    counts: Counter[str] = Counter(rows=source.rows)
-    competing = list(_competing(source, by, conditions, tests, counts))
-    _check_columns(source, [by, *(condition.column for condition in conditions)])
-    kept = keep(len(competing))
-    if kept == 0:
-        left_out = ", ".join(f"{n:,} {why}" for why, n in counts.items() if why != "rows" and n)
+    criteria = Criteria(by, size, ascending, conditions, best_per, load_ngrams(given.decontaminate))
+    check_columns(source, criteria, source.about["source"])
+    chosen = choose(source, criteria)
+    counts = chosen.counts
+    if not counts["selected"]:
+        why = [f"{n:,} {why}" for why, n in counts.items() if why not in ("rows", "competing", "selected")]
         raise InputError(
-            f"nothing is selected: --top {top} of {len(competing):,} competing rows ({left_out or 'none left out'})",
-            fix="Take a larger --top, or loosen --where.",
+            f"nothing is selected: top {given.top} of {counts['competing']:,} competing rows "
+            f"({', '.join(why) or 'none left out'})",
+            fix="Take a larger top, or loosen where.",
         )
-    competing.sort(key=lambda row: (row[0] if ascending else -row[0], row[1]))
-    chosen = {position for _, _, position in competing[:kept]}
-    edge = competing[kept - 1][0]
     with explained(note):
         note.unlink(missing_ok=True)  # a stop before the new one is written must not leave one that does not fit
-    write((record for position, record in enumerate(source) if position in chosen), out, format=given.to)
-    counts |= {"competing": len(competing), "selected": kept}
-    content = {"selected": out.name, "sha256": _digest(out), "how": how, "last_score": edge, "counts": counts}
-    content |= {"input": source.source, "made": now(), "versions": versions()}
+    write(compress(source, chosen.kept), out, format=given.to)
+    content = {"selected": out.name, "sha256": _digest(out), "how": how, "last_score": chosen.edge, "counts": counts}
+    content |= {"input": source.about, "made": now(), "versions": versions()}
     with replacing(note) as file:
         file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2))
-    return Selection(out, note, dict(counts))
-
-
-def parse_top(text: str | int) -> "Top":
-    """Parse ``25%`` or ``1000``.
-
-    Raises:
-        InputError: it is neither, or nothing could be selected by it.
-    """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(%?)\s*", str(text))
-    size = Decimal(match[1]) if match else Decimal(0)
-    percent = bool(match and match[2])
-    if size <= 0 or (percent and size > 100) or (not percent and size != int(size)):
-        raise InputError(
-            f"--top {text!r} is neither a share nor a number of rows", fix="Examples: --top 25%, --top 1000."
-        )
-    return Top(size, percent)
-
-
-@dataclass(frozen=True, slots=True)
-class Top:
-    """How much to keep: a percentage or a number of rows."""
-
-    size: Decimal
-    percent: bool
-
-    def __call__(self, rows: int) -> int:
-        """How many of ``rows`` are kept: int(N * p), computed exactly."""
-        return int(rows * self.size / 100) if self.percent else min(rows, int(self.size))
-
-
-def _competing(
-    source: StageInput, by: str, conditions: Sequence[Condition], tests: set[bytes], counts: Counter[str]
-) -> Iterator[tuple[float, str, int]]:
-    """Score, id and position of the rows that compete; the others are counted by why they do not."""
-    for position, record in enumerate(source):
-        row = columns(record)
-        value = number(row.get(by))
-        if record.status != "ok":
-            counts[f"not ok ({record.status})"] += 1
-        elif value is None or not math.isfinite(value):
-            counts[f"without {by}"] += 1
-        elif not all(condition.holds(row) for condition in conditions):
-            counts["where not met"] += 1
-        elif contaminated(record, tests):
-            counts["contaminated"] += 1
-        else:
-            yield float(value), record.id, position
-
-
-def _check_columns(source: StageInput, names: Sequence[str]) -> None:
-    """Check that each column is there and holds a number somewhere, or nothing at all."""
-    numbers, others = set[str](), dict[str, Any]()
-    for record in source:
-        for name, value in columns(record).items():
-            if number(value) is not None:
-                numbers.add(name)
-            elif others.get(name) is None:
-                others[name] = value
-        if numbers.issuperset(names):
-            return
-    problems = [f"no column {name}" for name in names if name not in numbers and name not in others]
-    problems += [
-        f"{name} holds no number (in the first row that has it: {str(others[name])[:SHOWN]!r})"
-        for name in names
-        if name not in numbers and others.get(name) is not None
-    ]
-    if problems:
-        listed = ", ".join(sorted(numbers)) or "none"
-        raise InputError(
-            f"{'; '.join(dict.fromkeys(problems))} in {source.source['source']}", fix=f"Columns of numbers: {listed}."
-        )
+    return Selection(out, note, counts)
 
 
 def _noted(note: Path) -> dict[str, Any]:
@@ -227,4 +147,4 @@ def _named(path: str | Path) -> dict[str, str]:
         with Path(path).open("rb") as file:
             return {"file": os.fspath(path), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
     except OSError as error:
-        raise InputError(f"--decontaminate {path} cannot be read: {error.strerror}") from error
+        raise InputError(f"decontaminate {path} cannot be read: {error.strerror}") from error
