@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from evolvent.commands import evolution, pairs
 from evolvent.commands.table import COMMANDS, made
 from evolvent.endings import Ending, end_well
 
@@ -44,9 +43,6 @@ def options(
 
 for name, command in COMMANDS.items():
     app.command(name, help=command.help)(lambda: None)
-
-for old in (evolution.evolve, pairs.respond, pairs.score):
-    app.command()(old)
 
 
 def main() -> None:

@@ -87,8 +87,8 @@ def _option(option: Option, *, hidden: bool) -> inspect.Parameter:
     kind = list[str] if about.repeatable else _kind(option)
     info = typer.Option(
         about.flag or typed_name(option),
-        metavar=about.metavar,
-        help=f"{about.help} Repeatable." if about.repeatable else about.help,
+        metavar=about.metavar or ("NAME" if about.names else None),
+        help=f"{about.text} Repeatable." if about.repeatable else about.text,
         min=about.least,
         max=about.most,
         hidden=hidden,

@@ -46,6 +46,10 @@ class Command(NamedTuple):
         return function
 
 
+def _run(run: "Run", _: object) -> None:
+    print_run(run)
+
+
 def _demo(done: "RecipeRun", _: object) -> None:
     print_stages(done.path, done.stages, examples=2)
     typer.echo(
@@ -55,23 +59,26 @@ def _demo(done: "RecipeRun", _: object) -> None:
 
 
 def _searched(run: "Run", _: object) -> None:
-    from evolvent.evolution.auto_evol_instruct.history import failed_calls, steps_table
-    from evolvent.runs.manifest import OUTPUTS
+    from evolvent.evolution.auto_evol_instruct.history import read_history
+    from evolvent.report.method_search import failed_calls, steps_table
+    from evolvent.stages import file_of
 
     print_run(run)
     if run.estimate is None:
-        found = run.path / OUTPUTS[run.stage]  # METHOD.yaml may have been edited since
-        print_tables([steps_table(found)])
-        failed = failed_calls(found)
+        history = read_history(run.path / file_of(run.stage))  # METHOD.yaml may have been edited since
+        print_tables([steps_table(history)])
+        failed = failed_calls(history)
         if failed:
             typer.echo(f"warning: {run.stage}: {failed}; --fresh asks for them again", err=True)
 
 
 def _keywords(found: "Keywords", typed: Mapping[str, Any]) -> None:
+    from evolvent.report.keywords import keyword_tables
+
     if found.run.estimate is not None:
         print_run(found.run)
         return
-    print_tables(found.tables())
+    print_tables(keyword_tables(found))
     typer.echo(f"\nwritten: {found.run.output}" + (f", {typed['out']}" if "out" in typed else ""))
     print_fates(found.run)
 
@@ -89,6 +96,9 @@ def _nothing(*_: object) -> None:
 
 COMMANDS = {
     "demo": Command("evolvent.demo:demo", "Run sample seeds through the whole path, offline.", _demo),
+    "evolve": Command(
+        "evolvent.evolution.evolve:evolve", "Evolve seeds, round after round: OUT/evolved.parquet.", _run
+    ),
     "optimize-method": Command(
         "evolvent.evolution.auto_evol_instruct.optimize:optimize_method",
         "Search for a better evolving method: METHOD.yaml.",
@@ -104,6 +114,8 @@ COMMANDS = {
         "Verify answers with the functions of an AutoIF run.",
         lambda found, _: print_verified(found),
     ),
+    "respond": Command("evolvent.responses.respond:respond", "Let teachers answer: OUT/responses.parquet.", _run),
+    "score": Command("evolvent.metrics.score:score", "Score pairs with a base model: OUT/scored.parquet.", _run),
     "select": Command(
         "evolvent.selection.select:select",
         "Keep the best rows as a training set, with a note on how.",

@@ -39,3 +39,4 @@ from evolvent.options.typed import mapping as mapping
 from evolvent.options.typed import names as names
 from evolvent.options.typed import pairs as pairs
 from evolvent.options.values import checked as checked
+from evolvent.options.values import read_text as read_text

@@ -61,7 +61,7 @@ def docstring_of(
 def _told(abouts: Iterable[tuple[str, About]]) -> list[str]:
     return [
         textwrap.fill(
-            f"{name}: {about.help} {about.more}".rstrip(), WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 8
+            f"{name}: {about.text} {about.more}".rstrip(), WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 8
         )
         for name, about in abouts
     ]

@@ -37,6 +37,13 @@ class About:
     check: Callable[[Any], object] | None = None
     typed: bool = True
 
+    @property
+    def text(self) -> str:
+        """The help; with the names that a value may have, if it does not say them."""
+        if all(name in self.help for name in self.names):
+            return self.help
+        return f"{self.help.removesuffix('.')}: {', '.join(self.names[:-1])} or {self.names[-1]}."
+
 
 @dataclass(frozen=True, slots=True)
 class Option:

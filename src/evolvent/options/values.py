@@ -1,5 +1,6 @@
 """The value of an option: whether it is of the option's type and within its bounds."""
 
+import contextlib
 import math
 import numbers
 import os
@@ -47,6 +48,22 @@ def checked(option: Option, value: Any, *, of: str | None = None) -> Any:
         except InputError as error:
             raise OptionError(name, error.message, fix=error.fix) from error
     return fitted
+
+
+def read_text(option: Option, value: Any) -> Any:
+    """A value as a file may have it: a text that is none of the option's type is read as if it had been typed.
+
+    Raises:
+        InputError: the option's own ``parse`` cannot read it.
+    """
+    if not isinstance(value, str) or _fitted(option.kind, value) is not MISSING:
+        return value
+    if option.about.parse is not None:
+        return option.about.parse([value] if option.about.repeatable else value, option.name)
+    with contextlib.suppress(ValueError):
+        number = float(value)
+        return int(value) if _fitted(option.kind, number) is MISSING else number
+    return value
 
 
 def _check_bounds(name: str, about: About, value: float) -> None:

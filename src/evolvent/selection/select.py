@@ -20,7 +20,7 @@ from evolvent.runs.inputs import Data, stage_input
 from evolvent.runs.manifest import now, versions
 from evolvent.selection.choose import Criteria, check_best_per, check_columns, choose, parse_top
 from evolvent.selection.decontamination import load_ngrams
-from evolvent.selection.where import parse_condition
+from evolvent.selection.where import parse_conditions
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +58,14 @@ class Selecting:
         (),
         metavar="COLUMN<X",
         repeatable=True,
-        check=parse_condition,
+        check=parse_conditions,
     )
-    best_per: str | None = option("Keep only the best row of each: instruction (with its input) or seed_id.", None, metavar="NAME", check=check_best_per)
+    best_per: str | None = option(
+        "Keep only the best row of each: instruction (with its input) or seed_id.",
+        None,
+        metavar="NAME",
+        check=check_best_per,
+    )
     decontaminate: tuple[str | Path, ...] = option(
         "Leave out rows that share a run of 13 words with this file.", (), metavar="FILE", repeatable=True
     )
@@ -88,7 +93,7 @@ def select(data: Annotated[Data, DATA], given: Selecting, reading: Reading) -> S
     read = locate(data, "read")[1] if isinstance(data, str | Path) else None
     if state is not None and read is not None and os.path.samestat(state, read):
         raise InputError(f"out {out} is the data itself", fix="Choose another name.")
-    conditions = tuple(parse_condition(text) for text in given.where)
+    conditions = parse_conditions(given.where)
     size = parse_top(given.top)
     source = stage_input(data, before="score", format=reading.format, map=reading.map, skip_bad=reading.skip_bad)
     note = out.with_name(out.name + ".selection.json")

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Annotated, Any
 
 import orjson
 
@@ -23,13 +23,14 @@ from evolvent.evolution.templates import Prompt, load_prompt
 from evolvent.files import MANIFEST as NAME
 from evolvent.files import locate, replacing
 from evolvent.models.protocols import ChatModel, Reply, Sampling
-from evolvent.models.uri import parse_uri
+from evolvent.models.uri import MODELS, check_chat_model, parse_uri
+from evolvent.options import Calling, argument, max_tokens, option, takes
 from evolvent.records import Record, content_digest, conversation
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import StageInput, stage_input
 from evolvent.runs.record_files import read_records
 from evolvent.runs.rehearsal import Work
-from evolvent.runs.stage import Calling, run_stage
+from evolvent.runs.stage import run_stage
 
 STAGE = "keywords"
 
@@ -94,6 +95,7 @@ def keywords(
         BudgetReachedError: the budget is spent.
         RunError: the run could not finish, or every call failed.
     """
+    model, out = given.model, given.out
     folder = run.path if isinstance(run, Run) else locate(run, "read")[0]
     if not (folder / NAME).is_file():
         raise InputError(f"{folder} is not a run folder", fix="Name the folder that evolvent evolve wrote.")
@@ -101,7 +103,7 @@ def keywords(
         raise InputError(f"--out {out} cannot be written: its folder does not exist", fix="Make it first.")
     uri, prompt = str(parse_uri(model)), load_prompt("auto_evol_instruct/keyword")
     source, counts = _listed_ways(folder)
-    sampling = Sampling(0.0, max_tokens=max_tokens)
+    sampling = Sampling(0.0, max_tokens=given.max_tokens)
 
     def work(models: Mapping[str, ChatModel]) -> Work:
         async def name(way: Record) -> list[Record]:
@@ -115,18 +117,17 @@ def keywords(
         settings={
             "model": uri,
             "prompt": prompt.version,
-            "max_tokens": max_tokens,
-            "extra_body": dict(extra_body) if extra_body else None,
+            "max_tokens": given.max_tokens,
+            "extra_body": dict(calling.extra_body) if calling.extra_body else None,
         },
         source=source,
         models=[model],
         work=work,
         group=lambda _: "ways",
         counts=counts,
-        extra_body=extra_body,
         reply_tokens=PHRASE_TOKENS,
         derive=lambda path: {"different keywords": _different(path)},
-        **calling,
+        calling=calling,
     )
     if done.estimate is not None:
         return Keywords(done, counts, [])

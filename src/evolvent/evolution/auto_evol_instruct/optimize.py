@@ -3,10 +3,11 @@
 import asyncio
 import random
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Annotated, Any, cast
 
+from evolvent import options
 from evolvent.calls.seeds import call_seed
 from evolvent.errors import InputError
 from evolvent.evolution.auto_evol_instruct.failure_rate import Evolving
@@ -18,12 +19,12 @@ from evolvent.evolution.templates import load_prompt
 from evolvent.evolution.trajectory import Profile
 from evolvent.files import replacing
 from evolvent.models.protocols import ChatModel, Sampling
-from evolvent.models.uri import parse_uri
+from evolvent.models.uri import MODELS, check_chat_model, parse_uri
+from evolvent.options import SEEDS, Calling, Reading, max_tokens, option, seed, takes, temperature, top_p
 from evolvent.records import Record
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data, StageInput, stage_input
 from evolvent.runs.manifest import OUTPUTS, read_manifest, versions
-from evolvent.runs.stage import Calling
 from evolvent.runs.whole import Ended, run_whole
 
 ENDINGS = (".yaml", ".yml")
@@ -74,52 +75,62 @@ def optimize_method(seeds: Annotated[Data, SEEDS], given: Optimizing, reading: R
         BudgetReachedError: the budget is spent.
         RunError: the search could not finish, or nothing came to an answer.
     """
-    sizes = {"steps": steps, "candidates": candidates, "batch": batch, "rounds": rounds, "dev": dev}
-    for name, value in {**sizes, "pool": pool}.items():
-        if value < 1:
-            raise InputError(f"{name} is {value}", fix="Give 1 or more.")
-    if profile not in ("default", "paper"):
-        raise InputError(f"unknown profile {profile!r}", fix="Profiles: default, paper.")
-    sampling = Sampling(temperature, top_p, max_tokens)
-    optimizer_sampling = Sampling(optimizer_temperature, optimizer_top_p, max_tokens)
-    file, folder = Path(out), Path(out).with_suffix(".run")
+    sizes = {name: getattr(given, name) for name in ("steps", "candidates", "batch", "rounds", "dev")}
+    sampling = Sampling(given.temperature, given.top_p, given.max_tokens)
+    optimizer_sampling = Sampling(given.optimizer_temperature, given.optimizer_top_p, given.max_tokens)
+    file, folder = given.out, given.out.with_suffix(".run")
     _check_out(file, folder, calling)
     method = initial_method()
     analysis = load_prompt("auto_evol_instruct/trajectory_analysis")
     optimization = load_prompt("auto_evol_instruct/method_optimization")
-    evolver_uri, optimizer_uri = str(parse_uri(evolver)), str(parse_uri(optimizer))
+    evolver_uri, optimizer_uri = str(parse_uri(given.evolver)), str(parse_uri(given.optimizer))
     settings: dict[str, Any] = {
         "evolver": evolver_uri,
         "optimizer": optimizer_uri,
-        "profile": profile,
+        "profile": given.profile,
         **sizes,
-        "pool": pool,
-        "system": system,
-        "seed": seed,
-        "temperature": temperature,
-        "top_p": top_p,
-        "optimizer_temperature": optimizer_temperature,
-        "optimizer_top_p": optimizer_top_p,
-        "max_tokens": max_tokens,
-        "extra_body": dict(extra_body) if extra_body else None,
+        "pool": given.pool,
+        "system": given.system,
+        "seed": given.seed,
+        "temperature": given.temperature,
+        "top_p": given.top_p,
+        "optimizer_temperature": given.optimizer_temperature,
+        "optimizer_top_p": given.optimizer_top_p,
+        "max_tokens": given.max_tokens,
+        "extra_body": dict(calling.extra_body) if calling.extra_body else None,
         "initial_method": method.version,
         "prompts": {"analysis": analysis.version, "optimization": optimization.version},
     }
-    source = stage_input(seeds, before=None, out=folder, format=format, map=map, skip_bad=skip_bad, limit=limit)
-    dev_rows, pool_rows = drawn(source, dev, pool, batch, seed)
+    source = stage_input(
+        seeds,
+        before=None,
+        out=folder,
+        format=reading.format,
+        map=reading.map,
+        skip_bad=reading.skip_bad,
+        limit=reading.limit,
+    )
+    dev_rows, pool_rows = drawn(source, given.dev, given.pool, given.batch, given.seed)
 
     def made_with(models: Mapping[str, ChatModel], at_once: int) -> Search:
         return Search(
             initial=method,
             dev=dev_rows,
             pool=pool_rows,
-            evolving=Evolving(models[evolver_uri], sampling, seed, system, profile, at_once=asyncio.Semaphore(at_once)),
-            optimizer=Optimizer(models[optimizer_uri], optimizer_sampling, seed, analysis, optimization),
-            steps=steps,
-            candidates=candidates,
-            batch=batch,
-            rounds=rounds,
-            progress=calling.get("progress", False),
+            evolving=Evolving(
+                models[evolver_uri],
+                sampling,
+                given.seed,
+                given.system,
+                cast(Profile, given.profile),
+                at_once=asyncio.Semaphore(at_once),
+            ),
+            optimizer=Optimizer(models[optimizer_uri], optimizer_sampling, given.seed, analysis, optimization),
+            steps=given.steps,
+            candidates=given.candidates,
+            batch=given.batch,
+            rounds=given.rounds,
+            progress=bool(calling.progress),
         )
 
     async def compute(models: Mapping[str, ChatModel], output: Path, at_once: int) -> Ended:
@@ -141,11 +152,10 @@ def optimize_method(seeds: Annotated[Data, SEEDS], given: Optimizing, reading: R
         folder,
         settings=settings,
         source=source,
-        models=[evolver, optimizer],
+        models=[given.evolver, given.optimizer],
         compute=compute,
         plan=in_words(**sizes),
-        extra_body=extra_body,
-        **calling,
+        calling=calling,
     )
     if run.already_done and not file.exists():
         with replacing(file) as copy:
@@ -181,7 +191,7 @@ def _check_out(file: Path, folder: Path, calling: Calling) -> None:
         raise InputError(f"--out {file} is no YAML file", fix="Name a file that ends in .yaml.")
     entry = read_manifest(folder).get(STAGE)
     mine = (folder / OUTPUTS[STAGE]).is_file() or (entry is not None and entry.state == "running")
-    if file.exists() and not mine and not calling.get("fresh") and not calling.get("dry_run"):
+    if file.exists() and not mine and not calling.fresh and not calling.dry_run:
         raise InputError(
             f"{file} is there already, and no search in {folder} made it",
             fix="Use another --out, or --fresh to write it anew.",
