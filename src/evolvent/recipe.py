@@ -150,19 +150,22 @@ def _arguments(stage: str, written: Written) -> dict[str, Any]:
         raise InputError(f"{written.place(stage)}: {stage} holds no options", fix=_expected(stage))
     given = {**_implied(stage, written.content["out"]), **found}
     data, *options = taken = _taken(stage)
-    problems = [f"{written.place(stage, name)}: {stage} has no option {name!r}" for name in given if name not in taken]
+    unknown = [f"{written.place(stage, name)}: {stage} has no option {name!r}" for name in given if name not in taken]
+    if unknown:
+        raise InputError("\n".join(unknown), fix=_expected(stage))
     try:
         known = options_of(function, chosen_method(function, given))
         lacking = [name for name in options if name in known and known[name].required and name not in given]
-        problems += [f"{written.place(stage)}: {stage} lacks {name}" for name in lacking]
-        if problems:
-            raise InputError("\n".join(problems), fix=_expected(stage))
+        if lacking:
+            raise InputError(f"{stage} lacks {' and '.join(lacking)}", fix=_expected(stage))
         _check_data(stage, data, given)
         given |= {name: checked(one, read_text(one, given[name])) for name, one in known.items() if name in given}
         collect(function, {name: given[name] for name in options if name in given})
     except OptionError as error:
         words = f"{stage}.{error.message}" if error.message.startswith(f"{error.option} is ") else error.message
         raise InputError(f"{written.place(stage, error.option)}: {words}", fix=error.fix) from error
+    except InputError as error:
+        raise InputError(f"{written.place(stage)}: {error.message}", fix=error.fix) from error
     return given
 
 

@@ -47,12 +47,21 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option of a group: its name in Python, its type, its default (MISSING if there is none) and the rest."""
+    """An option of a group.
+
+    Attributes:
+        name: its name in Python.
+        kind: its type.
+        default: its default; MISSING if there is none.
+        about: the rest.
+        method: the method whose option it is; None if it is one of the function's own.
+    """
 
     name: str
     kind: Any
     default: Any
     about: About
+    method: str | None = None
 
     @property
     def required(self) -> bool:

@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import MISSING
+from dataclasses import MISSING, replace
 from typing import Any, Protocol, TypeVar, cast, get_args
 
 from evolvent.options.docs import docstring_of, signature_of
@@ -80,9 +80,14 @@ def takes(
 
 def options_of(function: Function[Any], method: str | None = None) -> dict[str, Option]:
     """The options of a function by name: those that it always takes, and those of one method in their place."""
-    groups = [_methods(function)[method] if group is None and method else group for group in function.groups]
-    options = [one for group in groups if group is not None for one in options_in(group).values()]
-    return {one.name: one for one in options if one.name not in function.without}
+    found: dict[str, Option] = {}
+    for group in function.groups:
+        if group is not None:
+            found |= options_in(group)
+        elif method is not None:
+            of_method = options_in(_methods(function)[method])
+            found |= {name: replace(one, method=method) for name, one in of_method.items()}
+    return {name: one for name, one in found.items() if name not in function.without}
 
 
 def collect(function: Function[Any], options: Mapping[str, Any]) -> list[Any]:
@@ -95,14 +100,13 @@ def collect(function: Function[Any], options: Mapping[str, Any]) -> list[Any]:
         TypeError: there is no such option, or one is missing.
         InputError: a value that cannot be, an option of another method, or options that do not go together.
     """
-    always = options_of(function)
     method = chosen_method(function, options)
     known = options_of(function, method)
     others = dict(_of_other_methods(function, known))
     given: dict[str, Any] = {}
     for name, value in options.items():
         if name in known:
-            given[name] = checked(known[name], value, of=None if name in always else method)
+            given[name] = checked(known[name], value)
         elif name in function.without:
             typed = f"--{name.replace('_', '-')}"
             raise OptionError(name, f"{function.__name__} takes no {typed}", fix="Leave it out.")
@@ -114,7 +118,7 @@ def collect(function: Function[Any], options: Mapping[str, Any]) -> list[Any]:
             raise OptionError(name, f"{typed} is an option of {owners}, not of {method}", fix="Leave it out.")
     for name, one in known.items():
         if one.required and name not in given:
-            if name not in always:
+            if one.method:
                 raise OptionError(name, f"{method} needs {typed_name(one)}", fix=f"{typed_name(one)}: {one.about.help}")
             raise TypeError(f"{function.__name__}() lacks the option {name!r}: {one.about.help}")
     groups = [_methods(function)[method or ""] if group is None else group for group in function.groups]

@@ -17,13 +17,12 @@ from evolvent.options.fields import About, Option, OptionError
 SHOWN = 80
 
 
-def checked(option: Option, value: Any, *, of: str | None = None) -> Any:
+def checked(option: Option, value: Any) -> Any:
     """A value as the option's type has it: a whole number as a float, a text as a path, where these are wanted.
 
     Args:
         option: the option.
         value: its value.
-        of: the method whose option it is, for messages.
 
     Raises:
         InputError: it is of another type, out of bounds, unknown, or does not pass the option's own check.
@@ -40,7 +39,7 @@ def checked(option: Option, value: Any, *, of: str | None = None) -> Any:
     if about.names:
         for one in fitted if isinstance(fitted, tuple) else [fitted]:
             if one is not None and one not in about.names:
-                words = f"{of} has no {name} {one!r}" if of else f"unknown {name} {one!r}"
+                words = f"{option.method} has no {name} {one!r}" if option.method else f"unknown {name} {one!r}"
                 raise OptionError(name, words, fix=f"Known are: {', '.join(about.names)}.")
     if about.check is not None and fitted is not None:
         try:
