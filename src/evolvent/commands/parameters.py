@@ -89,8 +89,7 @@ def _option(option: Option, *, hidden: bool) -> inspect.Parameter:
         about.flag or typed_name(option),
         metavar=about.metavar or ("NAME" if about.names else None),
         help=f"{about.text} Repeatable." if about.repeatable else about.text,
-        min=about.least,
-        max=about.most,
+        min=about.least if kind is int else None,  # of others the words of our own error say more
         hidden=hidden,
         show_default=not option.required,
     )
