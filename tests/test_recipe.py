@@ -5,9 +5,9 @@ import pytest
 
 from evolvent.errors import CallError, InputError
 from evolvent.evolution.evolve import evolve
+from evolvent.models import models as opened_models
 from evolvent.models.protocols import Sampling
 from evolvent.recipe import run
-from evolvent.models import models as opened_models
 from evolvent.runs.folder import Run
 from tests.scripted import Opened
 
