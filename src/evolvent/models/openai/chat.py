@@ -35,7 +35,6 @@ from evolvent.records import Message
 
 FATAL = (aiohttp.ClientConnectorCertificateError, aiohttp.InvalidURL)
 
-
 # At temperature 0 another seed draws nothing else: a server's blank reply is asked for again as it was.
 GREEDY_TRIES = 3
 
@@ -125,16 +124,16 @@ class OpenAIChat:
         if self._loop is not loop:
             self._begin(loop)
         dialect = self._dialect
-        changes = dialect.changes
+        known = len(dialect.refused)
         body = dialect.body(messages, sampling)
         answer = await self._send(body, messages, sampling)
         if not isinstance(answer, ServerError):
             return answer
-        if dialect.refused(answer.refuses, body) is None:
+        if dialect.refused_in(body, answer.refuses) is None:
             self._fail(answer)
         # One call finds out what the server takes; those that were refused at the same time then know it.
         async with self._learning:
-            if dialect.changes == changes:
+            if len(dialect.refused) == known:
                 return await self._find_out(answer, body, messages, sampling)
         return await self.chat(messages, sampling)
 
@@ -159,7 +158,7 @@ class OpenAIChat:
         """Send a body without the fields that the server refuses; only what is accepted then was a refusal of them."""
         refused: dict[str, ServerError] = {}
         while isinstance(answer, ServerError):
-            name = self._dialect.refused(answer.refuses, body)
+            name = self._dialect.refused_in(body, answer.refuses)
             if name is None:
                 self._fail(answer)
             refused[name] = answer
@@ -264,7 +263,7 @@ class OpenAIChat:
             says, fix = endpoint.confirms(error, listing), endpoint.mending(error, listing)
             self._prompts_refused = self._prompts_refused or says is False
             if (several and says is not False) or (alone and says):
-                self._availability.stop(words, fix)
+                availability.stop(words, fix)
         if last:
             raise CallError(f"model {self.uri}: no answer in all its tries; the last: {words}", fix=fix)
 

@@ -181,7 +181,7 @@ class Endpoint:
         Returns:
             None where it says nothing either way.
         """
-        if error.status in (401, 403, 404) and listing.status == error.status:
+        if listing.status == error.status:
             return True
         if error.status == 404 and listing.names:
             return True if self.model not in listing.names else None

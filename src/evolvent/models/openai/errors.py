@@ -11,7 +11,7 @@ from html import unescape
 from typing import Any
 
 from evolvent.errors import CallError, EvolventError
-from evolvent.models.openai.wire import decode, read_reply, retry_after, well_formed
+from evolvent.models.openai.wire import OTHER_SHAPE, decode, read_reply, retry_after, well_formed
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Message
 
@@ -165,58 +165,40 @@ def read_answer(
         CallError: JSON that is no chat completion.
     """
     try:
-        return _judged(status, headers, raw, messages, sampling, uri, redact)
+        succeeded = 200 <= status < 300
+        body: object = None
+        try:
+            body = decode(raw)
+        except ValueError:
+            if succeeded:
+                kind = redact(headers.get("content-type", "no content type"))
+                words = read_error(status, None, raw, redact).message
+                what = f"a reply that cannot be read as JSON ({len(raw):,} bytes, {kind}): {words}"
+                raise Transient(what, raw=_kept(raw, redact)) from None
+        if succeeded:
+            inside = error_in_success(body) if isinstance(body, dict) else None
+            if inside is None:
+                try:
+                    return read_reply(body, messages, sampling)
+                except OTHER_SHAPE as cause:
+                    kept = _kept(raw, redact)
+                    what = f"model {uri}: the server's answer is no chat completion: {kept[:SHOWN]}"
+                    raise CallError(what, raw=kept) from cause
+            status, body = inside
+        error = read_error(status, body, raw, redact)
+        if 300 <= status < 400:
+            error = ServerError(status, f"the server redirects to {redact(headers.get('location', 'nowhere'))}")
+        if error.temporary:
+            fault = Fault.LIMITED if status == 429 else Fault.AWAY if status in AWAY else Fault.BROKEN
+            raise Transient(str(error), fault, after=retry_after(headers))
+        if error.final_for_model and not error.unpaid:
+            raise Transient(str(error), Fault.REFUSED, error=error)
+        return error
     except (Transient, EvolventError):
         raise
     except Exception as error:  # a strange answer must not end the run
         words = f"HTTP {status}: an answer that cannot be read: {redact(said(error))}"
         raise Transient(words, raw=_kept(raw, redact)) from None
-
-
-def _judged(
-    status: int,
-    headers: Mapping[str, str],
-    raw: bytes,
-    messages: Sequence[Message],
-    sampling: Sampling,
-    uri: str,
-    redact: Redact,
-) -> Reply | ServerError:
-    succeeded = 200 <= status < 300
-    body: object = None
-    try:
-        body = decode(raw)
-    except ValueError:
-        if succeeded:
-            kind = redact(headers.get("content-type", "no content type"))
-            words = read_error(status, None, raw, redact).message
-            what = f"a reply that cannot be read as JSON ({len(raw):,} bytes, {kind}): {words}"
-            raise Transient(what, raw=_kept(raw, redact)) from None
-    if succeeded:
-        inside = error_in_success(body) if isinstance(body, dict) else None
-        if inside is None:
-            try:
-                return read_reply(body, messages, sampling)
-            except (
-                AttributeError,
-                LookupError,
-                TypeError,
-                ValueError,
-                OverflowError,
-            ) as cause:  # another shape
-                kept = _kept(raw, redact)
-                what = f"model {uri}: the server's answer is no chat completion: {kept[:SHOWN]}"
-                raise CallError(what, raw=kept) from cause
-        status, body = inside
-    error = read_error(status, body, raw, redact)
-    if 300 <= status < 400:
-        error = ServerError(status, f"the server redirects to {redact(headers.get('location', 'nowhere'))}")
-    if error.temporary:
-        fault = Fault.LIMITED if status == 429 else Fault.AWAY if status in AWAY else Fault.BROKEN
-        raise Transient(str(error), fault, after=retry_after(headers))
-    if error.final_for_model and not error.unpaid:
-        raise Transient(str(error), Fault.REFUSED, error=error)
-    return error
 
 
 def read_error(status: int, body: object, raw: bytes, redact: Redact) -> ServerError:

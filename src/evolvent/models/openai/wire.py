@@ -23,6 +23,7 @@ OPTIONAL = ("seed", "top_p", "temperature")
 OTHER_LENGTH = "max_completion_tokens"
 
 MOST_TOKENS = 1 << 40
+OTHER_SHAPE = (AttributeError, LookupError, OverflowError, TypeError, ValueError)  # so JSON that is no completion ends
 DEEPEST = 64  # levels; a completion with log probabilities has seven
 
 EPOCH_S = 1e9  # a greater number of seconds is a point in time
@@ -41,20 +42,13 @@ class Dialect:
         model: the model's name at the server.
         uri: the model's URI, for the log.
         extra_body: the user's own fields, merged last.
-        length_field: ``max_tokens``, or ``max_completion_tokens`` where the server wants that.
-        dropped: fields that the server refused.
+        refused: fields that it refused; for ``max_tokens``, ``max_completion_tokens`` is sent.
     """
 
     model: str
     uri: str
     extra_body: Mapping[str, object]
-    length_field: str = "max_tokens"
-    dropped: set[str] = field(default_factory=set)
-
-    @property
-    def changes(self) -> int:
-        """How many refusals have changed the dialect."""
-        return len(self.dropped) + (self.length_field != "max_tokens")
+    refused: set[str] = field(default_factory=set)
 
     def body(self, messages: Sequence[Message], sampling: Sampling, without: Collection[str] = ()) -> dict[str, object]:
         """The request body. At temperature 0 neither top_p nor seed decides anything, so neither is sent.
@@ -72,14 +66,15 @@ class Dialect:
         if sampling.top_logprobs:
             body["logprobs"] = True
             body["top_logprobs"] = sampling.top_logprobs
-        for name in (*self.dropped, *without):
+        gone = {*self.refused, *without}
+        for name in gone:
             body.pop(name, None)
-        if "max_tokens" not in self.extra_body and "max_completion_tokens" not in self.extra_body:
-            body[OTHER_LENGTH if "max_tokens" in without else self.length_field] = sampling.max_tokens
+        if "max_tokens" not in self.extra_body and OTHER_LENGTH not in self.extra_body:
+            body[OTHER_LENGTH if "max_tokens" in gone else "max_tokens"] = sampling.max_tokens
         body.update(self.extra_body)
         return body
 
-    def refused(self, refuses: Callable[[str], bool], body: Mapping[str, object]) -> str | None:
+    def refused_in(self, body: Mapping[str, object], refuses: Callable[[str], bool]) -> str | None:
         """The field of this body that the server refuses and that can be sent otherwise or not at all.
 
         Fields of ``extra_body`` are the user's own and are never left out.
@@ -91,10 +86,8 @@ class Dialect:
 
     def learn(self, name: str, error: object) -> None:
         """Go without a refused field from now on, and say so."""
-        if name == "max_tokens":
-            self.length_field = OTHER_LENGTH
-        else:
-            self.dropped.add(name)
+        self.refused.add(name)
+        if name != "max_tokens":
             log.warning(
                 "model %s: the server refuses %s, so calls go without it from now on (%s)", self.uri, name, error
             )
@@ -152,7 +145,7 @@ def read_reply(body: Any, messages: Sequence[Message], sampling: Sampling) -> Re
         sampling: what was asked for.
 
     Raises:
-        AttributeError, LookupError, TypeError, ValueError or OverflowError: it has another shape.
+        one of OTHER_SHAPE: it is no completion.
     """
     choice = body["choices"][0]
     message = choice.get("message")
