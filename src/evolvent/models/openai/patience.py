@@ -9,6 +9,8 @@ import random
 from dataclasses import dataclass
 from typing import NoReturn
 
+from tenacity import AsyncRetrying, RetryCallState, wait_exponential, wait_random_exponential
+
 from evolvent.errors import CallError, EvolventError, ModelUnavailableError, RunError
 from evolvent.models.openai.errors import Fault, Transient
 
@@ -107,13 +109,15 @@ class Patience:
                 after = None  # others are answered meanwhile: not meant so
             elif after > self.bound_s:
                 self.asked_too_much = True
-        bound = min(longest, FIRST_WAIT_S * 2 ** min(self._tries - 1, 30))
+        state = RetryCallState(AsyncRetrying(), fn=None, args=(), kwargs={})
+        state.attempt_number = self._tries
+        backoff = {"multiplier": FIRST_WAIT_S, "max": longest}
         if after is not None and after >= LEAST_AFTER_S:
             wait = after * random.uniform(1, MOST_SPREAD)
         elif fault is Fault.REFUSED:  # long enough in all to tell a firewall's word from one to everybody
-            wait = random.uniform(bound / 2, bound)
+            wait = wait_random_exponential(**backoff, min=wait_exponential(**backoff)(state) / 2)(state)
         else:
-            wait = max(random.uniform(0, bound), after or 0.0)
+            wait = max(wait_random_exponential(**backoff)(state), after or 0.0)
         return None if now + wait > ends else wait
 
 
