@@ -53,7 +53,8 @@ class HFScorer:
         self.identity = weights.identity
         self.context = weights.context
         self._weights = weights
-        self._split = splits_cleanly(weights.model)
+        with weights.lock:
+            self._split = splits_cleanly(weights.model)
         self._original = original_context(weights.model)
         self._template_checked = False
         self.batch_tokens = batch_tokens if self._split else min(batch_tokens, WHOLE_LOGITS // vocabulary(weights))
@@ -109,7 +110,8 @@ class HFScorer:
         losses: dict[int, np.ndarray] = {}
         lengths = [len(sequence) for sequence in sequences]
         for batch in batches(lengths, self.batch_tokens, self._original):
-            scored = self._forward([sequences[index] for index in batch], [starts[index] for index in batch])
+            with self._weights.lock:
+                scored = self._forward([sequences[index] for index in batch], [starts[index] for index in batch])
             losses.update(zip(batch, scored, strict=True))
         return [losses[index] for index in range(len(sequences))]
 
