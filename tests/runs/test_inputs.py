@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolvent.datasets import parquet_rows
+from evolvent.datasets import parquet_files
 from evolvent.datasets.load import load
 from evolvent.errors import InputError
 from evolvent.records import Record
@@ -85,7 +85,7 @@ def test_reading_from_every_position_on_is_slicing(name: str, rows: Rows, limit:
     """Ids included: the occurrence number of an equal row counts what came before the start."""
     rows = [{"instruction": "Mend a bike", "output": "z"}, *rows]
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parquet_rows, "BATCH", 3)
+        patch.setattr(parquet_files, "BATCH", 3)
         path = Path(folder) / name
         KINDS[name](path, rows)
         data = load(path, skip_bad=True, limit=limit)
