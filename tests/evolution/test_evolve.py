@@ -11,8 +11,8 @@ from evolvent.calls.seeds import call_seed
 from evolvent.errors import InputError
 from evolvent.evolution.evolve import evolve
 from evolvent.evolution.templates import load_prompt
-from evolvent.models.protocols import Sampling
 from evolvent.models import models as opened_models
+from evolvent.models.protocols import Sampling
 from evolvent.runs.folder import Run
 from evolvent.runs.manifest import read_manifest
 from tests.scripted import Opened, write_both

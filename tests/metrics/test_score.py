@@ -49,7 +49,7 @@ class Spelling:
         text = "".join(f"<{turn['role']}>{turn['content']}" for turn in messages)
         return self.tokenize(text + "<assistant>" * generation_prompt)
 
-    def nll(self, sequences: Sequence[Sequence[int]], starts: Sequence[int], *_: object) -> list[np.ndarray]:
+    def nll(self, sequences: Sequence[Sequence[int]], starts: Sequence[int], **_: Any) -> list[np.ndarray]:
         self.scored += len(sequences)
         return [np.array(ids[start:], float) / 100 for ids, start in zip(sequences, starts, strict=True)]
 
@@ -185,10 +185,10 @@ def test_a_stop_while_a_view_is_added_loses_neither(
     first = scored(pairs).output.read_bytes()
     nll = Spelling.nll
 
-    def broken(scorer: Spelling, *given: Any) -> list[np.ndarray]:
+    def broken(scorer: Spelling, *given: Any, **how: Any) -> list[np.ndarray]:
         if len(opened) == 2 and scorer.scored > 4:
             raise RuntimeError("broken")
-        return nll(scorer, *given)
+        return nll(scorer, *given, **how)
 
     monkeypatch.setattr(Spelling, "nll", broken)
     with pytest.raises(RuntimeError, match="broken"):
@@ -274,10 +274,10 @@ def test_a_stopped_run_keeps_its_parts_and_gives_the_same_file(
     monkeypatch.setattr(scoring, "WINDOW", 2)
     nll = Spelling.nll
 
-    def broken(scorer: Spelling, *given: Any) -> list[np.ndarray]:
+    def broken(scorer: Spelling, *given: Any, **how: Any) -> list[np.ndarray]:
         if len(opened) == 1 and scorer.scored > 8:
             raise RuntimeError("broken")
-        return nll(scorer, *given)
+        return nll(scorer, *given, **how)
 
     monkeypatch.setattr(Spelling, "nll", broken)
     with pytest.raises(RuntimeError, match="broken"):
@@ -294,9 +294,9 @@ def test_a_stopped_run_keeps_its_parts_and_gives_the_same_file(
 def test_pairs_that_change_meanwhile_stop_it(pairs: Path, opened: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     nll = Spelling.nll
 
-    def changing(scorer: Spelling, *given: Any) -> list[np.ndarray]:
+    def changing(scorer: Spelling, *given: Any, **how: Any) -> list[np.ndarray]:
         pairs.write_text(pairs.read_text() + '{"instruction": "one more", "output": "pair"}\n')
-        return nll(scorer, *given)
+        return nll(scorer, *given, **how)
 
     monkeypatch.setattr(Spelling, "nll", changing)
     with pytest.raises(InputError, match="has changed since it was checked"):

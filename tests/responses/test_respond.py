@@ -12,10 +12,10 @@ import pytest
 from evolvent.calls.seeds import call_seed
 from evolvent.errors import CallError, InputError
 from evolvent.evolution.evolve import evolve
+from evolvent.models import models as opened_models
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Message, Record
 from evolvent.responses.respond import FIRST_TURN_ONLY, OTHER_LANGUAGE, answer, question, respond
-from evolvent.models import models as opened_models
 from evolvent.runs.folder import Run
 from tests.scripted import Opened, Scripted, write_both
 

@@ -179,6 +179,7 @@ async def make_parts(
                 statuses = [row.status for row in rows if stage.group(row) is not None]
                 advance(**{status: statuses.count(status) for status in ("ok", "failed", "eliminated")})
             output.use(in_work.used)
+    await asyncio.to_thread(output.keep)
 
 
 def windows_of(places: Iterable[Placed], size: int) -> Iterator[list[Placed]]:

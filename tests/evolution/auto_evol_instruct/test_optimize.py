@@ -24,8 +24,8 @@ from evolvent.evolution.auto_evol_instruct.history import read_method, write_his
 from evolvent.evolution.auto_evol_instruct.method import initial_method
 from evolvent.evolution.auto_evol_instruct.optimize import drawn
 from evolvent.evolution.auto_evol_instruct.search import STAGE, Found, calls_at_most, drawn_batch
-from evolvent.models.protocols import Reply, Sampling, Usage
 from evolvent.models import models as opened_models
+from evolvent.models.protocols import Reply, Sampling, Usage
 from evolvent.runs.inputs import stage_input
 from evolvent.runs.manifest import read_manifest
 from tests.evolution.auto_evol_instruct.scripted_search import (

@@ -11,9 +11,9 @@ import pytest
 from evolvent.errors import CallError, InputError, RunError
 from evolvent.evolution.autoif.function_set import read_functions, write_lines
 from evolvent.evolution.evolve import evolve
+from evolvent.models import models as opened_models
 from evolvent.models.opening import open_chat
 from evolvent.models.protocols import Sampling
-from evolvent.models import models as opened_models
 from evolvent.runs.folder import Run
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.record_files import read_records
