@@ -18,7 +18,6 @@ from evolvent.options import (
     names,
     option,
     options_in,
-    options_of,
     pairs,
     seed,
     takes,
@@ -215,9 +214,13 @@ def test_a_docstring_with_arguments_of_its_own() -> None:
 
 
 def test_groups_are_there_for_command_line_and_recipes() -> None:
-    assert cook.groups == (Cook, None, Reading, Calling)
-    assert list(options_of(cook))[:2] == ["out", "dish"]
-    assert {"form", "out"} <= set(options_of(cook, "cake")) - set(options_of(cook, "soup")) | {"out"}
+    face = cook.interface
+    assert face.groups == (Cook, None, Reading, Calling)
+    assert list(face.options())[:2] == ["out", "dish"]
+    assert (face.method({}), face.method({"dish": "cake"})) == ("soup", "cake")
+    assert set(face.options("cake")) - set(face.options("soup")) == {"form", "eggs", "icing"}
+    assert set(face.others("soup")) == {"form", "eggs", "icing"}
+    assert (face.others("cake")["stirs"].method, face.arguments["data"].metavar) == ("soup", "DATA")
     assert options_in(Cook)["out"].default is MISSING
     assert options_in(Calling)["progress"].about.typed is False
 
@@ -233,7 +236,7 @@ def test_a_function_takes_each_of_its_groups() -> None:
     ("parse", "text", "value"),
     [
         (names, "a, b", ["a", "b"]),
-        (mapping, "a=b,c = d=e", {"a": "b", "c": "d=e"}),
+        (mapping, "a=b,c = d=e", {"a": "b", "c": " d=e"}),
         (mapping, "", None),
         (pairs, ["a=1", "b="], {"a": "1", "b": ""}),
         (options_in(Calling)["extra_body"].about.parse, '{"top_k": 20}', {"top_k": 20}),

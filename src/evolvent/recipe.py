@@ -28,14 +28,12 @@ from evolvent.options import (
     OptionError,
     argument,
     checked,
-    chosen_method,
     collect,
     dry_run,
     fresh,
     mix_versions,
     option,
     options_in,
-    options_of,
     pairs,
     progress,
     read_text,
@@ -145,7 +143,7 @@ def _calls(written: Written) -> Calls:
 
 def _arguments(stage: str, written: Written) -> dict[str, Any]:
     """What a stage is given, each value checked and as the stage's function has it."""
-    function, found = FUNCTIONS[stage], written.content[stage] or {}
+    interface, found = FUNCTIONS[stage].interface, written.content[stage] or {}
     if not isinstance(found, dict):
         raise InputError(f"{written.place(stage)}: {stage} holds no options", fix=_expected(stage))
     given = {**_implied(stage, written.content["out"]), **found}
@@ -154,13 +152,13 @@ def _arguments(stage: str, written: Written) -> dict[str, Any]:
     if unknown:
         raise InputError("\n".join(unknown), fix=_expected(stage))
     try:
-        known = options_of(function, chosen_method(function, given))
+        known = interface.options(interface.method(given))
         lacking = [name for name in options if name in known and known[name].required and name not in given]
         if lacking:
             raise InputError(f"{stage} lacks {' and '.join(lacking)}", fix=_expected(stage))
         _check_data(stage, data, given)
         given |= {name: checked(one, read_text(one, given[name])) for name, one in known.items() if name in given}
-        collect(function, {name: given[name] for name in options if name in given})
+        collect(interface, {name: given[name] for name in options if name in given})
     except OptionError as error:
         words = f"{stage}.{error.message}" if error.message.startswith(f"{error.option} is ") else error.message
         raise InputError(f"{written.place(stage, error.option)}: {words}", fix=error.fix) from error
@@ -208,7 +206,7 @@ def _check_columns(calls: Calls, out: str, written: Written) -> None:
     """What select goes by is a score of the recipe or a column of the data: found out before anything is paid."""
     if "score" not in calls or "select" not in calls or not _reads(calls["select"], out):
         return
-    metrics = calls["score"].get("metrics", options_of(score)["metrics"].default)
+    metrics = calls["score"].get("metrics", score.interface.options()["metrics"].default)
     scores = [column.name for metric in chosen(metrics) for column in metric.columns]
     conditions = parse_conditions(calls["select"].get("where", ()))
     named = [("by", calls["select"]["by"]), *(("where", condition.column) for condition in conditions)]

@@ -1,4 +1,4 @@
-"""The parameters of a command, made of the options of its function; a command passes on what was typed, and no more."""
+"""The parameters of a command, made of its interface; a command passes on what was typed, and no more."""
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,62 +9,54 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from evolvent.options import Function, Option, chosen_method, options_in, options_of, typed_name
+from evolvent.options import About, Interface, Option, typed_name
 
 
-def parameters(function: Function[Any], method: str | None) -> Iterator[inspect.Parameter]:
+def parameters(interface: Interface, method: str | None) -> Iterator[inspect.Parameter]:
     """The parameters of a command as Typer reads them.
 
     Args:
-        function: the command's function.
+        interface: what the command's function is given.
         method: whose options the help shows; those of other methods are parsed, too, so that they can be refused by
             name.
     """
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.kind is not parameter.KEYWORD_ONLY:
-            yield _argument(parameter)
-    shown = options_of(function, method)
-    others = {
-        name: one
-        for group in (function.methods[1].values() if function.methods else ())
-        for name, one in options_in(group).items()
-        if name not in shown
-    }
-    for one in (*shown.values(), *others.values()):
+    for name, about in interface.arguments.items():
+        yield _argument(name, about)
+    others = interface.others(method)
+    for one in (*interface.options(method).values(), *others.values()):
         if one.about.typed:
             yield _option(one, hidden=one.name in others)
 
 
-def values(function: Function[Any], typed: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a function, of what was typed for its command.
+def values(interface: Interface, typed: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given to a function, of what was typed for its command.
 
     Raises:
         InputError: a text that cannot be read.
     """
-    options = options_of(function, chosen_method(function, typed))
+    method = interface.method(typed)
+    options = {**interface.others(method), **interface.options(method)}
     return {name: _read(options[name], value) if name in options else value for name, value in typed.items()}
 
 
-def method_in(function: Function[Any], typed: Sequence[str]) -> str | None:
-    """The method that a command line names, or the function's own; None if it has no methods."""
-    if function.methods is None:
+def method_in(interface: Interface, typed: Sequence[str]) -> str | None:
+    """The method that a command line names, or the default one; None if there are no methods."""
+    if not interface.methods:
         return None
-    name, groups = function.methods
-    option = typed_name(options_of(function)[name])
+    chooser = interface.options()[interface.choice]
+    option = typed_name(chooser)
     before = typed[: typed.index("--")] if "--" in typed else typed
     words = [word for text in before for word in (text.split("=", 1) if text.startswith(f"{option}=") else [text])]
     named = [after for word, after in pairwise(words) if word == option]
-    default = str(options_of(function)[name].default)
-    return next((one for one in reversed(named) if one in groups), default)
+    return next((one for one in reversed(named) if one in interface.methods), str(chooser.default))
 
 
-def further(function: Function[Any], method: str | None) -> str | None:
+def further(interface: Interface, method: str | None) -> str | None:
     """A line that says where the options of other methods are shown."""
-    if function.methods is None:
+    if not interface.methods:
         return None
-    name, groups = function.methods
-    option = typed_name(options_of(function)[name])
-    others = [f"{option} {other} --help" for other in groups if other != method]
+    option = typed_name(interface.options()[interface.choice])
+    others = [f"{option} {other} --help" for other in interface.methods if other != method]
     return f"These are the options of {method}; more with {' or '.join(others)}."
 
 
@@ -72,14 +64,11 @@ def _read(option: Option, value: Any) -> Any:
     return value if option.about.parse is None else option.about.parse(value, typed_name(option))
 
 
-def _argument(parameter: inspect.Parameter) -> inspect.Parameter:
-    _, about = get_args(parameter.annotation)
-    info = typer.Argument(metavar=about.metavar, help=about.help, show_default=False)
-    optional = parameter.default is not parameter.empty
-    kind = Annotated[str | None, info] if optional else Annotated[str, info]
-    return parameter.replace(
-        annotation=kind, default=None if optional else parameter.empty, kind=parameter.KEYWORD_ONLY
-    )
+def _argument(name: str, about: About) -> inspect.Parameter:
+    info = typer.Argument(metavar=about.metavar, help=about.text, show_default=False)
+    if about.optional:
+        return _keyword(name, Annotated[str | None, info], None)
+    return _keyword(name, Annotated[str, info])
 
 
 def _option(option: Option, *, hidden: bool) -> inspect.Parameter:
@@ -94,11 +83,12 @@ def _option(option: Option, *, hidden: bool) -> inspect.Parameter:
         show_default=not option.required,
     )
     if option.required and not hidden:
-        return inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, info])
-    default = None if option.required else _shown(option.default)
-    return inspect.Parameter(
-        option.name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind | None, info], default=default
-    )
+        return _keyword(option.name, Annotated[kind, info])
+    return _keyword(option.name, Annotated[kind | None, info], None if option.required else _shown(option.default))
+
+
+def _keyword(name: str, kind: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=default)
 
 
 def _kind(option: Option) -> Any:

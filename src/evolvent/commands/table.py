@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import typer
 
 from evolvent.commands.parameters import further, method_in, parameters, values
-from evolvent.options import Function, options_of
+from evolvent.options import Interface
 from evolvent.report.printing import (
     print_estimates,
     print_fates,
@@ -30,20 +30,21 @@ class Command(NamedTuple):
     """A command.
 
     Attributes:
-        function: what it calls, ``module:name``.
+        interface: the interface of its function, or the function itself if its module is a light one: ``module:name``.
         help: what it is for, in a line.
         show: prints what the function returned; the second argument is what was typed.
     """
 
-    function: str
+    interface: str
     help: str
     show: Callable[[Any, Mapping[str, Any]], object]
 
-    def load(self) -> Function[Any]:
-        """The function, its module imported."""
-        module, _, name = self.function.partition(":")
-        function: Function[Any] = getattr(import_module(module), name)
-        return function
+
+def _interface(place: str) -> Interface:
+    module, _, name = place.partition(":")
+    found = getattr(import_module(module), name)
+    interface: Interface = getattr(found, "interface", found)
+    return interface
 
 
 def _run(run: "Run", _: object) -> None:
@@ -97,37 +98,37 @@ def _nothing(*_: object) -> None:
 COMMANDS = {
     "demo": Command("evolvent.demo:demo", "Run sample seeds through the whole path, offline.", _demo),
     "evolve": Command(
-        "evolvent.evolution.evolve:evolve", "Evolve seeds, round after round: OUT/evolved.parquet.", _run
+        "evolvent.evolution.options:EVOLVE", "Evolve seeds, round after round: OUT/evolved.parquet.", _run
     ),
     "optimize-method": Command(
-        "evolvent.evolution.auto_evol_instruct.optimize:optimize_method",
+        "evolvent.evolution.auto_evol_instruct.options:OPTIMIZE_METHOD",
         "Search for a better evolving method: METHOD.yaml.",
         _searched,
     ),
     "keywords": Command(
-        "evolvent.evolution.auto_evol_instruct.keywords:keywords",
+        "evolvent.evolution.auto_evol_instruct.options:KEYWORDS",
         "Count the keywords of an Auto Evol-Instruct run.",
         _keywords,
     ),
     "verify": Command(
-        "evolvent.evolution.autoif.verify:verify",
+        "evolvent.evolution.autoif.options:VERIFY",
         "Verify answers with the functions of an AutoIF run.",
         lambda found, _: print_verified(found),
     ),
-    "respond": Command("evolvent.responses.respond:respond", "Let teachers answer: OUT/responses.parquet.", _run),
-    "score": Command("evolvent.metrics.score:score", "Score pairs with a base model: OUT/scored.parquet.", _run),
+    "respond": Command("evolvent.responses.options:RESPOND", "Let teachers answer: OUT/responses.parquet.", _run),
+    "score": Command("evolvent.metrics.options:SCORE", "Score pairs with a base model: OUT/scored.parquet.", _run),
     "select": Command(
-        "evolvent.selection.select:select",
+        "evolvent.selection.options:SELECT",
         "Keep the best rows as a training set, with a note on how.",
         lambda done, _: print_files({"select": done}),
     ),
-    "run": Command("evolvent.recipe:run", "Run a recipe: the same calls, named in a file.", _recipe),
+    "run": Command("evolvent.recipe_file:RUN", "Run a recipe: the same calls, named in a file.", _recipe),
     "show": Command(
         "evolvent.commands.look:show", "Show what a run holds: counts, tokens, scores, examples.", _nothing
     ),
     "calls": Command("evolvent.commands.look:calls", "Look into a run's calls: prompts, replies, failures.", _nothing),
     "convert": Command(
-        "evolvent.datasets.convert:convert",
+        "evolvent.datasets.options:CONVERT",
         "Convert instruction data from one format to another.",
         lambda counts, typed: typer.echo(f"{typed['out']}: {counts}"),
     ),
@@ -145,20 +146,21 @@ def made(name: str, typed: Sequence[str]) -> Any:
         typed: what is typed behind it; the method that it names decides which options the help shows.
     """
     command = COMMANDS[name]
-    function = command.load()
-    method = method_in(function, typed)
+    interface = _interface(command.interface)
+    method = method_in(interface, typed)
 
     def run(ctx: typer.Context, **found: Any) -> None:
         source = ctx.get_parameter_source
         typed = {name: value for name, value in found.items() if getattr(source(name), "name", "") != "DEFAULT"}
-        given = values(function, typed)
-        if "progress" in options_of(function):
+        given = values(interface, typed)
+        if "progress" in interface.options():
             given["progress"] = True
+        function = getattr(import_module(interface.module), interface.name)
         command.show(function(**given), given)
 
     context = next(iter(inspect.signature(run).parameters.values()))
-    run.__signature__ = inspect.Signature([context, *parameters(function, method)])  # type: ignore[attr-defined]
+    run.__signature__ = inspect.Signature([context, *parameters(interface, method)])  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in inspect.signature(run).parameters.values()}
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command(name, help=command.help, epilog=further(function, method))(run)
+    app.command(name, help=command.help, epilog=further(interface, method))(run)
     return typer.main.get_command(app)

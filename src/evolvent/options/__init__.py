@@ -1,8 +1,8 @@
 """Options, each written once, for Python, the command line and recipes alike.
 
-An option is a field of a group; a group is a frozen dataclass. ``takes`` makes of ``respond(data, given, reading,
-calling)`` the function that users call, ``respond(data, teacher=…, limit=…)``; the command line and recipes read the
-same groups.
+An option is a field of a group; a group is a frozen dataclass; an interface is what a function is given: its arguments
+and its groups. ``takes`` makes of ``respond(data, given, reading, calling)`` the function that users call,
+``respond(data, teacher=…, limit=…)``; the command line and recipes read the same interface.
 """
 
 from dataclasses import MISSING as MISSING
@@ -30,9 +30,7 @@ from evolvent.options.shared import temperature as temperature
 from evolvent.options.shared import top_p as top_p
 from evolvent.options.shared import unsafe_execution as unsafe_execution
 from evolvent.options.taking import Function as Function
-from evolvent.options.taking import chosen_method as chosen_method
-from evolvent.options.taking import collect as collect
-from evolvent.options.taking import options_of as options_of
+from evolvent.options.taking import implements as implements
 from evolvent.options.taking import takes as takes
 from evolvent.options.typed import as_json as as_json
 from evolvent.options.typed import mapping as mapping
@@ -40,3 +38,5 @@ from evolvent.options.typed import names as names
 from evolvent.options.typed import pairs as pairs
 from evolvent.options.values import checked as checked
 from evolvent.options.values import read_text as read_text
+from evolvent.options.interface import Interface as Interface
+from evolvent.options.interface import collect as collect

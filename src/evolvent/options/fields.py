@@ -36,6 +36,7 @@ class About:
     parse: Callable[[Any, str], Any] | None = None
     check: Callable[[Any], object] | None = None
     typed: bool = True
+    optional: bool = False
 
     @property
     def text(self) -> str:
@@ -85,9 +86,9 @@ def option(help: str, default: Any = MISSING, *, names: Iterable[str] = (), **ab
     return field(default=default, kw_only=True, metadata={"about": About(help=help, names=tuple(names), **about)})
 
 
-def argument(help: str, metavar: str, **about: Any) -> About:
+def argument(help: str, metavar: str, *, optional: bool = False, **about: Any) -> About:
     """What is known of an argument, the data say: ``data: Annotated[Data, argument("A file.", "DATA")]``."""
-    return About(help=help, metavar=metavar, **about)
+    return About(help=help, metavar=metavar, optional=optional, **about)
 
 
 @functools.cache
