@@ -213,7 +213,7 @@ def optimize_method(
         skip_bad=skip_bad,
         fresh=fresh,
         progress=True,
-    )
+    ).run
     print_run(run)
     if run.estimate is None:
         history = read_history(run.path / OUTPUTS[run.stage])  # METHOD.yaml may have been edited since

@@ -3,15 +3,15 @@
 import asyncio
 import random
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
 from evolvent.calls.seeds import call_seed
 from evolvent.errors import InputError
 from evolvent.evolution.auto_evol_instruct.failure_rate import Evolving
-from evolvent.evolution.auto_evol_instruct.history import counts_of, noted_in, rows_of, write_history
-from evolvent.evolution.auto_evol_instruct.method import initial_method
+from evolvent.evolution.auto_evol_instruct.history import counts_of, noted_in, read_method, rows_of, write_history
+from evolvent.evolution.auto_evol_instruct.method import Method, initial_method
 from evolvent.evolution.auto_evol_instruct.proposal import Optimizer
 from evolvent.evolution.auto_evol_instruct.search import STAGE, Found, Search, in_words, search
 from evolvent.evolution.evol_instruct import Profile
@@ -27,6 +27,21 @@ from evolvent.runs.stage import Calling
 from evolvent.runs.whole import Ended, run_whole
 
 ENDINGS = (".yaml", ".yml")
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizedMethod:
+    """What a search for a method came to.
+
+    Attributes:
+        file: METHOD.yaml.
+        method: the best method; None of a dry run.
+        run: the search: its folder, what it counted, of a dry run the estimate.
+    """
+
+    file: Path
+    method: Method | None
+    run: Run
 
 
 def optimize_method(
@@ -55,7 +70,7 @@ def optimize_method(
     max_tokens: int = 2048,
     extra_body: Mapping[str, object] | None = None,
     **calling: Unpack[Calling],
-) -> Run:
+) -> OptimizedMethod:
     """Search for a better evolving method (Auto Evol-Instruct, arXiv 2406.00770), and write it to METHOD.yaml.
 
     The calls lie in a run folder beside it: METHOD.run for METHOD.yaml. Run again with the same arguments it goes on
@@ -89,7 +104,7 @@ def optimize_method(
         calling: how calls are made: concurrency, caps, price, budget, dry_run, fresh, progress (see ``Calling``).
 
     Returns:
-        The run: METHOD.yaml is its ``output``, the run folder its ``path``.
+        The file, the best method, and the search's run: the run folder is its ``path``.
 
     Raises:
         InputError: wrong options, unreadable seeds, too few of them, or a run folder that holds something else.
@@ -173,7 +188,7 @@ def optimize_method(
     if run.already_done and not file.exists():
         with replacing(file) as copy:
             copy.write(run.output.read_bytes())
-    return replace(run, output=file)
+    return OptimizedMethod(file, None if run.estimate else read_method(run.output), replace(run, output=file))
 
 
 def drawn(source: StageInput, dev: int, pool: int, batch: int, seed: int) -> tuple[list[Record], list[Record]]:
