@@ -30,15 +30,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from evolvent.calls.stored import RecordInWork, ask, record_in_work
+from evolvent.calls.ask import ask
+from evolvent.calls.stored import RecordInWork, record_in_work
+from evolvent.calls.used import Used
 from evolvent.errors import CallError
+from evolvent.evolution.auto_evol_instruct.applied import Applied
 from evolvent.evolution.auto_evol_instruct.method import Method
-from evolvent.evolution.auto_evol_instruct.trajectory import AutoEvol, trajectory
-from evolvent.evolution.evol_instruct import Profile, chat
+from evolvent.evolution.trajectory import Evolution, Profile, trajectory
 from evolvent.models.protocols import ChatModel, Reply, Sampling
-from evolvent.records import Record
+from evolvent.records import Record, conversation
 from evolvent.runs.execution import together
-from evolvent.runs.tally import Used
 
 Kind = Literal["stagnant", "insufficient", "loss"]
 KINDS: tuple[Kind, ...] = ("stagnant", "insufficient", "loss")
@@ -89,11 +90,11 @@ class Evolving:
     profile: Profile
     at_once: asyncio.Semaphore
 
-    def by(self, method: Method, rounds: int) -> AutoEvol:
+    def by(self, method: Method, rounds: int) -> Evolution:
         """The way that a method is applied with."""
-        return AutoEvol(
-            evolver=self.evolver,
-            method=method,
+        return Evolution(
+            evolver=self.evolver.uri,
+            rewritings=(Applied(method),),
             rounds=rounds,
             profile="default",
             sampling=self.sampling,
@@ -194,13 +195,13 @@ async def evaluate(
 
 async def fate_of(row: Record, method: Method, run: Evolving) -> tuple[str, str | None]:
     """What becomes of one row of the dev set, and why it has no answer if it has none."""
-    *_, evolved = await trajectory(row, run.by(method, rounds=1))
+    *_, evolved = await trajectory(row, run.by(method, rounds=1), run.evolver)
     if evolved.status == "failed":
         return NOT_EVOLVED, f"{CALL_FAILED}{evolved.reason}"
     passes = run.profile == "paper" and evolved.reason in STILL_AN_INSTRUCTION
     if evolved.status == "eliminated" and not passes:
         return NOT_EVOLVED, evolved.reason
-    question = evolved.messages or chat(evolved.question, None)  # as a teacher is asked
+    question = evolved.messages or conversation(evolved.question)  # as a teacher is asked
     try:
         reply = await ask(run.evolver, question, run.sampling, run_seed=run.seed, record_id=evolved.id, stage="answer")
     except CallError as error:

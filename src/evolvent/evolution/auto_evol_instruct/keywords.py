@@ -16,16 +16,15 @@ from typing import Any, Unpack
 
 import orjson
 
-from evolvent.calls.stored import ask
+from evolvent.calls.ask import ask
 from evolvent.errors import CallError, InputError, RunError
-from evolvent.evolution.auto_evol_instruct.trajectory import META, METHOD, METHODS_LIST
-from evolvent.evolution.evol_instruct import chat
+from evolvent.evolution.auto_evol_instruct.applied import META, METHOD, METHODS_LIST
 from evolvent.evolution.templates import Prompt, load_prompt
 from evolvent.files import MANIFEST as NAME
 from evolvent.files import locate, replacing
 from evolvent.models.protocols import ChatModel, Reply, Sampling
 from evolvent.models.uri import parse_uri
-from evolvent.records import Record, content_digest
+from evolvent.records import Record, content_digest, conversation
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import StageInput, stage_input
 from evolvent.runs.record_files import read_records
@@ -187,7 +186,7 @@ def _times(way: Record) -> int:
 async def _named(way: Record, model: ChatModel, prompt: Prompt, sampling: Sampling) -> Record:
     """A way with the phrase that the model has for it."""
     named = replace(way, teacher=model.uri, prompt_version=prompt.version)
-    question = chat(prompt.render(way=way.instruction), None)
+    question = conversation(prompt.render(way=way.instruction))
     try:
         # At temperature 0 there is neither a seed nor a second attempt.
         reply = await ask(model, question, sampling, run_seed=0, record_id=way.id, stage=STAGE)

@@ -14,8 +14,8 @@ from evolvent.evolution.auto_evol_instruct.history import counts_of, noted_in, r
 from evolvent.evolution.auto_evol_instruct.method import Method, initial_method
 from evolvent.evolution.auto_evol_instruct.proposal import Optimizer
 from evolvent.evolution.auto_evol_instruct.search import STAGE, Found, Search, in_words, search
-from evolvent.evolution.evol_instruct import Profile
 from evolvent.evolution.templates import load_prompt
+from evolvent.evolution.trajectory import Profile
 from evolvent.files import replacing
 from evolvent.models.protocols import ChatModel, Sampling
 from evolvent.models.uri import parse_uri

@@ -14,15 +14,15 @@ from dataclasses import dataclass, field
 
 from evolvent.calls.seeds import call_seed
 from evolvent.calls.stored import Failures, RecordInWork, lasting_failures, record_in_work
+from evolvent.calls.used import Used
 from evolvent.errors import RunError
 from evolvent.evolution.auto_evol_instruct.failure_rate import CALL_FAILED, Evaluation, Evolving, evaluate
 from evolvent.evolution.auto_evol_instruct.method import Method
 from evolvent.evolution.auto_evol_instruct.proposal import FAILED, Candidate, Optimizer, cases_of, propose
-from evolvent.evolution.auto_evol_instruct.trajectory import trajectory
+from evolvent.evolution.trajectory import trajectory
 from evolvent.records import Record
 from evolvent.runs.execution import together
 from evolvent.runs.progress import shown
-from evolvent.runs.tally import Used
 
 STAGE = "optimize-method"
 
@@ -249,7 +249,7 @@ async def _trajectories(
     async def one(row: Record) -> list[Record]:
         record_in_work.set(RecordInWork(f"{calls_of}/{row.id}", used))
         async with run.evolving.at_once:
-            return await trajectory(row, applied)
+            return await trajectory(row, applied, run.evolving.evolver)
 
     return await together(one(row) for row in batch)
 

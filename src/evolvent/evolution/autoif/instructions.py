@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from evolvent.calls.ask import ask
 from evolvent.calls.seeds import call_seed
-from evolvent.calls.stored import ask
 from evolvent.errors import CallError
 from evolvent.evolution.autoif.rules import METHOD, Rules
 from evolvent.evolution.autoif.self_instruct import new_instructions, same

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from evolvent.calls.stored import ask
+from evolvent.calls.ask import ask
 from evolvent.errors import CallError
 from evolvent.evolution.autoif.back_translation import back_translations
 from evolvent.evolution.autoif.consistency import CONTRADICTION, contradicted

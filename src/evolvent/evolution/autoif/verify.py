@@ -19,12 +19,13 @@ from typing import IO, Any, NamedTuple
 import orjson
 
 from evolvent.errors import InputError
+from evolvent.event_loop import run_sync
 from evolvent.evolution.autoif.accuracy import Accuracy, accuracies
 from evolvent.evolution.autoif.function_set import FUNCTIONS, VerifiedInstruction, read_functions
 from evolvent.evolution.autoif.rules import MAJORITY
 from evolvent.files import check_not_read, replacing
 from evolvent.records import Record
-from evolvent.runs.execution import run_sync, together
+from evolvent.runs.execution import together
 from evolvent.runs.inputs import Data, stage_input
 from evolvent.runs.progress import shown
 from evolvent.sandbox.sandbox import Sandbox
