@@ -21,12 +21,12 @@ from evolvent.calls.stored import (
     reply_from_json,
     reply_to_json,
 )
+from evolvent.calls.used import Used
 from evolvent.costs.budget import Budget
 from evolvent.costs.prices import Price
 from evolvent.errors import BudgetReachedError, CallError, ModelUnavailableError
 from evolvent.models.protocols import ChatModel, Reply, Sampling, TokenLogprob, Usage
 from evolvent.records import Message
-from evolvent.calls.used import Used
 from tests.scripted import Scripted
 
 HELLO = [Message(role="user", content="hello")]

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evolvent.calls.used import Used
 from evolvent.errors import InputError, RunError
 from evolvent.models.protocols import Reply, Usage
 from evolvent.records import COLUMNS, Record, Status
 from evolvent.runs import parts
 from evolvent.runs.parts import Output, Placed, drop_parts, parts_folder, reopen
 from evolvent.runs.record_files import read_records
-from evolvent.calls.used import Used
 from evolvent.runs.tally import Tally
 
 IFD = pa.field("ifd", pa.float64())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evolvent.runs import stage
+from evolvent.models import models as opened_models
 from tests.evolution.auto_evol_instruct.scripted_search import Follow, Script, models
 from tests.scripted import Opened
 
@@ -11,7 +11,7 @@ from tests.scripted import Opened
 def follow(monkeypatch: pytest.MonkeyPatch) -> Follow:
     def open_with(script: Script) -> Opened:
         opened = models(script)
-        monkeypatch.setattr(stage, "open_chat", opened.open_chat)
+        monkeypatch.setattr(opened_models, "open_chat", opened.open_chat)
         return opened
 
     return open_with

@@ -59,7 +59,7 @@ class Script:
         self.replies = dict(replies or {})
         self.unparsed = dict(unparsed or {})
         self.answers = dict(answers or {})
-        dev, _ = drawn(stage_input(SEEDS, before=None, limit=limit), DEV, 2000, BATCH, seed)
+        dev, _ = drawn(stage_input(SEEDS, before=None, limit=limit), DEV, 2000, seed)
         self.place = {row.seed_index: place for place, row in enumerate(dev)}
         self.whose = {
             call_seed(seed, f"step-{step}/candidate-{candidate}", stage): (step, candidate)

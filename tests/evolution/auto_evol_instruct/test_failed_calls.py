@@ -41,7 +41,7 @@ def test_calls_that_fail_for_good(tmp_path: Path, follow: Follow) -> None:
     found = content(done.file)
     first, _, last = found["steps"][0]["candidates"]
     assert first["invalid"] == "none of the dev set came to an answer"
-    assert first["failures"]["not answered"] == done.run.counts["rows of evaluations with a failed call"] == 8
+    assert first["failures"]["not answered"] == done.counts["rows of evaluations with a failed call"] == 8
     assert first["without_answer"] == [{"rows": 8, "reason": "call failed: server said no"}]
     assert last["invalid"] == "its calls failed: too long"
     assert found["stopped"] == "no candidate of step 1 has a lower failure rate"

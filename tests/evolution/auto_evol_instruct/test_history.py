@@ -10,6 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evolvent.calls.used import Used
 from evolvent.errors import InputError
 from evolvent.evolution.auto_evol_instruct.failure_rate import Evaluation
 from evolvent.evolution.auto_evol_instruct.history import (
@@ -22,7 +23,6 @@ from evolvent.evolution.auto_evol_instruct.history import (
 from evolvent.evolution.auto_evol_instruct.method import Method, initial_method, problem_of
 from evolvent.evolution.auto_evol_instruct.proposal import Candidate
 from evolvent.evolution.auto_evol_instruct.search import Found, Step, Tried
-from evolvent.calls.used import Used
 from tests.evolution.auto_evol_instruct.scripted_search import method
 
 ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)

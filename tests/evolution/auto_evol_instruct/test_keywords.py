@@ -11,12 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from evolvent.errors import BudgetReachedError, CallError, InputError, RunError
-from evolvent.evolution.auto_evol_instruct.keywords import Keywords, _listed_ways, _named_ways, keywords
+from evolvent.evolution.auto_evol_instruct.keywords import Keywords, _named_ways, keywords
+from evolvent.evolution.auto_evol_instruct.ways import ListedWays
 from evolvent.evolution.evolve import evolve
+from evolvent.models import models as opened_models
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Record, schema
 from evolvent.report.keywords import keyword_tables
-from evolvent.runs import stage
+from evolvent.runs.inputs import stage_input
 from evolvent.runs.manifest import read_manifest, write_manifest
 from evolvent.runs.record_files import record_table
 from tests.scripted import Opened
@@ -43,7 +45,7 @@ def answer(prompt: str, sampling: Sampling) -> str:
 @pytest.fixture
 def models(monkeypatch: pytest.MonkeyPatch) -> Opened:
     opened = Opened((EVOLVER, NAMER, OTHER), answer)
-    monkeypatch.setattr(stage, "open_chat", opened.open_chat)
+    monkeypatch.setattr(opened_models, "open_chat", opened.open_chat)
     return opened
 
 
@@ -154,8 +156,8 @@ def test_memory_does_not_grow_with_the_ways(tmp_path: Path) -> None:
         write_file(named, (replace(evolution(n), output=f"word {n % 100}", meta='{"times":1}') for n in range(rows)))
         write_manifest(run, {})
         tracemalloc.start()
-        source, counts = _listed_ways(run)
-        assert (sum(1 for _ in source), counts["different ways"]) == (2 * rows, 2 * rows)
+        source = ListedWays(stage_input(run, before="evolve"))
+        assert sum(1 for _ in source) == source.rows == source.counts["different ways"] == 2 * rows
         with closing(_named_ways(named)) as found:
             assert len(found.execute("SELECT keyword, sum(times) FROM way GROUP BY 1").fetchall()) == min(rows, 100)
         top = tracemalloc.get_traced_memory()[1]

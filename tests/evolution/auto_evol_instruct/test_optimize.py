@@ -33,7 +33,7 @@ from tests.evolution.auto_evol_instruct.scripted_search import (
 def test_what_it_returns(tmp_path: Path, follow: Follow) -> None:
     follow(Script(6, {(1, 1): 0}))
     found = optimized(tmp_path / "m.yaml")
-    assert (found.file, found.run.path) == (tmp_path / "m.yaml", tmp_path / "m.run")
+    assert (found.file, found.folder) == (tmp_path / "m.yaml", tmp_path / "m.run")
     assert found.method == read_method(tmp_path / "m.yaml") == Method(method(0))
     assert optimized(tmp_path / "m.yaml").method == found.method  # there is nothing to do
     assert optimized(tmp_path / "other.yaml", dry_run=True).method is None
@@ -56,13 +56,17 @@ def test_the_command_shows_a_finished_search_whose_file_was_edited(tmp_path: Pat
 
 def test_a_dry_run_says_the_most_and_writes_nothing(tmp_path: Path, follow: Follow) -> None:
     opened = follow(Script())
-    estimate = optimized(tmp_path / "m.yaml", dry_run=True, rounds=2, steps=4, price="1,2").run.estimate
+    estimate = optimized(tmp_path / "m.yaml", dry_run=True, rounds=2, steps=4, price="1,2").estimate
     assert estimate is not None
-    notes = estimate.notes()
-    assert notes[0] == "optimize-method, planned; nothing was called"
-    assert notes[1].startswith(f"at most {2 * DEV + 4 * (2 * BATCH + 3 * 2 + 3 * 2 * DEV)} calls: 2 dev + steps (batch")
-    assert notes[2].startswith(f"  evolver {2 * DEV + 4 * (2 * BATCH + 3 * 2 * DEV)}: ")
-    assert notes[3].startswith(f"  optimizer {4 * 3 * 2}: ")
+    assert estimate.cost_at_most is None  # what is asked depends on replies
+    assert {model.model: model.calls for model in estimate.models} == {
+        EVOLVER: 2 * DEV + 4 * (2 * BATCH + 3 * 2 * DEV),
+        OPTIMIZER: 4 * 3 * 2,
+    }
+    notes = estimate.lines
+    assert notes[0].startswith(f"at most {2 * DEV + 4 * (2 * BATCH + 3 * 2 + 3 * 2 * DEV)} calls: 2 dev + steps (batch")
+    assert notes[1].startswith(f"  evolver {2 * DEV + 4 * (2 * BATCH + 3 * 2 * DEV)}: ")
+    assert notes[2].startswith(f"  optimizer {4 * 3 * 2}: ")
     assert asked(opened) == 0
     assert list(tmp_path.iterdir()) == []
 
@@ -94,7 +98,7 @@ def test_what_the_search_was_made_with_is_in_the_file(tmp_path: Path, follow: Fo
     how = content(optimized(tmp_path / "m.yaml", system="Be terse.", seed=0).file)["how"]
     assert (how["evolver"], how["optimizer"], how["system"], how["dev"]) == (EVOLVER, OPTIMIZER, "Be terse.", DEV)
     assert (how["seeds"]["rows"], len(how["seeds"]["digest"])) == (40, 64)
-    dev, _ = drawn(stage_input(SEEDS, before=None), DEV, 2000, BATCH, 0)
+    dev, _ = drawn(stage_input(SEEDS, before=None), DEV, 2000, 0)
     assert how["dev_rows"] == [row.seed_index for row in dev]
     # of the working folder's git repository nothing decides the file
     assert {"python", "evolvent"} <= set(how["versions"]) <= set(read_manifest(tmp_path / "m.run")[STAGE].versions)
@@ -125,7 +129,6 @@ def test_fresh_makes_it_anew_and_pays_no_equal_call_again(tmp_path: Path, follow
         ({"profile": "code"}, "unknown profile 'code'"),
         ({"dev": 39}, "has 40 rows, and 42 are needed"),
         ({"pool": 10}, "the pool is 10, and 11 are needed"),
-        ({"retry_failed": True}, "takes no --retry-failed"),
         ({"evolver": "nothing"}, "unknown model"),
         ({"optimizer_temperature": 9}, "temperature is 9"),
         ({"out": Path("m.json")}, "is no YAML file"),

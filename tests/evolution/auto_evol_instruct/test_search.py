@@ -88,7 +88,7 @@ def test_invalid_candidates_are_counted_with_the_reason_and_never_used(tmp_path:
     assert [one["reply"] for one in found["steps"][0]["candidates"]] == [reply.strip() for reply in INVALID.values()]
     assert not any("failure_rate" in one or "method" in one for one in found["steps"][0]["candidates"])
     assert (found["stopped"], found["method"]) == ("step 1 has no usable candidate", initial_method().text)
-    assert (done.run.counts["candidates"], done.run.counts["invalid candidates"]) == (3, 3)
+    assert (done.counts["candidates"], done.counts["invalid candidates"]) == (3, 3)
     assert len(opened[EVOLVER].asked) == 2 * DEV + BATCH
 
 
@@ -98,7 +98,7 @@ def test_equal_candidates_are_evaluated_once(tmp_path: Path, follow: Follow) -> 
     candidates = content(done.file)["steps"][0]["candidates"]
     assert [one.get("same_as") for one in candidates] == ["the current method", None, "candidate 2"]
     assert ["failure_rate" in one for one in candidates] == [False, True, False]
-    assert done.run.counts["equal candidates"] == 2
+    assert done.counts["equal candidates"] == 2
     assert len(opened[EVOLVER].asked) == 2 * DEV + BATCH + 2 * DEV
 
 
@@ -120,7 +120,7 @@ def test_the_calls_of_a_search(tmp_path: Path, follow: Follow) -> None:
         EVOLVER: len(opened[EVOLVER].asked),
         OPTIMIZER: len(opened[OPTIMIZER].asked),
     }
-    assert read_manifest(done.run.path)["optimize-method"].used[EVOLVER]["calls"] == len(opened[EVOLVER].asked)
+    assert read_manifest(done.folder)["optimize-method"].used[EVOLVER]["calls"] == len(opened[EVOLVER].asked)
 
 
 def test_a_search_makes_no_more_calls_than_a_dry_run_says(tmp_path: Path, follow: Follow) -> None:
@@ -165,10 +165,10 @@ def test_the_seeds_of_the_optimizer_s_calls(tmp_path: Path, follow: Follow) -> N
 
 def test_the_dev_set_and_the_mini_batches() -> None:
     source = stage_input(SEEDS, before=None)
-    dev, pool = drawn(source, DEV, 2000, BATCH, 0)
+    dev, pool = drawn(source, DEV, 2000, 0)
     assert sorted(row.seed_index for row in [*dev, *pool]) == list(range(40))
-    assert drawn(source, DEV, 2000, BATCH, 0) == (dev, pool) != drawn(source, DEV, 2000, BATCH, 1)
-    small_dev, small_pool = drawn(source, DEV, 15, BATCH, 0)
+    assert drawn(source, DEV, 2000, 0) == (dev, pool) != drawn(source, DEV, 2000, 1)
+    small_dev, small_pool = drawn(source, DEV, 15, 0)
     assert (small_dev, len(small_pool)) == (dev, 15 - DEV)
     batches = [drawn_batch(step, pool, BATCH, 0) for step in range(1, 11)]
     assert all(len({row.id for row in batch}) == BATCH for batch in batches)

@@ -13,8 +13,8 @@ from evolvent.errors import BudgetReachedError, InputError, ModelUnavailableErro
 from evolvent.evolution.auto_evol_instruct import optimize
 from evolvent.evolution.auto_evol_instruct.history import read_method, write_history
 from evolvent.evolution.auto_evol_instruct.search import Found
+from evolvent.models import models as opened_models
 from evolvent.models.protocols import Reply, Sampling
-from evolvent.runs import stage
 from tests.evolution.auto_evol_instruct.scripted_search import (
     BATCH,
     DEV,
@@ -37,8 +37,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of a search that was left alone."""
     opened = models(Script(6, SEARCH))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage, "open_chat", opened.open_chat)
-        return optimized(tmp_path_factory.mktemp("undisturbed") / "m.yaml").run.path
+        patch.setattr(opened_models, "open_chat", opened.open_chat)
+        return optimized(tmp_path_factory.mktemp("undisturbed") / "m.yaml").folder
 
 
 @settings(deadline=None, max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -89,12 +89,12 @@ def test_a_finished_search_has_nothing_to_do(tmp_path: Path, follow: Follow) -> 
     before = done.file.read_bytes()
     count = asked(opened)
     again = optimized(tmp_path / "m.yaml")
-    assert (again.run.already_done, again.file, again.run.counts) == (True, tmp_path / "m.yaml", done.run.counts)
+    assert (again.already_done, again.file, again.counts) == (True, tmp_path / "m.yaml", done.counts)
     done.file.write_text("# notes of mine\n" + before.decode())
-    assert optimized(tmp_path / "m.yaml").run.already_done
+    assert optimized(tmp_path / "m.yaml").already_done
     assert done.file.read_text().startswith("# notes of mine")
     done.file.unlink()
-    assert optimized(tmp_path / "m.yaml").run.already_done
+    assert optimized(tmp_path / "m.yaml").already_done
     assert done.file.read_bytes() == before
     assert asked(opened) == count
 
@@ -102,10 +102,10 @@ def test_a_finished_search_has_nothing_to_do(tmp_path: Path, follow: Follow) -> 
 def test_calls_can_be_looked_up_by_step_and_candidate(tmp_path: Path, follow: Follow) -> None:
     follow(Script(6, SEARCH))
     done = optimized(tmp_path / "m.yaml")
-    assert len(list(calls(done.run.path, record="step-1/candidate-1"))) == 2 + 2 * DEV
-    assert len(list(calls(done.run.path, record="step-1/candidate-2"))) == 2
-    assert len(list(calls(done.run.path, record="step-2/batch"))) == BATCH
-    assert len(list(calls(done.run.path, record="initial"))) == 2 * DEV
+    assert len(list(calls(done.folder, record="step-1/candidate-1"))) == 2 + 2 * DEV
+    assert len(list(calls(done.folder, record="step-1/candidate-2"))) == 2
+    assert len(list(calls(done.folder, record="step-2/batch"))) == BATCH
+    assert len(list(calls(done.folder, record="initial"))) == 2 * DEV
 
 
 def test_a_budget_stops_the_search_which_goes_on_with_a_higher_one(
