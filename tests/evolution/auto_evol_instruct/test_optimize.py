@@ -1,5 +1,7 @@
 """The stage optimize-method: its options, its files, its command, its dry run."""
 
+import json
+import pickle
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,10 @@ import pytest
 from evolvent.errors import InputError
 from evolvent.evolution.auto_evol_instruct.history import read_method
 from evolvent.evolution.auto_evol_instruct.method import Method
-from evolvent.evolution.auto_evol_instruct.optimize import drawn
+from evolvent.evolution.auto_evol_instruct.optimize import Optimizing, drawn, search_stage
 from evolvent.evolution.auto_evol_instruct.search import STAGE
+from evolvent.models.models import Models
+from evolvent.options import Calling, Reading
 from evolvent.runs.inputs import stage_input
 from evolvent.runs.manifest import read_manifest
 from tests.evolution.auto_evol_instruct.scripted_search import (
@@ -69,6 +73,26 @@ def test_a_dry_run_says_the_most_and_writes_nothing(tmp_path: Path, follow: Foll
     assert notes[2].startswith(f"  optimizer {4 * 3 * 2}: ")
     assert asked(opened) == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_stage_is_plain_data(tmp_path: Path) -> None:
+    seeds = tmp_path / "seeds.jsonl"
+    seeds.write_text("".join(json.dumps(seed) + "\n" for seed in SEEDS))
+    given = Optimizing(evolver=EVOLVER, optimizer=OPTIMIZER, out=tmp_path / "m.yaml", dev=DEV, batch=BATCH)
+    stage = search_stage(seeds, given, Reading(), Calling())
+    sent = pickle.loads(pickle.dumps(stage))
+    assert (sent.work, sent.settings, sent.needs) == (stage.work, stage.settings, stage.needs)
+    assert stage.window is None
+
+
+def test_models_of_the_caller_are_opened_once_and_stay_open(tmp_path: Path, follow: Follow) -> None:
+    opened = follow(Script(6, {(1, 1): 0}))
+    with Models() as models:
+        optimized(tmp_path / "a.yaml", evolver=OTHER, optimizer=OTHER, models=models)
+        optimized(tmp_path / "b.yaml", evolver=OTHER, optimizer=OTHER, models=models)
+        assert [uri for uri, _ in opened.how] == [OTHER]
+        assert not opened[OTHER].closed
+    assert opened[OTHER].closed
 
 
 BOUND: dict[str, Any] = {

@@ -150,8 +150,8 @@ def in_words(*, steps: int, candidates: int, batch: int, rounds: int, dev: int) 
         f"(2 x {candidates:,} x {dev:,})",
         f"  optimizer {optimizer:,}: each of {steps:,} steps asks for an analysis and a method for each candidate "
         f"(2 x {candidates:,})",
-        "an upper bound: a step that does not lower the failure rate ends the search, candidates that are unusable or "
-        "equal are not tried; replies that are asked for again come on top",
+        "an upper bound: a step that does not lower the failure rate ends the search, and candidates that are unusable "
+        "or equal are not tried",
     )
 
 
