@@ -115,7 +115,7 @@ def test_how_it_looks(tmp_path: Path) -> None:
 
 BAD: list[tuple[str | bytes, str]] = [
     ("a: [1\nb: 2\n", r"line 2: this is not YAML"),
-    ("a: 1\nb: \x01", r"line 2: this is not YAML: control characters"),
+    ("a: 1\nb: \x01", "line 2: this is not YAML"),
     ("", "holds no method: its keys are none"),
     ("- 1\n", "holds no method"),
     ("a text", "holds no method"),
@@ -128,7 +128,7 @@ BAD: list[tuple[str | bytes, str]] = [
     ("method: |\n  Make it harder: {instruction}\n", "line 1: .* lost the headings"),
     ("format: 2\nmethod: x\n", "line 1: this is format '2', and 1 was expected"),
     ("[" * 100_000 + "]" * 100_000, "nested more than 100 deep|not YAML"),  # newer parsers refuse it themselves
-    ("a: " + "{a: " * 50_000 + "}" * 50_000, "nested more than 100 deep"),
+    ("a: " + "{a: " * 50_000 + "}" * 50_000, "nested more than 100 deep|not YAML"),
     (b"method: \xff\xfe", "is not UTF-8"),
 ]
 

@@ -11,9 +11,9 @@ import pytest
 from evolvent.errors import CallError, InputError, RunError
 from evolvent.evolution.autoif.function_set import read_functions, write_lines
 from evolvent.evolution.evolve import evolve
+from evolvent.models import models as opened_models
 from evolvent.models.opening import open_chat
 from evolvent.models.protocols import Sampling
-from evolvent.runs import stage
 from evolvent.runs.folder import Run
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.record_files import read_records
@@ -52,7 +52,7 @@ def reply(prompt: str, sampling: Sampling) -> str:
 @pytest.fixture
 def models(monkeypatch: pytest.MonkeyPatch) -> Opened:
     opened = Opened((MODEL, TEACHER, JUDGE), reply)
-    monkeypatch.setattr(stage, "open_chat", opened.open_chat)
+    monkeypatch.setattr(opened_models, "open_chat", opened.open_chat)
     return opened
 
 

@@ -69,4 +69,4 @@ def priced_together(out: Path, models: Sequence[str], calling: Calling) -> Calli
     prices = known_prices(calling, models, spent_in(out), read_manifest(out))
     if calling.get("budget") is not None:
         require_prices(map(str, map(parse_uri, models)), prices)
-    return {**calling, "price": prices}
+    return {**calling, "price": {uri: {"in": price.prompt, "out": price.completion} for uri, price in prices.items()}}
