@@ -36,7 +36,7 @@ SHOWN_OF_THE_END = 400
 
 def print_run(run: Any) -> None:
     """How a command ended: its stages' tables and files, what to do about failures; of a dry run, the estimates."""
-    stages = runs_of(run)
+    stages = _runs(run)
     if run.estimate is not None:
         for stage in stages:
             print_estimate(stage.estimate)
@@ -44,7 +44,7 @@ def print_run(run: Any) -> None:
     if all(stage.already_done for stage in stages):
         typer.echo(f"nothing to do: {run.output} is finished; evolvent show {run.path} says what it holds")
     else:
-        print_summary(run.path, stage=None if len(stages) > 1 else run.stage)
+        print_summary(run.path, stage=None if run.stages else run.stage)
         files = [file for stage in stages if not stage.already_done for file in (stage.output, *stage.others)]
         typer.echo(f"\nwritten: {', '.join(map(str, files))}")
     for stage in stages:
@@ -83,7 +83,7 @@ def print_estimate(estimate: "Estimate") -> None:
 def print_estimates(stages: dict[str, Any]) -> None:
     """What a dry run found of a recipe's stages, and that it says nothing of the others."""
     for done in stages.values():
-        for stage in runs_of(done):
+        for stage in _runs(done):
             print_estimate(stage.estimate)
     typer.echo("a stage that reads what an earlier one has yet to make, and one that calls no chat model, is left out")
 
@@ -173,7 +173,7 @@ def print_tables(tables: "Iterable[Table]") -> None:
 
 def print_stages(folder: Path, stages: dict[str, Any], *, examples: int = 0) -> None:
     """What a recipe's stages did: the run's tables if any of them did something, and the file that each wrote."""
-    nothing = all(run.already_done for done in stages.values() for run in runs_of(done))
+    nothing = all(run.already_done for done in stages.values() for run in _runs(done))
     if not nothing:
         print_summary(folder, examples=examples)
     print_files(stages)
@@ -187,7 +187,7 @@ def print_files(stages: dict[str, Any]) -> None:
     from evolvent.selection.select import Selection
 
     for stage, done in stages.items():
-        for run in runs_of(done):
+        for run in _runs(done):
             already = " (was done already)" if run.already_done else ""
             if isinstance(run, Selection):
                 typer.echo(f"{stage}: {described(run.counts)}{already}\n  {run.path}\n  {run.note}")
@@ -196,9 +196,9 @@ def print_files(stages: dict[str, Any]) -> None:
                 print_fates(run)
 
 
-def runs_of(done: Any) -> tuple[Any, ...]:
-    """What a recipe's stage returned, as the stages that it ran: AutoIF is three."""
-    return tuple(getattr(done, "stages", {}).values()) or (done,)
+def _runs(done: Any) -> tuple[Any, ...]:
+    """A recipe's stage as the stages that it ran: AutoIF is three."""
+    return (*(run for stage, run in getattr(done, "stages", {}).items() if stage != done.stage), done)
 
 
 def print_verified(found: "Verified") -> None:
