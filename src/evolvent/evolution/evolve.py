@@ -11,7 +11,7 @@ from evolvent.evolution.auto_evol_instruct.trajectory import METHOD as AUTO_EVOL
 from evolvent.evolution.auto_evol_instruct.trajectory import AutoEvol
 from evolvent.evolution.auto_evol_instruct.trajectory import trajectory as auto_trajectory
 from evolvent.evolution.autoif.rules import METHOD as AUTOIF
-from evolvent.evolution.autoif.rules import PROFILES, changed
+from evolvent.evolution.autoif.rules import PROFILES, changed, check_used
 from evolvent.evolution.evol_instruct import BREADTH, IN_DEPTH, EvolInstruct, Profile, trajectory
 from evolvent.evolution.evol_instruct import METHOD as EVOL_INSTRUCT
 from evolvent.evolution.templates import NO_OPERATORS, Prompt, load_prompt
@@ -162,7 +162,6 @@ def evolve(
     if method == AUTOIF:
         # Imported here: the others need no sandbox.
         from evolvent.evolution.autoif.autoif import AutoIF, autoif, load_prompts, read_queries
-        from evolvent.evolution.autoif.beforehand import check_used
 
         if queries is None:
             raise InputError("AutoIF needs queries to ask the instructions with", fix="Name a dataset: --queries DATA.")

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from evolvent.errors import CallError, InputError, RunError
-from evolvent.evolution.autoif.function_set import read_functions, write_lines
+from evolvent.evolution.autoif.functions_file import read_functions, write_lines
 from evolvent.evolution.evolve import evolve
 from evolvent.models.opening import open_chat
 from evolvent.models.protocols import Sampling
@@ -17,7 +17,7 @@ from evolvent.runs import stage
 from evolvent.runs.folder import Run
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.record_files import read_records
-from tests.evolution.autoif.test_consistency import Relations
+from tests.evolution.autoif.test_back_translation import Relations
 from tests.sandbox.wall import needs_wall
 from tests.scripted import Opened
 
@@ -353,13 +353,21 @@ def test_a_step_that_is_left_out_is_named(
     assert caplog.records == []
 
 
-def test_a_dry_run_compares_nothing(tmp_path: Path, models: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dry_run_rehearses_step_1_and_multiplies_for_the_others(
+    tmp_path: Path, models: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
     nli = Relations()
     monkeypatch.setattr(module, "open_pair_classifier", lambda _: nli)
-    run = made(tmp_path, nli="hf:some", dry_run=True, teacher="openai:t?api_key_env=NO_SUCH_KEY&base_url=http://h:1/v1")
-    assert [one.stage for one in (*run.before, run)] == ["self-instruct", "evolve", "respond"]
-    assert all(one.estimate is not None and one.estimate.failing is None for one in (*run.before, run))
+    teacher = "openai:t?api_key_env=NO_SUCH_KEY&base_url=http://h:1/v1"
+    run = made(tmp_path, nli="hf:some", dry_run=True, teacher=teacher)
+    assert run.stage == "self-instruct" and run.estimate is not None
+    assert run.estimate.calls == 1  # one prompt
+    assert run.estimate.failing is None
+    said = "\n".join(run.estimate.said)
+    assert "2 functions: 4 instructions x 3 samples = 12 calls of openai:model" in said
+    assert "7 answers: 4 instructions x 2 queries x 4 answers = 32 calls of openai:t" in said
     assert nli.asked == []
+    assert not (tmp_path / "run").exists()
 
 
 def test_options_of_autoif_alone(tmp_path: Path, models: Opened) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from evolvent.errors import InputError
 from evolvent.evolution.autoif import verify as module
-from evolvent.evolution.autoif.function_set import read_functions
+from evolvent.evolution.autoif.functions_file import read_functions
 from evolvent.evolution.autoif.training_rows import sft_rows
 from evolvent.evolution.autoif.verify import Matching, reward, rewards, verify
 from evolvent.records import Record, schema
@@ -116,7 +116,7 @@ def test_a_runs_answers_and_the_file_written_of_them_are_matched_by_their_metada
 
 def match(record: Record, functions: Path) -> tuple[str, str] | None:
     found = Matching(read_functions(functions)).match(record)
-    return (found.verified["id"], found.by) if found else None
+    return (found.instruction["id"], found.by) if found else None
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""AutoIF, steps 6 to 8, for one instruction and query: answers, their verification, their quality.
+"""AutoIF, steps 7 and 8, for one instruction and query: answers, their verification, their quality.
 
 The reasons written into rows that are eliminated, in the order in which they are looked for:
 
@@ -16,25 +16,39 @@ WizardLM's rules on responses (R2: "sorry" in a short one, R3: stop words and pu
 answer of emojis, or of one apology, may be just what the instruction asks for. The functions and the judge decide.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-
-import orjson
+from pathlib import Path
+from typing import NamedTuple
 
 from evolvent.calls.stored import FILTERED, ask
 from evolvent.errors import CallError, InputError
-from evolvent.evolution.autoif.accuracy import Accuracy, accuracies
-from evolvent.evolution.autoif.quality import quality_score
+from evolvent.evolution.autoif.meta import noted, noting
 from evolvent.evolution.autoif.rules import Rules
 from evolvent.evolution.evol_instruct import chat
 from evolvent.evolution.templates import Prompt
 from evolvent.models.protocols import ChatModel, Reply, Sampling
 from evolvent.records import Record
 from evolvent.runs.execution import together
+from evolvent.runs.inputs import StageInput
+from evolvent.runs.record_files import read_records
 from evolvent.sandbox.sandbox import Sandbox
 
 ANSWER, QUALITY = "answer", "quality"  # the prompts' names
+
+# What AutoIF's script looks for: not "Score: 8.5", "Score: 9/10", "**Score: 9**", "score: 9" or "Score: 9 ".
+PUBLISHED = re.compile(r"Score: (\d+?)$")
+
+# A line's end that gives a score, in the judge's own dress: bold, code, decimals, "/10" or "out of 10", a full stop.
+SCORE = re.compile(
+    r"\bscore[\s*_`]*[:=][\s*_`]*"
+    r"(?P<score>[+-]?\d+(?:\.\d+)?)"
+    r"(?:[\s*_`]*(?:/|out\s+of)[\s*_`]*(?P<of>\d+(?:\.\d+)?))?"
+    r"[\s*_`.]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +62,6 @@ class Answering:
         sampling: how answers are drawn; where only one is drawn it is greedy, as in paper 1.
         seed: the run's seed.
         sandbox: where the functions run.
-        functions: the sources of each instruction's functions, by its id.
         prompts: the templates by name, ``answer`` and ``quality``.
         profile: the rules' name; it decides how a score is read.
     """
@@ -59,16 +72,51 @@ class Answering:
     sampling: Sampling
     seed: int
     sandbox: Sandbox
-    functions: Mapping[str, Sequence[str]]
     prompts: Mapping[str, Prompt]
     profile: str
+
+
+class Accuracy(NamedTuple):
+    """The verdicts on one answer.
+
+    Attributes:
+        share: of the functions that gave a verdict, the share that said True; None if none gave one.
+        verdicts: how many functions gave a verdict. One that raises, takes too long or returns no bool gives none.
+    """
+
+    share: float | None
+    verdicts: int
+
+
+def with_functions(source: StageInput, path: Path, queries: int) -> StageInput:
+    """Instructions with a query, as evolved.parquet has them, each with its instruction's functions.
+
+    They are taken from the instruction's own row, which stands before those of its queries: a table of all functions
+    would grow with the instructions, and functions.jsonl is the user's, who may have changed it.
+
+    Args:
+        source: the rows that are answered.
+        path: evolved.parquet.
+        queries: the most queries that an instruction has.
+    """
+
+    def records(start: int) -> Iterator[tuple[int, Record]]:
+        functions: list[str] = []
+        first = max(0, start - queries)
+        for position, row in enumerate(read_records(path, first), first):
+            if row.round == 0:
+                functions = [function["code"] for function in noted(row).get("functions", ())]
+            elif position >= start and row.status == "ok":
+                yield position, replace(row, meta=noting(row, **noted(row), functions=functions))
+
+    return replace(source, records=records)
 
 
 async def answered(record: Record, run: Answering) -> list[Record]:
     """The answers to one instruction with one query, each verified and scored.
 
     Args:
-        record: instruction and query, both in ``meta["autoif"]``; its seed is the instruction.
+        record: instruction, query and the sources of the functions, in ``meta["autoif"]`` (``with_functions``).
         run: what they are made with.
 
     Returns:
@@ -79,12 +127,14 @@ async def answered(record: Record, run: Answering) -> list[Record]:
     Raises:
         InputError: the instruction has no functions.
     """
-    functions = run.functions.get(record.seed_id)
+    notes = noted(record)
+    functions = notes.pop("functions", None)
     if not functions:
         raise InputError(
-            f"there are no functions for the instruction {record.seed_id}, {_asked(record)['instruction']!r}",
+            f"there are no functions for the instruction {record.seed_id}, {notes['instruction']!r}",
             fix="Make the instructions and their functions anew: evolvent evolve … --method autoif --fresh.",
         )
+    record = replace(record, meta=noting(record, **notes))
     rows = await together(_draw(record, number, run) for number in range(run.rules.responses))
     verified = [row for row in rows if row.status == "ok"]
     found = await accuracies(run.sandbox, functions, [row.output for row in verified])
@@ -99,6 +149,43 @@ async def answered(record: Record, run: Answering) -> list[Record]:
     return rows
 
 
+async def accuracies(sandbox: Sandbox, functions: Sequence[str], answers: Sequence[str]) -> list[Accuracy]:
+    """The accuracy of each answer.
+
+    Args:
+        sandbox: where the functions run.
+        functions: their sources.
+        answers: the answers, each evaluated once however often it occurs.
+    """
+    distinct = list(dict.fromkeys(answers))
+    if not distinct:
+        return []
+    evaluations = await sandbox.evaluate(functions, distinct)
+    of = {
+        answer: _accuracy([evaluation.verdicts[index].value for evaluation in evaluations])
+        for index, answer in enumerate(distinct)
+    }
+    return [of[answer] for answer in answers]
+
+
+def quality_score(reply: str, profile: str) -> float | None:
+    """The score of a judge's reply, or None if it gives none.
+
+    Args:
+        reply: the judge's words.
+        profile: ``autoif-code`` reads what AutoIF's script reads, an integer of any size after "Score: " at the end of
+            the reply. Any other takes the last line that ends in a score, of 0 to 10.
+    """
+    if profile == "autoif-code":
+        found = PUBLISHED.search(reply)
+        return float(found[1]) if found else None
+    lines = list(SCORE.finditer(reply))
+    if not lines or float(lines[-1]["of"] or 10) != 10:
+        return None
+    score = float(lines[-1]["score"])
+    return score if 0 <= score <= 10 else None
+
+
 async def _draw(record: Record, number: int, run: Answering) -> Record:
     """One answer, not verified yet."""
     row = replace(
@@ -111,7 +198,7 @@ async def _draw(record: Record, number: int, run: Answering) -> Record:
         reason=None,
     )
     _note(row, accuracy=None, verdicts=0, quality=None)
-    asked = _asked(record)
+    asked = noted(record)
     prompt = run.prompts[ANSWER].render(instruction=asked["instruction"], query=asked["query"])
     sampling = replace(run.sampling, temperature=0.0) if run.rules.responses == 1 else run.sampling
     try:
@@ -135,7 +222,7 @@ async def _judge(row: Record, run: Answering) -> None:
     """Score an answer, and eliminate it if the score is too low."""
     assert run.rules.quality is not None
     assert run.judge is not None
-    asked = _asked(row)
+    asked = noted(row)
     prompt = run.prompts[QUALITY].render(instruction=asked["instruction"], query=asked["query"], answer=row.output)
     try:
         reply = await ask(
@@ -155,6 +242,11 @@ async def _judge(row: Record, run: Answering) -> None:
         _eliminate(row, "no score: cut at the token limit" if reply.finish_reason == "length" else "no score")
     elif not run.rules.quality.passes(score):
         _eliminate(row, "low quality")
+
+
+def _accuracy(values: Sequence[bool | None]) -> Accuracy:
+    given = [value for value in values if value is not None]
+    return Accuracy(sum(given) / len(given) if given else None, len(given))
 
 
 def _why_not(accuracy: Accuracy, rules: Rules) -> str | None:
@@ -180,14 +272,5 @@ def _eliminate(row: Record, reason: str | None) -> None:
         row.status, row.reason = "eliminated", reason
 
 
-def _asked(record: Record) -> dict[str, str]:
-    """What ``meta["autoif"]`` says: the instruction and the query."""
-    asked: dict[str, str] = orjson.loads(record.meta or "{}")["autoif"]
-    return asked
-
-
 def _note(row: Record, **found: float | None) -> None:
-    """Write what was found into ``meta["autoif"]``."""
-    meta = orjson.loads(row.meta or "{}")
-    meta["autoif"] |= found
-    row.meta = orjson.dumps(meta).decode()
+    row.meta = noting(row, **noted(row) | found)

@@ -13,16 +13,16 @@ from typing import Any
 
 from evolvent.datasets.load import load
 from evolvent.errors import InputError, RunError
-from evolvent.evolution.autoif import funnel, stand_ins
-from evolvent.evolution.autoif.answers import Answering, answered
+from evolvent.evolution.autoif import funnel
+from evolvent.evolution.autoif.answers import Answering, answered, with_functions
 from evolvent.evolution.autoif.beforehand import check_folder, check_models, priced_together
-from evolvent.evolution.autoif.function_set import FUNCTIONS, codes_of, verified_instructions, write_lines
-from evolvent.evolution.autoif.instructions import SelfInstruct, distinct, instructions_of, prompts_after
+from evolvent.evolution.autoif.dry_run import StepCalls, formula, instructions_at_most, step_calls
+from evolvent.evolution.autoif.find_functions import FindFunctions, with_queries
+from evolvent.evolution.autoif.functions_file import FUNCTIONS, verified_instructions, write_lines
 from evolvent.evolution.autoif.queries import Queries, eligible
 from evolvent.evolution.autoif.rules import METHOD, Bound, Rules
+from evolvent.evolution.autoif.self_instruct import SelfInstruct, distinct, examples_of, instructions_of, prompts_after
 from evolvent.evolution.autoif.training_rows import dpo_rows, sft_rows
-from evolvent.evolution.autoif.verification import Verification
-from evolvent.evolution.autoif.with_queries import with_queries
 from evolvent.evolution.templates import Prompt, load_prompt
 from evolvent.models.protocols import ChatModel, PairClassifier, Sampling
 from evolvent.models.uri import parse_uri
@@ -94,15 +94,6 @@ class AutoIF:
         body = dict(self.extra_body) if self.extra_body else None
         return {"method": METHOD, "seed": self.seed, **sampling, "extra_body": body}
 
-    @property
-    def is_dry(self) -> bool:
-        """Whether nothing is called, and nothing run."""
-        return bool(self.calling.get("dry_run"))
-
-    def sandbox(self) -> Sandbox:
-        """Where functions run."""
-        return stand_ins.Passing() if self.is_dry else Sandbox(unsafe=self.unsafe)
-
     def rules_of(self, *names: str) -> dict[str, Any]:
         """Some of the constants, as a stage's settings."""
         values = {name: getattr(self.rules, name) for name in names}
@@ -169,14 +160,16 @@ def autoif(seeds: StageInput, run: AutoIF) -> Run:
         run: what it is made with.
 
     Returns:
-        The last stage's run; its ``before`` holds those of the other two.
+        The last stage's run; its ``before`` holds those of the other two. Of a dry run the first stage's: what the
+        other two would take at the most is said with its estimate.
 
     Raises:
         InputError, ModelUnavailableError, BudgetReachedError, RunError: as any stage.
     """
-    require_sandbox(run.unsafe or run.is_dry)
+    dry = bool(run.calling.get("dry_run"))
+    require_sandbox(run.unsafe or dry)
     models = list(dict.fromkeys([run.model, run.teacher, *([run.judge] if run.rules.quality else [])]))
-    if not run.is_dry:
+    if not dry:
         if not run.calling.get("fresh"):
             check_folder(run.out)
         check_models(models, run.extra_body, run.calling)
@@ -184,18 +177,33 @@ def autoif(seeds: StageInput, run: AutoIF) -> Run:
     if run.nli is None and run.rules.back_translated:
         log.warning("no --nli is given: step 5 of AutoIF, which looks for contradictions, is left out")
     written = write_instructions(seeds, run)
-    verified = verify_instructions(seeds, run)
-    answered = write_answers(seeds, run)
-    return replace(answered, before=(written, verified))
+    if dry:
+        assert written.estimate is not None
+        later = formula(_later_calls(seeds, run), run.sampling)
+        return replace(written, estimate=replace(written.estimate, said=later))
+    found = find_functions(run)
+    return replace(write_answers(run), before=(written, found))
+
+
+def _later_calls(seeds: StageInput, run: AutoIF) -> list[StepCalls]:
+    """The calls of the stages after the first, at the most."""
+    return step_calls(
+        run.rules,
+        instructions=instructions_at_most(seeds.rows, run.rules),
+        queries=len(run.queries.texts),
+        model=str(parse_uri(run.model)),
+        teacher=str(parse_uri(run.teacher)),
+        judge=str(parse_uri(run.judge)),
+    )
 
 
 def write_instructions(seeds: StageInput, run: AutoIF) -> Run:
     """Step 1: OUT/instructions.parquet."""
     model = str(parse_uri(run.model))
-    texts = tuple(record.instruction for record in seeds)
+    examples = examples_of(seeds, run.seed)
 
     def work(models: Mapping[str, ChatModel]) -> Work:
-        made = SelfInstruct(models[model], texts, run.rules, run.prompts["self_instruct"], run.sampling, run.seed)
+        made = SelfInstruct(models[model], examples, run.rules, run.prompts["self_instruct"], run.sampling, run.seed)
         return partial(instructions_of, run=made)
 
     return run_stage(
@@ -211,40 +219,38 @@ def write_instructions(seeds: StageInput, run: AutoIF) -> Run:
         models=[run.model],
         work=work,
         group=lambda record: "new" if record.method else None,
-        counts={"seeds": len(texts), **seeds.counts},
+        counts={"seeds": seeds.rows, **seeds.counts},
         extra_body=run.extra_body,
         reply_tokens=12 * run.rules.instructions_per_prompt,
         derive=lambda path: {"funnel": funnel.of_instructions(path, run.rules)},
-        stand_in=stand_ins.of_self_instruct,
+        stand_in=lambda _, text: f"- {text.strip()}",
         **run.calling,
     )
 
 
-def verify_instructions(seeds: StageInput, run: AutoIF) -> Run:
+def find_functions(run: AutoIF) -> Run:
     """Steps 2 to 6: OUT/evolved.parquet and OUT/functions.jsonl."""
     model = str(parse_uri(run.model))
-    path = run.out / OUTPUTS["self-instruct"]
-    assumed = run.is_dry and not path.is_file()
-    source = stand_ins.instructions(seeds, run.rules) if assumed else distinct(path)
-    sandbox = run.sandbox()
+    source = distinct(run.out / OUTPUTS["self-instruct"])
+    sandbox = Sandbox(unsafe=run.unsafe)
 
     def work(models: Mapping[str, ChatModel]) -> Work:
-        verification = Verification(
+        found = FindFunctions(
             model=models[model],
             rules=run.rules,
             prompts=run.prompts,
             sampling=run.sampling,
             seed=run.seed,
             sandbox=sandbox,
-            nli=None if run.is_dry else run.nli,
+            nli=run.nli,
         )
-        return partial(with_queries, verification=verification, queries=run.queries.texts, profile=run.profile)
+        return partial(with_queries, run=found, queries=run.queries.texts, profile=run.profile)
 
     def derive(path: Path) -> dict[str, Any]:
         write_lines(run.out / FUNCTIONS, verified_instructions(read_records(path)))
         return {"funnel": funnel.of_verification(path, run.rules)}
 
-    done = _beside(
+    return _beside(
         run_stage(
             "evolve",
             run.out,
@@ -282,33 +288,26 @@ def verify_instructions(seeds: StageInput, run: AutoIF) -> Run:
             reply_tokens=ANSWER_TOKENS,
             tools=[sandbox],
             derive=derive,
-            stand_in=stand_ins.of_verification(),
             **run.calling,
         ),
         derive,
         FUNCTIONS,
     )
-    return _assuming(done, "every prompt brings as many instructions as it asks for, no two alike") if assumed else done
 
 
-def write_answers(seeds: StageInput, run: AutoIF) -> Run:
+def write_answers(run: AutoIF) -> Run:
     """Steps 7 to 9 and the DPO pairs: OUT/responses.parquet, OUT/sft.jsonl and OUT/dpo.jsonl."""
     teacher, judge = str(parse_uri(run.teacher)), str(parse_uri(run.judge))
-    assumed = run.is_dry and not (run.out / OUTPUTS["evolve"]).is_file()
-    if assumed:
-        source, codes = stand_ins.instructions_with_queries(seeds, run.rules, run.queries.texts)
-    else:
-        source = stage_input(
-            run.out, before="evolve", out=run.out, wanted=lambda status, round: status == "ok" and round > 0
-        )
-        # not of functions.jsonl: somebody may have changed that, and the manifest would not say so
-        codes = codes_of(verified_instructions(read_records(run.out / OUTPUTS["evolve"])))
+    evolved = stage_input(
+        run.out, before="evolve", out=run.out, wanted=lambda status, round: status == "ok" and round > 0
+    )
+    source = with_functions(evolved, run.out / OUTPUTS["evolve"], run.rules.queries)
     if not source.rows:
         raise RunError(
             f"no instruction of {run.out} was verified: there is nothing to answer",
             fix=f"See why: evolvent show {run.out}. More samples, another --model or --profile may help.",
         )
-    sandbox = run.sandbox()
+    sandbox = Sandbox(unsafe=run.unsafe)
     models = [run.teacher, *([run.judge] if run.rules.quality else [])]
 
     def work(opened: Mapping[str, ChatModel]) -> Work:
@@ -319,7 +318,6 @@ def write_answers(seeds: StageInput, run: AutoIF) -> Run:
             sampling=run.sampling,
             seed=run.seed,
             sandbox=sandbox,
-            functions=codes,
             prompts=run.prompts,
             profile=run.profile,
         )
@@ -330,7 +328,7 @@ def write_answers(seeds: StageInput, run: AutoIF) -> Run:
         dpo = write_lines(run.out / DPO, dpo_rows(read_records(path), run.rules, run.seed))
         return {"funnel": funnel.of_answers(path, run.rules, sft=sft, dpo=dpo)}
 
-    done = _beside(
+    return _beside(
         run_stage(
             "respond",
             run.out,
@@ -351,21 +349,12 @@ def write_answers(seeds: StageInput, run: AutoIF) -> Run:
             reply_tokens=ANSWER_TOKENS,
             tools=[sandbox],
             derive=derive,
-            stand_in=stand_ins.of_answers(),
             **run.calling,
         ),
         derive,
         SFT,
         DPO,
     )
-    return _assuming(done, "all these instructions are verified") if assumed else done
-
-
-def _assuming(run: Run, what: str) -> Run:
-    """A dry run with what it assumes, for its input is yet to be made."""
-    assert run.estimate is not None
-    said = (*run.estimate.said, f"assumed: {what}; a reply may hold more")
-    return replace(run, estimate=replace(run.estimate, said=said))
 
 
 def _beside(run: Run, derive: Callable[[Path], object], *names: str) -> Run:

@@ -6,30 +6,12 @@ from pathlib import Path
 from evolvent.calls.log import spent_in
 from evolvent.costs.budget import require_prices
 from evolvent.errors import InputError
-from evolvent.evolution.autoif.rules import METHOD, Rules
+from evolvent.evolution.autoif.rules import METHOD
 from evolvent.models.uri import parse_uri, require_folder
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.stage import Calling, is_server, known_prices, open_models
 
 CHAT_IN_THIS_PROCESS = ("embedded", "hf", "vllm")
-
-
-def check_used(rules: Rules, profile: str, *, judge: str | None, nli: str | None) -> None:
-    """Check that the models that are named have something to do.
-
-    Raises:
-        InputError: the rules leave out the step of one of them.
-    """
-    if judge is not None and rules.quality is None:
-        raise InputError(
-            f"no answer is scored by the rules of {profile}: the judge would be asked nothing",
-            fix='Leave --judge out, or score: --rule "quality=>=8".',
-        )
-    if nli is not None and not rules.back_translated:
-        raise InputError(
-            f"nothing is translated back by the rules of {profile}: there is nothing for --nli to compare",
-            fix="Leave --nli out, or translate back: --rule back_translated=3.",
-        )
 
 
 def check_folder(out: Path) -> None:

@@ -2,15 +2,12 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
-import orjson
-
-from evolvent.evolution.autoif.consistency import CONTRADICTION
+from evolvent.evolution.autoif.back_translation import CONTRADICTION
+from evolvent.evolution.autoif.find_functions import NO_BACK_TRANSLATION
+from evolvent.evolution.autoif.meta import noted
 from evolvent.evolution.autoif.rules import Rules
-from evolvent.evolution.autoif.self_instruct import same
-from evolvent.evolution.autoif.verification import NO_BACK_TRANSLATION
-from evolvent.records import Record
+from evolvent.evolution.autoif.self_instruct import distinct_rows
 from evolvent.runs.record_files import read_records
 
 # What verification counts, in the order of its steps.
@@ -36,18 +33,13 @@ DISTINCT = {"functions": "distinct functions", "cases": "distinct cases"}
 
 def of_instructions(path: Path, rules: Rules) -> dict[str, int]:
     """Step 1, from instructions.parquet."""
-    seeds = new = 0
-    texts: set[str] = set()
-    for record in read_records(path):
-        if record.status == "ok":
-            seeds += record.method is None
-            new += record.method is not None
-            texts.add(same(record.instruction))
+    counted = Counter(record.method is not None for record in read_records(path) if record.status == "ok")
+    kept, _ = distinct_rows(path)
     return {
-        "seed instructions": seeds,
+        "seed instructions": counted[False],
         "new instructions asked for": rules.prompts * rules.instructions_per_prompt,
-        "new instructions": new,
-        "distinct instructions": len(texts),
+        "new instructions": counted[True],
+        "distinct instructions": len(kept),
     }
 
 
@@ -61,9 +53,9 @@ def of_verification(path: Path, rules: Rules) -> dict[str, int]:
             rows += 1
             continue
         fates[record.reason or "" if record.status == "eliminated" else record.status] += 1
-        noted = _noted(record)
-        counted.update(noted.get("counts", {}))
-        one_sided += record.status == "ok" and len({case["output"] for case in noted.get("cases", ())}) == 1
+        notes = noted(record)
+        counted.update(notes.get("counts", {}))
+        one_sided += record.status == "ok" and len({case["output"] for case in notes.get("cases", ())}) == 1
     ordered = [name for name in DETAILS if name in counted]
     ordered[1:1] = sorted(counted.keys() - set(DETAILS))  # why samples were of no use
     total, verified = fates.total(), fates.pop("ok", 0)
@@ -86,7 +78,7 @@ def of_answers(path: Path, rules: Rules, *, sft: int, dpo: int) -> dict[str, int
     scored = 0
     for record in read_records(path):
         fates[record.reason or "" if record.status == "eliminated" else record.status] += 1
-        scored += _noted(record).get("quality") is not None
+        scored += noted(record).get("quality") is not None
     kept = fates.pop("ok", 0)
     return {
         "answers": kept + sum(fates.values()),
@@ -96,8 +88,3 @@ def of_answers(path: Path, rules: Rules, *, sft: int, dpo: int) -> dict[str, int
         "SFT rows": sft,
         "DPO pairs": dpo,
     }
-
-
-def _noted(record: Record) -> dict[str, Any]:
-    found: dict[str, Any] = orjson.loads(record.meta or "{}").get("autoif", {})
-    return found

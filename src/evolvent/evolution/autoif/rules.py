@@ -140,6 +140,24 @@ def changed(rules: Rules, changes: Mapping[str, Any]) -> Rules:
     return made
 
 
+def check_used(rules: Rules, profile: str, *, judge: str | None, nli: str | None) -> None:
+    """Check that the models that are named have something to do.
+
+    Raises:
+        InputError: the rules leave out the step of one of them.
+    """
+    if judge is not None and rules.quality is None:
+        raise InputError(
+            f"no answer is scored by the rules of {profile}: the judge would be asked nothing",
+            fix='Leave --judge out, or score: --rule "quality=>=8".',
+        )
+    if nli is not None and not rules.back_translated:
+        raise InputError(
+            f"nothing is translated back by the rules of {profile}: there is nothing for --nli to compare",
+            fix="Leave --nli out, or translate back: --rule back_translated=3.",
+        )
+
+
 def _check(name: str, value: int | Bound | None) -> None:
     """Check that a constant is one with which anything can come through.
 

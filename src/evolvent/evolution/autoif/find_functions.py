@@ -1,17 +1,22 @@
-"""AutoIF, steps 2 to 5 for one instruction: functions and cases, cross-validation, back-translation, consistency."""
+"""AutoIF, steps 2 to 6 for one instruction: the functions that verify it, and the queries that it is asked with.
+
+Functions and cases are drawn (2), cross-validated (3), translated back (4) and compared with the instruction (5); an
+instruction that came so far is *verified*: it draws its queries (6).
+"""
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 from evolvent.calls.stored import ask
 from evolvent.errors import CallError
-from evolvent.evolution.autoif.back_translation import back_translations
-from evolvent.evolution.autoif.consistency import CONTRADICTION, contradicted
+from evolvent.evolution.autoif.back_translation import CONTRADICTION, back_translations, contradicted
 from evolvent.evolution.autoif.cross_validation import cross_validate
 from evolvent.evolution.autoif.functions import Case, Sample, parse_sample
-from evolvent.evolution.autoif.rules import Rules
+from evolvent.evolution.autoif.meta import noting
+from evolvent.evolution.autoif.queries import combined, drawn
+from evolvent.evolution.autoif.rules import METHOD, Rules
 from evolvent.evolution.evol_instruct import chat
 from evolvent.evolution.templates import Prompt
 from evolvent.models.protocols import ChatModel, PairClassifier, Sampling
@@ -24,8 +29,8 @@ NO_BACK_TRANSLATION = "no back-translation"
 
 
 @dataclass(frozen=True, slots=True)
-class Verification:
-    """What instructions are verified with.
+class FindFunctions:
+    """What functions are looked for with.
 
     Attributes:
         model: writes the functions and reads instructions out of them.
@@ -50,8 +55,8 @@ class Verification:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """What verification found for one instruction.
+class Found:
+    """What was found for one instruction.
 
     Attributes:
         functions: the functions that cross-validation kept, each with the share of the kept cases it agrees with.
@@ -68,7 +73,32 @@ class Checked:
     reason: str | None
 
 
-async def verified(record: Record, run: Verification) -> Checked:
+async def with_queries(record: Record, *, run: FindFunctions, queries: Sequence[str], profile: str) -> list[Record]:
+    """One instruction with its fate (round 0), and if it is verified, a row for each query that is drawn for it."""
+    try:
+        found = await functions_for(record, run)
+    except CallError as error:
+        return [replace(record, status="failed", reason=str(error))]
+    notes = {
+        "functions": [{"code": code, "share": share} for code, share in found.functions],
+        "cases": [asdict(case) for case in found.cases],
+        "back_translations": list(found.back_translations),
+        "counts": found.counts,
+    }
+    instruction = replace(
+        record,
+        status="eliminated" if found.reason else "ok",
+        reason=found.reason,
+        meta=noting(record, **notes),
+    )
+    if found.reason:
+        return [instruction]
+    chosen = drawn(record.id, queries, run.rules.queries, run.seed)
+    evolver = run.model.uri
+    return [instruction, *(_with(record, number, query, profile, evolver) for number, query in enumerate(chosen, 1))]
+
+
+async def functions_for(record: Record, run: FindFunctions) -> Found:
     """Find functions that verify an instruction, and see whether they check what it says.
 
     Raises:
@@ -101,10 +131,10 @@ async def verified(record: Record, run: Verification) -> Checked:
         async with run.comparing:
             against = await asyncio.to_thread(contradicted, record.instruction, translated, run.nli)
         reason = CONTRADICTION if against else None
-    return Checked(functions, cases, translated, dict(counts), reason)
+    return Found(functions, cases, translated, dict(counts), reason)
 
 
-async def _sample(record: Record, number: int, run: Verification) -> Sample | str | CallError:
+async def _sample(record: Record, number: int, run: FindFunctions) -> Sample | str | CallError:
     """One function with cases, or why there is none. A call that failed leaves the other samples to go on with."""
     prompt = run.prompts[FUNCTIONS].render(instruction=record.instruction)
     try:
@@ -122,7 +152,7 @@ async def _sample(record: Record, number: int, run: Verification) -> Sample | st
     return "cut at the token limit" if isinstance(sample, str) and reply.finish_reason == "length" else sample
 
 
-async def _translated(record: Record, functions: list[str], run: Verification) -> tuple[str, ...] | None:
+async def _translated(record: Record, functions: list[str], run: FindFunctions) -> tuple[str, ...] | None:
     """The instruction behind each function, in the model's words."""
     reply = await ask(
         run.model,
@@ -134,3 +164,23 @@ async def _translated(record: Record, functions: list[str], run: Verification) -
         usable=lambda reply: back_translations(reply.text, len(functions)) is not None,
     )
     return back_translations(reply.text, len(functions))
+
+
+def _with(record: Record, number: int, query: str, profile: str, evolver: str) -> Record:
+    """The instruction with one query; paper 1 keeps the two apart, as instruction and input."""
+    apart = profile == "paper1"
+    return replace(
+        record,
+        id=f"{record.id}/r1/{number}",
+        parent_id=record.id,
+        round=1,
+        method=METHOD,
+        operator=None,
+        prompt_version=None,
+        evolver=evolver,
+        instruction=record.instruction if apart else combined(query, record.instruction),
+        input=query if apart else "",
+        output="",
+        messages=None,
+        meta=noting(record, instruction=record.instruction, query=query),
+    )
