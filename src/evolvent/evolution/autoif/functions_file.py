@@ -55,7 +55,7 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
 
 
 def read_functions(path: Path) -> dict[str, VerifiedInstruction]:
-    """The verified instructions of a file, by id.
+    """The verified instructions of a file, by id; all of them in memory, with their functions.
 
     Raises:
         InputError: there is no such file, a line of it is no verified instruction, or two are of one id; the message

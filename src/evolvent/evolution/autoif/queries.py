@@ -13,7 +13,7 @@ SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？")
 
 
 class Queries(NamedTuple):
-    """The queries of a dataset.
+    """The queries of a dataset, in memory whole: each instruction draws some of them at random.
 
     Attributes:
         texts: each query once, in the data's order.
