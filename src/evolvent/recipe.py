@@ -26,8 +26,8 @@ from evolvent.evolution.autoif.rules import METHOD as AUTOIF
 from evolvent.evolution.autoif.rules import PROFILES, changed
 from evolvent.evolution.evol_instruct import METHOD as EVOL_INSTRUCT
 from evolvent.evolution.evolve import check_options, check_seeds, choose_operators, evolve
+from evolvent.metrics.all_metrics import DEFAULT_METRICS, METRICS, chosen
 from evolvent.metrics.layout import check_layout
-from evolvent.metrics.registry import DEFAULT_METRICS, METRICS, chosen
 from evolvent.metrics.score import score
 from evolvent.models.protocols import Sampling
 from evolvent.models.uri import parse_uri, require_folder
@@ -35,8 +35,9 @@ from evolvent.responses.respond import respond
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data
 from evolvent.runs.manifest import OUTPUTS
-from evolvent.selection.columns import first_columns
-from evolvent.selection.select import Selection, parse_top, select
+from evolvent.selection.choose import check_best_per, parse_top
+from evolvent.selection.columns import NUMBERS, TEXTS, first_columns
+from evolvent.selection.select import Selection, select
 from evolvent.selection.where import parse_condition
 
 log = logging.getLogger(__name__)
@@ -82,6 +83,7 @@ CHECKS: dict[str, Callable[[Any], object]] = {
     "layout": check_layout,
     "where": parse_condition,
     "top": parse_top,
+    "best_per": check_best_per,
     "to": lambda format: check_format(format, OUTPUT_FORMATS),
 }
 
@@ -293,7 +295,8 @@ def _check_columns(calls: dict[str, dict[str, Any]], out: str, lines: dict[tuple
     where = calls["select"].get("where", ())
     conditions = [parse_condition(text).column for text in ([where] if isinstance(where, str) else where)]
     named = [("by", calls["select"]["by"]), *(("where", column) for column in conditions)]
-    unknown = [(key, column) for key, column in named if column not in (*scores, "round", "seed_index")]
+    own = {"by": (*scores, *NUMBERS), "where": (*scores, *NUMBERS, *TEXTS, "base_model")}
+    unknown = [(key, column) for key, column in named if column not in own[key]]
     if not unknown:
         return
     order = list(STAGES)

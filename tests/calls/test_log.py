@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from evolvent.calls.log import StoredCall, calls, count_calls, export, spent_in, why_none
-from evolvent.calls.store import Call, CallStore, Spent, call_key
+from evolvent.calls.key import call_key
+from evolvent.calls.store import Call, CallStore
 from evolvent.calls.stored import reply_to_json
+from evolvent.costs.budget import Spent
 from evolvent.errors import InputError
 from evolvent.models.protocols import Reply, Usage
 
@@ -158,7 +160,8 @@ def test_looking_while_another_process_writes(tmp_path: Path) -> None:
     script = """
 import asyncio, sys
 from pathlib import Path
-from evolvent.calls.store import Call, CallStore, call_key
+from evolvent.calls.key import call_key
+from evolvent.calls.store import Call, CallStore
 store = CallStore(Path(sys.argv[1]) / "calls.sqlite")
 for n, line in enumerate(sys.stdin):
     asyncio.run(store.put([Call(call_key(n), "evolve", str(n), "m", "{}", "{}")]))

@@ -15,7 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolvent.calls.store import Call, CallStore, Spent, call_key
+from evolvent.calls.key import call_key
+from evolvent.calls.store import Call, CallStore
+from evolvent.costs.budget import Spent
 from evolvent.errors import InputError, RunError
 from evolvent.models.protocols import Usage
 
@@ -25,7 +27,8 @@ import asyncio, sys
 from itertools import count
 from pathlib import Path
 from evolvent.models.protocols import Usage
-from evolvent.calls.store import Call, CallStore, call_key
+from evolvent.calls.key import call_key
+from evolvent.calls.store import Call, CallStore
 store = CallStore(Path(sys.argv[1]))
 async def main():
     for n in count():

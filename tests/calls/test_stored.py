@@ -26,7 +26,7 @@ from evolvent.costs.prices import Price
 from evolvent.errors import BudgetReachedError, CallError, ModelUnavailableError
 from evolvent.models.protocols import ChatModel, Reply, Sampling, TokenLogprob, Usage
 from evolvent.records import Message
-from evolvent.runs.tally import Used
+from evolvent.calls.used import Used
 from tests.scripted import Scripted
 
 HELLO = [Message(role="user", content="hello")]

@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from evolvent.calls.store import Call, CallStore, call_key
+from evolvent.calls.key import call_key
+from evolvent.calls.store import Call, CallStore
 from evolvent.errors import InputError
 from evolvent.models.protocols import Usage
 from evolvent.records import Record

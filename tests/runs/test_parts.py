@@ -19,7 +19,8 @@ from evolvent.records import COLUMNS, Record, Status
 from evolvent.runs import parts
 from evolvent.runs.parts import Output, Placed, drop_parts, parts_folder, reopen
 from evolvent.runs.record_files import read_records
-from evolvent.runs.tally import Tally, Used
+from evolvent.calls.used import Used
+from evolvent.runs.tally import Tally
 
 IFD = pa.field("ifd", pa.float64())
 

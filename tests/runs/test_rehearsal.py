@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolvent.calls.store import Spent
+from evolvent.costs.budget import Spent
 from evolvent.costs.estimates import Estimate
 from evolvent.costs.prices import Price
 from evolvent.datasets.load import load

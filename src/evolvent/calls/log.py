@@ -10,10 +10,11 @@ from typing import Any
 
 import orjson
 
-from evolvent.calls.store import LAYOUT, Spent, read_spent
+from evolvent.calls.store import LAYOUT, read_spent
+from evolvent.costs.budget import Spent
 from evolvent.errors import InputError
 from evolvent.files import CALLS, explained, replacing
-from evolvent.runs.manifest import OUTPUTS
+from evolvent.stages import STAGES
 
 # A record's calls are those made for it, for its seed, and for what was made of it.
 # An id begins another's if the next character is a slash; with one after both, an id begins itself.
@@ -72,7 +73,13 @@ def calls(
     """
     where, values = _condition(record, model, stage, error, failed)
     path = Path(run) / CALLS
-    with closing(_open(path)) as store, explained(path):
+    return _read(path, _open(path), where, values, limit)
+
+
+def _read(
+    path: Path, opened: sqlite3.Connection, where: str, values: dict[str, str | None], limit: int | None
+) -> Iterator[StoredCall]:
+    with closing(opened) as store, explained(path):
         query = "SELECT stage, record, model, request, reply, error, at, seconds FROM calls"
         rows = store.execute(f"{query} WHERE {where} ORDER BY rowid LIMIT {-1 if limit is None else limit:d}", values)
         for stage_, record_, model_, request, reply, failure, at, seconds in rows:
@@ -133,8 +140,8 @@ def _condition(
     failed: bool = False,
 ) -> tuple[str, dict[str, str | None]]:
     """What holds for the calls that are wanted, in SQL, and the values in it."""
-    if stage is not None and stage not in OUTPUTS:
-        raise InputError(f"no stage {stage!r} makes calls", fix=f"Stages: {', '.join(OUTPUTS)}.")
+    if stage is not None and stage not in STAGES:
+        raise InputError(f"no stage {stage!r} makes calls", fix=f"Stages: {', '.join(STAGES)}.")
     wanted = {
         OF_RECORD: record is not None,
         "model = :model": model is not None,

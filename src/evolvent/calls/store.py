@@ -7,7 +7,6 @@ transaction, so that the account survives whatever ends the process.
 """
 
 import asyncio
-import hashlib
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,10 +16,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
-import orjson
-
+from evolvent.costs.budget import Spent
 from evolvent.errors import EvolventError, InputError, RunError
 from evolvent.files import explained
 from evolvent.models.protocols import Usage
@@ -94,23 +91,6 @@ class Call:
     usage: Usage | None = None
     seconds: float = 0.0
     at: float = field(default_factory=time.time)
-
-
-class Spent(NamedTuple):
-    """What a stage's calls of one model have used in a run folder, all told; ``seconds`` is the calls' sum."""
-
-    stage: str
-    model: str
-    calls: int
-    prompt_tokens: int
-    completion_tokens: int
-    estimated: bool
-    seconds: float
-
-
-def call_key(*parts: object) -> bytes:
-    """The key of a call: a 16-byte hash of everything that decides its reply, and of nothing else."""
-    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).digest()[:16]
 
 
 @dataclass(slots=True)

@@ -1,23 +1,34 @@
 """Models seen through a run's call store: the same protocol, but a call that is stored is never made again."""
 
 import asyncio
-import hashlib
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import orjson
 
-from evolvent.calls.seeds import call_seed
+from evolvent.calls.key import chat_key
 from evolvent.calls.store import Call, CallStore
+from evolvent.calls.used import Used
 from evolvent.costs.budget import Budget
 from evolvent.errors import CallError
-from evolvent.models.protocols import ChatModel, Reply, Sampling, TokenLogprob, Usage, until_kept
+from evolvent.models.models import Calls, Need, is_server
+from evolvent.models.protocols import (
+    ChatModel,
+    PairClassifier,
+    Reply,
+    Sampling,
+    TokenLogprob,
+    TokenScorer,
+    Usage,
+    until_kept,
+)
 from evolvent.records import Message
-from evolvent.runs.tally import Used
 
-FILTERED = "content_filter"
+Result = TypeVar("Result")
 
 
 @dataclass(slots=True)
@@ -90,8 +101,7 @@ class StoredChat:
             BudgetReachedError: the budget leaves nothing for this call.
             RunError: the store cannot be written.
         """
-        request = orjson.dumps({"messages": messages, **_deciding(sampling)}, option=orjson.OPT_SORT_KEYS)
-        key = _key(self._identity, request)
+        key, request = chat_key(self._identity, messages, sampling)
         stored = self.store.get(key)
         if stored is None:
             self._check_not_failed(key)
@@ -171,50 +181,6 @@ class StoredChat:
         return reply
 
 
-async def ask(
-    model: ChatModel,
-    messages: Sequence[Message],
-    sampling: Sampling,
-    *,
-    run_seed: int,
-    record_id: str,
-    stage: str,
-    usable: Callable[[Reply], bool] = lambda reply: bool(reply.text.strip()) and reply.finish_reason != FILTERED,
-    attempts: int = 3,
-) -> Reply:
-    """Ask until the reply is usable: each attempt draws with another seed; greedy calls have one attempt.
-
-    Args:
-        model: the model to ask.
-        messages: the conversation.
-        sampling: how to draw; its seed is set here.
-        run_seed: the run's seed.
-        record_id: the record the call is for.
-        stage: what the call is for, within the record.
-        usable: whether the reply can be worked with; by default any text that no filter of the server has cut.
-        attempts: how many to make at the most.
-
-    Returns:
-        The first usable reply, or the last one.
-
-    Raises:
-        CallError: from the model.
-    """
-    attempts = attempts if sampling.temperature > 0 else 1
-    for attempt in range(attempts):
-        seed = call_seed(run_seed, record_id, stage, attempt=attempt)
-        drawn = Sampling(
-            sampling.temperature, sampling.top_p, sampling.max_tokens, seed, top_logprobs=sampling.top_logprobs
-        )
-        reply = await model.chat(messages, drawn)
-        if usable(reply) or attempt == attempts - 1:
-            break
-        record = record_in_work.get(None)
-        if record is not None:
-            record.used.setdefault(model.uri, Used()).unusable += 1
-    return reply
-
-
 def reply_to_json(reply: Reply) -> str:
     """A reply as it is stored."""
     return orjson.dumps(reply).decode()
@@ -243,17 +209,115 @@ def error_from_json(text: str) -> CallError:
     return CallError(words["error"], fix=words.get("fix", ""), raw=words["raw"])
 
 
-def _key(identity: bytes, request: bytes) -> bytes:
-    """The key of a call: a 16-byte hash of the model and of the request, and of nothing else."""
-    return hashlib.sha256(b"%d\n%b%b" % (len(identity), identity, request)).digest()[:16]
+@dataclass(slots=True)
+class StoredScorer:
+    """A TokenScorer whose results are kept: those of a window are stored together, or not at all.
+
+    Args:
+        scorer: the base model.
+        store: the run's call store.
+        stage: the stage that asks; written beside the result.
+    """
+
+    scorer: TokenScorer
+    store: CallStore
+    stage: str
+
+    @property
+    def uri(self) -> str:
+        return self.scorer.uri
+
+    async def window(
+        self,
+        keys: Sequence[bytes],
+        records: Sequence[str],
+        request: str,
+        compute: Callable[[threading.Event], Sequence[Result]],
+        to_json: Callable[[Result], str | None],
+        from_json: Callable[[str], Result],
+    ) -> list[Result]:
+        """The results of a window: from the store if all of them are there, else computed and stored together.
+
+        A result that is stored stays as it is, and equal ones are one: their last digits depend on the batch.
+
+        Args:
+            keys: a key for each.
+            records: the id of each one's record.
+            request: what was asked, as JSON text.
+            compute: computes all results of the window, in a thread. It has to raise soon after the event that it is
+                given is set: the work was cancelled.
+            to_json, from_json: a result as it is stored; None for one that is not to be stored.
+
+        Raises:
+            RunError: the store cannot be written.
+        """
+        stored = [self.store.get(key) for key in keys]
+        if None not in stored:
+            return [from_json(text) for text in stored if text is not None]
+        cancelled = threading.Event()
+        try:
+            computed = await asyncio.to_thread(compute, cancelled)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+        results: dict[bytes, Result] = {}
+        for key, text, new in zip(keys, stored, computed, strict=True):
+            results.setdefault(key, new if text is None else from_json(text))
+        await self.store.put(
+            Call(key, self.stage, record, self.uri, request, text)
+            for key, record in zip(keys, records, strict=True)
+            if (text := to_json(results[key])) is not None
+        )
+        return [results[key] for key in keys]
 
 
-def _deciding(sampling: Sampling) -> dict[str, object]:
-    """The sampling parameters that decide the reply: at temperature 0 neither seed nor top_p does."""
-    # As floats: 0 and 0.0 are one temperature, and two JSON texts.
-    chosen: dict[str, object] = {"temperature": float(sampling.temperature), "max_tokens": sampling.max_tokens}
-    if sampling.temperature > 0:
-        chosen |= {"top_p": float(sampling.top_p), "seed": sampling.seed}
-    if sampling.top_logprobs:
-        chosen["top_logprobs"] = sampling.top_logprobs
-    return chosen
+class StoredModels:
+    """The models that a stage's work gets, each behind the run's call store.
+
+    Args:
+        opened: the models, by what they were opened for.
+        store: the run's call store.
+        stage: the stage's name.
+        budget: asked before a chat call is made; None where nothing limits the spending.
+    """
+
+    def __init__(self, opened: Mapping[Need, Any], store: CallStore, stage: str, budget: Budget | None = None) -> None:
+        self._opened = {(need.capability, need.name): model for need, model in opened.items()}
+        self._chat = {
+            name: StoredChat(model, store, stage, budget)
+            for (capability, name), model in self._opened.items()
+            if capability == "chat"
+        }
+        self._losses = {
+            name: StoredScorer(model, store, stage)
+            for (capability, name), model in self._opened.items()
+            if capability == "losses"
+        }
+        self.at_once = at_once(opened)
+
+    def chat(self, uri: str) -> StoredChat:
+        """The chat model of this URI, as records hold it; the stage has to name it among its needs."""
+        return self._chat[uri]
+
+    def losses(self, uri: str) -> StoredScorer:
+        """The base model of this URI."""
+        return self._losses[uri]
+
+    def relate(self, uri: str) -> PairClassifier:
+        """The cross-encoder of this URI."""
+        model: PairClassifier = self._opened["relate", uri]
+        return model
+
+
+def at_once(opened: Mapping[Need, Any]) -> int:
+    """How many records to have in work: more than calls in flight, where a record may wait out a server's limit.
+
+    Args:
+        opened: the models by what they were opened for; 1 if none of them chats.
+    """
+    levels = [1]
+    for need, model in opened.items():
+        if need.capability == "chat":
+            chosen = need.how.concurrency if isinstance(need.how, Calls) else None
+            levels.append(model.concurrency if chosen is None or is_server(need.uri) else chosen)
+    return max(levels)

@@ -175,9 +175,10 @@ def optimize_method(
     fresh: option.Fresh = False,
 ) -> None:
     """Search for a better evolving method: METHOD.yaml."""
-    from evolvent.evolution.auto_evol_instruct.history import failed_calls, steps_table
+    from evolvent.evolution.auto_evol_instruct.history import read_history
     from evolvent.evolution.auto_evol_instruct.optimize import optimize_method as run_search
     from evolvent.models.opening import parse_extra_body
+    from evolvent.report.method_search import failed_calls, steps_table
     from evolvent.runs.manifest import OUTPUTS
 
     run = run_search(
@@ -215,9 +216,9 @@ def optimize_method(
     )
     print_run(run)
     if run.estimate is None:
-        found = run.path / OUTPUTS[run.stage]  # METHOD.yaml may have been edited since
-        print_tables([steps_table(found)])
-        failed = failed_calls(found)
+        history = read_history(run.path / OUTPUTS[run.stage])  # METHOD.yaml may have been edited since
+        print_tables([steps_table(history)])
+        failed = failed_calls(history)
         if failed:
             typer.echo(f"warning: {run.stage}: {failed}; --fresh asks for them again", err=True)
 
@@ -242,6 +243,7 @@ def keywords(
     """Count the keywords of an Auto Evol-Instruct run."""
     from evolvent.evolution.auto_evol_instruct.keywords import keywords as run_keywords
     from evolvent.models.opening import parse_extra_body
+    from evolvent.report.keywords import keyword_tables
 
     found = run_keywords(
         run,
@@ -262,6 +264,6 @@ def keywords(
     if found.run.estimate is not None:
         print_run(found.run)
         return
-    print_tables(found.tables())
+    print_tables(keyword_tables(found))
     typer.echo(f"\nwritten: {found.run.output}" + (f", {out}" if out else ""))
     print_fates(found.run)

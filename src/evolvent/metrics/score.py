@@ -1,76 +1,96 @@
-"""The score stage: token losses of a base model over a run's responses, and the scores made of them.
+"""The score stage: metrics over a run's pairs, in columns of their own beside those that were there.
 
 Records are scored in windows of a fixed number, whose batches depend on the window alone: a run that was stopped and
 gone on with gives the very same numbers as one that was not. A window is stored whole or not at all.
+
+A base model's scores are a view of the data. The first view's columns have the metrics' names; each further view's have
+the name of its model behind an @ (``ifd@gemma-3-270m``).
 """
 
-import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
-from itertools import groupby, islice
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import orjson
-
-from evolvent.calls.store import Call, CallStore, call_key
-from evolvent.errors import EvolventError, InputError
-from evolvent.files import CALLS
-from evolvent.metrics.layout import LAYOUTS, check_layout
-from evolvent.metrics.losses import PairLosses, pair_losses
-from evolvent.metrics.registry import DEFAULT_METRICS, chosen, score_fields, scores_of
-from evolvent.models.opening import open_scorer
-from evolvent.models.protocols import TokenScorer
-from evolvent.models.uri import parse_uri
-from evolvent.records import Record, Score
-from evolvent.runs.execution import run_sync
-from evolvent.runs.folder import Run, RunFolder
-from evolvent.runs.inputs import Data, stage_input
-from evolvent.runs.parts import Output, Placed
-from evolvent.runs.progress import shown
-from evolvent.runs.tally import Tally
+from evolvent.errors import InputError
+from evolvent.metrics.all_metrics import DEFAULT_METRICS, METRICS, SUPPLIED_BY, chosen
+from evolvent.metrics.layout import LAYOUTS
+from evolvent.metrics.metric import Metric, Window
+from evolvent.models.models import Capability, Models, Need, Numbers
+from evolvent.models.uri import check_local_model, parse_uri
+from evolvent.options import Calling, Reading, argument, names, option, takes
+from evolvent.records import Column, Record, Score
+from evolvent.runs.folder import Run
+from evolvent.runs.inputs import Data, Joined, RecordFile, StageInput, Wanted, check_taken, stage_input
+from evolvent.runs.local import run
+from evolvent.runs.manifest import StageEntry, read_manifest
+from evolvent.runs.needs import opened
+from evolvent.runs.parts import earlier_file
+from evolvent.runs.record_files import score_columns
+from evolvent.runs.stage import Make, Stage, StageModels
+from evolvent.stages import file_of
 
 STAGE = "score"
 WINDOW = 512
+MODEL, REASON = "base_model", "score_reason"  # columns of each view, beside the metrics'
+VIEW = ("base_model", "layout", "dtype")  # what makes two views different
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """Which scores, and with which models."""
+
+    out: str | Path = option("The run folder.", metavar="DIR")
+    base_model: str | None = option(
+        "The model to be tuned: embedded-base, hf:ID-or-folder.", None, metavar="URI", check=check_local_model
+    )
+    metrics: str | Sequence[str] = option(
+        "Which metrics; the perplexities and token counts are always written.",
+        DEFAULT_METRICS,
+        metavar="A,B",
+        parse=names,
+        check=chosen,
+    )
+    layout: str = option(
+        "How pairs are laid out: paper (raw text, as paper 1's code does) or chat (the model's template).",
+        "paper",
+        names=tuple(LAYOUTS),
+    )
+    batch_tokens: int | None = option(
+        "Padded tokens in one forward pass; the measured default if not given.", None, metavar="N", least=1
+    )
+    device: str = option("auto, cpu or cuda.", "auto", metavar="NAME")
+    dtype: str = option("auto (float32 on a CPU, bfloat16 on a GPU), float32 or bfloat16.", "auto", metavar="NAME")
+
+
+# Options of calls that no metric has a use for yet: none asks a chat model.
+NOT_YET = {
+    "concurrency",
+    "max_requests_per_minute",
+    "max_tokens_per_minute",
+    "price",
+    "budget",
+    "dry_run",
+    "retry_failed",
+    "extra_body",
+}
+
+
+@takes(Scores, Reading, Calling, without=NOT_YET)
 def score(
-    data: Data,
+    data: Annotated[Data, argument("A run folder, a data file or a Hub id.", "DATA")],
     *,
-    base_model: str,
-    out: str | Path,
-    metrics: str | Sequence[str] = DEFAULT_METRICS,
-    layout: str = "paper",
-    batch_tokens: int | None = None,
-    device: str = "auto",
-    dtype: str = "auto",
-    format: str | None = None,
-    map: Mapping[str, str] | None = None,
-    skip_bad: bool = False,
-    limit: int | None = None,
-    fresh: bool = False,
-    progress: bool = False,
+    given: Scores,
+    reading: Reading,
+    calling: Calling,
+    models: Models | None = None,
 ) -> Run:
-    """Score instruction-response pairs with a base model, and write them with their scores to ``OUT/scored.parquet``.
+    """Score pairs with a base model: OUT/scored.parquet.
 
     Of a run folder the responses with status ok are scored; of a data file every row. A score that does not exist (an
-    empty output, a one-token instruction, a pair longer than the context) is null; ``score_reason`` says why.
-
-    Args:
-        data: a run folder or Run, a data file, a Hub id, an iterable of dicts, or a datasets.Dataset.
-        base_model: URI of the model that is to be tuned on the data.
-        out: the run folder.
-        metrics: which metrics to compute; the perplexities and token counts are always written.
-        layout: ``paper`` scores raw text as paper 1's code does; ``chat`` uses the model's chat template.
-        batch_tokens: padded tokens in one forward pass; None for the measured default.
-        device: auto, cpu or cuda.
-        dtype: auto (float32 on a CPU, bfloat16 on a GPU), float32 or bfloat16.
-        format: the data's format; detected if None.
-        map: for data of no known format, which column is the instruction, the input, the output.
-        skip_bad: leave bad rows out (counted) instead of stopping.
-        limit: score the first so many pairs only.
-        fresh: make the stage anew although the folder holds it with other settings.
-        progress: show progress on standard error.
+    empty output, a one-token instruction, a pair longer than the context) is null; ``score_reason`` says why. Other
+    metrics and other base models add their columns to those that are there.
 
     Returns:
         The run: its path, counts, and the scored records.
@@ -80,107 +100,197 @@ def score(
         ModelUnavailableError: the base model cannot be loaded.
         RunError: the run could not finish.
     """
-    names = [metric.name for metric in chosen(metrics)]
-    check_layout(layout)
-    settings = {
-        "base_model": str(parse_uri(base_model)),
-        "metrics": names,
-        "layout": layout,
-        "dtype": dtype,
-        "limit": limit,
-    }
+    with opened(models) as shared:
+        return run(score_stage(data, given, reading, calling), given.out, shared, calling)
+
+
+def score_stage(data: Data, given: Scores, reading: Reading, calling: Calling) -> Stage:
+    """The stage that scores pairs.
+
+    Raises:
+        InputError: wrong options, unreadable data, or nothing to score.
+    """
+    out = Path(given.out)
+    metrics = chosen(given.metrics)
+    needs = needed(metrics, given)
     source = stage_input(
         data,
         before="respond",
-        out=Path(out),
-        wanted=lambda status, _: status == "ok",
-        format=format,
-        map=map,
-        skip_bad=skip_bad,
-        limit=limit,
+        out=out,
+        wanted=Wanted(),
+        format=reading.format,
+        map=reading.map,
+        skip_bad=reading.skip_bad,
+        limit=reading.limit,
     )
-    if not source.rows:
-        raise InputError(
-            f"{source.source['source']} holds nothing to score", fix="See what it holds: evolvent show RUN."
-        )
-    with RunFolder(Path(out)) as folder:
-        done = folder.begin(STAGE, settings, source.source, fresh=fresh)
-        if done:
-            return done
-
-        def unchanged() -> None:
-            source.unchanged()
-            folder.check_there()
-
-        scorer = open_scorer(base_model, device=device, dtype=dtype, batch_tokens=batch_tokens)
-        source.keep(folder.path)
-        folder.start(STAGE, {scorer.uri: scorer.identity})
-        output = Output(folder.output(STAGE), source.rows, unchanged, score_fields(metrics))
-        store = CallStore(folder.path / CALLS)
-        try:
-            with shown(STAGE, source.rows, done=output.records_done, show=progress) as advance:
-                for window in windows(output.missing(source.records)):
-                    losses = stored_losses([place.record for place in window], scorer, layout, store)
-                    for place, found in zip(window, losses, strict=True):
-                        scores: dict[str, Score] = {**scores_of(found, metrics), "base_model": scorer.uri}
-                        output.add(place, [replace(place.record, scores=scores)], _count)
-                        advance()
-            tally = output.finish()
-        except BaseException:
-            with contextlib.suppress(EvolventError):
-                folder.interrupt(STAGE, {})
-            raise
-        finally:
-            store.close()
-        counts = {"pairs": source.rows, **source.counts, "without a score": dict(tally.notes.most_common())}
-        return folder.finish(STAGE, counts, {}, {})
+    check_taken(source, "score")
+    view: dict[str, Any] = {
+        "base_model": str(parse_uri(given.base_model)) if given.base_model else None,
+        "metrics": [metric.name for metric in metrics],
+        "layout": given.layout,
+        "dtype": given.dtype,
+    }
+    entry = None if calling.fresh else read_manifest(out).get(STAGE)
+    view, earlier, adds_to = _beside(view, entry, source, reading.limit)
+    before, suffix = _columns_before(source, earlier, view)
+    how = Scoring(
+        metrics=tuple(view["metrics"]),
+        supplied={need.capability: need.name for need in needs},
+        layout=given.layout,
+        suffix=suffix,
+        source=source,
+    )
+    own = how.columns(METRICS[name] for name in how.metrics)
+    return Stage(
+        name=STAGE,
+        settings={**view, "limit": reading.limit, "earlier": earlier},
+        source=Joined(source, earlier_file(out / file_of(STAGE))) if earlier else source,
+        needs=needs,
+        work=how,
+        window=WINDOW,
+        columns=(*(column for name, column in before.items() if name not in own), *own.values()),
+        group=_pairs,
+        notes=how.notes,
+        counts={"pairs": source.rows, **source.counts},
+        adds_to=adds_to,
+    )
 
 
-def _count(tally: Tally, row: Record) -> None:
-    """Count a scored row, and why it lacks a score."""
-    tally.status[row.status] += 1
-    if row.scores["score_reason"] is not None:
-        tally.notes[str(row.scores["score_reason"])] += 1
+def needed(metrics: Sequence[Metric], given: Scores) -> tuple[Need, ...]:
+    """The models that metrics need.
+
+    Raises:
+        InputError: the option that supplies one is not given.
+    """
+    numbers = Numbers(given.device, given.dtype, given.batch_tokens)
+    found: dict[Capability, Need] = {}
+    for metric in metrics:
+        for capability in metric.needs:
+            option, words = SUPPLIED_BY[capability]
+            uri = getattr(given, option)
+            if uri is None:
+                raise InputError(f"{metric.name} needs {words.partition(':')[0]}", fix=f"Name {words}.")
+            found[capability] = Need(capability, uri, numbers if capability == "losses" else None)
+    return tuple(found.values())
 
 
-def stored_losses(
-    window: Sequence[Record], scorer: TokenScorer, layout: str, store: CallStore
-) -> list[PairLosses | str]:
-    """The losses of a window of records: from the store if all of them are there, else computed and stored together.
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """What pairs are scored with; the work of the score stage.
 
-    A pair that is stored keeps its stored losses, and equal pairs have one: their last digits depend on the batch.
+    Attributes:
+        metrics: the metrics' names.
+        supplied: by capability, the URI of the model that supplies it.
+        layout: how a pair is laid out.
+        suffix: what the columns' names end in.
+        source: the stage's input, for metrics that look at the whole set.
+    """
+
+    metrics: tuple[str, ...]
+    supplied: Mapping[Capability, str]
+    layout: str
+    suffix: str
+    source: StageInput
+
+    @asynccontextmanager
+    async def open(self, models: StageModels) -> AsyncIterator[Make]:
+        """Make it ready to score windows: what metrics have to see of the whole set they see now."""
+        metrics = [METRICS[name] for name in self.metrics]
+        prepared = {
+            metric.name: await metric.prepare(self.source, models, self.supplied)
+            for metric in metrics
+            if metric.prepare is not None
+        }
+
+        async def score(records: Sequence[Record]) -> list[list[Record]]:
+            window = Window(records, models, self.supplied, self.layout)
+            found: list[dict[str, Score]] = [{} for _ in records]
+            for metric in metrics:
+                values = await metric.compute(window, prepared.get(metric.name))
+                for scores, new in zip(found, values, strict=True):
+                    scores |= new
+            return [
+                [replace(record, scores=record.scores | self._named(record, scores, list(reasons)))]
+                for record, scores, reasons in zip(records, found, window.reasons, strict=True)
+            ]
+
+        yield score
+
+    def columns(self, metrics: Iterable[Metric]) -> dict[str, Column]:
+        """The columns by name: the metrics', then the base model and why scores are lacking."""
+        numbers = [replace(column, name=column.name + self.suffix) for metric in metrics for column in metric.columns]
+        texts = [Column(name + self.suffix, "string") for name in ((MODEL,) if "losses" in self.supplied else ())]
+        return {column.name: column for column in (*numbers, *texts, Column(REASON + self.suffix, "string"))}
+
+    def notes(self, row: Record) -> list[str]:
+        """Why a row lacks a score."""
+        reason = row.scores[REASON + self.suffix]
+        return [f"without a score: {reason}"] if reason is not None else []
+
+    def _named(self, record: Record, scores: Mapping[str, Score], reasons: list[str]) -> dict[str, Score]:
+        """The values of this view's columns for one record."""
+        absent = [name for name, value in scores.items() if value is None]
+        if absent and not reasons:
+            reasons = [f"no finite value for {', '.join(absent)}"]
+        before = record.scores.get(REASON + self.suffix)
+        why: Score = "; ".join(dict.fromkeys([*([str(before)] if before else []), *reasons])) or None
+        scores = {**scores, **({MODEL: self.supplied["losses"]} if "losses" in self.supplied else {}), REASON: why}
+        return {name + self.suffix: value for name, value in scores.items()}
+
+
+def _pairs(_: Record) -> str:
+    """Scored rows are counted, in no group of their own."""
+    return ""
+
+
+def _beside(
+    view: dict[str, Any], entry: StageEntry | None, source: StageInput, limit: int | None
+) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any] | None]:
+    """How a view stands to those that a folder holds of the same records.
 
     Returns:
-        For each record its sums and counts, or why it cannot be scored.
+        The view with the metrics that it has yet to compute, the views that are there before it, and the settings of
+        the finished stage that it adds to.
     """
-    keys = [call_key(scorer.identity, layout, record.question, record.output, record.messages) for record in window]
-    stored = [store.get(key) for key in keys]
-    if all(text is not None for text in stored):
-        return [_from_json(text) for text in stored if text is not None]
-    losses: dict[bytes, PairLosses | str] = {}
-    for key, text, computed in zip(keys, stored, pair_losses(window, scorer, LAYOUTS[layout]), strict=True):
-        losses.setdefault(key, computed if text is None else _from_json(text))
-    run_sync(
-        store.put(
-            Call(key, STAGE, record.id, scorer.uri, f'{{"layout":"{layout}"}}', _to_json(losses[key]))
-            for key, record in zip(keys, window, strict=True)
-        )
-    )
-    return [losses[key] for key in keys]
+    if entry is None or entry.input["digest"] != source.about["digest"] or entry.settings["limit"] != limit:
+        return view, [], None
+    last = {name: entry.settings[name] for name in (*VIEW, "metrics")}
+    running = entry.state == "running"
+    finished = [*entry.settings["earlier"], *([] if running else [last])]
+    there = {name for one in finished if _key(one) == _key(view) for name in one["metrics"]}
+    missing = [name for name in view["metrics"] if name not in there]
+    if not running and not missing:
+        return last, finished[:-1], None  # nothing is to be done
+    return {**view, "metrics": missing}, finished, None if running else dict(entry.settings)
 
 
-def windows(places: Iterable[Placed]) -> Iterator[list[Placed]]:
-    """The records of each part in lists of ``WINDOW``, the last one of a part shorter."""
-    for _, group in groupby(places, key=lambda place: place.part):
-        while window := list(islice(group, WINDOW)):
-            yield window
+def _key(view: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(view[name] for name in VIEW)
 
 
-def _to_json(losses: PairLosses | str) -> str:
-    content: dict[str, Any] = {"reason": losses} if isinstance(losses, str) else asdict(losses)
-    return orjson.dumps(content).decode()
+def _columns_before(
+    source: StageInput, earlier: Sequence[Mapping[str, Any]], view: Mapping[str, Any]
+) -> tuple[dict[str, Column], str]:
+    """The score columns that records have before they are scored, and what the names of this view's columns end in."""
+    columns = score_columns(source.path) if isinstance(source, RecordFile) else {}
+    first = next(iter(source)).scores if MODEL in columns else {}
+    # Whose columns they are: of an input that was scored only the model is known.
+    suffixes: dict[object, str] = {first[name]: name.removeprefix(MODEL) for name in first if name.startswith(MODEL)}
+    for one in [*earlier, view]:
+        suffix = suffixes.get(_key(one), suffixes.pop(one["base_model"], None))
+        if suffix is None:
+            suffix = _free_suffix(str(one["base_model"]), list(suffixes.values()))
+        suffixes[_key(one)] = suffix
+        if one is not view:
+            how = Scoring((), {"losses": ""} if one["base_model"] else {}, one["layout"], suffix, source)
+            columns |= how.columns(METRICS[name] for name in one["metrics"])
+    return columns, suffixes[_key(view)]
 
 
-def _from_json(text: str) -> PairLosses | str:
-    content = orjson.loads(text)
-    return str(content["reason"]) if "reason" in content else PairLosses(**content)
+def _free_suffix(uri: str, taken: Sequence[str]) -> str:
+    """ "" for the first view; else the model's short name behind an @, numbered where it is taken."""
+    if not taken:
+        return ""
+    short = parse_uri(uri).name.rstrip("/").rpartition("/")[2] or uri
+    names = [f"@{short}", *(f"@{short}#{number}" for number in range(2, len(taken) + 2))]
+    return next(name for name in names if name not in taken)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from threading import Event
 from typing import TYPE_CHECKING, Protocol
 
 from evolvent.errors import InputError
@@ -145,15 +146,19 @@ class TokenScorer(Protocol):
         """
         ...
 
-    def nll(self, sequences: Sequence[Sequence[int]], starts: Sequence[int]) -> "list[np.ndarray]":
+    def nll(
+        self, sequences: Sequence[Sequence[int]], starts: Sequence[int], stop: Event | None = None
+    ) -> "list[np.ndarray | None]":
         """Per-token losses.
 
         Args:
             sequences: token ids, one list a text, each at most ``context`` long.
             starts: for each text the first position to score, at least 1 (position 0 has nothing before it).
+            stop: looked at between batches: once it is set, this raises.
 
         Returns:
-            For each text a float64 array of shape [len(sequence) - start]: -log p(token_t | tokens before t) in nats.
+            For each text a float64 array of shape [len(sequence) - start]: -log p(token_t | tokens before t) in nats;
+            None for a text for which, alone, the memory does not suffice.
         """
         ...
 

@@ -71,10 +71,12 @@ def print_fates(run: Any) -> None:
 
 def print_estimate(estimate: "Estimate") -> None:
     """What a dry run found: the first prompts, what the stage would take, and what the figures rest on."""
-    for prompt in estimate.shown_prompts():
+    from evolvent.report.estimates import notes_of, prompts_of, tables_of
+
+    for prompt in prompts_of(estimate):
         typer.echo(f"{printable(prompt)}\n")
-    print_tables(estimate.tables())
-    for note in estimate.notes():
+    print_tables(tables_of(estimate))
+    for note in notes_of(estimate):
         typer.echo(note)
 
 

@@ -1,12 +1,8 @@
 """Run per-record work with a bounded number in flight, and give the results out in input order."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
-from threading import Thread
 from typing import TypeVar
-
-import uvloop
 
 from evolvent.errors import BudgetReachedError
 
@@ -97,43 +93,3 @@ async def together(work: Iterable[Coroutine[None, None, Result]]) -> list[Result
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def run_sync(main: Coroutine[None, None, Result]) -> Result:
-    """Run a coroutine to its end from plain code; inside a running loop (a notebook's) in a thread of its own."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(main)
-    outcome: list[Result] = []
-    problem: list[BaseException] = []
-    loop = uvloop.new_event_loop()
-    task = loop.create_task(main)
-
-    def run() -> None:
-        try:
-            with asyncio.Runner(loop_factory=lambda: loop) as runner:
-                outcome.append(runner.run(_result(task)))
-        except BaseException as error:
-            problem.append(error)
-
-    thread = Thread(target=run, name="evolvent")
-    thread.start()
-    interrupted: BaseException | None = None
-    while thread.is_alive():
-        try:
-            thread.join()
-        except BaseException as error:
-            interrupted = error  # the notebook's cell was interrupted: the work ends too, before its folder is free
-            with contextlib.suppress(RuntimeError):  # the loop may be closed by now
-                loop.call_soon_threadsafe(task.cancel)
-    if interrupted is not None:
-        raise interrupted
-    if problem:
-        raise problem[0]
-    return outcome[0]
-
-
-async def _result(task: "asyncio.Task[Result]") -> Result:
-    return await task

@@ -4,7 +4,6 @@ An entry holds the hash of the stage's input and every setting that changes its 
 run: go on, or nothing to do. Another entry is refused with the differences, unless the stage is to be made afresh.
 """
 
-import os
 import platform
 import subprocess
 from dataclasses import asdict, dataclass, field
@@ -17,17 +16,10 @@ import orjson
 
 from evolvent.errors import InputError
 from evolvent.files import MANIFEST as NAME
-from evolvent.files import explained
+from evolvent.files import replacing
 
-# The stages in their order, and the file that each writes.
-OUTPUTS = {
-    "optimize-method": "method.yaml",
-    "self-instruct": "instructions.parquet",
-    "evolve": "evolved.parquet",
-    "respond": "responses.parquet",
-    "score": "scored.parquet",
-    "keywords": "keywords.parquet",
-}
+# Packages that decide numbers and bytes: what one version made of a stage does not belong to what another makes of it.
+DECIDING = ("evolvent", "torch", "transformers", "tokenizers", "numpy", "pyarrow", "vllm")
 
 
 @dataclass(slots=True)
@@ -37,7 +29,7 @@ class StageEntry:
     Attributes:
         settings: every setting that changes the output, by its option's name.
         input: where the input came from; its ``digest`` says whether it is the same.
-        state: running (or interrupted), done, or stale: an earlier stage was made anew since.
+        state: running (or interrupted), done, or stale: what it read was made anew since.
         models: identity of each model, by URI.
         counts: rows and what became of them.
         paid: by model URI, the calls and tokens that this stage has ever paid for in this folder, and their cost
@@ -47,7 +39,7 @@ class StageEntry:
         started: when the stage was first started, UTC.
         finished: when it was done, UTC.
         wall_s: seconds of work, interrupted sessions included.
-        versions: of Python, evolvent and what else decides numbers.
+        versions: of Python, evolvent and what else decides numbers, when the stage began.
     """
 
     settings: dict[str, Any]
@@ -86,13 +78,8 @@ def write_manifest(folder: Path, stages: dict[str, StageEntry]) -> None:
     """Write the manifest so that a reader sees the old one or the new one, never a part."""
     path = folder / NAME
     content = {"evolvent": metadata.version("evolvent"), "stages": {name: asdict(stages[name]) for name in stages}}
-    with explained(path):
-        part = path.with_name(NAME + ".part")
-        with part.open("wb") as file:
-            file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+    with replacing(path, of_run=True) as file:
+        file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
 
 
 def differences(old: StageEntry, settings: dict[str, Any], source: dict[str, Any]) -> list[str]:
@@ -120,7 +107,7 @@ def now() -> str:
 def versions() -> dict[str, str]:
     """Versions of what decides the numbers, and the git revision of the working folder if it has one."""
     found = {"python": platform.python_version(), "evolvent": metadata.version("evolvent")}
-    for package in ("torch", "transformers", "tokenizers", "numpy", "pyarrow"):
+    for package in DECIDING:
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

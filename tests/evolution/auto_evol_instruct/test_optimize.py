@@ -23,7 +23,7 @@ from evolvent.evolution.auto_evol_instruct import optimize
 from evolvent.evolution.auto_evol_instruct.history import read_method, write_history
 from evolvent.evolution.auto_evol_instruct.method import initial_method
 from evolvent.evolution.auto_evol_instruct.optimize import drawn
-from evolvent.evolution.auto_evol_instruct.search import STAGE, Found, drawn_batch
+from evolvent.evolution.auto_evol_instruct.search import STAGE, Found, calls_at_most, drawn_batch
 from evolvent.models.protocols import Reply, Sampling, Usage
 from evolvent.runs import stage
 from evolvent.runs.inputs import stage_input
@@ -643,29 +643,28 @@ def test_the_command_says_which_calls_failed(tmp_path: Path, follow: Follow) -> 
 
 
 def test_a_dry_run_says_the_most_and_writes_nothing(tmp_path: Path, follow: Follow) -> None:
-    follow(Script())
+    opened = follow(Script())
     estimate = optimized(tmp_path / "m.yaml", dry_run=True, rounds=2, steps=4, price="1,2").estimate
     assert estimate is not None
-    assert {model.model: model.calls for model in estimate.models} == {
-        EVOLVER: 2 * DEV + 4 * (2 * BATCH + 3 * 2 * DEV),
-        OPTIMIZER: 4 * 3 * 2,
-    }
-    assert estimate.cost is not None
-    assert "an upper bound: all 4 steps" in "\n".join(estimate.notes())
-    assert len(estimate.shown_prompts()) == 3
+    notes = estimate.notes()
+    assert notes[0] == "optimize-method, planned; nothing was called"
+    assert notes[1].startswith(f"at most {2 * DEV + 4 * (2 * BATCH + 3 * 2 + 3 * 2 * DEV)} calls: 2 dev + steps (batch")
+    assert notes[2].startswith(f"  evolver {2 * DEV + 4 * (2 * BATCH + 3 * 2 * DEV)}: ")
+    assert notes[3].startswith(f"  optimizer {4 * 3 * 2}: ")
+    assert asked(opened) == 0
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_paper_s_numbers_in_a_dry_run(tmp_path: Path, follow: Follow) -> None:
-    """10 steps of 5 candidates: the 510 calls a step that the paper's cost table counts, and what it leaves out."""
-    follow(Script())
-    from evolvent.evolution.auto_evol_instruct.optimize import optimize_method
+def test_a_search_makes_no_more_calls_than_a_dry_run_says(tmp_path: Path, follow: Follow) -> None:
+    opened = follow(Script(6, dict(zip(itertools.product((1, 2), (1, 2, 3)), (5, 7, 8, 4, 2, 1), strict=True))))
+    optimized(tmp_path / "m.yaml", steps=2, rounds=2)
+    most = calls_at_most(steps=2, candidates=CANDIDATES, batch=BATCH, rounds=2, dev=DEV)
+    assert (len(opened[EVOLVER].asked), len(opened[OPTIMIZER].asked)) == most  # all steps, candidates all different
 
-    seeds = [{"instruction": f"Mend sock {n}."} for n in range(60)]
-    run = optimize_method(seeds, evolver=EVOLVER, optimizer=OPTIMIZER, out=tmp_path / "m.yaml", dry_run=True)
-    assert run.estimate is not None
-    evolver, optimizer = run.estimate.models
-    assert (evolver.calls, optimizer.calls) == (100 + 10 * 510, 100)
+
+def test_the_paper_s_numbers() -> None:
+    """10 steps of 5 candidates: the 510 calls a step that the paper's cost table counts, and what it leaves out."""
+    assert calls_at_most(steps=10, candidates=5, batch=10, rounds=1, dev=50) == (100 + 10 * 510, 100)
 
 
 BOUND: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
@@ -13,23 +14,21 @@ import pytest
 
 from evolvent.calls.seeds import call_seed
 from evolvent.errors import CallError, InputError
-from evolvent.evolution.autoif.answers import Accuracy, Answering, accuracies, answered, with_functions
+from evolvent.evolution.autoif.answers import Accuracy, Tools, accuracies, answered, with_functions
 from evolvent.evolution.autoif.meta import noted, noting
 from evolvent.evolution.autoif.rules import ANY, PROFILES, Rules
-from evolvent.evolution.templates import load_prompt
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Record, schema
-from evolvent.runs.inputs import stage_input
 from evolvent.runs.record_files import record_table
 from evolvent.sandbox.sandbox import Sandbox, require_sandbox
 from tests.evolution.autoif.published import published
+from tests.evolution.autoif.settings import settings
 from tests.scripted import Scripted
 
 SHORT = "def evaluate(response):\n    return len(response.split()) <= 3"
 NO_E = "def evaluate(response):\n    return 'e' not in response"
 RAISES = "def evaluate(response):\n    return response.no_such_thing"
 TEXT = "def evaluate(response):\n    return 'True'"
-PROMPTS = {name: load_prompt(f"autoif/{name}") for name in ("answer", "quality")}
 ASKED = {"instruction": "Use no e in at most three words.", "query": "What is it that falls from the sky?"}
 RECORD = Record(
     "i/r1/1",
@@ -63,18 +62,10 @@ def answers_to(
 
     async def run() -> list[Record]:
         async with Sandbox(unsafe=True) as sandbox:  # the functions are this file's own
+            how = settings(profile, rules=rules, sampling=SAMPLING, seed=5)
+            record = replace(RECORD, meta=noting(RECORD, **ASKED, functions=functions))
             return await answered(
-                replace(RECORD, meta=noting(RECORD, **ASKED, functions=functions)),
-                Answering(
-                    teacher=opened["teacher"],
-                    judge=opened["judge"] if rules.quality else None,
-                    rules=rules,
-                    sampling=SAMPLING,
-                    seed=5,
-                    sandbox=sandbox,
-                    prompts=PROMPTS,
-                    profile=profile,
-                ),
+                record, how, Tools(opened["teacher"], opened["judge"] if rules.quality else None, sandbox)
             )
 
     return asyncio.run(run())
@@ -247,9 +238,9 @@ def test_the_functions_are_those_of_the_instructions_own_row_wherever_reading_be
             asked.meta = noting(asked, instruction=name, query=f"query {number}")
             rows.append(asked)
     pq.write_table(record_table(rows, schema()), tmp_path / "evolved.parquet")
-    evolved = stage_input(tmp_path / "evolved.parquet", before="evolve", wanted=lambda _, round: round > 0)
-    source = with_functions(evolved, tmp_path / "evolved.parquet", queries=3)
-    whole = list(source.records(0))
+    source = pickle.loads(pickle.dumps(with_functions(tmp_path, queries=3)))
+    whole = list(source.records())
+    assert source.rows == len(whole)
     assert [record.id for _, record in whole] == [row.id for row in rows if row.round]
     assert [noted(record)["functions"] for _, record in whole] == [[f"check {record.seed_id}"] for _, record in whole]
     assert json.loads(whole[0][1].meta or "")["mine"] == 1

@@ -10,19 +10,18 @@ import pytest
 
 from evolvent.calls.seeds import call_seed
 from evolvent.errors import CallError, InputError
-from evolvent.evolution.autoif.find_functions import FindFunctions, Found, functions_for
+from evolvent.evolution.autoif.find_functions import Found, Tools, functions_for
 from evolvent.evolution.autoif.functions import Case
 from evolvent.evolution.autoif.rules import PROFILES, Rules
-from evolvent.evolution.templates import load_prompt
 from evolvent.models.protocols import PairClassifier, Reply, Sampling
 from evolvent.records import Record
 from evolvent.sandbox.sandbox import Sandbox, require_sandbox
 from evolvent.sandbox.verdicts import Evaluation, Verdict
+from tests.evolution.autoif.settings import PROMPTS, settings
 from tests.evolution.autoif.test_back_translation import Relations
 from tests.scripted import Scripted
 
 RECORD = Record("i", "i", 0, "Use no commas")
-PROMPTS = {name: load_prompt(f"autoif/{name}") for name in ("functions", "back_translation")}
 SAMPLING = Sampling(0.7, 0.95, 200)
 PAPER = PROFILES["autoif-paper"]
 NO_COMMA = "def evaluate(response):\n    return ',' not in response"
@@ -68,8 +67,8 @@ def check(
 
     async def run() -> Found:
         async with Sandbox(workers=1) as sandbox:
-            chosen = replace(rules, samples=len(samples))
-            return await functions_for(RECORD, FindFunctions(model, chosen, sampling, 7, sandbox, nli, PROMPTS))
+            how = settings(rules=replace(rules, samples=len(samples)), sampling=sampling, seed=7)
+            return await functions_for(RECORD, how, Tools(model, sandbox, nli))
 
     return asyncio.run(run())
 
@@ -155,9 +154,8 @@ def test_instructions_are_compared_one_after_the_other() -> None:
         return '["a"]' if prompt.startswith("Every") else written(NO_COMMA)
 
     async def run() -> list[Found]:
-        rules = replace(PAPER, samples=1)
-        made = FindFunctions(Scripted(reply), rules, SAMPLING, 7, Passing(), Counting(), PROMPTS)
-        return await asyncio.gather(*(functions_for(replace(RECORD, id=f"{n}"), made) for n in range(5)))
+        how, tools = settings(rules=replace(PAPER, samples=1)), Tools(Scripted(reply), Passing(), Counting())
+        return await asyncio.gather(*(functions_for(replace(RECORD, id=f"{n}"), how, tools) for n in range(5)))
 
     assert [found.reason for found in asyncio.run(run())] == [None] * 5
     assert most == [1]

@@ -1,6 +1,7 @@
 """Step 1: the instructions in a reply, which of them say the same, and the distinct ones of a finished file."""
 
 import asyncio
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,32 +11,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evolvent.evolution.autoif import self_instruct as module
-from evolvent.evolution.autoif.rules import PROFILES
 from evolvent.evolution.autoif.self_instruct import (
     SHOWN,
-    SelfInstruct,
     distinct,
     examples_of,
     instructions_of,
     new_instructions,
-    prompts_after,
     same,
+    seeds_and_prompts,
 )
-from evolvent.evolution.templates import load_prompt
-from evolvent.models.protocols import Reply, Sampling
+from evolvent.models.protocols import Reply
 from evolvent.records import Message, Record, schema
 from evolvent.runs.inputs import stage_input
 from evolvent.runs.record_files import record_table
+from tests.evolution.autoif.settings import settings
 from tests.scripted import Scripted
 
-RULES = PROFILES["autoif-paper"]
 ASKED = Record("self-instruct/0", "self-instruct/0", 1, "")
 
 
 def made(reply: str | Reply, seeds: tuple[str, ...] = ("Use no commas",), record: Record = ASKED) -> list[Record]:
     model = Scripted(lambda *_: reply)
-    run = SelfInstruct(model, seeds, RULES, load_prompt("autoif/self_instruct"), Sampling(0.7, 0.95, 99), 0)
-    return asyncio.run(instructions_of(record, run))
+    return asyncio.run(instructions_of(record, settings(), model, seeds))
 
 
 def test_the_instructions_of_a_reply() -> None:
@@ -73,9 +70,8 @@ def test_seed_instructions_pass_as_they_are() -> None:
 def test_a_prompt_shows_so_many_seeds_at_the_most(seeds: int) -> None:
     model = Scripted(lambda *_: "- Shout")
     texts = tuple(f"Use word number {number}" for number in range(seeds))
-    run = SelfInstruct(model, texts, RULES, load_prompt("autoif/self_instruct"), Sampling(0.7, 0.95, 99), 0)
     for number in range(2):
-        asyncio.run(instructions_of(replace(ASKED, id=f"self-instruct/{number}"), run))
+        asyncio.run(instructions_of(replace(ASKED, id=f"self-instruct/{number}"), settings(), model, texts))
     first, second = ([line for line in prompt.split("\n") if "Use word" in line] for prompt, _ in model.asked)
     assert len(first) == len(second) == SHOWN
     assert (first == second) == (seeds == SHOWN)
@@ -90,14 +86,14 @@ def test_distinct_instructions_bring_nothing_of_their_making_along(tmp_path: Pat
         Record("d", "d", 3, "Answer in the fo", status="eliminated", reason="cut at the token limit"),
     ]
     pq.write_table(record_table(rows, schema()), tmp_path / "instructions.parquet")
-    found = distinct(tmp_path / "instructions.parquet")
+    found = distinct(tmp_path)
     assert [(row.instruction, row.seed_index, row.finish_reason) for row in found] == [
         ("Use no commas", 0, None),
         ("Shout", 1, None),
     ]
     assert len({row.id for row in found}) == found.rows == 2
     assert found.counts == {"duplicate instructions": 1}
-    assert found.source["rows"] == 3
+    assert found.about["rows"] == 4
     assert list(found.records(1)) == [(1, list(found)[1])]
     assert list(found.records(2)) == []
 
@@ -105,8 +101,9 @@ def test_distinct_instructions_bring_nothing_of_their_making_along(tmp_path: Pat
 def test_seeds_come_before_prompts_wherever_reading_begins(tmp_path: Path) -> None:
     path = tmp_path / "seeds.jsonl"
     path.write_text('{"instruction": "Shout"}\n{"bad": 1}\n{"instruction": "Use no commas"}\n')
-    found = prompts_after(stage_input(path, before=None, skip_bad=True), 2)
-    whole = list(found.records(0))
+    found = seeds_and_prompts(stage_input(path, before=None, skip_bad=True), 2)
+    found = pickle.loads(pickle.dumps(found))
+    whole = list(found.records())
     assert [(place, record.instruction, record.seed_index) for place, record in whole] == [
         (0, "Shout", 0),
         (2, "Use no commas", 2),

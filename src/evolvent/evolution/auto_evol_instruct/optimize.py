@@ -9,14 +9,13 @@ from typing import Any, Unpack
 
 from evolvent.calls.seeds import call_seed
 from evolvent.errors import InputError
-from evolvent.evolution.auto_evol_instruct.evaluation import Evolving
+from evolvent.evolution.auto_evol_instruct.failure_rate import Evolving
 from evolvent.evolution.auto_evol_instruct.history import counts_of, noted_in, rows_of, write_history
 from evolvent.evolution.auto_evol_instruct.method import initial_method
-from evolvent.evolution.auto_evol_instruct.plan import plan_of
 from evolvent.evolution.auto_evol_instruct.proposal import Optimizer
-from evolvent.evolution.auto_evol_instruct.search import STAGE, Found, Search, search
-from evolvent.evolution.evol_instruct import Profile
+from evolvent.evolution.auto_evol_instruct.search import STAGE, Found, Search, in_words, search
 from evolvent.evolution.templates import load_prompt
+from evolvent.evolution.trajectory import Profile
 from evolvent.files import replacing
 from evolvent.models.protocols import ChatModel, Sampling
 from evolvent.models.uri import parse_uri
@@ -98,14 +97,8 @@ def optimize_method(
         BudgetReachedError: the budget is spent.
         RunError: the search could not finish, or nothing came to an answer.
     """
-    for name, value in {
-        "steps": steps,
-        "candidates": candidates,
-        "batch": batch,
-        "rounds": rounds,
-        "dev": dev,
-        "pool": pool,
-    }.items():
+    sizes = {"steps": steps, "candidates": candidates, "batch": batch, "rounds": rounds, "dev": dev}
+    for name, value in {**sizes, "pool": pool}.items():
         if value < 1:
             raise InputError(f"{name} is {value}", fix="Give 1 or more.")
     if profile not in ("default", "paper"):
@@ -122,11 +115,7 @@ def optimize_method(
         "evolver": evolver_uri,
         "optimizer": optimizer_uri,
         "profile": profile,
-        "steps": steps,
-        "candidates": candidates,
-        "batch": batch,
-        "rounds": rounds,
-        "dev": dev,
+        **sizes,
         "pool": pool,
         "system": system,
         "seed": seed,
@@ -177,7 +166,7 @@ def optimize_method(
         source=source,
         models=[evolver, optimizer],
         compute=compute,
-        plan=lambda: plan_of(settings, method, analysis, optimization, dev_rows, pool_rows),
+        plan=in_words(**sizes),
         extra_body=extra_body,
         **calling,
     )

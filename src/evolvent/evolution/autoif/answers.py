@@ -17,24 +17,27 @@ answer of emojis, or of one apology, may be just what the instruction asks for. 
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from evolvent.calls.stored import FILTERED, ask
+from evolvent.calls.ask import ask, why_unusable
 from evolvent.errors import CallError, InputError
 from evolvent.evolution.autoif.meta import noted, noting
 from evolvent.evolution.autoif.rules import Rules
-from evolvent.evolution.evol_instruct import chat
-from evolvent.evolution.templates import Prompt
-from evolvent.models.protocols import ChatModel, Reply, Sampling
-from evolvent.records import Record
+from evolvent.evolution.autoif.settings import AutoIF
+from evolvent.models.protocols import ChatModel, Sampling
+from evolvent.records import Record, conversation
 from evolvent.runs.execution import together
-from evolvent.runs.inputs import StageInput
+from evolvent.runs.inputs import Derived, StageInput, Wanted, record_file
 from evolvent.runs.record_files import read_records
+from evolvent.runs.stage import Make, StageModels
 from evolvent.sandbox.sandbox import Sandbox
+from evolvent.stages import file_of
 
 ANSWER, QUALITY = "answer", "quality"  # the prompts' names
 
@@ -52,28 +55,31 @@ SCORE = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Answering:
-    """What instructions with queries are answered with.
+class AnswerQueries:
+    """Queries answered, and answers verified and scored: the work of the respond stage."""
 
-    Attributes:
-        teacher: the model that answers.
-        judge: the model that scores answers; it is greedy. None where ``rules.quality`` is None.
-        rules: how many answers, and which of them pass.
-        sampling: how answers are drawn; where only one is drawn it is greedy, as in paper 1.
-        seed: the run's seed.
-        sandbox: where the functions run.
-        prompts: the templates by name, ``answer`` and ``quality``.
-        profile: the rules' name; it decides how a score is read.
-    """
+    how: AutoIF
+
+    @asynccontextmanager
+    async def open(self, models: StageModels) -> AsyncIterator[Make]:
+        """Make it ready to answer; the sandbox is there as long as the context."""
+        judge = models.chat(self.how.judge) if self.how.judge else None
+        async with Sandbox(unsafe=self.how.unsafe) as sandbox:
+            tools = Tools(models.chat(self.how.teacher), judge, sandbox)
+
+            async def answer(records: Sequence[Record]) -> list[list[Record]]:
+                return [await answered(record, self.how, tools) for record in records]
+
+            yield answer
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What is open while queries are answered: the teacher, the judge if there is one, and the sandbox."""
 
     teacher: ChatModel
     judge: ChatModel | None
-    rules: Rules
-    sampling: Sampling
-    seed: int
     sandbox: Sandbox
-    prompts: Mapping[str, Prompt]
-    profile: str
 
 
 class Accuracy(NamedTuple):
@@ -88,36 +94,39 @@ class Accuracy(NamedTuple):
     verdicts: int
 
 
-def with_functions(source: StageInput, path: Path, queries: int) -> StageInput:
-    """Instructions with a query, as evolved.parquet has them, each with its instruction's functions.
+def with_functions(out: Path, queries: int) -> StageInput:
+    """The stage's input: the instructions with a query of a run folder, each with its instruction's functions.
 
     They are taken from the instruction's own row, which stands before those of its queries: a table of all functions
     would grow with the instructions, and functions.jsonl is the user's, who may have changed it.
 
     Args:
-        source: the rows that are answered.
-        path: evolved.parquet.
+        out: the run folder.
         queries: the most queries that an instruction has.
     """
-
-    def records(start: int) -> Iterator[tuple[int, Record]]:
-        functions: list[str] = []
-        first = max(0, start - queries)
-        for position, row in enumerate(read_records(path, first), first):
-            if row.round == 0:
-                functions = [function["code"] for function in noted(row).get("functions", ())]
-            elif position >= start and row.status == "ok":
-                yield position, replace(row, meta=noting(row, **noted(row), functions=functions))
-
-    return replace(source, records=records)
+    file = record_file(out / file_of("evolve"), Wanted(first_round=1), out=out)
+    return Derived(file, partial(_with_functions, file.path, file.wanted, queries), file.rows, file.counts)
 
 
-async def answered(record: Record, run: Answering) -> list[Record]:
+def _with_functions(
+    path: Path, wanted: Wanted, queries: int, _: StageInput, start: int, __: int
+) -> Iterator[tuple[int, Record]]:
+    functions: list[str] = []
+    first = max(0, start - queries)
+    for position, row in enumerate(read_records(path, first), first):
+        if row.round == 0:
+            functions = [function["code"] for function in noted(row).get("functions", ())]
+        elif position >= start and wanted(row.status, row.round):
+            yield position, replace(row, meta=noting(row, **noted(row), functions=functions))
+
+
+async def answered(record: Record, how: AutoIF, tools: Tools) -> list[Record]:
     """The answers to one instruction with one query, each verified and scored.
 
     Args:
         record: instruction, query and the sources of the functions, in ``meta["autoif"]`` (``with_functions``).
-        run: what they are made with.
+        how: what they are made with.
+        tools: what is open for it.
 
     Returns:
         One row an answer, ``rules.responses`` of them. Its ``meta["autoif"]`` has its ``accuracy`` (the share of the
@@ -135,17 +144,17 @@ async def answered(record: Record, run: Answering) -> list[Record]:
             fix="Make the instructions and their functions anew: evolvent evolve … --method autoif --fresh.",
         )
     record = replace(record, meta=noting(record, **notes))
-    rows = await together(_draw(record, number, run) for number in range(run.rules.responses))
+    rows = await together(_draw(record, number, how, tools.teacher) for number in range(how.rules.responses))
     verified = [row for row in rows if row.status == "ok"]
-    found = await accuracies(run.sandbox, functions, [row.output for row in verified])
+    found = await accuracies(tools.sandbox, functions, [row.output for row in verified])
     seen: set[str] = set()
     for row, accuracy in zip(verified, found, strict=True):
         _note(row, accuracy=accuracy.share, verdicts=accuracy.verdicts)
-        _eliminate(row, _why_not(accuracy, run.rules) or ("duplicate" if row.output in seen else None))
+        _eliminate(row, _why_not(accuracy, how.rules) or ("duplicate" if row.output in seen else None))
         if row.status == "ok":
             seen.add(row.output)
-    if run.rules.quality is not None:
-        await together(_judge(row, run) for row in verified if row.status == "ok")
+    if tools.judge is not None:
+        await together(_judge(row, how, tools.judge) for row in verified if row.status == "ok")
     return rows
 
 
@@ -153,7 +162,7 @@ async def accuracies(sandbox: Sandbox, functions: Sequence[str], answers: Sequen
     """The accuracy of each answer.
 
     Args:
-        sandbox: where the functions run.
+        sandbox: where the functions how.
         functions: their sources.
         answers: the answers, each evaluated once however often it occurs.
     """
@@ -186,12 +195,12 @@ def quality_score(reply: str, profile: str) -> float | None:
     return score if 0 <= score <= 10 else None
 
 
-async def _draw(record: Record, number: int, run: Answering) -> Record:
+async def _draw(record: Record, number: int, how: AutoIF, teacher: ChatModel) -> Record:
     """One answer, not verified yet."""
     row = replace(
         record,
-        id=f"{record.id}/{sha256(run.teacher.uri.encode()).hexdigest()[:8]}/{number}",
-        teacher=run.teacher.uri,
+        id=f"{record.id}/{sha256(teacher.uri.encode()).hexdigest()[:8]}/{number}",
+        teacher=teacher.uri,
         output="",
         messages=None,
         finish_reason=None,
@@ -199,14 +208,14 @@ async def _draw(record: Record, number: int, run: Answering) -> Record:
     )
     _note(row, accuracy=None, verdicts=0, quality=None)
     asked = noted(record)
-    prompt = run.prompts[ANSWER].render(instruction=asked["instruction"], query=asked["query"])
-    sampling = replace(run.sampling, temperature=0.0) if run.rules.responses == 1 else run.sampling
+    prompt = how.prompts[ANSWER].render(instruction=asked["instruction"], query=asked["query"])
+    sampling = replace(how.sampling, temperature=0.0) if how.rules.responses == 1 else how.sampling
     try:
         reply = await ask(
-            run.teacher,
-            chat(prompt, None),
+            teacher,
+            conversation(prompt),
             sampling,
-            run_seed=run.seed,
+            run_seed=how.seed,
             record_id=record.id,
             stage=f"{ANSWER}-{number}",
         )
@@ -214,33 +223,32 @@ async def _draw(record: Record, number: int, run: Answering) -> Record:
         row.status, row.reason = "failed", str(error)
         return row
     row.output, row.finish_reason = reply.text, reply.finish_reason
-    _eliminate(row, _unusable(reply))
+    _eliminate(row, why_unusable(reply))
     return row
 
 
-async def _judge(row: Record, run: Answering) -> None:
+async def _judge(row: Record, how: AutoIF, judge: ChatModel) -> None:
     """Score an answer, and eliminate it if the score is too low."""
-    assert run.rules.quality is not None
-    assert run.judge is not None
+    assert how.rules.quality is not None
     asked = noted(row)
-    prompt = run.prompts[QUALITY].render(instruction=asked["instruction"], query=asked["query"], answer=row.output)
+    prompt = how.prompts[QUALITY].render(instruction=asked["instruction"], query=asked["query"], answer=row.output)
     try:
         reply = await ask(
-            run.judge,
-            chat(prompt, None),
-            Sampling(temperature=0.0, max_tokens=run.sampling.max_tokens),
-            run_seed=run.seed,
+            judge,
+            conversation(prompt),
+            Sampling(temperature=0.0, max_tokens=how.sampling.max_tokens),
+            run_seed=how.seed,
             record_id=row.id,
             stage=QUALITY,
         )
     except CallError as error:
         row.status, row.reason = "failed", f"the judge: {error}"
         return
-    score = quality_score(reply.text, run.profile)
+    score = quality_score(reply.text, how.profile)
     _note(row, quality=score)
     if score is None:
         _eliminate(row, "no score: cut at the token limit" if reply.finish_reason == "length" else "no score")
-    elif not run.rules.quality.passes(score):
+    elif not how.rules.quality.passes(score):
         _eliminate(row, "low quality")
 
 
@@ -256,15 +264,6 @@ def _why_not(accuracy: Accuracy, rules: Rules) -> str | None:
     if accuracy.share is None:
         return "no verdict"
     return None if rules.response_share.passes(accuracy.share) else "fails its functions"
-
-
-def _unusable(reply: Reply) -> str | None:
-    """Why there is nothing to verify, or None."""
-    if reply.finish_reason == FILTERED:
-        return "filtered"
-    if not reply.text.strip():
-        return "refused" if reply.refusal else "empty"
-    return None
 
 
 def _eliminate(row: Record, reason: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from evolvent.evolution.autoif.back_translation import CONTRADICTION
 from evolvent.evolution.autoif.find_functions import NO_BACK_TRANSLATION
@@ -10,7 +11,7 @@ from evolvent.evolution.autoif.rules import Rules
 from evolvent.evolution.autoif.self_instruct import distinct_rows
 from evolvent.runs.record_files import read_records
 
-# What verification counts, in the order of its steps.
+# What is counted of an instruction, in the order of the steps.
 DETAILS = (
     "samples",
     "samples read",
@@ -31,20 +32,20 @@ DETAILS = (
 DISTINCT = {"functions": "distinct functions", "cases": "distinct cases"}
 
 
-def of_instructions(path: Path, rules: Rules) -> dict[str, int]:
+def of_instructions(path: Path, rules: Rules) -> dict[str, Any]:
     """Step 1, from instructions.parquet."""
     counted = Counter(record.method is not None for record in read_records(path) if record.status == "ok")
-    kept, _ = distinct_rows(path)
-    return {
+    counts = {
         "seed instructions": counted[False],
         "new instructions asked for": rules.prompts * rules.instructions_per_prompt,
         "new instructions": counted[True],
-        "distinct instructions": len(kept),
+        "distinct instructions": len(distinct_rows(path)),
     }
+    return {"funnel": counts}
 
 
-def of_verification(path: Path, rules: Rules) -> dict[str, int]:
-    """Steps 2 to 6, from evolved.parquet: what verification counted, added up, then instructions and queries."""
+def of_functions(path: Path, rules: Rules) -> dict[str, Any]:
+    """Steps 2 to 6, from evolved.parquet: the counts of all instructions added up, and their fates."""
     counted: Counter[str] = Counter()
     fates: Counter[str] = Counter()
     rows = one_sided = 0
@@ -60,7 +61,7 @@ def of_verification(path: Path, rules: Rules) -> dict[str, int]:
     ordered[1:1] = sorted(counted.keys() - set(DETAILS))  # why samples were of no use
     total, verified = fates.total(), fates.pop("ok", 0)
     at_consistency, at_back_translation = fates[CONTRADICTION], fates[NO_BACK_TRANSLATION]
-    return {
+    counts = {
         "instructions": total,
         **{DISTINCT.get(name, name): counted[name] for name in ordered},
         **{f"instructions: {fate}": count for fate, count in sorted(fates.items()) if count},
@@ -70,9 +71,10 @@ def of_verification(path: Path, rules: Rules) -> dict[str, int]:
         "of these with cases of one verdict only": one_sided,
         "instructions with a query": rows,
     }
+    return {"funnel": counts}
 
 
-def of_answers(path: Path, rules: Rules, *, sft: int, dpo: int) -> dict[str, int]:
+def of_answers(path: Path, rules: Rules, *, sft: int, dpo: int) -> dict[str, Any]:
     """Steps 7 to 9 and the pairs, from responses.parquet."""
     fates: Counter[str] = Counter()
     scored = 0
@@ -80,7 +82,7 @@ def of_answers(path: Path, rules: Rules, *, sft: int, dpo: int) -> dict[str, int
         fates[record.reason or "" if record.status == "eliminated" else record.status] += 1
         scored += noted(record).get("quality") is not None
     kept = fates.pop("ok", 0)
-    return {
+    counts = {
         "answers": kept + sum(fates.values()),
         **{f"answers: {fate}": count for fate, count in sorted(fates.items())},
         **({"answers scored by the judge": scored} if rules.quality else {}),
@@ -88,3 +90,4 @@ def of_answers(path: Path, rules: Rules, *, sft: int, dpo: int) -> dict[str, int
         "SFT rows": sft,
         "DPO pairs": dpo,
     }
+    return {"funnel": counts}

@@ -3,22 +3,24 @@
 import random
 import re
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 
+from evolvent.calls.ask import ask
 from evolvent.calls.seeds import call_seed
-from evolvent.calls.stored import ask
 from evolvent.errors import CallError
-from evolvent.evolution.autoif.rules import METHOD, Rules
-from evolvent.evolution.evol_instruct import chat
-from evolvent.evolution.templates import Prompt
-from evolvent.files import describe_file
-from evolvent.models.protocols import ChatModel, Sampling
-from evolvent.records import Record, content_digest
-from evolvent.runs.inputs import StageInput
+from evolvent.evolution.autoif.rules import METHOD
+from evolvent.evolution.autoif.settings import AutoIF
+from evolvent.models.protocols import ChatModel
+from evolvent.records import Record, content_digest, conversation
+from evolvent.runs.inputs import Derived, StageInput, Wanted, record_file
 from evolvent.runs.record_files import read_records
+from evolvent.runs.stage import Make, StageModels
+from evolvent.stages import file_of
 
 STAGE = "self-instruct"
 
@@ -35,23 +37,25 @@ _WRAPPED = (("**", "**"), ('"', '"'), ("“", "”"), ("'", "'"), ("‘", "’")
 
 @dataclass(frozen=True, slots=True)
 class SelfInstruct:
-    """What new instructions are asked for with.
+    """New instructions asked for: the work of the stage.
 
     Attributes:
-        model: the model that writes them.
+        how: what they are asked for with.
         examples: the seed instructions that prompts may show.
-        rules: how many to ask for.
-        prompt: the template.
-        sampling: how replies are drawn.
-        seed: the run's seed.
     """
 
-    model: ChatModel
+    how: AutoIF
     examples: tuple[str, ...]
-    rules: Rules
-    prompt: Prompt
-    sampling: Sampling
-    seed: int
+
+    @asynccontextmanager
+    async def open(self, models: StageModels) -> AsyncIterator[Make]:
+        """Make it ready to write."""
+        model = models.chat(self.how.model)
+
+        async def write(records: Sequence[Record]) -> list[list[Record]]:
+            return [await instructions_of(record, self.how, model, self.examples) for record in records]
+
+        yield write
 
 
 def examples_of(seeds: StageInput, seed: int) -> tuple[str, ...]:
@@ -62,33 +66,36 @@ def examples_of(seeds: StageInput, seed: int) -> tuple[str, ...]:
     return tuple(record.instruction for number, record in enumerate(seeds) if number in drawn)
 
 
-def prompts_after(seeds: StageInput, prompts: int) -> StageInput:
+def seeds_and_prompts(seeds: StageInput, prompts: int) -> StageInput:
     """The stage's input: the seed instructions, then one empty record for each time that new ones are asked for."""
-    end = seeds.rows + seeds.counts.get("skipped rows", 0)  # positions count skipped rows, too
-
-    def records(start: int) -> Iterator[tuple[int, Record]]:
-        if start < end:
-            yield from seeds.records(start)
-        for number in range(max(0, start - end), prompts):
-            id = f"{STAGE}/{number}"
-            yield end + number, Record(id, id, seeds.rows + number, "")
-
-    return replace(seeds, rows=seeds.rows + prompts, records=records)
+    return Derived(seeds, partial(_seeds_and_prompts, prompts), seeds.rows + prompts, seeds.counts)
 
 
-async def instructions_of(record: Record, run: SelfInstruct) -> list[Record]:
+def _seeds_and_prompts(prompts: int, seeds: StageInput, start: int, before: int) -> Iterator[tuple[int, Record]]:
+    end = seeds.rows + sum(seeds.counts.get(name, 0) for name in ("skipped rows", "rows left out"))
+    if start < end:
+        yield from seeds.records(start, before)
+    for number in range(max(0, start - end), prompts):
+        id = f"{STAGE}/{number}"
+        yield end + number, Record(id, id, seeds.rows + number, "")
+
+
+async def instructions_of(record: Record, how: AutoIF, model: ChatModel, examples: Sequence[str]) -> list[Record]:
     """A seed instruction as it is; for a record without one, the instructions of one reply."""
     if record.instruction:
         return [record]
-    made = replace(
-        record, method=METHOD, operator=STAGE, prompt_version=run.prompt.version, evolver=run.model.uri, status="ok"
-    )
+    prompt = how.prompts["self_instruct"]
+    made = replace(record, method=METHOD, operator=STAGE, prompt_version=prompt.version, evolver=model.uri, status="ok")
+    if len(examples) > SHOWN:
+        examples = random.Random(call_seed(how.seed, record.id, "seeds")).sample(examples, SHOWN)
+    lines = "\n".join(f"- {' '.join(example.split())}" for example in examples)
+    asked = prompt.render(seeds=lines, count=how.rules.instructions_per_prompt)
     try:
         reply = await ask(
-            run.model,
-            chat(_prompt(record.id, run), None),
-            run.sampling,
-            run_seed=run.seed,
+            model,
+            conversation(asked),
+            how.sampling,
+            run_seed=how.seed,
             record_id=record.id,
             stage=STAGE,
             usable=lambda reply: bool(new_instructions(reply.text)),
@@ -96,10 +103,10 @@ async def instructions_of(record: Record, run: SelfInstruct) -> list[Record]:
     except CallError as error:
         return [replace(made, status="failed", reason=str(error))]
     made.finish_reason = reply.finish_reason
-    lines = new_instructions(reply.text)
-    if not lines:
+    found = new_instructions(reply.text)
+    if not found:
         return [replace(made, instruction=reply.text, status="eliminated", reason="no instruction in the reply")]
-    rows = [replace(made, id=f"{record.id}/{number}", instruction=line) for number, line in enumerate(lines)]
+    rows = [replace(made, id=f"{record.id}/{number}", instruction=text) for number, text in enumerate(found)]
     if reply.finish_reason == "length":
         rows[-1].status, rows[-1].reason = "eliminated", "cut at the token limit"
         for whole in rows[:-1]:
@@ -107,44 +114,43 @@ async def instructions_of(record: Record, run: SelfInstruct) -> list[Record]:
     return rows
 
 
-def distinct(path: Path) -> StageInput:
-    """The instructions of a finished file, each once: of two that say the same, the first."""
-    state = describe_file(path)
-    kept, rows = distinct_rows(path)
+def distinct(out: Path) -> StageInput:
+    """The instructions of a run folder, each once: of two that say the same, the first."""
+    file = record_file(out / file_of(STAGE), Wanted(), out=out)
+    kept = distinct_rows(file.path)
+    duplicates = file.rows - len(kept)
+    counts = {"duplicate instructions": duplicates} if duplicates else {}
+    return Derived(file, partial(_distinct, kept), len(kept), counts)
 
-    def records(start: int) -> Iterator[tuple[int, Record]]:
-        wanted = enumerate(kept[start:], start)
-        position, number = next(wanted, (-1, -1))
-        for place, record in enumerate(read_records(path, max(0, number)), max(0, number)):
-            if number < 0:
+
+def _distinct(kept: Sequence[int], file: StageInput, start: int, _: int) -> Iterator[tuple[int, Record]]:
+    if start >= len(kept):
+        return
+    place = start
+    for number, record in file.records(kept[start]):
+        if number == kept[place]:
+            id = content_digest(record.instruction, "", "", None)
+            yield place, replace(record, id=id, seed_id=id, seed_index=place, finish_reason=None)
+            place += 1
+            if place == len(kept):
                 return
-            if place == number:
-                id = content_digest(record.instruction, "", "", None)
-                yield position, replace(record, id=id, seed_id=id, seed_index=position, finish_reason=None)
-                position, number = next(wanted, (-1, -1))
-
-    source = {"source": str(path), "rows": rows, "digest": state["digest"]}
-    counts = {"duplicate instructions": rows - len(kept)} if rows > len(kept) else {}
-    return StageInput(source, len(kept), records, counts)
 
 
-def distinct_rows(path: Path) -> tuple[Sequence[int], int]:
-    """Where the distinct instructions of a file stand, and how many instructions there are with the others.
+def distinct_rows(path: Path) -> Sequence[int]:
+    """Where the distinct instructions of a file stand.
 
-    Of each instruction a hash of 8 bytes is kept meanwhile: of a million, two are taken for the same once in 37 million
-    files.
+    Of each a hash of 8 bytes is kept meanwhile: of a million instructions, two are taken for the same once in 37
+    million files.
     """
     seen: set[int] = set()
     kept = array("Q")
-    rows = 0
     for number, record in enumerate(read_records(path)):
         if record.status == "ok":
-            rows += 1
             key = int.from_bytes(blake2b(same(record.instruction).encode(), digest_size=8).digest())
             if key not in seen:
                 seen.add(key)
                 kept.append(number)
-    return kept, rows
+    return kept
 
 
 def new_instructions(reply: str) -> list[str]:
@@ -171,15 +177,6 @@ def new_instructions(reply: str) -> list[str]:
 def same(instruction: str) -> str:
     """The key under which two instructions are duplicates: case, blanks and final punctuation make no difference."""
     return " ".join(instruction.casefold().split()).rstrip(" .,;:!?…。！？")
-
-
-def _prompt(id: str, run: SelfInstruct) -> str:
-    """The prompt of one record; of many seeds it shows some, drawn for this record alone."""
-    shown: Sequence[str] = run.examples
-    if len(shown) > SHOWN:
-        shown = random.Random(call_seed(run.seed, id, "seeds")).sample(shown, SHOWN)
-    lines = "\n".join(f"- {' '.join(seed.split())}" for seed in shown)
-    return run.prompt.render(seeds=lines, count=run.rules.instructions_per_prompt)
 
 
 def _unwrapped(text: str) -> str:

@@ -19,13 +19,14 @@ from typing import IO, Any, NamedTuple
 import orjson
 
 from evolvent.errors import InputError
+from evolvent.event_loop import run_sync
 from evolvent.evolution.autoif.answers import Accuracy, accuracies
 from evolvent.evolution.autoif.functions_file import FUNCTIONS, VerifiedInstruction, codes, read_functions
 from evolvent.evolution.autoif.rules import MAJORITY
 from evolvent.files import check_not_read, replacing
 from evolvent.records import Record
-from evolvent.runs.execution import run_sync, together
-from evolvent.runs.inputs import Data, stage_input
+from evolvent.runs.execution import together
+from evolvent.runs.inputs import Data, Wanted, stage_input
 from evolvent.runs.progress import shown
 from evolvent.sandbox.sandbox import Sandbox
 
@@ -121,7 +122,7 @@ def verify(
     source = stage_input(
         data,
         before="respond",
-        wanted=lambda status, _: status == "ok",
+        wanted=Wanted(),
         format=format,
         map=map,
         skip_bad=skip_bad,

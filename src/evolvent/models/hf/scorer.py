@@ -7,11 +7,13 @@ where a token is scored: the output layer is often the widest matrix of a small 
 
 import math
 from collections.abc import Callable, Sequence
+from threading import Event
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import torch
 from torch.nn.functional import cross_entropy
 
+from evolvent.errors import RunError
 from evolvent.models.hf.conversation import conversation_tokens, require_template
 from evolvent.models.hf.loading import Loading, Weights, load_weights, token_ids
 from evolvent.models.hf.positions import alike, original_context
@@ -95,7 +97,9 @@ class HFScorer:
             self._template_checked = True
         return conversation_tokens(self._weights, self.uri, messages, generation_prompt=generation_prompt)
 
-    def nll(self, sequences: Sequence[Sequence[int]], starts: Sequence[int]) -> "list[np.ndarray]":
+    def nll(
+        self, sequences: Sequence[Sequence[int]], starts: Sequence[int], stop: Event | None = None
+    ) -> "list[np.ndarray | None]":
         """Per-token losses.
 
         Args:
@@ -106,9 +110,11 @@ class HFScorer:
             For each text a float64 array of shape [len(sequence) - start]: -log p(token_t | tokens before t) in nats,
             from a float32 log-softmax. In float32 a text's losses do not depend on its batch beyond rounding (1e-6).
         """
-        losses: dict[int, np.ndarray] = {}
+        losses: dict[int, np.ndarray | None] = {}
         lengths = [len(sequence) for sequence in sequences]
         for batch in batches(lengths, self.batch_tokens, self._original):
+            if stop is not None and stop.is_set():
+                raise RunError(f"model {self.uri}: scoring was stopped")
             scored = self._forward([sequences[index] for index in batch], [starts[index] for index in batch])
             losses.update(zip(batch, scored, strict=True))
         return [losses[index] for index in range(len(sequences))]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolvent.evolution.auto_evol_instruct.failure import failure_of, set_apart
+from evolvent.evolution.auto_evol_instruct.failure_rate import failure_of, set_apart
 from evolvent.models.protocols import Reply
 
 GOLDEN = [

@@ -2,7 +2,21 @@
 
     rate = failures / rows of the dev set
 
-The denominator is the whole dev set, always. What counts as a failure beside the paper's three kinds is where the
+An answer fails in one of three kinds (App. A and Table 5); the first that holds is counted:
+
+================  ==========================================================================================
+``stagnant``      begins with Understood, Thank you, What, That is correct or Great, and ends with a question mark
+``insufficient``  begins with Sure, and ends with a question mark
+``loss``          holds "please provide" anywhere
+================  ==========================================================================================
+
+Letter case does not matter, runs of blanks and line ends count as one blank, and blanks, quotes and markdown marks
+before the first word and after the last sign are ignored. "Begins with" means whole words: "Whatever …?" and
+"Surely …?" do not count, "What's …?" does. The paper says *begins with* in its appendix and *contains* in its §3.3; the
+appendix is followed, whose Table 5 shows the cases. An answer that is empty, refused or cut fails in none of the kinds:
+no rule of the paper sees these, and ``set_apart`` tells them apart, so that they are counted and seen.
+
+The denominator is the whole dev set, always. What counts as a failure besides the paper's three kinds is where the
 profiles differ. A row that was not evolved (its reply was unparsed, unchanged, cut …) or whose calls failed for good
 has no answer to judge. In ``default`` it is a failure: otherwise the search would prefer methods whose replies cannot
 be read, for they have fewer answers. In ``paper`` it is none, for the paper's sum runs over answers only; there also an
@@ -10,20 +24,39 @@ evolution that is merely unchanged or leaks is answered. Both are shown apart in
 """
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Literal
 
-from evolvent.calls.stored import RecordInWork, ask, record_in_work
+from evolvent.calls.ask import ask
+from evolvent.calls.stored import RecordInWork, record_in_work
+from evolvent.calls.used import Used
 from evolvent.errors import CallError
-from evolvent.evolution.auto_evol_instruct.failure import APART, KINDS, failure_of, set_apart
+from evolvent.evolution.auto_evol_instruct.applied import Applied
 from evolvent.evolution.auto_evol_instruct.method import Method
-from evolvent.evolution.auto_evol_instruct.trajectory import AutoEvol, trajectory
-from evolvent.evolution.evol_instruct import Profile, chat
-from evolvent.models.protocols import ChatModel, Sampling
-from evolvent.records import Record
+from evolvent.evolution.trajectory import Evolution, Profile, trajectory
+from evolvent.models.protocols import ChatModel, Reply, Sampling
+from evolvent.records import Record, conversation
 from evolvent.runs.execution import together
-from evolvent.runs.tally import Used
+
+Kind = Literal["stagnant", "insufficient", "loss"]
+KINDS: tuple[Kind, ...] = ("stagnant", "insufficient", "loss")
+
+Apart = Literal["filtered", "refused", "empty", "truncated"]
+APART: tuple[Apart, ...] = ("filtered", "refused", "empty", "truncated")
+
+# A refusal in words: rule R2 of WizardLM (arXiv 2304.12244).
+SORRY, SHORT = "sorry", 80
+
+_STAGNANT = re.compile(r"(?:understood|thank you|what|that is correct|great)\b", re.IGNORECASE)
+_INSUFFICIENT = re.compile(r"sure\b", re.IGNORECASE)
+_LOSS = re.compile(r"please provide\b", re.IGNORECASE)
+
+_QUOTES = "\"'`“”„‘’«»"
+_BEFORE = _QUOTES + "*_#>~- "
+_AFTER = _QUOTES + "*_~ "
 
 NOT_EVOLVED, NOT_ANSWERED, ANSWERED = "not evolved", "not answered", "answered"
 
@@ -57,11 +90,11 @@ class Evolving:
     profile: Profile
     at_once: asyncio.Semaphore
 
-    def by(self, method: Method, rounds: int) -> AutoEvol:
+    def by(self, method: Method, rounds: int) -> Evolution:
         """The way that a method is applied with."""
-        return AutoEvol(
-            evolver=self.evolver,
-            method=method,
+        return Evolution(
+            evolver=self.evolver.uri,
+            rewritings=(Applied(method),),
             rounds=rounds,
             profile="default",
             sampling=self.sampling,
@@ -127,25 +160,13 @@ class Evaluation:
         return float(found.low), float(found.high)
 
 
-@dataclass(slots=True)
-class Account:
-    """Whose calls these are, in the call store, and what they used.
-
-    Attributes:
-        name: a step and a candidate of it, for example.
-        used: by the models' URIs.
-    """
-
-    name: str
-    used: dict[str, Used] = field(default_factory=dict)
-
-    def of(self, row: str) -> None:
-        """Book the calls of this task under a row of it; the task is to be one of its own."""
-        record_in_work.set(RecordInWork(f"{self.name}/{row}", self.used))
-
-
 async def evaluate(
-    method: Method, dev: Sequence[Record], run: Evolving, account: Account, advance: Callable[..., None]
+    method: Method,
+    dev: Sequence[Record],
+    run: Evolving,
+    calls_of: str,
+    used: dict[str, Used],
+    advance: Callable[..., None],
 ) -> Evaluation:
     """Evolve the dev set once with a method, let the evolver answer, and judge the answers.
 
@@ -153,12 +174,13 @@ async def evaluate(
         method: the method.
         dev: the dev set.
         run: how the evolver is asked.
-        account: whose calls these are.
+        calls_of: whose calls these are, in the call store: a step and a candidate of it, for example.
+        used: what they use is added to it, by the models' URIs.
         advance: told of every row that ends.
     """
 
     async def one(row: Record) -> tuple[str, str | None]:
-        account.of(row.id)
+        record_in_work.set(RecordInWork(f"{calls_of}/{row.id}", used))  # each row has a task of its own
         async with run.at_once:
             fate, reason = await fate_of(row, method, run)
         lost = fate in (NOT_EVOLVED, NOT_ANSWERED)
@@ -173,18 +195,49 @@ async def evaluate(
 
 async def fate_of(row: Record, method: Method, run: Evolving) -> tuple[str, str | None]:
     """What becomes of one row of the dev set, and why it has no answer if it has none."""
-    *_, evolved = await trajectory(row, run.by(method, rounds=1))
+    *_, evolved = await trajectory(row, run.by(method, rounds=1), run.evolver)
     if evolved.status == "failed":
         return NOT_EVOLVED, f"{CALL_FAILED}{evolved.reason}"
     passes = run.profile == "paper" and evolved.reason in STILL_AN_INSTRUCTION
     if evolved.status == "eliminated" and not passes:
         return NOT_EVOLVED, evolved.reason
-    question = evolved.messages or chat(evolved.question, None)  # as a teacher is asked
+    question = evolved.messages or conversation(evolved.question)  # as a teacher is asked
     try:
         reply = await ask(run.evolver, question, run.sampling, run_seed=run.seed, record_id=evolved.id, stage="answer")
     except CallError as error:
         return NOT_ANSWERED, f"{CALL_FAILED}{error}"
     return failure_of(reply.text) or set_apart(reply) or ANSWERED, None
+
+
+def failure_of(answer: str) -> Kind | None:
+    """The kind of failure that an answer to an evolved instruction shows, or None if it shows none."""
+    said = " ".join(answer.split()).lstrip(_BEFORE).rstrip(_AFTER)
+    asks = said.endswith("?")
+    if asks and _STAGNANT.match(said):
+        return "stagnant"
+    if asks and _INSUFFICIENT.match(said):
+        return "insufficient"
+    if _LOSS.search(said):
+        return "loss"
+    return None
+
+
+def set_apart(reply: Reply) -> Apart | None:
+    """What the paper's rules do not see in an answer that shows no failure, or None if there is nothing.
+
+    ``filtered``: a content filter of the server cut or withheld it. ``refused``: the server gave a refusal and no
+    text, or the text holds "sorry" and has fewer than 80 words. ``empty``: there is no text. ``truncated``: it was cut
+    at the token limit.
+    """
+    if reply.finish_reason == "content_filter":
+        return "filtered"
+    if not reply.text.strip():
+        return "refused" if reply.refusal else "empty"
+    if SORRY in reply.text.lower() and len(reply.text.split()) < SHORT:
+        return "refused"
+    if reply.finish_reason == "length":
+        return "truncated"
+    return None
 
 
 def used_json(used: Mapping[str, Used]) -> dict[str, dict[str, int]]:

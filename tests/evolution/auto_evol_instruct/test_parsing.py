@@ -7,8 +7,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from evolvent.evolution.auto_evol_instruct.method import Method, initial_method
-from evolvent.evolution.auto_evol_instruct.notes import without_note
-from evolvent.evolution.auto_evol_instruct.steps import final_instruction, methods_list, paper_instruction
+from evolvent.evolution.auto_evol_instruct.parsing import (
+    final_instruction,
+    methods_list,
+    paper_instruction,
+    without_note,
+)
 
 INITIAL = initial_method()
 RENAMED = Method(INITIAL.text.replace("#Finally Rewritten Instruction#", "#Polished Task#"))
