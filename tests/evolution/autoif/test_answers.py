@@ -15,8 +15,8 @@ import pytest
 from evolvent.calls.seeds import call_seed
 from evolvent.errors import CallError, InputError
 from evolvent.evolution.autoif.answers import Accuracy, Tools, accuracies, answered, with_functions
-from evolvent.evolution.autoif.meta import noted, noting
 from evolvent.evolution.autoif.rules import ANY, PROFILES, Rules
+from evolvent.evolution.autoif.settings import noted, noting
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Record, schema
 from evolvent.runs.record_files import record_table

@@ -4,14 +4,14 @@ Two nouns: a *verification function* says of an answer whether it follows an ins
 an instruction is asked with. An instruction for which functions were found is *verified*; to *verify* answers is to run
 its functions on them.
 
-========  ======================================================================================================
+========  =====================================================================================================
 step 1    ``self_instruct``: new instructions
 step 2-6  ``find_functions`` for one instruction, by way of ``functions`` (2), ``cross_validation`` (3),
-          ``back_translation`` (4, 5) and ``queries`` (6); what came of it stands in the ``functions_file``
+          ``back_translation`` (4, 5) and ``queries`` (6); the ``functions_file`` holds what was found
 step 7-8  ``answers`` to one instruction with one query, verified and scored
 step 9    ``training_rows``: SFT rows, DPO pairs
-========  ======================================================================================================
+========  =====================================================================================================
 
-``rules`` has the constants, ``autoif`` the three stages, ``funnel`` what is counted of them, ``dry_run`` what they take
-at the most, ``meta`` what is noted of a record; ``verify`` is the command for the answers of any dataset.
+``autoif`` has the three stages, ``options`` what the user says, ``rules`` the constants, ``settings`` what the steps
+work with, ``funnel`` how many come through; ``verify`` is the command for the answers of any dataset.
 """

@@ -27,9 +27,8 @@ from typing import NamedTuple
 
 from evolvent.calls.ask import ask, why_unusable
 from evolvent.errors import CallError, InputError
-from evolvent.evolution.autoif.meta import noted, noting
 from evolvent.evolution.autoif.rules import Rules
-from evolvent.evolution.autoif.settings import AutoIF
+from evolvent.evolution.autoif.settings import AutoIF, noted, noting
 from evolvent.models.protocols import ChatModel, Sampling
 from evolvent.records import Record, conversation
 from evolvent.runs.execution import together

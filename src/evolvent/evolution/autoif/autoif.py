@@ -16,7 +16,6 @@ from evolvent.costs.budget import require_prices
 from evolvent.errors import InputError, RunError
 from evolvent.evolution.autoif import funnel
 from evolvent.evolution.autoif.answers import AnswerQueries, with_functions
-from evolvent.evolution.autoif.dry_run import evolve_formula, instructions_at_most, respond_formula
 from evolvent.evolution.autoif.find_functions import FindFunctions
 from evolvent.evolution.autoif.functions_file import FUNCTIONS, verified_instructions, write_lines
 from evolvent.evolution.autoif.options import AutoIFOptions
@@ -209,7 +208,7 @@ def evolve_stage(plan: Plan, ready: bool) -> Stage:
     """
     how, rules = plan.how, plan.how.rules
     source = distinct(plan.out) if ready else NOT_YET
-    instructions = source.rows if ready else instructions_at_most(plan.seeds.rows, rules)
+    instructions = source.rows if ready else funnel.instructions_at_most(plan.seeds.rows, rules)
     return Stage(
         name="evolve",
         settings={
@@ -235,7 +234,7 @@ def evolve_stage(plan: Plan, ready: bool) -> Stage:
             **source.counts,
         },
         derive=partial(write_functions, rules=rules),
-        dry_run=evolve_formula(how, instructions, known=ready),
+        dry_run=funnel.evolve_formula(how, instructions, known=ready),
     )
 
 
@@ -258,7 +257,7 @@ def respond_stage(plan: Plan, ready: bool) -> Stage:
         )
     asked = [(source.rows, "instructions with a query")]
     if not ready:
-        instructions = instructions_at_most(plan.seeds.rows, rules)
+        instructions = funnel.instructions_at_most(plan.seeds.rows, rules)
         asked = [(instructions, "instructions"), (min(rules.queries, len(plan.queries.texts)), "queries")]
     return Stage(
         name="respond",
@@ -278,7 +277,7 @@ def respond_stage(plan: Plan, ready: bool) -> Stage:
         group=by_teacher,
         counts={"queries": source.rows, **source.counts},
         derive=partial(write_training_rows, rules=rules, seed=how.seed),
-        dry_run=respond_formula(how, asked, known=ready),
+        dry_run=funnel.respond_formula(how, asked, known=ready),
     )
 
 

@@ -15,10 +15,9 @@ from evolvent.errors import CallError
 from evolvent.evolution.autoif.back_translation import CONTRADICTION, back_translations, contradicted
 from evolvent.evolution.autoif.cross_validation import cross_validate
 from evolvent.evolution.autoif.functions import Case, Sample, parse_sample
-from evolvent.evolution.autoif.meta import noting
 from evolvent.evolution.autoif.queries import combined, drawn
 from evolvent.evolution.autoif.rules import METHOD
-from evolvent.evolution.autoif.settings import AutoIF
+from evolvent.evolution.autoif.settings import AutoIF, noting
 from evolvent.models.protocols import ChatModel, PairClassifier
 from evolvent.records import Record, conversation
 from evolvent.runs.execution import together

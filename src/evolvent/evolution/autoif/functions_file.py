@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 import orjson
 
 from evolvent.errors import InputError
-from evolvent.evolution.autoif.meta import noted
+from evolvent.evolution.autoif.settings import noted
 from evolvent.files import explained, replacing
 from evolvent.records import Record
 

@@ -1,14 +1,20 @@
-"""What an AutoIF run works with: models, constants, templates, sampling. Plain data, the same for its three stages."""
+"""What an AutoIF run works with (models, constants, templates, sampling), and what it notes of its records.
+
+Both are plain data, the same for its three stages.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from evolvent.errors import InputError
 from evolvent.evolution.autoif.rules import METHOD, Bound, Rules
 from evolvent.evolution.templates import Prompt, load_prompt
 from evolvent.models.protocols import Sampling
+from evolvent.records import Record
 
 # The templates, each with what its slots may hold.
 PROMPTS: dict[str, dict[str, object]] = {
@@ -74,3 +80,14 @@ def load_prompts(folder: Path | None) -> dict[str, Prompt]:
     for name, slots in PROMPTS.items():
         prompts[name].render(**slots)  # a wrong slot shows now, not when its stage begins
     return prompts
+
+
+def noted(record: Record) -> dict[str, Any]:
+    """What ``meta["autoif"]`` holds, beside the user's own columns; nothing for a record not worked on."""
+    found = orjson.loads(record.meta or "{}").get(METHOD)
+    return found if isinstance(found, dict) else {}
+
+
+def noting(record: Record, **notes: Any) -> str:
+    """The record's meta with these notes, and no others of AutoIF's."""
+    return orjson.dumps({**orjson.loads(record.meta or "{}"), METHOD: notes}).decode()

@@ -13,8 +13,8 @@ from typing import Any
 
 from evolvent.calls.seeds import call_seed
 from evolvent.datasets.render import render
-from evolvent.evolution.autoif.meta import noted
 from evolvent.evolution.autoif.rules import Rules
+from evolvent.evolution.autoif.settings import noted
 from evolvent.records import Message, Record
 
 

@@ -1,6 +1,6 @@
 """What the steps after the first take at the most: the product of what the rules ask for."""
 
-from evolvent.evolution.autoif.dry_run import evolve_formula, instructions_at_most, respond_formula
+from evolvent.evolution.autoif.funnel import evolve_formula, instructions_at_most, respond_formula
 from evolvent.evolution.autoif.rules import PROFILES
 from tests.evolution.autoif.settings import settings
 
