@@ -311,6 +311,8 @@ def write_training_rows(path: Path, rules: Rules, seed: int) -> dict[str, Any]:
 
 def _with_others(stage: Stage, ran: Run) -> Run:
     """A stage's run with the further files that it made; those that somebody has removed are made again."""
+    if ran.estimate is not None:
+        return ran
     others = tuple(ran.path / name for name in OTHERS.get(stage.name, ()))
     if ran.already_done and not all(file.is_file() for file in others):
         stage.derive(ran.output)
