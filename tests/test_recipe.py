@@ -5,9 +5,9 @@ import pytest
 
 from evolvent.errors import CallError, InputError
 from evolvent.evolution.evolve import evolve
+from evolvent.models import models as opened_models
 from evolvent.models.protocols import Sampling
 from evolvent.recipe import run
-from evolvent.runs import stage
 from evolvent.runs.folder import Run
 from tests.scripted import Opened
 
@@ -126,7 +126,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
 
     opened = Opened((f"openai:evolver{URL}", f"openai:teacher{URL}"), lambda *_: "With wool.")
     opened[f"openai:evolver{URL}"].reply = failing
-    monkeypatch.setattr(stage, "open_chat", opened.open_chat)
+    monkeypatch.setattr(opened_models, "open_chat", opened.open_chat)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "seeds.jsonl").write_text('{"instruction": "Mend a sock"}\n{"instruction": "Mend a bike"}\n')
     return opened

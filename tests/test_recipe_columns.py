@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from evolvent.errors import InputError
-from evolvent.metrics.registry import chosen
+from evolvent.metrics.all_metrics import chosen
 from evolvent.recipe import run
 from evolvent.records import Record, schema
 from evolvent.runs.record_files import record_table

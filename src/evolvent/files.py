@@ -130,6 +130,8 @@ def replacing(path: Path, *, of_run: bool = False) -> Iterator[IO[bytes]]:
     """
     target = path.resolve()
     if not target.parent.is_dir():
+        if of_run:
+            raise RunError(f"{target.parent} went away while it was being used", fix="Start the same command again.")
         raise InputError(f"{path} cannot be written: there is no folder {target.parent}", fix="Make it first.")
     if not of_run and target.name in _files_of_a_run(target.parent):
         raise InputError(f"{path} is a file of a run", fix="Choose another name: only the run's stages write it.")

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from evolvent.calls.log import StoredCall, calls, count_calls, export, spent_in, why_none
 from evolvent.calls.key import call_key
+from evolvent.calls.log import StoredCall, calls, count_calls, export, spent_in, why_none
 from evolvent.calls.store import Call, CallStore
 from evolvent.calls.stored import reply_to_json
 from evolvent.costs.budget import Spent

@@ -9,24 +9,24 @@ from pathlib import Path
 import orjson
 import pytest
 
+from evolvent.calls.ask import ask, why_cut, why_unusable
 from evolvent.calls.seeds import call_seed
 from evolvent.calls.store import CallStore
 from evolvent.calls.stored import (
     Failures,
     RecordInWork,
     StoredChat,
-    ask,
     lasting_failures,
     record_in_work,
     reply_from_json,
     reply_to_json,
 )
+from evolvent.calls.used import Used
 from evolvent.costs.budget import Budget
 from evolvent.costs.prices import Price
 from evolvent.errors import BudgetReachedError, CallError, ModelUnavailableError
 from evolvent.models.protocols import ChatModel, Reply, Sampling, TokenLogprob, Usage
 from evolvent.records import Message
-from evolvent.calls.used import Used
 from tests.scripted import Scripted
 
 HELLO = [Message(role="user", content="hello")]
@@ -409,3 +409,19 @@ def test_closing_closes_the_model(store: CallStore) -> None:
     model = counting()
     asyncio.run(StoredChat(model, store, "evolve").close())
     assert model.closed
+
+
+@pytest.mark.parametrize(
+    ("reply", "unusable", "cut"),
+    [
+        (Reply("Seven loaves", "stop"), None, None),
+        (Reply("Seven", "length"), None, "truncated"),
+        (Reply("", "length"), "empty", "truncated"),
+        (Reply("Seven", "content_filter"), "filtered", "filtered"),
+        (Reply(" \n", "stop"), "empty", "empty"),
+        (Reply("", "stop", refusal="No."), "refused", "refused"),
+        (Reply("Seven", "stop", refusal="No."), None, None),
+    ],
+)
+def test_why_a_reply_cannot_be_used(reply: Reply, unusable: str | None, cut: str | None) -> None:
+    assert (why_unusable(reply), why_cut(reply)) == (unusable, cut)

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import signal
 import sqlite3
 import subprocess
@@ -14,6 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import processes
+from tests.processes import LONG_S, Ended, finish, wait_until
+
 SERVER = Path(__file__).parent.parent / "openai_server.py"
 COUNTED = 0.8
 # SQL conditions on a run's stored calls.
@@ -21,57 +23,24 @@ ANSWERED = "reply IS NOT NULL"
 CHAT = f"{ANSWERED} AND stage != 'score'"
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended."""
-
-    status: int
-    output: str
-    errors: str
-    seconds: float
-
-
-def start(arguments: Sequence[str], folder: Path, variables: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+def start(
+    arguments: Sequence[str | bytes | Path],
+    folder: Path,
+    variables: Mapping[str, str] | None = None,
+    *,
+    in_background: bool = False,
+) -> subprocess.Popen[str]:
     """Start ``evolvent ARGUMENTS`` in a folder, with environment variables of the test's own."""
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "NO_COLOR": "1", "PYTHONUNBUFFERED": "1", **(variables or {})}
-    command = [sys.executable, "-m", "evolvent", *map(str, arguments)]
-    return subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=hear_interrupts,
-    )
-
-
-def hear_interrupts() -> None:
-    """Undo what a shell's background jobs inherit: that Ctrl-C is ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def finish(process: subprocess.Popen[str], timeout: float = 60) -> Ended:
-    """Wait for a started command; what takes longer is killed and raises TimeoutExpired with all that it said.
-
-    Returns:
-        How it ended; ``seconds`` counts from this call.
-    """
-    began = time.monotonic()
-    try:
-        output, errors = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired as expired:
-        process.kill()
-        expired.output, expired.stderr = process.communicate()
-        raise
-    return Ended(process.returncode, output, errors, time.monotonic() - began)
+    own = {"NO_COLOR": "1", "PYTHONUNBUFFERED": "1", **(variables or {})}
+    command = [sys.executable, "-m", "evolvent", *arguments]
+    return processes.start(command, folder=folder, variables=own, in_background=in_background)
 
 
 def evolvent(
-    *arguments: str | Path, folder: Path, timeout: float = 300, variables: Mapping[str, str] | None = None
+    *arguments: str | bytes | Path, folder: Path, timeout: float = LONG_S, variables: Mapping[str, str] | None = None
 ) -> Ended:
     """Run ``evolvent ARGUMENTS`` in a folder to its end."""
-    return finish(start([str(argument) for argument in arguments], folder, variables), timeout)
+    return finish(start(arguments, folder, variables), timeout)
 
 
 def stored_calls(run: Path, where: str = ANSWERED) -> int:
@@ -86,7 +55,7 @@ def stored_calls(run: Path, where: str = ANSWERED) -> int:
 
 
 def stop_at(
-    arguments: Sequence[str],
+    arguments: Sequence[str | Path],
     folder: Path,
     run: Path,
     calls: int,
@@ -94,7 +63,7 @@ def stop_at(
     where: str = ANSWERED,
     *,
     then_s: float = 0,
-    limit_s: float = 300,
+    limit_s: float = LONG_S,
 ) -> Ended:
     """Start a command and send it a signal as soon as the run's store holds so many calls (of those chosen).
 
@@ -111,14 +80,10 @@ def stop_at(
         How it ended; ``seconds`` counts from the signal.
 
     Raises:
-        TimeoutExpired: the calls were not there in time, or the command did not end within a minute of the signal.
+        TimeoutExpired: the calls were not there in time, or the command did not end long after the signal.
     """
     process = start(arguments, folder)
-    began = time.monotonic()
-    while process.poll() is None and stored_calls(run, where) < calls:
-        if time.monotonic() - began > limit_s:
-            finish(process, timeout=0)
-        time.sleep(0.005)
+    wait_until(lambda: process.poll() is not None or stored_calls(run, where) >= calls, process, limit_s)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=then_s)
     process.send_signal(sent)
@@ -142,7 +107,7 @@ class Work:
         return int(min(share / COUNTED, 1) * self.calls), max(share - COUNTED, 0) / (1 - COUNTED) * self.rest_s
 
 
-def measured(arguments: Sequence[str], folder: Path, run: Path, limit_s: float = 300) -> Work:
+def measured(arguments: Sequence[str], folder: Path, run: Path, limit_s: float = LONG_S) -> Work:
     """Run a path of stages undisturbed, and measure its work.
 
     Raises:
@@ -165,15 +130,13 @@ def measured(arguments: Sequence[str], folder: Path, run: Path, limit_s: float =
 @contextmanager
 def server(latency_ms: float = 0, port: int = 0) -> Iterator[str]:
     """The tests' OpenAI-compatible server, as a base URL."""
-    process = subprocess.Popen(
-        [sys.executable, str(SERVER), str(port), str(latency_ms)], stdout=subprocess.PIPE, text=True
-    )
+    process = processes.start([sys.executable, SERVER, str(port), str(latency_ms)])
     assert process.stdout is not None
     try:
         yield f"http://127.0.0.1:{int(process.stdout.readline())}/v1"
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 def server_stats(base_url: str) -> dict[str, int]:

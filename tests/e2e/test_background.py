@@ -1,31 +1,15 @@
 """As a shell's background job, which ignores Ctrl-C: SIGTERM ends it in the same good order."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.command import evolvent, finish, server, server_stats, stored_calls
+from tests.e2e.command import evolvent, server, server_stats, start, stored_calls
+from tests.processes import finish, wait_until
 
 SEEDS = 60
-
-
-def start_in_background(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
-    """Start ``evolvent ARGUMENTS`` as ``evolvent ARGUMENTS &`` in a script does."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "evolvent", *arguments],
-        cwd=folder,
-        env={**os.environ, "NO_COLOR": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
-    )
 
 
 @pytest.mark.parametrize("stage", ["evolve", "respond"])
@@ -35,11 +19,9 @@ def test_a_background_job_ignores_ctrl_c_and_ends_in_good_order_at_sigterm(tmp_p
     with server(latency_ms=100) as url:
         model = ["--model" if stage == "evolve" else "--teacher", f"openai:m?base_url={url}"]
         arguments = [stage, "seeds.jsonl", *model, "--out", "run", "--concurrency", "4"]
-        process = start_in_background(arguments, tmp_path)
+        process = start(arguments, tmp_path, in_background=True)
         for calls, sent in ((5, signal.SIGINT), (15, signal.SIGTERM)):
-            while stored_calls(tmp_path / "run") < calls:
-                assert process.poll() is None, process.communicate()
-                time.sleep(0.005)
+            wait_until(lambda calls=calls: stored_calls(tmp_path / "run") >= calls, process)
             process.send_signal(sent)
         ended = finish(process)
         assert ended.status == 143, ended

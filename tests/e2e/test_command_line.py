@@ -1,13 +1,11 @@
 """Arguments, paths and terminals that are not as expected: one message, never a traceback."""
 
-import os
-import subprocess
-import sys
+import json
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.command import Ended, evolvent
+from tests.e2e.command import evolvent
 
 LONG = "x" * 300
 
@@ -17,15 +15,6 @@ def seeds(tmp_path: Path) -> Path:
     path = tmp_path / "seeds.jsonl"
     path.write_text('{"instruction": "Wie heißt du?", "output": "Größe ✓", "score": 1}\n')
     return path
-
-
-def raw(folder: Path, *arguments: str | bytes, **variables: str) -> Ended:
-    """A command whose arguments may be any bytes."""
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", **variables}
-    done = subprocess.run(
-        [sys.executable, "-m", "evolvent", *arguments], cwd=folder, env=environment, capture_output=True, timeout=120
-    )
-    return Ended(done.returncode, done.stdout.decode(), done.stderr.decode(), 0)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +38,7 @@ def raw(folder: Path, *arguments: str | bytes, **variables: str) -> Ended:
 )
 def test_mistakes_are_explained(tmp_path: Path, seeds: Path, arguments: list[str | bytes]) -> None:
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere" / "else")
-    ended = raw(tmp_path, *arguments)
+    ended = evolvent(*arguments, folder=tmp_path)
     assert "Traceback" not in ended.errors
     assert ended.errors.startswith("error: ")
     assert ended.status == 2
@@ -69,10 +58,10 @@ def test_debug_is_accepted_anywhere(tmp_path: Path) -> None:
 def test_a_terminal_that_knows_ascii_only(tmp_path: Path, seeds: Path, variables: dict[str, str]) -> None:
     made = evolvent("evolve", "seeds.jsonl", "--model", "embedded", "--rounds", "1", "--out", "r", folder=tmp_path)
     assert made.status == 0, made.errors
-    ended = raw(tmp_path, "show", "r", **variables)
+    ended = evolvent("show", "r", folder=tmp_path, variables=variables)
     assert (ended.status, ended.errors) == (0, "")
     assert "Wie hei" in ended.output
-    assert raw(tmp_path, "--help", **variables).status == 0
+    assert evolvent("--help", folder=tmp_path, variables=variables).status == 0
 
 
 def test_a_damaged_file_of_a_run(tmp_path: Path, seeds: Path) -> None:
@@ -84,3 +73,11 @@ def test_a_damaged_file_of_a_run(tmp_path: Path, seeds: Path) -> None:
     assert ended.status == 2
     assert "damaged" in ended.errors
     assert "Traceback" not in ended.errors
+
+
+def test_a_column_is_named_as_its_file_names_it(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("instruction, answer\nHow?, So. \n")
+    convert = ["convert", "x.csv", "y.jsonl", "--to", "alpaca", "--map", "instruction=instruction, output= answer"]
+    ended = evolvent(*convert, folder=tmp_path)
+    assert ended.status == 0, ended.errors
+    assert json.loads((tmp_path / "y.jsonl").read_text())["output"] == " So. "

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.command import CHAT, evolvent, measured, server, server_stats, start, stop_at, stored_calls
+from tests.processes import slowness, wait_until
 
 SEEDS = [
     {"instruction": f"How do I mend a {thing} number {n}?"} for n, thing in enumerate(["sock", "bike", "tap"] * 20)
@@ -78,7 +79,7 @@ def test_a_signal_ends_soon_and_says_how_to_go_on(
         arguments = [stage, "seeds.jsonl", *model, "--out", "run", "--concurrency", "4"]
         ended = stop_at(arguments, tmp_path, tmp_path / "run", 10, sent)
         assert ended.status == status, ended.errors
-        assert ended.seconds < 2
+        assert ended.seconds < 2 * slowness()
         assert ended.errors.strip().endswith("; start the same command again to go on")
         assert "Traceback" not in ended.errors
         before = stored_calls(tmp_path / "run")
@@ -92,8 +93,7 @@ def test_a_run_in_use_is_left_alone(tmp_path: Path, seeds: Path) -> None:
     with server(latency_ms=200) as url:
         arguments = ["evolve", str(seeds), "--model", f"openai:m?base_url={url}", "--out", "run", "--concurrency", "4"]
         first = start(arguments, tmp_path)
-        while not stored_calls(tmp_path / "run"):
-            assert first.poll() is None
+        wait_until(lambda: stored_calls(tmp_path / "run"), first)
         second = evolvent(*arguments, folder=tmp_path)
         assert second.status == 2
         assert f"in use by another process (pid {first.pid})" in second.errors

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests import processes
 from tests.e2e.command import server, server_stats, start, stored_calls
+from tests.processes import Ended, finish, wait_until
 
 SEEDS = 60
 
@@ -22,10 +24,10 @@ needs_mounts = pytest.mark.skipif(
 )
 
 
-def in_namespace(script: str, folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+def in_namespace(script: str, folder: Path, *flags: str) -> Ended:
     """Run a shell script where it may mount things that only it sees; $EVOLVENT is the command, flags are unshare's."""
     command = ["unshare", "-rm", *flags, "sh", "-uc", f'EVOLVENT="{sys.executable} -m evolvent"\n{script}']
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    return finish(processes.start(command, folder=folder))
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def test_a_full_disk_stops_the_run_and_it_goes_on_when_there_is_space(tmp_path: 
             """,
             tmp_path,
         )
-        statuses = [line for line in ended.stdout.splitlines() if line in ("0", "1", "2")]
+        statuses = [line for line in ended.output.splitlines() if line in ("0", "1", "2")]
         full = (tmp_path / "full.txt").read_text()
         assert statuses == ["1", "0", "0"], (ended, full)
         assert "error: no space is left to write" in full
@@ -73,19 +75,18 @@ def test_a_read_only_folder(tmp_path: Path, seeds: Path, out: str) -> None:
         $EVOLVENT convert {seeds} {out}/x.jsonl --to alpaca; echo $?
         """
     ended = in_namespace(script, tmp_path)
-    assert ended.stdout.split() == ["2", "2"] if out == "disk" else ended.stdout.split()[0] == "2", ended
-    assert "cannot be written" in ended.stderr
-    assert "Traceback" not in ended.stderr
+    assert ended.output.split() == ["2", "2"] if out == "disk" else ended.output.split()[0] == "2", ended
+    assert "cannot be written" in ended.errors
+    assert "Traceback" not in ended.errors
 
 
 def test_a_run_folder_that_goes_away(tmp_path: Path, seeds: Path) -> None:
     with server(latency_ms=20) as url:
         arguments = ["evolve", str(seeds), "--model", f"openai:m?base_url={url}", "--out", "run", "--concurrency", "4"]
         process = start(arguments, tmp_path)
-        while stored_calls(tmp_path / "run") < 10:
-            assert process.poll() is None
+        wait_until(lambda: stored_calls(tmp_path / "run") >= 10, process)
         shutil.rmtree(tmp_path / "run")
-        _, errors = process.communicate(timeout=30)
-    assert process.returncode == 1
-    assert "went away while it was being used" in errors
-    assert "Traceback" not in errors
+        ended = finish(process)
+    assert ended.status == 1
+    assert "went away while it was being used" in ended.errors
+    assert "Traceback" not in ended.errors

@@ -5,6 +5,8 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 
+from tests.processes import LONG_S
+
 
 class Draw:
     """Draws faults for requests, and remembers what it drew.
@@ -66,7 +68,7 @@ class Draw:
         """How many requests have come again."""
         return self.total - len(self.requests)
 
-    def wait_for(self, total: int, timeout_s: float = 60) -> None:
+    def wait_for(self, total: int, timeout_s: float = LONG_S) -> None:
         """Wait until so many requests have come."""
         with self._changed:
             if not self._changed.wait_for(lambda: self.total >= total, timeout_s):

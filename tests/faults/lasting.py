@@ -4,12 +4,12 @@ import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.e2e.command import Ended, finish, start
+from tests.e2e.command import start
 from tests.faults.draw import Draw
 from tests.faults.way import CALLS, Way, opened
+from tests.processes import Ended, finish
 
 NOWHERE = "http://no-such-host.invalid:8000/v1"
-PATIENCE_S = 240
 
 
 class Lasting:
@@ -47,4 +47,4 @@ class Lasting:
 
     def end(self, name: str) -> tuple[Way, Ended]:
         """A command's way, and how it ended."""
-        return self._ways[name], finish(self._running[name], PATIENCE_S)
+        return self._ways[name], finish(self._running[name])

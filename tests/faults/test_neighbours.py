@@ -114,5 +114,5 @@ def test_nothing_needs_the_network(tmp_path: Path) -> None:
         tmp_path,
         "--net",
     )
-    assert ended.stdout.split()[-1] == "0", ended
+    assert ended.output.split()[-1] == "0", ended
     assert len(rows_of(tmp_path / "run/evolved.parquet")) == 2 * SEEDS

@@ -36,7 +36,7 @@ def test_a_disk_that_fills_up(way: Way, evolved: Path, answered: Path, stage: st
     )
     full = (way.folder / "full.txt").read_text()
     assert "Traceback" not in full
-    statuses = [line for line in ended.stdout.splitlines() if line in ("0", "1", "2")]
+    statuses = [line for line in ended.output.splitlines() if line in ("0", "1", "2")]
     assert statuses == ["1", "0"], (ended, full)
     assert "error: no space is left to write" in full
     assert "start the same command again" in full

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.command import finish, start
+from tests.e2e.command import start
 from tests.faults.draw import Draw
 from tests.faults.proxy import HARMLESS, LOSES
 from tests.faults.server import PASSING, STRANGE
 from tests.faults.way import CALLS, FILES, UNSTORED, Way
+from tests.processes import finish
 
 # Faults that are met until the time-out, which is an option of the URI and no part of a call.
 SLOW = {"hang", "drip"}

@@ -9,10 +9,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from tests.e2e.command import Ended, evolvent
+from tests.e2e.command import evolvent
 from tests.faults.draw import Draw
 from tests.faults.proxy import Proxy
 from tests.faults.server import Background, FaultyServer
+from tests.processes import Ended
 
 SEEDS = 24
 ROUNDS = 2
@@ -94,7 +95,7 @@ class Way:
     ) -> Ended:
         """Run a stage to its end."""
         arguments = self.arguments(stage, out, *options, **how)
-        return evolvent(*arguments, folder=self.folder, timeout=120, variables=variables)
+        return evolvent(*arguments, folder=self.folder, variables=variables)
 
     def undisturbed(self, stage: str, folder: Path) -> Path:
         """The output of an undisturbed run over this proxy; made once."""

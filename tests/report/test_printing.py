@@ -10,7 +10,8 @@ from evolvent.evolution.autoif.verify import VerifyCounts
 from evolvent.report.printing import print_calls, print_run, print_stages, print_tables, print_verified
 from evolvent.report.tables import Table
 from evolvent.runs.folder import Run
-from evolvent.runs.manifest import OUTPUTS, StageEntry, write_manifest
+from evolvent.runs.manifest import StageEntry, write_manifest
+from evolvent.stages import file_of
 
 URI = "openai:ORG/A-Model-With-A-Long-Name-70B-Instruct?base_url=https://inference.provider.example.com:8443/openai/v1"
 NUMBERS = ("12,500,200", "~1,250,020,000", "912,500,200", "12,500.20")
@@ -78,10 +79,10 @@ def test_that_no_row_passed_is_said(tmp_path: Path, capsys: pytest.CaptureFixtur
 def three(folder: Path, *, done: tuple[bool, bool, bool]) -> Run:
     """A run of AutoIF's three stages, of which some were done already."""
     runs = [
-        Run(folder, stage, folder / OUTPUTS[stage], {"ok": 3, "failed": failed}, already_done=before)
+        Run(folder, stage, folder / file_of(stage), {"ok": 3, "failed": failed}, already_done=before)
         for stage, failed, before in zip(("self-instruct", "evolve", "respond"), (2, 0, 1), done, strict=True)
     ]
-    return replace(runs[2], before=tuple(runs[:2]), beside=(folder / "sft.jsonl",))
+    return replace(runs[2], stages={run.stage: run for run in runs}, others=(folder / "sft.jsonl",))
 
 
 def entry(**counts: object) -> StageEntry:

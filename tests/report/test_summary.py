@@ -5,14 +5,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from evolvent.calls.key import call_key
 from evolvent.calls.store import Call, CallStore
 from evolvent.errors import InputError
 from evolvent.models.protocols import Usage
-from evolvent.records import Record
+from evolvent.records import Column, Record
 from evolvent.report.summary import described, summary, trajectories
 from evolvent.report.tables import Table
 from evolvent.runs.folder import RunFolder
@@ -31,7 +30,7 @@ def begin(run: RunFolder, stage: str) -> None:
 def finish(folder: Path, stage: str, records: list[Record], fields: Any = ()) -> None:
     with RunFolder(folder) as run:
         begin(run, stage)
-        output = Output(run.output(stage), len(records), score_fields=fields)
+        output = Output(run.output(stage), len(records), columns=fields)
         for n, record in enumerate(records):
             output.add(Placed(0, n, record), [record], lambda tally, row: tally.count(row, f"round {row.round}"))
         run.finish(stage, {"seeds": 2, **output.finish().summary()}, USED, PAID)
@@ -92,7 +91,7 @@ def test_a_column_of_zeros_is_left_out(run: Path) -> None:
 
 
 def test_the_tables_of_one_stage(run: Path) -> None:
-    finish(run, "score", [Record("s", "a", 0, "x", scores={"ifd": 1.0})], [pa.field("ifd", pa.float64())])
+    finish(run, "score", [Record("s", "a", 0, "x", scores={"ifd": 1.0})], [Column("ifd")])
     assert [row[0] for row in table(summary(run, "evolve"), "stages").rows] == ["evolve"]
     assert {one.title for one in summary(run)} - {one.title for one in summary(run, "evolve")} == {
         "score: what became of the rows",
@@ -104,12 +103,12 @@ def test_the_tables_of_one_stage(run: Path) -> None:
 def test_scores(run: Path) -> None:
     values = [1.0, 2.0, 3.0, None]
     records = [Record(f"s{n}", "a", 0, "x", scores={"ifd": value}) for n, value in enumerate(values)]
-    finish(run, "score", records, [pa.field("ifd", pa.float64())])
+    finish(run, "score", records, [Column("ifd")])
     assert table(summary(run), "scores").rows == [("ifd", "2", "1.2", "2", "2.8", "1")]
 
 
 def test_a_column_without_any_score(run: Path) -> None:
-    finish(run, "score", [Record("s", "a", 0, "x", scores={"ifd": None})], [pa.field("ifd", pa.float64())])
+    finish(run, "score", [Record("s", "a", 0, "x", scores={"ifd": None})], [Column("ifd")])
     assert table(summary(run), "scores").rows == [("ifd", "", "", "", "", "1")]
 
 

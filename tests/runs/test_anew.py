@@ -69,7 +69,7 @@ def model_is_gone(patch: pytest.MonkeyPatch, models: Opened) -> None:
     def gone(*_: object, **__: object) -> None:
         raise ModelUnavailableError("no such model")
 
-    patch.setattr("evolvent.runs.stage.open_chat", gone)
+    patch.setattr("evolvent.models.models.open_chat", gone)
 
 
 def model_is_another(_: pytest.MonkeyPatch, models: Opened) -> None:

@@ -1,13 +1,12 @@
 """evolvent killed in the middle of its work: nothing of the sandbox stays."""
 
 import signal
-import subprocess
 import sys
-import time
 
 import pytest
 
 from evolvent.sandbox.wall import maps_nobody
+from tests.processes import LONG_S, python, start, wait_until
 from tests.sandbox.processes import descendants, reaper
 from tests.sandbox.wall import needs_wall
 
@@ -43,12 +42,8 @@ PROCESSES = {"walled": 7, "unsafe": 5}  # itself, and for both: bubblewrap, the 
 @pytest.mark.parametrize("mode", ["walled", "unsafe"])
 def test_nothing_outlives_a_killed_evolvent(mode: str) -> None:
     before = descendants()
-    with reaper():
-        work = subprocess.Popen([sys.executable, "-c", WORK, mode], stdout=subprocess.DEVNULL)
-        by = time.monotonic() + 60
-        while len(descendants() - before) < PROCESSES[mode]:
-            assert time.monotonic() < by and work.poll() is None
-            time.sleep(0.01)
+    with reaper(), start(python(WORK, mode)) as work:
+        wait_until(lambda: len(descendants() - before) >= PROCESSES[mode], work)
         work.kill()
         work.wait()
         assert_none_but(before)
@@ -58,8 +53,8 @@ def test_nothing_outlives_a_killed_evolvent(mode: str) -> None:
 @pytest.mark.skipif(sys.platform != "linux" or not maps_nobody(), reason="only root's sandboxes have users mapped")
 def test_nothing_outlives_an_evolvent_that_is_killed_while_it_starts_a_sandbox() -> None:
     before = descendants()
-    with reaper(), subprocess.Popen([sys.executable, "-c", MAPPING], stdout=subprocess.PIPE) as work:
-        assert work.stdout is not None and work.stdout.readline() == b"bubblewrap waits\n"
+    with reaper(), start(python(MAPPING)) as work:
+        assert work.stdout is not None and work.stdout.readline() == "bubblewrap waits\n"
         work.kill()
         work.wait()
         assert_none_but(before)
@@ -71,16 +66,12 @@ def test_nothing_outlives_an_evolvent_that_is_killed_while_it_starts_a_sandbox()
 def test_interrupt_while_sandboxes_start_ends_all(mode: str) -> None:
     """asyncio.run then cancels every task there is, some of them twice."""
     before = descendants()
-    command = [sys.executable, "-c", WORK, mode]
-    with reaper(), subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as work:
-        assert work.stdout is not None and work.stdout.readline() == b"starts\n"
+    with reaper(), start(python(WORK, mode)) as work:
+        assert work.stdout is not None and work.stdout.readline() == "starts\n"
         work.send_signal(signal.SIGINT)
-        assert work.wait(timeout=30) != 0
+        assert work.wait(timeout=LONG_S) != 0
         assert_none_but(before)
 
 
 def assert_none_but(before: set[int]) -> None:
-    by = time.monotonic() + 20
-    while left := descendants() - before:
-        assert time.monotonic() < by, left
-        time.sleep(0.01)
+    wait_until(lambda: not descendants() - before)

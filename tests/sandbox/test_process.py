@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evolvent.sandbox.process import Answer, read_answer
@@ -14,6 +14,7 @@ words = st.text(st.characters(codec="utf-8").filter(str.isprintable), max_size=2
 verdicts = st.one_of(st.booleans().map(Verdict), words.map(lambda text: Verdict(None, text)))
 
 
+@example([Verdict(None, " "), Verdict(None, "a  b")], " a", "b ", True)
 @given(st.lists(verdicts), st.none() | words, st.none() | words, st.booleans())
 def test_answer_is_read_as_it_was_written(
     found: list[Verdict], problem: str | None, violation: str | None, last: bool

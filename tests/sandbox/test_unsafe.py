@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from evolvent.sandbox import requirements
 from evolvent.sandbox.limits import Limits
 from evolvent.sandbox.sandbox import Sandbox
 from evolvent.sandbox.verdicts import Evaluation, Outcome, Verdict
+from tests.processes import wait_until
 
 SHORT, LONG = Limits(seconds=1.5), Limits(seconds=20, memory=256 << 20)
 
@@ -85,9 +85,7 @@ time.sleep(60)"""
             return processes
 
     processes = asyncio.run(inside())
-    gone_by = time.monotonic() + 10
-    while any(map(lives, processes)):
-        assert time.monotonic() < gone_by
+    wait_until(lambda: not any(map(lives, processes)))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -101,6 +99,4 @@ def test_child_processes_end_with_their_function(tmp_path: Path) -> None:
         file.write(str(child))
     return True"""
     assert reasons(body, LONG) is None
-    gone_by = time.monotonic() + 10
-    while lives(int(note.read_text())):
-        assert time.monotonic() < gone_by
+    wait_until(lambda: not lives(int(note.read_text())))

@@ -16,7 +16,7 @@ def pair(text: str, option: str) -> tuple[str, str]:
     key, sign, value = text.partition("=")
     if not sign or not key.strip():
         raise InputError(f"{option} {text!r} is not KEY=VALUE")
-    return key.strip(), value.strip()
+    return key.strip(), value  # as it is written: a CSV file may well have a column " answer"
 
 
 def mapping(text: str | None, option: str) -> dict[str, str] | None:

@@ -1,10 +1,9 @@
-"""Which format data has: the columns of its first row, and the mapped ones, say it."""
+"""Which format data has, by the columns of its first row and the mapped ones; and the mapped columns put in place."""
 
 from collections.abc import Mapping
 from itertools import islice
 
 from evolvent.datasets.formats import FORMATS, Row
-from evolvent.datasets.mapping import mapped
 from evolvent.datasets.sources import Source
 from evolvent.errors import InputError
 
@@ -35,7 +34,7 @@ def find_format(source: Source, mapping: Mapping[str, str], limit: int | None) -
             f"Columns found: {', '.join(first)}",
             fix="Correct --map.",
         )
-    found = _detect(mapped(first, mapping), mapping)
+    found = _detect(mapped(first, mapping)[0], mapping)
     if found is not None:
         if not mapping:
             _check_answer(first, found, source.name)
@@ -85,3 +84,49 @@ def _undetected(row: Row, name: str) -> InputError:
         f"{name}: the columns fit no format. Columns found: {', '.join(row) or 'none'}. Formats tried: {tried}",
         fix=f"Say which column is what, for example --map {hint}, or name the format with --format.",
     )
+
+
+def check_mapping(mapping: Mapping[str, str], format: str | None) -> None:
+    """Check that the mapped columns are those of the format, or of any one format if it is not named.
+
+    Raises:
+        InputError: they are not.
+    """
+    known = dict.fromkeys(column for name in ([format] if format else FORMATS) for column in FORMATS[name].columns)
+    for column in mapping:
+        if column not in known:
+            raise InputError(
+                f"map names {column!r}, which is no column of {format or 'any format'}",
+                fix=f"Map one of {', '.join(known)} to a column of the data, as in instruction=question.",
+            )
+    if not any(mapping.keys() <= set(spec.columns) for spec in FORMATS.values()):
+        formats = "; ".join(f"{name} ({', '.join(spec.columns)})" for name, spec in FORMATS.items())
+        raise InputError(
+            f"map names {', '.join(mapping)}, which no one format has", fix=f"Map the columns of one: {formats}."
+        )
+
+
+def mapped(row: Row, mapping: Mapping[str, str]) -> tuple[Row, Row]:
+    """A row with the mapped columns under the format's names, and the user's columns of these names.
+
+    A column that is only reached into stays.
+    """
+    used = set(mapping.values())
+    renamed = {name: value for name, value in row.items() if name not in used}
+    displaced = {name: renamed.pop(name) for name in mapping if name in renamed}
+    for name, path in mapping.items():
+        renamed[name] = row[path] if path in row else _inside(row, path)
+    return renamed, displaced
+
+
+def _inside(row: Row, path: str) -> object:
+    """The value that a path like ``instances.0.input`` reaches; None if there is none."""
+    value: object = row
+    for step in path.split("."):
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, list | tuple) and step.isdecimal() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return None
+    return value

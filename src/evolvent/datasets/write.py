@@ -4,15 +4,14 @@ import gzip
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, repeat
 from pathlib import Path
 from typing import IO, cast
 
-import orjson
-
+from evolvent.datasets.csv_files import write_csv
 from evolvent.datasets.formats import Row, check_format
+from evolvent.datasets.json_files import write_json, write_jsonl
+from evolvent.datasets.parquet_files import write_parquet
 from evolvent.datasets.render import OUTPUT_FORMATS, render
-from evolvent.datasets.tables import write_csv, write_parquet
 from evolvent.errors import InputError
 from evolvent.files import locate, replacing
 from evolvent.records import Record
@@ -100,13 +99,4 @@ def _write_rows(rows: Iterator[Row], kind: str, format: str, file: IO[bytes]) ->
         return write_parquet(rows, OUTPUT_FORMATS[format], file)
     if kind.startswith(".csv"):
         return write_csv(rows, OUTPUT_FORMATS[format], file)
-    if kind.startswith(".jsonl"):
-        return _count(file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)) for row in rows)
-    separators = chain([b"[\n"], repeat(b",\n"))
-    count = _count(file.write(separator + orjson.dumps(row)) for row, separator in zip(rows, separators, strict=False))
-    file.write(b"\n]\n" if count else b"[]\n")
-    return count
-
-
-def _count(items: Iterable[object]) -> int:
-    return sum(1 for _ in items)
+    return write_jsonl(rows, file) if kind.startswith(".jsonl") else write_json(rows, file)

@@ -4,7 +4,7 @@ Each round rewrites the instruction with one operator: four go in depth (constra
 reasoning), one in breadth. Operators come in a fixed order, not at random, so that two evolvers evolve a seed alike.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +52,7 @@ class Operator:
 
 
 def choose_operators(
-    names: tuple[str, ...] | list[str] | None, *, breadth: bool = True, templates: Path | None = None
+    names: str | Sequence[str] | None, *, breadth: bool = True, templates: Path | None = None
 ) -> tuple[Operator, ...]:
     """The operators in their order.
 
@@ -69,7 +69,8 @@ def choose_operators(
         raise InputError(f"--templates {templates} is not a folder")
     if names is None:
         names = [*IN_DEPTH, *([BREADTH] if breadth else [])]
-    elif not names:
+    names = [names] if isinstance(names, str) else list(names)
+    if not names:
         raise InputError("no operator is named", fix=known)
     if BREADTH in names and not breadth:
         raise InputError("--operators names breadth and --no-breadth leaves it out", fix="Drop one of the two.")

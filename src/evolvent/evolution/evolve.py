@@ -1,5 +1,6 @@
 """The evolve stage: seeds in, what a method makes of them out, in a run folder that can be stopped and gone on with."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -70,7 +71,9 @@ class EvolInstructOptions:
     )
     rounds: int = option("How often each seed is evolved.", 3, metavar="N", least=1)
     breadth: bool = option("In-breadth after the four in-depth operators.", True, flag="--breadth/--no-breadth")
-    operators: tuple[str, ...] | None = option("These operators only, in this order.", None, metavar="A,B", parse=names)
+    operators: str | Sequence[str] | None = option(
+        "These operators only, in this order.", None, metavar="A,B", parse=names
+    )
     templates: str | Path | None = option("Prompt templates of your own: OPERATOR.j2.", None, metavar="DIR")
     system: str | None = option("System prompt of the evolver.", None, metavar="TEXT")
 

@@ -13,8 +13,7 @@ from evolvent.metrics.layout import Layout, PairTokens
 from evolvent.models.protocols import TokenScorer
 from evolvent.records import Record
 
-# What the reason of a pair begins with that alone needs more memory than there is: it is not kept, as another machine
-# may have more.
+# How the reason begins that another machine, or this one when it is idle, may not meet.
 OUT_OF_MEMORY = "out of memory"
 
 
@@ -56,7 +55,7 @@ class PairLosses:
 
 
 def pair_losses(
-    records: Sequence[Record], scorer: TokenScorer, layout: Layout, cancelled: threading.Event | None = None
+    records: Sequence[Record], scorer: TokenScorer, layout: Layout, *, stop: threading.Event | None = None
 ) -> list[PairLosses | str]:
     """The losses of some pairs, from two sequences a pair (three losses need no more, see ``layout``).
 
@@ -64,16 +63,19 @@ def pair_losses(
         records: pairs; their batches depend on this list alone, so the same list gives the same numbers.
         scorer: the base model.
         layout: ``paper_layout`` or ``chat_layout``.
-        cancelled: looked at between batches; once it is set the scorer raises.
+        stop: set by another thread, it ends the work before the next batch.
 
     Returns:
         For each record its losses, or the reason why it has none.
+
+    Raises:
+        Stopped: ``stop`` was set.
     """
     pairs = [_laid_out(layout, scorer, record) for record in records]
     laid_out = [pair for pair in pairs if not isinstance(pair, str)]
     sequences = [sequence for pair in laid_out for sequence in (pair.full, pair.direct)]
     starts = [start for pair in laid_out for start in (pair.instruction[0], pair.direct_start)]
-    losses = iter(scorer.nll(sequences, starts, cancelled))
+    losses = iter(scorer.nll(sequences, starts, stop=stop))
     results: list[PairLosses | str] = []
     for pair in pairs:
         if isinstance(pair, str):
@@ -81,7 +83,7 @@ def pair_losses(
             continue
         full, direct = next(losses), next(losses)
         if full is None or direct is None:
-            results.append(f"{OUT_OF_MEMORY}: a pair of {len(pair.full):,} tokens")
+            results.append(f"{OUT_OF_MEMORY}: the pair has {len(pair.full)} tokens")
             continue
         first = pair.instruction[0]
         instruction = full[: pair.instruction[1] - first]

@@ -49,7 +49,7 @@ class Window:
             scorer = self.models.losses(self.supplied["losses"])
 
             def compute(cancelled: threading.Event) -> list[PairLosses | str]:
-                return pair_losses(self.records, scorer.scorer, LAYOUTS[self.layout], cancelled)
+                return pair_losses(self.records, scorer.scorer, LAYOUTS[self.layout], stop=cancelled)
 
             keys = [
                 losses_key(scorer.scorer.identity, self.layout, record.question, record.output, record.messages)

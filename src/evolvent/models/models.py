@@ -72,7 +72,7 @@ class Models:
     """
 
     def __init__(self) -> None:
-        self._opened: dict[Need, Any] = {}
+        self._opened: dict[tuple[Capability, str, Calls | Numbers | None], Any] = {}
         self._loop = EventLoop()
         self.run = self._loop.run
 
@@ -91,9 +91,10 @@ class Models:
             InputError: a bad URI or option, a missing extra, a model that cannot do this.
             ModelUnavailableError: the model cannot be used.
         """
-        if need not in self._opened:
-            self._opened[need] = _open(need)
-        return self._opened[need]
+        key = need.capability, need.name, need.how
+        if key not in self._opened:
+            self._opened[key] = _open(need)
+        return self._opened[key]
 
     def close(self, *, keep: Collection[str] = ()) -> None:
         """Close the models, and with all of them the event loop.
@@ -101,11 +102,11 @@ class Models:
         Args:
             keep: URIs, as records hold them, of those that stay open: a later stage needs them.
         """
-        closed = [need for need in self._opened if need.name not in keep]
+        closed = [key for key in self._opened if key[1] not in keep]
         try:
-            for need in closed:
-                model = self._opened.pop(need)
-                if need.capability == "chat":
+            for key in closed:
+                model = self._opened.pop(key)
+                if key[0] == "chat":
                     self.run(model.close())
         finally:
             if not self._opened:

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from threading import Event
 from typing import TYPE_CHECKING, Protocol
 
 from evolvent.errors import InputError
 from evolvent.records import Message
 
 if TYPE_CHECKING:
+    import threading
+
     import numpy as np
 
 
@@ -121,6 +122,10 @@ class ChatModel(Protocol):
         ...
 
 
+class Stopped(Exception):
+    """Work in a thread was told to stop, and left off before its end."""
+
+
 class TokenScorer(Protocol):
     """A language model that says how likely it finds each token of a text.
 
@@ -147,18 +152,21 @@ class TokenScorer(Protocol):
         ...
 
     def nll(
-        self, sequences: Sequence[Sequence[int]], starts: Sequence[int], stop: Event | None = None
+        self, sequences: Sequence[Sequence[int]], starts: Sequence[int], *, stop: "threading.Event | None" = None
     ) -> "list[np.ndarray | None]":
         """Per-token losses.
 
         Args:
             sequences: token ids, one list a text, each at most ``context`` long.
             starts: for each text the first position to score, at least 1 (position 0 has nothing before it).
-            stop: looked at between batches: once it is set, this raises.
+            stop: set by another thread, it ends the work before the next batch.
 
         Returns:
             For each text a float64 array of shape [len(sequence) - start]: -log p(token_t | tokens before t) in nats;
-            None for a text for which, alone, the memory does not suffice.
+            None for a text that the memory does not hold even alone.
+
+        Raises:
+            Stopped: ``stop`` was set.
         """
         ...
 

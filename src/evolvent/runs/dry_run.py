@@ -59,9 +59,9 @@ def dry_run(stage: Stage, out: Path, calling: Calling) -> Run:
     caps = Caps(calling.max_requests_per_minute, calling.max_tokens_per_minute, calling.concurrency)
     before = {use.model: use for use in spent if use.stage == stage.name and use.calls}
     if isinstance(stage.dry_run, Formula):
-        estimate = _calculated(stage, stage.dry_run, prices, before, caps)
+        estimate = calculated(stage, stage.dry_run, prices, before, caps)
     else:
-        estimate = run_sync(_rehearsed(stage, stage.dry_run, uris, prices, before, caps))
+        estimate = run_sync(rehearse(stage, stage.dry_run, uris, prices, before, caps))
     entry = entries.get(stage.name)
     if entry is not None:
         found = tuple(differences(entry, as_json(stage.settings, stage.name), stage.source.about))
@@ -81,7 +81,7 @@ def known_prices(
     return prices
 
 
-def _calculated(
+def calculated(
     stage: Stage, formula: Formula, prices: Mapping[str, Price], before: Mapping[str, Spent], caps: Caps
 ) -> Estimate:
     """The estimate by a formula: calls, and tokens as far as calls of this stage have shown what one takes."""
@@ -117,7 +117,7 @@ def _calculated(
     return Estimate(stage.name, formula.records, 0, tuple(models), (), None, stored, lines=formula.lines)
 
 
-async def _rehearsed(
+async def rehearse(
     stage: Stage,
     how: Rehearsed,
     uris: Sequence[str],

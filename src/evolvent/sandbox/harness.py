@@ -121,8 +121,9 @@ def describe(error: BaseException, most: int) -> bytes:
     try:
         if isinstance(error, MemoryError):
             return b"memory limit"
-        line = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
-        return line.encode("utf-8", "replace")[:most]
+        words = str(error).split()
+        line = " ".join([f"{type(error).__name__}:", *words]) if words else type(error).__name__
+        return line.encode("utf-8", "replace")[:most].rstrip()
     except BaseException:
         return b"an exception that cannot be told"
 

@@ -177,7 +177,7 @@ def read_answer(frames: bytes) -> Answer:
             start_of = position + 4
             position = start_of + int.from_bytes(frames[position:start_of], "big")
             words = frames[start_of:position].decode("utf-8", "replace")
-            words_of[kind] = printable(" ".join(words.split()))  # the program may have written them
+            words_of[kind] = printable(words).replace("\n", " ")  # the program may have written them
         if kind in "TFN":
             verdicts.append(Verdict(None, words_of["N"]) if kind == "N" else Verdict(kind == "T"))
     return Answer(verdicts, words_of.get("P"), words_of.get("V"))

@@ -10,6 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evolvent.calls.used import Used
 from evolvent.errors import InputError
 from evolvent.evolution.auto_evol_instruct.failure_rate import Evaluation
 from evolvent.evolution.auto_evol_instruct.history import (
@@ -22,7 +23,6 @@ from evolvent.evolution.auto_evol_instruct.history import (
 from evolvent.evolution.auto_evol_instruct.method import Method, initial_method, problem_of
 from evolvent.evolution.auto_evol_instruct.proposal import Candidate
 from evolvent.evolution.auto_evol_instruct.search import Found, Step, Tried
-from evolvent.calls.used import Used
 from tests.evolution.auto_evol_instruct.scripted_search import method
 
 ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -115,7 +115,7 @@ def test_how_it_looks(tmp_path: Path) -> None:
 
 BAD: list[tuple[str | bytes, str]] = [
     ("a: [1\nb: 2\n", r"line 2: this is not YAML"),
-    ("a: 1\nb: \x01", r"line 2: this is not YAML: control characters"),
+    ("a: 1\nb: \x01", "line 2: this is not YAML"),
     ("", "holds no method: its keys are none"),
     ("- 1\n", "holds no method"),
     ("a text", "holds no method"),
@@ -128,7 +128,7 @@ BAD: list[tuple[str | bytes, str]] = [
     ("method: |\n  Make it harder: {instruction}\n", "line 1: .* lost the headings"),
     ("format: 2\nmethod: x\n", "line 1: this is format '2', and 1 was expected"),
     ("[" * 100_000 + "]" * 100_000, "nested more than 100 deep|not YAML"),  # newer parsers refuse it themselves
-    ("a: " + "{a: " * 50_000 + "}" * 50_000, "nested more than 100 deep"),
+    ("a: " + "{a: " * 50_000 + "}" * 50_000, "nested more than 100 deep|not YAML"),
     (b"method: \xff\xfe", "is not UTF-8"),
 ]
 

@@ -13,10 +13,10 @@ import pytest
 from evolvent.errors import BudgetReachedError, CallError, InputError, RunError
 from evolvent.evolution.auto_evol_instruct.keywords import Keywords, _listed_ways, _named_ways, keywords
 from evolvent.evolution.evolve import evolve
+from evolvent.models import models as opened_models
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Record, schema
 from evolvent.report.keywords import keyword_tables
-from evolvent.runs import stage
 from evolvent.runs.manifest import read_manifest, write_manifest
 from evolvent.runs.record_files import record_table
 from tests.scripted import Opened
@@ -43,7 +43,7 @@ def answer(prompt: str, sampling: Sampling) -> str:
 @pytest.fixture
 def models(monkeypatch: pytest.MonkeyPatch) -> Opened:
     opened = Opened((EVOLVER, NAMER, OTHER), answer)
-    monkeypatch.setattr(stage, "open_chat", opened.open_chat)
+    monkeypatch.setattr(opened_models, "open_chat", opened.open_chat)
     return opened
 
 

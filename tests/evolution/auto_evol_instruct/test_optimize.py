@@ -24,8 +24,8 @@ from evolvent.evolution.auto_evol_instruct.history import read_method, write_his
 from evolvent.evolution.auto_evol_instruct.method import initial_method
 from evolvent.evolution.auto_evol_instruct.optimize import drawn
 from evolvent.evolution.auto_evol_instruct.search import STAGE, Found, calls_at_most, drawn_batch
+from evolvent.models import models as opened_models
 from evolvent.models.protocols import Reply, Sampling, Usage
-from evolvent.runs import stage
 from evolvent.runs.inputs import stage_input
 from evolvent.runs.manifest import read_manifest
 from tests.evolution.auto_evol_instruct.scripted_search import (
@@ -53,7 +53,7 @@ Follow = Callable[[Script], Opened]
 def follow(monkeypatch: pytest.MonkeyPatch) -> Follow:
     def open_with(script: Script) -> Opened:
         opened = models(script)
-        monkeypatch.setattr(stage, "open_chat", opened.open_chat)
+        monkeypatch.setattr(opened_models, "open_chat", opened.open_chat)
         return opened
 
     return open_with
@@ -370,7 +370,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of a search that was left alone."""
     opened = models(Script(6, SEARCH))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage, "open_chat", opened.open_chat)
+        patch.setattr(opened_models, "open_chat", opened.open_chat)
         return optimized(tmp_path_factory.mktemp("undisturbed") / "m.yaml").path
 
 

@@ -13,7 +13,7 @@ from evolvent.evolution.autoif.autoif import evolve_stage, planned, respond_stag
 from evolvent.evolution.autoif.functions_file import read_functions, write_lines
 from evolvent.evolution.autoif.options import AutoIFOptions
 from evolvent.evolution.evolve import Evolve, evolve
-from evolvent.models import models as models_module
+from evolvent.models import models as opened_models
 from evolvent.models.opening import open_chat
 from evolvent.models.protocols import Sampling
 from evolvent.options import Calling, Reading
@@ -54,7 +54,7 @@ def reply(prompt: str, sampling: Sampling) -> str:
 @pytest.fixture
 def models(monkeypatch: pytest.MonkeyPatch) -> Opened:
     opened = Opened((MODEL, TEACHER, JUDGE), reply)
-    monkeypatch.setattr(models_module, "open_chat", opened.open_chat)
+    monkeypatch.setattr(opened_models, "open_chat", opened.open_chat)
     return opened
 
 
@@ -213,7 +213,7 @@ def test_what_a_later_stage_would_stumble_over_is_found_before_the_first_call(
 ) -> None:
     scripted = Opened((MODEL, TEACHER, JUDGE), reply)
     monkeypatch.setattr(
-        models_module,
+        opened_models,
         "open_chat",
         lambda uri, **how: (scripted.open_chat if uri in scripted else open_chat)(uri, **how),
     )
@@ -354,7 +354,7 @@ def test_a_step_that_is_left_out_is_named(
         "no --nli is given: step 5 of AutoIF, which looks for contradictions, is left out"
     ]
     caplog.clear()
-    monkeypatch.setattr(models_module, "open_pair_classifier", lambda _: Relations())
+    monkeypatch.setattr(opened_models, "open_pair_classifier", lambda _: Relations())
     made(tmp_path, dry_run=True, nli="hf:some")
     made(tmp_path, dry_run=True, profile="paper1")
     assert caplog.records == []
@@ -364,7 +364,7 @@ def test_a_dry_run_rehearses_step_1_and_multiplies_for_the_others(
     tmp_path: Path, models: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nli = Relations()
-    monkeypatch.setattr(models_module, "open_pair_classifier", lambda _: nli)
+    monkeypatch.setattr(opened_models, "open_pair_classifier", lambda _: nli)
     teacher = "openai:t?api_key_env=NO_SUCH_KEY&base_url=http://h:1/v1"
     run = made(tmp_path, nli="hf:some", dry_run=True, teacher=teacher)
     assert run.stage == "evolve" and list(run.stages) == ["self-instruct", "evolve", "respond"]
@@ -410,7 +410,7 @@ def test_models_are_opened_once_and_the_cross_encoder_when_its_stage_runs(
         opened.append(uri)
         return Relations(*["neutral"] * 99)
 
-    monkeypatch.setattr(models_module, "open_pair_classifier", relations)
+    monkeypatch.setattr(opened_models, "open_pair_classifier", relations)
     made(tmp_path, nli="hf:some")
     assert [uri for uri, _ in models.how] == [MODEL]
     assert opened == ["hf:some"]

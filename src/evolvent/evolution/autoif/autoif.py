@@ -109,7 +109,7 @@ def autoif(
     prices = known_prices(calling.price, [need.uri for need in chat], spent_in(plan.out), read_manifest(plan.out))
     if calling.budget is not None:
         require_prices([need.name for need in chat], prices)
-    calling = replace(calling, price=prices)
+    calling = replace(calling, price={uri: {"in": one.prompt, "out": one.completion} for uri, one in prices.items()})
     if plan.nli is None and plan.how.rules.back_translated:
         log.warning("no --nli is given: step 5 of AutoIF, which looks for contradictions, is left out")
     runs: dict[str, Run] = {}

@@ -1,75 +1,91 @@
 """The dry run: as many calls as the stages really make, the very prompts, and nothing hidden in the figures."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import evolvent
 from evolvent.costs.budget import Spent
-from evolvent.costs.estimates import Estimate
+from evolvent.costs.estimates import Caps, Estimate
 from evolvent.costs.prices import Price
 from evolvent.datasets.load import load
-from evolvent.demo import SEEDS
 from evolvent.errors import InputError
-from evolvent.evolution.evol_instruct import EvolInstruct, trajectory
-from evolvent.evolution.evolve import choose_operators
+from evolvent.event_loop import run_sync
+from evolvent.evolution.evol_instruct import choose_operators
 from evolvent.evolution.templates import load_prompt
+from evolvent.evolution.trajectory import Evolution
+from evolvent.models.models import Need
 from evolvent.models.protocols import ChatModel, Sampling
 from evolvent.records import Message, Record
-from evolvent.responses.respond import answer
-from evolvent.runs.rehearsal import ANSWER_TOKENS, SAMPLE, Rates, rehearse, sample
+from evolvent.report.estimates import notes_of, prompts_of, tables_of
+from evolvent.responses.respond import Answering, respond
+from evolvent.runs.dry_run import ANSWER_TOKENS, SAMPLE, calculated, rehearse, sample
+from evolvent.runs.inputs import Listed
+from evolvent.runs.stage import Formula, Make, Rehearsed, Stage, StageModels, Work
 from tests.scripted import Scripted
 
-Work = Callable[[Record], Awaitable[Sequence[Record]]]
-Opened = Callable[[Mapping[str, ChatModel]], Work]
-
+SEEDS = Path(evolvent.__file__).parent / "datasets" / "samples" / "demo_seeds.jsonl"
 SERVER, JUDGE = "openai:evolver?base_url=http://host:1/v1", "openai:judge?base_url=http://host:1/v1"
 RECORDS = list(load(SEEDS))
 BREAD = Record("s", "s", 0, "Bake bread")
 
 
-def evolving(uri: str = SERVER, judge: str | None = None, rounds: int = 3, **options: Any) -> Opened:
-    def work(models: Mapping[str, ChatModel]) -> Work:
-        run = EvolInstruct(
-            evolver=models[uri],
-            operators=choose_operators(None),
-            rounds=rounds,
-            profile=options.get("profile", "default"),
-            sampling=Sampling(0.7, 0.95, options.get("max_tokens", 2048)),
-            seed=0,
-            judge=models[judge] if judge else None,
-            equality=load_prompt("equality") if judge else None,
-        )
-        return lambda record: trajectory(record, run)
-
-    return work
+def evolving(uri: str = SERVER, judge: str | None = None, rounds: int = 3, **options: Any) -> Work:
+    return Evolution(
+        evolver=uri,
+        rewritings=choose_operators(None),
+        rounds=rounds,
+        profile=options.get("profile", "default"),
+        sampling=Sampling(0.7, 0.95, options.get("max_tokens", 2048)),
+        seed=0,
+        judge=judge,
+        equality=load_prompt("equality") if judge else None,
+    )
 
 
-def answering(*teachers: str, max_tokens: int = 2048) -> Opened:
-    def work(models: Mapping[str, ChatModel]) -> Work:
-        async def all_(record: Record) -> list[Record]:
-            sampling = Sampling(0.0, 1.0, max_tokens)
-            return await asyncio.gather(*(answer(record, models[uri], sampling, 0, None) for uri in teachers))
-
-        return all_
-
-    return work
+def answering(*teachers: str, max_tokens: int = 2048) -> Work:
+    return Answering(teachers, Sampling(0.0, 1.0, max_tokens), 0, None)
 
 
-def rehearsed(work: Opened, uris: Sequence[str], records: Sequence[Record] = RECORDS, **options: Any) -> Estimate:
-    options = {"stage": "evolve", "prices": {}, "total": len(records), **options}
-    return asyncio.run(rehearse(work, uris, records, **options))
+def rehearsed(
+    work: Work,
+    uris: Sequence[str],
+    records: Sequence[Record] = RECORDS,
+    *,
+    stage: str = "evolve",
+    reply_tokens: int | None = None,
+    prices: Mapping[str, Price] = {},
+    spent: Sequence[Spent] = (),
+    caps: Caps | None = None,
+) -> Estimate:
+    made = Stage(stage, {}, Listed(records, {}), tuple(Need("chat", uri) for uri in uris), work)
+    before = {use.model: use for use in spent if use.stage == stage}
+    return asyncio.run(rehearse(made, Rehearsed(reply_tokens), uris, prices, before, caps or Caps()))
 
 
-def really(work: Opened, models: Mapping[str, Scripted]) -> list[Record]:
+class Given(dict[str, Any]):
+    """Models that a test gives."""
+
+    at_once = 1
+
+    def chat(self, uri: str) -> Any:
+        return self[uri]
+
+    losses = relate = chat
+
+
+def really(work: Work, models: Mapping[str, Scripted], records: Sequence[Record] = RECORDS) -> list[Record]:
     async def all_() -> list[Record]:
-        do = work(models)
-        return [row for record in RECORDS for row in await do(record)]
+        async with work.open(Given(models)) as make:
+            return [row for record in records for rows in await make([record]) for row in rows]
 
     return asyncio.run(all_())
 
@@ -101,18 +117,22 @@ def test_the_stand_in_replies_pass_every_rule() -> None:
     hard = ["Are they equal?", "Rewritten prompt: sing", "New instruction: sing", "# Title\nsing", "?!", "Sorry"]
     seen: list[Record] = []
 
-    def watched(models: Mapping[str, ChatModel]) -> Work:
-        do = evolving(judge=JUDGE, rounds=5)(models)
+    class Watched:
+        """The work, and a look at its rows."""
 
-        async def one(record: Record) -> Sequence[Record]:
-            rows = await do(record)
-            seen.extend(rows)
-            return rows
+        @asynccontextmanager
+        async def open(self, models: StageModels) -> AsyncIterator[Make]:
+            async with evolving(judge=JUDGE, rounds=5).open(models) as make:
 
-        return one
+                async def one(window: Sequence[Record]) -> Sequence[Sequence[Record]]:
+                    made = await make(window)
+                    seen.extend(row for rows in made for row in rows)
+                    return made
+
+                yield one
 
     records = [replace(BREAD, id=text, seed_id=text, instruction=text) for text in hard]
-    estimate = rehearsed(watched, [SERVER, JUDGE], records)
+    estimate = rehearsed(Watched(), [SERVER, JUDGE], records)
     assert estimate.calls == 2 * 5 * len(hard)
     assert {(row.status, row.reason) for row in seen} == {("ok", None)}
     for text in hard:
@@ -147,17 +167,12 @@ def test_prompt_tokens_of_the_embedded_model_are_exact_in_round_1() -> None:
     model = open_chat("embedded")
     records = RECORDS[:6]
 
-    async def used() -> int:
-        do = evolving("embedded", rounds=1, max_tokens=1)
-        counted = Counted(model)
-        for record in records:
-            await do({"embedded": counted})(record)
-        await model.close()
-        return counted.prompt_tokens
-
+    counted = Counted(model)
+    really(evolving("embedded", rounds=1, max_tokens=1), {"embedded": counted}, records)
+    run_sync(model.close())
     estimate = rehearsed(evolving("embedded", rounds=1, max_tokens=1), ["embedded"], records)
     assert estimate.models[0].exact
-    assert estimate.models[0].prompt_tokens == asyncio.run(used())
+    assert estimate.models[0].prompt_tokens == counted.prompt_tokens
     assert not rehearsed(evolving("embedded", rounds=2), ["embedded"], records).models[0].exact
 
 
@@ -185,7 +200,7 @@ def test_the_first_prompts_are_shown_as_they_will_be_sent() -> None:
     assert [(uri, turns[-1]["content"]) for uri, turns in estimate.prompts] == [
         (SERVER, prompt) for prompt, _ in asked.asked[:2]
     ]
-    assert estimate.shown_prompts()[0].startswith(f"prompt 1, to {SERVER}\n[user]\nYou are a Prompt")
+    assert prompts_of(estimate)[0].startswith(f"prompt 1, to {SERVER}\n[user]\nYou are a Prompt")
 
 
 def test_what_is_expected_and_what_is_the_most() -> None:
@@ -224,39 +239,43 @@ def test_the_folders_own_calls_say_how_long_a_reply_is() -> None:
     assert found.replies == "the mean of 40 calls in this folder"
     assert estimate.seconds is None  # how long a call took includes the time that it waited for its turn
     assert estimate.stored == 40
-    assert any("holds 40 calls of this stage" in line for line in estimate.notes())
+    assert any("holds 40 calls of this stage" in line for line in notes_of(estimate))
 
 
 def test_time_is_that_of_the_narrowest_cap() -> None:
-    found = rehearsed(evolving(), [SERVER], rates=Rates(requests_per_minute=60))
+    found = rehearsed(evolving(), [SERVER], caps=Caps(requests_per_minute=60))
     assert found.seconds == pytest.approx(180)
     tokens = found.models[0].prompt_tokens + found.models[0].completion_tokens
-    both = rehearsed(evolving(), [SERVER], rates=Rates(requests_per_minute=1e9, tokens_per_minute=tokens))
+    both = rehearsed(evolving(), [SERVER], caps=Caps(requests_per_minute=1e9, tokens_per_minute=tokens))
     assert both.seconds == pytest.approx(60)
 
 
 @pytest.mark.parametrize(("concurrency", "lengths"), [(10, 18), (1, 180), (1_000, 3)])
 def test_how_many_calls_follow_one_another(concurrency: int, lengths: float) -> None:
     # three rounds of 60 records: a record's calls wait for each other
-    (found,) = rehearsed(evolving(), [SERVER], rates=Rates(concurrency=concurrency)).models
+    (found,) = rehearsed(evolving(), [SERVER], caps=Caps(concurrency=concurrency)).models
     assert (found.seconds, found.call_lengths) == (None, pytest.approx(lengths))
 
 
 def test_a_prompt_to_which_several_replies_are_drawn_is_shown_once() -> None:
-    def work(models: Mapping[str, ChatModel]) -> Work:
-        async def both(record: Record) -> list[Record]:
-            for text in ("first", "first", "second", "third"):
-                await models[SERVER].chat([Message(role="user", content=text)], Sampling())
-            return []
+    class Both:
+        """Asks the same several times."""
 
-        return both
+        @asynccontextmanager
+        async def open(self, models: StageModels) -> AsyncIterator[Make]:
+            async def ask_all(window: Sequence[Record]) -> list[list[Record]]:
+                for text in ("first", "first", "second", "third"):
+                    await models.chat(SERVER).chat([Message(role="user", content=text)], Sampling())
+                return [[] for _ in window]
 
-    prompts = rehearsed(work, [SERVER], [BREAD]).shown_prompts()
+            yield ask_all
+
+    prompts = prompts_of(rehearsed(Both(), [SERVER], [BREAD]))
     assert [prompt.splitlines()[-1] for prompt in prompts] == ["first", "second"]
 
 
 def test_a_stand_in_that_is_shown_says_that_it_is_one() -> None:
-    one, two = rehearsed(evolving(rounds=2), [SERVER], [BREAD]).shown_prompts()
+    one, two = prompts_of(rehearsed(evolving(rounds=2), [SERVER], [BREAD]))
     assert "stand-in" not in one
     assert (
         "Bake bread Give your reasons for each step, and two examples of it that are not equal. (stand-in for a reply)"
@@ -268,11 +287,15 @@ def test_what_is_not_known_is_said() -> None:
     estimate = rehearsed(evolving(judge="embedded"), [SERVER, "embedded"], prices={"embedded": Price(0, 0)})
     assert estimate.cost is estimate.cost_at_most is estimate.seconds is None
     assert [model.cost for model in estimate.models] == [None, 0.0]
-    notes = "\n".join(estimate.notes())
+    notes = "\n".join(notes_of(estimate))
     assert f"no cost: {SERVER} has no price. Write --price" in notes
     assert "no time: how fast a model answers is not known" in notes
-    server, embedded, together = estimate.tables()
-    assert [table.title.split(" of ")[1] for table in estimate.tables()] == [SERVER, "embedded", "all models together"]
+    server, embedded, together = tables_of(estimate)
+    assert [table.title.split(" of ")[1] for table in tables_of(estimate)] == [
+        SERVER,
+        "embedded",
+        "all models together",
+    ]
     assert "cost" not in server.columns + together.columns
     assert [row[-1] for row in embedded.rows] == ["0", "0"]
 
@@ -285,7 +308,7 @@ def test_the_estimate_is_scaled_to_all_records() -> None:
     part = rehearsed(evolving(), [SERVER], whole, prices={SERVER: Price(1, 1)})
     # the operators' prompts differ in length, and a sample does not hold each equally often
     assert estimate.models[0].prompt_tokens == pytest.approx(1_000 / SAMPLE * part.models[0].prompt_tokens, rel=0.01)
-    assert any(f"rehearsed on {SAMPLE} of 1,000 records" in line for line in estimate.notes())
+    assert any(f"rehearsed on {SAMPLE} of 1,000 records" in line for line in notes_of(estimate))
 
 
 @given(st.integers(0, 2_000))
@@ -303,3 +326,28 @@ def test_no_records_no_calls() -> None:
 def test_a_model_that_cannot_be_asked_is_refused_as_the_stage_would() -> None:
     with pytest.raises(InputError, match="embedded-base is a base model"):
         rehearsed(evolving("embedded-base"), ["embedded-base"])
+
+
+def test_a_formula_says_how_many_calls_there_are_and_what_earlier_ones_took() -> None:
+    formula = Formula(7, {SERVER: 700}, 50, ("700 = 7 x 100",))
+    stage = Stage("respond", {}, Listed([BREAD], {}), (Need("chat", SERVER),), answering(SERVER), dry_run=formula)
+    found = calculated(stage, formula, {SERVER: Price(1, 2)}, {}, Caps(concurrency=10))
+    (model,) = found.models
+    assert (found.calls, found.records, found.rehearsed, found.lines) == (700, 7, 0, ("700 = 7 x 100",))
+    assert (model.prompt_tokens, model.completion_tokens, model.cost) == (None, None, None)
+    assert (model.completion_tokens_at_most, model.call_lengths) == (35_000, 70)
+    assert "700 = 7 x 100" in notes_of(found)
+    assert tables_of(found)[0].rows[0] == ("at most", "700", "", "")
+    before = {SERVER: Spent("respond", SERVER, 10, 1_000, 200, False, 1.0)}
+    (model,) = calculated(stage, formula, {SERVER: Price(1, 2)}, before, Caps()).models
+    assert (model.prompt_tokens, model.completion_tokens) == (70_000, 14_000)
+    assert model.cost == pytest.approx((70_000 + 2 * 14_000) / 1e6)
+
+
+def test_no_more_records_are_rehearsed_than_are_taken(tmp_path: Any) -> None:
+    from evolvent.evolution.evolve import evolve
+
+    run = evolve(SEEDS, model="embedded", out=tmp_path, rounds=2, limit=5, max_tokens=128)
+    estimate = respond(run, teacher="embedded", out=tmp_path, limit=3, dry_run=True).estimate
+    assert estimate is not None
+    assert (estimate.records, estimate.rehearsed, estimate.calls) == (3, 3, 3)

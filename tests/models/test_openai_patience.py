@@ -1,13 +1,15 @@
-"""Waits between the tries of one call; times are numbers that the tests choose."""
+"""Waits between the tries of one call, and when silence is spoken of; times are numbers that the tests choose."""
 
+import logging
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolvent.models.openai import retries
-from evolvent.models.openai.retries import Fault, Patience, Transient
+from evolvent.models.openai import patience as module
+from evolvent.models.openai.errors import Fault, Transient
+from evolvent.models.openai.patience import Availability, Patience
 
 DAY_S = 86_400.0
 
@@ -22,7 +24,7 @@ def wait_s(patience: Patience, fault: Fault = Fault.BROKEN, *, now: float = 0.0,
 def test_six_faults_end_a_call_and_their_waits_are_bounded_exponentially(fault: Fault) -> None:
     for _ in range(200):
         patience = Patience(timeout_s=600)
-        waits = [wait_s(patience, fault) for _ in range(retries.MAX_FAULTS)]
+        waits = [wait_s(patience, fault) for _ in range(module.MAX_FAULTS)]
         assert waits[-1] is None
         assert all(wait is not None and 0 <= wait <= 2**n for n, wait in enumerate(waits[:-1]))
 
@@ -51,10 +53,10 @@ def test_retry_after_of_nothing_is_no_hot_loop() -> None:
 def test_server_that_answered_before_is_waited_for(fault: Fault) -> None:
     patience, now, tries = Patience(timeout_s=10), 0.0, 0
     while (wait := wait_s(patience, fault, now=now, last_answered=-1.0)) is not None:
-        assert wait <= retries.LONGEST_AWAY_WAIT_S
+        assert wait <= module.LONGEST_AWAY_WAIT_S
         now += wait + 0.01
         tries += 1
-    assert retries.AWAY_S <= now <= retries.AWAY_S + 6
+    assert module.AWAY_S <= now <= module.AWAY_S + 6
     assert tries < 200
     assert patience.gone is (fault is Fault.UNREACHABLE)
 
@@ -63,7 +65,7 @@ def test_no_connection_to_a_server_that_answers_others_ends_this_call_alone_and_
     patience, now = Patience(timeout_s=10), 0.0
     while (wait := wait_s(patience, Fault.UNREACHABLE, now=now, last_answered=now - 1)) is not None:
         now += wait + 0.01
-    assert now > retries.PATIENCE_S - 6
+    assert now > module.PATIENCE_S - 6
     assert not patience.gone
 
 
@@ -71,7 +73,7 @@ def test_a_request_that_takes_the_server_down_is_not_sent_for_longer_because_oth
     patience, now = Patience(timeout_s=10), 0.0
     while (wait := wait_s(patience, Fault.AWAY, now=now, last_answered=now - 1)) is not None:
         now += wait + 0.01
-    assert retries.AWAY_S <= now <= retries.AWAY_S + 6
+    assert module.AWAY_S <= now <= module.AWAY_S + 6
 
 
 def test_faults_count_anew_after_an_outage() -> None:
@@ -110,3 +112,30 @@ def test_a_wait_beyond_the_bound_is_none_unless_others_are_answered_meanwhile(fa
     assert not patience.asked_too_much
     assert wait_s(patience, fault, now=20, sent_at=19, last_answered=9.5, after=DAY_S) is None
     assert patience.asked_too_much
+
+
+def test_silence_is_said_once_an_outage(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    health = Availability("openai:m", "http://h/v1")
+
+    def outage(begin: float) -> int:
+        before = len(caplog.records)
+        for step in range(100):
+            health.failed("connection refused", begin + step / 10)
+        return len(caplog.records) - before
+
+    assert outage(0) == 1
+    assert caplog.messages == ["model openai:m: no answer at http://h/v1 yet (connection refused); trying on"]
+    health.answered(20)
+    assert outage(30) == 0  # a server that answers now and then is not spoken of all the time
+    health.answered(500)
+    assert outage(600) == 1
+
+
+def test_a_short_fault_is_not_spoken_of(caplog: pytest.LogCaptureFixture) -> None:
+    health = Availability("openai:m", "http://h/v1")
+    for second in range(0, 100, 2):
+        health.failed("HTTP 500: oops", second)
+        health.failed("HTTP 500: oops", second + 1)
+        health.answered(second + 1.5)
+    assert not caplog.records

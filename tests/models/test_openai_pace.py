@@ -1,14 +1,15 @@
 """The gate: so many at once, so many a minute, first come first served, and nobody forgotten; in simulated time."""
 
 import asyncio
+from email.utils import formatdate
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolvent.models.openai.gate import Gate, Outcome, Ticket
 from evolvent.models.openai.level import START
+from evolvent.models.openai.pace import Allowance, Cap, Gate, Outcome, Ticket
 from tests.models.virtual_time import run_virtually
 
 
@@ -44,6 +45,8 @@ def test_found_level_starts_modest() -> None:
 
 
 kinds = st.sampled_from(["enter", "enter again", "leave", "refuse", "cancel", "pass"])
+
+
 operations = st.lists(st.tuples(kinds, st.integers(0, 30)))
 
 
@@ -232,3 +235,48 @@ def test_the_gate_works_in_another_loop() -> None:
 
     for _ in range(2):
         assert len(run_virtually(main())) == 2
+
+
+@given(st.floats(0.1, 1e6), st.lists(st.tuples(st.floats(0, 100), st.floats(0, 1e4)), max_size=50))
+def test_a_cap_is_kept_over_any_span(per_minute: float, steps: list[tuple[float, float]]) -> None:
+    cap, now, taken = Cap(per_minute), 0.0, [(0.0, 0.0)]
+    for pause, amount in steps:
+        now += pause
+        now += cap.wait_s(now)
+        cap.take(amount, now)
+        taken.append((now, amount))
+    for first, (begin, _) in enumerate(taken):
+        amounts = [amount for time, amount in taken[first:] if time < begin + 60]
+        assert sum(amounts[:-1]) <= per_minute * 1.001 + 1e-6
+
+
+def test_nonsense_about_what_is_left_holds_nothing_up() -> None:
+    allowance = Allowance("requests")
+    for remaining, reset in [("x", "1s"), ("0", "x"), ("-1", "1s"), ("0", "")]:
+        allowance.heard(
+            {"x-ratelimit-remaining-requests": remaining, "x-ratelimit-reset-requests": reset}, sent=1, now=0
+        )
+        assert allowance.wait_s(1, now=0) == 0
+
+
+@pytest.mark.parametrize("reset", ["24h", "86400", "4102444800"])
+def test_a_reset_that_is_far_off_holds_nobody_up(reset: str) -> None:
+    allowance = Allowance("requests")
+    allowance.heard({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": reset}, sent=0, now=5)
+    assert allowance.wait_s(1, now=5) == 0
+
+
+@pytest.mark.parametrize("unit", [1, 1000])
+def test_a_reset_may_be_a_point_in_time(unit: int) -> None:
+    """OpenRouter and GitHub write Unix times, in seconds or milliseconds."""
+    headers = {
+        "x-ratelimit-remaining-requests": "0",
+        "x-ratelimit-reset-requests": str(1_700_000_030 * unit),
+        "date": formatdate(1_700_000_000, usegmt=True),
+    }
+    allowance = Allowance("requests")
+    allowance.heard(headers, sent=0, now=5)
+    assert allowance.wait_s(1, now=5) == 30
+    headers["x-ratelimit-reset-requests"] = str(1_600_000_000 * unit)
+    allowance.heard(headers, sent=0, now=5)
+    assert allowance.wait_s(1, now=5) == 0

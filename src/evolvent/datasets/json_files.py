@@ -1,17 +1,18 @@
-"""Rows of JSON files: one object a line (JSON Lines), or one list of objects, told apart by the first character.
+"""JSON files, read and written: one object a line (JSON Lines), or one list of objects.
 
-A list is cut into its elements by a scan for strings and brackets, and each element is parsed alone: memory holds one
-element and one block of the file, whatever the length of the list.
+The first character of a file tells which. A list is cut into its elements by a scan for strings and brackets, and each
+element is parsed alone: memory holds one element and one block of the file, whatever the length of the list.
 """
 
 import re
-from collections.abc import Iterator
-from itertools import count, islice
+from collections.abc import Iterable, Iterator
+from itertools import chain, count, islice, repeat
 from pathlib import Path
 from typing import IO
 
 import orjson
 
+from evolvent.datasets.formats import Row
 from evolvent.datasets.rows import SourceRow, check_encoding, opened, parse_json
 from evolvent.errors import InputError
 
@@ -137,3 +138,16 @@ def _too_long(path: Path, line: int) -> InputError:
 
 def _broken(path: Path, line: int, what: str) -> InputError:
     return InputError(f"{path}, line {line}: broken JSON: {what}", fix="Correct the file there, or make it again.")
+
+
+def write_jsonl(rows: Iterable[Row], file: IO[bytes]) -> int:
+    """Write rows as JSON Lines; the number of rows."""
+    return sum(1 for row in rows if file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)))
+
+
+def write_json(rows: Iterable[Row], file: IO[bytes]) -> int:
+    """Write rows as a JSON list, one a line; the number of rows."""
+    separators = chain([b"[\n"], repeat(b",\n"))
+    written = sum(1 for row, sign in zip(rows, separators, strict=False) if file.write(sign + orjson.dumps(row)))
+    file.write(b"\n]\n" if written else b"[]\n")
+    return written

@@ -1,16 +1,27 @@
-"""What a server says when it does not answer: read out of the many shapes that servers give it, and judged."""
+"""What a server's answer says: a reply, an error for its caller, or a fault that another try may not meet.
+
+Errors are read out of the many shapes that servers give them.
+"""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from html import unescape
-from math import isfinite
+from typing import Any
 
-from evolvent.models.openai.dates import from_now, until
+from evolvent.errors import CallError, EvolventError
+from evolvent.models.openai.wire import OTHER_SHAPE, decode, read_reply, retry_after, well_formed
+from evolvent.models.protocols import Reply, Sampling
+from evolvent.records import Message
 
-WORDS = 500
+WORDS = 500  # characters of a server's message that are shown
+SHOWN = 300  # characters of an answer that is no completion
+RAW_KEPT = 10_000  # characters of an answer that could not be read
+
 RETRIED = {408, 409, 429}
 UNAVAILABLE = {401, 402, 403, 404, 405, 407}
+AWAY = {502, 503, 504, 529}
 
 CONTEXT = re.compile(
     r"context[ _-]?(length|window|size)|max_model_len|(prompt|input) (is )?too long|too many (input )?tokens"
@@ -24,6 +35,8 @@ REFUSED = re.compile(
     re.IGNORECASE,
 )
 MODERATED = re.compile(r"flagged|moderation|content[ _](policy|filter)", re.IGNORECASE)
+
+Redact = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +101,107 @@ class ServerError:
         return named and REFUSED.search(f"{self.code} {self.message}") is not None
 
 
-def read_error(status: int, body: object, raw: bytes, redact: Callable[[str], str]) -> ServerError:
+class Fault(Enum):
+    """What kind of fault one try met."""
+
+    LIMITED = "limited"  # 429: the server is well and only asks for patience
+    AWAY = "away"  # 502, 503, 504, 529, a connection that broke
+    UNREACHABLE = "unreachable"  # no connection came about
+    LATE = "late"  # no reply in time
+    REFUSED = "refused"  # 401, 403, 404 …: no call can succeed, or this one met a firewall
+    BROKEN = "broken"  # any other error, a reply that cannot be read
+
+
+class Transient(Exception):
+    """A try that failed in a way that another one may not.
+
+    Args:
+        words: what happened, in the server's words where it spoke.
+        fault: what kind of fault it was.
+        after: seconds that the server asks to wait.
+        raw: what the server sent, if it could not be read.
+        error: the server's error, if it is ``REFUSED``.
+    """
+
+    def __init__(
+        self,
+        words: str,
+        fault: Fault = Fault.BROKEN,
+        *,
+        after: float | None = None,
+        raw: str | None = None,
+        error: ServerError | None = None,
+    ) -> None:
+        super().__init__(well_formed(words))
+        self.fault = fault
+        self.after = after
+        self.raw = raw
+        self.error = error
+
+
+def read_answer(
+    status: int,
+    headers: Mapping[str, str],
+    raw: bytes,
+    messages: Sequence[Message],
+    sampling: Sampling,
+    *,
+    uri: str,
+    redact: Redact,
+) -> Reply | ServerError:
+    """What an answer says.
+
+    Args:
+        status: its HTTP status.
+        headers: its headers.
+        raw: its body.
+        messages: the conversation that it answers.
+        sampling: what was asked for.
+        uri: the model's URI, for errors.
+        redact: takes the key out of words.
+
+    Raises:
+        Transient: an error that another try may not meet; an answer of a kind that nobody thought of is one too.
+        CallError: JSON that is no chat completion.
+    """
+    try:
+        succeeded = 200 <= status < 300
+        body: object = None
+        try:
+            body = decode(raw)
+        except ValueError:
+            if succeeded:
+                kind = redact(headers.get("content-type", "no content type"))
+                words = read_error(status, None, raw, redact).message
+                what = f"a reply that cannot be read as JSON ({len(raw):,} bytes, {kind}): {words}"
+                raise Transient(what, raw=_kept(raw, redact)) from None
+        if succeeded:
+            inside = error_in_success(body) if isinstance(body, dict) else None
+            if inside is None:
+                try:
+                    return read_reply(body, messages, sampling)
+                except OTHER_SHAPE as cause:
+                    kept = _kept(raw, redact)
+                    what = f"model {uri}: the server's answer is no chat completion: {kept[:SHOWN]}"
+                    raise CallError(what, raw=kept) from cause
+            status, body = inside
+        error = read_error(status, body, raw, redact)
+        if 300 <= status < 400:
+            error = ServerError(status, f"the server redirects to {redact(headers.get('location', 'nowhere'))}")
+        if error.temporary:
+            fault = Fault.LIMITED if status == 429 else Fault.AWAY if status in AWAY else Fault.BROKEN
+            raise Transient(str(error), fault, after=retry_after(headers))
+        if error.final_for_model and not error.unpaid:
+            raise Transient(str(error), Fault.REFUSED, error=error)
+        return error
+    except (Transient, EvolventError):
+        raise
+    except Exception as error:  # a strange answer must not end the run
+        words = f"HTTP {status}: an answer that cannot be read: {redact(said(error))}"
+        raise Transient(words, raw=_kept(raw, redact)) from None
+
+
+def read_error(status: int, body: object, raw: bytes, redact: Redact) -> ServerError:
     """Read an error body: OpenAI's ``error`` object, vLLM's flat one, FastAPI's ``detail``, plain text or HTML.
 
     Args:
@@ -97,17 +210,22 @@ def read_error(status: int, body: object, raw: bytes, redact: Callable[[str], st
         raw: the body's bytes, used when it is not JSON.
         redact: takes secrets out of the words, before they are cut.
     """
+    code = parameter = ""
+    words: object = None
     if isinstance(body, dict):
-        inner = body.get("error") or body.get("detail") or body
+        words = inner = body.get("error") or body.get("detail") or body
         fields = [field for field in inner if isinstance(field, dict)] if isinstance(inner, list) else []
         if fields:
-            return _validation_error(status, fields, redact)
-        if isinstance(inner, dict):
-            message = inner.get("message") or inner.get("detail") or inner.get("msg") or str(inner)
-            words = (str(inner[key]) for key in ("code", "type") if inner.get(key) is not None)
-            return ServerError(status, _cut(redact(str(message))), " ".join(words), str(inner.get("param") or ""))
-        return ServerError(status, _cut(redact(str(inner))))
-    return ServerError(status, _cut(redact(_plain(raw.decode("utf-8", "replace")))))
+            words, code, parameter = _validation_error(fields)
+        elif isinstance(inner, dict):
+            words = inner.get("message") or inner.get("detail") or inner.get("msg") or inner
+            code = " ".join(str(inner[key]) for key in ("code", "type") if inner.get(key) is not None)
+            parameter = str(inner.get("param") or "")
+    else:
+        words = _plain(raw.decode("utf-8", "replace"))
+    text = " ".join(redact(str(words)).encode("utf-8", "replace").decode().split()) or "(no words)"
+    text = text if len(text) <= WORDS else f"{text[:WORDS]}… ({len(text):,} characters)"
+    return ServerError(status, text, code, parameter)
 
 
 def error_in_success(body: Mapping[str, object]) -> tuple[int, Mapping[str, object]] | None:
@@ -130,16 +248,10 @@ def error_in_success(body: Mapping[str, object]) -> tuple[int, Mapping[str, obje
     return (400 if kind.startswith(("invalid_request", "BadRequest")) else 500), body
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the server asks to wait, from ``retry-after-ms`` or ``Retry-After`` (seconds or a date)."""
-    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        try:
-            number = float(headers.get(name, "")) / unit
-        except ValueError:
-            continue
-        if isfinite(number):
-            return from_now(number, headers)
-    return until(headers.get("retry-after"), headers)
+def said(error: Exception) -> str:
+    """An exception's type and words, without a proxy's password."""
+    words = re.sub(r"://\S*@", "://", str(error))
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
 def _names(message: str, parameter: str) -> bool:
@@ -151,16 +263,15 @@ def _names(message: str, parameter: str) -> bool:
     return re.search(rf"{quoted}|{beside}|{behind}", message, re.IGNORECASE) is not None
 
 
-def _validation_error(status: int, details: list[dict[str, object]], redact: Callable[[str], str]) -> ServerError:
-    """FastAPI's list of field errors; the request's own values are left out of the words."""
+def _validation_error(details: list[dict[str, Any]]) -> tuple[str, str, str]:
+    """Words, code and field of FastAPI's list of field errors; the request's own values are left out of the words."""
     parts, fields = [], []
     for detail in details:
         location = detail.get("loc")
         field = str(location[-1]) if isinstance(location, list) and location else ""
         parts.append(f"{field}: {detail.get('msg')}" if field else str(detail.get("msg")))
         fields.append(field)
-    code = str(details[0].get("type") or "")
-    return ServerError(status, _cut(redact("; ".join(parts))), code, fields[0] if len(fields) == 1 else "")
+    return "; ".join(parts), str(details[0].get("type") or ""), fields[0] if len(fields) == 1 else ""
 
 
 def _plain(text: str) -> str:
@@ -171,8 +282,5 @@ def _plain(text: str) -> str:
     return unescape(text)
 
 
-def _cut(text: str) -> str:
-    text = " ".join(text.encode("utf-8", "replace").decode().split())
-    if not text:
-        return "(no words)"
-    return text if len(text) <= WORDS else f"{text[:WORDS]}… ({len(text):,} characters)"
+def _kept(raw: bytes, redact: Redact) -> str:
+    return redact(raw[: 4 * RAW_KEPT].decode("utf-8", "replace"))[:RAW_KEPT]

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evolvent.errors import InputError
+from evolvent.metrics.all_metrics import METRICS, chosen
 from evolvent.metrics.losses import PairLosses
-from evolvent.metrics.registry import METRICS, chosen, score_fields, scores_of
+from evolvent.records import COLUMNS, schema
+from tests.metrics.scoring import columns_of, scores_of
 
 LOSSES = PairLosses(
     instruction_sum=8.0,
@@ -74,20 +76,29 @@ def test_what_is_asked_for_and_what_is_always_written() -> None:
     always = {name for name, metric in METRICS.items() if metric.always}
     assert set(METRICS) - always == {"ifd", "ic_ifd"}
     assert {metric.name for metric in chosen(["ifd"])} == always | {"ifd"}
-    assert set(scores_of(LOSSES, [])) == always | {"score_reason"}
+    assert set(scores_of(LOSSES, ["ifd_ppl"])) == always | {"score_reason"}
     with pytest.raises(InputError, match="unknown metric idf") as caught:
         chosen(["idf", "ifd"])
     assert "ic_ifd" in caught.value.fix
 
 
 def test_columns_match_the_scores() -> None:
-    for names in ([], ["ic_ifd"], ["ic_ifd", "ifd"]):
+    for names in (["ifd_ppl"], ["ic_ifd"], ["ic_ifd", "ifd"]):
         row = {**scores_of(LOSSES, names), "base_model": "hf:x"}
-        fields = score_fields(names)
+        fields = [field for field in schema(columns_of(names)) if field.name not in COLUMNS]
         assert {field.name for field in fields} == set(row)
         table = pa.Table.from_pylist([row, {**scores_of("why", names), "base_model": "hf:x"}], pa.schema(fields))
         assert table.to_pylist()[0] == row
-    assert [field.name for field in score_fields()] == [*METRICS, "base_model", "score_reason"]
+    assert [column.name for column in columns_of()] == [*METRICS, "base_model", "score_reason"]
+
+
+def test_every_column_says_its_unit_and_which_values_are_kept() -> None:
+    columns = {column.name: column for metric in METRICS.values() for column in metric.columns}
+    assert all(column.unit for column in columns.values())
+    assert {name for name, column in columns.items() if column.better == "lower"} == {
+        "instruction_ppl",
+        "instruction_tokens",
+    }
 
 
 def test_one_name_may_stand_alone() -> None:

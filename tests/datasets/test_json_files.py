@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from evolvent.datasets import json_rows
+from evolvent.datasets import json_files
 from evolvent.errors import InputError
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(
@@ -29,10 +29,10 @@ value = st.recursive(
 def test_a_list_in_small_blocks(
     rows: list[object], block: int, indent: int | None, ascii: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(json_rows, "BLOCK", block)
+    monkeypatch.setattr(json_files, "BLOCK", block)
     path = tmp_path / "rows.json"
     path.write_text(json.dumps(rows, indent=indent, ensure_ascii=ascii))
-    source_rows = list(json_rows.json_rows(path))
+    source_rows = list(json_files.json_rows(path))
     assert [row.value for row in source_rows] == rows
     assert all(row.problem is None for row in source_rows)
 
@@ -40,7 +40,7 @@ def test_a_list_in_small_blocks(
 def test_lines_of_a_list(tmp_path: Path) -> None:
     path = tmp_path / "rows.json"
     path.write_text('\n[\n{"a":\n1},\n\n{"a": "\\n"}, {"a": 3}\n\n]\n')
-    assert [(row.line, row.value) for row in json_rows.json_rows(path)] == [
+    assert [(row.line, row.value) for row in json_files.json_rows(path)] == [
         (3, {"a": 1}),
         (6, {"a": "\n"}),
         (6, {"a": 3}),
@@ -50,7 +50,7 @@ def test_lines_of_a_list(tmp_path: Path) -> None:
 def test_a_row_longer_than_a_block(tmp_path: Path) -> None:
     rows = [{"a": "x" * 3_000_000}, {"a": 'y\\"' * 500_000}, {"a": "z"}]
     (tmp_path / "rows.json").write_text(json.dumps(rows))
-    assert [row.value for row in json_rows.json_rows(tmp_path / "rows.json")] == rows
+    assert [row.value for row in json_files.json_rows(tmp_path / "rows.json")] == rows
 
 
 @pytest.mark.parametrize(
@@ -65,9 +65,9 @@ def test_a_row_longer_than_a_block(tmp_path: Path) -> None:
 def test_a_row_without_an_end_is_not_read_whole(
     text: str, line: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(json_rows, "BLOCK", 64)
-    monkeypatch.setattr(json_rows, "ROW_LIMIT", 1000)
+    monkeypatch.setattr(json_files, "BLOCK", 64)
+    monkeypatch.setattr(json_files, "ROW_LIMIT", 1000)
     path = tmp_path / "rows.json"
     path.write_text(text)
     with pytest.raises(InputError, match=f"line {line}: .* is longer than 1,000 bytes"):
-        list(json_rows.json_rows(path))
+        list(json_files.json_rows(path))

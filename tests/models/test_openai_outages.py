@@ -1,7 +1,6 @@
 """What ends one call and what ends the run: refusals, rate limits and lost connections of one call or of all."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -10,35 +9,33 @@ import pytest
 from aiohttp import web
 
 from evolvent.errors import CallError, ModelUnavailableError, RunError
-from evolvent.models.openai import OpenAIChat, availability, retries
-from evolvent.models.openai.availability import Availability
-from evolvent.models.openai.retries import Fault, Transient
+from evolvent.models.openai import patience
+from evolvent.models.openai.errors import Fault, Transient
 from evolvent.models.protocols import Reply
 from tests.models.openai_server import (
     ASK,
     GREEDY,
+    KEY,
     OK,
+    QUICK_S,
     Body,
     Server,
     Step,
     ask,
     completion,
     error,
+    hurry,
     says,
     serving,
     writes,
 )
 
-KEY = "sk-proj-0123456789abcdefghij"
-QUICK_S = 0.02
 BLOCKED = [{"role": "user", "content": "DROP TABLE seeds"}]
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("FIRST_WAIT_S", "LONGEST_WAIT_S", "LONGEST_AWAY_WAIT_S"):
-        monkeypatch.setattr(retries, name, QUICK_S)
-    monkeypatch.setattr(retries, "AWAY_S", 10 * QUICK_S)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    hurry(monkeypatch)
 
 
 def firewall(status: int = 403) -> Step:
@@ -104,7 +101,7 @@ def test_the_only_record_left_is_blocked_and_fails() -> None:
     failure, server = ask(error(403, "blocked"))
     assert isinstance(failure, CallError)
     assert "blocked" in str(failure)
-    assert len(server.bodies) == retries.MAX_FAULTS
+    assert len(server.bodies) == patience.MAX_FAULTS
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 405, 302])
@@ -127,8 +124,8 @@ def test_no_key_stops_within_the_first_calls_and_names_the_variable(
     concurrency: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if concurrency > 1:
-        monkeypatch.setattr(retries, "FIRST_WAIT_S", 3.0)  # nobody comes back before all have heard
-        monkeypatch.setattr(retries, "LONGEST_WAIT_S", 3.0)
+        monkeypatch.setattr(patience, "FIRST_WAIT_S", 3.0)  # nobody comes back before all have heard
+        monkeypatch.setattr(patience, "LONGEST_WAIT_S", 3.0)
     found, server = ask_often(
         error(401, "missing credentials"), calls=50, api_key_env="MY_KEY", concurrency=concurrency
     )
@@ -147,38 +144,6 @@ def test_wrong_key_is_said_without_showing_it(status: int) -> None:
     assert "Incorrect API key provided: [key]" in str(found[0])
 
 
-@pytest.mark.parametrize(
-    ("status", "models", "words"),
-    [(401, (), "was not accepted"), (404, (), "ends in /v1"), (404, ("small", "large"), "small, large")],
-)
-def test_one_call_is_enough_where_the_list_of_models_says_the_same(
-    status: int, models: tuple[str, ...], words: str
-) -> None:
-    async def call() -> None:
-        async with serving(error(status, "no"), models=models, api_key=KEY) as (server, model):
-            server.listing_status = status
-            with pytest.raises(ModelUnavailableError) as caught:
-                await model.chat(ASK, GREEDY)
-            assert words in caught.value.fix
-            assert len(server.bodies) == 2
-
-    asyncio.run(call())
-
-
-def test_unknown_model_lists_the_servers_models_once_for_all_calls() -> None:
-    async def calls() -> None:
-        async with serving(error(404, "no such model"), models=("small", "large")) as (server, model):
-            failures = await asyncio.gather(*(model.chat(ASK, GREEDY) for _ in range(20)), return_exceptions=True)
-            assert all(isinstance(f, ModelUnavailableError) and "small, large" in f.fix for f in failures)
-            assert server.listings == 1
-            sent = len(server.bodies)
-            with pytest.raises(ModelUnavailableError):
-                await model.chat(ASK, GREEDY)
-            assert len(server.bodies) == sent
-
-    asyncio.run(calls())
-
-
 @pytest.mark.parametrize("status", [404, 405])
 def test_wrong_path_points_to_the_base_url(status: int) -> None:
     found, server = ask_often(writes("<html><h1>Not Found</h1></html>", status, "text/html"))
@@ -192,18 +157,18 @@ def test_redirect_is_told_and_not_followed_with_the_key() -> None:
     found, server = ask_often(says({}, 307, Location="/v1/chat/completions"), api_key=KEY)
     assert isinstance(found[0], ModelUnavailableError)
     assert "redirects to /v1/chat/completions" in str(found[0])
-    assert len(server.bodies) < 8 * retries.MAX_FAULTS
+    assert len(server.bodies) < 8 * patience.MAX_FAULTS
 
 
 def test_a_key_that_is_taken_back_stops_the_run_as_no_input_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(availability, "REFUSED_S", 2 * QUICK_S)
+    monkeypatch.setattr(patience, "REFUSED_S", 2 * QUICK_S)
 
     async def calls() -> None:
         async with serving(OK, error(401, "key revoked"), api_key=KEY) as (server, model):
             await model.chat(ASK, GREEDY)
             found = await asyncio.gather(*(model.chat(ASK, GREEDY) for _ in range(8)), return_exceptions=True)
             assert all(isinstance(failure, RunError) and "key revoked" in str(failure) for failure in found)
-            assert len(server.bodies) < 8 * retries.MAX_FAULTS
+            assert len(server.bodies) < 8 * patience.MAX_FAULTS
 
     asyncio.run(calls())
 
@@ -225,8 +190,8 @@ def test_a_daily_limit_stops_the_run_and_says_how_long() -> None:
 
 
 def test_rate_limits_that_let_nobody_through_stop_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "PATIENCE_S", 0.3)
-    monkeypatch.setattr(retries, "LEEWAY_S", 0.0)
+    monkeypatch.setattr(patience, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(patience, "LEEWAY_S", 0.0)
 
     async def calls() -> None:
         async with serving(OK, error(429, "slow down"), timeout_s=0.1) as (_, model):
@@ -244,15 +209,15 @@ def test_one_calls_bad_luck_ends_nothing_while_others_are_answered(
     """Connections that do not come about, or a slow rate limit that lets others through, three times as long as is
     waited for a server that answers nobody."""
     if fault is Fault.LIMITED:
-        monkeypatch.setattr(retries, "PATIENCE_S", retries.AWAY_S)
-        monkeypatch.setattr(retries, "LEEWAY_S", -2 * 600.0)
+        monkeypatch.setattr(patience, "PATIENCE_S", patience.AWAY_S)
+        monkeypatch.setattr(patience, "LEEWAY_S", -2 * 600.0)
 
     async def calls() -> str:
         async with serving(OK) as (_, model):
             post, since = model._post, time.monotonic()
 
             async def unlucky(data: bytes) -> tuple[int, Mapping[str, str], bytes]:
-                if b"DROP" in data and time.monotonic() < since + 3 * retries.AWAY_S:
+                if b"DROP" in data and time.monotonic() < since + 3 * patience.AWAY_S:
                     await model.chat(ASK, GREEDY)  # another one is answered
                     raise Transient("not now", fault)
                 return await post(data)
@@ -273,58 +238,3 @@ def test_a_server_that_is_away_for_several_calls_stops_the_run() -> None:
     many = asyncio.run(calls(20))
     assert [type(failure) for failure in many].count(CallError) == 4
     assert [type(failure) for failure in many].count(RunError) == 16
-
-
-def test_a_handshake_that_breaks_is_a_connection_that_did_not_come_about() -> None:
-    """Asked for TLS, a server that speaks plain HTTP breaks off: so does one that is overloaded, now and then."""
-
-    async def call() -> None:
-        met = 0
-
-        async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            nonlocal met
-            met += 1
-            await reader.read(100)
-            writer.write(b"HTTP/1.1 503 Service Unavailable\r\n\r\n")
-            await writer.drain()
-            writer.close()
-
-        server = await asyncio.start_server(plain, "127.0.0.1", 0)
-        address = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-        model = OpenAIChat("m", uri="openai:m", base_url=address, api_key=None)
-        try:
-            with pytest.raises(ModelUnavailableError, match=r"no server answers at .*SSL"):
-                await model.chat(ASK, GREEDY)
-        finally:
-            await model.close()
-            server.close()
-        assert met == retries.MAX_FAULTS
-
-    asyncio.run(call())
-
-
-def test_silence_is_said_once_an_outage(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.WARNING)
-    health = Availability("openai:m", "http://h/v1")
-
-    def outage(begin: float) -> int:
-        before = len(caplog.records)
-        for step in range(100):
-            health.failed("connection refused", begin + step / 10)
-        return len(caplog.records) - before
-
-    assert outage(0) == 1
-    assert caplog.messages == ["model openai:m: no answer at http://h/v1 yet (connection refused); trying on"]
-    health.answered(20)
-    assert outage(30) == 0  # a server that answers now and then is not spoken of all the time
-    health.answered(500)
-    assert outage(600) == 1
-
-
-def test_a_short_fault_is_not_spoken_of(caplog: pytest.LogCaptureFixture) -> None:
-    health = Availability("openai:m", "http://h/v1")
-    for second in range(0, 100, 2):
-        health.failed("HTTP 500: oops", second)
-        health.failed("HTTP 500: oops", second + 1)
-        health.answered(second + 1.5)
-    assert not caplog.records

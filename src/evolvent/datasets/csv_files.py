@@ -1,19 +1,20 @@
-"""Rows of CSV files. Every cell is text, except those that a ``_json`` column names: they are JSON (tables.py)."""
+"""CSV files, read and written. Every cell is text; what is none is written as JSON."""
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import IO
 
 import orjson
 
 from evolvent.datasets.formats import Row
 from evolvent.datasets.rows import SourceRow, check_encoding, is_utf8, opened
+from evolvent.datasets.spooled import SpooledRows, as_text
 from evolvent.errors import InputError
 
 FIELD_LIMIT = 1 << 27
-JSON_CELLS = "_json"
 OTHER_SEPARATORS = {";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
 
 
@@ -29,9 +30,8 @@ def csv_rows(path: Path, start: int = 0) -> Iterator[SourceRow]:
     """
     lines = _lines(path)
     _, header = next(lines)
-    coded = JSON_CELLS in header and _is_ours(path)
     for line, cells in islice(lines, start, None):
-        yield _row(header, cells, line, coded)
+        yield _row(header, cells, line)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -60,23 +60,6 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
                 yield line, cells
 
 
-def _is_ours(path: Path) -> bool:
-    """Whether every cell of the ``_json`` column lists columns, as those that we write do; else it is the user's."""
-    lines = _lines(path)
-    _, header = next(lines)
-    position = header.index(JSON_CELLS)
-    known = set(header)
-    for _, cells in lines:
-        if len(cells) == len(header) and cells[position]:
-            try:
-                names = orjson.loads(cells[position])
-            except orjson.JSONDecodeError:  # what orjson raises for a lone surrogate, too
-                return False
-            if not isinstance(names, list) or not all(isinstance(name, str) and name in known for name in names):
-                return False
-    return True
-
-
 def _header(reader: Iterator[list[str]], path: Path) -> list[str]:
     try:
         header = next(reader, [])
@@ -98,22 +81,32 @@ def _header(reader: Iterator[list[str]], path: Path) -> list[str]:
     return header
 
 
-def _row(header: list[str], cells: list[str], line: int, coded: bool) -> SourceRow:
+def _row(header: list[str], cells: list[str], line: int) -> SourceRow:
     if len(cells) != len(header):
         return SourceRow(line, None, f"{len(cells)} cells where the header has {len(header)}")
-    row: Row = dict(zip(header, cells, strict=True))
-    if coded:
-        names = orjson.loads(row.pop(JSON_CELLS) or "[]")
-        try:
-            # An empty cell that is not JSON is a column that this row does not have.
-            row = {
-                name: orjson.loads(cell) if name in names else cell
-                for name, cell in row.items()
-                if cell or name in names
-            }
-        except orjson.JSONDecodeError as error:
-            return SourceRow(line, None, f'a cell that the column "{JSON_CELLS}" names is not JSON: {error}')
-    for name, cell in row.items():
-        if isinstance(cell, str) and not is_utf8(cell):
+    for name, cell in zip(header, cells, strict=True):
+        if not is_utf8(cell):
             return SourceRow(line, None, f'column "{name}" is not UTF-8')
-    return SourceRow(line, row)
+    return SourceRow(line, dict(zip(header, cells, strict=True)))
+
+
+def write_csv(rows: Iterable[Row], first: tuple[str, ...], file: IO[bytes]) -> int:
+    """Write rows as CSV with a header: what is not text as JSON, a column that is null or missing as an empty cell.
+
+    Args:
+        rows: the rows.
+        first: the format's columns.
+        file: where to write.
+
+    Returns:
+        The number of rows.
+    """
+    spooled = SpooledRows(rows, first)
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+    writer = csv.writer(text)
+    writer.writerow(spooled.names)
+    for line in spooled.lines():
+        row = orjson.loads(line)
+        writer.writerow([as_text(row.get(name)) or "" for name in spooled.names])
+    text.detach()
+    return spooled.count

@@ -1,21 +1,96 @@
 """The gate that every try of a request goes through: so many at once, so many a minute, first come first served.
 
-A try of a call that failed before goes ahead of all first tries, so that no call grows old behind younger ones.
+How many at once is the user's word or the level that is found (``level.py``); how many a minute, the user's caps and
+what the server says is left. A try of a call that failed before goes ahead of all first tries, so that no call grows
+old behind younger ones. Times are seconds of any monotonic clock.
 """
 
 import asyncio
 import logging
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum
 
 from evolvent.models.openai.level import HIGHEST, AdaptiveLevel
-from evolvent.models.openai.limits import Allowance, Pace
+from evolvent.models.openai.wire import from_now, number_in, seconds
 
+BURST_S = 0.1  # of a cap's rate may be sent at once: timers are not exact
+LONGEST_HOLD_S = 900.0  # a reset further off is not waited for: a count of that kind says nothing about this moment
 NO_TIME_S = 1e-6  # less than that is rounding
 TELL_S = 10.0  # a longer wait that the server's headers ask for is said
 
 log = logging.getLogger("evolvent")
+
+
+class Cap:
+    """A cap a minute, kept evenly: what is taken is paid back at the cap's rate before the next is taken.
+
+    An amount may be put right once it is known; one greater than the cap itself is let through and paid back.
+
+    Args:
+        per_minute: the cap.
+    """
+
+    def __init__(self, per_minute: float) -> None:
+        self._burst = per_minute / 60 * BURST_S
+        self._rate = (per_minute - self._burst) / 60  # so that no minute holds more, burst included
+        self._debt = 0.0
+        self._at = 0.0
+
+    def wait_s(self, now: float) -> float:
+        """Seconds until the next may be taken."""
+        return max(0.0, self._owed(now) / self._rate)
+
+    def take(self, amount: float, now: float) -> None:
+        """Take an amount; a negative one gives back."""
+        self._debt = self._owed(now) + amount
+        self._at = now
+
+    def _owed(self, now: float) -> float:
+        return max(-self._burst, self._debt - (now - self._at) * self._rate)
+
+
+class Allowance:
+    """What a server says is left until a reset (``x-ratelimit-remaining-*``, ``x-ratelimit-reset-*``).
+
+    The server counts a request when it takes it in, so its word counts from the request that it answered: those sent
+    since are taken off. The word about the latest request holds.
+
+    Args:
+        kind: ``requests`` or ``tokens``.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self._remaining = f"x-ratelimit-remaining-{kind}"
+        self._reset = f"x-ratelimit-reset-{kind}"
+        self.sent = 0.0  # in all, ever
+        self._heard_of = -1.0
+        self._end = 0.0
+        self._until = 0.0
+
+    def wait_s(self, amount: float, now: float) -> float:
+        """Seconds until so much may be sent."""
+        return self._until - now if now < self._until and self.sent + amount > self._end else 0.0
+
+    def heard(self, headers: Mapping[str, str], sent: float, now: float) -> None:
+        """Take in a reply's headers.
+
+        Args:
+            headers: the reply's.
+            sent: what had been sent in all when its request was, that one included.
+            now: the time.
+        """
+        if self._remaining not in headers:
+            return
+        remaining = number_in(headers.get(self._remaining))
+        reset = seconds(headers.get(self._reset))
+        if remaining is None or remaining < 0 or reset is None or sent < self._heard_of:
+            return
+        reset = from_now(reset, headers)
+        self._heard_of = sent
+        self._end = sent + remaining
+        self._until = now + reset if reset <= LONGEST_HOLD_S else 0.0
 
 
 class Outcome(Enum):
@@ -26,15 +101,16 @@ class Outcome(Enum):
     OTHER = "other"
 
 
+@dataclass(slots=True)
 class Ticket:
-    """A try that is on its way."""
+    """A try that is on its way, and what had been sent when it was."""
 
-    __slots__ = ("cohort", "falls", "sent_at", "sent_requests", "sent_tokens", "tokens")
-
-    def __init__(self, tokens: float) -> None:
-        self.tokens = tokens
-        self.cohort = self.falls = 0
-        self.sent_at = self.sent_requests = self.sent_tokens = 0.0
+    tokens: float
+    cohort: int = 0
+    falls: int = 0
+    sent_at: float = 0.0
+    sent_requests: float = 0.0
+    sent_tokens: float = 0.0
 
 
 class Gate:
@@ -64,8 +140,8 @@ class Gate:
         self._fixed = concurrency
         self._uri = uri
         self._level = AdaptiveLevel(timeout_s, highest)
-        self._requests = Pace(requests_per_minute) if requests_per_minute is not None else None
-        self._tokens = Pace(tokens_per_minute) if tokens_per_minute is not None else None
+        self._requests = Cap(requests_per_minute) if requests_per_minute is not None else None
+        self._tokens = Cap(tokens_per_minute) if tokens_per_minute is not None else None
         self._requests_left = Allowance("requests")
         self._tokens_left = Allowance("tokens")
         self._waiting: deque[tuple[asyncio.Future[None], Ticket]] = deque()

@@ -1,15 +1,19 @@
-"""Error bodies of many servers, read and judged."""
+"""What servers say when they do not answer, read, judged, and told without the key."""
 # ruff: noqa: E501 (servers' own sentences)
 
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
+import asyncio
+import json
+import logging
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolvent.models.openai.server_errors import ServerError, error_in_success, read_error, retry_after
+from evolvent.errors import CallError, ModelUnavailableError
+from evolvent.models.openai import OpenAIChat, errors, patience
+from evolvent.models.openai.errors import ServerError, error_in_success, read_error
+from tests.models.openai_server import ASK, GREEDY, KEY, OK, Step, ask, completion, error, hurry, says, writes
 
 
 def read(status: int, body: Any, raw: bytes = b"") -> ServerError:
@@ -112,30 +116,6 @@ def test_what_an_error_means(error: ServerError, temporary: bool, final: bool) -
     assert (error.temporary, error.final_for_model) == (temporary, final)
 
 
-NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({}, None),
-        ({"retry-after": "2"}, 2.0),
-        ({"retry-after": "0.25"}, 0.25),
-        ({"retry-after": "-3"}, 0.0),
-        ({"retry-after": "nan"}, None),
-        ({"retry-after": "soon"}, None),
-        ({"retry-after": "9", "retry-after-ms": "40"}, 0.04),
-        ({"retry-after": format_datetime(NOW + timedelta(seconds=7), True), "date": format_datetime(NOW, True)}, 7.0),
-        ({"retry-after": format_datetime(NOW - timedelta(seconds=7), True), "date": format_datetime(NOW, True)}, 0.0),
-        ({"retry-after": "21 Oct 2015 07:2879993999"}, None),
-        ({"retry-after": str(NOW.timestamp() + 7), "date": format_datetime(NOW, True)}, 7.0),
-        ({"retry-after": "Fri, 99 Foo 2026 99:99:99 GMT"}, None),
-    ],
-)
-def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
-    assert retry_after(headers) == seconds
-
-
 @settings(max_examples=100, deadline=None)
 @given(
     st.integers(300, 599),
@@ -151,3 +131,129 @@ def test_any_body_gives_a_short_error(status: int, body: Any, raw: bytes) -> Non
     error = read(status, body, raw)
     assert error.status == status
     assert 0 < len(error.message) < 560
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    hurry(monkeypatch)
+
+
+FINAL = {
+    "400": error(400, "messages must alternate"),
+    "413": error(413, "payload too large"),
+    "422": says({"detail": [{"loc": ["body", "messages"], "msg": "bad role", "type": "value_error"}]}, 422),
+    "moderated": error(403, "your input was flagged"),
+}
+
+
+@pytest.mark.parametrize("refusal", FINAL.values(), ids=FINAL)
+def test_a_refused_conversation_is_never_sent_again(refusal: Step) -> None:
+    failure, server = ask(refusal, OK)
+    assert isinstance(failure, CallError)
+    assert len(server.bodies) == 1
+
+
+TOO_LONG = {
+    "code": error(400, "too big", code="context_length_exceeded"),
+    "vLLM": error(400, "This model's maximum context length is 64 tokens. However, you requested 90 tokens.", code=400),
+    "llama.cpp": error(500, "the request exceeds the available context size", type="exceed_context_size_error"),
+    "413": error(413, "prompt is too long: 9 tokens > 8 maximum"),
+}
+
+
+@pytest.mark.parametrize("refusal", TOO_LONG.values(), ids=TOO_LONG)
+def test_context_length_is_named_and_never_sent_again(refusal: Step) -> None:
+    failure, server = ask(refusal, OK)
+    assert isinstance(failure, CallError)
+    assert "do not fit the model's context" in str(failure)
+    assert "--max-tokens" in failure.fix
+    assert len(server.bodies) == 1
+
+
+@pytest.mark.parametrize(
+    "refusal", [error(429, "You exceeded your quota", code="insufficient_quota"), error(402, "Insufficient balance")]
+)
+def test_no_quota_is_not_waited_for(refusal: Step) -> None:
+    failure, server = ask(refusal, OK)
+    assert isinstance(failure, ModelUnavailableError)
+    assert "no quota left" in failure.fix
+    assert len(server.bodies) == 1
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        error(400, f"bad header Bearer {KEY}"),
+        error(500, f"upstream said {KEY[:14]}…"),
+        error(404, f"{'x' * 490} {KEY}"),
+        writes(f"<html>{KEY}</html>", 503, "text/html"),
+        writes(f"not json {KEY}"),
+        says({"echo": KEY}),
+        says({"error": {"message": f"key {KEY} is expired", "code": 401}}),
+    ],
+)
+def test_key_is_in_no_error_and_no_log(leak: Step, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    failure, _ = ask(leak, api_key=KEY, models=(KEY,))
+    assert isinstance(failure, CallError | ModelUnavailableError)
+    chain: BaseException | None = failure
+    while chain is not None:
+        assert KEY[:12] not in repr(chain) + str(chain)
+        chain = chain.__cause__ or (None if chain.__suppress_context__ else chain.__context__)
+    assert KEY[:12] not in caplog.text
+
+
+def test_what_could_not_be_read_is_kept_without_the_key() -> None:
+    failure, _ = ask(writes(f"half {KEY} " + "x" * 50_000), api_key=KEY)
+    assert isinstance(failure, CallError)
+    assert failure.raw is not None
+    assert failure.raw.startswith("half [key] xxx")
+    assert len(failure.raw) == 10_000
+
+
+def test_short_key_is_cut_out_too() -> None:
+    failure, _ = ask(error(400, "bad header Bearer local-key."), api_key="local-key")
+    assert str(failure).endswith("bad header Bearer [key].")
+
+
+def test_long_error_is_cut() -> None:
+    failure, _ = ask(error(400, "x" * 100_000))
+    assert len(str(failure)) < 700
+    assert "100,000 characters" in str(failure)
+
+
+def test_words_that_are_no_text_can_be_shown_and_stored() -> None:
+    """Header bytes that are not UTF-8 arrive as half characters."""
+
+    async def odd(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        kind = b"Content-Type: text/html; charset=\xff\xfe\r\nContent-Length: 9\r\nConnection: close\r\n"
+        writer.write(b"HTTP/1.1 200 OK\r\n" + kind + b"\r\n<html>no<")
+        await writer.drain()
+        writer.close()
+
+    async def call() -> str:
+        server = await asyncio.start_server(odd, "127.0.0.1", 0)
+        address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        model = OpenAIChat("m", uri="openai:m", base_url=address, api_key=None)
+        try:
+            with pytest.raises(CallError, match="charset=") as caught:
+                await model.chat(ASK, GREEDY)
+            return str(caught.value)
+        finally:
+            await model.close()
+            server.close()
+
+    assert asyncio.run(call()).encode()
+
+
+def test_an_answer_that_nobody_thought_of_ends_its_call_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def bug(*_: object) -> None:
+        raise ZeroDivisionError("strange")
+
+    monkeypatch.setattr(errors, "read_reply", bug)
+    failure, server = ask(OK)
+    assert isinstance(failure, CallError)
+    assert "ZeroDivisionError: strange" in str(failure)
+    assert json.loads(failure.raw or "") == completion()
+    assert len(server.bodies) == patience.MAX_FAULTS
