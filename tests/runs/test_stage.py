@@ -12,10 +12,12 @@ import pytest
 
 from evolvent.calls.store import CallStore
 from evolvent.calls.stored import StoredModels
-from evolvent.evolution.evolve import EvolInstructOptions, Evolve, evolve_stage
+from evolvent.evolution.evolve import evolve_stage
+from evolvent.evolution.options import EvolInstructOptions, Evolve
 from evolvent.models.models import Models
 from evolvent.options import Calling, Reading
-from evolvent.responses.respond import Respond, respond_stage
+from evolvent.responses.options import Respond
+from evolvent.responses.respond import respond_stage
 from evolvent.runs.local import make_parts, run
 from evolvent.runs.parts import Output, parts_folder
 from evolvent.runs.stage import Stage, Work
