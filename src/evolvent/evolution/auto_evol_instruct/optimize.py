@@ -52,9 +52,7 @@ class Optimizing:
     batch: int = option("Instructions whose trajectories a step analyses.", 10, metavar="N", least=1)
     rounds: int = option("How often these are evolved.", 1, metavar="N", least=1)
     dev: int = option("Rows that a method's failure rate is measured on.", 50, metavar="N", least=1)
-    pool: int = option(
-        "Rows of the seeds that the search draws from, the dev set's among them.", 2000, metavar="N", least=1
-    )
+    pool: int = option("Rows that the search draws from, the dev set's among them.", 2000, metavar="N", least=1)
     system: str | None = option("System prompt of the evolver when it evolves.", None, metavar="TEXT")
     seed: int = seed()
     temperature: float = temperature(0.0, "How freely the evolver's replies are drawn; 0 takes the likeliest token.")
