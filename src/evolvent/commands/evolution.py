@@ -179,14 +179,15 @@ def optimize_method(
     from evolvent.evolution.auto_evol_instruct.optimize import optimize_method as run_search
     from evolvent.models.opening import parse_extra_body
     from evolvent.report.method_search import failed_calls, steps_table
-    from evolvent.runs.manifest import OUTPUTS
+    from evolvent.runs.folder import Run
+    from evolvent.stages import file_of
 
-    run = run_search(
+    found = run_search(
         seeds,
         evolver=evolver,
         optimizer=optimizer,
         out=out,
-        profile=profile,  # type: ignore[arg-type]
+        profile=profile,
         steps=steps,
         candidates=candidates,
         batch=batch,
@@ -214,13 +215,14 @@ def optimize_method(
         fresh=fresh,
         progress=True,
     )
-    print_run(run)
-    if run.estimate is None:
-        history = read_history(run.path / OUTPUTS[run.stage])  # METHOD.yaml may have been edited since
+    stage = "optimize-method"
+    print_run(Run(found.folder, stage, found.file, dict(found.counts), found.already_done, found.estimate))
+    if found.estimate is None:
+        history = read_history(found.folder / file_of(stage))  # METHOD.yaml may have been edited since
         print_tables([steps_table(history)])
         failed = failed_calls(history)
         if failed:
-            typer.echo(f"warning: {run.stage}: {failed}; --fresh asks for them again", err=True)
+            typer.echo(f"warning: {stage}: {failed}; --fresh asks for them again", err=True)
 
 
 def keywords(

@@ -36,7 +36,7 @@ SHOWN_OF_THE_END = 400
 
 def print_run(run: Any) -> None:
     """How a command ended: its stages' tables and files, what to do about failures; of a dry run, the estimates."""
-    stages = (*run.before, run)
+    stages = _runs(run)
     if run.estimate is not None:
         for stage in stages:
             print_estimate(stage.estimate)
@@ -44,8 +44,8 @@ def print_run(run: Any) -> None:
     if all(stage.already_done for stage in stages):
         typer.echo(f"nothing to do: {run.output} is finished; evolvent show {run.path} says what it holds")
     else:
-        print_summary(run.path, stage=None if run.before else run.stage)
-        files = [file for stage in stages if not stage.already_done for file in (stage.output, *stage.beside)]
+        print_summary(run.path, stage=None if run.stages else run.stage)
+        files = [file for stage in stages if not stage.already_done for file in (stage.output, *stage.others)]
         typer.echo(f"\nwritten: {', '.join(map(str, files))}")
     for stage in stages:
         print_fates(stage)
@@ -83,7 +83,7 @@ def print_estimate(estimate: "Estimate") -> None:
 def print_estimates(stages: dict[str, Any]) -> None:
     """What a dry run found of a recipe's stages, and that it says nothing of the others."""
     for done in stages.values():
-        for stage in (*done.before, done):
+        for stage in _runs(done):
             print_estimate(stage.estimate)
     typer.echo("a stage that reads what an earlier one has yet to make, and one that calls no chat model, is left out")
 
@@ -192,13 +192,13 @@ def print_files(stages: dict[str, Any]) -> None:
             if isinstance(run, Selection):
                 typer.echo(f"{stage}: {described(run.counts)}{already}\n  {run.path}\n  {run.note}")
             else:
-                typer.echo(f"{run.stage}: {', '.join(map(str, (run.output, *run.beside)))}{already}")
+                typer.echo(f"{run.stage}: {', '.join(map(str, (run.output, *run.others)))}{already}")
                 print_fates(run)
 
 
 def _runs(done: Any) -> tuple[Any, ...]:
     """A recipe's stage as the stages that it ran: AutoIF is three."""
-    return (*getattr(done, "before", ()), done)
+    return (*(run for stage, run in getattr(done, "stages", {}).items() if stage != done.stage), done)
 
 
 def print_verified(found: "Verified") -> None:

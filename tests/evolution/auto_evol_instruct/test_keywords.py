@@ -1,6 +1,7 @@
 """The keywords stage: which ways it names, once each, what it counts, and that it goes on where it stopped."""
 
 import json
+import pickle
 import tracemalloc
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -11,12 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from evolvent.errors import BudgetReachedError, CallError, InputError, RunError
-from evolvent.evolution.auto_evol_instruct.keywords import Keywords, _listed_ways, _named_ways, keywords
+from evolvent.evolution.auto_evol_instruct.keywords import Keywords, Naming, _named_ways, keywords, naming_stage
+from evolvent.evolution.auto_evol_instruct.ways import ListedWays
 from evolvent.evolution.evolve import evolve
 from evolvent.models import models as opened_models
 from evolvent.models.protocols import Reply, Sampling
+from evolvent.options import Calling
 from evolvent.records import Record, schema
 from evolvent.report.keywords import keyword_tables
+from evolvent.runs.inputs import stage_input
 from evolvent.runs.manifest import read_manifest, write_manifest
 from evolvent.runs.record_files import record_table
 from tests.scripted import Opened
@@ -146,6 +150,14 @@ def test_the_tables_and_the_file(run: Path, models: Opened, tmp_path: Path) -> N
     assert content["keywords"][1] == {"keyword": "reason", "times": 2, "ways": ["Ask why.", "Ask for reasons"]}
 
 
+def test_the_stage_is_plain_data_that_another_process_can_work_on(run: Path) -> None:
+    stage = naming_stage(run, Naming(model=NAMER), Calling())
+    sent = pickle.loads(pickle.dumps(stage))
+    assert (sent.work, sent.settings, sent.needs) == (stage.work, stage.settings, stage.needs)
+    assert list(sent.source.records(2)) == list(stage.source.records(2))
+    assert [position for position, _ in sent.source.records(2)] == [2, 3]
+
+
 def test_memory_does_not_grow_with_the_ways(tmp_path: Path) -> None:
     def peak(rows: int) -> int:
         """The most that Python held while the lists of so many evolutions, all different, were counted and read."""
@@ -154,8 +166,8 @@ def test_memory_does_not_grow_with_the_ways(tmp_path: Path) -> None:
         write_file(named, (replace(evolution(n), output=f"word {n % 100}", meta='{"times":1}') for n in range(rows)))
         write_manifest(run, {})
         tracemalloc.start()
-        source, counts = _listed_ways(run)
-        assert (sum(1 for _ in source), counts["different ways"]) == (2 * rows, 2 * rows)
+        source = ListedWays(stage_input(run, before="evolve"))
+        assert sum(1 for _ in source) == source.rows == source.counts["different ways"] == 2 * rows
         with closing(_named_ways(named)) as found:
             assert len(found.execute("SELECT keyword, sum(times) FROM way GROUP BY 1").fetchall()) == min(rows, 100)
         top = tracemalloc.get_traced_memory()[1]

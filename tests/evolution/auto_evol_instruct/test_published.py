@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from evolvent.evolution.auto_evol_instruct.keywords import same_way, ways
 from evolvent.evolution.auto_evol_instruct.method import SLOT, Method, headings, problem_of
 from evolvent.evolution.auto_evol_instruct.parsing import final_instruction, methods_list, paper_instruction
+from evolvent.evolution.auto_evol_instruct.ways import same_way, ways
 
 
 def published(name: str) -> Any:

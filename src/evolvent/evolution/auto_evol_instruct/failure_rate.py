@@ -30,7 +30,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from evolvent.calls.ask import ask
+from evolvent.calls.ask import ask, why_cut, why_unusable
 from evolvent.calls.stored import RecordInWork, record_in_work
 from evolvent.calls.used import Used
 from evolvent.errors import CallError
@@ -44,8 +44,7 @@ from evolvent.runs.execution import together
 Kind = Literal["stagnant", "insufficient", "loss"]
 KINDS: tuple[Kind, ...] = ("stagnant", "insufficient", "loss")
 
-Apart = Literal["filtered", "refused", "empty", "truncated"]
-APART: tuple[Apart, ...] = ("filtered", "refused", "empty", "truncated")
+APART = ("filtered", "refused", "empty", "truncated")
 
 # A refusal in words: rule R2 of WizardLM (arXiv 2304.12244).
 SORRY, SHORT = "sorry", 80
@@ -222,22 +221,17 @@ def failure_of(answer: str) -> Kind | None:
     return None
 
 
-def set_apart(reply: Reply) -> Apart | None:
+def set_apart(reply: Reply) -> str | None:
     """What the paper's rules do not see in an answer that shows no failure, or None if there is nothing.
 
     ``filtered``: a content filter of the server cut or withheld it. ``refused``: the server gave a refusal and no
     text, or the text holds "sorry" and has fewer than 80 words. ``empty``: there is no text. ``truncated``: it was cut
     at the token limit.
     """
-    if reply.finish_reason == "content_filter":
-        return "filtered"
-    if not reply.text.strip():
-        return "refused" if reply.refusal else "empty"
-    if SORRY in reply.text.lower() and len(reply.text.split()) < SHORT:
+    why = why_unusable(reply)
+    if why is None and SORRY in reply.text.lower() and len(reply.text.split()) < SHORT:
         return "refused"
-    if reply.finish_reason == "length":
-        return "truncated"
-    return None
+    return why or why_cut(reply)
 
 
 def used_json(used: Mapping[str, Used]) -> dict[str, dict[str, int]]:

@@ -22,7 +22,7 @@ from evolvent.evolution.auto_evol_instruct.proposal import FAILED, Candidate, Op
 from evolvent.evolution.trajectory import trajectory
 from evolvent.records import Record
 from evolvent.runs.execution import together
-from evolvent.runs.progress import shown
+from evolvent.runs.progress import Display, shown
 
 STAGE = "optimize-method"
 
@@ -43,7 +43,7 @@ class Search:
         candidates: methods that a step proposes.
         batch: instructions of a mini-batch.
         rounds: how often a mini-batch is evolved.
-        progress: show progress on standard error.
+        progress: whether, or to whom, progress is shown.
     """
 
     initial: Method
@@ -55,7 +55,7 @@ class Search:
     candidates: int
     batch: int
     rounds: int
-    progress: bool
+    progress: bool | Display
 
 
 @dataclass(slots=True)
@@ -150,8 +150,8 @@ def in_words(*, steps: int, candidates: int, batch: int, rounds: int, dev: int) 
         f"(2 x {candidates:,} x {dev:,})",
         f"  optimizer {optimizer:,}: each of {steps:,} steps asks for an analysis and a method for each candidate "
         f"(2 x {candidates:,})",
-        "an upper bound: a step that does not lower the failure rate ends the search, candidates that are unusable or "
-        "equal are not tried; replies that are asked for again come on top",
+        "an upper bound: a step that does not lower the failure rate ends the search, and candidates that are unusable "
+        "or equal are not tried",
     )
 
 
