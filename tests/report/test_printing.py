@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from evolvent.calls.log import StoredCall
-from evolvent.evolution.autoif.verify import Verified
+from evolvent.evolution.autoif.verify import VerifyCounts
 from evolvent.report.printing import print_calls, print_run, print_stages, print_tables, print_verified
 from evolvent.report.tables import Table
 from evolvent.runs.folder import Run
@@ -116,7 +116,7 @@ def test_a_recipes_stage_may_be_several(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_what_was_left_out_of_a_verification(capsys: pytest.CaptureFixture[str]) -> None:
-    print_verified(Verified(rows=3, unmatched=3, left_out={"rows left out": 4, "skipped rows": 1}))
+    print_verified(VerifyCounts(rows=3, unmatched=3, left_out={"rows left out": 4, "skipped rows": 1}))
     printed = capsys.readouterr()
     cells = [[cell.strip() for cell in line.split("│")[1:3]] for line in printed.out.splitlines() if "│" in line]
     assert ["rows left out", "4"] in cells and ["skipped rows", "1"] in cells

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from evolvent.calls.log import StoredCall
     from evolvent.costs.estimates import Estimate
     from evolvent.doctor import Finding
-    from evolvent.evolution.autoif.verify import Verified
+    from evolvent.evolution.autoif.verify import VerifyCounts
     from evolvent.report.tables import Table
 
 # The width of tables where there is no terminal, of the headings of columns of numbers, and of a column of text that
@@ -201,7 +201,7 @@ def _runs(done: Any) -> tuple[Any, ...]:
     return (*(run for stage, run in getattr(done, "stages", {}).items() if stage != done.stage), done)
 
 
-def print_verified(found: "Verified") -> None:
+def print_verified(found: "VerifyCounts") -> None:
     """What ``evolvent verify`` found."""
     from evolvent.report.tables import Table
 

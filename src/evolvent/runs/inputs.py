@@ -1,6 +1,6 @@
 """What DATA means: a run folder (the file of the stage before), a record file, or instruction data of any format."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -227,6 +227,40 @@ class Joined:
                     fix="Score anew with --fresh.",
                 )
             yield position, replace(record, scores={**record.scores, **scored.scores})
+
+    def __iter__(self) -> Iterator[Record]:
+        return (record for _, record in self.records())
+
+    def unchanged(self) -> None:
+        self.source.unchanged()
+
+    def keep(self, folder: Path) -> None:
+        self.source.keep(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """An input made of another by a plain function.
+
+    Attributes:
+        source: the other one.
+        make: given it, start and before (see ``StageInput.records``), the records; a function of a module, or
+            ``functools.partial`` of one, so that it can be sent to another process.
+        rows: how many records it makes.
+        counts: what there is to count.
+    """
+
+    source: StageInput
+    make: Callable[[StageInput, int, int], Iterator[tuple[int, Record]]]
+    rows: int
+    counts: dict[str, int]
+
+    @property
+    def about(self) -> dict[str, Any]:
+        return self.source.about
+
+    def records(self, start: int = 0, before: int = 0) -> Iterator[tuple[int, Record]]:
+        return self.make(self.source, start, before)
 
     def __iter__(self) -> Iterator[Record]:
         return (record for _, record in self.records())

@@ -3,26 +3,25 @@
 import asyncio
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
 
 from evolvent.calls.seeds import call_seed
 from evolvent.errors import CallError, InputError
+from evolvent.evolution.autoif.find_functions import Found, Tools, functions_for
 from evolvent.evolution.autoif.functions import Case
 from evolvent.evolution.autoif.rules import PROFILES, Rules
-from evolvent.evolution.autoif.stand_ins import Passing
-from evolvent.evolution.autoif.verification import Checked, Verification, verified
-from evolvent.evolution.templates import load_prompt
 from evolvent.models.protocols import PairClassifier, Reply, Sampling
 from evolvent.records import Record
 from evolvent.sandbox.sandbox import Sandbox, require_sandbox
-from tests.evolution.autoif.test_consistency import Relations
+from evolvent.sandbox.verdicts import Evaluation, Verdict
+from tests.evolution.autoif.settings import PROMPTS, settings
+from tests.evolution.autoif.test_back_translation import Relations
 from tests.scripted import Scripted
 
 RECORD = Record("i", "i", 0, "Use no commas")
-PROMPTS = {name: load_prompt(f"autoif/{name}") for name in ("functions", "back_translation")}
 SAMPLING = Sampling(0.7, 0.95, 200)
 PAPER = PROFILES["autoif-paper"]
 NO_COMMA = "def evaluate(response):\n    return ',' not in response"
@@ -46,7 +45,7 @@ def check(
     rules: Rules = PAPER,
     models: list[Scripted] | None = None,
     sampling: Sampling = SAMPLING,
-) -> Checked:
+) -> Found:
     """What comes of these replies; the samples in the order of their numbers, whenever they are asked for."""
     try:
         require_sandbox(unsafe=False)
@@ -66,10 +65,10 @@ def check(
     if models is not None:
         models.append(model)
 
-    async def run() -> Checked:
+    async def run() -> Found:
         async with Sandbox(workers=1) as sandbox:
-            chosen = replace(rules, samples=len(samples))
-            return await verified(RECORD, Verification(model, chosen, sampling, 7, sandbox, nli, PROMPTS))
+            how = settings(rules=replace(rules, samples=len(samples)), sampling=sampling, seed=7)
+            return await functions_for(RECORD, how, Tools(model, sandbox, nli))
 
     return asyncio.run(run())
 
@@ -147,13 +146,16 @@ def test_instructions_are_compared_one_after_the_other() -> None:
             inside.pop()
             return ["neutral"] * len(pairs)
 
+    class Passing(Sandbox):
+        async def evaluate(self, functions: Sequence[str], responses: Sequence[str]) -> list[Evaluation]:
+            return [Evaluation(tuple(Verdict(response == "a b") for response in responses)) for _ in functions]
+
     def reply(prompt: str, _: Sampling) -> str:
         return '["a"]' if prompt.startswith("Every") else written(NO_COMMA)
 
-    async def run() -> list[Checked]:
-        rules = replace(PAPER, samples=1)
-        made = Verification(Scripted(reply), rules, SAMPLING, 7, Passing(), Counting(), PROMPTS)
-        return await asyncio.gather(*(verified(replace(RECORD, id=f"{n}"), made) for n in range(5)))
+    async def run() -> list[Found]:
+        how, tools = settings(rules=replace(PAPER, samples=1)), Tools(Scripted(reply), Passing(), Counting())
+        return await asyncio.gather(*(functions_for(replace(RECORD, id=f"{n}"), how, tools) for n in range(5)))
 
     assert [found.reason for found in asyncio.run(run())] == [None] * 5
     assert most == [1]

@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 import orjson
 
 from evolvent.errors import InputError
+from evolvent.evolution.autoif.settings import noted
 from evolvent.files import explained, replacing
 from evolvent.records import Record
 
@@ -33,14 +34,13 @@ class VerifiedInstruction(TypedDict):
 def verified_instructions(records: Iterable[Record]) -> Iterator[VerifiedInstruction]:
     """The verified instructions among the records of an AutoIF run: what verification noted in their meta."""
     for record in records:
-        if record.round == 0 and record.status == "ok" and record.meta:
-            noted = orjson.loads(record.meta)["autoif"]
+        if record.round == 0 and record.status == "ok" and (notes := noted(record)):
             yield VerifiedInstruction(
                 id=record.seed_id,
                 instruction=record.instruction,
-                functions=noted["functions"],
-                cases=noted["cases"],
-                back_translations=noted["back_translations"],
+                functions=notes["functions"],
+                cases=notes["cases"],
+                back_translations=notes["back_translations"],
             )
 
 
@@ -55,7 +55,7 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
 
 
 def read_functions(path: Path) -> dict[str, VerifiedInstruction]:
-    """The verified instructions of a file, by id.
+    """The verified instructions of a file, by id; all of them in memory, with their functions.
 
     Raises:
         InputError: there is no such file, a line of it is no verified instruction, or two are of one id; the message
@@ -79,9 +79,9 @@ def read_functions(path: Path) -> dict[str, VerifiedInstruction]:
     return found
 
 
-def codes_of(verified: Iterable[VerifiedInstruction]) -> dict[str, list[str]]:
-    """The sources of each instruction's functions, by its id."""
-    return {one["id"]: [function["code"] for function in one["functions"]] for one in verified}
+def codes(instruction: VerifiedInstruction) -> list[str]:
+    """The sources of an instruction's functions."""
+    return [function["code"] for function in instruction["functions"]]
 
 
 def _read(line: bytes, path: Path, number: int) -> VerifiedInstruction:
