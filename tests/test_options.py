@@ -18,7 +18,6 @@ from evolvent.options import (
     names,
     option,
     options_in,
-    options_of,
     pairs,
     seed,
     takes,
@@ -27,8 +26,8 @@ from evolvent.options import (
 )
 
 
-def no_stars(value: str) -> None:
-    if "*" in value:
+def no_stars(guests: tuple[str, ...]) -> None:
+    if any("*" in guest for guest in guests):
         raise InputError("a star", fix="Take it out.")
 
 
@@ -37,7 +36,7 @@ class Cook:
     out: Path = option("The folder.", metavar="DIR")
     dish: str = option("Which dish.", "soup", names=("soup", "stew", "cake"))
     salt: float = option("How much salt.", 1.0, least=0, most=5)
-    guests: Sequence[str] = option("Who comes.", (), check=lambda value: [no_stars(one) for one in value])
+    guests: tuple[str, ...] = option("Who comes.", (), check=no_stars)
     share: float = top_p(0.5)
     warmth: float = temperature(0.7)
     words: int = max_tokens(10)
@@ -66,7 +65,7 @@ class Cake:
 
 @takes(Cook, Reading, Calling, methods=("dish", {"soup": Soup, "cake": Cake}), without=("retry_failed",))
 def cook(
-    data: Annotated[str, argument("What is in the house.", "DATA")],
+    data: Annotated[str, argument("What is in the house.", "DATA", more="Or a list.")],
     given: Cook,
     method: Soup | Cake,
     reading: Reading,
@@ -100,7 +99,6 @@ def test_options_are_sorted_into_groups() -> None:
     [
         ({"dsh": "cake"}, "cook.. has no option 'dsh'; did you mean 'dish'"),
         ({"zzz": 1}, "cook.. has no option 'zzz'; its options: out"),
-        ({"retry_failed": True}, "has no option 'retry_failed'"),
         ({"given": 1}, "has no option 'given'"),
     ],
 )
@@ -123,6 +121,7 @@ def test_what_is_missing_is_named() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        ({"retry_failed": True}, "cook takes no --retry-failed\nLeave it out."),
         ({"stirs": 2, "dish": "cake"}, "--stirs is an option of soup, not of cake\nLeave it out."),
         ({"eggs": 0}, "--eggs is an option of cake, not of soup\nLeave it out."),
         ({"icing": ""}, "--icing is an option of cake, not of soup"),
@@ -144,8 +143,9 @@ def test_what_is_missing_is_named() -> None:
         ({"warmth": -1}, "warmth is -1\nIt is at least 0 and is at most 5."),
         ({"words": 0}, "words is 0\nIt is at least 1."),
         ({"number": "1"}, "number is '1'\nIt is a whole number."),
-        ({"guests": "Ann"}, "guests is 'Ann'\nIt is a list."),
-        ({"guests": {"Ann": 1}}, "guests is {'Ann': 1}\nIt is a list."),
+        ({"guests": 3}, "guests is 3\nIt is a text or a list."),
+        ({"guests": {"Ann": 1}}, "guests is {'Ann': 1}\nIt is a text or a list."),
+        ({"guests": "B*"}, "a star\nTake it out."),
         ({"guests": ["Ann", 2]}, r"guests is \['Ann', 2\]"),
         ({"guests": ["Ann", "B*"]}, "a star\nTake it out."),
         ({"map": "a=b"}, "map is 'a=b'\nIt is a mapping."),
@@ -166,7 +166,8 @@ def test_none_for_an_option_of_another_method_is_not_given() -> None:
 
 def test_values_are_of_the_type_that_is_wanted() -> None:
     given = cook("d", out="o", salt=2, guests=["Ann"])[1]
-    assert (given.salt, type(given.salt), given.guests) == (2.0, float, ["Ann"])
+    assert (given.salt, type(given.salt), given.guests) == (2.0, float, ("Ann",))
+    assert cook("d", out="o", guests="Ann")[1].guests == ("Ann",)
     assert cook("d", out=Path("o"), map={"a": "b"}, price=["1,2"])[1].out == Path("o")
     told: Callable[[int], None] = lambda _: None  # noqa: E731
     assert cook("d", out="o", progress=told)[4].progress is told
@@ -186,7 +187,9 @@ def test_the_signature_shows_every_option() -> None:
 
 def test_the_docstring_tells_of_every_option() -> None:
     text = cook.__doc__ or ""
-    assert text.startswith("Cook a dish.\n\nSlowly.\n\nArgs:\n    data: What is in the house.\n    out: The folder.\n")
+    assert text.startswith(
+        "Cook a dish.\n\nSlowly.\n\nArgs:\n    data: What is in the house. Or a list.\n    out: The folder.\n"
+    )
     assert "\n\nArgs of cake:\n    form: Which form.\n" in text
     assert text.endswith("\n\nReturns:\n    All of it.")
     assert max(map(len, text.splitlines())) <= 120
@@ -211,9 +214,13 @@ def test_a_docstring_with_arguments_of_its_own() -> None:
 
 
 def test_groups_are_there_for_command_line_and_recipes() -> None:
-    assert cook.groups == (Cook, Reading, Calling)
-    assert list(options_of(cook))[:2] == ["out", "dish"]
-    assert {"form", "out"} <= set(options_of(cook, "cake")) - set(options_of(cook, "soup")) | {"out"}
+    face = cook.interface
+    assert face.groups == (Cook, None, Reading, Calling)
+    assert list(face.options())[:2] == ["out", "dish"]
+    assert (face.method({}), face.method({"dish": "cake"})) == ("soup", "cake")
+    assert set(face.options("cake")) - set(face.options("soup")) == {"form", "eggs", "icing"}
+    assert set(face.others("soup")) == {"form", "eggs", "icing"}
+    assert (face.others("cake")["stirs"].method, face.arguments["data"].metavar) == ("soup", "DATA")
     assert options_in(Cook)["out"].default is MISSING
     assert options_in(Calling)["progress"].about.typed is False
 
@@ -229,7 +236,7 @@ def test_a_function_takes_each_of_its_groups() -> None:
     ("parse", "text", "value"),
     [
         (names, "a, b", ["a", "b"]),
-        (mapping, "a=b,c = d=e", {"a": "b", "c": "d=e"}),
+        (mapping, "a=b,c = d=e", {"a": "b", "c": " d=e"}),
         (mapping, "", None),
         (pairs, ["a=1", "b="], {"a": "1", "b": ""}),
         (options_in(Calling)["extra_body"].about.parse, '{"top_k": 20}', {"top_k": 20}),

@@ -45,7 +45,7 @@ def recipe(folder: Path, text: str) -> Path:
         ("out: r\nevolve:\n  seeds: a\n  model: hf:./gone", r"line 4: model hf:\./gone: there is no folder \./gone"),
         ("out: r\nevolve: {seeds: a, model: embedded-base}", "line 2: embedded-base is a base model"),
         ("out: r\nrespond: {teacher: [embedded, vllm:/no/where/m]}", "there is no folder /no/where/m"),
-        ("out: r\nrespond: {teacher: embedded, temperature: 9}", "line 2: temperature is 9"),
+        ("out: r\nrespond: {teacher: embedded, temperature: 9}", r"line 2: respond\.temperature is 9"),
         ("out: r\nscore: {base_model: hf:../gone}", r"there is no folder \.\./gone"),
         ("out: r\nscore: {base_model: embedded-base, layout: papyrus}", "line 2: unknown layout 'papyrus'"),
         ("out: r\nselect: {by: ifd, top: 5%, to: alpakka}", "line 2: .*alpakka"),
@@ -71,7 +71,7 @@ def test_mistakes_name_their_line(tmp_path: Path, text: str, words: str) -> None
 
 def test_all_stages_are_checked_before_the_first_runs(tmp_path: Path) -> None:
     text = f"out: {tmp_path}/r\nevolve: {{seeds: nowhere.jsonl, model: embedded}}\nscore: {{base: x}}\n"
-    with pytest.raises(InputError, match="score lacks base_model"):
+    with pytest.raises(InputError, match="score has no option 'base'"):
         run(recipe(tmp_path, text))
 
 

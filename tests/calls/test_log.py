@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from evolvent.calls.key import call_key
-from evolvent.calls.log import StoredCall, calls, count_calls, export, spent_in, why_none
+from evolvent.calls.log import StoredCall, Wanted, calls, count_calls, export, spent_in, why_none
 from evolvent.calls.store import Call, CallStore
 from evolvent.calls.stored import reply_to_json
 from evolvent.costs.budget import Spent
@@ -91,16 +91,16 @@ def test_only_what_is_wanted_is_read(run: Path, monkeypatch: pytest.MonkeyPatch)
 def test_an_unknown_stage_is_refused_with_the_stages_there_are(run: Path) -> None:
     for look in (calls, count_calls):
         with pytest.raises(InputError, match=r"no stage 'evolv' makes calls\nStages: .*\bevolve, respond, score\b"):
-            list(look(run, stage="evolv"))  # type: ignore[call-overload]
+            look(run, stage="evolv")  # at once, not at the first call that is read
 
 
 def test_what_no_call_was_made_for_is_said_with_what_there_is(run: Path) -> None:
-    assert why_none(run, model="x") == ["no call was made for the model x; there are calls for: m, t, base"]
-    assert why_none(run, record="s9") == [
+    assert why_none(run, Wanted(model="x")) == ["no call was made for the model x; there are calls for: m, t, base"]
+    assert why_none(run, Wanted(record="s9")) == [
         "no call was made for the record s9; there are calls for: s1/r1, s1/r2, s11/r1, s1/r1/abc, s11/r1/abc, …"
     ]
-    assert len(why_none(run, record="s9", model="x")) == 2
-    assert why_none(run, record="s1", model="t") == why_none(run) == []
+    assert len(why_none(run, Wanted(record="s9", model="x"))) == 2
+    assert why_none(run, Wanted(record="s1", model="t")) == why_none(run, Wanted()) == []
 
 
 def test_a_call_is_shown_as_it_was(run: Path) -> None:
@@ -145,14 +145,14 @@ def test_what_was_spent(run: Path, tmp_path: Path) -> None:
 
 def test_a_folder_without_calls_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"has no calls\.sqlite\nName a run folder"):
-        list(calls(tmp_path))
+        calls(tmp_path)
 
 
 def test_a_store_of_another_version_is_named(run: Path) -> None:
     with closing(CallStore(run / "calls.sqlite")) as store:
         store._connection.execute("PRAGMA user_version = 9")
     with pytest.raises(InputError, match="made by another version"):
-        list(calls(run))
+        calls(run)
 
 
 def test_looking_while_another_process_writes(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from evolvent.calls.store import LAYOUT, read_spent
 from evolvent.costs.budget import Spent
 from evolvent.errors import InputError
 from evolvent.files import CALLS, explained, replacing
+from evolvent.options import option, takes
 from evolvent.stages import STAGES
 
 # A record's calls are those made for it, for its seed, and for what was made of it.
@@ -47,46 +48,59 @@ class StoredCall:
     seconds: float
 
 
-def calls(
-    run: str | Path,
-    *,
-    record: str | None = None,
-    model: str | None = None,
-    stage: str | None = None,
-    error: str | None = None,
-    failed: bool = False,
-    limit: int | None = None,
-) -> Iterator[StoredCall]:
+def _check_stage(name: str) -> None:
+    if name not in STAGES:
+        raise InputError(f"no stage {name!r} makes calls", fix=f"Stages: {', '.join(STAGES)}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which calls are wanted; all that is given must hold."""
+
+    record: str | None = option(
+        "Of this record: its own id, its seed's, or that of what was made of it.", None, metavar="ID"
+    )
+    model: str | None = option("Of this model, by its URI as records hold it.", None, metavar="URI")
+    stage: str | None = option("Of this stage: evolve, respond …", None, metavar="NAME", check=_check_stage)
+    error: str | None = option("Failed with these words in the error.", None, metavar="TEXT")
+    failed: bool = option("Failed calls only.", False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class First:
+    """How many calls are wanted."""
+
+    limit: int | None = option("The first so many of them; all if not given.", None, metavar="N", least=1)
+
+
+@takes(Wanted, First)
+def calls(run: str | Path, wanted: Wanted, first: First) -> Iterator[StoredCall]:
     """The calls of a run in the order in which they were stored; all that are given must hold.
 
     Args:
         run: the run folder.
-        record: of this record: its own id, its seed's, or that of what was made of it.
-        model: of this model, by its URI as records hold it.
-        stage: of this stage.
-        error: failed with these words in its error.
-        failed: failed ones only.
-        limit: the first so many of them; None for all.
 
     Raises:
         InputError: the folder has no call store, or there is no such stage.
     """
-    where, values = _condition(record, model, stage, error, failed)
-    path = Path(run) / CALLS
-    return _read(path, _open(path), where, values, limit)
+    return stored_calls(Path(run), wanted, first.limit)
 
 
-def _read(
-    path: Path, opened: sqlite3.Connection, where: str, values: dict[str, str | None], limit: int | None
-) -> Iterator[StoredCall]:
+def stored_calls(run: Path, wanted: Wanted, limit: int | None) -> Iterator[StoredCall]:
+    """The calls of ``calls``; the first so many of them."""
+    return _read(run / CALLS, _open(run / CALLS), wanted, limit)
+
+
+def _read(path: Path, opened: sqlite3.Connection, wanted: Wanted, limit: int | None) -> Iterator[StoredCall]:
+    where, values = _condition(wanted)
     with closing(opened) as store, explained(path):
         query = "SELECT stage, record, model, request, reply, error, at, seconds FROM calls"
         rows = store.execute(f"{query} WHERE {where} ORDER BY rowid LIMIT {-1 if limit is None else limit:d}", values)
-        for stage_, record_, model_, request, reply, failure, at, seconds in rows:
+        for stage, record, model, request, reply, failure, at, seconds in rows:
             yield StoredCall(
-                stage_,
-                record_,
-                model_,
+                stage,
+                record,
+                model,
                 orjson.loads(request),
                 orjson.loads(reply) if reply else None,
                 orjson.loads(failure) if failure else None,
@@ -95,23 +109,16 @@ def _read(
             )
 
 
-def count_calls(
-    run: str | Path,
-    *,
-    record: str | None = None,
-    model: str | None = None,
-    stage: str | None = None,
-    error: str | None = None,
-    failed: bool = False,
-) -> int:
+@takes(Wanted)
+def count_calls(run: str | Path, wanted: Wanted) -> int:
     """How many calls of a run there are; arguments and errors as for ``calls``."""
-    where, values = _condition(record, model, stage, error, failed)
+    where, values = _condition(wanted)
     path = Path(run) / CALLS
     with closing(_open(path)) as store, explained(path):
         return int(store.execute(f"SELECT count(*) FROM calls WHERE {where}", values).fetchone()[0])
 
 
-def why_none(run: str | Path, *, record: str | None = None, model: str | None = None) -> list[str]:
+def why_none(run: str | Path, wanted: Wanted) -> list[str]:
     """What to say where no call was found: the model or the record that no call was made for, and what there is."""
     path = Path(run) / CALLS
     lines = []
@@ -122,35 +129,27 @@ def why_none(run: str | Path, *, record: str | None = None, model: str | None = 
             names = [str(name) for (name,) in found]
             return ", ".join(names[:NAMED] + ["…"] * (len(names) > NAMED)) or "none"
 
-        for name, value, wanted in (
-            ("model", model, _condition(model=model)),
-            ("record", record, _condition(record=record)),
+        for name, value, alone in (
+            ("model", wanted.model, Wanted(model=wanted.model)),
+            ("record", wanted.record, Wanted(record=wanted.record)),
         ):
-            where, values = wanted
+            where, values = _condition(alone)
             if value is not None and not store.execute(f"SELECT 1 FROM calls WHERE {where} LIMIT 1", values).fetchone():
                 lines.append(f"no call was made for the {name} {value}; there are calls for: {first(name)}")
     return lines
 
 
-def _condition(
-    record: str | None = None,
-    model: str | None = None,
-    stage: str | None = None,
-    error: str | None = None,
-    failed: bool = False,
-) -> tuple[str, dict[str, str | None]]:
+def _condition(wanted: Wanted) -> tuple[str, dict[str, str | None]]:
     """What holds for the calls that are wanted, in SQL, and the values in it."""
-    if stage is not None and stage not in STAGES:
-        raise InputError(f"no stage {stage!r} makes calls", fix=f"Stages: {', '.join(STAGES)}.")
-    wanted = {
-        OF_RECORD: record is not None,
-        "model = :model": model is not None,
-        "stage = :stage": stage is not None,
-        "instr(error, :error)": error is not None,
-        "reply IS NULL": failed,
+    conditions = {
+        OF_RECORD: wanted.record is not None,
+        "model = :model": wanted.model is not None,
+        "stage = :stage": wanted.stage is not None,
+        "instr(error, :error)": wanted.error is not None,
+        "reply IS NULL": wanted.failed,
     }
-    where = " AND ".join([condition for condition, given in wanted.items() if given] or ["TRUE"])
-    return where, {"record": record, "model": model, "stage": stage, "error": error}
+    where = " AND ".join([condition for condition, given in conditions.items() if given] or ["TRUE"])
+    return where, {name: getattr(wanted, name) for name in ("record", "model", "stage", "error")}
 
 
 def export(found: Iterable[StoredCall], out: Path) -> int:

@@ -13,7 +13,7 @@ from evolvent.evolution.auto_evol_instruct.method import initial_method
 from evolvent.evolution.autoif.options import AutoIFOptions
 from evolvent.evolution.autoif.rules import METHOD as AUTOIF
 from evolvent.evolution.evol_instruct import METHOD as EVOL_INSTRUCT
-from evolvent.evolution.evol_instruct import choose_operators
+from evolvent.evolution.evol_instruct import Operator, choose_operators
 from evolvent.evolution.templates import load_prompt
 from evolvent.evolution.trajectory import STAGE, Evolution, Rewriting
 from evolvent.models.models import Models
@@ -60,38 +60,46 @@ class Evolve:
     max_tokens: int = max_tokens(2048)
 
 
+def _profile() -> Any:
+    help = "default shows the evolver the input and eliminates; paper does what the code of arXiv 2412.11231 does."
+    return option(help, "default", names=PROFILES)
+
+
+def _rounds(default: int) -> Any:
+    return option("How often each seed is evolved.", default, metavar="N", least=1)
+
+
+def _system() -> Any:
+    return option("System prompt of the evolver.", None, metavar="TEXT")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvolInstructOptions:
     """Options of Evol-Instruct."""
 
-    profile: str = option(
-        "default shows the evolver the input and eliminates; paper does what the code of arXiv 2412.11231 does.",
-        "default",
-        names=PROFILES,
-    )
-    rounds: int = option("How often each seed is evolved.", 3, metavar="N", least=1)
+    profile: str = _profile()
+    rounds: int = _rounds(3)
     breadth: bool = option("In-breadth after the four in-depth operators.", True, flag="--breadth/--no-breadth")
     operators: str | Sequence[str] | None = option(
         "These operators only, in this order.", None, metavar="A,B", parse=names
     )
     templates: str | Path | None = option("Prompt templates of your own: OPERATOR.j2.", None, metavar="DIR")
-    system: str | None = option("System prompt of the evolver.", None, metavar="TEXT")
+    system: str | None = _system()
+
+    def __post_init__(self) -> None:
+        operators_of(self)  # what is wrong with them is known before anything begins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AutoEvolInstructOptions:
     """Options of Auto Evol-Instruct."""
 
-    profile: str = option(
-        "default shows the evolver the input and eliminates; paper does what the code of arXiv 2412.11231 does.",
-        "default",
-        names=PROFILES,
-    )
-    rounds: int = option("How often each seed is evolved.", 1, metavar="N", least=1)
+    profile: str = _profile()
+    rounds: int = _rounds(1)
     method_file: str | Path | None = option(
         "What optimize-method wrote; the paper's initial method if not given.", None, metavar="METHOD.yaml"
     )
-    system: str | None = option("System prompt of the evolver.", None, metavar="TEXT")
+    system: str | None = _system()
 
 
 METHODS: dict[str, type] = {
@@ -145,8 +153,7 @@ def evolve_stage(
     Raises:
         InputError: wrong options, or unreadable seeds.
     """
-    if seeds is None:
-        raise InputError(f"{given.method} needs seeds", fix="Name a data file or a Hub id.")
+    seeds = check_seeds(given.method, seeds)
     if by.profile == "paper" and given.judge:
         raise InputError(
             "the paper profile eliminates nothing, so it takes no judge", fix="Leave --judge or --profile out."
@@ -194,6 +201,23 @@ def evolve_stage(
     )
 
 
+def check_seeds(method: str, seeds: Data | None) -> Data:
+    """The seeds of a method that has none of its own.
+
+    Raises:
+        InputError: there are none.
+    """
+    if seeds is None:
+        raise InputError(f"{method} needs seeds", fix="Name a data file or a Hub id.")
+    return seeds
+
+
+def operators_of(by: EvolInstructOptions) -> tuple[Operator, ...]:
+    """The operators of Evol-Instruct; errors as for ``choose_operators``."""
+    templates = Path(by.templates) if by.templates else None
+    return choose_operators(by.operators, breadth=by.breadth, templates=templates)
+
+
 def rewritings_of(
     by: EvolInstructOptions | AutoEvolInstructOptions,
 ) -> tuple[tuple[Rewriting, ...], dict[str, Any], str]:
@@ -203,8 +227,7 @@ def rewritings_of(
         InputError: an unknown operator, or a method file that cannot be used.
     """
     if isinstance(by, EvolInstructOptions):
-        templates = Path(by.templates) if by.templates else None
-        operators = choose_operators(by.operators, breadth=by.breadth, templates=templates)
+        operators = operators_of(by)
         return operators, {"operators": [[one.operator, one.version] for one in operators]}, ""
     method = read_method(Path(by.method_file)) if by.method_file else initial_method()
     return (Applied(method),), {"evolving_method": method.version}, f"#{method.final_heading}#:\n"

@@ -19,7 +19,7 @@ from evolvent.metrics.layout import LAYOUTS
 from evolvent.metrics.metric import Metric, Window
 from evolvent.models.models import Capability, Models, Need, Numbers
 from evolvent.models.uri import check_local_model, parse_uri
-from evolvent.options import Calling, Reading, argument, names, option, takes
+from evolvent.options import DATA, Calling, Reading, names, option, takes
 from evolvent.records import Column, Record, Score
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data, Joined, RecordFile, StageInput, Wanted, check_taken, stage_input
@@ -45,7 +45,7 @@ class Scores:
     base_model: str | None = option(
         "The model to be tuned: embedded-base, hf:ID-or-folder.", None, metavar="URI", check=check_local_model
     )
-    metrics: str | Sequence[str] = option(
+    metrics: tuple[str, ...] = option(
         "Which metrics; the perplexities and token counts are always written.",
         DEFAULT_METRICS,
         metavar="A,B",
@@ -79,7 +79,7 @@ NOT_YET = {
 
 @takes(Scores, Reading, Calling, without=NOT_YET)
 def score(
-    data: Annotated[Data, argument("A run folder, a data file or a Hub id.", "DATA")],
+    data: Annotated[Data, DATA],
     *,
     given: Scores,
     reading: Reading,

@@ -3,53 +3,37 @@
 import inspect
 import re
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 
-from evolvent.options.fields import About, Option
+from evolvent.options.fields import About, Option, options_in
+from evolvent.options.interface import Interface
 
 WIDTH = 116
 _AFTER_ARGS = re.compile(r"^(Returns|Yields|Raises|Source|Attributes):$", re.MULTILINE)
 
 
-def signature_of(
-    own: inspect.Signature, always: Mapping[str, Option], by_method: Mapping[str, Mapping[str, Option]]
-) -> inspect.Signature:
+def signature_of(own: inspect.Signature, interface: Interface) -> inspect.Signature:
     """The signature that users see: the function's own parameters, and each option.
 
     Args:
         own: the plain function's, without its groups.
-        always: the options that it always takes.
-        by_method: those of each of its methods; an option of several is shown as the first of them has it.
+        interface: its options; one of several methods is shown as the first of them has it, and needed by none.
     """
-    shown = {name: (one.kind, inspect.Parameter.empty if one.required else one.default) for name, one in always.items()}
-    for options in by_method.values():
-        for name, one in options.items():
-            shown.setdefault(name, (one.kind, None if one.required else one.default))
+    shown = {**interface.options(), **interface.others(None)}
     keywords = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-        for name, (kind, default) in shown.items()
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_shown(one), annotation=one.kind)
+        for name, one in shown.items()
     ]
     named = [p for p in own.parameters.values() if p.kind is not p.KEYWORD_ONLY]
     last = [p for p in own.parameters.values() if p.kind is p.KEYWORD_ONLY]
     return own.replace(parameters=[*named, *keywords, *last])
 
 
-def docstring_of(
-    written: str,
-    own: inspect.Signature,
-    always: Mapping[str, Option],
-    by_method: Mapping[str, Mapping[str, Option]],
-) -> str:
+def docstring_of(written: str, interface: Interface) -> str:
     """The docstring as it is written, with arguments and options under its Args, each method's under their own."""
-    abouts = [
-        (name, one)
-        for name, parameter in own.parameters.items()
-        for one in getattr(parameter.annotation, "__metadata__", ())
-        if isinstance(one, About)
-    ]
-    told = [*_told(abouts), *_told((name, one.about) for name, one in always.items())]
-    for method, options in by_method.items():
-        told += ["", f"Args of {method}:", *_told((name, one.about) for name, one in options.items())]
+    told = [*_told(interface.arguments), *_told(interface.options())]
+    for method, group in interface.methods.items():
+        told += ["", f"Args of {method}:", *_told(options_in(group))]
     text = inspect.cleandoc(written)
     after = _AFTER_ARGS.search(text)
     end = after.start() if after else len(text)
@@ -58,8 +42,14 @@ def docstring_of(
     return "\n".join([before, *heading, *told, *(["", rest] if rest else [])])
 
 
-def _told(abouts: Iterable[tuple[str, About]]) -> list[str]:
-    return [
-        textwrap.fill(f"{name}: {about.help}", WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 8)
-        for name, about in abouts
-    ]
+def _shown(option: Option) -> object:
+    if option.required:
+        return None if option.method else inspect.Parameter.empty
+    return option.default
+
+
+def _told(options: Mapping[str, Option | About]) -> Iterator[str]:
+    for name, one in options.items():
+        about = one.about if isinstance(one, Option) else one
+        text = f"{name}: {about.text} {about.more}".rstrip()
+        yield textwrap.fill(text, WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 8)

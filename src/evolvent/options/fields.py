@@ -25,6 +25,7 @@ class About:
     """What is known of an option besides its name, its type and its default (see ``option``)."""
 
     help: str
+    more: str = ""
     metavar: str | None = None
     least: float | None = None
     above: float | None = None
@@ -35,16 +36,33 @@ class About:
     parse: Callable[[Any, str], Any] | None = None
     check: Callable[[Any], object] | None = None
     typed: bool = True
+    optional: bool = False
+
+    @property
+    def text(self) -> str:
+        """The help; with the names that a value may have, if it does not say them."""
+        if all(name in self.help for name in self.names):
+            return self.help
+        return f"{self.help.removesuffix('.')}: {', '.join(self.names[:-1])} or {self.names[-1]}."
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option of a group: its name in Python, its type, its default (MISSING if there is none) and the rest."""
+    """An option of a group.
+
+    Attributes:
+        name: its name in Python.
+        kind: its type.
+        default: its default; MISSING if there is none.
+        about: the rest.
+        method: the method whose option it is; None if it is one of the function's own.
+    """
 
     name: str
     kind: Any
     default: Any
     about: About
+    method: str | None = None
 
     @property
     def required(self) -> bool:
@@ -59,18 +77,18 @@ def option(help: str, default: Any = MISSING, *, names: Iterable[str] = (), **ab
         help: one sentence, for the command line's help and the docstring alike.
         default: its value where it is not given; without one it has to be.
         names: the only values that it can have.
-        about: the rest of ``About``: ``metavar``; ``least``, ``above``, ``most``: bounds of a number; ``flag``: both
-            forms of a switch, ``--breadth/--no-breadth``; ``repeatable``: whether it may be typed several times;
-            ``parse``: makes the value of what was typed (a list of texts if repeatable) and the option's name as typed;
-            ``check``: raises InputError for a value that cannot work, before anything begins; ``typed``: whether the
-            command line has it.
+        about: the rest of ``About``. ``more``: further words, for the docstring alone. ``least``, ``above``, ``most``:
+            bounds of a number. ``flag``: both forms of a switch, ``--breadth/--no-breadth``. ``repeatable``: it may be
+            typed several times. ``parse``: makes the value of what was typed (a list of texts if repeatable) and of
+            the option's name as typed. ``check``: raises InputError for a value that cannot work, before anything
+            begins. ``typed``: False for what only Python has.
     """
     return field(default=default, kw_only=True, metadata={"about": About(help=help, names=tuple(names), **about)})
 
 
-def argument(help: str, metavar: str, **about: Any) -> About:
+def argument(help: str, metavar: str, *, optional: bool = False, **about: Any) -> About:
     """What is known of an argument, the data say: ``data: Annotated[Data, argument("A file.", "DATA")]``."""
-    return About(help=help, metavar=metavar, **about)
+    return About(help=help, metavar=metavar, optional=optional, **about)
 
 
 @functools.cache

@@ -5,11 +5,47 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evolvent.options.fields import option
+from evolvent.options.fields import argument, option
 from evolvent.options.typed import as_json, mapping
+
+# What an argument of type runs.inputs.Data is to a user: data of any kind, and data that is no run's.
+DATA = argument(
+    "A run folder, a data file or a Hub id.", "DATA", more="Or a Run, an iterable of dicts, or a datasets.Dataset."
+)
+SEEDS = argument("A data file or a Hub id.", "SEEDS", more="Or an iterable of dicts, or a datasets.Dataset.")
 
 # What models cost, as it is given: see evolvent.costs.prices.
 Prices = str | Path | Mapping[str, Any] | Sequence[str | Path] | None
+
+
+def fresh(what: str) -> Any:
+    """An option: whether to begin again. ``what`` is made anew."""
+    return option(f"Make {what} anew, whatever the folder holds; calls that are stored are not repeated.", False)
+
+
+def progress() -> Any:
+    """An option of Python: whether, or to whom, progress is shown."""
+    return option("Show progress on standard error, or tell it to a function.", False, typed=False)
+
+
+def dry_run() -> Any:
+    """An option: whether to make no call."""
+    return option("Call nothing: show prompts, calls, tokens, time and cost.", False)
+
+
+def retry_failed() -> Any:
+    """An option: whether to take failed records again."""
+    return option("Take the failed records of a finished stage again, and nothing else.", False)
+
+
+def unsafe_execution() -> Any:
+    """An option: whether code that a model wrote is run where it can do harm."""
+    return option("Run code that a model wrote without the sandbox's wall.", False)
+
+
+def mix_versions() -> Any:
+    """An option: whether parts of several package versions may stand in one file."""
+    return option("Go on although package versions have changed since the stage began.", False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,18 +84,14 @@ class Calling:
     budget: float | None = option(
         "Stop in good order before the folder's calls cost more than this.", None, metavar="X"
     )
-    dry_run: bool = option("Call nothing: show prompts, calls, tokens, time and cost.", False)
-    retry_failed: bool = option("Take the failed records of a finished stage again, and nothing else.", False)
+    dry_run: bool = dry_run()
+    retry_failed: bool = retry_failed()
     extra_body: Mapping[str, object] | None = option(
         "Extra request fields for openai: models.", None, metavar="JSON", parse=as_json
     )
-    fresh: bool = option(
-        "Make the stage anew, whatever the folder holds; calls that are stored are not repeated.", False
-    )
-    mix_versions: bool = option("Go on although package versions have changed since the stage began.", False)
-    progress: bool | Callable[..., Any] = option(
-        "Show progress on standard error, or tell it to a function.", False, typed=False
-    )
+    fresh: bool = fresh("the stage")
+    mix_versions: bool = mix_versions()
+    progress: bool | Callable[..., Any] = progress()
 
 
 def seed(default: int = 0) -> Any:

@@ -29,7 +29,7 @@ def pairs(texts: Sequence[str], option: str) -> dict[str, str]:
         key, sign, value = text.partition("=")
         if not sign or not key.strip():
             raise InputError(f"{option} {text!r} is not KEY=VALUE")
-        found[key.strip()] = value.strip()
+        found[key.strip()] = value  # as it is written: a CSV file may well have a column " answer"
     return found
 
 

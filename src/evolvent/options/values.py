@@ -1,5 +1,6 @@
 """The value of an option: whether it is of the option's type and within its bounds."""
 
+import contextlib
 import math
 import numbers
 import os
@@ -16,13 +17,12 @@ from evolvent.options.fields import About, Option, OptionError
 SHOWN = 80
 
 
-def checked(option: Option, value: Any, *, of: str | None = None) -> Any:
+def checked(option: Option, value: Any) -> Any:
     """A value as the option's type has it: a whole number as a float, a text as a path, where these are wanted.
 
     Args:
         option: the option.
         value: its value.
-        of: the method whose option it is, for messages.
 
     Raises:
         InputError: it is of another type, out of bounds, unknown, or does not pass the option's own check.
@@ -36,18 +36,33 @@ def checked(option: Option, value: Any, *, of: str | None = None) -> Any:
         raise OptionError(name, f"{name} is {short(value)}", fix=f"It is {wanted}.")
     if isinstance(fitted, int | float) and not isinstance(fitted, bool):
         _check_bounds(name, about, fitted)
-    for one in [fitted] if isinstance(fitted, str) else fitted if isinstance(fitted, list | tuple) else []:
-        if about.names and one not in about.names:
-            words = f"{of} has no {name} {one!r}" if of else f"unknown {name} {one!r}"
-            raise OptionError(name, words, fix=f"Known are: {', '.join(about.names)}.")
+    if about.names:
+        for one in fitted if isinstance(fitted, tuple) else [fitted]:
+            if one is not None and one not in about.names:
+                words = f"{option.method} has no {name} {one!r}" if option.method else f"unknown {name} {one!r}"
+                raise OptionError(name, words, fix=f"Known are: {', '.join(about.names)}.")
     if about.check is not None and fitted is not None:
         try:
             about.check(fitted)
-        except OptionError:
-            raise
         except InputError as error:
             raise OptionError(name, error.message, fix=error.fix) from error
     return fitted
+
+
+def read_text(option: Option, value: Any) -> Any:
+    """A value as a file may have it: a text that is none of the option's type is read as if it had been typed.
+
+    Raises:
+        InputError: the option's own ``parse`` cannot read it.
+    """
+    if not isinstance(value, str) or _fitted(option.kind, value) is not MISSING:
+        return value
+    if option.about.parse is not None:
+        return option.about.parse([value] if option.about.repeatable else value, option.name)
+    with contextlib.suppress(ValueError):
+        number = float(value)
+        return int(value) if _fitted(option.kind, number) is MISSING else number
+    return value
 
 
 def _check_bounds(name: str, about: About, value: float) -> None:
@@ -74,6 +89,10 @@ def _fitted(kind: Any, value: Any) -> Any:
     if origin in (Union, types.UnionType):
         found = (_fitted(one, value) for one in get_args(kind))
         return next((one for one in found if one is not MISSING), MISSING)
+    if origin is tuple:
+        several = value if isinstance(value, list | tuple) else [value]
+        fitted = tuple(_fitted(get_args(kind)[0], one) for one in several)
+        return MISSING if any(one is MISSING for one in fitted) else fitted
     if origin is Literal:
         return value if value in get_args(kind) else MISSING
     if origin in (bool, str):
@@ -101,6 +120,8 @@ def _named(kind: Any) -> Iterator[str]:
     if origin in (Union, types.UnionType):
         for one in get_args(kind):
             yield from _named(one)
+    elif origin is tuple:
+        yield from (*_named(get_args(kind)[0]), "a list")
     elif origin is Literal:
         yield from map(str, get_args(kind))
     elif isinstance(origin, type) and issubclass(Sequence, origin):

@@ -12,7 +12,7 @@ from evolvent.errors import CallError, InputError
 from evolvent.models.models import Models
 from evolvent.models.protocols import ChatModel, Sampling
 from evolvent.models.uri import MODELS, check_chat_model, parse_uri
-from evolvent.options import Calling, Reading, argument, max_tokens, option, seed, takes, temperature, top_p
+from evolvent.options import DATA, Calling, Reading, max_tokens, option, seed, takes, temperature, top_p
 from evolvent.records import Message, Record, conversation
 from evolvent.responses.answer_rules import eliminate_response, other_language
 from evolvent.runs.dry_run import ANSWER_TOKENS
@@ -28,13 +28,12 @@ OTHER_LANGUAGE = "not English: rules R2 and R3 not applied"
 FIRST_TURN_ONLY = "a conversation of several turns: the first was answered"
 
 
-def check_teachers(teacher: str | Sequence[str]) -> None:
+def check_teachers(uris: Sequence[str]) -> None:
     """Check that teachers can be asked, and that none is named twice.
 
     Raises:
         InputError: one cannot, one is, or there is none.
     """
-    uris = [teacher] if isinstance(teacher, str) else list(teacher)
     if not uris:
         raise InputError("no teacher is named", fix="Name one: --teacher URI.")
     for uri in uris:
@@ -48,9 +47,7 @@ def check_teachers(teacher: str | Sequence[str]) -> None:
 class Respond:
     """How instructions are answered."""
 
-    teacher: str | Sequence[str] = option(
-        f"A teacher, or several: {MODELS}.", metavar="URI", repeatable=True, check=check_teachers
-    )
+    teacher: tuple[str, ...] = option(f"A teacher: {MODELS}.", metavar="URI", repeatable=True, check=check_teachers)
     out: str | Path = option("The run folder.", metavar="DIR")
     round: int | None = option("One round of a run only; 0 answers the seeds.", None, metavar="N", least=0)
     system: str | None = option(
@@ -64,7 +61,7 @@ class Respond:
 
 @takes(Respond, Reading, Calling)
 def respond(
-    data: Annotated[Data, argument("A run folder, a data file or a Hub id.", "DATA")],
+    data: Annotated[Data, DATA],
     *,
     given: Respond,
     reading: Reading,
@@ -96,9 +93,8 @@ def respond_stage(data: Data, given: Respond, reading: Reading, calling: Calling
     Raises:
         InputError: wrong options, unreadable data, or nothing to answer.
     """
-    uris = [given.teacher] if isinstance(given.teacher, str) else list(given.teacher)
     how = Answering(
-        teachers=tuple(str(parse_uri(uri)) for uri in uris),
+        teachers=tuple(str(parse_uri(uri)) for uri in given.teacher),
         sampling=Sampling(given.temperature, given.top_p, given.max_tokens),
         seed=given.seed,
         system=given.system,
@@ -124,7 +120,7 @@ def respond_stage(data: Data, given: Respond, reading: Reading, calling: Calling
             **chat_settings(given, calling),
         },
         source=source,
-        needs=tuple(chat_need(uri, calling) for uri in uris),
+        needs=tuple(chat_need(uri, calling) for uri in given.teacher),
         work=how,
         group=by_teacher,
         counts={"instructions": source.rows, **source.counts},

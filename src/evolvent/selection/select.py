@@ -4,22 +4,23 @@ import hashlib
 import logging
 import os
 import stat
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
 
+from evolvent.datasets.render import output_format
 from evolvent.datasets.write import write
 from evolvent.errors import InputError
 from evolvent.files import explained, locate, replacing
+from evolvent.options import DATA, Reading, option, takes
 from evolvent.runs.inputs import Data, stage_input
 from evolvent.runs.manifest import now, versions
 from evolvent.selection.choose import Criteria, check_best_per, check_columns, choose, parse_top
 from evolvent.selection.decontamination import load_ngrams
-from evolvent.selection.where import parse_condition
+from evolvent.selection.where import parse_conditions
 
 log = logging.getLogger(__name__)
 
@@ -44,39 +45,39 @@ class Selection:
     already_done: bool = False
 
 
-def select(
-    data: Data,
-    *,
-    by: str,
-    top: str | int,
-    out: str | Path,
-    ascending: bool = False,
-    where: str | Sequence[str] = (),
-    best_per: str | None = None,
-    decontaminate: str | Path | Sequence[str | Path] = (),
-    to: str = "messages",
-    format: str | None = None,
-    map: Mapping[str, str] | None = None,
-    skip_bad: bool = False,
-) -> Selection:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selecting:
+    """Which rows are kept, and where they are written."""
+
+    by: str = option("The column to go by, a score say: ic_ifd.", metavar="COLUMN")
+    top: str | int = option("How much of the competing rows to keep: 25% or 1000.", metavar="SHARE", check=parse_top)
+    out: Path = option("The file to write: .jsonl .json .csv .parquet.", metavar="FILE")
+    ascending: bool = option("Keep the lowest instead.", False)
+    where: tuple[str, ...] = option(
+        'A condition that must hold: "ifd<1", "teacher==hf:NAME". Signs: < <= > >= == !=.',
+        (),
+        metavar="COLUMN<X",
+        repeatable=True,
+        check=parse_conditions,
+    )
+    best_per: str | None = option(
+        "Keep only the best row of each: instruction (with its input) or seed_id.",
+        None,
+        metavar="NAME",
+        check=check_best_per,
+    )
+    decontaminate: tuple[str | Path, ...] = option(
+        "Leave out rows that share a run of 13 words with this file.", (), metavar="FILE", repeatable=True
+    )
+    to: str = output_format("messages")
+
+
+@takes(Selecting, Reading, without=("limit",))
+def select(data: Annotated[Data, DATA], given: Selecting, reading: Reading) -> Selection:
     """Keep the rows with the highest score and write them, in the order of the data.
 
     Rows with status ok, with a score, that pass ``where`` and are not contaminated compete, with ``best_per`` only the
     best of each instruction or seed; of N such rows ``top="25%"`` keeps int(N * 0.25). Ties are broken by id.
-
-    Args:
-        data: a run folder or Run, a record file, or any data file with a numeric column.
-        by: the column to go by.
-        top: ``P%`` of the competing rows, or a number of rows.
-        out: the file to write; its suffix says json, jsonl, jsonl.gz, csv or parquet.
-        ascending: keep the lowest instead.
-        where: a condition like ``ifd<1`` or ``teacher==hf:NAME``, or several that must all hold.
-        best_per: ``instruction`` (one row for each instruction with its input) or ``seed_id``.
-        decontaminate: a test file or several; rows that share a run of 13 words with one are left out.
-        to: the training set's format.
-        format: the data's format; detected if None.
-        map: for data of no known format, which column is the instruction, the input, the output.
-        skip_bad: leave bad rows out (counted) instead of stopping.
 
     Returns:
         The file, the note beside it (``OUT.selection.json``) and the counts.
@@ -85,27 +86,25 @@ def select(
         InputError: wrong options, no such column, or nothing selected.
         RunError: the file cannot be written.
     """
-    out, state = locate(out, "written")
+    by, ascending, best_per = given.by, given.ascending, given.best_per
+    out, state = locate(given.out, "written")
     if state is not None and stat.S_ISDIR(state.st_mode):
         raise InputError(f"out {out} is a folder", fix="Name a file, e.g. selected.jsonl.")
     read = locate(data, "read")[1] if isinstance(data, str | Path) else None
     if state is not None and read is not None and os.path.samestat(state, read):
         raise InputError(f"out {out} is the data itself", fix="Choose another name.")
-    conditions = tuple(parse_condition(text) for text in ([where] if isinstance(where, str) else where))
-    test_files = [decontaminate] if isinstance(decontaminate, str | Path) else list(decontaminate)
-    size = parse_top(top)
-    if best_per is not None:
-        check_best_per(best_per)
-    source = stage_input(data, before="score", format=format, map=map, skip_bad=skip_bad)
+    conditions = parse_conditions(given.where)
+    size = parse_top(given.top)
+    source = stage_input(data, before="score", format=reading.format, map=reading.map, skip_bad=reading.skip_bad)
     note = out.with_name(out.name + ".selection.json")
     how: dict[str, Any] = {
         "by": by,
-        "top": str(top),
+        "top": str(given.top),
         "ascending": ascending,
         "where": [str(condition) for condition in conditions],
         "best_per": best_per,
-        "decontaminate": [_named(path) for path in test_files],
-        "format": to,
+        "decontaminate": [_named(path) for path in given.decontaminate],
+        "format": given.to,
     }
     if by in LOWER_IS_KEPT and not ascending:
         log.warning("warning: the highest %s are kept; low is good there: ascending keeps the lowest", by)
@@ -113,20 +112,20 @@ def select(
     same = before.get("how") == how and before.get("input", {}).get("digest") == source.about["digest"]
     if same and before.get("sha256") == _digest(out):
         return Selection(out, note, before["counts"], already_done=True)
-    criteria = Criteria(by, size, ascending, conditions, best_per, load_ngrams(test_files))
+    criteria = Criteria(by, size, ascending, conditions, best_per, load_ngrams(given.decontaminate))
     check_columns(source, criteria, source.about["source"])
     chosen = choose(source, criteria)
     counts = chosen.counts
     if not counts["selected"]:
         why = [f"{n:,} {why}" for why, n in counts.items() if why not in ("rows", "competing", "selected")]
         raise InputError(
-            f"nothing is selected: top {top} of {counts['competing']:,} competing rows "
+            f"nothing is selected: top {given.top} of {counts['competing']:,} competing rows "
             f"({', '.join(why) or 'none left out'})",
             fix="Take a larger top, or loosen where.",
         )
     with explained(note):
         note.unlink(missing_ok=True)  # a stop before the new one is written must not leave one that does not fit
-    write(compress(source, chosen.kept), out, format=to)
+    write(compress(source, chosen.kept), out, format=given.to)
     content = {"selected": out.name, "sha256": _digest(out), "how": how, "last_score": chosen.edge, "counts": counts}
     content |= {"input": source.about, "made": now(), "versions": versions()}
     with replacing(note) as file:

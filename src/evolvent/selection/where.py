@@ -2,7 +2,7 @@
 
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,11 @@ def number(value: object) -> float | None:
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         return float(value)
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def parse_conditions(texts: Iterable[str]) -> tuple[Condition, ...]:
+    """Parse conditions; errors as for ``parse_condition``."""
+    return tuple(parse_condition(text) for text in texts)
 
 
 def parse_condition(text: str) -> Condition:

@@ -10,11 +10,11 @@ A row is matched with a verified instruction by the first of these that finds on
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Annotated, Any, NamedTuple
 
 import orjson
 
@@ -24,6 +24,7 @@ from evolvent.evolution.autoif.answers import Accuracy, accuracies
 from evolvent.evolution.autoif.functions_file import FUNCTIONS, VerifiedInstruction, codes, read_functions
 from evolvent.evolution.autoif.rules import MAJORITY
 from evolvent.files import check_not_read, replacing
+from evolvent.options import DATA, Reading, option, progress, takes, unsafe_execution
 from evolvent.records import Record
 from evolvent.runs.execution import together
 from evolvent.runs.inputs import Data, Wanted, stage_input
@@ -77,31 +78,24 @@ class Match(NamedTuple):
     by: str
 
 
-def verify(
-    data: Data,
-    *,
-    functions: str | Path,
-    out: str | Path | None = None,
-    unsafe_execution: bool = False,
-    format: str | None = None,
-    map: Mapping[str, str] | None = None,
-    skip_bad: bool = False,
-    limit: int | None = None,
-    progress: bool = False,
-) -> VerifyCounts:
-    """Run verification functions on the answers of a dataset.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verify:
+    """How answers are verified."""
 
-    Args:
-        data: a run folder or Run (its responses that are ok), a data file, a Hub id, an iterable of dicts, or a
-            datasets.Dataset. Of a conversation the first question and its answer are looked at.
-        functions: the functions.jsonl of an AutoIF run, or the run folder that holds one.
-        out: a file to write: a JSON line for each row, in the data's order.
-        unsafe_execution: run the functions without the sandbox's walls where these cannot be had.
-        format: the data's format; detected if None.
-        map: for data of no known format, which column is the instruction, the input, the output.
-        skip_bad: leave bad rows out (counted) instead of stopping.
-        limit: look at the first so many rows only.
-        progress: show progress on standard error.
+    functions: Path = option("functions.jsonl, or the run that has it.", metavar="FILE")
+    out: Path | None = option(
+        "Write what was found of each row to a file, in the data's order.", None, metavar="FILE.jsonl"
+    )
+    unsafe_execution: bool = unsafe_execution()
+    progress: bool | Callable[..., Any] = progress()
+
+
+@takes(Verify, Reading)
+def verify(data: Annotated[Data, DATA], given: Verify, reading: Reading) -> VerifyCounts:
+    """Verify answers with the functions of an AutoIF run.
+
+    Of a run folder the responses with status ok are looked at, of a data file every row; of a conversation the first
+    question and its answer.
 
     Returns:
         The counts, and the file's path.
@@ -110,29 +104,28 @@ def verify(
         InputError: unreadable data or functions, a file that cannot be written, or no sandbox on this machine.
         RunError: the disk is full.
     """
-    path = Path(functions)
+    path, target = given.functions, given.out
     instructions = read_functions(path / FUNCTIONS if path.is_dir() else path)
     if not instructions:
         raise InputError(f"{path} holds no verified instruction")
-    target = Path(out) if out is not None else None
     if target is not None:
-        check_not_read(target, data, functions, path / FUNCTIONS)
+        check_not_read(target, data, path, path / FUNCTIONS)
         if target.is_dir():
             raise InputError(f"--out {target} is a folder", fix="Name a file, e.g. verified.jsonl.")
     source = stage_input(
         data,
         before="respond",
         wanted=Wanted(),
-        format=format,
-        map=map,
-        skip_bad=skip_bad,
-        limit=limit,
+        format=reading.format,
+        map=reading.map,
+        skip_bad=reading.skip_bad,
+        limit=reading.limit,
     )
 
     async def run(file: IO[bytes] | None) -> VerifyCounts:
         counted = VerifyCounts(left_out=source.counts, out=target)
-        async with Sandbox(unsafe=unsafe_execution) as sandbox:
-            with shown("verify", source.rows, show=progress) as advance:
+        async with Sandbox(unsafe=given.unsafe_execution) as sandbox:
+            with shown("verify", source.rows, show=given.progress) as advance:
                 async for row in _rows(iter(source), Matching(instructions), sandbox, counted):
                     if file is not None:
                         file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
