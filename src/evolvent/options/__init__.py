@@ -14,6 +14,8 @@ from evolvent.options.fields import argument as argument
 from evolvent.options.fields import option as option
 from evolvent.options.fields import options_in as options_in
 from evolvent.options.fields import typed_name as typed_name
+from evolvent.options.interface import Interface as Interface
+from evolvent.options.interface import collect as collect
 from evolvent.options.shared import DATA as DATA
 from evolvent.options.shared import SEEDS as SEEDS
 from evolvent.options.shared import Calling as Calling
@@ -38,5 +40,3 @@ from evolvent.options.typed import names as names
 from evolvent.options.typed import pairs as pairs
 from evolvent.options.values import checked as checked
 from evolvent.options.values import read_text as read_text
-from evolvent.options.interface import Interface as Interface
-from evolvent.options.interface import collect as collect

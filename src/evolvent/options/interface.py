@@ -100,5 +100,3 @@ def _closest(name: str, known: list[str]) -> str:
 
     found = get_close_matches(name, known, 1)
     return f"; did you mean {found[0]!r}?" if found else f"; its options: {', '.join(known)}"
-
-
