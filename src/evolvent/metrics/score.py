@@ -18,6 +18,7 @@ from evolvent.metrics.all_metrics import DEFAULT_METRICS, METRICS, SUPPLIED_BY, 
 from evolvent.metrics.layout import LAYOUTS
 from evolvent.metrics.metric import Metric, Window
 from evolvent.models.models import Capability, Models, Need, Numbers
+from evolvent.models.protocols import StageModels
 from evolvent.models.uri import check_local_model, parse_uri
 from evolvent.options import DATA, Calling, Reading, names, option, takes
 from evolvent.records import Column, Record, Score
@@ -28,7 +29,7 @@ from evolvent.runs.manifest import StageEntry, read_manifest
 from evolvent.runs.needs import opened
 from evolvent.runs.parts import earlier_file
 from evolvent.runs.record_files import score_columns
-from evolvent.runs.stage import Make, Stage, StageModels
+from evolvent.runs.stage import Make, Stage
 from evolvent.stages import file_of
 
 STAGE = "score"
