@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evolvent.metrics.all_metrics import DEFAULT_METRICS, METRICS, chosen
+from evolvent.metrics.all_metrics import METRICS, chosen
 from evolvent.metrics.losses import PairLosses
+from evolvent.metrics.options import DEFAULT_METRICS
 from evolvent.metrics.score import Scoring
 from evolvent.records import Column, Record, Score
 from evolvent.runs.inputs import Listed
