@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evolvent.options import fresh, option, progress, takes
-from evolvent.recipe import RecipeRun, run
+
+if TYPE_CHECKING:
+    from evolvent.recipe import RecipeRun
 
 SEEDS = Path(__file__).parent / "datasets" / "samples" / "demo_seeds.jsonl"
 
@@ -20,7 +23,7 @@ class Demo:
 
 
 @takes(Demo)
-def demo(given: Demo) -> RecipeRun:
+def demo(given: Demo) -> "RecipeRun":
     """Evolve, answer, score and select the sample seeds offline, on the CPU.
 
     Returns:
@@ -29,6 +32,8 @@ def demo(given: Demo) -> RecipeRun:
     Raises:
         InputError: the ``local`` extra is not installed, or the folder holds another run.
     """
+    from evolvent.recipe import run
+
     recipe = {
         "out": str(given.out),
         "evolve": {"seeds": str(SEEDS), "model": "embedded", "rounds": 3, "max_tokens": 256},

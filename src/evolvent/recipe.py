@@ -11,36 +11,21 @@ A stage's keys are the keyword arguments of its function; where its data is not 
 
 import inspect
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from evolvent.errors import InputError
 from evolvent.evolution.autoif.rules import METHOD as AUTOIF
-from evolvent.evolution.evol_instruct import METHOD as EVOL_INSTRUCT
 from evolvent.evolution.evolve import check_seeds, evolve
+from evolvent.evolution.options import EVOL_INSTRUCT
 from evolvent.metrics.all_metrics import chosen, columns_by_name
 from evolvent.metrics.score import score
 from evolvent.models.models import Models
-from evolvent.options import (
-    Function,
-    OptionError,
-    argument,
-    checked,
-    collect,
-    dry_run,
-    fresh,
-    mix_versions,
-    option,
-    options_in,
-    pairs,
-    progress,
-    read_text,
-    retry_failed,
-    takes,
-)
+from evolvent.options import Function, OptionError, checked, collect, implements, options_in, read_text
 from evolvent.recipe_file import Written, put, read_recipe
+from evolvent.recipe_options import RUN, Recipe
 from evolvent.responses.respond import respond
 from evolvent.runs.folder import Run
 from evolvent.runs.needs import opened
@@ -56,20 +41,6 @@ FUNCTIONS: dict[str, Function[Any]] = {"evolve": evolve, "respond": respond, "sc
 BEFORE = dict(zip(list(FUNCTIONS)[1:], FUNCTIONS, strict=False))
 
 Calls = dict[str, dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """How a whole recipe is run."""
-
-    set: Mapping[str, Any] | None = option(
-        "Replace or add a value: evolve.rounds=2.", None, metavar="KEY=VALUE", repeatable=True, parse=pairs
-    )
-    fresh: bool = fresh("all stages")
-    retry_failed: bool = retry_failed()
-    dry_run: bool = dry_run()
-    mix_versions: bool = mix_versions()
-    progress: bool | Callable[..., Any] = progress()
 
 
 # What is set for the whole recipe, not for one stage.
@@ -89,11 +60,9 @@ class RecipeRun:
     stages: dict[str, Run | Selection] = field(default_factory=dict)
 
 
-@takes(Recipe)
+@implements(RUN)
 def run(
-    recipe: Annotated[
-        str | Path | Mapping[str, Any], argument("A YAML recipe.", "RECIPE.yaml", more="Or its content.")
-    ],
+    recipe: str | Path | Mapping[str, Any],
     *,
     how: Recipe,
     models: Models | None = None,

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from evolvent.calls.key import call_key
-from evolvent.calls.log import StoredCall, Wanted, calls, count_calls, export, spent_in, why_none
+from evolvent.calls.log import StoredCall, calls, count_calls, export, spent_in, why_none
+from evolvent.calls.options import Wanted
 from evolvent.calls.store import Call, CallStore
 from evolvent.calls.stored import reply_to_json
 from evolvent.costs.budget import Spent
@@ -161,6 +162,7 @@ def test_looking_while_another_process_writes(tmp_path: Path) -> None:
 import asyncio, sys
 from pathlib import Path
 from evolvent.calls.key import call_key
+from evolvent.calls.options import Wanted
 from evolvent.calls.store import Call, CallStore
 store = CallStore(Path(sys.argv[1]) / "calls.sqlite")
 for n, line in enumerate(sys.stdin):

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evolvent.metrics.all_metrics import DEFAULT_METRICS, METRICS, chosen
+from evolvent.metrics.all_metrics import METRICS, chosen
 from evolvent.metrics.losses import PairLosses
+from evolvent.metrics.options import DEFAULT_METRICS
 from evolvent.metrics.score import Scoring
 from evolvent.records import Column, Record, Score
 from evolvent.runs.inputs import Listed
@@ -23,8 +24,8 @@ class Given:
     identity: str = "given"
     at_once: int = 1
 
-    def losses(self, uri: str) -> Any:
-        assert uri == BASE
+    def model(self, capability: str, uri: str) -> Any:
+        assert (capability, uri) == ("losses", BASE)
         return self
 
     @property
@@ -37,8 +38,6 @@ class Given:
 
     def chat(self, uri: str) -> Any:
         raise AssertionError(uri)
-
-    relate = chat
 
 
 def work(metrics: str | Sequence[str] = DEFAULT_METRICS) -> Scoring:

@@ -10,12 +10,12 @@ from typing import Any
 
 import orjson
 
+from evolvent.calls.options import CALLS_OF, First, Wanted
 from evolvent.calls.store import LAYOUT, read_spent
 from evolvent.costs.budget import Spent
 from evolvent.errors import InputError
 from evolvent.files import CALLS, explained, replacing
-from evolvent.options import option, takes
-from evolvent.stages import STAGES
+from evolvent.options import implements, takes
 
 # A record's calls are those made for it, for its seed, and for what was made of it.
 # An id begins another's if the next character is a slash; with one after both, an id begins itself.
@@ -48,37 +48,9 @@ class StoredCall:
     seconds: float
 
 
-def _check_stage(name: str) -> None:
-    if name not in STAGES:
-        raise InputError(f"no stage {name!r} makes calls", fix=f"Stages: {', '.join(STAGES)}.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """Which calls are wanted; all that is given must hold."""
-
-    record: str | None = option(
-        "Of this record: its own id, its seed's, or that of what was made of it.", None, metavar="ID"
-    )
-    model: str | None = option("Of this model, by its URI as records hold it.", None, metavar="URI")
-    stage: str | None = option("Of this stage: evolve, respond …", None, metavar="NAME", check=_check_stage)
-    error: str | None = option("Failed with these words in the error.", None, metavar="TEXT")
-    failed: bool = option("Failed calls only.", False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class First:
-    """How many calls are wanted."""
-
-    limit: int | None = option("The first so many of them; all if not given.", None, metavar="N", least=1)
-
-
-@takes(Wanted, First)
+@implements(CALLS_OF)
 def calls(run: str | Path, wanted: Wanted, first: First) -> Iterator[StoredCall]:
     """The calls of a run in the order in which they were stored; all that are given must hold.
-
-    Args:
-        run: the run folder.
 
     Raises:
         InputError: the folder has no call store, or there is no such stage.

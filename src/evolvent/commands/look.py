@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from evolvent.calls import log
-from evolvent.calls.log import Wanted
+from evolvent.calls.options import Wanted
 from evolvent.options import argument, option, takes
 from evolvent.report.printing import print_calls, print_summary
 
@@ -38,6 +37,8 @@ class Printing:
 @takes(Wanted, Printing)
 def calls(run: Annotated[str, RUN], wanted: Wanted, printing: Printing) -> None:
     """Look into a run's calls: prompts, replies, failures."""
+    from evolvent.calls import log
+
     found = log.stored_calls(Path(run), wanted, None if printing.out else printing.limit)
     if printing.out is not None:
         typer.echo(f"{printing.out}: {log.export(found, printing.out):,} calls")

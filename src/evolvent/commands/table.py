@@ -22,6 +22,7 @@ from evolvent.report.printing import (
 
 if TYPE_CHECKING:
     from evolvent.evolution.auto_evol_instruct.keywords import Keywords
+    from evolvent.evolution.auto_evol_instruct.optimize import OptimizedMethod
     from evolvent.recipe import RecipeRun
     from evolvent.runs.folder import Run
 
@@ -59,18 +60,20 @@ def _demo(done: "RecipeRun", _: object) -> None:
     )
 
 
-def _searched(run: "Run", _: object) -> None:
+def _searched(found: "OptimizedMethod", _: object) -> None:
     from evolvent.evolution.auto_evol_instruct.history import read_history
     from evolvent.report.method_search import failed_calls, steps_table
+    from evolvent.runs.folder import Run
     from evolvent.stages import file_of
 
-    print_run(run)
-    if run.estimate is None:
-        history = read_history(run.path / file_of(run.stage))  # METHOD.yaml may have been edited since
+    stage = "optimize-method"
+    print_run(Run(found.folder, stage, found.file, dict(found.counts), found.already_done, found.estimate))
+    if found.estimate is None:
+        history = read_history(found.folder / file_of(stage))  # METHOD.yaml may have been edited since
         print_tables([steps_table(history)])
         failed = failed_calls(history)
         if failed:
-            typer.echo(f"warning: {run.stage}: {failed}; --fresh asks for them again", err=True)
+            typer.echo(f"warning: {stage}: {failed}; --fresh asks for them again", err=True)
 
 
 def _keywords(found: "Keywords", typed: Mapping[str, Any]) -> None:
@@ -122,7 +125,7 @@ COMMANDS = {
         "Keep the best rows as a training set, with a note on how.",
         lambda done, _: print_files({"select": done}),
     ),
-    "run": Command("evolvent.recipe_file:RUN", "Run a recipe: the same calls, named in a file.", _recipe),
+    "run": Command("evolvent.recipe_options:RUN", "Run a recipe: the same calls, named in a file.", _recipe),
     "show": Command(
         "evolvent.commands.look:show", "Show what a run holds: counts, tokens, scores, examples.", _nothing
     ),

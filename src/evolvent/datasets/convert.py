@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from evolvent.datasets.load import Problem, load
-from evolvent.datasets.render import output_format
+from evolvent.datasets.options import CONVERT, Converting
 from evolvent.datasets.write import write
 from evolvent.files import check_not_read, locate
-from evolvent.options import Reading, argument, takes
+from evolvent.options import Reading, implements
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +51,10 @@ def _rows(count: int, noun: str = "row") -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Converting:
-    """What data is converted to."""
-
-    to: str = output_format()
-
-
-@takes(Converting, Reading)
+@implements(CONVERT)
 def convert(
-    data: Annotated[
-        str | Path | Iterable[Mapping[str, Any]],
-        argument("A data file or a Hub id.", "IN", more="Or an iterable of dicts."),
-    ],
-    out: Annotated[str | Path, argument("The file to write: .jsonl .json .csv .parquet.", "OUT")],
+    data: str | Path | Iterable[Mapping[str, Any]],
+    out: str | Path,
     given: Converting,
     reading: Reading,
 ) -> ConvertCounts:

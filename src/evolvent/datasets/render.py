@@ -3,8 +3,6 @@
 ``read_row`` (formats.py) is the other direction.
 """
 
-from typing import Any
-
 import orjson
 
 from evolvent.datasets.conversations import (
@@ -14,8 +12,7 @@ from evolvent.datasets.conversations import (
     is_single_turn,
     single_exchange,
 )
-from evolvent.datasets.formats import Row, check_format, read_row
-from evolvent.options import MISSING, option
+from evolvent.datasets.formats import Row, read_row
 from evolvent.records import Message, Record
 
 OUTPUT_FORMATS: dict[str, tuple[str, ...]] = {
@@ -24,13 +21,6 @@ OUTPUT_FORMATS: dict[str, tuple[str, ...]] = {
     "sharegpt": ("conversations",),
     "prompt_completion": ("prompt", "completion"),
 }
-
-
-def output_format(default: Any = MISSING) -> Any:
-    """An option: the format to write."""
-    known = list(OUTPUT_FORMATS)
-    help = f"The format to write: {', '.join(known[:-1])} or {known[-1]}."
-    return option(help, default, metavar="NAME", check=lambda one: check_format(one, OUTPUT_FORMATS))
 
 
 # The user's columns that the format needs itself, or that would make it look like another format.

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from evolvent.errors import InputError
 from evolvent.evolution.elimination import LEAKS, strip_marker
+from evolvent.evolution.options import EVOL_INSTRUCT, EvolInstructOptions
 from evolvent.evolution.templates import NO_OPERATORS, Prompt, load_prompt
 from evolvent.evolution.trajectory import Profile
 from evolvent.models.protocols import Reply
 from evolvent.records import Record
 
-METHOD = "evol-instruct"
+METHOD = EVOL_INSTRUCT
 IN_DEPTH = ("constraints", "deepening", "concretizing", "reasoning")
 BREADTH = "breadth"
 
@@ -84,3 +85,9 @@ def choose_operators(
         for shown in ("", "an input"):
             prompt.render(instruction="an instruction", input=shown)  # a wrong slot shows now, not at some later row
     return tuple(map(Operator, prompts))
+
+
+def operators_of(by: EvolInstructOptions) -> tuple[Operator, ...]:
+    """The operators of Evol-Instruct; errors as for ``choose_operators``."""
+    templates = Path(by.templates) if by.templates else None
+    return choose_operators(by.operators, breadth=by.breadth, templates=templates)

@@ -1,36 +1,21 @@
 """The evolve stage: seeds in, what a method makes of them out, in a run folder that can be stopped and gone on with."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from evolvent.errors import InputError
-from evolvent.evolution.auto_evol_instruct.applied import METHOD as AUTO_EVOL_INSTRUCT
 from evolvent.evolution.auto_evol_instruct.applied import Applied
 from evolvent.evolution.auto_evol_instruct.history import read_method
 from evolvent.evolution.auto_evol_instruct.method import initial_method
 from evolvent.evolution.autoif.options import AutoIFOptions
-from evolvent.evolution.autoif.rules import METHOD as AUTOIF
-from evolvent.evolution.evol_instruct import METHOD as EVOL_INSTRUCT
-from evolvent.evolution.evol_instruct import Operator, choose_operators
+from evolvent.evolution.evol_instruct import operators_of
+from evolvent.evolution.options import EVOLVE, AutoEvolInstructOptions, EvolInstructOptions, Evolve
 from evolvent.evolution.templates import load_prompt
 from evolvent.evolution.trajectory import STAGE, Evolution, Rewriting
 from evolvent.models.models import Models
 from evolvent.models.protocols import Sampling
-from evolvent.models.uri import MODELS, check_chat_model, parse_uri
-from evolvent.options import (
-    Calling,
-    Reading,
-    argument,
-    max_tokens,
-    names,
-    option,
-    seed,
-    takes,
-    temperature,
-    top_p,
-)
+from evolvent.models.uri import parse_uri
+from evolvent.options import Calling, Reading, implements
 from evolvent.records import Record
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data, stage_input
@@ -38,80 +23,10 @@ from evolvent.runs.local import run
 from evolvent.runs.needs import chat_need, chat_settings, opened
 from evolvent.runs.stage import Rehearsed, Stage
 
-PROFILES = ("default", "paper")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evolve:
-    """How seeds are evolved, whatever the method."""
-
-    model: str = option(f"The evolver: {MODELS}.", metavar="URI", check=check_chat_model)
-    out: str | Path = option("The run folder.", metavar="DIR")
-    method: str = option("How to evolve.", EVOL_INSTRUCT, names=(EVOL_INSTRUCT, AUTO_EVOL_INSTRUCT, AUTOIF))
-    judge: str | None = option(
-        "The model that eliminates evolutions equal to their parent (rule R1); of AutoIF, that scores answers.",
-        None,
-        metavar="URI",
-        check=check_chat_model,
-    )
-    seed: int = seed()
-    temperature: float = temperature(0.7)
-    top_p: float = top_p(0.95)
-    max_tokens: int = max_tokens(2048)
-
-
-def _profile() -> Any:
-    help = "default shows the evolver the input and eliminates; paper does what the code of arXiv 2412.11231 does."
-    return option(help, "default", names=PROFILES)
-
-
-def _rounds(default: int) -> Any:
-    return option("How often each seed is evolved.", default, metavar="N", least=1)
-
-
-def _system() -> Any:
-    return option("System prompt of the evolver.", None, metavar="TEXT")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvolInstructOptions:
-    """Options of Evol-Instruct."""
-
-    profile: str = _profile()
-    rounds: int = _rounds(3)
-    breadth: bool = option("In-breadth after the four in-depth operators.", True, flag="--breadth/--no-breadth")
-    operators: str | Sequence[str] | None = option(
-        "These operators only, in this order.", None, metavar="A,B", parse=names
-    )
-    templates: str | Path | None = option("Prompt templates of your own: OPERATOR.j2.", None, metavar="DIR")
-    system: str | None = _system()
-
-    def __post_init__(self) -> None:
-        operators_of(self)  # what is wrong with them is known before anything begins
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AutoEvolInstructOptions:
-    """Options of Auto Evol-Instruct."""
-
-    profile: str = _profile()
-    rounds: int = _rounds(1)
-    method_file: str | Path | None = option(
-        "What optimize-method wrote; the paper's initial method if not given.", None, metavar="METHOD.yaml"
-    )
-    system: str | None = _system()
-
-
-METHODS: dict[str, type] = {
-    EVOL_INSTRUCT: EvolInstructOptions,
-    AUTO_EVOL_INSTRUCT: AutoEvolInstructOptions,
-    AUTOIF: AutoIFOptions,
-}
-
-
-@takes(Evolve, Reading, Calling, methods=("method", METHODS))
+@implements(EVOLVE)
 def evolve(
-    seeds: Annotated[Data | None, argument("A data file or a Hub id; AutoIF has seeds of its own.", "SEEDS")] = None,
+    seeds: Data | None = None,
     *,
     given: Evolve,
     by: EvolInstructOptions | AutoEvolInstructOptions | AutoIFOptions,
@@ -210,12 +125,6 @@ def check_seeds(method: str, seeds: Data | None) -> Data:
     if seeds is None:
         raise InputError(f"{method} needs seeds", fix="Name a data file or a Hub id.")
     return seeds
-
-
-def operators_of(by: EvolInstructOptions) -> tuple[Operator, ...]:
-    """The operators of Evol-Instruct; errors as for ``choose_operators``."""
-    templates = Path(by.templates) if by.templates else None
-    return choose_operators(by.operators, breadth=by.breadth, templates=templates)
 
 
 def rewritings_of(

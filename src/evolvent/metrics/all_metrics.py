@@ -26,7 +26,6 @@ METRICS: dict[str, Metric] = {
     )
 }
 
-DEFAULT_METRICS = ("ifd", "ic_ifd")
 
 # The option that supplies what a metric needs, and what it is called.
 SUPPLIED_BY: dict[Capability, tuple[str, str]] = {"losses": ("base_model", "a base model: --base-model URI")}

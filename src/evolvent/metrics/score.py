@@ -11,15 +11,16 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from evolvent.errors import InputError
-from evolvent.metrics.all_metrics import DEFAULT_METRICS, METRICS, SUPPLIED_BY, chosen
-from evolvent.metrics.layout import LAYOUTS
+from evolvent.metrics.all_metrics import METRICS, SUPPLIED_BY, chosen
 from evolvent.metrics.metric import Metric, Window
+from evolvent.metrics.options import SCORE, Scores
 from evolvent.models.models import Capability, Models, Need, Numbers
-from evolvent.models.uri import check_local_model, parse_uri
-from evolvent.options import DATA, Calling, Reading, names, option, takes
+from evolvent.models.protocols import StageModels
+from evolvent.models.uri import parse_uri
+from evolvent.options import Calling, Reading, implements
 from evolvent.records import Column, Record, Score
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data, Joined, RecordFile, StageInput, Wanted, check_taken, stage_input
@@ -28,7 +29,7 @@ from evolvent.runs.manifest import StageEntry, read_manifest
 from evolvent.runs.needs import opened
 from evolvent.runs.parts import earlier_file
 from evolvent.runs.record_files import score_columns
-from evolvent.runs.stage import Make, Stage, StageModels
+from evolvent.runs.stage import Make, Stage
 from evolvent.stages import file_of
 
 STAGE = "score"
@@ -37,49 +38,9 @@ MODEL, REASON = "base_model", "score_reason"  # columns of each view, beside the
 VIEW = ("base_model", "layout", "dtype")  # what makes two views different
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scores:
-    """Which scores, and with which models."""
-
-    out: str | Path = option("The run folder.", metavar="DIR")
-    base_model: str | None = option(
-        "The model to be tuned: embedded-base, hf:ID-or-folder.", None, metavar="URI", check=check_local_model
-    )
-    metrics: tuple[str, ...] = option(
-        "Which metrics; the perplexities and token counts are always written.",
-        DEFAULT_METRICS,
-        metavar="A,B",
-        parse=names,
-        check=chosen,
-    )
-    layout: str = option(
-        "How pairs are laid out: paper (raw text, as paper 1's code does) or chat (the model's template).",
-        "paper",
-        names=tuple(LAYOUTS),
-    )
-    batch_tokens: int | None = option(
-        "Padded tokens in one forward pass; the measured default if not given.", None, metavar="N", least=1
-    )
-    device: str = option("auto, cpu or cuda.", "auto", metavar="NAME")
-    dtype: str = option("auto (float32 on a CPU, bfloat16 on a GPU), float32 or bfloat16.", "auto", metavar="NAME")
-
-
-# Options of calls that no metric has a use for yet: none asks a chat model.
-NOT_YET = {
-    "concurrency",
-    "max_requests_per_minute",
-    "max_tokens_per_minute",
-    "price",
-    "budget",
-    "dry_run",
-    "retry_failed",
-    "extra_body",
-}
-
-
-@takes(Scores, Reading, Calling, without=NOT_YET)
+@implements(SCORE)
 def score(
-    data: Annotated[Data, DATA],
+    data: Data,
     *,
     given: Scores,
     reading: Reading,

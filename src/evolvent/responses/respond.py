@@ -5,63 +5,32 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
 
 from evolvent.calls.ask import ask
-from evolvent.errors import CallError, InputError
+from evolvent.errors import CallError
 from evolvent.models.models import Models
-from evolvent.models.protocols import ChatModel, Sampling
-from evolvent.models.uri import MODELS, check_chat_model, parse_uri
-from evolvent.options import DATA, Calling, Reading, max_tokens, option, seed, takes, temperature, top_p
+from evolvent.models.protocols import ChatModel, Sampling, StageModels
+from evolvent.models.uri import parse_uri
+from evolvent.options import Calling, Reading, implements
 from evolvent.records import Message, Record, conversation
 from evolvent.responses.answer_rules import eliminate_response, other_language
+from evolvent.responses.options import RESPOND, Respond
 from evolvent.runs.dry_run import ANSWER_TOKENS
 from evolvent.runs.execution import together
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data, Wanted, check_taken, stage_input
 from evolvent.runs.local import run
 from evolvent.runs.needs import chat_need, chat_settings, opened
-from evolvent.runs.stage import Make, Rehearsed, Stage, StageModels
+from evolvent.runs.stage import Make, Rehearsed, Stage
 
 STAGE = "respond"
 OTHER_LANGUAGE = "not English: rules R2 and R3 not applied"
 FIRST_TURN_ONLY = "a conversation of several turns: the first was answered"
 
 
-def check_teachers(uris: Sequence[str]) -> None:
-    """Check that teachers can be asked, and that none is named twice.
-
-    Raises:
-        InputError: one cannot, one is, or there is none.
-    """
-    if not uris:
-        raise InputError("no teacher is named", fix="Name one: --teacher URI.")
-    for uri in uris:
-        check_chat_model(uri)
-    names = [str(parse_uri(uri)) for uri in uris]
-    if len(set(names)) < len(names):
-        raise InputError(f"a teacher is named twice: {', '.join(names)}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Respond:
-    """How instructions are answered."""
-
-    teacher: tuple[str, ...] = option(f"A teacher: {MODELS}.", metavar="URI", repeatable=True, check=check_teachers)
-    out: str | Path = option("The run folder.", metavar="DIR")
-    round: int | None = option("One round of a run only; 0 answers the seeds.", None, metavar="N", least=0)
-    system: str | None = option(
-        "System prompt of the teachers; a conversation's own comes before it, in the same turn.", None, metavar="TEXT"
-    )
-    seed: int = seed()
-    temperature: float = temperature(0.0)
-    top_p: float = top_p(1.0)
-    max_tokens: int = max_tokens(2048)
-
-
-@takes(Respond, Reading, Calling)
+@implements(RESPOND)
 def respond(
-    data: Annotated[Data, DATA],
+    data: Data,
     *,
     given: Respond,
     reading: Reading,

@@ -7,19 +7,19 @@ import stat
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import orjson
 
-from evolvent.datasets.render import output_format
 from evolvent.datasets.write import write
 from evolvent.errors import InputError
 from evolvent.files import explained, locate, replacing
-from evolvent.options import DATA, Reading, option, takes
+from evolvent.options import Reading, implements
 from evolvent.runs.inputs import Data, stage_input
 from evolvent.runs.manifest import now, versions
-from evolvent.selection.choose import Criteria, check_best_per, check_columns, choose, parse_top
+from evolvent.selection.choose import Criteria, check_columns, choose, parse_top
 from evolvent.selection.decontamination import load_ngrams
+from evolvent.selection.options import SELECT, Selecting
 from evolvent.selection.where import parse_conditions
 
 log = logging.getLogger(__name__)
@@ -45,35 +45,8 @@ class Selection:
     already_done: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selecting:
-    """Which rows are kept, and where they are written."""
-
-    by: str = option("The column to go by, a score say: ic_ifd.", metavar="COLUMN")
-    top: str | int = option("How much of the competing rows to keep: 25% or 1000.", metavar="SHARE", check=parse_top)
-    out: Path = option("The file to write: .jsonl .json .csv .parquet.", metavar="FILE")
-    ascending: bool = option("Keep the lowest instead.", False)
-    where: tuple[str, ...] = option(
-        'A condition that must hold: "ifd<1", "teacher==hf:NAME". Signs: < <= > >= == !=.',
-        (),
-        metavar="COLUMN<X",
-        repeatable=True,
-        check=parse_conditions,
-    )
-    best_per: str | None = option(
-        "Keep only the best row of each: instruction (with its input) or seed_id.",
-        None,
-        metavar="NAME",
-        check=check_best_per,
-    )
-    decontaminate: tuple[str | Path, ...] = option(
-        "Leave out rows that share a run of 13 words with this file.", (), metavar="FILE", repeatable=True
-    )
-    to: str = output_format("messages")
-
-
-@takes(Selecting, Reading, without=("limit",))
-def select(data: Annotated[Data, DATA], given: Selecting, reading: Reading) -> Selection:
+@implements(SELECT)
+def select(data: Data, given: Selecting, reading: Reading) -> Selection:
     """Keep the rows with the highest score and write them, in the order of the data.
 
     Rows with status ok, with a score, that pass ``where`` and are not contaminated compete, with ``best_per`` only the

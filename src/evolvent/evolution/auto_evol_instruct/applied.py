@@ -7,11 +7,12 @@ import orjson
 
 from evolvent.evolution.auto_evol_instruct.method import Method, headings
 from evolvent.evolution.auto_evol_instruct.parsing import final_instruction, methods_list, paper_instruction
+from evolvent.evolution.options import AUTO_EVOL_INSTRUCT
 from evolvent.evolution.trajectory import Profile
 from evolvent.models.protocols import Reply
 from evolvent.records import Record
 
-METHOD = "auto-evol-instruct"
+METHOD = AUTO_EVOL_INSTRUCT
 
 # The key in a record's meta, and what stands under it.
 META = "auto_evol_instruct"

@@ -12,27 +12,28 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import orjson
 
 from evolvent.calls.ask import ask, why_cut
 from evolvent.errors import CallError, InputError
 from evolvent.evolution.auto_evol_instruct.applied import METHOD
+from evolvent.evolution.auto_evol_instruct.options import KEYWORDS, Naming
 from evolvent.evolution.auto_evol_instruct.ways import ListedWays, counting, on_disk, times_of
 from evolvent.evolution.templates import Prompt, load_prompt
 from evolvent.files import MANIFEST, locate, replacing
 from evolvent.models.models import Models
-from evolvent.models.protocols import ChatModel, Reply, Sampling
-from evolvent.models.uri import MODELS, check_chat_model, parse_uri
-from evolvent.options import Calling, argument, max_tokens, option, takes
+from evolvent.models.protocols import ChatModel, Reply, Sampling, StageModels
+from evolvent.models.uri import parse_uri
+from evolvent.options import Calling, implements
 from evolvent.records import Record, conversation
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Wanted, stage_input
 from evolvent.runs.local import run as execute
 from evolvent.runs.needs import chat_need, opened
 from evolvent.runs.record_files import read_records
-from evolvent.runs.stage import Make, Rehearsed, Stage, StageModels
+from evolvent.runs.stage import Make, Rehearsed, Stage
 
 STAGE = "keywords"
 
@@ -44,30 +45,6 @@ _ARTICLES = {"a", "an", "the"}
 
 # A reply with more words than this is no phrase.
 PHRASE_WORDS = 10
-
-
-def check_folder_of(out: str | Path) -> None:
-    """Check that a file can be written where it is to be.
-
-    Raises:
-        InputError: its folder does not exist.
-    """
-    if not locate(out, "written")[0].resolve().parent.is_dir():
-        raise InputError(f"--out {out} cannot be written: its folder does not exist", fix="Make it first.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Naming:
-    """How ways are named."""
-
-    model: str = option(f"Names the ways: {MODELS}.", metavar="URI", check=check_chat_model)
-    out: str | Path | None = option(
-        "Write the counts and all keywords, with the ways that each one names, to a file.",
-        None,
-        metavar="FILE.json",
-        check=check_folder_of,
-    )
-    max_tokens: int = max_tokens(512)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +63,9 @@ class Keywords:
     keywords: list[tuple[str, int]]
 
 
-@takes(Naming, Calling)
+@implements(KEYWORDS)
 def keywords(
-    run: Annotated[str | Path | Run, argument("The folder of an Auto Evol-Instruct run.", "RUN")],
+    run: str | Path | Run,
     *,
     given: Naming,
     calling: Calling,

@@ -6,60 +6,33 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from evolvent import options
 from evolvent.calls.seeds import call_seed
 from evolvent.costs.estimates import Estimate
 from evolvent.errors import InputError
 from evolvent.evolution.auto_evol_instruct.failure_rate import Evolving
 from evolvent.evolution.auto_evol_instruct.history import counts_of, noted_in, read_method, write_history
 from evolvent.evolution.auto_evol_instruct.method import Method, initial_method
+from evolvent.evolution.auto_evol_instruct.options import OPTIMIZE_METHOD, Optimizing
 from evolvent.evolution.auto_evol_instruct.proposal import Optimizer
 from evolvent.evolution.auto_evol_instruct.search import STAGE, Found, Search, calls_at_most, in_words, search
 from evolvent.evolution.templates import Prompt, load_prompt
 from evolvent.files import replacing
 from evolvent.models.models import Models
-from evolvent.models.protocols import Sampling
-from evolvent.models.uri import MODELS, check_chat_model, parse_uri
-from evolvent.options import Calling, Reading, argument, max_tokens, option, seed, takes, temperature, top_p
+from evolvent.models.protocols import Sampling, StageModels
+from evolvent.models.uri import parse_uri
+from evolvent.options import Calling, Reading, implements
 from evolvent.records import Record
 from evolvent.runs.inputs import Data, StageInput, stage_input
 from evolvent.runs.local import run
 from evolvent.runs.manifest import read_manifest, versions
 from evolvent.runs.needs import chat_need, chat_settings, opened
 from evolvent.runs.progress import Display
-from evolvent.runs.stage import Ended, Formula, MakeWhole, Stage, StageModels
+from evolvent.runs.stage import Ended, Formula, MakeWhole, Stage
 from evolvent.stages import file_of
 
 ENDINGS = (".yaml", ".yml")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Optimizing:
-    """How a better method is searched for."""
-
-    evolver: str = option(f"Evolves instructions and answers them: {MODELS}.", metavar="URI", check=check_chat_model)
-    optimizer: str = option("Analyses trajectories and mends the method.", metavar="URI", check=check_chat_model)
-    out: str | Path = option("The file to write.", metavar="METHOD.yaml")
-    profile: str = option(
-        "default counts a row that could not be evolved or answered as a failure; paper does not.",
-        "default",
-        names=("default", "paper"),
-    )
-    steps: int = option("Steps at the most.", 10, metavar="N", least=1)
-    candidates: int = option("New methods a step.", 5, metavar="N", least=1)
-    batch: int = option("Instructions whose trajectories a step analyses.", 10, metavar="N", least=1)
-    rounds: int = option("How often these are evolved.", 1, metavar="N", least=1)
-    dev: int = option("Rows that a method's failure rate is measured on.", 50, metavar="N", least=1)
-    pool: int = option("Rows that the search draws from, the dev set's among them.", 2000, metavar="N", least=1)
-    system: str | None = option("System prompt of the evolver when it evolves.", None, metavar="TEXT")
-    seed: int = seed()
-    temperature: float = temperature(0.0, "How freely the evolver's replies are drawn; 0 takes the likeliest token.")
-    top_p: float = top_p(1.0, "The evolver's nucleus mass.")
-    optimizer_temperature: float = options.temperature(0.6, "How freely the optimizer's replies are drawn.")
-    optimizer_top_p: float = options.top_p(0.95, "The optimizer's nucleus mass.")
-    max_tokens: int = max_tokens(2048)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +56,9 @@ class OptimizedMethod:
     estimate: Estimate | None = None
 
 
-@takes(Optimizing, Reading, Calling, without=("retry_failed",))
+@implements(OPTIMIZE_METHOD)
 def optimize_method(
-    seeds: Annotated[Data, argument("A data file or a Hub id.", "SEEDS")],
+    seeds: Data,
     *,
     given: Optimizing,
     reading: Reading,

@@ -40,7 +40,7 @@ from evolvent.runs.stage import Rehearsed, Stage
 from evolvent.sandbox.requirements import require_sandbox
 
 if TYPE_CHECKING:
-    from evolvent.evolution.evolve import Evolve
+    from evolvent.evolution.options import Evolve
 
 log = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ A row is matched with a verified instruction by the first of these that finds on
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import IO, Annotated, Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import orjson
 
@@ -22,9 +22,10 @@ from evolvent.errors import InputError
 from evolvent.event_loop import run_sync
 from evolvent.evolution.autoif.answers import Accuracy, accuracies
 from evolvent.evolution.autoif.functions_file import FUNCTIONS, VerifiedInstruction, codes, read_functions
+from evolvent.evolution.autoif.options import VERIFY, Verify
 from evolvent.evolution.autoif.rules import MAJORITY
 from evolvent.files import check_not_read, replacing
-from evolvent.options import DATA, Reading, option, progress, takes, unsafe_execution
+from evolvent.options import Reading, implements
 from evolvent.records import Record
 from evolvent.runs.execution import together
 from evolvent.runs.inputs import Data, Wanted, stage_input
@@ -78,20 +79,8 @@ class Match(NamedTuple):
     by: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verify:
-    """How answers are verified."""
-
-    functions: Path = option("functions.jsonl, or the run that has it.", metavar="FILE")
-    out: Path | None = option(
-        "Write what was found of each row to a file, in the data's order.", None, metavar="FILE.jsonl"
-    )
-    unsafe_execution: bool = unsafe_execution()
-    progress: bool | Callable[..., Any] = progress()
-
-
-@takes(Verify, Reading)
-def verify(data: Annotated[Data, DATA], given: Verify, reading: Reading) -> VerifyCounts:
+@implements(VERIFY)
+def verify(data: Data, given: Verify, reading: Reading) -> VerifyCounts:
     """Verify answers with the functions of an AutoIF run.
 
     Of a run folder the responses with status ok are looked at, of a data file every row; of a conversation the first
