@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from benchmarks.mock_openai import Mock, application
 
-Client = TestClient[Any, Any]
+Client = TestClient
 
 
 def with_mock(use: Callable[[Client], Coroutine[Any, Any, Any]], **settings: object) -> Any:

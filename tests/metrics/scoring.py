@@ -24,8 +24,8 @@ class Given:
     identity: str = "given"
     at_once: int = 1
 
-    def losses(self, uri: str) -> Any:
-        assert uri == BASE
+    def model(self, capability: str, uri: str) -> Any:
+        assert (capability, uri) == ("losses", BASE)
         return self
 
     @property
@@ -38,8 +38,6 @@ class Given:
 
     def chat(self, uri: str) -> Any:
         raise AssertionError(uri)
-
-    relate = chat
 
 
 def work(metrics: str | Sequence[str] = DEFAULT_METRICS) -> Scoring:

@@ -23,13 +23,13 @@ from evolvent.evolution.evol_instruct import choose_operators
 from evolvent.evolution.templates import load_prompt
 from evolvent.evolution.trajectory import Evolution
 from evolvent.models.models import Need
-from evolvent.models.protocols import ChatModel, Sampling
+from evolvent.models.protocols import ChatModel, Sampling, StageModels
 from evolvent.records import Message, Record
 from evolvent.report.estimates import notes_of, prompts_of, tables_of
 from evolvent.responses.respond import Answering, respond
 from evolvent.runs.dry_run import ANSWER_TOKENS, SAMPLE, calculated, rehearse, sample
 from evolvent.runs.inputs import Listed
-from evolvent.runs.stage import Formula, Make, Rehearsed, Stage, StageModels, Work
+from evolvent.runs.stage import Formula, Make, Rehearsed, Stage, Work
 from tests.scripted import Scripted
 
 SEEDS = Path(evolvent.__file__).parent / "datasets" / "samples" / "demo_seeds.jsonl"
@@ -79,7 +79,8 @@ class Given(dict[str, Any]):
     def chat(self, uri: str) -> Any:
         return self[uri]
 
-    losses = relate = chat
+    def model(self, capability: str, uri: str) -> Any:
+        raise AssertionError(capability, uri)
 
 
 def really(work: Work, models: Mapping[str, Scripted], records: Sequence[Record] = RECORDS) -> list[Record]:

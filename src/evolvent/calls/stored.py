@@ -18,7 +18,6 @@ from evolvent.errors import CallError
 from evolvent.models.models import Calls, Need, is_server
 from evolvent.models.protocols import (
     ChatModel,
-    PairClassifier,
     Reply,
     Sampling,
     TokenLogprob,
@@ -282,7 +281,9 @@ class StoredModels:
     """
 
     def __init__(self, opened: Mapping[Need, Any], store: CallStore, stage: str, budget: Budget | None = None) -> None:
-        self._opened = {(need.capability, need.name): model for need, model in opened.items()}
+        self._opened: dict[tuple[str, str], Any] = {
+            (need.capability, need.name): model for need, model in opened.items()
+        }
         self._chat = {
             name: StoredChat(model, store, stage, budget)
             for (capability, name), model in self._opened.items()
@@ -299,14 +300,9 @@ class StoredModels:
         """The chat model of this URI, as records hold it; the stage has to name it among its needs."""
         return self._chat[uri]
 
-    def losses(self, uri: str) -> StoredScorer:
-        """The base model of this URI."""
-        return self._losses[uri]
-
-    def relate(self, uri: str) -> PairClassifier:
-        """The cross-encoder of this URI."""
-        model: PairClassifier = self._opened["relate", uri]
-        return model
+    def model(self, capability: str, uri: str) -> Any:
+        """A model of another kind: a ``StoredScorer`` for ``losses``; others as they are, in this process."""
+        return self._losses[uri] if capability == "losses" else self._opened[capability, uri]
 
 
 def at_once(opened: Mapping[Need, Any]) -> int:

@@ -27,6 +27,7 @@ def find_format(source: Source, mapping: Mapping[str, str], limit: int | None) -
     """
     rows = (row.value for row in islice(source.read(0), limit) if isinstance(row.value, Mapping) and row.value)
     first: Row = dict(next(rows, {}))
+    alone = next(rows, None) is None
     missing = [column for column in mapping.values() if column.partition(".")[0] not in first and column not in first]
     if missing and first:
         raise InputError(
@@ -34,6 +35,10 @@ def find_format(source: Source, mapping: Mapping[str, str], limit: int | None) -
             f"Columns found: {', '.join(first)}",
             fix="Correct --map.",
         )
+    if not mapping:
+        _check_no_other(first, source.name)
+        if alone:
+            _check_not_around(first, source.name)
     found = _detect(mapped(first, mapping)[0], mapping)
     if found is not None:
         if not mapping:
@@ -52,6 +57,38 @@ def _detect(row: Row, mapping: Mapping[str, str]) -> str | None:
     return next(
         (name for name, spec in FORMATS.items() if mapping.keys() <= set(spec.columns) and spec.matches(names)), None
     )
+
+
+def _check_no_other(row: Row, name: str) -> None:
+    """Check that the first row is none of a file of evolvent's that holds no instruction data."""
+    if {"selected", "how", "counts"} <= row.keys():
+        raise InputError(
+            f"{name} says how {row['selected']} was chosen: it is the note of a selection, and holds no rows",
+            fix=f"Name {row['selected']}.",
+        )
+    functions = row.get("functions")
+    if isinstance(functions, list) and functions and all(isinstance(one, dict) and "code" in one for one in functions):
+        raise InputError(
+            f"{name} holds AutoIF's verified instructions with their functions, which are no instruction data",
+            fix="Name the run's folder, its responses.parquet or its sft.jsonl; with --format alpaca the instructions "
+            "are taken as seeds.",
+        )
+
+
+def _check_not_around(row: Row, name: str) -> None:
+    """Check that the only object of data does not hold the rows."""
+    if row and all(isinstance(value, dict) and "0" in value for value in row.values()):
+        raise InputError(
+            f"{name} is one JSON object that holds columns, as pandas' to_json writes them",
+            fix='Write rows: to_json(..., orient="records").',
+        )
+    if _detect(row, {}) is None:
+        for key, value in row.items():
+            if isinstance(value, list) and value and all(isinstance(inner, dict) for inner in value):
+                raise InputError(
+                    f'{name} is one JSON object, not a list of rows; its key "{key}" holds {len(value):,} of them',
+                    fix=f"Take them out: jq -c '.{key}[]' {name} > rows.jsonl",
+                )
 
 
 def _check_answer(row: Row, format: str, name: str) -> None:

@@ -153,6 +153,15 @@ def _preference(row: Row) -> Reading:
     return Reading(Content(*_exchange(turns, column or "chosen"), turns), used, exact and whole)
 
 
+def _record(row: Row) -> Reading:
+    """A row of a run's file, whose conversation may be the seed's: its instruction, input and output count."""
+    if row.get("status") != "ok":
+        raise BadRow(f"the row is {row.get('status')}: {row.get('reason')}")
+    turns, exact = (None, True) if row.get("messages") is None else read_turns(row["messages"], "messages")
+    content = Content(_text(row, "instruction"), _text(row, "input"), _text(row, "output"), turns)
+    return Reading(content, frozenset({"instruction", "input", "output", "messages"}), exact)
+
+
 def _turns(row: Row) -> Reading:
     """Questions that follow one another, unanswered, as MT-Bench has them."""
     turns = row.get("turns")
@@ -164,6 +173,12 @@ def _turns(row: Row) -> Reading:
 
 # In the order in which they are tried: what says more comes first.
 FORMATS: dict[str, Format] = {
+    "record": Format(
+        ("instruction", "input", "output", "messages"),
+        "the columns of a run's file",
+        lambda names: {"seed_id", "seed_index", "instruction", "round", "status"} <= names,
+        _record,
+    ),
     "preference": Format(
         ("prompt", "chosen", "rejected", "conversations", "messages", "instruction", "input", "system", "history"),
         "chosen and rejected",

@@ -1,4 +1,4 @@
-"""JSON files, read and written: one object a line (JSON Lines), or one list of objects.
+"""JSON files, read and written: one object a line (JSON Lines), one list of objects, or one object over several lines.
 
 The first character of a file tells which. A list is cut into its elements by a scan for strings and brackets, and each
 element is parsed alone: memory holds one element and one block of the file, whatever the length of the list.
@@ -42,8 +42,26 @@ def json_rows(path: Path, start: int = 0) -> Iterator[SourceRow]:
         file.seek(bom)
         if first == b"[":
             yield from islice(_list_rows(file, path), start, None)
+        elif first == b"{" and (whole := _one_object(file)) is not None:
+            yield from islice([SourceRow(1, whole)], start, None)
         else:
+            file.seek(bom)
             yield from _line_rows(file, path, start)
+
+
+def _one_object(file: IO[bytes]) -> object:
+    """The object that a file is as a whole, if its first line is none yet; else None."""
+    text = file.readline(ROW_LIMIT)
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        text += file.read(ROW_LIMIT - len(text))
+    else:
+        return None
+    try:
+        return None if file.read(1) else orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
 
 
 def _line_rows(file: IO[bytes], path: Path, start: int) -> Iterator[SourceRow]:

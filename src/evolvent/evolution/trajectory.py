@@ -13,9 +13,9 @@ from evolvent.calls.ask import ask, why_cut, why_unusable
 from evolvent.errors import CallError
 from evolvent.evolution.elimination import eliminate, judged_equal
 from evolvent.evolution.templates import Prompt
-from evolvent.models.protocols import ChatModel, Reply, Sampling
+from evolvent.models.protocols import ChatModel, Reply, Sampling, StageModels
 from evolvent.records import Message, Record, conversation
-from evolvent.runs.stage import Make, StageModels
+from evolvent.runs.stage import Make
 
 Profile = Literal["default", "paper"]
 

@@ -11,9 +11,8 @@ from evolvent.calls.key import losses_key
 from evolvent.metrics.layout import LAYOUTS
 from evolvent.metrics.losses import PairLosses, losses_from_json, losses_to_json, pair_losses
 from evolvent.models.models import Capability
-from evolvent.models.protocols import ChatModel
+from evolvent.models.protocols import ChatModel, StageModels
 from evolvent.records import Column, Record, Score
-from evolvent.runs.stage import StageModels
 
 
 @dataclass(slots=True)
@@ -46,7 +45,7 @@ class Window:
     async def losses(self) -> list[PairLosses | str]:
         """The base model's losses of each pair, or why there are none; computed once a window, whoever asks."""
         if self._losses is None:
-            scorer = self.models.losses(self.supplied["losses"])
+            scorer = self.models.model("losses", self.supplied["losses"])
 
             def compute(cancelled: threading.Event) -> list[PairLosses | str]:
                 return pair_losses(self.records, scorer.scorer, LAYOUTS[self.layout], stop=cancelled)

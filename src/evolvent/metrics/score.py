@@ -18,6 +18,7 @@ from evolvent.metrics.all_metrics import METRICS, SUPPLIED_BY, chosen
 from evolvent.metrics.metric import Metric, Window
 from evolvent.metrics.options import SCORE, Scores
 from evolvent.models.models import Capability, Models, Need, Numbers
+from evolvent.models.protocols import StageModels
 from evolvent.models.uri import parse_uri
 from evolvent.options import Calling, Reading, implements
 from evolvent.records import Column, Record, Score
@@ -28,7 +29,7 @@ from evolvent.runs.manifest import StageEntry, read_manifest
 from evolvent.runs.needs import opened
 from evolvent.runs.parts import earlier_file
 from evolvent.runs.record_files import score_columns
-from evolvent.runs.stage import Make, Stage, StageModels
+from evolvent.runs.stage import Make, Stage
 from evolvent.stages import file_of
 
 STAGE = "score"

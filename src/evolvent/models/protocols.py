@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from evolvent.errors import InputError
 from evolvent.records import Message
@@ -190,4 +190,21 @@ class PairClassifier(Protocol):
         Raises:
             CallError: the model cannot read one of the texts.
         """
+        ...
+
+
+class StageModels(Protocol):
+    """The models that a stage's work gets, by URI as records hold it, each behind the run's call store."""
+
+    @property
+    def at_once(self) -> int:
+        """How many records to have in work."""
+        ...
+
+    def chat(self, uri: str) -> ChatModel:
+        """A model that answers conversations."""
+        ...
+
+    def model(self, capability: str, uri: str) -> Any:
+        """A model that can do something else: ``losses``, ``relate`` …"""
         ...

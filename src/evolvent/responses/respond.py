@@ -9,7 +9,7 @@ from pathlib import Path
 from evolvent.calls.ask import ask
 from evolvent.errors import CallError
 from evolvent.models.models import Models
-from evolvent.models.protocols import ChatModel, Sampling
+from evolvent.models.protocols import ChatModel, Sampling, StageModels
 from evolvent.models.uri import parse_uri
 from evolvent.options import Calling, Reading, implements
 from evolvent.records import Message, Record, conversation
@@ -21,7 +21,7 @@ from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data, Wanted, check_taken, stage_input
 from evolvent.runs.local import run
 from evolvent.runs.needs import chat_need, chat_settings, opened
-from evolvent.runs.stage import Make, Rehearsed, Stage, StageModels
+from evolvent.runs.stage import Make, Rehearsed, Stage
 
 STAGE = "respond"
 OTHER_LANGUAGE = "not English: rules R2 and R3 not applied"

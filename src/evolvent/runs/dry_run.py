@@ -19,7 +19,7 @@ from evolvent.costs.prices import Price, read_prices
 from evolvent.errors import InputError
 from evolvent.event_loop import run_sync
 from evolvent.models.models import is_server
-from evolvent.models.protocols import ChatModel, PairClassifier, Reply, Sampling, Usage
+from evolvent.models.protocols import ChatModel, Reply, Sampling, Usage
 from evolvent.models.token_counts import TokenCounter, open_counter
 from evolvent.models.uri import parse_uri
 from evolvent.options import Calling, Prices
@@ -239,11 +239,8 @@ class _MadeUpModels:
     def chat(self, uri: str) -> ChatModel:
         return self.models[uri]
 
-    def losses(self, uri: str) -> Any:
-        raise InputError(f"token losses of {uri} are not rehearsed", fix="Leave --dry-run out.")
-
-    def relate(self, uri: str) -> PairClassifier:
-        raise InputError(f"what {uri} compares is not rehearsed", fix="Leave --dry-run out.")
+    def model(self, capability: str, uri: str) -> Any:
+        raise InputError(f"{capability} of {uri} cannot be rehearsed", fix="Leave --dry-run out.")
 
 
 def _estimate(

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from evolvent.calls.used import Used
 from evolvent.models.models import Need
-from evolvent.models.protocols import ChatModel, PairClassifier
+from evolvent.models.protocols import StageModels
 from evolvent.records import Column, Record
 from evolvent.runs.inputs import StageInput
 
@@ -29,27 +29,6 @@ class Ended(NamedTuple):
 
 # Given the stage's input and its file (or folder), which it writes itself.
 MakeWhole = Callable[[StageInput, Path], Awaitable[Ended]]
-
-
-class StageModels(Protocol):
-    """The models that a stage's work gets, by URI as records hold it; each behind the run's call store."""
-
-    @property
-    def at_once(self) -> int:
-        """How many records to have in work."""
-        ...
-
-    def chat(self, uri: str) -> ChatModel:
-        """A model that answers conversations."""
-        ...
-
-    def losses(self, uri: str) -> Any:
-        """A base model that gives token losses (``calls.stored.StoredScorer``)."""
-        ...
-
-    def relate(self, uri: str) -> PairClassifier:
-        """A model that compares two texts."""
-        ...
 
 
 class Work(Protocol):

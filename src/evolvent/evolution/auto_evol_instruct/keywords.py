@@ -24,7 +24,7 @@ from evolvent.evolution.auto_evol_instruct.ways import ListedWays, counting, on_
 from evolvent.evolution.templates import Prompt, load_prompt
 from evolvent.files import MANIFEST, locate, replacing
 from evolvent.models.models import Models
-from evolvent.models.protocols import ChatModel, Reply, Sampling
+from evolvent.models.protocols import ChatModel, Reply, Sampling, StageModels
 from evolvent.models.uri import parse_uri
 from evolvent.options import Calling, implements
 from evolvent.records import Record, conversation
@@ -33,7 +33,7 @@ from evolvent.runs.inputs import Wanted, stage_input
 from evolvent.runs.local import run as execute
 from evolvent.runs.needs import chat_need, opened
 from evolvent.runs.record_files import read_records
-from evolvent.runs.stage import Make, Rehearsed, Stage, StageModels
+from evolvent.runs.stage import Make, Rehearsed, Stage
 
 STAGE = "keywords"
 

@@ -20,7 +20,7 @@ from evolvent.evolution.auto_evol_instruct.search import STAGE, Found, Search, c
 from evolvent.evolution.templates import Prompt, load_prompt
 from evolvent.files import replacing
 from evolvent.models.models import Models
-from evolvent.models.protocols import Sampling
+from evolvent.models.protocols import Sampling, StageModels
 from evolvent.models.uri import parse_uri
 from evolvent.options import Calling, Reading, implements
 from evolvent.records import Record
@@ -29,7 +29,7 @@ from evolvent.runs.local import run
 from evolvent.runs.manifest import read_manifest, versions
 from evolvent.runs.needs import chat_need, chat_settings, opened
 from evolvent.runs.progress import Display
-from evolvent.runs.stage import Ended, Formula, MakeWhole, Stage, StageModels
+from evolvent.runs.stage import Ended, Formula, MakeWhole, Stage
 from evolvent.stages import file_of
 
 ENDINGS = (".yaml", ".yml")

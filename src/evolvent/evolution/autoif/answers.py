@@ -29,12 +29,12 @@ from evolvent.calls.ask import ask, why_unusable
 from evolvent.errors import CallError, InputError
 from evolvent.evolution.autoif.rules import Rules
 from evolvent.evolution.autoif.settings import AutoIF, noted, noting
-from evolvent.models.protocols import ChatModel, Sampling
+from evolvent.models.protocols import ChatModel, Sampling, StageModels
 from evolvent.records import Record, conversation
 from evolvent.runs.execution import together
 from evolvent.runs.inputs import Derived, StageInput, Wanted, record_file
 from evolvent.runs.record_files import read_records
-from evolvent.runs.stage import Make, StageModels
+from evolvent.runs.stage import Make
 from evolvent.sandbox.sandbox import Sandbox
 from evolvent.stages import file_of
 

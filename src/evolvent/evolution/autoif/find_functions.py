@@ -18,10 +18,10 @@ from evolvent.evolution.autoif.functions import Case, Sample, parse_sample
 from evolvent.evolution.autoif.queries import combined, drawn
 from evolvent.evolution.autoif.rules import METHOD
 from evolvent.evolution.autoif.settings import AutoIF, noting
-from evolvent.models.protocols import ChatModel, PairClassifier
+from evolvent.models.protocols import ChatModel, PairClassifier, StageModels
 from evolvent.records import Record, conversation
 from evolvent.runs.execution import together
-from evolvent.runs.stage import Make, StageModels
+from evolvent.runs.stage import Make
 from evolvent.sandbox.sandbox import Sandbox
 
 FUNCTIONS, BACK_TRANSLATION = "functions", "back_translation"  # the prompts' names
@@ -43,7 +43,7 @@ class FindFunctions:
     @asynccontextmanager
     async def open(self, models: StageModels) -> AsyncIterator[Make]:
         """Make it ready to look for functions; the sandbox is there as long as the context."""
-        nli = models.relate(self.how.nli) if self.how.nli else None
+        nli = models.model("relate", self.how.nli) if self.how.nli else None
         async with Sandbox(unsafe=self.how.unsafe) as sandbox:
             tools = Tools(models.chat(self.how.model), sandbox, nli)
 

@@ -14,7 +14,9 @@ from evolvent.options import DATA, Interface, Reading, mapping, option, pairs, p
 class AutoIFOptions:
     """Options of AutoIF."""
 
-    queries: str | Path | Iterable[Mapping[str, Any]] = option("The data whose questions the instructions are asked with.", metavar="DATA")
+    queries: str | Path | Iterable[Mapping[str, Any]] = option(
+        "The data whose questions the instructions are asked with.", metavar="DATA"
+    )
     profile: str = option("Whose constants the steps have.", "autoif-paper", names=tuple(PROFILES))
     queries_map: Mapping[str, str] | None = option(
         "As --map, for the queries.", None, metavar="FIELD=COLUMN", parse=mapping

@@ -15,11 +15,11 @@ from evolvent.calls.seeds import call_seed
 from evolvent.errors import CallError
 from evolvent.evolution.autoif.rules import METHOD
 from evolvent.evolution.autoif.settings import AutoIF
-from evolvent.models.protocols import ChatModel
+from evolvent.models.protocols import ChatModel, StageModels
 from evolvent.records import Record, content_digest, conversation
 from evolvent.runs.inputs import Derived, StageInput, Wanted, record_file
 from evolvent.runs.record_files import read_records
-from evolvent.runs.stage import Make, StageModels
+from evolvent.runs.stage import Make
 from evolvent.stages import file_of
 
 STAGE = "self-instruct"

@@ -1,13 +1,22 @@
-"""Requests of a local chat model, and which of those that wait go into the model together."""
+"""Requests of a local chat model, and which of those that wait go into the model together.
+
+The positions of some models depend on the longest text of a batch. LongRoPE (Phi-3 and later with 128k tokens) turns
+queries and keys by one set of frequencies as long as no text is longer than the original context, and by another as
+soon as one is. A short text beside a long one then gets other numbers than alone: texts may share a batch only where
+all of them would get the same frequencies alone. Dynamic scaling does so too, but beyond the context that the config
+names alone, and nothing here goes beyond that.
+"""
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Any
 
-from evolvent.models.hf.positions import alike
 from evolvent.models.protocols import Reply, Sampling
+
+LONG_ROPE = ("longrope", "su")  # its name, and its first one
 
 
 @dataclass(eq=False, slots=True)
@@ -43,7 +52,7 @@ class Limits:
         tokens: most padded tokens that are held; a single request may exceed it.
         prefill: most padded prompt tokens in one forward pass; a single prompt may exceed it.
         call: padded tokens of attention that take as long as a call of the model takes without any.
-        original: tokens of one row beyond which the model's positions are others for all (see ``positions``).
+        original: tokens of one row beyond which the model's positions are others for all (see ``original_context``).
     """
 
     rows: int
@@ -118,3 +127,30 @@ def _nearest(waiting: Sequence[Request], fits: Callable[[Sequence[Request]], boo
 
 def _longest_prompt(batch: Sequence[Request]) -> int:
     return max(len(request.prompt) for request in batch)
+
+
+def original_context(model: Any) -> float:
+    """Tokens up to which the model's positions are those of short texts; infinite where they never change."""
+    config = model.config.get_text_config()
+    scaled = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    return min(map(float, _originals(config, scaled)), default=math.inf)
+
+
+def _originals(config: Any, scaled: dict[str, Any]) -> Iterator[int]:
+    if scaled.get("rope_type", scaled.get("type")) in LONG_ROPE:
+        yield scaled.get("original_max_position_embeddings") or config.original_max_position_embeddings
+    for nested in scaled.values():  # some models have one set of frequencies for each kind of layer
+        if isinstance(nested, dict):
+            yield from _originals(config, nested)
+
+
+def alike(original: float, shortest: int, longest: int, end: int) -> bool:
+    """Whether texts get the positions in a batch that each of them would get alone.
+
+    Args:
+        original: see ``original_context``.
+        shortest: tokens of the shortest prompt, or of the shortest text where nothing is generated.
+        longest: tokens of the longest.
+        end: tokens of the longest row, padding included, when the last reply has ended.
+    """
+    return shortest == longest or end <= original or shortest > original

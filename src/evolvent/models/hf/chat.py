@@ -18,14 +18,11 @@ from dataclasses import dataclass, field, replace
 from typing import Self, Unpack
 
 from evolvent.errors import CallError, RunError
-from evolvent.models.hf.batching import Limits, Request, newcomers, whole_batch
-from evolvent.models.hf.conversation import conversation_tokens, require_template
-from evolvent.models.hf.generation import ContinuousBatch, takes_slots
+from evolvent.models.hf.batching import Limits, Request, newcomers, original_context, whole_batch
+from evolvent.models.hf.generation import ContinuousBatch, generate, generation_config, takes_slots
 from evolvent.models.hf.loading import Loading, Weights, load_weights
-from evolvent.models.hf.positions import original_context
-from evolvent.models.hf.replies import end_tokens, reply
 from evolvent.models.hf.sampling import TokenTrace
-from evolvent.models.hf.whole_batch import generate, generation_config
+from evolvent.models.hf.tokens import conversation_tokens, end_tokens, reply, require_template
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Message
 

@@ -13,7 +13,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from evolvent.errors import CallError, EvolventError, InputError, ModelUnavailableError
+from evolvent.errors import EvolventError, InputError, ModelUnavailableError
 from evolvent.models.fingerprint import fingerprint
 from evolvent.models.folders import Place, find_model, read_template, wholly_cached
 
@@ -169,27 +169,6 @@ def _pretrained(
             fix="Name a model of this kind whose weights are complete.",
         )
     return model, tokenizer
-
-
-def token_ids(weights: Weights, text: str, *, special: bool) -> list[int]:
-    """Token ids of a text; ``special``: with the tokens the tokenizer adds by default (a BOS, say).
-
-    Goes to the Rust tokenizer directly where there is one: the ids of ``tokenizer(text)`` in a third of the time.
-
-    Raises:
-        CallError: the model has no embedding for one of the tokens. Many a good model has such tokens, for pictures or
-            padding, so it is the text that is refused. The model itself would raise, and on a GPU fail from then on.
-    """
-    tokenizer = weights.tokenizer
-    if tokenizer.is_fast:
-        ids = list(tokenizer.backend_tokenizer.encode(text, add_special_tokens=special).ids)
-    else:
-        ids = list(tokenizer(text, add_special_tokens=special)["input_ids"])
-    known = weights.model.get_input_embeddings().weight.shape[0]
-    if max(ids, default=0) >= known:
-        strange = tokenizer.convert_ids_to_tokens(max(ids))
-        raise CallError(f"the text holds the token {strange!r}, number {max(ids)}, and the model knows {known} tokens")
-    return ids
 
 
 def chosen_device(device: str, uri: str) -> torch.device:

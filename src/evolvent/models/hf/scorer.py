@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 import torch
 from torch.nn.functional import cross_entropy
 
-from evolvent.models.hf.conversation import conversation_tokens, require_template
-from evolvent.models.hf.loading import Loading, Weights, load_weights, token_ids
-from evolvent.models.hf.positions import alike, original_context
+from evolvent.models.hf.batching import alike, original_context
+from evolvent.models.hf.loading import Loading, Weights, load_weights
+from evolvent.models.hf.tokens import conversation_tokens, require_template, token_ids
 from evolvent.models.protocols import Stopped
 from evolvent.records import Message
 
@@ -197,7 +197,7 @@ def batches(lengths: Sequence[int], budget: int, original: float = math.inf) -> 
     Args:
         lengths: each text's length in tokens.
         budget: most padded tokens a batch; a longer text is a batch of its own.
-        original: tokens of one text beyond which the model's positions are others for all (see ``positions``).
+        original: tokens of one text beyond which the model's positions are others for all (see ``original_context``).
 
     Returns:
         Index lists, shortest texts first; the same for the same lengths.

@@ -6,7 +6,7 @@ import pytest
 
 from evolvent.models.hf.batching import Request
 from evolvent.models.hf.loading import Weights, load_weights
-from evolvent.models.hf.replies import reply
+from evolvent.models.hf.tokens import reply
 from evolvent.models.protocols import Sampling
 from tests.models.tiny_llama import EOS, save_tiny_llama
 
