@@ -10,8 +10,8 @@ from typing import Any, cast
 
 import pytest
 
-from evolvent.calls.store import CallStore
-from evolvent.calls.stored import StoredModels
+from evolvent.call_store.store import CallStore
+from evolvent.call_store.stored import StoredModels
 from evolvent.evolution.evolve import EvolInstructOptions, Evolve, evolve_stage
 from evolvent.models.models import Models
 from evolvent.options import Calling, Reading
