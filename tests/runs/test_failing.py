@@ -57,6 +57,9 @@ def test_when_every_one_of_a_few_records_fails_no_file_is_made(tmp_path: Path, m
     with pytest.raises(RunError, match="every record of evolve failed, 5 so far"):
         evolved(write_seeds(tmp_path, range(5)), tmp_path / "run")
     assert not (tmp_path / "run" / "evolved.parquet").exists()
+    models[EVOLVER].reply = longer
+    evolved(tmp_path / "seeds.jsonl", tmp_path / "run", rounds=2)  # it binds nobody
+    assert {row.status for row in evolved(tmp_path / "seeds.jsonl", tmp_path / "run", rounds=2)} == {"ok"}
 
 
 def test_when_only_the_first_records_fail_it_goes_on(tmp_path: Path, models: Opened) -> None:

@@ -123,9 +123,6 @@ async def _make_rows(
     output = Output(path, stage.source.rows, unchanged, stage.columns)
     with shown(stage.name, stage.source.rows, done=output.records_done, show=calling.progress) as advance:
         await make_parts(stage, make, output, output.missing(), at_once, advance)
-    whole = output.tally()
-    if whole.rows and whole.rows == whole.status["failed"]:
-        raise _all_failed(stage.name, whole.rows, next(iter(whole.failures)))
     # In threads: what is long for many rows would keep Ctrl-C waiting.
     tally = await asyncio.to_thread(output.finish)
     derived = await asyncio.to_thread(stage.derive, path)
@@ -151,7 +148,8 @@ async def make_parts(
         advance: told of each record, and of what became of its rows.
 
     Raises:
-        RunError: the first ``ALL_FAILED`` records of all, or of one teacher, have failed; or the disk is full.
+        RunError: the first ``ALL_FAILED`` records of all, or of one teacher, have failed, or all records have; or the
+            disk is full.
     """
     assert stage.window is not None
     failing = Failing(stage.name, any_before=output.tally().rows > output.tally().status["failed"])
@@ -179,6 +177,9 @@ async def make_parts(
                 statuses = [row.status for row in rows if stage.group(row) is not None]
                 advance(**{status: statuses.count(status) for status in ("ok", "failed", "eliminated")})
             output.use(in_work.used)
+    whole = output.tally()
+    if whole.rows and whole.rows == whole.status["failed"]:  # not kept: the same command makes them again
+        raise _all_failed(stage.name, whole.rows, next(iter(whole.failures)))
     await asyncio.to_thread(output.keep)
 
 

@@ -113,7 +113,9 @@ def autoif(
     runs: dict[str, Run] = {}
     for stage_of in (self_instruct_stage, evolve_stage, respond_stage):
         # of a dry run a stage's file may be yet to be made, or made anew
-        ready = all(done.estimate is None or done.estimate.finished for done in runs.values())
+        ready = all(
+            (done.estimate is None or done.estimate.finished) and done.output.is_file() for done in runs.values()
+        )
         stage = stage_of(plan, ready)
         runs[stage.name] = _with_others(stage, run(stage, plan.out, models, calling))
     return replace(runs["evolve"], stages=runs)
