@@ -4,14 +4,27 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+TESTS ?= tests
+# A worker for each processor, and no more than the tests keep busy.
+PYTEST := python -m pytest -n auto --maxprocesses 8 $(TESTS)
 
-.PHONY: demo test check embedded-models clean
+.PHONY: demo test test-newest test-oldest check embedded-models clean
 
 demo: $(VENV)/.installed
 	$(BIN)/evolvent demo --out demo
 
 test: $(VENV)/.installed-dev
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+	$(BIN)/$(PYTEST)
+
+# With the newest and the oldest releases that pyproject.toml allows, torch apart, in new environments of their own.
+test-newest: CONSTRAINTS := grep '^torch==' constraints.txt
+test-oldest: CONSTRAINTS := .venv-oldest/bin/python tools/oldest.py
+test-newest test-oldest: test-%:
+	$(PYTHON) -m venv --clear .venv-$*
+	$(CONSTRAINTS) >.venv-$*/constraints.txt
+	.venv-$*/bin/python -m pip install -q -c .venv-$*/constraints.txt torch
+	.venv-$*/bin/python -m pip install -q -c .venv-$*/constraints.txt -e '.[dev]'
+	.venv-$*/bin/$(PYTEST)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -36,4 +49,4 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) .venv-newest .venv-oldest demo

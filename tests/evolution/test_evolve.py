@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from evolvent.calls.seeds import call_seed
+from evolvent.call_store.key import call_seed
 from evolvent.errors import InputError
 from evolvent.evolution.evolve import evolve
 from evolvent.evolution.templates import load_prompt

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evolvent.calls.store import CallStore
-from evolvent.calls.stored import StoredModels
+from evolvent.call_store.store import CallStore
+from evolvent.call_store.stored import StoredModels
 from evolvent.errors import InputError, ModelUnavailableError, RunError
 from evolvent.files import CALLS
 from evolvent.metrics import score as scoring

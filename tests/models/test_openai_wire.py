@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolvent.calls.store import CallStore
-from evolvent.calls.stored import StoredChat
+from evolvent.call_store.store import CallStore
+from evolvent.call_store.stored import StoredChat
 from evolvent.errors import CallError
 from evolvent.models.openai.wire import MOST_TOKENS, retry_after, seconds
 from evolvent.models.protocols import Reply, Sampling, TokenLogprob, Usage

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from evolvent.calls.log import StoredCall
+from evolvent.call_store.log import StoredCall
 from evolvent.evolution.autoif.verify import VerifyCounts
 from evolvent.report.printing import print_calls, print_run, print_stages, print_tables, print_verified
 from evolvent.report.tables import Table

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from evolvent.calls.key import call_key
-from evolvent.calls.store import Call, CallStore
+from evolvent.call_store.key import call_key
+from evolvent.call_store.store import Call, CallStore
 from evolvent.errors import InputError
 from evolvent.models.protocols import Usage
 from evolvent.records import Column, Record

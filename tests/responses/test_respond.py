@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from evolvent.calls.seeds import call_seed
+from evolvent.call_store.key import call_seed
 from evolvent.errors import CallError, InputError
 from evolvent.evolution.evolve import evolve
 from evolvent.models import models as opened_models

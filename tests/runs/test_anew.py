@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from evolvent.calls.store import CallStore
+from evolvent.call_store.store import CallStore
 from evolvent.errors import EvolventError, InputError, ModelUnavailableError, RunError
 from evolvent.files import CALLS
 from evolvent.responses.respond import respond

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import evolvent
+from evolvent.concurrency import run_sync
 from evolvent.costs.budget import Spent
 from evolvent.costs.estimates import Caps, Estimate
 from evolvent.costs.prices import Price
 from evolvent.datasets.load import load
 from evolvent.errors import InputError
-from evolvent.event_loop import run_sync
 from evolvent.evolution.evol_instruct import choose_operators
 from evolvent.evolution.templates import load_prompt
 from evolvent.evolution.trajectory import Evolution
@@ -163,7 +163,7 @@ def test_tokens_of_a_server_are_estimated_by_length_and_marked() -> None:
 
 
 def test_prompt_tokens_of_the_embedded_model_are_exact_in_round_1() -> None:
-    from evolvent.models.opening import open_chat
+    from evolvent.models.models import open_chat
 
     model = open_chat("embedded")
     records = RECORDS[:6]

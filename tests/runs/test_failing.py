@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from evolvent.calls.log import calls, spent_in
+from evolvent.call_store.log import calls
+from evolvent.call_store.store import spent_in
 from evolvent.errors import ModelUnavailableError, RunError
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Message

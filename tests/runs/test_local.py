@@ -7,8 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from evolvent.calls.log import spent_in
-from evolvent.calls.store import CallStore
+from evolvent.call_store.store import CallStore, spent_in
 from evolvent.errors import BudgetReachedError, InputError, ModelUnavailableError
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.runs.manifest import read_manifest

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolvent.calls.used import Used
+from evolvent.call_store.stored import Used
 from evolvent.errors import InputError, RunError
 from evolvent.models.protocols import Reply, Usage
 from evolvent.records import COLUMNS, Column, Record, Status

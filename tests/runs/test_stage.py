@@ -10,8 +10,8 @@ from typing import Any, cast
 
 import pytest
 
-from evolvent.calls.store import CallStore
-from evolvent.calls.stored import StoredModels
+from evolvent.call_store.store import CallStore
+from evolvent.call_store.stored import StoredModels
 from evolvent.evolution.evolve import evolve_stage
 from evolvent.evolution.options import EvolInstructOptions, Evolve
 from evolvent.models.models import Models
@@ -48,7 +48,7 @@ def stages(tmp_path: Path) -> list[Stage]:
     )
     with Models() as models:
         evolved = run(evolving, out, models, Calling())
-    answering = respond_stage(evolved, Respond(teacher=TEACHER, out=out), Reading(limit=14), Calling(concurrency=3))
+    answering = respond_stage(evolved, Respond(teacher=(TEACHER,), out=out), Reading(limit=14), Calling(concurrency=3))
     return [evolving, answering]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from evolvent.calls.options import Wanted
+from evolvent.call_store.options import Wanted
 from evolvent.options import argument, option, takes
 from evolvent.report.printing import print_calls, print_summary
 
@@ -37,7 +37,7 @@ class Printing:
 @takes(Wanted, Printing)
 def calls(run: Annotated[str, RUN], wanted: Wanted, printing: Printing) -> None:
     """Look into a run's calls: prompts, replies, failures."""
-    from evolvent.calls import log
+    from evolvent.call_store import log
 
     found = log.stored_calls(Path(run), wanted, None if printing.out else printing.limit)
     if printing.out is not None:

@@ -17,7 +17,7 @@ import re
 import unicodedata
 from collections.abc import Collection
 
-from evolvent.calls.ask import why_cut
+from evolvent.call_store.ask import why_cut
 from evolvent.models.protocols import Reply
 
 # Words of the prompts' scaffold. "#Given Prompt#" and the like hold them too.

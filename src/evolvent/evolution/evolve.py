@@ -12,7 +12,7 @@ from evolvent.evolution.evol_instruct import operators_of
 from evolvent.evolution.options import EVOLVE, AutoEvolInstructOptions, EvolInstructOptions, Evolve
 from evolvent.evolution.templates import load_prompt
 from evolvent.evolution.trajectory import STAGE, Evolution, Rewriting
-from evolvent.models.models import Models
+from evolvent.models.models import Models, chat_need, opened
 from evolvent.models.protocols import Sampling
 from evolvent.models.uri import parse_uri
 from evolvent.options import Calling, Reading, implements
@@ -20,8 +20,7 @@ from evolvent.records import Record
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data, stage_input
 from evolvent.runs.local import run
-from evolvent.runs.needs import chat_need, chat_settings, opened
-from evolvent.runs.stage import Rehearsed, Stage
+from evolvent.runs.stage import Rehearsed, Stage, chat_settings
 
 
 @implements(EVOLVE)

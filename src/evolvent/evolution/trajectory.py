@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from evolvent.calls.ask import ask, why_cut, why_unusable
+from evolvent.call_store.ask import ask, why_cut, why_unusable
 from evolvent.errors import CallError
 from evolvent.evolution.elimination import eliminate, judged_equal
 from evolvent.evolution.templates import Prompt

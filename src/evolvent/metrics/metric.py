@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from evolvent.calls.key import losses_key
+from evolvent.call_store.key import losses_key
 from evolvent.metrics.layout import LAYOUTS
 from evolvent.metrics.losses import PairLosses, losses_from_json, losses_to_json, pair_losses
 from evolvent.models.models import Capability

@@ -17,7 +17,7 @@ from evolvent.errors import InputError
 from evolvent.metrics.all_metrics import METRICS, SUPPLIED_BY, chosen
 from evolvent.metrics.metric import Metric, Window
 from evolvent.metrics.options import SCORE, Scores
-from evolvent.models.models import Capability, Models, Need, Numbers
+from evolvent.models.models import Capability, Models, Need, Numbers, opened
 from evolvent.models.protocols import StageModels
 from evolvent.models.uri import parse_uri
 from evolvent.options import Calling, Reading, implements
@@ -26,7 +26,6 @@ from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data, Joined, RecordFile, StageInput, Wanted, check_taken, stage_input
 from evolvent.runs.local import run
 from evolvent.runs.manifest import StageEntry, read_manifest
-from evolvent.runs.needs import opened
 from evolvent.runs.parts import earlier_file
 from evolvent.runs.record_files import score_columns
 from evolvent.runs.stage import Make, Stage

@@ -14,7 +14,7 @@ import typer
 from evolvent.errors import InputError, printable
 
 if TYPE_CHECKING:
-    from evolvent.calls.log import StoredCall
+    from evolvent.call_store.log import StoredCall
     from evolvent.costs.estimates import Estimate
     from evolvent.doctor import Finding
     from evolvent.evolution.autoif.verify import VerifyCounts

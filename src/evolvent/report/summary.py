@@ -5,7 +5,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from evolvent.calls.log import spent_in
+from evolvent.call_store.store import spent_in
 from evolvent.costs.budget import Spent
 from evolvent.costs.prices import money
 from evolvent.errors import InputError

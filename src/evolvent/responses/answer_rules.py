@@ -14,7 +14,7 @@ R2 and R3 are rules for English. A response in another language is never elimina
 import re
 import unicodedata
 
-from evolvent.calls.ask import why_unusable
+from evolvent.call_store.ask import why_unusable
 from evolvent.models.protocols import Reply
 
 SHORT = 80

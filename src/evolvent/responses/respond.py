@@ -6,9 +6,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from evolvent.calls.ask import ask
+from evolvent.call_store.ask import ask
+from evolvent.concurrency import together
 from evolvent.errors import CallError
-from evolvent.models.models import Models
+from evolvent.models.models import Models, chat_need, opened
 from evolvent.models.protocols import ChatModel, Sampling, StageModels
 from evolvent.models.uri import parse_uri
 from evolvent.options import Calling, Reading, implements
@@ -16,12 +17,10 @@ from evolvent.records import Message, Record, conversation
 from evolvent.responses.answer_rules import eliminate_response, other_language
 from evolvent.responses.options import RESPOND, Respond
 from evolvent.runs.dry_run import ANSWER_TOKENS
-from evolvent.runs.execution import together
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data, Wanted, check_taken, stage_input
 from evolvent.runs.local import run
-from evolvent.runs.needs import chat_need, chat_settings, opened
-from evolvent.runs.stage import Make, Rehearsed, Stage
+from evolvent.runs.stage import Make, Rehearsed, Stage, chat_settings
 
 STAGE = "respond"
 OTHER_LANGUAGE = "not English: rules R2 and R3 not applied"

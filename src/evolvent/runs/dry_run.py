@@ -12,20 +12,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
-from evolvent.calls.log import spent_in
+from evolvent.call_store.store import spent_in
+from evolvent.concurrency import run_sync
 from evolvent.costs.budget import Spent
 from evolvent.costs.estimates import Caps, Estimate, ModelEstimate
-from evolvent.costs.prices import Price, read_prices
+from evolvent.costs.prices import Price
 from evolvent.errors import InputError
-from evolvent.event_loop import run_sync
 from evolvent.models.models import is_server
 from evolvent.models.protocols import ChatModel, Reply, Sampling, Usage
 from evolvent.models.token_counts import TokenCounter, open_counter
 from evolvent.models.uri import parse_uri
-from evolvent.options import Calling, Prices
+from evolvent.options import Calling
 from evolvent.records import Message, Record
 from evolvent.runs.folder import Run, as_json
-from evolvent.runs.manifest import StageEntry, differences, read_manifest
+from evolvent.runs.manifest import differences, known_prices, read_manifest
 from evolvent.runs.stage import Formula, Rehearsed, Stage, Work
 from evolvent.stages import file_of
 
@@ -67,18 +67,6 @@ def dry_run(stage: Stage, out: Path, calling: Calling) -> Run:
         found = tuple(differences(entry, as_json(stage.settings, stage.name), stage.source.about))
         estimate = replace(estimate, differences=found, finished=entry.state == "done" and not found)
     return Run(out, stage.name, out / file_of(stage.name), {}, estimate=estimate)
-
-
-def known_prices(
-    given: Prices, uris: Sequence[str], spent: Iterable[Spent], entries: Mapping[str, StageEntry]
-) -> dict[str, Price]:
-    """The prices of a stage's models, and of those that the folder holds calls of: given now, or noted before."""
-    prices = read_prices(given, uris, others=[use.model for use in spent])
-    for entry in entries.values():
-        for uri, account in entry.paid.items():
-            if uri not in prices and account.get("price"):
-                prices[uri] = Price(*account["price"])
-    return prices
 
 
 def calculated(

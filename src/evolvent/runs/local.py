@@ -13,9 +13,9 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, cast
 
-from evolvent.calls.log import spent_in
-from evolvent.calls.store import CallStore
-from evolvent.calls.stored import RecordInWork, StoredModels, record_in_work
+from evolvent.call_store.store import CallStore, spent_in
+from evolvent.call_store.stored import RecordInWork, StoredModels, record_in_work
+from evolvent.concurrency import in_order
 from evolvent.costs.budget import Budget, cost
 from evolvent.costs.prices import Price
 from evolvent.errors import BudgetReachedError, EvolventError, InputError, RunError
@@ -23,9 +23,9 @@ from evolvent.files import CALLS
 from evolvent.models.models import Models, Need
 from evolvent.options import Calling
 from evolvent.records import Record
-from evolvent.runs.dry_run import dry_run, known_prices
-from evolvent.runs.execution import in_order
+from evolvent.runs.dry_run import dry_run
 from evolvent.runs.folder import Account, Run, RunFolder
+from evolvent.runs.manifest import known_prices
 from evolvent.runs.parts import Output, Placed
 from evolvent.runs.progress import shown
 from evolvent.runs.stage import Make, MakeWhole, Stage, WholeWork, Work

@@ -6,6 +6,7 @@ run: go on, or nothing to do. Another entry is refused with the differences, unl
 
 import platform
 import subprocess
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -14,6 +15,8 @@ from typing import Any, Literal
 
 import orjson
 
+from evolvent.costs.budget import Spent
+from evolvent.costs.prices import Price, Prices, read_prices
 from evolvent.errors import InputError
 from evolvent.files import MANIFEST as NAME
 from evolvent.files import replacing
@@ -119,3 +122,15 @@ def versions() -> dict[str, str]:
     if git.returncode == 0:
         found["git"] = git.stdout.strip()
     return found
+
+
+def known_prices(
+    given: Prices, uris: Sequence[str], spent: Iterable[Spent], entries: Mapping[str, StageEntry]
+) -> dict[str, Price]:
+    """The prices of a stage's models, and of those that the folder holds calls of: given now, or noted before."""
+    prices = read_prices(given, uris, others=[use.model for use in spent])
+    for entry in entries.values():
+        for uri, account in entry.paid.items():
+            if uri not in prices and account.get("price"):
+                prices[uri] = Price(*account["price"])
+    return prices

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from evolvent.calls.used import Used
+from evolvent.call_store.stored import Used
 from evolvent.errors import InputError, RunError
 from evolvent.files import explained, replacing
 from evolvent.records import Column, Record, schema

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from evolvent.calls.used import Used
+from evolvent.call_store.stored import Used
 from evolvent.models.models import Need
 from evolvent.models.protocols import StageModels
+from evolvent.options import Calling
 from evolvent.records import Column, Record
 from evolvent.runs.inputs import StageInput
 
@@ -130,3 +131,25 @@ class Stage:
     derive: Callable[[Path], Mapping[str, Any]] = nothing_more
     dry_run: Rehearsed | Formula = Rehearsed()
     adds_to: Mapping[str, Any] | None = None
+
+
+class Drawing(Protocol):
+    """How replies are drawn, among a stage's options."""
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def temperature(self) -> float: ...
+
+    @property
+    def top_p(self) -> float: ...
+
+    @property
+    def max_tokens(self) -> int: ...
+
+
+def chat_settings(given: Drawing, calling: Calling) -> dict[str, Any]:
+    """The settings that decide what chat models reply."""
+    drawing = {name: getattr(given, name) for name in ("seed", "temperature", "top_p", "max_tokens")}
+    return {**drawing, "extra_body": dict(calling.extra_body) if calling.extra_body else None}

@@ -111,7 +111,7 @@ def check_best_per(name: str) -> None:
 def choose(records: Iterable[Record], criteria: Criteria) -> Chosen:
     """The rows with the best values among those that compete; equal values in the order of their ids.
 
-    Memory: some 100 bytes for each row that competes, whatever it holds.
+    Memory: 100 to 200 bytes for each row that competes, whatever it holds.
 
     Args:
         records: the rows, read once.

@@ -14,7 +14,7 @@ import yaml
 from click.testing import Result
 from typer.testing import CliRunner
 
-from evolvent.calls.seeds import call_seed
+from evolvent.call_store.key import call_seed
 from evolvent.cli import app
 from evolvent.evolution.auto_evol_instruct.method import initial_method
 from evolvent.evolution.auto_evol_instruct.optimize import OptimizedMethod, drawn, optimize_method

@@ -4,7 +4,7 @@ import itertools
 import json
 from pathlib import Path
 
-from evolvent.calls.seeds import call_seed
+from evolvent.call_store.key import call_seed
 from evolvent.evolution.auto_evol_instruct.method import initial_method
 from evolvent.evolution.auto_evol_instruct.optimize import drawn, optimize_method
 from evolvent.evolution.auto_evol_instruct.search import calls_at_most, drawn_batch

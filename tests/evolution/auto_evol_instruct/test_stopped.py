@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from evolvent.calls.log import calls, spent_in
+from evolvent.call_store.log import calls
+from evolvent.call_store.store import spent_in
 from evolvent.errors import BudgetReachedError, InputError, ModelUnavailableError
 from evolvent.evolution.auto_evol_instruct import optimize
 from evolvent.evolution.auto_evol_instruct.history import read_method, write_history

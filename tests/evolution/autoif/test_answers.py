@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from evolvent.calls.seeds import call_seed
+from evolvent.call_store.key import call_seed
 from evolvent.errors import CallError, InputError
 from evolvent.evolution.autoif.answers import Accuracy, Tools, accuracies, answered, with_functions
 from evolvent.evolution.autoif.rules import ANY, PROFILES, Rules

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from evolvent.calls.seeds import call_seed
+from evolvent.call_store.key import call_seed
 from evolvent.errors import CallError, InputError
 from evolvent.evolution.autoif.find_functions import Found, Tools, functions_for
 from evolvent.evolution.autoif.functions import Case

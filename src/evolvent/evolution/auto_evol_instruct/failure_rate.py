@@ -30,16 +30,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from evolvent.calls.ask import ask, why_cut, why_unusable
-from evolvent.calls.stored import RecordInWork, record_in_work
-from evolvent.calls.used import Used
+from evolvent.call_store.ask import ask, why_cut, why_unusable
+from evolvent.call_store.stored import RecordInWork, Used, record_in_work
+from evolvent.concurrency import together
 from evolvent.errors import CallError
 from evolvent.evolution.auto_evol_instruct.applied import Applied
 from evolvent.evolution.auto_evol_instruct.method import Method
 from evolvent.evolution.trajectory import Evolution, Profile, trajectory
 from evolvent.models.protocols import ChatModel, Reply, Sampling
 from evolvent.records import Record, conversation
-from evolvent.runs.execution import together
 
 Kind = Literal["stagnant", "insufficient", "loss"]
 KINDS: tuple[Kind, ...] = ("stagnant", "insufficient", "loss")

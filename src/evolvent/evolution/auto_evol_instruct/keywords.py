@@ -16,14 +16,14 @@ from typing import Any
 
 import orjson
 
-from evolvent.calls.ask import ask, why_cut
+from evolvent.call_store.ask import ask, why_cut
 from evolvent.errors import CallError, InputError
 from evolvent.evolution.auto_evol_instruct.applied import METHOD
 from evolvent.evolution.auto_evol_instruct.options import KEYWORDS, Naming
 from evolvent.evolution.auto_evol_instruct.ways import ListedWays, counting, on_disk, times_of
 from evolvent.evolution.templates import Prompt, load_prompt
 from evolvent.files import MANIFEST, locate, replacing
-from evolvent.models.models import Models
+from evolvent.models.models import Models, chat_need, opened
 from evolvent.models.protocols import ChatModel, Reply, Sampling, StageModels
 from evolvent.models.uri import parse_uri
 from evolvent.options import Calling, implements
@@ -31,7 +31,6 @@ from evolvent.records import Record, conversation
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Wanted, stage_input
 from evolvent.runs.local import run as execute
-from evolvent.runs.needs import chat_need, opened
 from evolvent.runs.record_files import read_records
 from evolvent.runs.stage import Make, Rehearsed, Stage
 

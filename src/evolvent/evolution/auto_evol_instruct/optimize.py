@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evolvent.calls.seeds import call_seed
+from evolvent.call_store.key import call_seed
 from evolvent.costs.estimates import Estimate
 from evolvent.errors import InputError
 from evolvent.evolution.auto_evol_instruct.failure_rate import Evolving
@@ -19,7 +19,7 @@ from evolvent.evolution.auto_evol_instruct.proposal import Optimizer
 from evolvent.evolution.auto_evol_instruct.search import STAGE, Found, Search, calls_at_most, in_words, search
 from evolvent.evolution.templates import Prompt, load_prompt
 from evolvent.files import replacing
-from evolvent.models.models import Models
+from evolvent.models.models import Models, chat_need, opened
 from evolvent.models.protocols import Sampling, StageModels
 from evolvent.models.uri import parse_uri
 from evolvent.options import Calling, Reading, implements
@@ -27,9 +27,8 @@ from evolvent.records import Record
 from evolvent.runs.inputs import Data, StageInput, stage_input
 from evolvent.runs.local import run
 from evolvent.runs.manifest import read_manifest, versions
-from evolvent.runs.needs import chat_need, chat_settings, opened
 from evolvent.runs.progress import Display
-from evolvent.runs.stage import Ended, Formula, MakeWhole, Stage
+from evolvent.runs.stage import Ended, Formula, MakeWhole, Stage, chat_settings
 from evolvent.stages import file_of
 
 ENDINGS = (".yaml", ".yml")

@@ -12,16 +12,15 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from evolvent.calls.seeds import call_seed
-from evolvent.calls.stored import Failures, RecordInWork, lasting_failures, record_in_work
-from evolvent.calls.used import Used
+from evolvent.call_store.key import call_seed
+from evolvent.call_store.stored import Failures, RecordInWork, Used, lasting_failures, record_in_work
+from evolvent.concurrency import together
 from evolvent.errors import RunError
 from evolvent.evolution.auto_evol_instruct.failure_rate import CALL_FAILED, Evaluation, Evolving, evaluate
 from evolvent.evolution.auto_evol_instruct.method import Method
 from evolvent.evolution.auto_evol_instruct.proposal import FAILED, Candidate, Optimizer, cases_of, propose
 from evolvent.evolution.trajectory import trajectory
 from evolvent.records import Record
-from evolvent.runs.execution import together
 from evolvent.runs.progress import Display, shown
 
 STAGE = "optimize-method"

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evolvent.calls.log import spent_in
+from evolvent.call_store.store import spent_in
 from evolvent.costs.budget import require_prices
 from evolvent.errors import InputError, RunError
 from evolvent.evolution.autoif import funnel
@@ -24,19 +24,17 @@ from evolvent.evolution.autoif.rules import METHOD, Rules, rules_of
 from evolvent.evolution.autoif.self_instruct import SelfInstruct, distinct, examples_of, seeds_and_prompts
 from evolvent.evolution.autoif.settings import AutoIF, load_prompts
 from evolvent.evolution.autoif.training_rows import dpo_rows, sft_rows
-from evolvent.models.models import Models, Need, is_server
+from evolvent.models.models import Models, Need, chat_need, is_server
 from evolvent.models.protocols import Sampling
 from evolvent.models.uri import parse_uri
 from evolvent.options import Calling, Reading
 from evolvent.records import Record
-from evolvent.runs.dry_run import known_prices
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data, Listed, StageInput, stage_input
 from evolvent.runs.local import run
-from evolvent.runs.manifest import read_manifest
-from evolvent.runs.needs import chat_need, chat_settings
+from evolvent.runs.manifest import known_prices, read_manifest
 from evolvent.runs.record_files import read_records
-from evolvent.runs.stage import Rehearsed, Stage
+from evolvent.runs.stage import Rehearsed, Stage, chat_settings
 from evolvent.sandbox.requirements import require_sandbox
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 
-from evolvent.calls.ask import ask
+from evolvent.call_store.ask import ask
+from evolvent.concurrency import together
 from evolvent.errors import CallError
 from evolvent.evolution.autoif.back_translation import CONTRADICTION, back_translations, contradicted
 from evolvent.evolution.autoif.cross_validation import cross_validate
@@ -20,7 +21,6 @@ from evolvent.evolution.autoif.rules import METHOD
 from evolvent.evolution.autoif.settings import AutoIF, noting
 from evolvent.models.protocols import ChatModel, PairClassifier, StageModels
 from evolvent.records import Record, conversation
-from evolvent.runs.execution import together
 from evolvent.runs.stage import Make
 from evolvent.sandbox.sandbox import Sandbox
 

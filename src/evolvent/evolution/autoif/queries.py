@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from evolvent.calls.seeds import call_seed
+from evolvent.call_store.key import call_seed
 from evolvent.datasets.load import load
 from evolvent.errors import InputError
 from evolvent.evolution.autoif.rules import Rules

@@ -10,8 +10,8 @@ from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 
-from evolvent.calls.ask import ask
-from evolvent.calls.seeds import call_seed
+from evolvent.call_store.ask import ask
+from evolvent.call_store.key import call_seed
 from evolvent.errors import CallError
 from evolvent.evolution.autoif.rules import METHOD
 from evolvent.evolution.autoif.settings import AutoIF

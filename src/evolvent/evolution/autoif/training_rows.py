@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, product
 from typing import Any
 
-from evolvent.calls.seeds import call_seed
+from evolvent.call_store.key import call_seed
 from evolvent.datasets.render import render
 from evolvent.evolution.autoif.rules import Rules
 from evolvent.evolution.autoif.settings import noted

@@ -18,8 +18,8 @@ from typing import IO, Any, NamedTuple
 
 import orjson
 
+from evolvent.concurrency import run_sync, together
 from evolvent.errors import InputError
-from evolvent.event_loop import run_sync
 from evolvent.evolution.autoif.answers import Accuracy, accuracies
 from evolvent.evolution.autoif.functions_file import FUNCTIONS, VerifiedInstruction, codes, read_functions
 from evolvent.evolution.autoif.options import VERIFY, Verify
@@ -27,7 +27,6 @@ from evolvent.evolution.autoif.rules import MAJORITY
 from evolvent.files import check_not_read, replacing
 from evolvent.options import Reading, implements
 from evolvent.records import Record
-from evolvent.runs.execution import together
 from evolvent.runs.inputs import Data, Wanted, stage_input
 from evolvent.runs.progress import shown
 from evolvent.sandbox.sandbox import Sandbox

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolvent.calls.key import call_key
-from evolvent.calls.store import Call, CallStore
+from evolvent.call_store.key import call_key
+from evolvent.call_store.store import Call, CallStore
 from evolvent.costs.budget import Spent
 from evolvent.errors import InputError, RunError
 from evolvent.models.protocols import Usage
@@ -27,8 +27,8 @@ import asyncio, sys
 from itertools import count
 from pathlib import Path
 from evolvent.models.protocols import Usage
-from evolvent.calls.key import call_key
-from evolvent.calls.store import Call, CallStore
+from evolvent.call_store.key import call_key
+from evolvent.call_store.store import Call, CallStore
 store = CallStore(Path(sys.argv[1]))
 async def main():
     for n in count():

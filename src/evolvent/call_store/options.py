@@ -32,4 +32,4 @@ class First:
     limit: int | None = option("The first so many of them; all if not given.", None, metavar="N", least=1)
 
 
-CALLS_OF = Interface("evolvent.calls.log", "calls", {"run": argument("A run folder.", "RUN")}, (Wanted, First))
+CALLS_OF = Interface("evolvent.call_store.log", "calls", {"run": argument("A run folder.", "RUN")}, (Wanted, First))

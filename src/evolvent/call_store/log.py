@@ -10,10 +10,8 @@ from typing import Any
 
 import orjson
 
-from evolvent.calls.options import CALLS_OF, First, Wanted
-from evolvent.calls.store import LAYOUT, read_spent
-from evolvent.costs.budget import Spent
-from evolvent.errors import InputError
+from evolvent.call_store.options import CALLS_OF, First, Wanted
+from evolvent.call_store.store import open_read_only
 from evolvent.files import CALLS, explained, replacing
 from evolvent.options import implements, takes
 
@@ -60,7 +58,7 @@ def calls(run: str | Path, wanted: Wanted, first: First) -> Iterator[StoredCall]
 
 def stored_calls(run: Path, wanted: Wanted, limit: int | None) -> Iterator[StoredCall]:
     """The calls of ``calls``; the first so many of them."""
-    return _read(run / CALLS, _open(run / CALLS), wanted, limit)
+    return _read(run / CALLS, open_read_only(run / CALLS), wanted, limit)
 
 
 def _read(path: Path, opened: sqlite3.Connection, wanted: Wanted, limit: int | None) -> Iterator[StoredCall]:
@@ -86,7 +84,7 @@ def count_calls(run: str | Path, wanted: Wanted) -> int:
     """How many calls of a run there are; arguments and errors as for ``calls``."""
     where, values = _condition(wanted)
     path = Path(run) / CALLS
-    with closing(_open(path)) as store, explained(path):
+    with closing(open_read_only(path)) as store, explained(path):
         return int(store.execute(f"SELECT count(*) FROM calls WHERE {where}", values).fetchone()[0])
 
 
@@ -94,7 +92,7 @@ def why_none(run: str | Path, wanted: Wanted) -> list[str]:
     """What to say where no call was found: the model or the record that no call was made for, and what there is."""
     path = Path(run) / CALLS
     lines = []
-    with closing(_open(path)) as store, explained(path):
+    with closing(open_read_only(path)) as store, explained(path):
 
         def first(column: str) -> str:
             found = store.execute(f"SELECT DISTINCT {column} FROM calls WHERE {column} != '' LIMIT {NAMED + 1}")
@@ -139,24 +137,3 @@ def export(found: Iterable[StoredCall], out: Path) -> int:
             file.write(orjson.dumps(call) + b"\n")
             written += 1
     return written
-
-
-def spent_in(run: Path) -> list[Spent]:
-    """What a run folder's calls have used; nothing if it has none yet."""
-    path = run / CALLS
-    if not path.is_file():
-        return []
-    with closing(_open(path)) as store:
-        return list(read_spent(store, path))
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    if not path.is_file():
-        raise InputError(f"{path.parent} has no {path.name}", fix="Name a run folder that a stage has worked in.")
-    with explained(path):
-        store = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-        layout = store.execute("PRAGMA user_version").fetchone()[0]
-    if layout != LAYOUT:
-        store.close()
-        raise InputError(f"{path} was made by another version of evolvent", fix="Read it with that version.")
-    return store

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolvent.calls.seeds import call_seed
+from evolvent.call_store.key import call_seed
 
 
 @given(st.integers(), st.text(max_size=20), st.text(max_size=5), st.integers(0, 9), st.integers(0, 9))

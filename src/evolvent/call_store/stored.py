@@ -10,9 +10,8 @@ from typing import Any, TypeVar
 
 import orjson
 
-from evolvent.calls.key import chat_key
-from evolvent.calls.store import Call, CallStore
-from evolvent.calls.used import Used
+from evolvent.call_store.key import chat_key
+from evolvent.call_store.store import Call, CallStore
 from evolvent.costs.budget import Budget
 from evolvent.errors import CallError
 from evolvent.models.models import Calls, Need, is_server
@@ -28,6 +27,43 @@ from evolvent.models.protocols import (
 from evolvent.records import Message
 
 Result = TypeVar("Result")
+
+
+@dataclass(slots=True)
+class Used:
+    """What records took from one model, whether it was paid for now or found in the store.
+
+    Attributes:
+        calls: replies.
+        prompt_tokens, completion_tokens: of these replies.
+        estimated: whether some of the tokens were not counted by the server.
+        unusable: replies that could not be worked with (empty, say), so that another was asked for.
+        cut_max_tokens: replies whose bound was lowered to fit the context.
+    """
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    estimated: bool = False
+    unusable: int = 0
+    cut_max_tokens: int = 0
+
+    def count(self, reply: Reply) -> None:
+        """Count one reply."""
+        self.calls += 1
+        self.prompt_tokens += reply.usage.prompt_tokens
+        self.completion_tokens += reply.usage.completion_tokens
+        self.estimated |= reply.usage.estimated
+        self.cut_max_tokens += reply.cut_max_tokens is not None
+
+    def add(self, other: "Used") -> None:
+        """Add what others took."""
+        self.calls += other.calls
+        self.prompt_tokens += other.prompt_tokens
+        self.completion_tokens += other.completion_tokens
+        self.estimated |= other.estimated
+        self.unusable += other.unusable
+        self.cut_max_tokens += other.cut_max_tokens
 
 
 @dataclass(slots=True)

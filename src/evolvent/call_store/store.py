@@ -11,7 +11,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from evolvent.costs.budget import Spent
 from evolvent.errors import EvolventError, InputError, RunError
-from evolvent.files import explained
+from evolvent.files import CALLS, explained
 from evolvent.models.protocols import Usage
 
 LAYOUT = 1
@@ -266,3 +266,29 @@ def _sums(calls: Iterable[Call]) -> list[tuple[str, str, int, int, int, int, flo
                 seconds + call.seconds,
             )
     return [(*key, *sums[key]) for key in sums]
+
+
+def spent_in(run: Path) -> list[Spent]:
+    """What a run folder's calls have used; nothing if it has none yet."""
+    path = run / CALLS
+    if not path.is_file():
+        return []
+    with closing(open_read_only(path)) as store:
+        return list(read_spent(store, path))
+
+
+def open_read_only(path: Path) -> sqlite3.Connection:
+    """Open a call store to look into it.
+
+    Raises:
+        InputError: there is none, or another version made it.
+    """
+    if not path.is_file():
+        raise InputError(f"{path.parent} has no {path.name}", fix="Name a run folder that a stage has worked in.")
+    with explained(path):
+        store = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        layout = store.execute("PRAGMA user_version").fetchone()[0]
+    if layout != LAYOUT:
+        store.close()
+        raise InputError(f"{path} was made by another version of evolvent", fix="Read it with that version.")
+    return store

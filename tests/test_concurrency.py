@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from evolvent.event_loop import run_sync
+from evolvent.concurrency import run_sync
 
 
 def test_run_sync_inside_a_running_loop() -> None:

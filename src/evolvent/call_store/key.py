@@ -1,4 +1,4 @@
-"""The key of a call: a hash of all that decides its reply, and of nothing else.
+"""The key of a call, a hash of all that decides its reply and of nothing else; and the seed of a call.
 
 In the key: the model's identity (base URL, model name, extra request fields; of local weights their revision, dtype,
 chat template), the messages, temperature and max_tokens, top_p and seed above temperature 0, top_logprobs when they are
@@ -46,3 +46,9 @@ def losses_key(identity: str, layout: str, question: str, output: str, messages:
 def call_key(*parts: object) -> bytes:
     """The key of a call: a 16-byte hash of everything that decides its reply."""
     return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).digest()[:16]
+
+
+def call_seed(run_seed: int, record_id: str, stage: str, *, sample: int = 0, attempt: int = 0) -> int:
+    """The seed of one model call, in [0, 2**31): a hash of what it is for, so that no call depends on another."""
+    text = f"{run_seed}|{record_id}|{stage}|{sample}|{attempt}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1

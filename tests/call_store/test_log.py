@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from evolvent.calls.key import call_key
-from evolvent.calls.log import StoredCall, calls, count_calls, export, spent_in, why_none
-from evolvent.calls.options import Wanted
-from evolvent.calls.store import Call, CallStore
-from evolvent.calls.stored import reply_to_json
+from evolvent.call_store.key import call_key
+from evolvent.call_store.log import StoredCall, calls, count_calls, export, why_none
+from evolvent.call_store.options import Wanted
+from evolvent.call_store.store import Call, CallStore, spent_in
+from evolvent.call_store.stored import reply_to_json
 from evolvent.costs.budget import Spent
 from evolvent.errors import InputError
 from evolvent.models.protocols import Reply, Usage
@@ -84,7 +84,7 @@ def test_all_that_is_wanted_must_hold(run: Path, wanted: dict[str, Any], found: 
 def test_only_what_is_wanted_is_read(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
     loads = json.loads
-    monkeypatch.setattr("evolvent.calls.log.orjson.loads", lambda text: read.append(text) or loads(text))
+    monkeypatch.setattr("evolvent.call_store.log.orjson.loads", lambda text: read.append(text) or loads(text))
     assert len(list(calls(run, limit=1))) == 1
     assert len(read) == 2  # a request and its reply
 
@@ -161,9 +161,9 @@ def test_looking_while_another_process_writes(tmp_path: Path) -> None:
     script = """
 import asyncio, sys
 from pathlib import Path
-from evolvent.calls.key import call_key
-from evolvent.calls.options import Wanted
-from evolvent.calls.store import Call, CallStore
+from evolvent.call_store.key import call_key
+from evolvent.call_store.options import Wanted
+from evolvent.call_store.store import Call, CallStore
 store = CallStore(Path(sys.argv[1]) / "calls.sqlite")
 for n, line in enumerate(sys.stdin):
     asyncio.run(store.put([Call(call_key(n), "evolve", str(n), "m", "{}", "{}")]))

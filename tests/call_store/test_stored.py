@@ -9,19 +9,19 @@ from pathlib import Path
 import orjson
 import pytest
 
-from evolvent.calls.ask import ask, why_cut, why_unusable
-from evolvent.calls.seeds import call_seed
-from evolvent.calls.store import CallStore
-from evolvent.calls.stored import (
+from evolvent.call_store.ask import ask, why_cut, why_unusable
+from evolvent.call_store.key import call_seed
+from evolvent.call_store.store import CallStore
+from evolvent.call_store.stored import (
     Failures,
     RecordInWork,
     StoredChat,
+    Used,
     lasting_failures,
     record_in_work,
     reply_from_json,
     reply_to_json,
 )
-from evolvent.calls.used import Used
 from evolvent.costs.budget import Budget
 from evolvent.costs.prices import Price
 from evolvent.errors import BudgetReachedError, CallError, ModelUnavailableError

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from evolvent.calls.seeds import call_seed
-from evolvent.calls.stored import record_in_work
-from evolvent.calls.used import Used
+from evolvent.call_store.key import call_seed
+from evolvent.call_store.stored import Used, record_in_work
 from evolvent.models.protocols import ChatModel, Reply, Sampling
 from evolvent.records import Message
 
