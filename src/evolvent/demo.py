@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evolvent.options import fresh, option, progress, takes
+from evolvent.options import fresh, progress, run_folder, takes
 
 if TYPE_CHECKING:
     from evolvent.recipe import RecipeRun
@@ -17,7 +17,7 @@ SEEDS = Path(__file__).parent / "datasets" / "samples" / "demo_seeds.jsonl"
 class Demo:
     """Where the demo works."""
 
-    out: Path = option("The run folder.", Path("demo"), metavar="DIR")
+    out: Path = run_folder(Path("demo"))
     fresh: bool = fresh("all stages")
     progress: bool | Callable[..., object] = progress()
 

@@ -115,7 +115,7 @@ def _arguments(stage: str, written: Written) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InputError(f"{written.place(stage)}: {stage} holds no options", fix=_expected(stage))
     given = {**_implied(stage, written.content["out"]), **found}
-    data, *options = taken = _taken(stage)
+    data, *options = taken = taken_by(stage)
     unknown = [f"{written.place(stage, name)}: {stage} has no option {name!r}" for name in given if name not in taken]
     if unknown:
         raise InputError("\n".join(unknown), fix=_expected(stage))
@@ -185,7 +185,7 @@ def _check_columns(calls: Calls, out: str, written: Written) -> None:
     first = "score"
     while first in BEFORE and _reads(calls[first], out) and BEFORE[first] in calls:
         first = BEFORE[first]
-    there = first_columns(calls[first].get(_taken(first)[0], ""), BEFORE.get(first))
+    there = first_columns(calls[first].get(taken_by(first)[0], ""), BEFORE.get(first))
     for key, column in unknown:
         if there is None:
             log.warning("warning: select.%s: %s is no score of the recipe; the data has to have it", key, column)
@@ -214,7 +214,7 @@ def _implied(stage: str, out: str) -> dict[str, str]:
     return {**implied, "out": f"{out}/{file_of(stage)}" if stage == "select" else out}
 
 
-def _taken(stage: str) -> list[str]:
+def taken_by(stage: str) -> list[str]:
     """What a recipe may give a stage: its data, then its options."""
     return [name for name in inspect.signature(FUNCTIONS[stage]).parameters if name not in (*COMMON, "models")]
 
@@ -222,4 +222,4 @@ def _taken(stage: str) -> list[str]:
 def _expected(stage: str | None = None) -> str:
     if stage is None:
         return f"A recipe has the keys out, {', '.join(FUNCTIONS)}."
-    return f"Options of {stage}: {', '.join(_taken(stage))}."
+    return f"Options of {stage}: {', '.join(taken_by(stage))}."

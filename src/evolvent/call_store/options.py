@@ -20,7 +20,7 @@ class Wanted:
         "Of this record: its own id, its seed's, or that of what was made of it.", None, metavar="ID"
     )
     model: str | None = option("Of this model, by its URI as records hold it.", None, metavar="URI")
-    stage: str | None = option("Of this stage: evolve, respond …", None, metavar="NAME", check=_check_stage)
+    stage: str | None = option("Of this stage: evolve, respond and so on.", None, metavar="NAME", check=_check_stage)
     error: str | None = option("Failed with these words in the error.", None, metavar="TEXT")
     failed: bool = option("Failed calls only.", False)
 

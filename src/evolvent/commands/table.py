@@ -41,13 +41,6 @@ class Command(NamedTuple):
     show: Callable[[Any, Mapping[str, Any]], object]
 
 
-def _interface(place: str) -> Interface:
-    module, _, name = place.partition(":")
-    found = getattr(import_module(module), name)
-    interface: Interface = getattr(found, "interface", found)
-    return interface
-
-
 def _run(run: "Run", _: object) -> None:
     print_run(run)
 
@@ -141,6 +134,14 @@ COMMANDS = {
 }
 
 
+def interface_of(name: str) -> Interface:
+    """What the function of a command is given."""
+    module, _, place = COMMANDS[name].interface.partition(":")
+    found = getattr(import_module(module), place)
+    interface: Interface = getattr(found, "interface", found)
+    return interface
+
+
 def made(name: str, typed: Sequence[str]) -> Any:
     """A command as Typer runs it.
 
@@ -148,8 +149,7 @@ def made(name: str, typed: Sequence[str]) -> Any:
         name: its name in the table.
         typed: what is typed behind it; the method that it names decides which options the help shows.
     """
-    command = COMMANDS[name]
-    interface = _interface(command.interface)
+    command, interface = COMMANDS[name], interface_of(name)
     method = method_in(interface, typed)
 
     def run(ctx: typer.Context, **found: Any) -> None:

@@ -8,6 +8,10 @@ from evolvent.datasets.render import OUTPUT_FORMATS
 from evolvent.options import MISSING, Interface, Reading, argument, option
 
 
+# A file that training data is written to.
+WRITTEN = "The file to write: .jsonl .json .csv .parquet."
+
+
 def output_format(default: Any = MISSING) -> Any:
     """An option: the format to write."""
     known = list(OUTPUT_FORMATS)
@@ -27,7 +31,7 @@ CONVERT = Interface(
     "convert",
     {
         "data": argument("A data file or a Hub id.", "IN", more="Or an iterable of dicts."),
-        "out": argument("The file to write: .jsonl .json .csv .parquet.", "OUT"),
+        "out": argument(WRITTEN, "OUT"),
     },
     (Converting, Reading),
 )

@@ -88,7 +88,7 @@ def evolve_stage(
     source = stage_input(
         seeds,
         before=None,
-        out=Path(given.out),
+        out=given.out,
         format=reading.format,
         map=reading.map,
         skip_bad=reading.skip_bad,

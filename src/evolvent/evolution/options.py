@@ -15,6 +15,7 @@ from evolvent.options import (
     max_tokens,
     names,
     option,
+    run_folder,
     seed,
     temperature,
     top_p,
@@ -31,7 +32,7 @@ class Evolve:
     """How seeds are evolved, whatever the method."""
 
     model: str = option(f"The evolver: {MODELS}.", metavar="URI", check=check_chat_model)
-    out: str | Path = option("The run folder.", metavar="DIR")
+    out: Path = run_folder()
     method: str = option("How to evolve.", EVOL_INSTRUCT, names=(EVOL_INSTRUCT, AUTO_EVOL_INSTRUCT, AUTOIF))
     judge: str | None = option(
         "The model that eliminates evolutions equal to their parent (rule R1); of AutoIF, that scores answers.",

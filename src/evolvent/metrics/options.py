@@ -6,7 +6,7 @@ from pathlib import Path
 
 from evolvent.metrics.layout import LAYOUTS
 from evolvent.models.uri import check_local_model
-from evolvent.options import DATA, Calling, Interface, Reading, names, option
+from evolvent.options import DATA, Calling, Interface, Reading, names, option, run_folder
 
 DEFAULT_METRICS = ("ifd", "ic_ifd")
 
@@ -26,7 +26,7 @@ def check_metrics(names: Sequence[str]) -> None:
 class Scores:
     """Which scores, and with which models."""
 
-    out: str | Path = option("The run folder.", metavar="DIR")
+    out: Path = run_folder()
     base_model: str | None = option(
         "The model to be tuned: embedded-base, hf:ID-or-folder.", None, metavar="URI", check=check_local_model
     )

@@ -10,7 +10,6 @@ the name of its model behind an @ (``ifd@gemma-3-270m``).
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from evolvent.errors import InputError
@@ -70,7 +69,7 @@ def score_stage(data: Data, given: Scores, reading: Reading, calling: Calling) -
     Raises:
         InputError: wrong options, unreadable data, or nothing to score.
     """
-    out = Path(given.out)
+    out = given.out
     metrics = chosen(given.metrics)
     needs = needed(metrics, given)
     source = stage_input(

@@ -1,7 +1,7 @@
 """The groups and options that several functions share."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,11 @@ SEEDS = argument("A data file or a Hub id.", "SEEDS", more="Or an iterable of di
 
 # What models cost, as it is given: see evolvent.costs.prices.
 Prices = str | Path | Mapping[str, Any] | Sequence[str | Path] | None
+
+
+def run_folder(default: Any = MISSING) -> Any:
+    """An option: the run folder that is written to."""
+    return option("The run folder.", default, metavar="DIR")
 
 
 def fresh(what: str) -> Any:

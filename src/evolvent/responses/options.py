@@ -6,7 +6,7 @@ from pathlib import Path
 
 from evolvent.errors import InputError
 from evolvent.models.uri import MODELS, check_chat_model, parse_uri
-from evolvent.options import DATA, Calling, Interface, Reading, max_tokens, option, seed, temperature, top_p
+from evolvent.options import DATA, Calling, Interface, Reading, max_tokens, option, run_folder, seed, temperature, top_p
 
 
 def check_teachers(uris: Sequence[str]) -> None:
@@ -29,7 +29,7 @@ class Respond:
     """How instructions are answered."""
 
     teacher: tuple[str, ...] = option(f"A teacher: {MODELS}.", metavar="URI", repeatable=True, check=check_teachers)
-    out: str | Path = option("The run folder.", metavar="DIR")
+    out: Path = run_folder()
     round: int | None = option("One round of a run only; 0 answers the seeds.", None, metavar="N", least=0)
     system: str | None = option(
         "System prompt of the teachers; a conversation's own comes before it, in the same turn.", None, metavar="TEXT"

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from evolvent.call_store.ask import ask
 from evolvent.concurrency import together
@@ -70,7 +69,7 @@ def respond_stage(data: Data, given: Respond, reading: Reading, calling: Calling
     source = stage_input(
         data,
         before="evolve",
-        out=Path(given.out),
+        out=given.out,
         wanted=Wanted(first_round=1) if given.round is None else Wanted(("ok",), given.round, given.round),
         format=reading.format,
         map=reading.map,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from evolvent.datasets.options import output_format
+from evolvent.datasets.options import WRITTEN, output_format
 from evolvent.options import DATA, Interface, Reading, option
 from evolvent.selection.where import parse_conditions
 
@@ -28,7 +28,7 @@ class Selecting:
 
     by: str = option("The column to go by, a score say: ic_ifd.", metavar="COLUMN")
     top: str | int = option("How much of the competing rows to keep: 25% or 1000.", metavar="SHARE", check=check_top)
-    out: Path = option("The file to write: .jsonl .json .csv .parquet.", metavar="FILE")
+    out: Path = option(WRITTEN, metavar="FILE")
     ascending: bool = option("Keep the lowest instead.", False)
     where: tuple[str, ...] = option(
         'A condition that must hold: "ifd<1", "teacher==hf:NAME". Signs: < <= > >= == !=.',

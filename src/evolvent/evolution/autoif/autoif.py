@@ -145,11 +145,11 @@ def planned(seeds: Data | None, given: "Evolve", by: AutoIFOptions, reading: Rea
             seed=given.seed,
             unsafe=by.unsafe_execution,
         ),
-        out=Path(given.out),
+        out=given.out,
         seeds=stage_input(
             SEED_INSTRUCTIONS if seeds is None else seeds,
             before=None,
-            out=Path(given.out),
+            out=given.out,
             format=reading.format,
             map=reading.map,
             skip_bad=reading.skip_bad,
