@@ -82,7 +82,8 @@ def three(folder: Path, *, done: tuple[bool, bool, bool]) -> Run:
         Run(folder, stage, folder / file_of(stage), {"ok": 3, "failed": failed}, already_done=before)
         for stage, failed, before in zip(("self-instruct", "evolve", "respond"), (2, 0, 1), done, strict=True)
     ]
-    return replace(runs[2], stages={run.stage: run for run in runs}, others=(folder / "sft.jsonl",))
+    runs[2] = replace(runs[2], others=(folder / "sft.jsonl",))
+    return replace(runs[1], stages={run.stage: run for run in runs})
 
 
 def entry(**counts: object) -> StageEntry:

@@ -198,7 +198,7 @@ def print_files(stages: dict[str, Any]) -> None:
 
 def _runs(done: Any) -> tuple[Any, ...]:
     """A recipe's stage as the stages that it ran: AutoIF is three."""
-    return (*(run for stage, run in getattr(done, "stages", {}).items() if stage != done.stage), done)
+    return tuple(getattr(done, "stages", {}).values()) or (done,)
 
 
 def print_verified(found: "VerifyCounts") -> None:
