@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from evolvent.errors import InputError
-from evolvent.evolution.evolve import choose_operators
+from evolvent.evolution.evol_instruct import choose_operators
 from evolvent.evolution.templates import SHIPPED, load_prompt
 
 OPERATORS = ("constraints", "deepening", "concretizing", "reasoning", "breadth")

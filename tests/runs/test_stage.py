@@ -46,7 +46,7 @@ def stages(tmp_path: Path) -> list[Stage]:
     )
     with Models() as models:
         evolved = run(evolving, out, models, Calling())
-    answering = respond_stage(evolved, Respond(teacher=TEACHER, out=out), Reading(limit=14), Calling(concurrency=3))
+    answering = respond_stage(evolved, Respond(teacher=(TEACHER,), out=out), Reading(limit=14), Calling(concurrency=3))
     return [evolving, answering]
 
 
