@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evolvent.metrics.all_metrics import METRICS, chosen
+from evolvent.metrics.all_metrics import chosen
 from evolvent.metrics.losses import PairLosses
 from evolvent.metrics.options import DEFAULT_METRICS
 from evolvent.metrics.score import Scoring
+from evolvent.metrics.score import columns_of as columns_in_file
 from evolvent.records import Column, Record, Score
 from evolvent.runs.inputs import Listed
 
@@ -42,7 +43,7 @@ class Given:
 
 def work(metrics: str | Sequence[str] = DEFAULT_METRICS) -> Scoring:
     names = tuple(metric.name for metric in chosen(metrics))
-    return Scoring(names, {"losses": BASE}, "paper", "", Listed([PAIR], {}))
+    return Scoring(names, {"losses": BASE}, "paper", Listed([PAIR], {}))
 
 
 def scores_of(losses: PairLosses | str, metrics: str | Sequence[str] = DEFAULT_METRICS) -> dict[str, Score]:
@@ -60,4 +61,4 @@ def scores_of(losses: PairLosses | str, metrics: str | Sequence[str] = DEFAULT_M
 
 def columns_of(metrics: str | Sequence[str] = DEFAULT_METRICS) -> list[Column]:
     """The columns that metrics fill, in their order."""
-    return list(work(metrics).columns(METRICS[name] for name in work(metrics).metrics).values())
+    return list(columns_in_file(metric.name for metric in chosen(metrics)).values())

@@ -194,7 +194,7 @@ def test_a_stop_while_a_view_is_added_loses_neither(
     with pytest.raises(RuntimeError, match="broken"):
         scored(pairs, base_model="embedded")
     assert (pairs.parent / "run" / "scored.parquet").read_bytes() == first
-    with pytest.raises(InputError, match="base_model: 'embedded' in the folder, 'hf:org/other' now"):
+    with pytest.raises(InputError, match=r"scores by embedded, paper, auto: \[.*\] in the folder, None now"):
         scored(pairs, base_model="hf:org/other")
     added = scored(pairs, base_model="embedded").output.read_bytes()
     monkeypatch.setattr(Spelling, "nll", nll)
@@ -230,7 +230,7 @@ def test_other_metrics_and_added_pairs_use_the_stored_losses(pairs: Path, opened
 def stored_losses(record: Record, scorer: Spelling, layout: str, store: CallStore) -> None:
     """The work of the stage on one pair."""
     need = Need("losses", scorer.uri)
-    work = scoring.Scoring(("ifd",), {"losses": scorer.uri}, layout, "", Listed([record], {}))
+    work = scoring.Scoring(("ifd",), {"losses": scorer.uri}, layout, Listed([record], {}))
 
     async def score_it() -> None:
         async with work.open(StoredModels({need: scorer}, store, "score")) as make:

@@ -24,18 +24,19 @@ class Window:
         models: the models that the stage has opened.
         supplied: the URI of the model that supplies each capability.
         layout: how a pair is laid out for the base model.
-        reasons: for each record, why scores of it do not exist; metrics add to it.
+        reasons: for each record, why the metric that is computed has no value for it, if it says so.
     """
 
     records: Sequence[Record]
     models: StageModels
     supplied: Mapping[Capability, str]
     layout: str
-    reasons: list[dict[str, None]] = field(default_factory=list)
+    reasons: list[str | None] = field(default_factory=list)
     _losses: list[PairLosses | str] | None = None
 
-    def __post_init__(self) -> None:
-        self.reasons = [{} for _ in self.records]
+    def begin(self) -> None:
+        """A metric is about to be computed: nothing is known of what it lacks."""
+        self.reasons = [None] * len(self.records)
 
     @property
     def chat(self) -> ChatModel:
@@ -100,9 +101,9 @@ def of_losses(column: Column, function: Callable[[PairLosses], float | int | Non
 
     async def compute(window: Window, _: object) -> list[dict[str, Score]]:
         rows: list[dict[str, Score]] = []
-        for losses, reasons in zip(await window.losses(), window.reasons, strict=True):
+        for place, losses in enumerate(await window.losses()):
             if isinstance(losses, str):
-                reasons[losses] = None
+                window.reasons[place] = losses
                 rows.append({column.name: None})
             else:
                 rows.append({column.name: function(losses)})

@@ -3,8 +3,8 @@
 Records are scored in windows of a fixed number, whose batches depend on the window alone: a run that was stopped and
 gone on with gives the very same numbers as one that was not. A window is stored whole or not at all.
 
-A base model's scores are a view of the data. The first view's columns have the metrics' names; each further view's have
-the name of its model behind an @ (``ifd@gemma-3-270m``).
+A score's column has its metric's name. Where that is taken, by the same metric with another model or layout, the
+model's name follows behind an @ (``ifd@gemma-3-270m``).
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ from evolvent.errors import InputError
 from evolvent.metrics.all_metrics import METRICS, SUPPLIED_BY, chosen
 from evolvent.metrics.metric import Metric, Window
 from evolvent.metrics.options import SCORE, Scores
-from evolvent.models.models import Capability, Models, Need, Numbers, opened
+from evolvent.models.models import Capability, Models, Need, Numbers, chat_need, opened
 from evolvent.models.protocols import StageModels
 from evolvent.models.uri import parse_uri
 from evolvent.options import Calling, Reading, implements
@@ -32,8 +32,8 @@ from evolvent.stages import file_of
 
 STAGE = "score"
 WINDOW = 512
-MODEL, REASON = "base_model", "score_reason"  # columns of each view, beside the metrics'
-VIEW = ("base_model", "layout", "dtype")  # what makes two views different
+MODEL, REASON = "base_model", "score_reason"  # columns beside the metrics'
+BY = "scores by "  # what a setting's name begins with that holds the scores of one maker
 
 
 @implements(SCORE)
@@ -71,7 +71,7 @@ def score_stage(data: Data, given: Scores, reading: Reading, calling: Calling) -
     """
     out = given.out
     metrics = chosen(given.metrics)
-    needs = needed(metrics, given)
+    needs = needed(metrics, given, calling)
     source = stage_input(
         data,
         before="respond",
@@ -83,40 +83,39 @@ def score_stage(data: Data, given: Scores, reading: Reading, calling: Calling) -
         limit=reading.limit,
     )
     check_taken(source, "score")
-    view: dict[str, Any] = {
-        "base_model": str(parse_uri(given.base_model)) if given.base_model else None,
-        "metrics": [metric.name for metric in metrics],
-        "layout": given.layout,
-        "dtype": given.dtype,
-    }
-    entry = None if calling.fresh else read_manifest(out).get(STAGE)
-    view, earlier, adds_to = _beside(view, entry, source, reading.limit)
-    before, suffix = _columns_before(source, earlier, view)
-    how = Scoring(
-        metrics=tuple(view["metrics"]),
-        supplied={need.capability: need.name for need in needs},
-        layout=given.layout,
-        suffix=suffix,
-        source=source,
-    )
-    own = how.columns(METRICS[name] for name in how.metrics)
+    entry = None if calling.fresh else _of_these_pairs(out, source, reading.limit)
+    running = entry is not None and entry.state == "running"
+    before = _scores_in(entry)
+    columns = {**(score_columns(source.path) if isinstance(source, RecordFile) else {}), **columns_of(before)}
+    new: dict[str, str] = {}
+    for metric in metrics:
+        by = made_by(metric, needs, given)
+        name = next((name for name, other in before.items() if _plain(name) == metric.name and other == by), None)
+        if name is None:
+            suffix = _suffix(metric, by, {**before, **new}, columns, needs)
+            new[metric.name + suffix] = by
+    settings: Mapping[str, Any] = {"limit": reading.limit, "before": sorted(before), **_by_maker({**before, **new})}
+    if entry is not None and not new and not running:
+        settings = entry.settings  # nothing is to be done
+    how = Scoring(tuple(new), {need.capability: need.name for need in needs.values()}, given.layout, source)
+    own = columns_of(new)
     return Stage(
         name=STAGE,
-        settings={**view, "limit": reading.limit, "earlier": earlier},
-        source=Joined(source, earlier_file(out / file_of(STAGE))) if earlier else source,
-        needs=needs,
+        settings=settings,
+        source=Joined(source, earlier_file(out / file_of(STAGE))) if before else source,
+        needs=tuple(needs.values()),
         work=how,
         window=WINDOW,
-        columns=(*(column for name, column in before.items() if name not in own), *own.values()),
+        columns=tuple({**columns, **own}.values()),
         group=_pairs,
         notes=how.notes,
         counts={"pairs": source.rows, **source.counts},
-        adds_to=adds_to,
+        adds_to=entry.settings if entry is not None and not running and new else None,
     )
 
 
-def needed(metrics: Sequence[Metric], given: Scores) -> tuple[Need, ...]:
-    """The models that metrics need.
+def needed(metrics: Sequence[Metric], given: Scores, calling: Calling) -> dict[Capability, Need]:
+    """The models that metrics need, by what they need them for.
 
     Raises:
         InputError: the option that supplies one is not given.
@@ -129,8 +128,15 @@ def needed(metrics: Sequence[Metric], given: Scores) -> tuple[Need, ...]:
             uri = getattr(given, option)
             if uri is None:
                 raise InputError(f"{metric.name} needs {words.partition(':')[0]}", fix=f"Name {words}.")
-            found[capability] = Need(capability, uri, numbers if capability == "losses" else None)
-    return tuple(found.values())
+            chat = capability == "chat"
+            found[capability] = chat_need(uri, calling) if chat else Need(capability, uri, numbers)
+    return found
+
+
+def made_by(metric: Metric, needs: Mapping[Capability, Need], given: Scores) -> str:
+    """What decides a metric's values besides the pairs, in words that the manifest holds."""
+    of_losses = f", {given.layout}, {given.dtype}" if "losses" in metric.needs else ""
+    return ", ".join(needs[capability].name for capability in metric.needs) + of_losses
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,63 +144,70 @@ class Scoring:
     """What pairs are scored with; the work of the score stage.
 
     Attributes:
-        metrics: the metrics' names.
+        scores: the metrics' names, each with what its columns' names end in.
         supplied: by capability, the URI of the model that supplies it.
         layout: how a pair is laid out.
-        suffix: what the columns' names end in.
         source: the stage's input, for metrics that look at the whole set.
     """
 
-    metrics: tuple[str, ...]
+    scores: tuple[str, ...]
     supplied: Mapping[Capability, str]
     layout: str
-    suffix: str
     source: StageInput
 
     @asynccontextmanager
     async def open(self, models: StageModels) -> AsyncIterator[Make]:
         """Make it ready to score windows: what metrics have to see of the whole set they see now."""
-        metrics = [METRICS[name] for name in self.metrics]
+        metrics = {name: METRICS[_plain(name)] for name in self.scores}
         prepared = {
-            metric.name: await metric.prepare(self.source, models, self.supplied)
-            for metric in metrics
+            name: await metric.prepare(self.source, models, self.supplied)
+            for name, metric in metrics.items()
             if metric.prepare is not None
         }
 
         async def score(records: Sequence[Record]) -> list[list[Record]]:
             window = Window(records, models, self.supplied, self.layout)
-            found: list[dict[str, Score]] = [{} for _ in records]
-            for metric in metrics:
-                values = await metric.compute(window, prepared.get(metric.name))
-                for scores, new in zip(found, values, strict=True):
-                    scores |= new
-            return [
-                [replace(record, scores=record.scores | self._named(record, scores, list(reasons)))]
-                for record, scores, reasons in zip(records, found, window.reasons, strict=True)
-            ]
+            found = [dict(record.scores) for record in records]
+            lacking: list[dict[str, list[str]]] = [{} for _ in records]  # columns without a value, by suffix
+            for name, metric in metrics.items():
+                suffix = name.removeprefix(metric.name)
+                window.begin()
+                values = await metric.compute(window, prepared.get(name))
+                for scores, new, reason, lacks in zip(found, values, window.reasons, lacking, strict=True):
+                    scores.update({column + suffix: value for column, value in new.items()})
+                    if "losses" in metric.needs:
+                        scores[MODEL + suffix] = self.supplied["losses"]
+                    scores[REASON + suffix] = _joined(scores.get(REASON + suffix), reason)
+                    lacks.setdefault(suffix, []).extend(
+                        column for column, value in new.items() if value is None and reason is None
+                    )
+            for scores, lacks in zip(found, lacking, strict=True):
+                for suffix, columns in lacks.items():
+                    reason = f"no finite value for {', '.join(columns)}" if columns else None
+                    scores[REASON + suffix] = _joined(scores[REASON + suffix], reason)
+            return [[replace(record, scores=scores)] for record, scores in zip(records, found, strict=True)]
 
         yield score
 
-    def columns(self, metrics: Iterable[Metric]) -> dict[str, Column]:
-        """The columns by name: the metrics', then the base model and why scores are lacking."""
-        numbers = [replace(column, name=column.name + self.suffix) for metric in metrics for column in metric.columns]
-        texts = [Column(name + self.suffix, "string") for name in ((MODEL,) if "losses" in self.supplied else ())]
-        return {column.name: column for column in (*numbers, *texts, Column(REASON + self.suffix, "string"))}
-
     def notes(self, row: Record) -> list[str]:
         """Why a row lacks a score."""
-        reason = row.scores[REASON + self.suffix]
-        return [f"without a score: {reason}"] if reason is not None else []
+        suffixes = dict.fromkeys(name.removeprefix(_plain(name)) for name in self.scores)
+        reasons = [row.scores[REASON + suffix] for suffix in suffixes]
+        return [f"without a score: {reason}" for reason in reasons if reason is not None]
 
-    def _named(self, record: Record, scores: Mapping[str, Score], reasons: list[str]) -> dict[str, Score]:
-        """The values of this view's columns for one record."""
-        absent = [name for name, value in scores.items() if value is None]
-        if absent and not reasons:
-            reasons = [f"no finite value for {', '.join(absent)}"]
-        before = record.scores.get(REASON + self.suffix)
-        why: Score = "; ".join(dict.fromkeys([*([str(before)] if before else []), *reasons])) or None
-        scores = {**scores, **({MODEL: self.supplied["losses"]} if "losses" in self.supplied else {}), REASON: why}
-        return {name + self.suffix: value for name, value in scores.items()}
+
+def columns_of(scores: Iterable[str]) -> dict[str, Column]:
+    """The columns of scores by name, numbers first: the metrics', then the base model and why scores are lacking."""
+    found: dict[str, Column] = {}
+    texts: dict[str, Column] = {}
+    for name in scores:
+        metric = METRICS[_plain(name)]
+        suffix = name.removeprefix(metric.name)
+        for column in metric.columns:
+            found[column.name + suffix] = replace(column, name=column.name + suffix)
+        for text in (*((MODEL,) if "losses" in metric.needs else ()), REASON):
+            texts[text + suffix] = Column(text + suffix, "string")
+    return found | texts
 
 
 def _pairs(_: Record) -> str:
@@ -202,54 +215,64 @@ def _pairs(_: Record) -> str:
     return ""
 
 
-def _beside(
-    view: dict[str, Any], entry: StageEntry | None, source: StageInput, limit: int | None
-) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any] | None]:
-    """How a view stands to those that a folder holds of the same records.
-
-    Returns:
-        The view with the metrics that it has yet to compute, the views that are there before it, and the settings of
-        the finished stage that it adds to.
-    """
+def _of_these_pairs(out: Path, source: StageInput, limit: int | None) -> StageEntry | None:
+    """What a folder holds of the score stage, if it is of the same pairs; of others the folder will refuse it."""
+    entry = read_manifest(out).get(STAGE)
     if entry is None or entry.input["digest"] != source.about["digest"] or entry.settings["limit"] != limit:
-        return view, [], None
-    last = {name: entry.settings[name] for name in (*VIEW, "metrics")}
-    running = entry.state == "running"
-    finished = [*entry.settings["earlier"], *([] if running else [last])]
-    there = {name for one in finished if _key(one) == _key(view) for name in one["metrics"]}
-    missing = [name for name in view["metrics"] if name not in there]
-    if not running and not missing:
-        return last, finished[:-1], None  # nothing is to be done
-    return {**view, "metrics": missing}, finished, None if running else dict(entry.settings)
+        return None
+    return entry if entry.state == "running" or (out / file_of(STAGE)).is_file() else None
 
 
-def _key(view: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(view[name] for name in VIEW)
+def _scores_in(entry: StageEntry | None) -> dict[str, str]:
+    """The finished scores that a folder holds, each with what made it."""
+    if entry is None:
+        return {}
+    made = {name: key.removeprefix(BY) for key, names in entry.settings.items() if key.startswith(BY) for name in names}
+    return {name: made[name] for name in entry.settings["before"]} if entry.state == "running" else made
 
 
-def _columns_before(
-    source: StageInput, earlier: Sequence[Mapping[str, Any]], view: Mapping[str, Any]
-) -> tuple[dict[str, Column], str]:
-    """The score columns that records have before they are scored, and what the names of this view's columns end in."""
-    columns = score_columns(source.path) if isinstance(source, RecordFile) else {}
-    first = next(iter(source)).scores if MODEL in columns else {}
-    # Whose columns they are: of an input that was scored only the model is known.
-    suffixes: dict[object, str] = {first[name]: name.removeprefix(MODEL) for name in first if name.startswith(MODEL)}
-    for one in [*earlier, view]:
-        suffix = suffixes.get(_key(one), suffixes.pop(one["base_model"], None))
-        if suffix is None:
-            suffix = _free_suffix(str(one["base_model"]), list(suffixes.values()))
-        suffixes[_key(one)] = suffix
-        if one is not view:
-            how = Scoring((), {"losses": ""} if one["base_model"] else {}, one["layout"], suffix, source)
-            columns |= how.columns(METRICS[name] for name in one["metrics"])
-    return columns, suffixes[_key(view)]
+def _by_maker(scores: Mapping[str, str]) -> dict[str, list[str]]:
+    """Scores as the settings hold them: what made them, and their names."""
+    found: dict[str, list[str]] = {}
+    for name, by in sorted(scores.items()):
+        found.setdefault(BY + by, []).append(name)
+    return found
 
 
-def _free_suffix(uri: str, taken: Sequence[str]) -> str:
-    """ "" for the first view; else the model's short name behind an @, numbered where it is taken."""
-    if not taken:
+def _suffix(
+    metric: Metric,
+    by: str,
+    scores: Mapping[str, str],
+    columns: Mapping[str, Column],
+    needs: Mapping[Capability, Need],
+) -> str:
+    """What the names of a metric's columns end in: nothing, unless they are taken.
+
+    Args:
+        metric: the metric.
+        by: what makes it.
+        scores: the scores that there are, each with what made it.
+        columns: the columns that there are before.
+        needs: the models.
+    """
+    same = [name.removeprefix(_plain(name)) for name, other in scores.items() if other == by]
+    if same:
+        return same[0]
+    own = {column.name for column in metric.columns} | ({MODEL} if "losses" in metric.needs else set())
+    if not own & {*columns, *columns_of(scores)}:
         return ""
-    short = parse_uri(uri).name.rstrip("/").rpartition("/")[2] or uri
-    names = [f"@{short}", *(f"@{short}#{number}" for number in range(2, len(taken) + 2))]
-    return next(name for name in names if name not in taken)
+    need = needs[metric.needs[0]]
+    short = f"@{parse_uri(need.uri).name.rstrip('/').rpartition('/')[2] or need.name}"
+    taken = {name.removeprefix(_plain(name)) for name in scores} | {name[name.find("@") :] for name in columns}
+    return next(name for name in (short, *(f"{short}#{number}" for number in range(2, 99))) if name not in taken)
+
+
+def _plain(name: str) -> str:
+    """A score's name without what follows the metric's own."""
+    return name.partition("@")[0]
+
+
+def _joined(before: Score, reason: str | None) -> Score:
+    """Reasons as one text, each once."""
+    reasons = [*(str(before).split("; ") if before else []), *([reason] if reason else [])]
+    return "; ".join(dict.fromkeys(reasons)) or None
