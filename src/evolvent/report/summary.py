@@ -75,7 +75,7 @@ def _overview(folder: Path, stages: dict[str, StageEntry]) -> Table:
         # While a stage is made anew its old file is there, and is not its own.
         file = file_of(name) if entry.finished and output.exists() else "not yet"
         time = time_words(entry.wall_s) if entry.wall_s else ""  # noted when a command ends, unless it was killed
-        rows.append((name, state, time, counts, file))
+        rows.append((name.partition(":")[0], state, time, counts, file))
     return Table("stages", ("stage", "state", "time", "counts", "file"), rows, tuple(notes))
 
 
