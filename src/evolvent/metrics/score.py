@@ -10,6 +10,7 @@ model's name follows behind an @ (``ifd@gemma-3-270m``).
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from evolvent.errors import InputError
