@@ -127,11 +127,11 @@ def _used(stages: dict[str, StageEntry]) -> Table:
         "limit lowered": [_count(account, "cut_max_tokens") for *_, account in accounts],
     }
     table = _account("behind the rows", accounts, columns)
-    said = {
+    explained = {
         "asked again": "asked again: replies that could not be used, so that another was asked for",
         "limit lowered": "limit lowered: replies whose max-tokens was lowered to fit the model's context",
     }
-    notes = tuple(note for column, note in said.items() if column in table.columns)
+    notes = tuple(note for column, note in explained.items() if column in table.columns)
     return Table(table.title, table.columns, table.rows, notes + table.notes)
 
 
