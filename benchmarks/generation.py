@@ -7,9 +7,13 @@ The prompts are real: the demo's seeds in every Evol-Instruct operator. Three wa
   cannot be filled continuously);
 - continuous batching: what ``hf:`` does.
 
+``--long N`` puts N conversations among them that fill half the context, which get a lane of their own, and a fourth way
+takes its turn: all rows in one lane.
+
 Everything counts, from the messages to the texts. Where the machine has other work, CPU seconds are the fairer figure.
 
     python benchmarks/generation.py [MODEL] [--prompts 1000] [--alone 100] [--rounds 3] [--threads 1] [--rows 64]
+                                    [--long N]
 """
 
 import argparse
@@ -30,8 +34,7 @@ from evolvent.demo import SEEDS
 from evolvent.evolution.evol_instruct import BREADTH, IN_DEPTH
 from evolvent.evolution.templates import load_prompt
 from evolvent.models.hf.chat import HFChat
-from evolvent.models.hf.conversation import conversation_tokens
-from evolvent.models.hf.replies import end_tokens
+from evolvent.models.hf.tokens import conversation_tokens, end_tokens
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Message
 
@@ -55,13 +58,27 @@ def calls(count: int, sampling: Sampling) -> list[Call]:
     ]
 
 
+def lengthen(asked: list[Call], model: HFChat, count: int) -> None:
+    """Make so many of the calls, evenly chosen, conversations that fill half the model's context."""
+    for place in range(len(asked) // count // 2, len(asked), len(asked) // count) if count else ():
+        messages, sampling = list(asked[place][0]), asked[place][1]
+        while len(_tokens(model, messages)) < model._weights.context // 2:
+            turns = asked[(place + len(messages)) % len(asked)][0][-1:]
+            messages = [*turns, Message(role="assistant", content="I see."), *messages]
+        asked[place] = (messages, sampling)
+
+
+def _tokens(model: HFChat, messages: Sequence[Message]) -> list[int]:
+    return conversation_tokens(model._weights, model.uri, messages, generation_prompt=True)
+
+
 def alone(model: HFChat, asked: Sequence[Call]) -> list[int]:
     """One prompt at a time through ``generate()``. Returns: completion tokens of each reply."""
     weights = model._weights
     ends = end_tokens(weights, model.uri)
     lengths = []
     for messages, sampling in asked:
-        prompt = conversation_tokens(weights, model.uri, messages, generation_prompt=True)
+        prompt = _tokens(model, messages)
         drawn = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
         torch.manual_seed(sampling.seed or 0)
         with torch.inference_mode():
@@ -115,18 +132,22 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rows", type=int)
+    parser.add_argument("--long", type=int, default=0, help="how many of them are long conversations, evenly chosen")
     parser.add_argument("--temperature", type=float, default=0.7)
     parser.add_argument("--top-p", type=float, default=0.95)
     parser.add_argument("--max-tokens", type=int, default=256)
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
     asked = calls(chosen.prompts, Sampling(chosen.temperature, chosen.top_p, chosen.max_tokens))
-    few = asked[:: max(1, len(asked) // chosen.alone)]
     continuous = HFChat.load(chosen.model, uri="hf:continuous", batch_rows=chosen.rows)
     whole = HFChat.load(chosen.model, uri="hf:whole", batch_rows=chosen.rows)
     if not continuous._continuous:
         parser.exit(1, "this model cannot be filled continuously\n")
     whole._continuous = False
+    one_lane = HFChat.load(chosen.model, uri="hf:one-lane", batch_rows=chosen.rows)
+    one_lane._limits = replace(one_lane._limits, call=2**62)  # no call of the model is worth its price
+    lengthen(asked, continuous, chosen.long)
+    few = asked[:: max(1, len(asked) // chosen.alone)]
     texts: dict[str, list[str]] = {}
 
     def keep(name: str, replies: list[Reply]) -> list[int]:
@@ -138,7 +159,9 @@ def main() -> None:
         "whole batches": lambda: keep("whole", together(whole, asked)),
         "continuous": lambda: keep("continuous", together(continuous, asked)),
     }
-    for model in (whole, continuous):
+    if chosen.long:
+        ways["continuous, one lane"] = lambda: keep("one lane", together(one_lane, asked))
+    for model in (whole, continuous, one_lane):
         together(model, asked[:64])
     alone(continuous, few[:5])
     figures: dict[str, list[tuple[int, float, float, int]]] = {name: [] for name in ways}

@@ -19,9 +19,10 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from evolvent.metrics.ic_ifd import ic_ifd
+from evolvent.metrics.ifd import ifd
 from evolvent.metrics.layout import paper_layout
-from evolvent.metrics.losses import pair_losses
-from evolvent.metrics.registry import scores_of
+from evolvent.metrics.losses import PairLosses, pair_losses
 from evolvent.metrics.score import WINDOW
 from evolvent.models.hf.scorer import HFScorer, batches
 from evolvent.records import Record, Score
@@ -31,6 +32,13 @@ def ours(records: list[Record], scorer: HFScorer) -> list[dict[str, Score]]:
     """Scores as the score stage computes them, window by window."""
     windows = [records[start : start + WINDOW] for start in range(0, len(records), WINDOW)]
     return [scores_of(losses) for window in windows for losses in pair_losses(window, scorer, paper_layout)]
+
+
+def scores_of(losses: PairLosses | str) -> dict[str, Score]:
+    """IFD and IC-IFD of a pair; None where it has no losses."""
+    if isinstance(losses, str):
+        return {"ifd": None, "ic_ifd": None}
+    return {"ifd": ifd(losses), "ic_ifd": ic_ifd(losses)}
 
 
 def reference(records: list[Record], model: Any, tokenizer: Any, context: int) -> list[dict[str, float] | None]:

@@ -1,20 +1,23 @@
 """The help of every command, on a terminal of 80 columns."""
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from evolvent.cli import app
+from evolvent.commands.table import COMMANDS, made
 
-COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+METHODS = [["--method", method] for method in ("evol-instruct", "auto-evol-instruct", "autoif")]
 
 
-@pytest.mark.parametrize("command", sorted(COMMANDS))
-def test_every_option_is_named_in_full(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "command", [*([name] for name in sorted(COMMANDS)), *(["evolve", *method] for method in METHODS)]
+)
+def test_every_option_is_named_in_full(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    shown = CliRunner().invoke(app, [command, "--help"]).output
+    shown = CliRunner().invoke(app, [*command, "--help"]).output
     assert max(map(len, shown.splitlines())) <= 80
-    options = [name for option in COMMANDS[command].params for name in option.opts if name.startswith("--")]
+    parameters = [option for option in made(command[0], command[1:]).params if not getattr(option, "hidden", False)]
+    options = [name for option in parameters for name in option.opts if name.startswith("--")]
     assert [name for name in options if f"{name} " not in shown] == []
 
 

@@ -5,9 +5,9 @@ import pytest
 
 from evolvent.errors import CallError, InputError
 from evolvent.evolution.evolve import evolve
+from evolvent.models import models as opened_models
 from evolvent.models.protocols import Sampling
 from evolvent.recipe import run
-from evolvent.runs import stage
 from evolvent.runs.folder import Run
 from tests.scripted import Opened
 
@@ -34,7 +34,8 @@ def recipe(folder: Path, text: str) -> Path:
         ("out: r\nevolve:\n  seeds: a\n  model: embedded\n  rounds: many\n", r"line 5: evolve\.rounds is 'many'"),
         ("out: r\nevolve: 3\n", "line 2: evolve holds no options"),
         ("out: r\nselect:\n  by: ifd\n  where: 3\n  top: 5%", r"line 4: select\.where"),
-        ("out: r\nselect:\n  by: ifd\n  where: [ifd<<2]\n  top: 5%", r"line 4: --where 'ifd<<2'"),
+        ("out: r\nselect:\n  by: ifd\n  where: [ifd<<2]\n  top: 5%", r"line 4: where 'ifd<<2'"),
+        ("out: r\nselect:\n  by: ifd\n  best_per: prompt\n  top: 5%", r"line 4: best_per 'prompt' is not known"),
         ("out: r\nrespond:\n  teacher: [embedded, embeded]", r"line 3: unknown model"),
         ("out: r\nscore: {base_model: embedded-base, metrics: [iffd]}", r"line 2: unknown metric iffd"),
         ("out: r\nscore: {base_model: embedded-base}", "score reads the run folder r, which is not there"),
@@ -44,7 +45,7 @@ def recipe(folder: Path, text: str) -> Path:
         ("out: r\nevolve:\n  seeds: a\n  model: hf:./gone", r"line 4: model hf:\./gone: there is no folder \./gone"),
         ("out: r\nevolve: {seeds: a, model: embedded-base}", "line 2: embedded-base is a base model"),
         ("out: r\nrespond: {teacher: [embedded, vllm:/no/where/m]}", "there is no folder /no/where/m"),
-        ("out: r\nrespond: {teacher: embedded, temperature: 9}", "line 2: temperature is 9"),
+        ("out: r\nrespond: {teacher: embedded, temperature: 9}", r"line 2: respond\.temperature is 9"),
         ("out: r\nscore: {base_model: hf:../gone}", r"there is no folder \.\./gone"),
         ("out: r\nscore: {base_model: embedded-base, layout: papyrus}", "line 2: unknown layout 'papyrus'"),
         ("out: r\nselect: {by: ifd, top: 5%, to: alpakka}", "line 2: .*alpakka"),
@@ -70,7 +71,7 @@ def test_mistakes_name_their_line(tmp_path: Path, text: str, words: str) -> None
 
 def test_all_stages_are_checked_before_the_first_runs(tmp_path: Path) -> None:
     text = f"out: {tmp_path}/r\nevolve: {{seeds: nowhere.jsonl, model: embedded}}\nscore: {{base: x}}\n"
-    with pytest.raises(InputError, match="score lacks base_model"):
+    with pytest.raises(InputError, match="score has no option 'base'"):
         run(recipe(tmp_path, text))
 
 
@@ -125,7 +126,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
 
     opened = Opened((f"openai:evolver{URL}", f"openai:teacher{URL}"), lambda *_: "With wool.")
     opened[f"openai:evolver{URL}"].reply = failing
-    monkeypatch.setattr(stage, "open_chat", opened.open_chat)
+    monkeypatch.setattr(opened_models, "open_chat", opened.open_chat)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "seeds.jsonl").write_text('{"instruction": "Mend a sock"}\n{"instruction": "Mend a bike"}\n')
     return opened

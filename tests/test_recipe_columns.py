@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from evolvent.errors import InputError
-from evolvent.metrics.registry import chosen
+from evolvent.metrics.all_metrics import chosen
 from evolvent.recipe import run
 from evolvent.records import Record, schema
 from evolvent.runs.record_files import record_table
@@ -37,6 +37,8 @@ def test_a_column_that_nothing_has(tmp_path: Path, seeds: Path) -> None:
     for data in (str(seeds), [{"instruction": "q", "mine": 3}]):
         with pytest.raises(InputError, match=rf"select\.by names ic_idf, {NEITHER}\nScores: {scores}\.$"):
             run(recipe(tmp_path / "r", data, by="ic_idf"))
+        with pytest.raises(InputError, match=rf"select\.by names teacher, {NEITHER}"):
+            run(recipe(tmp_path / "r", data, by="teacher"))
         with pytest.raises(InputError, match=rf"select\.where names lenght, {NEITHER}"):
             run(recipe(tmp_path / "r", data, by="ifd", where=["ifd<1", "lenght>3"]))
     assert not (tmp_path / "r").exists()
@@ -60,7 +62,14 @@ def test_the_line_is_named(tmp_path: Path, seeds: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "select", [{"by": "mine"}, {"by": "round"}, {"by": "ifd", "where": "mine>2"}, {"by": "ifd_ppl"}]
+    "select",
+    [
+        {"by": "mine"},
+        {"by": "round"},
+        {"by": "ifd", "where": "mine>2"},
+        {"by": "ifd_ppl"},
+        {"by": "ifd", "where": ["teacher==embedded", "base_model!=x"], "best_per": "seed_id"},
+    ],
 )
 def test_what_may_be_named(
     tmp_path: Path, seeds: Path, select: dict[str, object], caplog: pytest.LogCaptureFixture

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from evolvent.calls.log import calls as calls
+    from evolvent.call_store.log import calls as calls
     from evolvent.datasets.convert import convert as convert
     from evolvent.datasets.load import load as load
     from evolvent.errors import EvolventError as EvolventError
@@ -27,7 +27,7 @@ _HOME = {
     "EvolventError": "evolvent.errors",
     "Record": "evolvent.records",
     "Run": "evolvent.runs.folder",
-    "calls": "evolvent.calls.log",
+    "calls": "evolvent.call_store.log",
     "convert": "evolvent.datasets.convert",
     "evolve": "evolvent.evolution.evolve",
     "keywords": "evolvent.evolution.auto_evol_instruct.keywords",

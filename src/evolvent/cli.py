@@ -2,12 +2,21 @@
 
 import gc
 import os
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from evolvent.commands import data, evolution, pairs, runs
-from evolvent.endings import Commands, end_well
+from evolvent.commands.table import COMMANDS, made
+from evolvent.endings import Ending, end_well
+
+
+class Commands(Ending):
+    """The commands; the one that is asked for is made of its function's options, and no other is imported."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, made(str(name), rest) if name in COMMANDS else command, rest
+
 
 app = typer.Typer(
     cls=Commands,
@@ -32,22 +41,8 @@ def options(
         raise typer.Exit
 
 
-for command in (
-    runs.demo,
-    evolution.evolve,
-    evolution.optimize_method,
-    evolution.keywords,
-    evolution.verify,
-    pairs.respond,
-    pairs.score,
-    pairs.select,
-    runs.run,
-    runs.show,
-    runs.calls,
-    data.convert,
-    data.doctor,
-):
-    app.command()(command)
+for name, command in COMMANDS.items():
+    app.command(name, help=command.help)(lambda: None)
 
 
 def main() -> None:

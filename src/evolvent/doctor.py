@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 from evolvent.models.folders import EMBEDDED_FOLDER
 from evolvent.models.uri import EMBEDDED
+from evolvent.options import takes
 from evolvent.sandbox.requirements import missing
 
 VLLM = "0.33"  # the release that the vllm extra brings
@@ -26,6 +27,7 @@ class Finding:
     note: str = ""
 
 
+@takes()
 def examine() -> list[Finding]:
     """Look at the environment; nothing is downloaded, no server is called."""
     findings = [

@@ -27,7 +27,7 @@ class ToldToEnd(Interrupted):
     exit_status = 143
 
 
-class Commands(TyperGroup):
+class Ending(TyperGroup):
     """The commands; Ctrl-C or SIGTERM in one of them is said in a line of our own."""
 
     def invoke(self, ctx: Any) -> Any:

@@ -130,14 +130,17 @@ def replacing(path: Path, *, of_run: bool = False) -> Iterator[IO[bytes]]:
     """
     target = path.resolve()
     if not target.parent.is_dir():
+        if of_run:
+            raise RunError(f"{target.parent} went away while it was being used", fix="Start the same command again.")
         raise InputError(f"{path} cannot be written: there is no folder {target.parent}", fix="Make it first.")
     if not of_run and target.name in _files_of_a_run(target.parent):
         raise InputError(f"{path} is a file of a run", fix="Choose another name: only the run's stages write it.")
     # Cut, so that the longest name that the system takes has one, too.
-    temporary = target.with_name(f".{target.name[:32]}.{secrets.token_hex(4)}.tmp")
+    # A run has one writer, whose next try takes the place of what a kill left.
+    temporary = target.with_name(f".{target.name[:32]}.{'run' if of_run else secrets.token_hex(4)}.tmp")
     with explained(path):
         try:
-            with temporary.open("xb") as file:
+            with temporary.open("wb" if of_run else "xb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -185,12 +188,31 @@ def file_state(path: Path) -> FileState:
     """
     with explained(path):
         found = path.stat()
-    return FileState(found.st_size, found.st_mtime_ns, found.st_ino)
+        if not path.is_dir():
+            return FileState(found.st_size, found.st_mtime_ns, found.st_ino)
+        within = [file.stat() for file in files_in(path)]
+    newest = max([found.st_mtime_ns, *(file.st_mtime_ns for file in within)])
+    return FileState(sum(file.st_size for file in within), newest, found.st_ino)
 
 
 def describe_file(path: Path) -> dict[str, Any]:
-    """A file's name, state and digest, as an entry's ``output`` holds them."""
+    """The name, state and digest of a file, or of a folder with all its files, as an entry's ``output`` holds them."""
     state = file_state(path)
+    with explained(path):
+        if not path.is_dir():
+            return {"name": path.name, "state": list(state), "digest": file_digest(path)}
+        digest = hashlib.sha256()
+        for file in files_in(path):
+            digest.update(f"{file.relative_to(path)}\0{file_digest(file)}\0".encode())
+    return {"name": f"{path.name}/", "state": list(state), "digest": digest.hexdigest()}
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file's bytes."""
     with explained(path), path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"name": path.name, "state": list(state), "digest": digest}
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def files_in(folder: Path) -> list[Path]:
+    """All files below a folder, in an order of their own."""
+    return sorted(file for file in folder.rglob("*") if file.is_file())

@@ -11,82 +11,40 @@ A stage's keys are the keyword arguments of its function; where its data is not 
 
 import inspect
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
-
-from evolvent.datasets.formats import check_format
-from evolvent.datasets.render import OUTPUT_FORMATS
 from evolvent.errors import InputError
 from evolvent.evolution.autoif.rules import METHOD as AUTOIF
-from evolvent.evolution.autoif.rules import PROFILES, changed
-from evolvent.evolution.evol_instruct import METHOD as EVOL_INSTRUCT
-from evolvent.evolution.evolve import check_options, check_seeds, choose_operators, evolve
-from evolvent.metrics.layout import check_layout
-from evolvent.metrics.registry import DEFAULT_METRICS, METRICS, chosen
+from evolvent.evolution.evolve import check_seeds, evolve
+from evolvent.evolution.options import EVOL_INSTRUCT
+from evolvent.metrics.all_metrics import chosen, columns_by_name
 from evolvent.metrics.score import score
-from evolvent.models.protocols import Sampling
-from evolvent.models.uri import parse_uri, require_folder
+from evolvent.models.models import Models, opened
+from evolvent.models.uri import parse_uri
+from evolvent.options import Function, OptionError, checked, collect, implements, options_in, read_text
+from evolvent.recipe_file import Written, put, read_recipe
+from evolvent.recipe_options import RUN, Recipe
 from evolvent.responses.respond import respond
 from evolvent.runs.folder import Run
-from evolvent.runs.inputs import Data
-from evolvent.runs.manifest import OUTPUTS
-from evolvent.selection.columns import first_columns
-from evolvent.selection.select import Selection, parse_top, select
-from evolvent.selection.where import parse_condition
+from evolvent.selection.columns import NUMBERS, TEXTS, first_columns
+from evolvent.selection.select import Selection, select
+from evolvent.selection.where import parse_conditions
+from evolvent.stages import file_of
 
 log = logging.getLogger(__name__)
 
-STAGES: dict[str, Callable[..., Run | Selection]] = {
-    "evolve": evolve,
-    "respond": respond,
-    "score": score,
-    "select": select,
-}
+# The stages of a recipe; each reads the file of the one before it.
+FUNCTIONS: dict[str, Function[Any]] = {"evolve": evolve, "respond": respond, "score": score, "select": select}
+BEFORE = dict(zip(list(FUNCTIONS)[1:], FUNCTIONS, strict=False))
+
+Calls = dict[str, dict[str, Any]]
 
 
-def _check_data(value: object) -> None:
-    """What a YAML file can name data with: a path or Hub id, or rows written out. Python may give any Data."""
-    rows = isinstance(value, list) and value and all(isinstance(row, Mapping) for row in value)
-    if value is None or isinstance(value, bool | int | float | Mapping) or (isinstance(value, list) and not rows):
-        raise InputError(
-            f"{value!r} is no data", fix="Name one file, run folder or Hub id; join files with: cat A B > AB."
-        )
-
-
-def _check_chat_model(uri: str) -> None:
-    parsed = parse_uri(uri)
-    if parsed.scheme == "embedded-base":
-        raise InputError("embedded-base is a base model: it does not follow instructions", fix="Use embedded.")
-    require_folder(parsed)
-
-
-# Values that are checked before the first stage starts, by their option.
-CHECKS: dict[str, Callable[[Any], object]] = {
-    "seeds": _check_data,
-    "data": _check_data,
-    "queries": _check_data,
-    "model": _check_chat_model,
-    "judge": _check_chat_model,
-    "teacher": _check_chat_model,
-    "nli": lambda uri: require_folder(parse_uri(uri)),
-    "base_model": lambda uri: require_folder(parse_uri(uri)),
-    "temperature": lambda value: Sampling(temperature=value),
-    "top_p": lambda value: Sampling(top_p=value),
-    "max_tokens": lambda value: Sampling(max_tokens=value),
-    "metrics": lambda name: chosen([name]),
-    "layout": check_layout,
-    "where": parse_condition,
-    "top": parse_top,
-    "to": lambda format: check_format(format, OUTPUT_FORMATS),
-}
-
-# Set for the whole recipe, not for one stage.
-COMMON = ("progress", "fresh", "retry_failed", "dry_run")
+# What is set for the whole recipe, not for one stage.
+COMMON = [name for name in options_in(Recipe) if name != "set"]
 
 
 @dataclass(slots=True)
@@ -102,24 +60,16 @@ class RecipeRun:
     stages: dict[str, Run | Selection] = field(default_factory=dict)
 
 
+@implements(RUN)
 def run(
     recipe: str | Path | Mapping[str, Any],
     *,
-    set: Mapping[str, Any] | None = None,
-    fresh: bool = False,
-    retry_failed: bool = False,
-    dry_run: bool = False,
-    progress: bool = False,
+    how: Recipe,
+    models: Models | None = None,
 ) -> RecipeRun:
     """Run a recipe's stages, one after the other; stages that are done already are left as they are.
 
-    Args:
-        recipe: a YAML file, or its content.
-        set: values that replace or add to the recipe's, by dotted key: ``{"evolve.rounds": 2}``.
-        fresh: make the stages anew although the folder holds them with other settings.
-        retry_failed: take the failed records of finished stages again.
-        dry_run: call nothing: say what each stage would take that calls chat models and whose input is there.
-        progress: show progress on standard error.
+    A dry run says what each stage would take that calls chat models and whose input is there.
 
     Returns:
         The run folder and what each stage returned.
@@ -128,192 +78,138 @@ def run(
         InputError: the recipe is wrong; the message names the line and what was expected.
         Anything that the stages raise.
     """
-    content, lines, name = _read(recipe)
-    for key, value in (set or {}).items():
-        _put(content, key, value)
-    calls = _calls(content, lines, name)
-    folder = Path(content["out"])
-    done = RecipeRun(folder)
-    for stage, arguments in calls.items():
-        function = STAGES[stage]
-        known = _options(function)
-        if dry_run and ("dry_run" not in known or _lacks_input(stage, arguments, folder)):
-            continue
-        common = {"fresh": fresh, "retry_failed": retry_failed, "dry_run": dry_run, "progress": progress}
-        extra = {key: value for key, value in common.items() if key in known}
-        done.stages[stage] = function(**arguments, **extra)
+    written = read_recipe(recipe)
+    for key, value in (how.set or {}).items():
+        put(written.content, key, value)
+    calls = _calls(written)
+    done = RecipeRun(Path(written.content["out"]))
+    with opened(models) as shared:
+        for stage, arguments in calls.items():
+            taken = inspect.signature(FUNCTIONS[stage]).parameters
+            if how.dry_run and ("dry_run" not in taken or _lacks_input(stage, arguments, done.path)):
+                continue
+            common = {name: getattr(how, name) for name in COMMON} | {"models": shared}
+            extra = {name: value for name, value in common.items() if name in taken}
+            done.stages[stage] = FUNCTIONS[stage](**arguments, **extra)
+            if models is None:
+                later = list(calls)[list(calls).index(stage) + 1 :]
+                shared.close(keep={uri for name in later for uri in _models_in(name, calls[name])})
     return done
 
 
-def _read(recipe: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], dict[tuple[str, ...], int], str]:
-    """A recipe's content, the line of each of its keys, and what to call it."""
-    if isinstance(recipe, Mapping):
-        return (
-            {key: dict(value) if isinstance(value, Mapping) else value for key, value in recipe.items()},
-            {},
-            "recipe",
-        )
-    path = Path(recipe)
-    try:
-        text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
-    except FileNotFoundError:
-        raise InputError(f"no recipe {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"recipe {path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"recipe {path} is not YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"recipe {path} holds no stages", fix=_expected())
-    return content, dict(_lines(node, ())), str(path)
+def _models_in(stage: str, arguments: Mapping[str, Any]) -> set[str]:
+    """The models that a stage is given, by URI as records hold it."""
+    interface = FUNCTIONS[stage].interface
+    options = interface.options(interface.method(arguments))
+    given = [arguments[name] for name, one in options.items() if one.about.metavar == "URI" and arguments.get(name)]
+    return {str(parse_uri(uri)) for uris in given for uri in ([uris] if isinstance(uris, str) else uris)}
 
 
-def _lines(node: yaml.Node | None, path: tuple[str, ...]) -> "list[tuple[tuple[str, ...], int]]":
-    found: list[tuple[tuple[str, ...], int]] = []
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            place = (*path, str(key.value))
-            found.append((place, key.start_mark.line + 1))
-            found += _lines(value, place)
-    return found
-
-
-def _put(content: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key; a string is read as YAML, as on the command line."""
-    *stages, name = key.split(".")
-    place = content
-    for stage in stages:
-        place = place.setdefault(stage, {})
-        if not isinstance(place, dict):
-            raise InputError(f"--set {key}: {stage} is no stage")
-    try:
-        place[name] = yaml.safe_load(value) if isinstance(value, str) else value
-    except yaml.YAMLError as error:
-        raise InputError(
-            f"--set {key}: {value!r} is not YAML: {error}", fix="Quote it: --set 'KEY=\"a value\"'."
-        ) from error
-
-
-def _calls(content: dict[str, Any], lines: dict[tuple[str, ...], int], name: str) -> dict[str, dict[str, Any]]:
+def _calls(written: Written) -> Calls:
     """The stages' calls in their order, checked before the first one is made."""
-    unknown = [key for key in content if key not in STAGES and key != "out"]
-    if unknown:
-        raise InputError(f"{_place(name, lines, (str(unknown[0]),))}: unknown key {unknown[0]!r}", fix=_expected())
+    content = written.content
+    for key in content:
+        if key not in FUNCTIONS and key != "out":
+            raise InputError(f"{written.place(str(key))}: unknown key {key!r}", fix=_expected())
     if not isinstance(content.get("out"), str) or not content["out"]:
-        raise InputError(f"{name}: no run folder is named", fix="Add a line: out: runs/NAME")
-    calls: dict[str, dict[str, Any]] = {}
-    for stage, function in STAGES.items():
-        if stage not in content:
-            continue
-        arguments = content[stage]
-        if arguments is None:
-            arguments = {}
-        if not isinstance(arguments, dict):
-            raise InputError(f"{_place(name, lines, (stage,))}: {stage} holds no options", fix=_expected(stage))
-        given = {**_implied(stage, content["out"]), **arguments}
-        try:
-            model = _arguments_model(stage, function).model_validate(given)
-        except ValidationError as error:
-            raise _explained(error, stage, lines, name) from error
-        calls[stage] = {key: getattr(model, key) for key in model.model_fields_set}
-        for key, value in calls[stage].items():
-            _check(stage, key, CHECKS.get(key), value, lines, name)
-        if stage == "evolve":
-            _check(stage, "method", _check_method, model, lines, name)
-    _check_chain(calls, content["out"], name)
-    _check_columns(calls, content["out"], lines, name)
+        raise InputError(f"{written.name}: no run folder is named", fix="Add a line: out: runs/NAME")
+    calls = {stage: _arguments(stage, written) for stage in FUNCTIONS if stage in content}
     if not calls:
-        raise InputError(f"{name}: no stage is named", fix=_expected())
+        raise InputError(f"{written.name}: no stage is named", fix=_expected())
+    _check_chain(calls, content["out"], written.name)
+    _check_columns(calls, content["out"], written)
     return calls
 
 
-def _check_method(options: Any) -> None:
-    """Check that the method takes the options that are there."""
-    check_options(options.method, options.profile, vars(options))
-    check_seeds(options.method, options.seeds)
-    if options.method == AUTOIF:
-        changed(PROFILES[options.profile or "autoif-paper"], options.rule or {})
-    if options.method == EVOL_INSTRUCT:
-        templates = Path(options.templates) if options.templates else None
-        choose_operators(options.operators, breadth=options.breadth, templates=templates)
-
-
-def _check(
-    stage: str,
-    key: str,
-    check: Callable[[Any], object] | None,
-    value: Any,
-    lines: dict[tuple[str, ...], int],
-    name: str,
-) -> None:
-    """Check what would otherwise be found wrong only when its stage begins."""
-    if check is None or (value is None and key != "data"):
-        return
+def _arguments(stage: str, written: Written) -> dict[str, Any]:
+    """What a stage is given, each value checked and as the stage's function has it."""
+    interface, found = FUNCTIONS[stage].interface, written.content[stage] or {}
+    if not isinstance(found, dict):
+        raise InputError(f"{written.place(stage)}: {stage} holds no options", fix=_expected(stage))
+    given = {**_implied(stage, written.content["out"]), **found}
+    data, *options = taken = taken_by(stage)
+    unknown = [f"{written.place(stage, name)}: {stage} has no option {name!r}" for name in given if name not in taken]
+    if unknown:
+        raise InputError("\n".join(unknown), fix=_expected(stage))
     try:
-        for one in value if isinstance(value, list | tuple) and check is not _check_data else [value]:
-            check(one)
+        known = interface.options(interface.method(given))
+        lacking = [name for name in options if name in known and known[name].required and name not in given]
+        if lacking:
+            raise InputError(f"{stage} lacks {' and '.join(lacking)}", fix=_expected(stage))
+        _check_data(stage, data, given)
+        given |= {name: checked(one, read_text(one, given[name])) for name, one in known.items() if name in given}
+        collect(interface, {name: given[name] for name in options if name in given})
+    except OptionError as error:
+        words = f"{stage}.{error.message}" if error.message.startswith(f"{error.option} is ") else error.message
+        raise InputError(f"{written.place(stage, error.option)}: {words}", fix=error.fix) from error
     except InputError as error:
-        place = _place(name, lines, (stage, key) if (stage, key) in lines else (stage,))
-        raise InputError(f"{place}: {error.message}", fix=error.fix) from error
+        raise InputError(f"{written.place(stage)}: {error.message}", fix=error.fix) from error
+    return given
 
 
-def _check_chain(calls: dict[str, dict[str, Any]], out: str, name: str) -> None:
+def _check_data(stage: str, name: str, given: Mapping[str, Any]) -> None:
+    """What a YAML file can name data with: a path or Hub id, or rows written out. Python may give any Data."""
+    value = given.get(name)
+    if stage == "evolve" and value is None:
+        if given.get("method") != AUTOIF:  # which has seeds of its own
+            check_seeds(given.get("method", EVOL_INSTRUCT), value)
+        return
+    rows = isinstance(value, list) and value and all(isinstance(row, Mapping) for row in value)
+    if value is None or isinstance(value, bool | int | float | Mapping) or (isinstance(value, list) and not rows):
+        fix = "Name one file, run folder or Hub id; join files with: cat A B > AB."
+        raise OptionError(name, f"{value!r} is no data", fix=fix)
+
+
+def _check_chain(calls: Calls, out: str, name: str) -> None:
     """Each stage that reads the run folder needs the stage before it, in the recipe or done already."""
-    order = list(STAGES)
     answers = calls.get("evolve", {}).get("method") == AUTOIF
     if answers and "respond" in calls and Path(calls["respond"]["out"]) == Path(out):
         raise InputError(
             f"{name}: AutoIF answers its instructions itself, in the same run folder",
             fix="Leave respond out (see evolve.teacher), or give it another out.",
         )
-    for stage, arguments in calls.items():
-        before = order[order.index(stage) - 1]
-        data = arguments.get("data")
+    for stage, before in BEFORE.items():
         made = before in calls or (answers and before == "respond")
-        if stage == "evolve" or made or not isinstance(data, str) or Path(data) != Path(out):
+        if stage not in calls or made or not _reads(calls[stage], out):
             continue
         if not Path(out).is_dir():
-            makers = ", ".join(order[: order.index(stage)])
+            makers = ", ".join(list(FUNCTIONS)[: list(FUNCTIONS).index(stage)])
             raise InputError(
                 f"{name}: {stage} reads the run folder {out}, which is not there",
                 fix=f"Correct out, name other data, or add what makes it: {makers}.",
             )
-        if not (Path(out) / OUTPUTS[before]).is_file():
-            raise InputError(
-                f"{name}: {stage} reads {Path(out) / OUTPUTS[before]}, which nothing makes", fix=f"Add {before}."
-            )
+        if not (file := Path(out) / file_of(before)).is_file():
+            raise InputError(f"{name}: {stage} reads {file}, which nothing makes", fix=f"Add {before}.")
 
 
-def _check_columns(calls: dict[str, dict[str, Any]], out: str, lines: dict[tuple[str, ...], int], name: str) -> None:
+def _check_columns(calls: Calls, out: str, written: Written) -> None:
     """What select goes by is a score of the recipe or a column of the data: found out before anything is paid."""
     if "score" not in calls or "select" not in calls or not _reads(calls["select"], out):
         return
-    scores = [metric.name for metric in chosen(calls["score"].get("metrics", DEFAULT_METRICS))]
-    where = calls["select"].get("where", ())
-    conditions = [parse_condition(text).column for text in ([where] if isinstance(where, str) else where)]
-    named = [("by", calls["select"]["by"]), *(("where", column) for column in conditions)]
-    unknown = [(key, column) for key, column in named if column not in (*scores, "round", "seed_index")]
+    metrics = calls["score"].get("metrics", score.interface.options()["metrics"].default)
+    scores = [column.name for metric in chosen(metrics) for column in metric.columns]
+    conditions = parse_conditions(calls["select"].get("where", ()))
+    named = [("by", calls["select"]["by"]), *(("where", condition.column) for condition in conditions)]
+    own = {"by": (*scores, *NUMBERS), "where": (*scores, *NUMBERS, *TEXTS, "base_model")}
+    unknown = [(key, column) for key, column in named if column not in own[key]]
     if not unknown:
         return
-    order = list(STAGES)
     first = "score"
-    while first != "evolve" and _reads(calls[first], out) and order[order.index(first) - 1] in calls:
-        first = order[order.index(first) - 1]
-    data = calls[first]["seeds" if first == "evolve" else "data"]
-    there = first_columns(data, None if first == "evolve" else order[order.index(first) - 1])
+    while first in BEFORE and _reads(calls[first], out) and BEFORE[first] in calls:
+        first = BEFORE[first]
+    there = first_columns(calls[first].get(taken_by(first)[0], ""), BEFORE.get(first))
     for key, column in unknown:
         if there is None:
             log.warning("warning: select.%s: %s is no score of the recipe; the data has to have it", key, column)
         elif column not in there:
-            place = _place(name, lines, ("select", key) if ("select", key) in lines else ("select",))
             raise InputError(
-                f"{place}: select.{key} names {column}, neither a score of the recipe nor a column of its data",
-                fix="Add it to score.metrics." if column in METRICS else f"Scores: {', '.join(scores)}.",
+                f"{written.place('select', key)}: select.{key} names {column}, "
+                "neither a score of the recipe nor a column of its data",
+                fix="Add it to score.metrics." if column in columns_by_name() else f"Scores: {', '.join(scores)}.",
             )
 
 
-def _reads(arguments: Mapping[str, Any], out: str) -> bool:
+def _reads(arguments: Mapping[str, Any], out: str | Path) -> bool:
     """Whether a stage reads the recipe's run folder."""
     data = arguments.get("data")
     return isinstance(data, str | Path) and Path(data) == Path(out)
@@ -321,59 +217,21 @@ def _reads(arguments: Mapping[str, Any], out: str) -> bool:
 
 def _lacks_input(stage: str, arguments: Mapping[str, Any], out: Path) -> bool:
     """Whether a stage reads what an earlier one has yet to make."""
-    if stage == "evolve" or Path(str(arguments["data"])) != out:
-        return False
-    before = list(STAGES)[list(STAGES).index(stage) - 1]
-    return not (out / OUTPUTS[before]).is_file()
+    return stage in BEFORE and _reads(arguments, out) and not (out / file_of(BEFORE[stage])).is_file()
 
 
 def _implied(stage: str, out: str) -> dict[str, str]:
     """A stage's data and output where the recipe does not name them."""
-    implied = {} if stage == "evolve" else {"data": out}
-    return {**implied, "out": f"{out}/selected.jsonl" if stage == "select" else out}
+    implied = {"data": out} if stage in BEFORE else {}
+    return {**implied, "out": f"{out}/{file_of(stage)}" if stage == "select" else out}
 
 
-def _options(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
-    """A stage's options, each with its type and its default (... for none), its keyword arguments' own included."""
-    options: dict[str, tuple[Any, Any]] = {}
-    for name, parameter in inspect.signature(function).parameters.items():
-        if parameter.kind is parameter.VAR_KEYWORD:
-            [keywords] = get_args(parameter.annotation)
-            options |= {name: (kind, None) for name, kind in get_type_hints(keywords).items()}
-        else:
-            # see _check_data
-            kind = Any if parameter.annotation in (Data, Data | None) else parameter.annotation
-            options[name] = (kind, ... if parameter.default is parameter.empty else parameter.default)
-    return options
-
-
-def _arguments_model(stage: str, function: Callable[..., Any]) -> type[BaseModel]:
-    """A pydantic model of a stage's options, made of its function's signature."""
-    fields: dict[str, Any] = {name: about for name, about in _options(function).items() if name not in COMMON}
-    return create_model(stage, __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=True), **fields)
-
-
-def _explained(error: ValidationError, stage: str, lines: dict[tuple[str, ...], int], name: str) -> InputError:
-    problems = []
-    for problem in error.errors():
-        key = str(problem["loc"][0])
-        place = _place(name, lines, (stage, key) if (stage, key) in lines else (stage,))
-        if problem["type"] == "missing":
-            words = f"{stage} lacks {key}"
-        elif problem["type"] == "extra_forbidden":
-            words = f"{stage} has no option {key!r}"
-        else:
-            words = f"{stage}.{key} is {problem['input']!r}: {problem['msg']}"
-        problems.append(f"{place}: {words}")
-    return InputError("\n".join(dict.fromkeys(problems)), fix=_expected(stage))
-
-
-def _place(name: str, lines: dict[tuple[str, ...], int], key: tuple[str, ...]) -> str:
-    return f"{name}, line {lines[key]}" if key in lines else name
+def taken_by(stage: str) -> list[str]:
+    """What a recipe may give a stage: its data, then its options."""
+    return [name for name in inspect.signature(FUNCTIONS[stage]).parameters if name not in (*COMMON, "models")]
 
 
 def _expected(stage: str | None = None) -> str:
     if stage is None:
-        return f"A recipe has the keys out, {', '.join(STAGES)}."
-    options = [name for name in _options(STAGES[stage]) if name not in COMMON]
-    return f"Options of {stage}: {', '.join(options)}."
+        return f"A recipe has the keys out, {', '.join(FUNCTIONS)}."
+    return f"Options of {stage}: {', '.join(taken_by(stage))}."

@@ -6,6 +6,7 @@ and ``output`` set.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
@@ -24,6 +25,29 @@ class Message(TypedDict):
 
     role: str
     content: str
+
+
+def conversation(prompt: str, system: str | None = None) -> list[Message]:
+    """A conversation of one user turn, after a system turn if there is a system prompt."""
+    turns = [Message(role="system", content=system)] if system else []
+    return [*turns, Message(role="user", content=prompt)]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of scores.
+
+    Attributes:
+        name: its name.
+        kind: its Arrow type.
+        unit: what it is counted in.
+        better: which values are kept: the ``lower`` or the ``higher`` ones; None where neither is better.
+    """
+
+    name: str
+    kind: Literal["double", "int64", "string"] = "double"
+    unit: str = ""
+    better: Literal["lower", "higher"] | None = None
 
 
 @dataclass(slots=True)
@@ -88,15 +112,20 @@ def content_digest(instruction: str, input: str, output: str, messages: list[Mes
     return hashlib.sha256(orjson.dumps(content)).hexdigest()[:16]
 
 
-def schema() -> "pa.Schema":
-    """The Arrow schema of a record file, score columns not included."""
+def schema(columns: Sequence[Column] = ()) -> "pa.Schema":
+    """The Arrow schema of a record file.
+
+    Args:
+        columns: its score columns, behind a record's own.
+    """
     import pyarrow as pa
 
     text, number = pa.string(), pa.int64()
     turn = pa.struct([("role", text), ("content", text)])
     kinds = {"seed_index": number, "round": pa.int32(), "messages": pa.list_(turn)}
     required = {"id", "seed_id", "seed_index", "instruction", "input", "output", "round", "status"}
-    return pa.schema([pa.field(name, kinds.get(name, text), name not in required) for name in COLUMNS])
+    own = [pa.field(name, kinds.get(name, text), name not in required) for name in COLUMNS]
+    return pa.schema([*own, *(pa.field(column.name, pa.type_for_alias(column.kind)) for column in columns)])
 
 
 def to_row(record: Record) -> dict[str, Any]:

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolvent.calls.store import Spent
-from evolvent.costs.budget import UNKNOWN_AT_ONCE, Budget, cost
+from evolvent.costs.budget import UNKNOWN_AT_ONCE, Budget, Spent, cost
 from evolvent.costs.prices import Price
 from evolvent.errors import BudgetReachedError, InputError
 from evolvent.models.protocols import Usage

@@ -58,7 +58,8 @@ def test_a_price_without_a_name_is_not_for_models_of_other_commands() -> None:
 def test_a_file(tmp_path: Path) -> None:
     file = tmp_path / "prices.yaml"
     file.write_text(
-        f"{SERVER}: {{in: 0.15, out: 6e-1}}\nllama3:8b: [1, 2]\nnever-called: 9,9\nhf:org/name: [0.1, 0.1]\n"
+        f"{SERVER}: {{in: 0.15, out: 6e-1}}\nllama3:8b: {{out: 2, in: 1}}\nnever-called: {{in: 9, out: 9}}\n"
+        "hf:org/name:\n  in: 0.1\n  out: 0.1\n"
     )
     for way in (file, str(file), [str(file)]):
         prices = read_prices(way, [SERVER, OTHER, "embedded"])
@@ -66,7 +67,12 @@ def test_a_file(tmp_path: Path) -> None:
 
 
 def test_a_mapping() -> None:
-    table = {"big/model": {"in": 1, "out": 2}, OTHER: (3, 4), "never-called": "5,6", "embedded": Price(0.1, 0.2)}
+    table = {
+        "big/model": {"in": 1, "out": 2},
+        OTHER: {"in": 3, "out": 4.0},
+        "never-called": {"in": 5, "out": 6},
+        "embedded": {"in": 0.1, "out": 0.2},
+    }
     assert read_prices(table, [SERVER, OTHER, "embedded"]) == {
         SERVER: Price(1, 2),
         OTHER: Price(3, 4),
@@ -92,7 +98,10 @@ def test_a_mapping() -> None:
         (["1,2", 3], "a price is given as 3"),
         ("nowhere.yaml", r"there is no price file nowhere\.yaml"),
         ({"big/model": True}, "price for big/model: two numbers"),
-        ({"big/model": [True, 1]}, "two numbers"),
+        ({"big/model": {"in": True, "out": 1}}, "two numbers"),
+        ({"big/model": {"in": 1, "out": None}}, "two numbers"),
+        ({"big/model": [1, 2]}, "two numbers"),
+        ({"big/model": "1,2"}, "two numbers"),
         ({"big/model": {"in": 1}}, "two numbers"),
     ],
 )
@@ -106,13 +115,17 @@ def test_what_is_wrong_is_said(price: object, words: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a: [1, 2]\nbig/model: {in: 1, Out: 2}\n", r"p\.yml, line 2 \(big/model\): two numbers"),
-        ("a: [1, 2, 3]\n", r"line 1 \(a\): two numbers"),
+        ("a: {in: 1, out: 2}\nbig/model: {in: 1, Out: 2}\n", r"p\.yml, line 2 \(big/model\): two numbers"),
+        ("a: [1, 2]\n", r"line 1 \(a\): two numbers"),
+        ("a: 1,2\n", r"line 1 \(a\): two numbers"),
+        ("a: {in: 1, in: 1, out: 2}\n", r"line 1 \(a\): two numbers"),
+        ("a: {in: [1], out: 2}\n", r"line 1 \(a\): two numbers"),
+        ("a: {[in]: 1, out: 2}\n", r"line 1 \(a\): two numbers"),
         ("a: {in: 1, out: 2, cached: 3}\n", r"line 1 \(a\): two numbers"),
-        ("a: [1, .nan]\n", "line 1"),
-        ("a: [true, 1]\n", "line 1"),
-        ("big/model: [1, 2]\nbig/model: [1, 3]\n", r"two prices.*line 1 .*line 2 "),
-        ("openai:x?nonsense=1: [1, 2]\n", r"line 1: unknown option"),
+        ("a: {in: 1, out: .nan}\n", "line 1"),
+        ("a: {in: true, out: 1}\n", "line 1"),
+        ("big/model: {in: 1, out: 2}\nbig/model: {in: 1, out: 3}\n", r"two prices.*line 1 .*line 2 "),
+        ("openai:x?nonsense=1: {in: 1, out: 2}\n", r"line 1: unknown option"),
         ("- 1\n- 2\n", "does not map models to prices"),
         ("", "does not map models to prices"),
         ("a: [1, 2\n", "is not YAML"),

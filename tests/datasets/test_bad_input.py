@@ -1,8 +1,6 @@
 """Bad files and bad rows: what was wrong, where, and nothing used."""
 
-import csv
 import gzip
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,12 +45,14 @@ FILES: list[tuple[str, bytes | Callable[[Path], bytes], str]] = [
     ("a.json", b"[" + GOOD + GOOD + b"]", "line 2: broken JSON: a comma is missing"),
     ("a.json", b"[" + GOOD + b",]", "line 2: broken JSON: a comma without a row"),
     ("a.json", b"[" + GOOD + b"]\n" + GOOD, "broken JSON: text follows the end of the list"),
-    ("a.json", b'{\n "instruction": "a"\n}\n', r"line 1 \(row 1\): broken JSON"),
+    ("a.json", b'{\n "instruction": "a"\n}\n{\n', r"line 1 \(row 1\): broken JSON"),
+    ("a.json", b'{\n "version": 1,\n "data": [' + GOOD + b"," + GOOD + b"]}", 'its key "data" holds 2 of them'),
+    ("a.json", b'{"rows": [' + GOOD[:-1] + b"]}", 'is one JSON object, not a list of rows; its key "rows" holds 1 '),
+    ("a.json", b'{"instruction": {"0": "a", "1": "b"}}', "holds columns, as pandas' to_json writes them"),
     ("a.csv", b"instruction,instruction\na,b\n", "column instruction comes twice"),
     ("a.csv", b"instruction,output\na,b\n\nc\n", r"line 4 \(row 2\): 1 cells where the header has 2"),
     ("a.csv", b'instruction,output\na,b\n"c,d\n', "broken CSV in the row that begins at line 3"),
     ("a.csv", b"instruction,output\na,\xff\n", r'line 2 \(row 1\): column "output" is not UTF-8'),
-    ("a.csv", b'instruction,_json\na,"[""instruction""]"\n', 'a cell that the column "_json" names is not JSON'),
     ("a.jsonl.gz", GOOD, "is not sound gzip data"),
     ("a.jsonl.gz", lambda _: gzip.compress(GOOD * 5000)[:-50], "is cut off"),
     ("a.parquet", b"PAR1" + GOOD, "not a sound Parquet file"),
@@ -179,24 +179,3 @@ def test_the_longest_name_that_the_system_takes(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 249 + ".jsonl")
     write(load([{"instruction": "a"}]), path)
     assert load(path).rows == 1
-
-
-@pytest.mark.parametrize(
-    "cells",
-    [
-        ['[["x"]]'],
-        ['{"a": 1}'],
-        ["not JSON"],
-        ['["instruction", 5]'],
-        ['["elsewhere"]'],
-        ["[]", "mine"],
-        ["", "mine"],
-    ],
-)
-def test_a_json_column_of_the_users_own(cells: list[str], tmp_path: Path) -> None:
-    with (tmp_path / "a.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([["instruction", "_json"], *(["Add.", cell] for cell in cells)])
-    data = load(tmp_path / "a.csv")
-    assert [json.loads(record.meta or "{}") for record in data] == [{"_json": cell} for cell in cells]
-    write(data, tmp_path / "b.csv", format="alpaca")
-    assert list(load(tmp_path / "b.csv")) == list(data)

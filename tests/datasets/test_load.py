@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from evolvent.datasets import convert, json_rows, load, parquet_rows, tables, write
+from evolvent.datasets import convert, json_files, load, parquet_files, write
 from evolvent.datasets import sources as sources_module
 from evolvent.errors import InputError
 from evolvent.records import Record, content_digest
@@ -199,9 +199,9 @@ def test_memory_does_not_grow_with_the_rows(kind: str, tmp_path: Path, monkeypat
     import pyarrow as pa
 
     monkeypatch.setattr(sys.modules["evolvent.datasets.load"], "BATCH", 500)
-    monkeypatch.setattr(json_rows, "BLOCK", 1 << 14)
-    monkeypatch.setattr(parquet_rows, "BATCH", 100)
-    monkeypatch.setattr(tables, "GROUP_ROWS", 500)
+    monkeypatch.setattr(json_files, "BLOCK", 1 << 14)
+    monkeypatch.setattr(parquet_files, "BATCH", 100)
+    monkeypatch.setattr(parquet_files, "GROUP_ROWS", 500)
     usual = pa.default_memory_pool()
 
     def peak(rows: int) -> int:

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
 from evolvent.errors import CallError
-from evolvent.evolution.evol_instruct import EvolInstruct, trajectory
-from evolvent.evolution.evolve import choose_operators
+from evolvent.evolution.evol_instruct import choose_operators
 from evolvent.evolution.templates import load_prompt
+from evolvent.evolution.trajectory import Evolution, trajectory
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Message, Record
 from tests.scripted import Scripted
@@ -21,18 +21,28 @@ def seed(index: int = 0, **fields: object) -> Record:
     return replace(Record(f"s{index}", f"s{index}", index, "Bake bread", input="flour", meta='{"k":1}'), **fields)
 
 
-def run(evolver: Scripted, **options: object) -> EvolInstruct:
+@dataclass
+class Run:
+    """What a test evolves with: models that answer as it says."""
+
+    how: Evolution
+    evolver: Scripted
+    judge: Scripted | None
+
+
+def run(evolver: Scripted, judge: Scripted | None = None, **options: object) -> Run:
     chosen = {
-        "operators": choose_operators(None),
+        "rewritings": choose_operators(None),
         "rounds": 3,
         "profile": "default",
         "sampling": Sampling(0.7, 0.95, 99),
     }
-    return EvolInstruct(evolver=evolver, seed=0, **{**chosen, **options})  # type: ignore[arg-type]
+    how = Evolution(evolver=evolver.uri, seed=0, **{**chosen, **options})  # type: ignore[arg-type]
+    return Run(how, evolver, judge)
 
 
-def evolve(record: Record, settings: EvolInstruct) -> list[Record]:
-    return asyncio.run(trajectory(record, settings))
+def evolve(record: Record, run: Run) -> list[Record]:
+    return asyncio.run(trajectory(record, run.how, run.evolver, run.judge))
 
 
 def longer(prompt: str, _: Sampling) -> str:
@@ -44,7 +54,7 @@ def longer(prompt: str, _: Sampling) -> str:
 @pytest.mark.parametrize("index", range(10))
 def test_schedule_is_index_plus_round_modulo_k(index: int, breadth: bool) -> None:
     names = ALL if breadth else ALL[:4]
-    rows = evolve(seed(index), run(Scripted(longer), operators=choose_operators(None, breadth=breadth), rounds=5))
+    rows = evolve(seed(index), run(Scripted(longer), rewritings=choose_operators(None, breadth=breadth), rounds=5))
     # The paper code's: operators rotated left by round_num, sample i takes i mod K; round_num counts from 0.
     for round_num, row in enumerate(rows[1:]):
         k = round_num % len(names)

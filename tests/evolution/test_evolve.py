@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from evolvent.calls.seeds import call_seed
+from evolvent.call_store.key import call_seed
 from evolvent.errors import InputError
 from evolvent.evolution.evolve import evolve
 from evolvent.evolution.templates import load_prompt
+from evolvent.models import models as opened_models
 from evolvent.models.protocols import Sampling
-from evolvent.runs import stage
 from evolvent.runs.folder import Run
 from evolvent.runs.manifest import read_manifest
 from tests.scripted import Opened, write_both
@@ -30,7 +30,7 @@ def longer(prompt: str, _: Sampling) -> str:
 @pytest.fixture
 def models(monkeypatch: pytest.MonkeyPatch) -> Opened:
     opened = Opened((EVOLVER, JUDGE, OTHER), longer)
-    monkeypatch.setattr(stage, "open_chat", opened.open_chat)
+    monkeypatch.setattr(opened_models, "open_chat", opened.open_chat)
     return opened
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from evolvent.errors import InputError
-from evolvent.evolution.evolve import choose_operators
+from evolvent.evolution.evol_instruct import choose_operators
 from evolvent.evolution.templates import SHIPPED, load_prompt
 
 OPERATORS = ("constraints", "deepening", "concretizing", "reasoning", "breadth")
@@ -40,8 +40,8 @@ def test_a_version_changes_with_the_template_it_extends(tmp_path: Path) -> None:
 
 def test_users_operator(tmp_path: Path) -> None:
     (tmp_path / "formal.j2").write_text('{% extends "in_depth.j2" %}{% block method %}make it formal.{% endblock %}')
-    (prompt,) = choose_operators(["formal"], templates=tmp_path)
-    assert "make it formal." in prompt.render(instruction="Hi", input="")
+    (operator,) = choose_operators(["formal"], templates=tmp_path)
+    assert "make it formal." in operator.template.render(instruction="Hi", input="")
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_unknown_operators(names: list[str]) -> None:
 
 
 def test_subset_keeps_its_order() -> None:
-    assert [prompt.name for prompt in choose_operators(["reasoning", "breadth"])] == ["reasoning", "breadth"]
-    assert [prompt.name for prompt in choose_operators(None, breadth=False)] == list(OPERATORS[:4])
+    assert [operator.operator for operator in choose_operators(["reasoning", "breadth"])] == ["reasoning", "breadth"]
+    assert [operator.operator for operator in choose_operators(None, breadth=False)] == list(OPERATORS[:4])
     with pytest.raises(InputError, match="no-breadth"):
         choose_operators(["breadth"], breadth=False)

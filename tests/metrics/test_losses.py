@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 
 from evolvent.metrics.layout import chat_layout, paper_layout
 from evolvent.metrics.losses import PairLosses, pair_losses
-from evolvent.metrics.registry import scores_of
 from evolvent.models.hf.scorer import HFScorer
+from evolvent.models.protocols import Stopped
 from evolvent.records import Message, Record
+from tests.metrics.scoring import scores_of
 from tests.models.tiny_llama import save_tiny_llama, words
 
 PAIRS = 220
@@ -49,6 +51,37 @@ def test_pairs_without_a_score_keep_their_place(tmp_path: Path) -> None:
     assert isinstance(second, PairLosses)
     assert second == fourth
     assert pair_losses([], scorer, paper_layout) == []
+
+
+def test_a_pair_that_does_not_fit_into_memory_says_so_and_the_others_have_their_losses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scorer = HFScorer.load(str(save_tiny_llama(tmp_path)), uri="hf:tiny", device="cpu")
+    good, large = pair(words(30, 31), words(40)), pair(words(*range(20, 60)), words(*range(40, 70)))
+    (expected,) = pair_losses([good], scorer, paper_layout)
+    body = scorer._weights.model.base_model
+    forward = body.forward
+
+    def small(input_ids: torch.Tensor, **settings: object) -> object:
+        if input_ids.numel() > 40:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(input_ids=input_ids, **settings)
+
+    monkeypatch.setattr(body, "forward", small)
+    first, second, third = pair_losses([good, large, good], scorer, paper_layout)
+    assert second == "out of memory: the pair has 72 tokens"  # BOS and the separator
+    assert scores_of(second)["ifd"] is None and scores_of(second)["score_reason"] == second
+    for losses in (first, third):
+        assert isinstance(losses, PairLosses)
+        assert losses.conditional == pytest.approx(expected.conditional, abs=1e-5)
+
+
+def test_losses_can_be_stopped(tmp_path: Path) -> None:
+    scorer = HFScorer.load(str(save_tiny_llama(tmp_path)), uri="hf:tiny", device="cpu")
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(Stopped):
+        pair_losses([pair(words(30, 31), words(40))], scorer, paper_layout, stop=stop)
 
 
 NO_SYSTEM = (

@@ -1,5 +1,6 @@
 """The score stage: each of its settings reaches the scorer or the rows, and binds the run folder."""
 
+import asyncio
 import json
 import shutil
 from collections.abc import Sequence
@@ -12,14 +13,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evolvent.calls.store import CallStore
+from evolvent.call_store.store import CallStore
+from evolvent.call_store.stored import StoredModels
 from evolvent.errors import InputError, ModelUnavailableError, RunError
 from evolvent.files import CALLS
 from evolvent.metrics import score as scoring
-from evolvent.metrics.score import score, stored_losses
+from evolvent.metrics.score import score
+from evolvent.models import models as opened_models
+from evolvent.models.models import Need
 from evolvent.records import Message, Record
 from evolvent.runs import parts
 from evolvent.runs.folder import Run, RunFolder
+from evolvent.runs.inputs import Listed
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.parts import Output, Placed, has_parts, parts_folder
 from tests.scripted import write_both
@@ -28,11 +33,11 @@ from tests.scripted import write_both
 class Spelling:
     """A scorer that reads letter by letter: a loss is a function of the letter. Counts the texts that it scores."""
 
-    identity = '{"backend":"spelling"}'
     context = 200
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
+        self.identity = f'{{"backend":"spelling","model":"{uri}"}}'
         self.scored = 0
         self.templated = 0
 
@@ -44,7 +49,7 @@ class Spelling:
         text = "".join(f"<{turn['role']}>{turn['content']}" for turn in messages)
         return self.tokenize(text + "<assistant>" * generation_prompt)
 
-    def nll(self, sequences: Sequence[Sequence[int]], starts: Sequence[int]) -> list[np.ndarray]:
+    def nll(self, sequences: Sequence[Sequence[int]], starts: Sequence[int], **_: Any) -> list[np.ndarray]:
         self.scored += len(sequences)
         return [np.array(ids[start:], float) / 100 for ids, start in zip(sequences, starts, strict=True)]
 
@@ -58,7 +63,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Spelling, dict[str, An
         scorers.append((Spelling(uri), how))
         return scorers[-1][0]
 
-    monkeypatch.setattr(scoring, "open_scorer", open_scorer)
+    monkeypatch.setattr(opened_models, "open_scorer", open_scorer)
     return scorers
 
 
@@ -81,7 +86,7 @@ def test_rows_come_in_order_with_their_scores_and_why_one_has_none(pairs: Path, 
     assert {row.scores["base_model"] for row in rows} == {"embedded-base"}
     assert [row.scores["score_reason"] for row in rows] == [None] * 4 + ["empty output"] + [None] * 4
     assert rows[4].scores["ifd"] is None
-    assert run.counts["without a score"] == {"empty output": 1}
+    assert run.counts["notes"] == {"without a score: empty output": 1}
     text = rows[0].instruction.encode()
     assert rows[0].scores["instruction_ppl"] == pytest.approx(np.exp(np.mean(np.array([*text], float) / 100)))
 
@@ -138,16 +143,80 @@ def test_of_a_run_what_is_ok_is_scored(tmp_path: Path, opened: list[Any]) -> Non
         scored(tmp_path / "run", out=tmp_path / "run", limit=1)
 
 
-BOUND = {"base_model": "embedded", "metrics": ["ifd"], "layout": "chat", "dtype": "float32", "limit": 2}
+OTHERS = {"base_model": "hf:org/other", "layout": "chat", "dtype": "float32"}
 
 
-@pytest.mark.parametrize("name", BOUND)
-def test_what_changes_the_output_binds_the_folder(pairs: Path, opened: list[Any], name: str) -> None:
+@pytest.mark.parametrize("name", OTHERS)
+def test_another_view_of_the_pairs_stands_beside_the_first(pairs: Path, opened: list[Any], name: str) -> None:
+    """Another base model, layout or dtype: the scores that were there stay as they were."""
+    first = [row.scores for row in scored(pairs)]
+    added = {name: OTHERS[name]}
+    both = [row.scores for row in scored(pairs, **added)]
+    suffix = "@other" if name == "base_model" else "@embedded-base"
+    alone = [row.scores for row in scored(pairs, **added, out=pairs.parent / "alone")]
+    assert both == [
+        {**one, **{column + suffix: value for column, value in other.items()}}
+        for one, other in zip(first, alone, strict=True)
+    ]
+    assert scored(pairs, **added).already_done
+    assert scored(pairs).already_done
+
+
+def test_other_metrics_add_their_columns(pairs: Path, opened: list[Any]) -> None:
+    before = [row.scores for row in scored(pairs, metrics=["ifd"])]
+    after = [row.scores for row in scored(pairs, metrics=["ifd", "ic_ifd"])]
+    assert [{name: row[name] for name in before[0]} for row in after] == before
+    assert [row["ic_ifd"] for row in after] == [row.scores["ic_ifd"] for row in scored(pairs, out=pairs.parent / "b")]
+    assert scored(pairs, metrics="ic_ifd").already_done
+    scored(pairs, base_model="embedded")
+    row = next(iter(scored(pairs, base_model="embedded", layout="chat")))
+    assert {name for name in row.scores if name.startswith("ifd") and "ppl" not in name} == {
+        "ifd",
+        "ifd@embedded",
+        "ifd@embedded#2",
+    }
+
+
+def test_a_stop_while_a_view_is_added_loses_neither(
+    pairs: Path, opened: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "PART", 2)
+    monkeypatch.setattr(scoring, "WINDOW", 2)
+    first = scored(pairs).output.read_bytes()
+    nll = Spelling.nll
+
+    def broken(scorer: Spelling, *given: Any, **how: Any) -> list[np.ndarray]:
+        if len(opened) == 2 and scorer.scored > 4:
+            raise RuntimeError("broken")
+        return nll(scorer, *given, **how)
+
+    monkeypatch.setattr(Spelling, "nll", broken)
+    with pytest.raises(RuntimeError, match="broken"):
+        scored(pairs, base_model="embedded")
+    assert (pairs.parent / "run" / "scored.parquet").read_bytes() == first
+    with pytest.raises(InputError, match=r"scores by embedded, paper, auto: \[.*\] in the folder, None now"):
+        scored(pairs, base_model="hf:org/other")
+    added = scored(pairs, base_model="embedded").output.read_bytes()
+    monkeypatch.setattr(Spelling, "nll", nll)
+    scored(pairs, out=pairs.parent / "whole")
+    assert added == scored(pairs, base_model="embedded", out=pairs.parent / "whole").output.read_bytes()
+
+
+def test_scores_of_data_that_was_scored_stay(pairs: Path, opened: list[Any]) -> None:
+    once = scored(pairs)
+    [first, *_] = scored(once.output, base_model="embedded", out=pairs.parent / "again")
+    assert first.scores["base_model"] == "embedded-base"
+    assert first.scores["base_model@embedded"] == "embedded"
+    assert {name: first.scores[name] for name in next(iter(once)).scores} == next(iter(once)).scores
+
+
+@pytest.mark.parametrize("changed", [{"limit": 2}, {"limit": 2, "base_model": "embedded"}])
+def test_other_pairs_bind_the_folder(pairs: Path, opened: list[Any], changed: dict[str, Any]) -> None:
     scored(pairs)
-    with pytest.raises(InputError, match=f"\n  {name}: .* in the folder, .* now"):
-        scored(pairs, **{name: BOUND[name]})
-    scored(pairs, **{name: BOUND[name]}, fresh=True)
-    assert scored(pairs, **{name: BOUND[name]}).already_done
+    with pytest.raises(InputError, match="\n  limit: None in the folder, 2 now"):
+        scored(pairs, **changed)
+    scored(pairs, **changed, fresh=True)
+    assert scored(pairs, **changed).already_done
 
 
 def test_other_metrics_and_added_pairs_use_the_stored_losses(pairs: Path, opened: list[Any]) -> None:
@@ -156,6 +225,18 @@ def test_other_metrics_and_added_pairs_use_the_stored_losses(pairs: Path, opened
     assert [scorer.scored > 0 for scorer, _ in opened] == [True, False]
     scored(pairs, layout="chat", fresh=True)
     assert opened[-1][0].scored > 0
+
+
+def stored_losses(record: Record, scorer: Spelling, layout: str, store: CallStore) -> None:
+    """The work of the stage on one pair."""
+    need = Need("losses", scorer.uri)
+    work = scoring.Scoring(("ifd",), {"losses": scorer.uri}, layout, Listed([record], {}))
+
+    async def score_it() -> None:
+        async with work.open(StoredModels({need: scorer}, store, "score")) as make:
+            await make([record])
+
+    asyncio.run(score_it())
 
 
 PAIR = Record("s", "s", 0, "Mend a sock", "red", "With wool.", [Message(role="user", content="Mend")])
@@ -178,10 +259,10 @@ def test_what_decides_the_losses_is_in_their_key_and_nothing_else(
     tmp_path: Path, record: Record, identity: str, layout: str, calls: int
 ) -> None:
     with closing(CallStore(tmp_path / "calls.sqlite")) as store:
-        scorers = [Spelling("m"), Spelling("m")]
+        scorers = [Spelling("hf:m"), Spelling("hf:m")]
         scorers[0].identity, scorers[1].identity = "a", identity
-        stored_losses([PAIR], scorers[0], "paper", store)
-        stored_losses([record], scorers[1], layout, store)
+        stored_losses(PAIR, scorers[0], "paper", store)
+        stored_losses(record, scorers[1], layout, store)
         assert len(store) == 1 + calls
     assert (scorers[1].scored > 0) == bool(calls)
 
@@ -193,13 +274,13 @@ def test_a_stopped_run_keeps_its_parts_and_gives_the_same_file(
     monkeypatch.setattr(scoring, "WINDOW", 2)
     nll = Spelling.nll
 
-    def broken(scorer: Spelling, *given: Any) -> list[np.ndarray]:
+    def broken(scorer: Spelling, *given: Any, **how: Any) -> list[np.ndarray]:
         if len(opened) == 1 and scorer.scored > 8:
-            raise KeyboardInterrupt
-        return nll(scorer, *given)
+            raise RuntimeError("broken")
+        return nll(scorer, *given, **how)
 
     monkeypatch.setattr(Spelling, "nll", broken)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(RuntimeError, match="broken"):
         scored(pairs)
     assert read_manifest(pairs.parent / "run")["score"].state == "running"
     kept = len(list(parts_folder(pairs.parent / "run" / "scored.parquet").iterdir()))
@@ -213,9 +294,9 @@ def test_a_stopped_run_keeps_its_parts_and_gives_the_same_file(
 def test_pairs_that_change_meanwhile_stop_it(pairs: Path, opened: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     nll = Spelling.nll
 
-    def changing(scorer: Spelling, *given: Any) -> list[np.ndarray]:
+    def changing(scorer: Spelling, *given: Any, **how: Any) -> list[np.ndarray]:
         pairs.write_text(pairs.read_text() + '{"instruction": "one more", "output": "pair"}\n')
-        return nll(scorer, *given)
+        return nll(scorer, *given, **how)
 
     monkeypatch.setattr(Spelling, "nll", changing)
     with pytest.raises(InputError, match="has changed since it was checked"):
@@ -260,7 +341,7 @@ def test_a_fresh_whose_model_is_gone_changes_nothing(
         raise ModelUnavailableError("no such model")
 
     with monkeypatch.context() as patch, pytest.raises(ModelUnavailableError):
-        patch.setattr(scoring, "open_scorer", gone)
+        patch.setattr(opened_models, "open_scorer", gone)
         scored(pairs, layout="chat", fresh=True)
     assert (output.read_bytes(), read_manifest(output.parent)) == before
     assert scored(pairs).already_done

@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from aiohttp import web
 
 from evolvent.errors import CallError, ModelUnavailableError
-from evolvent.models.openai import OpenAIChat
+from evolvent.models.openai import OpenAIChat, patience
 from evolvent.models.protocols import Reply, Sampling
 
 Body = dict[str, Any]
@@ -18,6 +19,15 @@ Step = Callable[[web.Request, Body], Awaitable[web.StreamResponse]]
 ASK = [{"role": "user", "content": "Say hello."}]
 GREEDY = Sampling(temperature=0, max_tokens=16)
 WARM = Sampling(temperature=0.7, top_p=0.9, max_tokens=16, seed=7)
+KEY = "sk-proj-0123456789abcdefghij"
+QUICK_S = 0.02
+
+
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits of at most 20 ms where the server names none."""
+    for name in ("FIRST_WAIT_S", "LONGEST_WAIT_S", "LONGEST_AWAY_WAIT_S"):
+        monkeypatch.setattr(patience, name, QUICK_S)
+    monkeypatch.setattr(patience, "AWAY_S", 10 * QUICK_S)
 
 
 def completion(message: Body | None = None, **choice: Any) -> Body:

@@ -26,7 +26,7 @@ from transformers import (
 
 from evolvent.errors import CallError, InputError, ModelUnavailableError
 from evolvent.models.hf.cross_encoder import BATCH, HFCrossEncoder
-from evolvent.models.opening import open_pair_classifier
+from evolvent.models.models import open_pair_classifier
 
 CONTEXT = 24
 PAD, START, SEPARATOR, UNKNOWN = range(4)
@@ -164,6 +164,15 @@ def test_many_threads_at_once(encoder: HFCrossEncoder) -> None:
     lists = [[(f"w{4 + k}", f"w{50 + k}"), (f"w{5 + k} w7", "w8")] for k in range(12)]
     with ThreadPoolExecutor(6) as pool:
         assert list(pool.map(encoder.relations, lists)) == [encoder.relations(pairs) for pairs in lists]
+
+
+def test_two_of_one_folder_share_its_weights_and_wait_for_one_another(folder: Path, encoder: HFCrossEncoder) -> None:
+    other = HFCrossEncoder.load(str(folder), uri="hf:nli", device="cpu")
+    assert other._weights.model is encoder._weights.model
+    pairs = [(f"w{4 + k} w5", "w9 " * (1 + k % 11)) for k in range(2 * BATCH)]
+    expected = encoder.relations(pairs)
+    with ThreadPoolExecutor(2) as pool:  # their tokenizer cannot be set and used at once
+        assert list(pool.map(lambda model: model.relations(pairs), [encoder, other] * 6)) == [expected] * 12
 
 
 def test_a_model_with_other_labels_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from evolvent.errors import RunError
-from evolvent.models.hf import chat, lane, slots
+from evolvent.models.hf import chat, lane
 from evolvent.models.hf.batching import Request
 from evolvent.models.hf.chat import HFChat
 from evolvent.models.protocols import Reply, Sampling
@@ -93,7 +93,7 @@ def test_memory_that_was_short_once_does_not_end_continuous_batching(
 ) -> None:
     expected = ask(model, CALLS)
     whole: list[int] = []
-    generate, larger = chat.generate, slots._larger
+    generate, larger = chat.generate, lane._larger
 
     def counted(run: Any, batch: list[Request], *rest: Any) -> Any:
         whole.append(len(batch))
@@ -108,7 +108,7 @@ def test_memory_that_was_short_once_does_not_end_continuous_batching(
             raise RuntimeError("out of memory")
         return larger(*args)
 
-    monkeypatch.setattr(slots, "_larger", once)
+    monkeypatch.setattr(lane, "_larger", once)
     assert ask(model, CALLS) == expected
     assert sum(whole) == len(CALLS)
     for call, reply in zip(CALLS, expected, strict=True):
@@ -126,7 +126,7 @@ def test_memory_that_is_short_beside_others_leaves_their_slots_whole(
     batch.admit(first)
     before = batch.logits()
     made = [0]
-    larger = slots._larger
+    larger = lane._larger
 
     def second_layer(*args: Any) -> Any:
         made[0] += 1
@@ -135,7 +135,7 @@ def test_memory_that_is_short_beside_others_leaves_their_slots_whole(
         return larger(*args)
 
     with monkeypatch.context() as patched:
-        patched.setattr(slots, "_larger", second_layer)
+        patched.setattr(lane, "_larger", second_layer)
         with pytest.raises(RuntimeError):
             batch.admit(second)
     assert len(batch.rows) == 2

@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
 from evolvent.errors import InputError, ModelUnavailableError
-from evolvent.models.hf.loading import load_weights, token_ids
+from evolvent.models.hf.loading import load_weights
+from evolvent.models.hf.tokens import token_ids
 from tests.models.tiny_llama import BOS, save_tiny_llama, words
 
 

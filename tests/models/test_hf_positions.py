@@ -9,10 +9,9 @@ import pytest
 import torch
 from transformers import Gemma3TextConfig, LlamaConfig, LlamaForCausalLM, Phi3Config, Phi3ForCausalLM, PreTrainedModel
 
-from evolvent.models.hf.batching import Limits, Request, whole_batch
+from evolvent.models.hf.batching import Limits, Request, alike, original_context, whole_batch
 from evolvent.models.hf.chat import HFChat
 from evolvent.models.hf.loading import Weights
-from evolvent.models.hf.positions import alike, original_context
 from evolvent.models.hf.scorer import HFScorer
 from evolvent.models.protocols import Reply, Sampling
 from tests.models.tiny_llama import save_tiny_llama, tiny_llama, words

@@ -1,5 +1,6 @@
 """Token losses: equal to the model's own loss, whatever the batch, the order, the padding, the architecture."""
 
+import threading
 from itertools import pairwise, product
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from evolvent.errors import CallError, InputError
 from evolvent.models.hf import scorer as hf_scorer
 from evolvent.models.hf.loading import Weights
 from evolvent.models.hf.scorer import CALL_SHARE, HFScorer, batches, splits_cleanly
+from evolvent.models.protocols import Stopped
 from tests.models.tiny_llama import save_tiny_llama, save_word_without_embedding
 
 TOKENS = st.lists(st.integers(0, 96), min_size=2, max_size=60)
@@ -196,3 +198,81 @@ def test_a_token_without_an_embedding_is_refused_with_its_text(tmp_path: Path) -
         scorer.tokenize("w20 w97")
     with pytest.raises(CallError, match=r"model hf:tiny: the text holds the token 'w97'"):
         scorer.chat_tokens([{"role": "user", "content": "w97"}], generation_prompt=True)
+
+
+def short_of_memory(scorer: HFScorer, monkeypatch: pytest.MonkeyPatch, tokens: int, error: Exception) -> list[int]:
+    """Let the model raise above so many padded tokens. Returns: the padded tokens of every pass, as they come."""
+    tried: list[int] = []
+    body = scorer._weights.model.base_model
+    forward = body.forward
+
+    def small(input_ids: torch.Tensor, **settings: object) -> object:
+        tried.append(input_ids.numel())
+        if input_ids.numel() > tokens:
+            raise error
+        return forward(input_ids=input_ids, **settings)
+
+    monkeypatch.setattr(body, "forward", small)
+    return tried
+
+
+CPU_IS_SHORT = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried ..."
+TEXTS = [[(7 * i + k) % 97 for k in range(length)] for i, length in enumerate((9, 20, 128, 30, 31, 5, 100))]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."), RuntimeError(CPU_IS_SHORT), MemoryError()],
+    ids=["gpu", "cpu", "python"],
+)
+def test_a_batch_that_runs_out_of_memory_is_halved_and_a_text_that_does_not_fit_alone_has_no_losses(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    scorer = HFScorer.load(str(folder), uri="hf:tiny", device="cpu", batch_tokens=2000)
+    expected = [scorer.nll([text], [1])[0] for text in TEXTS]
+    tried = short_of_memory(scorer, monkeypatch, 64, error)
+    for _ in range(2):
+        losses = scorer.nll(TEXTS, [1] * len(TEXTS))
+        assert [number for number, found in enumerate(losses) if found is None] == [2, 6]
+        for found, alone in zip(losses, expected, strict=True):
+            assert found is None or found == pytest.approx(alone, abs=1e-5)
+    half = len(tried) // 2
+    assert tried[:half] == tried[half:]  # nothing is remembered: the same list is cut in the same way
+    assert max(tried) > 128 and 2 * 31 in tried
+
+
+def test_the_real_error_of_a_cpu_without_memory_is_known() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**50)
+    assert hf_scorer.out_of_memory(caught.value)
+    assert not hf_scorer.out_of_memory(RuntimeError("shape '[2, 3]' is invalid"))
+
+
+def test_any_other_error_is_raised(scorer: HFScorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    short_of_memory(scorer, monkeypatch, 0, RuntimeError("shape '[2, 3]' is invalid"))
+    with pytest.raises(RuntimeError, match="is invalid"):
+        scorer.nll([[5, 6]], [1])
+
+
+def test_the_work_stops_before_its_next_batch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scorer = HFScorer.load(str(folder), uri="hf:tiny", device="cpu", batch_tokens=128)
+    stop = threading.Event()
+    expected = scorer.nll(TEXTS, [1] * len(TEXTS))
+    for found, losses in zip(scorer.nll(TEXTS, [1] * len(TEXTS), stop=stop), expected, strict=True):
+        assert np.array_equal(found, losses)
+    passes: list[int] = []
+    forward = scorer._forward
+
+    def stopped(*batch: list[list[int]]) -> list[np.ndarray]:
+        passes.append(len(batch[0]))
+        if len(passes) == 2:
+            stop.set()
+        return forward(*batch)
+
+    monkeypatch.setattr(scorer, "_forward", stopped)
+    with pytest.raises(Stopped):
+        scorer.nll(TEXTS, [1] * len(TEXTS), stop=stop)
+    assert len(passes) == 2
+    with pytest.raises(Stopped):
+        scorer.nll(TEXTS, [1] * len(TEXTS), stop=stop)
+    assert len(passes) == 2

@@ -1,7 +1,8 @@
-"""Requests and replies of an ``openai:`` model, against a real HTTP server."""
+"""An ``openai:`` model as its callers know it, against a real HTTP server."""
 
 import asyncio
-import json
+import gc
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -10,62 +11,8 @@ from aiohttp import web
 
 from evolvent.errors import CallError, InputError
 from evolvent.models.openai import OpenAIChat
-from evolvent.models.protocols import ChatModel, Reply, Sampling, TokenLogprob, Usage, until_kept
-from tests.models.openai_server import ASK, GREEDY, OK, WARM, Body, completion, says, serving, writes
-
-
-def reply_to(body: Any, sampling: Sampling = GREEDY) -> Reply:
-    """The reply that a server's 200 answer with this body becomes."""
-
-    async def ask() -> Reply:
-        async with serving(says(body)) as (_, model):
-            return await model.chat(ASK, sampling)
-
-    return asyncio.run(ask())
-
-
-def body_of(sampling: Sampling, **options: Any) -> Body:
-    """The request body that this sampling becomes."""
-
-    async def ask() -> Body:
-        async with serving(OK, **options) as (server, model):
-            await model.chat(ASK, sampling)
-            return server.bodies[0]
-
-    return asyncio.run(ask())
-
-
-def test_a_reply_is_read_whole() -> None:
-    assert reply_to(completion()) == Reply("hello", "stop", Usage(5, 2))
-
-
-def test_request_holds_what_the_sampling_says() -> None:
-    assert body_of(WARM) == {
-        "model": "tiny", "messages": ASK, "temperature": 0.7, "top_p": 0.9, "seed": 7, "max_tokens": 16,
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("sampling", "absent"),
-    [
-        (Sampling(temperature=0, top_p=0.5, seed=3), {"top_p", "seed", "logprobs", "top_logprobs"}),
-        (Sampling(temperature=1, top_p=1, seed=None), {"top_p", "seed"}),
-    ],
-)
-def test_what_decides_nothing_is_not_sent(sampling: Sampling, absent: set[str]) -> None:
-    assert not absent & body_of(sampling).keys()
-
-
-def test_extra_body_is_merged_last() -> None:
-    extra = {"temperature": 0.1, "chat_template_kwargs": {"enable_thinking": False}}
-    body = body_of(WARM, extra_body=extra)
-    assert (body["temperature"], body["chat_template_kwargs"]) == (0.1, {"enable_thinking": False})
-
-
-def test_extra_max_completion_tokens_replaces_max_tokens() -> None:
-    body = body_of(WARM, extra_body={"max_completion_tokens": 99})
-    assert body["max_completion_tokens"] == 99
-    assert "max_tokens" not in body
+from evolvent.models.protocols import ChatModel, Reply, Sampling, Usage, until_kept
+from tests.models.openai_server import ASK, GREEDY, OK, WARM, Body, Step, ask, completion, says, serving
 
 
 def test_key_is_sent_as_bearer_token_and_none_without() -> None:
@@ -113,139 +60,6 @@ def test_model_is_made_without_a_loop_and_opened_again_in_another() -> None:
 
     model, _ = asyncio.run(ask(None))
     assert asyncio.run(ask(model))[1] == "hello"
-
-
-def test_null_content_is_empty_text() -> None:
-    assert reply_to(completion({"content": None})).text == ""
-
-
-def test_refusal_is_kept_beside_an_empty_text() -> None:
-    reply = reply_to(completion({"content": None, "refusal": "I cannot."}))
-    assert (reply.text, reply.refusal) == ("", "I cannot.")
-
-
-@pytest.mark.parametrize("finish_reason", ["stop", "length"])
-def test_reasoning_in_tags_is_taken_out_of_the_text(finish_reason: str) -> None:
-    reply = reply_to(completion({"content": "<think>\nsix by seven\n</think>\n\n42"}, finish_reason=finish_reason))
-    assert (reply.text, reply.reasoning, reply.finish_reason) == ("42", "six by seven", finish_reason)
-
-
-def test_reasoning_that_never_ended_is_no_text() -> None:
-    reply = reply_to(completion({"content": "<think>\nsix by"}, finish_reason="length"))
-    assert (reply.text, reply.reasoning) == ("", "six by")
-
-
-def test_reasoning_of_a_field_and_of_tags_are_both_kept_and_counted() -> None:
-    body = completion({"content": "<think>b</think>42", "reasoning_content": "a"}) | {"usage": None}
-    reply = reply_to(body)
-    assert (reply.text, reply.reasoning) == ("42", "a\n\nb")
-    assert reply.usage.completion_tokens == 5  # of 19 characters
-
-
-def test_a_text_beside_reasoning_of_a_field_may_speak_of_the_tag() -> None:
-    text = "Close it so:\n</think>\nand answer."
-    reply = reply_to(completion({"content": text, "reasoning_content": "hm"}))
-    assert (reply.text, reply.reasoning) == (text, "hm")
-
-
-@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
-def test_reasoning_is_kept_beside_the_text(name: str) -> None:
-    reply = reply_to(completion({"content": "42", name: "six by seven"}))
-    assert (reply.text, reply.reasoning) == ("42", "six by seven")
-
-
-def test_content_parts_are_joined() -> None:
-    parts = [
-        {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
-        {"type": "text", "text": "one "},
-        {"type": "text", "text": "two"},
-        {"type": "image_url", "image_url": {"url": "x"}},
-    ]
-    reply = reply_to(completion({"content": parts}))
-    assert (reply.text, reply.reasoning, reply.refusal) == ("one two", "hm", None)
-
-
-@pytest.mark.parametrize(("said", "read"), [("tool_calls", "tool_calls"), (None, "tool_calls")])
-def test_tool_call_without_text(said: str | None, read: str) -> None:
-    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-    reply = reply_to(completion({"content": None, "tool_calls": [call]}, finish_reason=said))
-    assert (reply.text, reply.finish_reason) == ("", read)
-
-
-@pytest.mark.parametrize("said", ["length", "content_filter"])
-def test_finish_reason_is_the_servers_word(said: str) -> None:
-    assert reply_to(completion(finish_reason=said)).finish_reason == said
-
-
-def test_absent_finish_reason_is_unknown() -> None:
-    assert reply_to(completion(finish_reason=None)).finish_reason == "unknown"
-
-
-@pytest.mark.parametrize(
-    ("usage", "read"),
-    [
-        (None, Usage(3, 2, estimated=True)),  # "Say hello." has 10 characters, "hello" 5
-        ({"prompt_tokens": 9}, Usage(9, 2, estimated=True)),
-        ({"prompt_tokens": 9, "completion_tokens": 0}, Usage(9, 0)),
-    ],
-)
-def test_usage_is_counted_or_estimated(usage: Body | None, read: Usage) -> None:
-    assert reply_to(completion() | {"usage": usage}).usage == read
-
-
-def test_logprobs_are_sent_for_and_sorted() -> None:
-    entry = {
-        "token": "he",
-        "logprob": -0.5,
-        "top_logprobs": [{"token": "a", "logprob": -2.0}, {"token": "he", "logprob": -0.5}],
-    }
-    reply = reply_to(completion(logprobs={"content": [entry]}), Sampling(temperature=0, top_logprobs=2))
-    assert reply.logprobs == (TokenLogprob("he", -0.5, (("he", -0.5), ("a", -2.0))),)
-    body = body_of(Sampling(temperature=0, top_logprobs=2))
-    assert (body["logprobs"], body["top_logprobs"]) == (True, 2)
-
-
-def test_logprobs_the_server_ignored_are_none() -> None:
-    assert reply_to(completion(logprobs=None), Sampling(top_logprobs=2)).logprobs is None
-
-
-def test_half_a_character_becomes_a_replacement_character() -> None:
-    raw = json.dumps(completion({"content": "ok \ud83d"})).encode()
-    assert b"\\ud83d" in raw
-
-    async def ask() -> str:
-        async with serving(writes(raw)) as (_, model):
-            return (await model.chat(ASK, GREEDY)).text
-
-    assert asyncio.run(ask()) == "ok \ufffd"
-
-
-def nested(levels: int) -> Any:
-    return [nested(levels - 1)] if levels else []
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        completion() | {"choices": []},
-        completion() | {"choices": None},
-        {"object": "something else"},
-        ["a", "list"],
-        {"choices": [{"message": {"content": [{"type": "text", "text": [[]] * 3}]}}], "deep": nested(50)},
-        completion({"content": ["a", 3]}),
-        completion() | {"choices": ["text"]},
-    ],
-)
-def test_an_answer_that_is_no_completion_fails_its_call_alone(body: Any) -> None:
-    async def ask() -> None:
-        async with serving(says(body), OK) as (server, model):
-            with pytest.raises(CallError, match="no chat completion") as caught:
-                await model.chat(ASK, GREEDY)
-            assert json.loads(caught.value.raw or "") == body
-            assert len(server.bodies) == 1
-            assert (await model.chat(ASK, GREEDY)).text == "hello"
-
-    asyncio.run(ask())
 
 
 def test_lone_surrogate_in_the_conversation_is_a_clear_error() -> None:
@@ -322,3 +136,154 @@ def test_a_blank_reply_that_is_given_up_gives_back_its_place() -> None:
             return reply.text
 
     assert asyncio.run(call()) == "hello"
+
+
+BLANK = completion({"role": "assistant", "content": None})
+
+
+@pytest.mark.parametrize(
+    ("steps", "sampling", "text", "requests"),
+    [
+        ([BLANK], GREEDY, "hello", 2),
+        ([BLANK, BLANK], GREEDY, "hello", 3),
+        ([BLANK, BLANK, BLANK], GREEDY, "", 3),  # it stays blank: that is the reply
+        ([BLANK], Sampling(temperature=0.7, seed=1), "", 1),  # another seed may draw something: its caller's business
+        ([completion({"content": None, "refusal": "No."})], GREEDY, "", 1),
+        ([completion({"content": None, "reasoning_content": "Hm."})], GREEDY, "", 1),
+        ([completion({"content": None}, finish_reason="content_filter")], GREEDY, "", 1),
+    ],
+)
+def test_a_blank_reply(steps: list[dict[str, object]], sampling: Sampling, text: str, requests: int) -> None:
+    reply, server = ask(*(says(step) for step in steps), OK, sampling=sampling)
+    assert isinstance(reply, Reply)
+    assert (reply.text, len(server.bodies)) == (text, requests)
+    assert all(body == server.bodies[0] for body in server.bodies)
+    assert reply.usage == Usage(5 * requests, 2 * requests)  # what was given up is paid, too
+
+
+def test_a_second_loop_needs_no_close_before() -> None:
+    """asyncio.run twice over one model: connections, locks and times of the first loop are of no use in the second."""
+    chat = OpenAIChat("m", uri="openai:m", base_url="http://h/v1", api_key=None, concurrency=1)
+
+    async def call() -> str:
+        async with serving(OK) as (server, _):
+            chat._url = f"{server.base_url}/chat/completions"
+            return (await asyncio.gather(*(chat.chat(ASK, GREEDY) for _ in range(5))))[0].text
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # the session that was left open
+        for _ in range(3):
+            assert asyncio.run(call()) == "hello"
+        chat._session = None
+        gc.collect()
+
+
+def test_requests_at_once_are_as_many_as_asked_for() -> None:
+    most = 0
+
+    async def calls() -> None:
+        now = 0
+
+        async def step(request: web.Request, asked: Body) -> web.StreamResponse:
+            nonlocal now, most
+            now += 1
+            most = max(most, now)
+            await asyncio.sleep(0.01)
+            now -= 1
+            return web.json_response(completion())
+
+        async with serving(step, concurrency=3) as (_, model):
+            await asyncio.gather(*(model.chat(ASK, GREEDY) for _ in range(12)))
+
+    asyncio.run(calls())
+    assert most == 3
+
+
+def refusing(*names: str, wants: str = "") -> Step:
+    """A server that refuses these fields one at a time, and max_tokens if it wants another name."""
+
+    async def step(request: web.Request, asked: Body) -> web.StreamResponse:
+        if wants and "max_tokens" in asked:
+            words = f"Unsupported parameter: 'max_tokens' is not supported with this model. Use '{wants}' instead."
+            body = {"error": {"message": words, "param": "max_tokens", "code": "unsupported_parameter"}}
+            return web.json_response(body, status=400)
+        for name in names:
+            if name in asked:
+                body = {"error": {"message": f"{name} is not supported", "param": name, "code": "unsupported_value"}}
+                return web.json_response(body, status=400)
+        await asyncio.sleep(0.02)
+        return web.json_response(completion())
+
+    return step
+
+
+def test_max_completion_tokens_is_used_once_it_was_asked_for() -> None:
+    async def calls() -> list[Body]:
+        async with serving(refusing(wants="max_completion_tokens")) as (server, model):
+            await model.chat(ASK, GREEDY)
+            await model.chat(ASK, GREEDY)
+            return server.bodies
+
+    bodies = asyncio.run(calls())
+    assert [("max_tokens" in b, b.get("max_completion_tokens")) for b in bodies] == [
+        (True, None),
+        (False, 16),
+        (False, 16),
+    ]
+
+
+@pytest.mark.parametrize("name", ["seed", "temperature", "top_p"])
+def test_refused_parameter_is_left_out_and_said_once(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def calls() -> list[Body]:
+        async with serving(refusing(name)) as (server, model):
+            await model.chat(ASK, WARM)
+            await model.chat(ASK, WARM)
+            return server.bodies
+
+    assert [name in body for body in asyncio.run(calls())] == [True, False, False]
+    assert [r.message for r in caplog.records if r.name == "evolvent" and f"refuses {name}" in r.message] != []
+    assert len(caplog.records) == 1
+
+
+def test_calls_at_once_learn_together(caplog: pytest.LogCaptureFixture) -> None:
+    async def calls() -> list[Body]:
+        async with serving(refusing("seed", "top_p", "temperature", wants="max_completion_tokens")) as (server, model):
+            replies = await asyncio.gather(*(model.chat(ASK, WARM) for _ in range(30)))
+            assert {r.text for r in replies} == {"hello"}
+            return server.bodies
+
+    # Each call is refused once; one of them asks three times more for what else is refused, then all are answered.
+    assert len(asyncio.run(calls())) == 30 + 3 + 30
+    assert len(caplog.records) == 3
+
+
+def test_refused_extra_field_is_the_users_own(caplog: pytest.LogCaptureFixture) -> None:
+    failure, server = ask(refusing("seed"), sampling=WARM, extra_body={"seed": 3})
+    assert isinstance(failure, CallError)
+    assert "take it out of --extra-body" in failure.fix
+    assert len(server.bodies) == 1
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_refusal_that_only_quotes_a_field_changes_nothing_for_later_calls(
+    status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only what is accepted without the field was a refusal of it."""
+
+    async def step(request: web.Request, asked: Body) -> web.StreamResponse:
+        if "banned" in asked["messages"][0]["content"]:
+            words = "Invalid prompt, not allowed: set 'seed' and 'temperature' to banned values"
+            return web.json_response({"error": {"message": words}}, status=status)
+        return web.json_response(completion())
+
+    async def calls() -> list[Body]:
+        async with serving(step) as (server, model):
+            with pytest.raises(CallError, match="Invalid prompt"):
+                await model.chat([{"role": "user", "content": "banned"}], WARM)
+            await model.chat(ASK, WARM)
+            return server.bodies
+
+    bodies = asyncio.run(calls())
+    assert {"seed", "temperature", "top_p", "max_tokens"} <= bodies[-1].keys()
+    assert len(bodies) == 4
+    assert not caplog.records

@@ -1,10 +1,6 @@
 """What an ``openai:`` model does when the server or the way to it fails: a real server that misbehaves by script."""
 
 import asyncio
-import contextlib
-import gzip
-import json
-import logging
 import socket
 import time
 from datetime import UTC, datetime, timedelta
@@ -14,35 +10,30 @@ import pytest
 from aiohttp import web
 
 from evolvent.errors import CallError, ModelUnavailableError, RunError
-from evolvent.models.openai import OpenAIChat, answers, connection, retries
+from evolvent.models.openai import OpenAIChat, patience
 from evolvent.models.protocols import Reply
 from tests.models.openai_server import (
     ASK,
     GREEDY,
     OK,
+    QUICK_S,
     WARM,
     Body,
     Step,
     ask,
     completion,
     error,
+    hurry,
     says,
     serving,
     writes,
 )
 from tests.processes import slowness
 
-KEY = "sk-proj-0123456789abcdefghij"
-QUICK_S = 0.02
-
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits of at most 20 ms where the server names none."""
-    monkeypatch.setattr(retries, "FIRST_WAIT_S", QUICK_S)
-    monkeypatch.setattr(retries, "LONGEST_WAIT_S", QUICK_S)
-    monkeypatch.setattr(retries, "LONGEST_AWAY_WAIT_S", QUICK_S)
-    monkeypatch.setattr(retries, "AWAY_S", 10 * QUICK_S)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    hurry(monkeypatch)
 
 
 async def cut(request: web.Request, asked: Body) -> web.StreamResponse:
@@ -108,7 +99,7 @@ def test_hung_for_good_is_a_failed_call_that_names_the_time() -> None:
     failure, server = ask(hang, timeout_s=0.05)
     assert isinstance(failure, CallError)
     assert "no reply within 0.05 s" in str(failure)
-    assert len(server.bodies) == retries.MAX_FAULTS
+    assert len(server.bodies) == patience.MAX_FAULTS
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -148,16 +139,16 @@ def test_retry_after_delays_only_its_own_call() -> None:
 
 def test_rate_limits_do_not_count_as_faults() -> None:
     limited = says({"error": {"message": "rate limit"}}, 429, Retry_After="0.001")
-    reply, server = ask(*[limited] * (3 * retries.MAX_FAULTS), OK)
+    reply, server = ask(*[limited] * (3 * patience.MAX_FAULTS), OK)
     assert isinstance(reply, Reply)
-    assert len(server.bodies) == 3 * retries.MAX_FAULTS + 1
+    assert len(server.bodies) == 3 * patience.MAX_FAULTS + 1
 
 
 def test_faults_end_in_a_failed_call_with_the_servers_words() -> None:
     failure, server = ask(error(500, "CUDA error: device-side assert"))
     assert isinstance(failure, CallError)
     assert "HTTP 500: CUDA error: device-side assert" in str(failure)
-    assert len(server.bodies) == retries.MAX_FAULTS
+    assert len(server.bodies) == patience.MAX_FAULTS
 
 
 def free_port() -> int:
@@ -244,81 +235,8 @@ def test_call_without_a_connection_while_the_server_lives_is_tried_again() -> No
     assert asyncio.run(calls()) == "hello"
 
 
-FINAL = {
-    "400": error(400, "messages must alternate"),
-    "413": error(413, "payload too large"),
-    "422": says({"detail": [{"loc": ["body", "messages"], "msg": "bad role", "type": "value_error"}]}, 422),
-    "moderated": error(403, "your input was flagged"),
-}
-
-
-@pytest.mark.parametrize("refusal", FINAL.values(), ids=FINAL)
-def test_a_refused_conversation_is_never_sent_again(refusal: Step) -> None:
-    failure, server = ask(refusal, OK)
-    assert isinstance(failure, CallError)
-    assert len(server.bodies) == 1
-
-
-TOO_LONG = {
-    "code": error(400, "too big", code="context_length_exceeded"),
-    "vLLM": error(400, "This model's maximum context length is 64 tokens. However, you requested 90 tokens.", code=400),
-    "llama.cpp": error(500, "the request exceeds the available context size", type="exceed_context_size_error"),
-    "413": error(413, "prompt is too long: 9 tokens > 8 maximum"),
-}
-
-
-@pytest.mark.parametrize("refusal", TOO_LONG.values(), ids=TOO_LONG)
-def test_context_length_is_named_and_never_sent_again(refusal: Step) -> None:
-    failure, server = ask(refusal, OK)
-    assert isinstance(failure, CallError)
-    assert "do not fit the model's context" in str(failure)
-    assert "--max-tokens" in failure.fix
-    assert len(server.bodies) == 1
-
-
-@pytest.mark.parametrize(
-    "refusal", [error(429, "You exceeded your quota", code="insufficient_quota"), error(402, "Insufficient balance")]
-)
-def test_no_quota_is_not_waited_for(refusal: Step) -> None:
-    failure, server = ask(refusal, OK)
-    assert isinstance(failure, ModelUnavailableError)
-    assert "no quota left" in failure.fix
-    assert len(server.bodies) == 1
-
-
-@pytest.mark.parametrize(
-    "leak",
-    [
-        error(400, f"bad header Bearer {KEY}"),
-        error(500, f"upstream said {KEY[:14]}…"),
-        error(404, f"{'x' * 490} {KEY}"),
-        writes(f"<html>{KEY}</html>", 503, "text/html"),
-        writes(f"not json {KEY}"),
-        says({"echo": KEY}),
-        says({"error": {"message": f"key {KEY} is expired", "code": 401}}),
-    ],
-)
-def test_key_is_in_no_error_and_no_log(leak: Step, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
-    failure, _ = ask(leak, api_key=KEY, models=(KEY,))
-    assert isinstance(failure, CallError | ModelUnavailableError)
-    chain: BaseException | None = failure
-    while chain is not None:
-        assert KEY[:12] not in repr(chain) + str(chain)
-        chain = chain.__cause__ or (None if chain.__suppress_context__ else chain.__context__)
-    assert KEY[:12] not in caplog.text
-
-
-def test_what_could_not_be_read_is_kept_without_the_key() -> None:
-    failure, _ = ask(writes(f"half {KEY} " + "x" * 50_000), api_key=KEY)
-    assert isinstance(failure, CallError)
-    assert failure.raw is not None
-    assert failure.raw.startswith("half [key] xxx")
-    assert len(failure.raw) == 10_000
-
-
 def test_server_that_starts_again_loses_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "AWAY_S", 60)
+    monkeypatch.setattr(patience, "AWAY_S", 60)
 
     async def calls() -> None:
         async with serving(OK) as (server, model):
@@ -347,129 +265,9 @@ def test_slow_drip_is_bounded_by_the_time_out() -> None:
     assert 0.2 <= server.times[1] - server.times[0] < 1 * slowness()
 
 
-def test_an_endless_reply_is_cut_off_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "LONGEST_BODY", 1 << 20)
-    sent = 0
-
-    async def endless(request: web.Request, asked: Body) -> web.StreamResponse:
-        nonlocal sent
-        response = web.StreamResponse(headers={"Content-Type": "application/json"})
-        await response.prepare(request)
-        with contextlib.suppress(ConnectionError):
-            while sent < 1 << 26:
-                await response.write(b" " * 65_536)
-                sent += 65_536
-        return response
-
-    reply, server = ask(endless, OK)
-    assert isinstance(reply, Reply)
-    assert sent < 1 << 25
-    assert len(server.bodies) == 2
-
-
-def test_a_small_reply_that_unpacks_to_an_endless_one_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "LONGEST_BODY", 1 << 20)
-    packed = gzip.compress(b" " * (1 << 24))
-
-    async def bomb(request: web.Request, asked: Body) -> web.StreamResponse:
-        return web.Response(body=packed, headers={"Content-Encoding": "gzip"})
-
-    failure, _ = ask(bomb)
-    assert isinstance(failure, CallError)
-    assert "more than 1,048,576 bytes" in str(failure)
-
-
-def test_words_that_are_no_text_can_be_shown_and_stored() -> None:
-    """Header bytes that are not UTF-8 arrive as half characters."""
-
-    async def odd(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        kind = b"Content-Type: text/html; charset=\xff\xfe\r\nContent-Length: 9\r\nConnection: close\r\n"
-        writer.write(b"HTTP/1.1 200 OK\r\n" + kind + b"\r\n<html>no<")
-        await writer.drain()
-        writer.close()
-
-    async def call() -> str:
-        server = await asyncio.start_server(odd, "127.0.0.1", 0)
-        address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-        model = OpenAIChat("m", uri="openai:m", base_url=address, api_key=None)
-        try:
-            with pytest.raises(CallError, match="charset=") as caught:
-                await model.chat(ASK, GREEDY)
-            return str(caught.value)
-        finally:
-            await model.close()
-            server.close()
-
-    assert asyncio.run(call()).encode()
-
-
-def test_an_answer_that_nobody_thought_of_ends_its_call_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    def bug(*_: object) -> None:
-        raise ZeroDivisionError("strange")
-
-    monkeypatch.setattr(answers, "read_reply", bug)
-    failure, server = ask(OK)
-    assert isinstance(failure, CallError)
-    assert "ZeroDivisionError: strange" in str(failure)
-    assert json.loads(failure.raw or "") == completion()
-    assert len(server.bodies) == retries.MAX_FAULTS
-
-
 def test_a_date_that_no_clock_shows_is_no_wait() -> None:
     reply, _ = ask(says({"error": "busy"}, 503, Retry_After="21 Oct 2015 07:2879993999"), OK)
     assert isinstance(reply, Reply)
-
-
-def test_ten_megabytes_are_read_whole() -> None:
-    reply, _ = ask(says(completion({"content": "x" * 10_000_000})))
-    assert isinstance(reply, Reply)
-    assert len(reply.text) == 10_000_000
-
-
-def test_json_of_another_content_type_is_read() -> None:
-    reply, _ = ask(writes(json.dumps(completion()), content_type="text/plain"))
-    assert isinstance(reply, Reply)
-
-
-def test_second_copy_of_a_reply_answers_no_other_call() -> None:
-    """A copy that comes while the connection lies in the pool would be read as the answer to the next request."""
-
-    async def twice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while not reader.at_eof():
-            try:
-                head = await reader.readuntil(b"\r\n\r\n")
-            except asyncio.IncompleteReadError:
-                break
-            length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if b"ength" in line)
-            asked = json.loads(await reader.readexactly(length))["messages"][0]["content"]
-            body = json.dumps(completion({"content": asked})).encode()
-            reply = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
-            writer.write(reply)
-            await writer.drain()
-            await asyncio.sleep(0.01)
-            writer.write(reply)
-            copied.set()
-        writer.close()
-
-    async def calls() -> None:
-        server = await asyncio.start_server(twice, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        model = OpenAIChat("m", uri="openai:m", base_url=f"http://127.0.0.1:{port}/v1", api_key=None)
-        try:
-            for n in range(3):
-                copied.clear()
-                reply = await model.chat([{"role": "user", "content": f"number {n}"}], GREEDY)
-                assert reply.text == f"number {n}"
-                await copied.wait()
-                for _ in range(10):  # the loop reads what has come
-                    await asyncio.sleep(0)
-        finally:
-            await model.close()
-            server.close()
-
-    copied = asyncio.Event()
-    asyncio.run(calls())
 
 
 def test_waiting_calls_hold_no_place() -> None:
@@ -487,38 +285,6 @@ def test_waiting_calls_hold_no_place() -> None:
             return done
 
     assert asyncio.run(calls()) == [1, 2, 3, 4, 0]
-
-
-def test_requests_at_once_are_as_many_as_asked_for() -> None:
-    most = 0
-
-    async def calls() -> None:
-        now = 0
-
-        async def step(request: web.Request, asked: Body) -> web.StreamResponse:
-            nonlocal now, most
-            now += 1
-            most = max(most, now)
-            await asyncio.sleep(0.01)
-            now -= 1
-            return web.json_response(completion())
-
-        async with serving(step, concurrency=3) as (_, model):
-            await asyncio.gather(*(model.chat(ASK, GREEDY) for _ in range(12)))
-
-    asyncio.run(calls())
-    assert most == 3
-
-
-def test_short_key_is_cut_out_too() -> None:
-    failure, _ = ask(error(400, "bad header Bearer local-key."), api_key="local-key")
-    assert str(failure).endswith("bad header Bearer [key].")
-
-
-def test_long_error_is_cut() -> None:
-    failure, _ = ask(error(400, "x" * 100_000))
-    assert len(str(failure)) < 700
-    assert "100,000 characters" in str(failure)
 
 
 def test_cancelled_call_leaves_the_others_alone() -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolvent.models.openai.gate import Gate, Outcome
 from evolvent.models.openai.level import HIGHEST, START, AdaptiveLevel
+from evolvent.models.openai.pace import Gate, Outcome
 from tests.models.virtual_time import run_virtually
 
 Serve = Callable[[random.Random], Awaitable[None]]

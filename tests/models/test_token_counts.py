@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from evolvent.errors import CallError, InputError
 from evolvent.models.folders import EMBEDDED_FOLDER
-from evolvent.models.hf.conversation import conversation_tokens
-from evolvent.models.hf.loading import load_weights, token_ids
+from evolvent.models.hf.loading import load_weights
+from evolvent.models.hf.tokens import conversation_tokens, token_ids
 from evolvent.models.token_counts import open_counter
 from evolvent.records import Message
 from tests.models.tiny_llama import save_tiny_llama

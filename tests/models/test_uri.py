@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evolvent.errors import InputError
-from evolvent.models.opening import open_chat, open_scorer, parse_extra_body
+from evolvent.models.models import open_chat, open_scorer, parse_extra_body
 from evolvent.models.uri import checked_base_url, parse_uri
 
 

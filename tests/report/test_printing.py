@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from evolvent.calls.log import StoredCall
-from evolvent.evolution.autoif.verify import Verified
+from evolvent.call_store.log import StoredCall
+from evolvent.evolution.autoif.verify import VerifyCounts
 from evolvent.report.printing import print_calls, print_run, print_stages, print_tables, print_verified
 from evolvent.report.tables import Table
 from evolvent.runs.folder import Run
-from evolvent.runs.manifest import OUTPUTS, StageEntry, write_manifest
+from evolvent.runs.manifest import StageEntry, write_manifest
+from evolvent.stages import file_of
 
 URI = "openai:ORG/A-Model-With-A-Long-Name-70B-Instruct?base_url=https://inference.provider.example.com:8443/openai/v1"
 NUMBERS = ("12,500,200", "~1,250,020,000", "912,500,200", "12,500.20")
@@ -78,10 +79,11 @@ def test_that_no_row_passed_is_said(tmp_path: Path, capsys: pytest.CaptureFixtur
 def three(folder: Path, *, done: tuple[bool, bool, bool]) -> Run:
     """A run of AutoIF's three stages, of which some were done already."""
     runs = [
-        Run(folder, stage, folder / OUTPUTS[stage], {"ok": 3, "failed": failed}, already_done=before)
+        Run(folder, stage, folder / file_of(stage), {"ok": 3, "failed": failed}, already_done=before)
         for stage, failed, before in zip(("self-instruct", "evolve", "respond"), (2, 0, 1), done, strict=True)
     ]
-    return replace(runs[2], before=tuple(runs[:2]), beside=(folder / "sft.jsonl",))
+    runs[2] = replace(runs[2], others=(folder / "sft.jsonl",))
+    return replace(runs[1], stages={run.stage: run for run in runs})
 
 
 def entry(**counts: object) -> StageEntry:
@@ -115,7 +117,7 @@ def test_a_recipes_stage_may_be_several(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_what_was_left_out_of_a_verification(capsys: pytest.CaptureFixture[str]) -> None:
-    print_verified(Verified(rows=3, unmatched=3, left_out={"rows left out": 4, "skipped rows": 1}))
+    print_verified(VerifyCounts(rows=3, unmatched=3, left_out={"rows left out": 4, "skipped rows": 1}))
     printed = capsys.readouterr()
     cells = [[cell.strip() for cell in line.split("│")[1:3]] for line in printed.out.splitlines() if "│" in line]
     assert ["rows left out", "4"] in cells and ["skipped rows", "1"] in cells

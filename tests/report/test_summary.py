@@ -5,13 +5,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
-from evolvent.calls.store import Call, CallStore, call_key
+from evolvent.call_store.key import call_key
+from evolvent.call_store.store import Call, CallStore
 from evolvent.errors import InputError
 from evolvent.models.protocols import Usage
-from evolvent.records import Record
+from evolvent.records import Column, Record
 from evolvent.report.summary import described, summary, trajectories
 from evolvent.report.tables import Table
 from evolvent.runs.folder import RunFolder
@@ -30,7 +30,7 @@ def begin(run: RunFolder, stage: str) -> None:
 def finish(folder: Path, stage: str, records: list[Record], fields: Any = ()) -> None:
     with RunFolder(folder) as run:
         begin(run, stage)
-        output = Output(run.output(stage), len(records), score_fields=fields)
+        output = Output(run.output(stage), len(records), columns=fields)
         for n, record in enumerate(records):
             output.add(Placed(0, n, record), [record], lambda tally, row: tally.count(row, f"round {row.round}"))
         run.finish(stage, {"seeds": 2, **output.finish().summary()}, USED, PAID)
@@ -91,7 +91,7 @@ def test_a_column_of_zeros_is_left_out(run: Path) -> None:
 
 
 def test_the_tables_of_one_stage(run: Path) -> None:
-    finish(run, "score", [Record("s", "a", 0, "x", scores={"ifd": 1.0})], [pa.field("ifd", pa.float64())])
+    finish(run, "score", [Record("s", "a", 0, "x", scores={"ifd": 1.0})], [Column("ifd")])
     assert [row[0] for row in table(summary(run, "evolve"), "stages").rows] == ["evolve"]
     assert {one.title for one in summary(run)} - {one.title for one in summary(run, "evolve")} == {
         "score: what became of the rows",
@@ -103,12 +103,12 @@ def test_the_tables_of_one_stage(run: Path) -> None:
 def test_scores(run: Path) -> None:
     values = [1.0, 2.0, 3.0, None]
     records = [Record(f"s{n}", "a", 0, "x", scores={"ifd": value}) for n, value in enumerate(values)]
-    finish(run, "score", records, [pa.field("ifd", pa.float64())])
+    finish(run, "score", records, [Column("ifd")])
     assert table(summary(run), "scores").rows == [("ifd", "2", "1.2", "2", "2.8", "1")]
 
 
 def test_a_column_without_any_score(run: Path) -> None:
-    finish(run, "score", [Record("s", "a", 0, "x", scores={"ifd": None})], [pa.field("ifd", pa.float64())])
+    finish(run, "score", [Record("s", "a", 0, "x", scores={"ifd": None})], [Column("ifd")])
     assert table(summary(run), "scores").rows == [("ifd", "", "", "", "", "1")]
 
 
@@ -163,3 +163,14 @@ def test_what_is_no_run(tmp_path: Path) -> None:
 
 def test_counts_as_a_line() -> None:
     assert described({"ok": 1200, "failed": 0, "groups": {"a": 1}, "pairs": 3}) == "1,200 ok, 3 pairs"
+
+
+def test_while_scores_are_made_anew_the_old_ones_are_not_shown(run: Path) -> None:
+    finish(run, "score", [Record("s", "a", 0, "x", scores={"ifd": 1.0})], [Column("ifd")])
+    assert summary(run)[-1].title == "scores"
+    with RunFolder(run) as folder:
+        folder.begin("score", {"other": 1}, {"digest": "a"}, fresh=True)
+        folder.start("score", {})
+    assert "scores" not in [table.title for table in summary(run)]
+    (stages, *_) = summary(run)
+    assert next(row for row in stages.rows if row[0] == "score")[-1] == "not yet"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from evolvent.report.tables import short_names, time_words
+from evolvent.report.tables import short_names
+from evolvent.runs.progress import time_words
 
 
 @pytest.mark.parametrize(

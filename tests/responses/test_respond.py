@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from evolvent.calls.seeds import call_seed
+from evolvent.call_store.key import call_seed
 from evolvent.errors import CallError, InputError
 from evolvent.evolution.evolve import evolve
+from evolvent.models import models as opened_models
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Message, Record
 from evolvent.responses.respond import FIRST_TURN_ONLY, OTHER_LANGUAGE, answer, question, respond
-from evolvent.runs import stage
 from evolvent.runs.folder import Run
 from tests.scripted import Opened, Scripted, write_both
 
@@ -78,7 +78,7 @@ def models(monkeypatch: pytest.MonkeyPatch) -> Opened:
     opened = Opened((TEACHER, OTHER), lambda prompt, _: f"Answer to {prompt}")
     opened[EVOLVER] = Scripted(lambda prompt, _: prompt.split("Prompt#:\n", 1)[1].split("\n", 1)[0] + " well")
     opened[EVOLVER].uri = EVOLVER
-    monkeypatch.setattr(stage, "open_chat", opened.open_chat)
+    monkeypatch.setattr(opened_models, "open_chat", opened.open_chat)
     return opened
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from evolvent.runs import parts, stage
+from evolvent.models import models as opened_models
+from evolvent.runs import parts
 from tests.runs.staged import EVOLVER, OTHER, PART, TEACHER, longer
 from tests.scripted import Opened
 
@@ -10,6 +11,6 @@ from tests.scripted import Opened
 @pytest.fixture
 def models(monkeypatch: pytest.MonkeyPatch) -> Opened:
     opened = Opened((EVOLVER, TEACHER, OTHER), longer)
-    monkeypatch.setattr(stage, "open_chat", opened.open_chat)
+    monkeypatch.setattr(opened_models, "open_chat", opened.open_chat)
     monkeypatch.setattr(parts, "PART", PART)
     return opened

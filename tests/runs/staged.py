@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from evolvent.concurrency import WINDOW
 from evolvent.errors import CallError
 from evolvent.evolution.evolve import evolve
 from evolvent.models.protocols import Reply, Sampling, Usage
-from evolvent.runs.execution import WINDOW
 from evolvent.runs.folder import Run
 from tests.scripted import Scripted
 

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from evolvent.calls.store import CallStore
+from evolvent.call_store.store import CallStore
 from evolvent.errors import EvolventError, InputError, ModelUnavailableError, RunError
 from evolvent.files import CALLS
 from evolvent.responses.respond import respond
@@ -69,7 +69,7 @@ def model_is_gone(patch: pytest.MonkeyPatch, models: Opened) -> None:
     def gone(*_: object, **__: object) -> None:
         raise ModelUnavailableError("no such model")
 
-    patch.setattr("evolvent.runs.stage.open_chat", gone)
+    patch.setattr("evolvent.models.models.open_chat", gone)
 
 
 def model_is_another(_: pytest.MonkeyPatch, models: Opened) -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evolvent.concurrency import WINDOW, in_order, together
 from evolvent.errors import BudgetReachedError
-from evolvent.runs.execution import WINDOW, in_order, together
 from tests.models.virtual_time import run_virtually
 
 Result = TypeVar("Result")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from evolvent.calls.log import calls, spent_in
+from evolvent.call_store.log import calls
+from evolvent.call_store.store import spent_in
 from evolvent.errors import ModelUnavailableError, RunError
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Message
@@ -56,6 +57,15 @@ def test_when_every_one_of_a_few_records_fails_no_file_is_made(tmp_path: Path, m
     with pytest.raises(RunError, match="every record of evolve failed, 5 so far"):
         evolved(write_seeds(tmp_path, range(5)), tmp_path / "run")
     assert not (tmp_path / "run" / "evolved.parquet").exists()
+
+
+def test_a_part_of_which_every_record_failed_is_not_kept(tmp_path: Path, models: Opened) -> None:
+    models[EVOLVER].reply = refuse
+    seeds = write_seeds(tmp_path, range(PART - 1))
+    with pytest.raises(RunError, match="every record of evolve failed, 3 so far"):
+        evolved(seeds, tmp_path / "run")
+    models[EVOLVER].reply = longer
+    assert {row.status for row in evolved(seeds, tmp_path / "run", rounds=2)} == {"ok"}  # and it binds nobody
 
 
 def test_when_only_the_first_records_fail_it_goes_on(tmp_path: Path, models: Opened) -> None:

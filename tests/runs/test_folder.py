@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import pyarrow as pa
 import pytest
 
 from evolvent.errors import InputError, RunError
 from evolvent.files import file_state
-from evolvent.records import Record
+from evolvent.records import Column, Record
 from evolvent.runs import folder, parts
 from evolvent.runs.folder import Run, RunFolder, in_use
+from evolvent.runs.inputs import Listed
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.parts import Output, parts_folder
 
@@ -24,9 +24,15 @@ SOURCE = {"source": "seeds.jsonl", "digest": "abc", "rows": 2}
 PAID = {"embedded": {"calls": 3, "prompt_tokens": 1, "completion_tokens": 1, "estimated": False, "cost": None}}
 
 
-def begin(run: RunFolder, stage: str = "evolve", digest: str = "abc", **options: Any) -> Run | None:
-    options = {"fresh": False, **options}
-    return run.begin(stage, options.pop("settings", SETTINGS), {**SOURCE, "digest": digest}, **options)
+# Whose file in the same folder a stage reads.
+READS = {"respond": "evolve", "score": "respond"}
+
+
+def begin(
+    run: RunFolder, stage: str = "evolve", digest: str = "abc", elsewhere: bool = False, **options: Any
+) -> Run | None:
+    source = {**SOURCE, "digest": digest, "stage": None if elsewhere else READS.get(stage)}
+    return run.begin(stage, options.pop("settings", SETTINGS), source, **options)
 
 
 def finish(folder: Path, stage: str = "evolve", digest: str = "abc", **options: Any) -> bool:
@@ -179,8 +185,9 @@ def test_a_stage_that_was_stopped_before_its_first_reply_binds_nobody(tmp_path: 
 
 def grown(folder: Path, stage: str, statuses: list[str]) -> Output:
     """A stage's output of one row a part, as many as there are statuses."""
-    output = Output(folder / f"{parts_name(stage)}.parquet", len(statuses), score_fields=[pa.field("x", pa.string())])
-    for place in output.missing(lambda start: ((n, Record(f"s{n}", f"s{n}", n, "a")) for n in range(start, 99))):
+    output = Output(folder / f"{parts_name(stage)}.parquet", len(statuses), columns=[Column("x", "string")])
+    source = Listed([Record(f"s{n}", f"s{n}", n, "a") for n in range(99)], {})
+    for place in output.places(output.missing(), source):
         status: Any = statuses[place.position]
         place.record.status = status
         output.add(place, [place.record], lambda tally, row: tally.count(row, "all"))
@@ -377,3 +384,80 @@ def test_out_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("x")
     with pytest.raises(InputError, match="is a file"), RunFolder(tmp_path / "out"):
         pass
+
+
+def test_only_what_reads_a_changed_file_goes_stale(tmp_path: Path) -> None:
+    finish(tmp_path, "respond", elsewhere=True)
+    finish(tmp_path, "score")
+    finish(tmp_path)  # evolve's first run in this folder: nothing here was made of it
+    assert {name: entry.state for name, entry in read_manifest(tmp_path).items()} == dict.fromkeys(
+        ("evolve", "respond", "score"), "done"
+    )
+    finish(tmp_path, "respond", elsewhere=True, fresh=True)
+    assert {name: entry.state for name, entry in read_manifest(tmp_path).items()} == {
+        "evolve": "done",
+        "respond": "done",
+        "score": "stale",
+    }
+
+
+def test_a_stage_that_is_done_at_once_is_noted_and_goes_stale_like_any_other(tmp_path: Path) -> None:
+    finish(tmp_path, "respond", elsewhere=True)
+    finish(tmp_path, "score")
+    with RunFolder(tmp_path) as run:
+        (tmp_path / "train.jsonl").write_text("rows")
+        run.note("select:train.jsonl", {"by": "ifd"}, {"digest": "x", "stage": "score"}, {}, tmp_path / "train.jsonl")
+    assert read_manifest(tmp_path)["select:train.jsonl"].output["name"] == "train.jsonl"
+    assert list(read_manifest(tmp_path)) == ["respond", "score", "select:train.jsonl"]
+    finish(tmp_path, "respond", elsewhere=True, fresh=True)
+    assert [entry.state for entry in read_manifest(tmp_path).values()] == ["done", "stale", "stale"]
+
+
+def test_parts_of_other_package_versions_are_named_and_the_user_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "PART", 1)
+    now = {"python": "3.11", "evolvent": "0.1.0", "transformers": "5.22.0"}
+    monkeypatch.setattr(folder, "versions", lambda: dict(now))
+    interrupt(tmp_path)
+    now["transformers"] = "5.23.0"
+    with RunFolder(tmp_path) as run:
+        assert begin(run) is None  # nothing is made yet that could be mixed
+    with pytest.raises(RuntimeError, match="stopped"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Output, "finish", lambda _: (_ for _ in ()).throw(RuntimeError("stopped")))
+        grown(tmp_path, "evolve", ["ok"] * 3).finish()
+    with RunFolder(tmp_path) as run:
+        with pytest.raises(InputError, match=r"transformers: 5\.22\.0 then, 5\.23\.0 now") as caught:
+            begin(run)
+        assert "--mix-versions" in caught.value.fix
+        assert begin(run, mix_versions=True) is None
+        run.start("evolve", {"embedded": "weights 1"})
+    assert read_manifest(tmp_path)["evolve"].versions["transformers"] == "5.22.0 and 5.23.0"
+    with RunFolder(tmp_path) as run:
+        assert begin(run) is None
+
+
+def test_a_stage_may_write_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from evolvent import stages
+
+    monkeypatch.setitem(stages.STAGES, "train", stages.StageRow(("select",), "student/", "evolvent train"))
+    with RunFolder(tmp_path) as run:
+        begin(run, "train")
+        run.start("train", {})
+        student = run.output("train")
+        student.mkdir()
+        (student / "weights").write_bytes(b"w")
+        done = run.finish("train", {}, {}, {})
+    assert done.output == tmp_path / "student"
+    first = read_manifest(tmp_path)["train"].output
+    with RunFolder(tmp_path) as run:
+        assert begin(run, "train") is not None
+        assert begin(run, "train", fresh=True) is None
+        run.start("train", {})
+        assert not student.exists()
+        student.mkdir()
+        (student / "weights").write_bytes(b"v")
+        run.finish("train", {}, {}, {})
+    second = read_manifest(tmp_path)["train"].output
+    assert (first["name"], second["name"]) == ("student/", "student/")
+    assert first["digest"] != second["digest"]

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import json
 import os
+import pickle
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -18,12 +19,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolvent.datasets import parquet_rows
+from evolvent.datasets import parquet_files
 from evolvent.datasets.load import load
 from evolvent.errors import InputError
 from evolvent.records import Record
 from evolvent.runs.folder import Run, RunFolder
-from evolvent.runs.inputs import StageInput, stage_input
+from evolvent.runs.inputs import Listed, StageInput, Wanted, stage_input
 from evolvent.runs.parts import Output, Placed
 
 Rows = list[dict[str, str]]
@@ -84,7 +85,7 @@ def test_reading_from_every_position_on_is_slicing(name: str, rows: Rows, limit:
     """Ids included: the occurrence number of an equal row counts what came before the start."""
     rows = [{"instruction": "Mend a bike", "output": "z"}, *rows]
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parquet_rows, "BATCH", 3)
+        patch.setattr(parquet_files, "BATCH", 3)
         path = Path(folder) / name
         KINDS[name](path, rows)
         data = load(path, skip_bad=True, limit=limit)
@@ -147,7 +148,7 @@ def test_what_was_checked_is_not_checked_again(tmp_path: Path, no_check: Callabl
     first = checked(path, tmp_path / "run")
     no_check()
     again = stage_input(path, before=None, out=tmp_path / "run")
-    assert (again.source, again.rows, again.counts) == (first.source, first.rows, first.counts)
+    assert (again.about, again.rows, again.counts) == (first.about, first.rows, first.counts)
     assert again.counts == {"exact duplicates": 5}
     for start in range(21):
         assert list(again.records(start)) == list(first.records(start))
@@ -173,7 +174,7 @@ def test_the_same_bytes_under_another_name_are_known(tmp_path: Path, no_check: C
     os.utime(other, (1, 1))
     no_check()
     again = stage_input(other, before=None, out=tmp_path / "run")
-    assert (list(again), again.source["source"]) == (records, str(other))
+    assert (list(again), again.about["source"]) == (records, str(other))
 
 
 @pytest.mark.parametrize("position", [0, 16, 17, -2, -1])
@@ -218,7 +219,7 @@ def test_data_that_is_no_file_leaves_no_findings(tmp_path: Path) -> None:
     source = stage_input([{"instruction": "Mend a sock"}], before=None, out=tmp_path)
     source.keep(tmp_path)
     assert list(tmp_path.iterdir()) == []
-    assert source.source["source"] == "list"
+    assert source.about["source"] == "list"
 
 
 # The files of stages
@@ -228,7 +229,7 @@ def finish(folder: Path, statuses: str, stage: str = "evolve") -> Run:
     """A finished stage with a record for each letter: ok, failed, eliminated; rounds 0, 1, 2, 0, 1, 2 …"""
     status: dict[str, Any] = {"o": "ok", "f": "failed", "e": "eliminated"}
     with RunFolder(folder) as run:
-        run.begin(stage, {}, {"digest": "a"}, fresh=True)
+        run.begin(stage, {}, {"digest": "a", "stage": "evolve" if stage == "respond" else None}, fresh=True)
         run.start(stage, {})
         output = Output(run.output(stage), len(statuses))
         for n, letter in enumerate(statuses):
@@ -238,8 +239,7 @@ def finish(folder: Path, statuses: str, stage: str = "evolve") -> Run:
         return run.finish(stage, tally.summary(), {}, {})
 
 
-def survivors(status: str, made_in: int) -> bool:
-    return status == "ok" and made_in >= 1
+SURVIVORS = Wanted(first_round=1)
 
 
 @pytest.mark.parametrize("limit", [None, 1, 3, 99])
@@ -247,11 +247,13 @@ def test_of_a_run_what_is_wanted_is_taken_with_its_position(tmp_path: Path, limi
     run = finish(tmp_path, "ooofoooeo")
     wanted = [1, 2, 4, 5, 8]
     for data in (run, tmp_path, str(tmp_path), run.output):
-        source = stage_input(data, before="evolve", wanted=survivors, limit=limit)
+        source = stage_input(data, before="evolve", wanted=SURVIVORS, limit=limit)
         assert source.rows == min(5, limit or 5)
         for start in range(10):
-            found = [(position, record.seed_index) for position, record in source.records(start)]
-            assert found == [(n, n) for n in wanted if n >= start]
+            before = sum(n < start for n in wanted[:limit])
+            found = [(position, record.seed_index) for position, record in source.records(start, before)]
+            assert found == [(n, n) for n in wanted[:limit] if n >= start]
+        assert [record.seed_index for record in source] == wanted[:limit]
         assert source.counts.get("rows left out", 0) == 9 - source.rows
 
 
@@ -265,7 +267,7 @@ def test_a_stages_digest_is_that_of_its_bytes_taken_from_the_manifest_until_it_i
     monkeypatch.setattr(hashlib, "file_digest", lambda *given: (read.append(given), file_digest(*given))[1])
 
     def digest(path: Path) -> str:
-        return str(stage_input(path, before="evolve").source["digest"])
+        return str(stage_input(path, before="evolve").about["digest"])
 
     assert (digest(output), len(read)) == (expected, 0)
     copy = tmp_path / "copy.parquet"
@@ -283,7 +285,7 @@ def test_another_content_has_another_digest(tmp_path: Path) -> None:
     digests = set()
     for n, statuses in enumerate(["ooo", "oof", "oooo"]):
         run = finish(tmp_path / str(n), statuses)
-        digests.add(stage_input(run, before="evolve").source["digest"])
+        digests.add(stage_input(run, before="evolve").about["digest"])
     assert len(digests) == 3
 
 
@@ -314,7 +316,7 @@ def test_an_unfinished_or_stale_stage_is_not_taken(tmp_path: Path) -> None:
         run.start("evolve", {})
     with pytest.raises(InputError, match=r"evolved\.parquet is stale: evolve is not finished"):
         stage_input(tmp_path, before="evolve")
-    with pytest.raises(InputError, match=r"responses\.parquet is stale: an earlier stage was made anew"):
+    with pytest.raises(InputError, match=r"responses\.parquet is stale: what it was made of was made anew"):
         stage_input(tmp_path, before="respond")
 
 
@@ -336,3 +338,34 @@ def test_a_generator_is_read_once_and_no_further_than_the_limit() -> None:
     source = stage_input(rows(), before=None, limit=4)
     assert [len(list(source)) for _ in range(2)] == [4, 4]
     assert read == 4
+
+
+def test_an_input_can_be_sent_to_another_process(tmp_path: Path) -> None:
+    run = finish(tmp_path, "ooofoooeo")
+    seeds = write_seeds(tmp_path)
+    for source in (
+        stage_input(run, before="evolve", wanted=SURVIVORS, limit=3),
+        stage_input(seeds, before=None, limit=7),
+        Listed([Record("a", "a", 0, "Mend a sock")], {"source": "a list"}),
+    ):
+        sent = pickle.loads(pickle.dumps(source))
+        assert (list(sent), sent.about, sent.rows, sent.counts) == (
+            list(source),
+            source.about,
+            source.rows,
+            source.counts,
+        )
+    with pytest.raises(TypeError, match="cannot be sent to another process"):
+        pickle.dumps(stage_input([{"instruction": "Mend a sock"}], before=None))
+
+
+def test_the_ok_rows_of_a_run_are_seeds_of_their_own(tmp_path: Path) -> None:
+    """A seed knows nothing of the run that its row was made in."""
+    run = finish(tmp_path, "oof")
+    seeds = list(stage_input(run.output, before=None))
+    assert [(seed.instruction, seed.round, seed.parent_id) for seed in seeds] == [
+        ("Mend sock 0", 0, None),
+        ("Mend sock 1", 0, None),
+    ]
+    assert [seed.seed_index for seed in seeds] == [0, 1]
+    assert all(seed.id == seed.seed_id for seed in seeds)

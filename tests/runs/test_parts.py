@@ -1,7 +1,7 @@
 """A stage's output in parts: the same bytes however it was stopped, and nothing taken for whole that is not."""
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,15 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evolvent.call_store.stored import Used
 from evolvent.errors import InputError, RunError
 from evolvent.models.protocols import Reply, Usage
-from evolvent.records import COLUMNS, Record, Status
+from evolvent.records import COLUMNS, Column, Record, Status
 from evolvent.runs import parts
+from evolvent.runs.inputs import Listed
 from evolvent.runs.parts import Output, Placed, drop_parts, parts_folder, reopen
 from evolvent.runs.record_files import read_records
-from evolvent.runs.tally import Tally, Used
+from evolvent.runs.tally import Tally
 
-IFD = pa.field("ifd", pa.float64())
+IFD = Column("ifd")
 
 
 class Stopped(Exception):
@@ -66,8 +68,20 @@ def positions(total: int, gaps: bool) -> list[int]:
     return [position for position in range(2 * total + 2) if not (gaps and position % 3 == 1)][:total]
 
 
-def reader(places: Sequence[int]) -> Callable[[int], Iterator[tuple[int, Record]]]:
-    return lambda start: ((position, seed(position)) for position in places if position >= start)
+class Reader(Listed):
+    """An input whose records stand at these positions."""
+
+    def __init__(self, places: Sequence[int]) -> None:
+        super().__init__([seed(position) for position in places], {})
+
+    def records(self, start: int = 0, before: int = 0) -> Iterator[tuple[int, Record]]:
+        found = [(record.seed_index, record) for record in self.items]
+        assert [position for position, _ in found[:before]] == [position for position, _ in found if position < start]
+        return iter(found[before:])
+
+
+def missing(output: Output, places: Sequence[int]) -> Iterator[Placed]:
+    return output.places(output.missing(), Reader(places))
 
 
 def work(
@@ -79,8 +93,8 @@ def work(
     seen: list[Placed] | None = None,
 ) -> Tally:
     """Work through what is missing; ``stop_after`` so many records as a kill would, without finishing anything."""
-    output = Output(path, len(places), score_fields=[IFD])
-    for number, place in enumerate(output.missing(reader(places))):
+    output = Output(path, len(places), columns=[IFD])
+    for number, place in enumerate(missing(output, places)):
         if number == stop_after:
             raise Stopped
         if seen is not None:
@@ -248,9 +262,9 @@ def test_a_part_whose_content_is_damaged_is_named_when_parts_are_joined(tmp_path
 @pytest.mark.parametrize("given_", [0, 5, 7, 9])
 def test_an_input_that_gives_fewer_records_than_were_counted(tmp_path: Path, given_: int) -> None:
     path = tmp_path / "evolved.parquet"
-    output = Output(path, 10, score_fields=[IFD])
+    output = Output(path, 10, columns=[IFD])
     with part_of(3):
-        for place in output.missing(reader(positions(given_, gaps=False))):
+        for place in missing(output, positions(given_, gaps=False)):
             output.add(place, rows_of(place.record), count_round)
         with pytest.raises(RunError, match=f"gave {given_} records, not the 10 that were counted"):
             output.finish()
@@ -260,7 +274,7 @@ def test_an_input_that_gives_fewer_records_than_were_counted(tmp_path: Path, giv
 def test_of_an_input_that_gives_more_records_only_those_that_were_counted_are_taken(tmp_path: Path) -> None:
     with part_of(3):
         output = Output(tmp_path / "evolved.parquet", 4)
-        assert [place.position for place in output.missing(reader(positions(9, gaps=False)))] == [0, 1, 2, 3]
+        assert [place.position for place in missing(output, positions(9, gaps=False))] == [0, 1, 2, 3]
 
 
 def test_nothing_is_kept_of_an_input_that_changes_meanwhile(tmp_path: Path) -> None:
@@ -274,7 +288,7 @@ def test_nothing_is_kept_of_an_input_that_changes_meanwhile(tmp_path: Path) -> N
     with part_of(3):
         output = Output(path, 9, unchanged, [IFD])
         with pytest.raises(InputError, match="has changed"):
-            for place in output.missing(reader(positions(9, gaps=False))):
+            for place in missing(output, positions(9, gaps=False)):
                 changed = place.position >= 5
                 output.add(place, rows_of(place.record), count_round)
         assert [file.name for file in parts_folder(path).iterdir()] == ["000000.parquet"]
@@ -286,7 +300,7 @@ def test_what_was_counted_before_a_stop_counts_after_it(tmp_path: Path) -> None:
     with part_of(3):
         with pytest.raises(Stopped):
             work(path, places, stop_after=8)
-        output = Output(path, 9, score_fields=[IFD])
+        output = Output(path, 9, columns=[IFD])
         assert output.records_done == 6
         assert output.tally() == bytes_of(places[:6], 3)[1]
 
@@ -317,13 +331,13 @@ records = st.builds(
 def test_any_record_comes_back_as_it_was(found: list[Record]) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "evolved.parquet"
-        output = Output(path, 1, score_fields=[IFD])
+        output = Output(path, 1, columns=[IFD])
         output.add(Placed(0, 0, found[0]), found, lambda *_: None)
         output.finish()
         assert list(read_records(path)) == found
         assert pq.read_schema(path).names == [*COLUMNS, "ifd"]
         reopen(path)
-        again = Output(path, 1, score_fields=[IFD])
+        again = Output(path, 1, columns=[IFD])
         before = path.read_bytes()
         again.finish()
         assert path.read_bytes() == before

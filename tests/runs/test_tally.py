@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from evolvent.models.protocols import Reply, Usage
 from evolvent.records import Record
+from evolvent.runs.stage import notes_of
 from evolvent.runs.tally import FAILURES, OTHER_FAILURES, Tally, Used
 
 
@@ -60,7 +61,7 @@ def test_what_became_of_rows() -> None:
         row("failed", "server said no"),
         row("failed"),
     ]:
-        tally.count(one, "round 1")
+        tally.count(one, "round 1", notes_of(one))
     assert tally.summary() == {
         "ok": 3,
         "eliminated": 1,

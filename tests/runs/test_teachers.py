@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evolvent.calls.log import spent_in
+from evolvent.call_store.store import spent_in
 from evolvent.errors import InputError, ModelUnavailableError
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Message

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import pytest
 
+from evolvent.concurrency import run_sync, together
 from evolvent.errors import RunError
-from evolvent.runs.execution import run_sync, together
 from evolvent.sandbox import process
 from evolvent.sandbox.limits import Limits
 from evolvent.sandbox.sandbox import GIVEN_UP, LOST, TIME_LIMIT, Sandbox

@@ -1,16 +1,26 @@
 import hashlib
 import json
 import re
+import tracemalloc
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evolvent.datasets.load import load
+from evolvent.datasets.write import write
 from evolvent.errors import InputError
-from evolvent.records import Record
-from evolvent.selection.decontamination import contaminated, load_ngrams, ngrams
-from evolvent.selection.select import LOWER_IS_KEPT, parse_top, select
+from evolvent.records import Column, Record, schema
+from evolvent.runs.folder import RunFolder
+from evolvent.runs.manifest import read_manifest
+from evolvent.runs.parts import Output, Placed
+from evolvent.runs.record_files import record_table
+from evolvent.selection.choose import Criteria, choose, parse_top
+from evolvent.selection.select import LOWER_IS_KEPT, select
+from evolvent.selection.where import parse_condition
 
 
 def rows(path: Path, count: int = 20) -> Path:
@@ -40,7 +50,7 @@ def test_29_percent_of_100_is_29() -> None:
 
 @pytest.mark.parametrize("text", ["", "0%", "0", "101%", "-5%", "25 percent", "1.5", "nan%", "ten"])
 def test_bad_tops(text: str) -> None:
-    with pytest.raises(InputError, match="--top"):
+    with pytest.raises(InputError, match=r"top .* is neither a share"):
         parse_top(text)
 
 
@@ -72,11 +82,102 @@ def test_ascending_and_where(tmp_path: Path) -> None:
 def test_ties_are_broken_by_id(tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_text("".join(json.dumps({"instruction": f"q{n}", "output": "a", "s": 1}) + "\n" for n in range(9)))
-    from evolvent.datasets.load import load
-
     first = sorted(load(path), key=lambda record: record.id)[:3]
     select(path, by="s", top="3", out=tmp_path / "o.jsonl")
     assert set(chosen(tmp_path / "o.jsonl")) == {record.instruction for record in first}
+
+
+record = st.builds(
+    lambda value, id, instruction, teacher, status: Record(
+        id, instruction, 0, instruction, teacher=teacher, status=status, scores={"s": value}
+    ),
+    st.sampled_from([None, -0.0, 0.0, 1, 2.5, 2.5, float("inf")]),
+    st.text("ab/-é2", min_size=1, max_size=5),
+    st.sampled_from("xyz"),
+    st.sampled_from([None, "t", "u"]),
+    st.sampled_from(["ok", "ok", "ok", "failed"]),
+)
+
+
+@given(
+    records=st.lists(record, max_size=30, unique_by=lambda record: record.id),
+    top=st.sampled_from(["1%", "40%", "100%", "3", "1000"]),
+    ascending=st.booleans(),
+    best_per=st.sampled_from([None, "instruction", "seed_id"]),
+    where=st.sampled_from([(), ("teacher!=u",), ("teacher==t", "s>0")]),
+)
+def test_what_is_chosen_is_what_sorting_rows_gives(
+    records: list[Record], top: str, ascending: bool, best_per: str | None, where: tuple[str, ...]
+) -> None:
+    conditions = tuple(map(parse_condition, where))
+    chosen = choose(records, Criteria("s", parse_top(top), ascending, conditions, best_per))
+    rows = [r for r in records if r.status == "ok" and r.scores["s"] not in (None, float("inf"))]
+    rows = [r for r in rows if all(at.holds({"teacher": r.teacher, **r.scores}) for at in conditions)]
+    rows.sort(key=lambda r: ((1 if ascending else -1) * r.scores["s"], r.id))  # type: ignore[operator]
+    if best_per:
+        rows = [r for n, r in enumerate(rows) if r.instruction not in {other.instruction for other in rows[:n]}]
+    best = rows[: parse_top(top)(len(rows))]
+    assert [r for r, kept in zip(records, chosen.kept, strict=True) if kept] == sorted(best, key=records.index)
+    assert chosen.edge == (best[-1].scores["s"] if best else None)
+    assert (chosen.counts["competing"], chosen.counts["selected"]) == (len(rows), len(best))
+    assert sum(n for why, n in chosen.counts.items() if why not in ("rows", "selected")) == len(records)
+
+
+def test_memory_is_some_bytes_for_each_row_that_competes() -> None:
+    def peak(rows: int, best_per: str | None) -> int:
+        tracemalloc.start()
+        records = (Record(f"{n:016x}", f"{n // 2}", n, "q" * 1000, scores={"s": n % 10}) for n in range(rows))
+        chosen = choose(records, Criteria("s", parse_top("50%"), best_per=best_per))
+        top = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert chosen.counts["selected"] == rows // (4 if best_per else 2)
+        return top
+
+    for best_per in (None, "seed_id"):
+        assert peak(40_000, best_per) - peak(20_000, best_per) < 20_000 * 130
+
+
+def test_the_best_of_each_instruction_with_its_input(tmp_path: Path) -> None:
+    path, out = tmp_path / "in.jsonl", tmp_path / "o.jsonl"
+    made = [("a", "", 1), ("b", "", 9), ("a", "", 3), ("a", "2", 2), ("b", "", 4), ("a", "", 3), ("b", "", "none")]
+    lines = [{"instruction": q, "input": i, "output": f"{n}", "s": s} for n, (q, i, s) in enumerate(made)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    ids = {record.output: record.id for record in load(path)}
+    done = select(path, by="s", top="100%", best_per="instruction", to="alpaca", out=out)
+    kept = [json.loads(line)["output"] for line in out.read_text().splitlines()]
+    assert kept == sorted(["1", min("25", key=ids.__getitem__), "3"])
+    counts = {"rows": 7, "without s": 1, "not the best of its instruction": 3, "competing": 3, "selected": 3}
+    assert done.counts == counts
+    assert json.loads(done.note.read_text())["how"]["best_per"] == "instruction"
+    assert select(path, by="s", top="50%", best_per="instruction", out=out).counts["selected"] == 1
+    with pytest.raises(InputError, match=r"best_per 'prompt' is not known\nOne of: instruction, seed_id\."):
+        select(path, by="s", top="50%", best_per="prompt", out=out)
+
+
+def test_rows_of_one_teacher(tmp_path: Path) -> None:
+    records = [
+        Record(f"{n}", "s", 0, f"q{n}", output="a", teacher=teacher, scores={"s": n, "base_model": "embedded-base"})
+        for n, teacher in enumerate(["hf:a", "hf:b", "hf:a", "hf:a"])
+    ]
+    score_columns = [("s", pa.float64()), ("base_model", pa.string())]
+    kinds = pa.schema([*schema(), *(pa.field(*column) for column in score_columns)])
+    pq.write_table(record_table(records, kinds), tmp_path / "scored.parquet")
+    out = tmp_path / "o.jsonl"
+    where = ["teacher==hf:a", "base_model!=other", "s<3"]
+    done = select(tmp_path / "scored.parquet", by="s", top="100%", where=where, out=out)
+    assert chosen(out) == ["q0", "q2"]
+    assert done.counts["where not met"] == 2
+    assert select(tmp_path / "scored.parquet", by="s", top="9", where="teacher!=hf:a", out=out).counts["selected"] == 1
+    there = "Columns of numbers: round, s, seed_index; of text: base_model, teacher"
+    with pytest.raises(InputError, match=rf"^no column techer; s holds no text .*\n{there}\."):
+        select(tmp_path / "scored.parquet", by="s", top="1", where=["techer==hf:a", "s==x"], out=out)
+
+
+def test_a_column_of_the_users_stands_where_the_record_says_nothing(tmp_path: Path) -> None:
+    path, out = tmp_path / "in.jsonl", tmp_path / "o.jsonl"
+    path.write_text("".join(f'{{"instruction": "q{n}", "teacher": "t{n % 2}", "s": 1}}\n' for n in range(4)))
+    select(path, by="s", top="100%", where="teacher==t1", out=out)
+    assert chosen(out) == ["q1", "q3"]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +202,7 @@ def test_a_column_of_text_is_no_column_to_go_by(tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     row = {"instruction": "q", "output": "a", "topic": "home", "good": True, "s": 1, "none": None}
     path.write_text(json.dumps(row) + "\n")
-    columns = r"\nColumns of numbers: round, s, seed_index\.$"
+    columns = r"\nColumns of numbers: round, s, seed_index; of text: topic\.$"
     with pytest.raises(
         InputError, match=rf"^topic holds no number \(in the first row that has it: 'home'\).*{columns}"
     ):
@@ -115,27 +216,6 @@ def test_a_column_of_text_is_no_column_to_go_by(tmp_path: Path) -> None:
 THIRTEEN = "one two three four five six seven eight nine ten eleven twelve thirteen"
 
 
-def test_thirteen_words_in_a_row_contaminate(tmp_path: Path) -> None:
-    (tmp_path / "test.jsonl").write_text(json.dumps({"question": f"Count: {THIRTEEN} fourteen."}) + "\n")
-    tests = load_ngrams([tmp_path / "test.jsonl"])
-
-    def found(instruction: str, output: str = "") -> bool:
-        return contaminated(Record("a", "a", 0, instruction, output=output), tests)
-
-    assert found(f"Say {THIRTEEN.upper()}!")
-    assert found("Say it", output=THIRTEEN.replace(" ", ", "))
-    assert not found(THIRTEEN.replace("seven", "7"))
-    assert not found(" ".join(THIRTEEN.split()[1:]))
-
-
-@given(st.text(max_size=300))
-def test_ngrams_are_as_many_as_there_are_runs(text: str) -> None:
-    import re
-
-    words = re.findall(r"\w+", text.casefold())
-    assert len(list(ngrams(text))) == max(0, len(words) - 12)
-
-
 def test_contaminated_rows_are_left_out_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     lines = [{"instruction": THIRTEEN if n == 7 else f"q{n}", "output": "a", "s": n} for n in range(8)]
@@ -144,12 +224,6 @@ def test_contaminated_rows_are_left_out_and_counted(tmp_path: Path) -> None:
     done = select(path, by="s", top="1", out=tmp_path / "o.jsonl", decontaminate=[tmp_path / "test.txt"])
     assert chosen(tmp_path / "o.jsonl") == ["q6"]
     assert done.counts["contaminated"] == 1
-
-
-def test_a_test_file_without_thirteen_words_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "test.txt").write_text("too short\n")
-    with pytest.raises(InputError, match="no text of 13 words"):
-        load_ngrams([tmp_path / "test.txt"])
 
 
 def test_a_test_file_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -210,7 +284,7 @@ def test_keeping_the_highest_of_what_is_better_low_is_warned_of(
     select(path, by="seed_index", top="1", out=tmp_path / "o.jsonl")
     assert not caplog.records
     select(path, by="instruction_ppl", top="1", out=tmp_path / "o.jsonl")
-    assert "--ascending" in caplog.text
+    assert "ascending keeps the lowest" in caplog.text
 
 
 def test_the_scores_that_are_better_low_are_those_of_the_docs() -> None:
@@ -227,3 +301,47 @@ def test_names_that_cannot_be(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError):
         select(tmp_path / name, by="quality", top="1", out=tmp_path / "o.jsonl")
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def scored_run(folder: Path) -> Path:
+    """A run folder with four scored rows."""
+    with RunFolder(folder) as run:
+        run.begin("score", {}, {"digest": "a", "stage": "respond"}, fresh=True)
+        run.start("score", {})
+        output = Output(run.output("score"), 4, columns=[Column("ifd")])
+        for n in range(4):
+            record = Record(f"s{n}", f"s{n}", n, f"Mend sock {n}", output="Wool.", scores={"ifd": n / 10})
+            output.add(Placed(0, n, record), [record], lambda tally, row: tally.count(row, ""))
+        run.finish("score", output.finish().summary(), {}, {})
+    return folder
+
+
+def test_a_selection_in_a_run_folder_is_in_its_manifest(tmp_path: Path) -> None:
+    run = scored_run(tmp_path / "run")
+    for name, top in (("best.jsonl", "25%"), ("half.jsonl", "50%")):
+        select(run, by="ifd", top=top, out=run / name)
+    entries = read_manifest(run)
+    assert list(entries) == ["score", "select:best.jsonl", "select:half.jsonl"]
+    entry = entries["select:half.jsonl"]
+    assert (entry.state, entry.settings["top"], entry.counts["selected"]) == ("done", "50%", 2)
+    assert (entry.input["stage"], entry.output["name"]) == ("score", "half.jsonl")
+    with pytest.raises(InputError, match="is a file of a run"):
+        write([], run / "half.jsonl")
+    assert select(run, by="ifd", top="75%", out=run / "half.jsonl").counts["selected"] == 3
+    assert read_manifest(run)["select:half.jsonl"].settings["top"] == "75%"
+
+
+def test_a_selection_of_scores_that_were_made_anew_is_stale_until_it_is_looked_at(tmp_path: Path) -> None:
+    run = scored_run(tmp_path / "run")
+    select(run, by="ifd", top="25%", out=run / "best.jsonl")
+    scored_run(run)
+    assert read_manifest(run)["select:best.jsonl"].state == "stale"
+    assert select(run, by="ifd", top="25%", out=run / "best.jsonl").already_done
+    assert read_manifest(run)["select:best.jsonl"].state == "done"
+
+
+def test_a_selection_elsewhere_is_in_no_manifest(tmp_path: Path) -> None:
+    run = scored_run(tmp_path / "run")
+    select(run, by="ifd", top="25%", out=tmp_path / "best.jsonl")
+    assert list(read_manifest(run)) == ["score"]
+    assert not (tmp_path / "manifest.json").exists()

@@ -10,7 +10,7 @@ from evolvent.selection.where import number, parse_condition
 numbers = st.floats(allow_nan=False)
 
 
-@given(numbers, numbers, st.sampled_from(["<", "<=", ">", ">=", "=="]))
+@given(numbers, numbers, st.sampled_from(["<", "<=", ">", ">=", "==", "!="]))
 def test_it_compares_as_python_does(value: float, number: float, sign: str) -> None:
     expected = {
         "<": value < number,
@@ -18,6 +18,7 @@ def test_it_compares_as_python_does(value: float, number: float, sign: str) -> N
         ">": value > number,
         ">=": value >= number,
         "==": value == number,
+        "!=": value != number,
     }[sign]
     assert parse_condition(f"ifd{sign}{number!r}").holds({"ifd": value}) is expected
 
@@ -42,7 +43,10 @@ def test_what_is_no_number_never_passes(row: dict[str, object]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["ifd", "ifd<", "<1", "ifd<one", "ifd!=1", "ifd<1<2", "ifd=1", "ifd<nan", "__import__('os').system('x')<1 2", ""],
+    [
+        *("", "ifd", "ifd<", "<1", "ifd<one", "ifd<1<2", "ifd=1", "ifd==", "ifd===1", "!=1", "ifd<nan", "ifd==nan"),
+        "__import__('os').system('x')<1 2",
+    ],
 )
 def test_other_forms_are_refused(text: str) -> None:
     with pytest.raises(InputError, match="COLUMN<NUMBER"):
@@ -62,6 +66,35 @@ def test_text_that_is_a_number_is_one(text: str) -> None:
 def test_every_number_as_python_writes_it_is_read(value: float) -> None:
     assert number(repr(value)) == float(value)
     assert number(value) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("teacher==openai:a/b", True),
+        (" teacher == openai:a/b ", True),
+        ("teacher==openai:a", False),
+        ("teacher!=openai:a", True),
+        ("teacher!=openai:a/b", False),
+        ("finish reason==it is < 3!=4", True),
+        ("none==x", False),
+        ("none!=x", False),
+        ("gone!=x", False),
+        ("round!=x", False),
+        ("round!=1", True),
+        ("teacher!=1", False),
+    ],
+)
+def test_texts(text: str, holds: bool) -> None:
+    row = {"teacher": "openai:a/b", "finish reason": "it is < 3!=4", "none": None, "round": 2}
+    assert parse_condition(text).holds(row) is holds
+
+
+def test_a_condition_reads_back_as_itself() -> None:
+    for text in ("ifd<=1.5", "teacher!=openai:a/b", "a b==c d"):
+        assert str(parse_condition(text)) == text
+    with pytest.raises(InputError, match=r"of texts == and !="):
+        parse_condition("teacher<b")
 
 
 def test_columns_with_spaces() -> None:

@@ -9,9 +9,9 @@ from importlib.resources import files
 
 import pytest
 
+from evolvent.evolution.autoif.answers import quality_score
 from evolvent.evolution.autoif.back_translation import back_translations
 from evolvent.evolution.autoif.functions import Sample, parse_sample
-from evolvent.evolution.autoif.quality import quality_score
 from evolvent.evolution.autoif.self_instruct import new_instructions, same
 from tools.embedded import autoif
 from tools.embedded.kinds import KINDS, Kind

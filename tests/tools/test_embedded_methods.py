@@ -5,10 +5,10 @@ from collections import Counter
 
 import pytest
 
-from evolvent.evolution.auto_evol_instruct.failure import failure_of
+from evolvent.evolution.auto_evol_instruct.failure_rate import failure_of
 from evolvent.evolution.auto_evol_instruct.method import SLOT, candidate_of, initial_method
 from evolvent.evolution.auto_evol_instruct.method import Method as ParsedMethod
-from evolvent.evolution.auto_evol_instruct.steps import final_instruction, methods_list
+from evolvent.evolution.auto_evol_instruct.parsing import final_instruction, methods_list
 from tools.embedded import methods
 from tools.embedded.methods import FAULTS, INITIAL, MENDING, Method
 from tools.embedded.mixture import missing_chat

@@ -9,11 +9,11 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from evolvent.evolution.auto_evol_instruct.method import SLOT, candidate_of, initial_method  # noqa: E402 - after the skips
-from evolvent.evolution.auto_evol_instruct.steps import final_instruction, methods_list  # noqa: E402 - after the skips
+from evolvent.evolution.auto_evol_instruct.parsing import final_instruction, methods_list  # noqa: E402 - after the skips
 from evolvent.evolution.auto_evol_instruct.ways import ways  # noqa: E402 - after the skips
+from evolvent.evolution.autoif.answers import quality_score  # noqa: E402 - after the skips
 from evolvent.evolution.autoif.back_translation import back_translations  # noqa: E402 - after the skips
 from evolvent.evolution.autoif.functions import Sample, parse_sample  # noqa: E402 - after the skips
-from evolvent.evolution.autoif.quality import quality_score  # noqa: E402 - after the skips
 from evolvent.evolution.autoif.self_instruct import new_instructions  # noqa: E402 - after the skips
 from tools.embedded import autoif, methods  # noqa: E402 - after the skips
 from tools.embedded.corpus import PROMPTS  # noqa: E402 - after the skips

@@ -18,13 +18,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from evolvent.evolution.auto_evol_instruct.failure import failure_of
+from evolvent.evolution.auto_evol_instruct.failure_rate import failure_of
 from evolvent.evolution.auto_evol_instruct.method import INPUT, SLOT, Method, candidate_of, initial_method
-from evolvent.evolution.auto_evol_instruct.steps import final_instruction, methods_list
+from evolvent.evolution.auto_evol_instruct.parsing import final_instruction, methods_list
 from evolvent.evolution.auto_evol_instruct.ways import ways as ways_of
+from evolvent.evolution.autoif.answers import quality_score
 from evolvent.evolution.autoif.back_translation import back_translations
 from evolvent.evolution.autoif.functions import Sample, parse_sample
-from evolvent.evolution.autoif.quality import quality_score
 from evolvent.evolution.autoif.self_instruct import new_instructions, same
 from evolvent.sandbox.sandbox import Sandbox
 from tools.embedded import autoif, methods

@@ -1,1 +1,1 @@
-"""The commands: each parses its options, calls the function of its name, and prints."""
+"""The commands: each is made of an interface, its parameters parsed, its function called, what that returns printed."""

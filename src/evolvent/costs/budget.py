@@ -4,15 +4,12 @@ import asyncio
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from evolvent.costs.prices import HOW, Price, money
 from evolvent.errors import BudgetReachedError, InputError
 from evolvent.models.protocols import Usage
 from evolvent.models.uri import parse_uri
-
-if TYPE_CHECKING:
-    from evolvent.calls.store import Spent
 
 # Calls of a model at once while nothing is known of what one costs.
 UNKNOWN_AT_ONCE = 8
@@ -23,7 +20,19 @@ RECENT = 50
 FREE = Price(0.0, 0.0)
 
 
-def cost(spent: Iterable["Spent"], prices: Mapping[str, Price]) -> float | None:
+class Spent(NamedTuple):
+    """What a stage's calls of one model have used in a run folder, all told; ``seconds`` is the calls' sum."""
+
+    stage: str
+    model: str
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    estimated: bool
+    seconds: float
+
+
+def cost(spent: Iterable[Spent], prices: Mapping[str, Price]) -> float | None:
     """What calls have cost, in the prices' currency; None if one of their models has no price."""
     amounts = []
     for use in spent:
@@ -94,7 +103,7 @@ class Budget:
     """
 
     def __init__(
-        self, limit: float, prices: Mapping[str, Price], spent: Iterable["Spent"], *, stage: str, models: Iterable[str]
+        self, limit: float, prices: Mapping[str, Price], spent: Iterable[Spent], *, stage: str, models: Iterable[str]
     ) -> None:
         if not (math.isfinite(limit) and limit > 0):
             raise InputError(f"the budget is {limit:g}", fix="Give an amount above 0, in the currency of the prices.")

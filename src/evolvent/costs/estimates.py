@@ -1,27 +1,43 @@
-"""What a stage is expected to take, before anything is spent, and how that is told."""
+"""What a stage is expected to take, before anything is spent."""
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from evolvent.costs.prices import HOW, money
 from evolvent.records import Message
-from evolvent.report.tables import short_names, time_words
-
-if TYPE_CHECKING:
-    from evolvent.report.tables import Table
 
 
 @dataclass(frozen=True, slots=True)
+class Caps:
+    """What is known of how fast calls are made: a server's caps that the user set, and how many at once."""
+
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    concurrency: int | None = None
+
+    def least_seconds(self, calls: int, tokens: int) -> float | None:
+        """The least time that calls of a server's model take: that of the narrower cap; None without one.
+
+        The duration of calls that a folder holds says nothing of it: it includes the time that they waited for their
+        turn, which depends on how many waited.
+        """
+        known = []
+        if self.requests_per_minute is not None:
+            known.append(60 * calls / self.requests_per_minute)
+        if self.tokens_per_minute is not None:
+            known.append(60 * tokens / self.tokens_per_minute)
+        return max(known, default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelEstimate:
     """What a stage is expected to take of one model.
 
     Attributes:
         model: its URI as records hold it.
         calls: how many, none asked again.
-        prompt_tokens: tokens in.
-        completion_tokens: tokens out.
+        prompt_tokens: tokens in; None where they are not known.
+        completion_tokens: tokens out; None where they are not known.
         prompt_tokens_at_most, completion_tokens_at_most: if every reply ran to its token limit.
         cost, cost_at_most: in the prices' currency; None without a price.
         seconds: the least that the caps allow; None without a cap.
@@ -35,9 +51,9 @@ class ModelEstimate:
 
     model: str
     calls: int
-    prompt_tokens: int
-    completion_tokens: int
-    prompt_tokens_at_most: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    prompt_tokens_at_most: int | None
     completion_tokens_at_most: int
     cost: float | None
     cost_at_most: float | None
@@ -55,7 +71,7 @@ class Estimate:
     Attributes:
         stage: its name.
         records: how many it has.
-        rehearsed: how many of them were rehearsed.
+        rehearsed: how many of them were rehearsed; 0 where a formula says how many calls there are.
         models: what it takes of each model.
         prompts: the first prompts, as (model, conversation); a reply yet to come has a stand-in that says so.
         failing: rehearsed rows that would fail before they reach a model, and why the first would; None if none would.
@@ -63,7 +79,7 @@ class Estimate:
         differences: how the settings and the input differ from those that the folder holds this stage with, one line
             each; none if it does not hold it, or with these very settings.
         finished: whether the folder holds this stage finished with these very settings.
-        said: what else the figures rest on, a line each.
+        lines: what else the figures rest on, a line each.
     """
 
     stage: str
@@ -75,7 +91,7 @@ class Estimate:
     stored: int
     differences: tuple[str, ...] = ()
     finished: bool = False
-    said: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
 
     @property
     def calls(self) -> int:
@@ -97,96 +113,8 @@ class Estimate:
         times = [model.seconds for model in self.models]
         return max((time for time in times if time is not None), default=0.0) if None not in times else None
 
-    def tables(self) -> "list[Table]":
-        """A table for each model, and one for all together if there are several."""
-        from evolvent.report.tables import Table
-
-        tables = []
-        for model in [*self.models, *([self._together()] if len(self.models) > 1 else [])]:
-            columns = ["", "calls", "tokens in", "tokens out"]
-            prompt = f"{'' if model.exact else '~'}{model.prompt_tokens:,}"
-            expected = ["expected", f"{model.calls:,}", prompt, f"~{model.completion_tokens:,}"]
-            most = ["at most", "", f"{model.prompt_tokens_at_most:,}", f"{model.completion_tokens_at_most:,}"]
-            if model.cost is not None and model.cost_at_most is not None:
-                columns.append("cost")
-                expected.append(f"~{money(model.cost)}" if model.cost_at_most else "0")
-                most.append(money(model.cost_at_most) if model.cost_at_most else "0")
-            title = f"{self.stage}: what it would take of {model.model}"
-            tables.append(Table(title, tuple(columns), [tuple(expected), tuple(most)]))
-        return tables
-
-    def notes(self) -> list[str]:
-        """What the figures rest on, a line each."""
-        of = f"all {self.records:,}" if self.rehearsed == self.records else f"{self.rehearsed:,} of {self.records:,}"
-        lines = []
-        if self.differences:
-            lines.append(
-                f"the folder holds {self.stage} with other settings: {'; '.join(self.differences)}. "
-                "Without --fresh it would be refused"
-            )
-        if self.finished:
-            lines.append(f"{self.stage} is finished in the folder with these settings: nothing would be called")
-        lines.append(f"{self.stage}, rehearsed on {of} records; nothing was called")
-        lines += self.said
-        lines.append("~: estimated; at most: if every reply is as long as max_tokens allows")
-        names, _ = short_names(model.model for model in self.models)
-        for model in self.models:
-            lines.append(f"{names[model.model]}:")
-            lines += [f"  tokens in: {model.prompts}", f"  tokens out: {model.replies}", f"  time: {_time(model)}"]
-        if len(self.models) > 1 and self.seconds is not None:
-            lines.append(f"time together: about {time_words(self.seconds)}; the models work side by side")
-        lines.append("not counted: replies that cannot be used and are asked for again, twice at the most")
-        if self.failing:
-            lines.append(f"{self.failing[0]:,} rehearsed rows would fail; the first: {self.failing[1]}")
-        if self.stored:
-            lines.append(
-                f"the folder holds {self.stored:,} calls of this stage; those that are the same are not paid again "
-                "and are not subtracted here"
-            )
-        unpriced = [model.model for model in self.models if model.cost is None]
-        if unpriced:
-            lines.append(f"no cost: {', '.join(unpriced)} has no price. {HOW}")
-        if any(model.seconds is None and model.call_lengths is None for model in self.models):
-            lines.append(
-                "no time: how fast a model answers is not known. --concurrency N tells how many calls follow one "
-                "another; --max-requests-per-minute and --max-tokens-per-minute tell the least time of a server"
-            )
-        return lines
-
-    def shown_prompts(self) -> list[str]:
-        """The first prompts as text."""
-        return [
-            f"prompt {number}, to {model}\n" + "\n".join(f"[{turn['role']}]\n{turn['content']}" for turn in messages)
-            for number, (model, messages) in enumerate(self.prompts, 1)
-        ]
-
-    def _together(self) -> ModelEstimate:
-        models = self.models
-        return ModelEstimate(
-            "all models together",
-            self.calls,
-            sum(model.prompt_tokens for model in models),
-            sum(model.completion_tokens for model in models),
-            sum(model.prompt_tokens_at_most for model in models),
-            sum(model.completion_tokens_at_most for model in models),
-            self.cost,
-            self.cost_at_most,
-            self.seconds,
-            "",
-            "",
-            all(model.exact for model in models),
-        )
-
-
-def _time(model: ModelEstimate) -> str:
-    known = []
-    if model.seconds is not None:
-        known.append(f"about {time_words(model.seconds)}, the least that the caps allow")
-    if model.call_lengths is not None:
-        known.append(f"about {time_words(model.call_lengths)} for each second that a call takes, at this --concurrency")
-    return "; ".join(known) or "not known"
-
 
 def _sum(amounts: Iterable[float | None]) -> float | None:
+    """The sum; None if one of the amounts is not known."""
     found = list(amounts)
     return None if None in found else math.fsum(amount for amount in found if amount is not None)

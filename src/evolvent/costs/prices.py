@@ -8,12 +8,12 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import yaml
 
 from evolvent.errors import InputError
-from evolvent.models.uri import OPTIONS, ModelURI, parse_uri
+from evolvent.models.uri import OPTIONS, parse_uri
 
 MILLION = 1_000_000
 
@@ -56,7 +56,7 @@ class _Entry(NamedTuple):
 
 
 # --price, as often as it was given, or the argument ``price`` in Python.
-Prices = str | Path | Mapping[str, Any] | Sequence[str | Path] | None
+Prices = str | Path | Sequence[str | Path] | Mapping[str, Mapping[str, float]] | None
 
 
 def read_prices(given: Prices, uris: Iterable[str], *, others: Iterable[str] = ()) -> dict[str, Price]:
@@ -65,9 +65,9 @@ def read_prices(given: Prices, uris: Iterable[str], *, others: Iterable[str] = (
     A price for a whole URI comes before one for a plain model name, and this before one for all servers' models.
 
     Args:
-        given: ``IN,OUT`` (every server's model of this command), ``MODEL=IN,OUT``, a YAML file that maps models to
-            ``{in: x, out: y}`` or ``[x, y]``, or several of these; in Python also such a mapping, a Price among its
-            values. MODEL is a URI or the plain name of a model.
+        given: ``IN,OUT`` (every server's model of this command), ``MODEL=IN,OUT``, the path of a YAML file that maps
+            models to ``{in: x, out: y}``, or several of these; in Python also what such a file holds. MODEL is a URI or
+            the plain name of a model.
         uris: the models that this command calls.
         others: models that it does not call but whose cost counts: those that the run folder holds calls of, those of
             a recipe's other stages. A price without a name is not for them.
@@ -79,34 +79,29 @@ def read_prices(given: Prices, uris: Iterable[str], *, others: Iterable[str] = (
         InputError: a price that is no price, one for a model that is not there, or two for the same model; the
             message names the place.
     """
-    called = list(dict.fromkeys(str(parse_uri(uri)) for uri in uris))
-    parsed = {str(parse_uri(uri)): parse_uri(uri) for uri in [*called, *others]}
-    prices = {uri: Price(0.0, 0.0) for uri, model in parsed.items() if model.scheme != "openai"}
-    found: dict[str, tuple[int, _Entry]] = {}  # how closely the model was named, and the price
-
-    for entry in _entries(given):
-        matches = {
-            uri: rank
-            for uri, model in parsed.items()
-            if (rank := _closeness(entry.model, uri, model, called=uri in called))
-        }
-        if not matches and entry.typed:
+    called = [str(parse_uri(uri)) for uri in uris]
+    models = {str(parse_uri(uri)): parse_uri(uri) for uri in [*called, *others]}
+    # what a price for the model may be given for, the closest first
+    names: dict[str, list[str | None]] = {uri: [uri, *filter(None, [model.name])] for uri, model in models.items()}
+    for uri in called:
+        if models[uri].scheme == "openai":
+            names[uri].append(None)
+    entries = list(_entries(given))
+    for entry in entries:
+        if entry.typed and not any(entry.model in accepted for accepted in names.values()):
             what = "no such model here" if entry.model else "no server's model here"
-            raise InputError(f"{entry.place}: there is {what}", fix=_for_these(parsed))
-        for uri, rank in matches.items():
-            before, other = found.get(uri, (0, entry))
-            if rank == before and other.price != entry.price:
-                raise InputError(f"two prices for {uri}: {other.place} and {entry.place}", fix="Leave one of them out.")
-            if rank > before:
-                found[uri] = rank, entry
-    return prices | {uri: entry.price for uri, (_, entry) in found.items()}
-
-
-def _closeness(named: str | None, uri: str, model: ModelURI, *, called: bool) -> int:
-    """How closely a price's name fits a model: 3 its URI, 2 its name, 1 any server's model of this command, else 0."""
-    if named is None:
-        return int(called and model.scheme == "openai")
-    return 3 if named == uri else 2 if named and named == model.name else 0
+            fix = f"Models here: {', '.join(models)}. Write --price MODEL=IN,OUT."
+            raise InputError(f"{entry.place}: there is {what}", fix=fix)
+    prices = {uri: Price(0.0, 0.0) for uri, model in models.items() if model.scheme != "openai"}
+    for uri, accepted in names.items():
+        found = next(filter(None, ([entry for entry in entries if entry.model == name] for name in accepted)), [])
+        for entry in found:
+            if entry.price != found[0].price:
+                raise InputError(
+                    f"two prices for {uri}: {found[0].place} and {entry.place}", fix="Leave one of them out."
+                )
+            prices[uri] = entry.price
+    return prices
 
 
 def money(amount: float) -> str:
@@ -123,7 +118,7 @@ def _entries(given: Prices) -> Iterator[_Entry]:
     if isinstance(given, Mapping):
         for key, value in given.items():
             place = f"price for {key}"
-            yield _Entry(_canonical(str(key), "price"), _from_python(value, place), place, typed=False)
+            yield _Entry(_canonical(str(key), "price"), _price_in(value, place), place, typed=False)
         return
     for one in [given] if isinstance(given, str | Path) else given:
         if not isinstance(one, str | Path):
@@ -160,30 +155,17 @@ def _file(path: Path) -> Iterator[_Entry]:
             raise InputError(f"{place}: a model's name was expected", fix=HOW)
         model = _canonical(key.value, place)
         place = f"{place} ({model})"
-        yield _Entry(model, _price(_numbers(value), place), place, typed=False)
+        # numbers as they are written: YAML's own reading takes 6e-1 for a text and 1:30 for 90
+        two = isinstance(value, yaml.MappingNode) and len(value.value) == 2
+        fields = {str(name.value): number.value for name, number in value.value} if two else {}
+        yield _Entry(model, _price_in(fields, place), place, typed=False)
 
 
-def _numbers(value: yaml.Node) -> list[str]:
-    """The two numbers of a price in a file, as text; none if it is written otherwise."""
-    if isinstance(value, yaml.ScalarNode):
-        return str(value.value).split(",")
-    if isinstance(value, yaml.SequenceNode):
-        return [item.value for item in value.value if isinstance(item, yaml.ScalarNode)]
-    if isinstance(value, yaml.MappingNode):
-        fields = {key.value: item.value for key, item in value.value if isinstance(item, yaml.ScalarNode)}
-        if len(value.value) == 2 and set(fields) == {"in", "out"}:
-            return [fields["in"], fields["out"]]
-    return []
-
-
-def _from_python(value: object, place: str) -> Price:
-    if isinstance(value, Price):
-        value = (value.prompt, value.completion)
-    elif isinstance(value, str):
-        value = value.split(",")
-    elif isinstance(value, Mapping) and set(value) == {"in", "out"}:
-        value = (value["in"], value["out"])
-    return _price(list(value) if isinstance(value, list | tuple) else [], place)
+def _price_in(fields: object, place: str) -> Price:
+    """The price in ``{in: x, out: y}``."""
+    return _price(
+        [fields["in"], fields["out"]] if isinstance(fields, Mapping) and set(fields) == {"in", "out"} else [], place
+    )
 
 
 def _price(numbers: Sequence[object], place: str) -> Price:
@@ -212,7 +194,3 @@ def _canonical(name: str, place: str) -> str:
         return str(parse_uri(name))
     except InputError as error:
         raise InputError(f"{place}: {error.message}", fix=error.fix) from error
-
-
-def _for_these(uris: Iterable[str]) -> str:
-    return f"Models here: {', '.join(uris)}. Write --price MODEL=IN,OUT."

@@ -4,6 +4,7 @@ What a turn may carry besides its text (tool calls, a loss weight, a name) does 
 and reported as not exact, so that the caller keeps the original beside them.
 """
 
+import re
 from typing import Any
 
 import orjson
@@ -25,8 +26,8 @@ ROLES = {
 SHAREGPT_ROLES = {"system": "system", "user": "human", "assistant": "gpt", "tool": "observation"}
 # Roles that become another one: their name is lost in a Message.
 RENAMED_ROLES = frozenset({"developer", "function_call", "function"})
-TURN_KEYS = frozenset({"role", "content", "from", "value"})
 TEXT_PART_KEYS = frozenset({"type", "text", "value"})
+TURNS_IN_TEXT = re.compile(rf'\s*\[\s*\{{\s*"(role|from)"\s*:\s*"({"|".join(ROLES)})"')
 
 
 class BadRow(ValueError):
@@ -43,6 +44,16 @@ def kind_of(value: object) -> str:
         return "NaN (a missing value)"
     names = ((str, "text"), (int | float, "a number"), (list | tuple, "a list"), (dict, "an object"))
     return next((name for kind, name in names if isinstance(value, kind)), f"a {type(value).__name__}")
+
+
+def turns_in_text(value: object) -> object:
+    """The list of turns where a value is one as JSON text, as CSV files hold it; any other value as it is."""
+    if not isinstance(value, str) or not TURNS_IN_TEXT.match(value):
+        return value
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return value
 
 
 def read_turns(value: object, column: str) -> tuple[list[Message], bool]:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evolvent.datasets.formats import check_format
 from evolvent.datasets.load import Problem, load
-from evolvent.datasets.render import OUTPUT_FORMATS
+from evolvent.datasets.options import CONVERT, Converting
 from evolvent.datasets.write import write
 from evolvent.files import check_not_read, locate
+from evolvent.options import Reading, implements
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,35 +51,24 @@ def _rows(count: int, noun: str = "row") -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+@implements(CONVERT)
 def convert(
     data: str | Path | Iterable[Mapping[str, Any]],
     out: str | Path,
-    *,
-    to: str,
-    format: str | None = None,
-    map: Mapping[str, str] | None = None,
-    skip_bad: bool = False,
-    limit: int | None = None,
+    given: Converting,
+    reading: Reading,
 ) -> ConvertCounts:
     """Read instruction data in any format and write it in another.
 
-    Args:
-        data: as for ``load``.
-        out: the file to write, of a kind that ``write`` knows.
-        to: messages, alpaca, sharegpt or prompt_completion.
-        format: as for ``load``.
-        map: as for ``load``.
-        skip_bad: leave out, and count, rows that cannot be used or that have more turns than the format holds.
-        limit: as for ``load``.
+    With ``skip_bad`` rows that have more turns than the format holds are left out, too, and counted.
 
     Raises:
         InputError: as for ``load`` and ``write``.
         RunError: the disk is full.
     """
-    check_format(to, OUTPUT_FORMATS)
     check_not_read(locate(out, "written")[0], data)
-    seeds = load(data, format=format, map=map, skip_bad=skip_bad, limit=limit)
-    counts = write(seeds, out, format=to, skip_bad=skip_bad)
+    seeds = load(data, format=reading.format, map=reading.map, skip_bad=reading.skip_bad, limit=reading.limit)
+    counts = write(seeds, out, format=given.to, skip_bad=reading.skip_bad)
     return ConvertCounts(
         rows=seeds.rows,
         skipped=seeds.skipped,
@@ -87,6 +76,6 @@ def convert(
         written=counts.written,
         multi_turn=counts.multi_turn,
         format=seeds.format,
-        to=to,
+        to=given.to,
         problems=seeds.problems,
     )

@@ -1,10 +1,9 @@
-"""Which format data has: the columns of its first row, and the mapped ones, say it."""
+"""Which format data has, by the columns of its first row and the mapped ones; and the mapped columns put in place."""
 
 from collections.abc import Mapping
 from itertools import islice
 
 from evolvent.datasets.formats import FORMATS, Row
-from evolvent.datasets.mapping import mapped
 from evolvent.datasets.sources import Source
 from evolvent.errors import InputError
 
@@ -28,6 +27,7 @@ def find_format(source: Source, mapping: Mapping[str, str], limit: int | None) -
     """
     rows = (row.value for row in islice(source.read(0), limit) if isinstance(row.value, Mapping) and row.value)
     first: Row = dict(next(rows, {}))
+    alone = next(rows, None) is None
     missing = [column for column in mapping.values() if column.partition(".")[0] not in first and column not in first]
     if missing and first:
         raise InputError(
@@ -35,7 +35,11 @@ def find_format(source: Source, mapping: Mapping[str, str], limit: int | None) -
             f"Columns found: {', '.join(first)}",
             fix="Correct --map.",
         )
-    found = _detect(mapped(first, mapping), mapping)
+    if not mapping:
+        _check_no_other(first, source.name)
+        if alone:
+            _check_not_around(first, source.name)
+    found = _detect(mapped(first, mapping)[0], mapping)
     if found is not None:
         if not mapping:
             _check_answer(first, found, source.name)
@@ -53,6 +57,38 @@ def _detect(row: Row, mapping: Mapping[str, str]) -> str | None:
     return next(
         (name for name, spec in FORMATS.items() if mapping.keys() <= set(spec.columns) and spec.matches(names)), None
     )
+
+
+def _check_no_other(row: Row, name: str) -> None:
+    """Check that the first row is none of a file of evolvent's that holds no instruction data."""
+    if {"selected", "how", "counts"} <= row.keys():
+        raise InputError(
+            f"{name} says how {row['selected']} was chosen: it is the note of a selection, and holds no rows",
+            fix=f"Name {row['selected']}.",
+        )
+    functions = row.get("functions")
+    if isinstance(functions, list) and functions and all(isinstance(one, dict) and "code" in one for one in functions):
+        raise InputError(
+            f"{name} holds AutoIF's verified instructions with their functions, which are no instruction data",
+            fix="Name the run's folder, its responses.parquet or its sft.jsonl; with --format alpaca the instructions "
+            "are taken as seeds.",
+        )
+
+
+def _check_not_around(row: Row, name: str) -> None:
+    """Check that the only object of data does not hold the rows."""
+    if row and all(isinstance(value, dict) and "0" in value for value in row.values()):
+        raise InputError(
+            f"{name} is one JSON object that holds columns, as pandas' to_json writes them",
+            fix='Write rows: to_json(..., orient="records").',
+        )
+    if _detect(row, {}) is None:
+        for key, value in row.items():
+            if isinstance(value, list) and value and all(isinstance(inner, dict) for inner in value):
+                raise InputError(
+                    f'{name} is one JSON object, not a list of rows; its key "{key}" holds {len(value):,} of them',
+                    fix=f"Take them out: jq -c '.{key}[]' {name} > rows.jsonl",
+                )
 
 
 def _check_answer(row: Row, format: str, name: str) -> None:
@@ -85,3 +121,49 @@ def _undetected(row: Row, name: str) -> InputError:
         f"{name}: the columns fit no format. Columns found: {', '.join(row) or 'none'}. Formats tried: {tried}",
         fix=f"Say which column is what, for example --map {hint}, or name the format with --format.",
     )
+
+
+def check_mapping(mapping: Mapping[str, str], format: str | None) -> None:
+    """Check that the mapped columns are those of the format, or of any one format if it is not named.
+
+    Raises:
+        InputError: they are not.
+    """
+    known = dict.fromkeys(column for name in ([format] if format else FORMATS) for column in FORMATS[name].columns)
+    for column in mapping:
+        if column not in known:
+            raise InputError(
+                f"map names {column!r}, which is no column of {format or 'any format'}",
+                fix=f"Map one of {', '.join(known)} to a column of the data, as in instruction=question.",
+            )
+    if not any(mapping.keys() <= set(spec.columns) for spec in FORMATS.values()):
+        formats = "; ".join(f"{name} ({', '.join(spec.columns)})" for name, spec in FORMATS.items())
+        raise InputError(
+            f"map names {', '.join(mapping)}, which no one format has", fix=f"Map the columns of one: {formats}."
+        )
+
+
+def mapped(row: Row, mapping: Mapping[str, str]) -> tuple[Row, Row]:
+    """A row with the mapped columns under the format's names, and the user's columns of these names.
+
+    A column that is only reached into stays.
+    """
+    used = set(mapping.values())
+    renamed = {name: value for name, value in row.items() if name not in used}
+    displaced = {name: renamed.pop(name) for name in mapping if name in renamed}
+    for name, path in mapping.items():
+        renamed[name] = row[path] if path in row else _inside(row, path)
+    return renamed, displaced
+
+
+def _inside(row: Row, path: str) -> object:
+    """The value that a path like ``instances.0.input`` reaches; None if there is none."""
+    value: object = row
+    for step in path.split("."):
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, list | tuple) and step.isdecimal() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return None
+    return value

@@ -1,15 +1,8 @@
 """The formats of instruction data: which columns each has, how a row is recognised and what it says.
 
 A format reads a row into a Content and names the columns it used; every other column is the user's own and is kept.
-Five keys in a row's ``meta`` object are our bookkeeping, written where a format cannot hold what another one says, so
-that the same record comes back:
-
-- ``_input``: the user turn joins an instruction and this input;
-- ``_turns``: an alpaca row was a conversation of so many turns;
-- ``_system``: an alpaca row's conversation began with a system turn that says nothing;
-- ``_columns``: the user's columns whose names the format needs itself;
-- ``_original``: as JSON text, the columns of a row with more in it than messages can say (tool calls, loss weights, an
-  alpaca history). A record's ``meta`` has this one too.
+What messages cannot say (tool calls, loss weights, an alpaca history) is kept, too: the columns of such a row stand, as
+JSON text, in its ``_original``.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,10 +13,10 @@ import orjson
 from evolvent.datasets.conversations import (
     BadRow,
     first_exchange,
-    is_single_turn,
     kind_of,
     read_turns,
     single_exchange,
+    turns_in_text,
 )
 from evolvent.datasets.rows import json_default
 from evolvent.errors import InputError
@@ -59,7 +52,6 @@ class Format(NamedTuple):
 
 
 ALPACA_COLUMNS = frozenset({"instruction", "input", "output", "system", "history"})
-BOOKKEEPING: dict[str, type] = {"_input": str, "_turns": int, "_system": str, "_columns": dict, "_original": str}
 
 
 def _text(row: Row, column: str) -> str:
@@ -119,7 +111,7 @@ def _sharegpt(row: Row) -> Reading:
 
 def _prompt_completion(row: Row) -> Reading:
     used = frozenset({"prompt", "completion"})
-    prompt, completion = row.get("prompt"), row.get("completion")
+    prompt, completion = turns_in_text(row.get("prompt")), row.get("completion")
     if isinstance(prompt, str | None) and isinstance(completion, str | None):
         return Reading(Content(prompt or "", "", completion or "", None), used)
     if not isinstance(prompt, list | tuple):
@@ -127,7 +119,7 @@ def _prompt_completion(row: Row) -> Reading:
             f'column "prompt" is {kind_of(prompt)} and "completion" {kind_of(completion)}: both text, or lists'
         )
     turns, exact = read_turns(prompt, "prompt")
-    if completion:
+    if completion and completion != "[]":  # as CSV files hold an empty list
         answer, whole = read_turns(completion, "completion")
         turns, exact = turns + answer, exact and whole
     return Reading(Content(*_exchange(turns, "prompt"), turns), used, exact)
@@ -136,13 +128,13 @@ def _prompt_completion(row: Row) -> Reading:
 def _preference(row: Row) -> Reading:
     """The chosen answer of a preference pair; the rejected one stays a column of the user's."""
     column = next((c for c in ("prompt", "conversations", "messages", "instruction") if row.get(c) is not None), "")
-    chosen = row.get("chosen")
+    chosen = turns_in_text(row.get("chosen"))
     if isinstance(chosen, str) and not column:
         raise BadRow('column "chosen" is text without a prompt: the question and the answer cannot be told apart')
     if column == "instruction":
         without, used, _ = _alpaca({**row, "output": chosen})
         return Reading(without, used - {"output"} | {"chosen"}, not row.get("history"))
-    prompt, used = row.get(column), frozenset({column, "chosen"} if column else {"chosen"})
+    prompt, used = turns_in_text(row.get(column)), frozenset({column, "chosen"} if column else {"chosen"})
     if isinstance(prompt, str) and isinstance(chosen, str):
         return Reading(Content(prompt, "", chosen, None), used)
     exact = whole = True
@@ -161,6 +153,15 @@ def _preference(row: Row) -> Reading:
     return Reading(Content(*_exchange(turns, column or "chosen"), turns), used, exact and whole)
 
 
+def _record(row: Row) -> Reading:
+    """A row of a run's file, whose conversation may be the seed's: its instruction, input and output count."""
+    if row.get("status") != "ok":
+        raise BadRow(f"the row is {row.get('status')}: {row.get('reason')}")
+    turns, exact = (None, True) if row.get("messages") is None else read_turns(row["messages"], "messages")
+    content = Content(_text(row, "instruction"), _text(row, "input"), _text(row, "output"), turns)
+    return Reading(content, frozenset({"instruction", "input", "output", "messages"}), exact)
+
+
 def _turns(row: Row) -> Reading:
     """Questions that follow one another, unanswered, as MT-Bench has them."""
     turns = row.get("turns")
@@ -172,6 +173,12 @@ def _turns(row: Row) -> Reading:
 
 # In the order in which they are tried: what says more comes first.
 FORMATS: dict[str, Format] = {
+    "record": Format(
+        ("instruction", "input", "output", "messages"),
+        "the columns of a run's file",
+        lambda names: {"seed_id", "seed_index", "instruction", "round", "status"} <= names,
+        _record,
+    ),
     "preference": Format(
         ("prompt", "chosen", "rejected", "conversations", "messages", "instruction", "input", "system", "history"),
         "chosen and rejected",
@@ -223,47 +230,6 @@ def read_row(row: Row, format: str) -> tuple[Content, Row]:
     content, used, exact = spec.read(row)
     extras = {name: value for name, value in row.items() if name not in used}
     if not exact:
-        held = {name: row[name] for name in used if row.get(name) is not None}
-        extras["_original"] = orjson.dumps(held, default=json_default, option=orjson.OPT_SORT_KEYS).decode()
-    ours = extras.get("meta")
-    if isinstance(ours, dict):
-        marks = {name: ours[name] for name, kind in BOOKKEEPING.items() if type(ours.get(name)) is kind}
-        if marks:
-            rest = {name: value for name, value in ours.items() if name not in marks}
-            content = _restore(content, extras, marks, rest)
+        original = {name: row[name] for name in used if row.get(name) is not None}
+        extras["_original"] = orjson.dumps(original, default=json_default, option=orjson.OPT_SORT_KEYS).decode()
     return content, extras
-
-
-def _restore(content: Content, extras: Row, marks: Row, ours: Row) -> Content:
-    """Undo what ``render`` (render.py) had to do: put back columns, the input, the conversation.
-
-    Args:
-        content: what the format's columns say.
-        extras: the other columns, put right in place.
-        marks: our bookkeeping.
-        ours: what else ``meta`` holds.
-    """
-    del extras["meta"]
-    columns = marks.get("_columns", {})
-    extras.update(columns)
-    if ours:
-        # A later run's lineage stands above what was in the user's own meta column.
-        extras["meta"] = {**ours, "_columns": {"meta": columns["meta"]}} if "meta" in columns else ours
-    if "_original" in marks:
-        extras.setdefault("_original", marks["_original"])
-    instruction, _, output, messages = content
-    if "_turns" in marks:
-        messages = messages or single_exchange(instruction, content.input, output)
-        if "_system" in marks and messages[0]["role"] != "system":
-            messages.insert(0, {"role": "system", "content": marks["_system"]})
-        if len(messages) < marks["_turns"]:
-            messages = [*messages, {"role": "assistant", "content": output}]
-        return content._replace(messages=messages)
-    input = marks.get("_input")
-    if input is None or not messages or not is_single_turn(messages):
-        return content
-    if input:
-        if not instruction.endswith(f"\n{input}"):
-            return content  # edited since
-        instruction = instruction[: -len(input) - 1]
-    return Content(instruction, input, output, messages if messages[0]["role"] == "system" else None)

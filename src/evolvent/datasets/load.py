@@ -17,9 +17,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from evolvent.datasets.conversations import BadRow, kind_of
-from evolvent.datasets.detection import find_format
+from evolvent.datasets.detection import check_mapping, find_format, mapped
 from evolvent.datasets.formats import FORMATS, Content, check_format, read_row
-from evolvent.datasets.mapping import check_mapping, mapped
 from evolvent.datasets.rows import json_default, why_not_json
 from evolvent.datasets.sources import Source, open_source
 from evolvent.errors import InputError, RunError
@@ -266,9 +265,10 @@ def _check(value: object, format: str, mapping: Mapping[str, str]) -> _Checked:
         if not isinstance(value, Mapping):
             raise BadRow(f"{kind_of(value)}, not an object with columns")
         value = dict(value)
-    row = mapped(value, mapping) if mapping else value
+    row, displaced = mapped(value, mapping) if mapping else (value, {})
     try:
         content, extras = read_row(row, format)
+        extras |= displaced
         instruction, input, output, messages = content
         digest = content_digest(instruction, input, output, messages)
         meta = orjson.dumps(extras, default=json_default, option=orjson.OPT_SORT_KEYS).decode() if extras else None

@@ -1,6 +1,6 @@
 """A record as a row of a training format: texts in the format's columns, ours in ``meta``, the user's where they were.
 
-The inverse of ``read_row`` (formats.py): reading what is rendered gives the same texts, conversation and other columns.
+``read_row`` (formats.py) is the other direction.
 """
 
 import orjson
@@ -21,17 +21,15 @@ OUTPUT_FORMATS: dict[str, tuple[str, ...]] = {
     "sharegpt": ("conversations",),
     "prompt_completion": ("prompt", "completion"),
 }
+
+
 # The user's columns that the format needs itself, or that would make it look like another format.
+_OTHERS = frozenset({"messages", "chosen"})
 _TAKEN = {
-    "messages": frozenset({"messages", "chosen", "_json"}),
-    "sharegpt": frozenset({"conversations", "conversation", "system", "messages", "chosen", "_json"}),
-    "alpaca": frozenset(
-        {"instruction", "input", "output", "system", "history"}
-        | {"conversations", "conversation", "messages", "chosen", "_json"}
-    ),
-    "prompt_completion": frozenset(
-        {"prompt", "completion", "instruction", "conversations", "conversation", "messages", "chosen", "_json"}
-    ),
+    "messages": _OTHERS,
+    "sharegpt": _OTHERS | {"conversations", "conversation", "system"},
+    "alpaca": _OTHERS | {"instruction", "input", "output", "system", "history", "conversations", "conversation"},
+    "prompt_completion": _OTHERS | {"prompt", "completion", "instruction", "conversations", "conversation"},
 }
 
 
@@ -100,40 +98,32 @@ def render(record: Record, format: str, *, restore: bool = True) -> Row | None:
         The format's columns, then the user's, then ``meta``; None if the record has more turns than the format holds.
     """
     users: Row = orjson.loads(record.meta) if record.meta else {}
-    marks: Row = {}
-    row: Row | None = None
-    original = users.pop("_original", None)
+    ours = lineage(record)
+    row = None
+    original = users.get("_original")
     if isinstance(original, str):
+        del users["_original"]
         row = _original_columns(original, record, format) if restore else None
         if row is None:
-            marks["_original"] = original
-    elif original is not None:
-        users["_original"] = original
+            ours["_original"] = original
     if row is None:
         turns = conversation(record)
-        if format == "alpaca":
-            if not is_single_turn(turns):
-                return None
-            row = {"instruction": record.instruction, "input": record.input, "output": record.output}
-            if turns[0]["role"] == "system":
-                row["system"] = turns[0]["content"]
-            if record.messages is not None and not record.input:
-                marks["_turns"] = len(turns)
-                if row.get("system") == "":
-                    marks["_system"] = ""
-        else:
+        if format != "alpaca":
             row = _in_turns(turns, format)
-            if record.messages is None or record.input:
-                marks["_input"] = record.input
-    taken = users.keys() & _TAKEN[format]
-    ours = lineage(record)
-    if "meta" in users and (ours or marks or taken):
-        taken.add("meta")
+        elif not is_single_turn(turns):
+            return None
+        else:
+            row = {"instruction": record.instruction, "input": record.input, "output": record.output}
+            if turns[0]["role"] == "system" and turns[0]["content"]:
+                row["system"] = turns[0]["content"]
+    taken = sorted(users.keys() & _TAKEN[format])
+    if "meta" in users and (ours or taken):
+        taken = [*taken, "meta"]
     if taken:
-        marks["_columns"] = {name: users.pop(name) for name in sorted(taken)}
+        ours["_columns"] = {name: users.pop(name) for name in taken}
     row.update(users)
-    if ours or marks:
-        row["meta"] = {**ours, **marks}
+    if ours or "meta" in row:
+        row["meta"] = ours or row.pop("meta")  # last
     return row
 
 

@@ -1,4 +1,4 @@
-"""Rows as they stand in a file: each with its line, or with the reason why it is none; files opened for reading."""
+"""Rows as they stand in a file: each with its line, or with the reason why it is none. Files of plain text."""
 
 import gzip
 import json
@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
@@ -127,3 +128,30 @@ def why_not_json(row: object, error: TypeError) -> str:
         except TypeError as cause:
             return f'column "{column}" cannot be written as JSON: {cause.__cause__ or cause}'
     return f"cannot be written as JSON: {error.__cause__ or error}"
+
+
+def text_rows(path: Path, start: int = 0) -> Iterator[SourceRow]:
+    """The lines of a text file as instructions, in order; blank lines are no rows.
+
+    Args:
+        path: the file.
+        start: how many rows to pass over.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    yield from islice(_lines(path), start, None)
+
+
+def _lines(path: Path) -> Iterator[SourceRow]:
+    with opened(path) as file:
+        check_encoding(path, file.read(2))
+        file.seek(0)
+        for number, line in enumerate(file, 1):
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+            except UnicodeDecodeError as error:
+                yield SourceRow(number, None, f"not UTF-8: {error}")
+                continue
+            if text:
+                yield SourceRow(number, {"instruction": text})

@@ -7,21 +7,20 @@ a temporary file, which the system deletes with the process. Every row comes wit
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import orjson
 
 from evolvent.datasets.conversations import kind_of
-from evolvent.datasets.csv_rows import csv_rows
-from evolvent.datasets.json_rows import json_rows
-from evolvent.datasets.parquet_rows import parquet_rows
-from evolvent.datasets.rows import SourceRow, json_default, why_not_json
-from evolvent.datasets.text_rows import text_rows
+from evolvent.datasets.csv_files import csv_rows
+from evolvent.datasets.json_files import json_rows
+from evolvent.datasets.parquet_files import parquet_rows
+from evolvent.datasets.rows import SourceRow, json_default, text_rows, why_not_json
+from evolvent.datasets.spooled import spool
 from evolvent.errors import EvolventError, InputError, require_extra
 from evolvent.files import explained, locate
 from evolvent.hub import without_telemetry
@@ -168,11 +167,6 @@ def _hub(name: str, limit: int | None) -> Source:
             fix="Check the name (ORG/NAME, ORG/NAME:SPLIT or ORG/NAME:CONFIG:SPLIT), the network, HF_HUB_OFFLINE; "
             "if it is gated, HF_TOKEN.",
         ) from None
-
-
-def spool() -> IO[bytes]:
-    """A temporary file without a name: nothing is left of it, however the process ends."""
-    return tempfile.TemporaryFile(prefix="evolvent-")
 
 
 def _spooled(rows: Iterable[object], name: str) -> Source:

@@ -4,15 +4,14 @@ import gzip
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, repeat
 from pathlib import Path
 from typing import IO, cast
 
-import orjson
-
+from evolvent.datasets.csv_files import write_csv
 from evolvent.datasets.formats import Row, check_format
+from evolvent.datasets.json_files import write_json, write_jsonl
+from evolvent.datasets.parquet_files import write_parquet
 from evolvent.datasets.render import OUTPUT_FORMATS, render
-from evolvent.datasets.tables import write_csv, write_parquet
 from evolvent.errors import InputError
 from evolvent.files import locate, replacing
 from evolvent.records import Record
@@ -43,7 +42,12 @@ class _Refused:
 
 
 def write(
-    records: Iterable[Record], path: str | Path, *, format: str = "messages", skip_bad: bool = False
+    records: Iterable[Record],
+    path: str | Path,
+    *,
+    format: str = "messages",
+    skip_bad: bool = False,
+    of_run: bool = False,
 ) -> WriteCounts:
     """Write records as a training set; the file appears when it is complete.
 
@@ -52,6 +56,7 @@ def write(
         path: the file; its name ends in .json, .jsonl, .csv (each also .gz) or .parquet.
         format: messages, alpaca, sharegpt or prompt_completion (as lists of messages, to which trainers apply the chat
             template, not as plain texts).
+        of_run: whether the file is a run's own, and its stage writes it.
         skip_bad: leave out, and count, conversations of several turns when the format is alpaca, if others remain.
 
     Raises:
@@ -67,7 +72,7 @@ def write(
         raise InputError(f"{path} is of no kind that can be written", fix=f"End its name in one of {', '.join(KINDS)}.")
     refused = _Refused()
     rows = _rows(records, format, kind != ".parquet", refused)
-    with replacing(path) as file:
+    with replacing(path, of_run=of_run) as file:
         if kind.endswith(".gz"):
             # No time stamp and no name: the same rows make the same bytes.
             with gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as compressed:
@@ -100,13 +105,4 @@ def _write_rows(rows: Iterator[Row], kind: str, format: str, file: IO[bytes]) ->
         return write_parquet(rows, OUTPUT_FORMATS[format], file)
     if kind.startswith(".csv"):
         return write_csv(rows, OUTPUT_FORMATS[format], file)
-    if kind.startswith(".jsonl"):
-        return _count(file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)) for row in rows)
-    separators = chain([b"[\n"], repeat(b",\n"))
-    count = _count(file.write(separator + orjson.dumps(row)) for row, separator in zip(rows, separators, strict=False))
-    file.write(b"\n]\n" if count else b"[]\n")
-    return count
-
-
-def _count(items: Iterable[object]) -> int:
-    return sum(1 for _ in items)
+    return write_jsonl(rows, file) if kind.startswith(".jsonl") else write_json(rows, file)

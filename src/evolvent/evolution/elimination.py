@@ -17,6 +17,7 @@ import re
 import unicodedata
 from collections.abc import Collection
 
+from evolvent.call_store.ask import why_cut
 from evolvent.models.protocols import Reply
 
 # Words of the prompts' scaffold. "#Given Prompt#" and the like hold them too.
@@ -52,12 +53,11 @@ def eliminate(parent: str, evolved: str, reply: Reply, scaffold: Collection[str]
         reply: the evolver's reply that it stands in.
         scaffold: words of the prompt that must not leak into it, casefolded.
     """
-    if reply.finish_reason == "content_filter":
-        return "filtered"
-    if reply.finish_reason == "length":
-        return "truncated"
+    reason = why_cut(reply)
+    if reason is not None:
+        return reason
     if not evolved:
-        return "refused" if reply.refusal else "empty"
+        return "empty"
     if _bare(evolved) == _bare(parent):
         return "unchanged"
     if leaks(parent, evolved, scaffold):

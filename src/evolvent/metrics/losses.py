@@ -1,13 +1,20 @@
 """The three losses of a pair, from which every perplexity and IFD score is made."""
 
 import math
+import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import orjson
 
 from evolvent.errors import CallError
 from evolvent.metrics.layout import Layout, PairTokens
 from evolvent.models.protocols import TokenScorer
 from evolvent.records import Record
+
+# How the reason begins that another machine, or this one when it is idle, may not meet.
+OUT_OF_MEMORY = "out of memory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,28 +54,37 @@ class PairLosses:
         return self.direct_sum / self.direct_count
 
 
-def pair_losses(records: Sequence[Record], scorer: TokenScorer, layout: Layout) -> list[PairLosses | str]:
+def pair_losses(
+    records: Sequence[Record], scorer: TokenScorer, layout: Layout, *, stop: threading.Event | None = None
+) -> list[PairLosses | str]:
     """The losses of some pairs, from two sequences a pair (three losses need no more, see ``layout``).
 
     Args:
         records: pairs; their batches depend on this list alone, so the same list gives the same numbers.
         scorer: the base model.
         layout: ``paper_layout`` or ``chat_layout``.
+        stop: set by another thread, it ends the work before the next batch.
 
     Returns:
         For each record its losses, or the reason why it has none.
+
+    Raises:
+        Stopped: ``stop`` was set.
     """
     pairs = [_laid_out(layout, scorer, record) for record in records]
     laid_out = [pair for pair in pairs if not isinstance(pair, str)]
     sequences = [sequence for pair in laid_out for sequence in (pair.full, pair.direct)]
     starts = [start for pair in laid_out for start in (pair.instruction[0], pair.direct_start)]
-    losses = iter(scorer.nll(sequences, starts))
+    losses = iter(scorer.nll(sequences, starts, stop=stop))
     results: list[PairLosses | str] = []
     for pair in pairs:
         if isinstance(pair, str):
             results.append(pair)
             continue
         full, direct = next(losses), next(losses)
+        if full is None or direct is None:
+            results.append(f"{OUT_OF_MEMORY}: the pair has {len(pair.full)} tokens")
+            continue
         first = pair.instruction[0]
         instruction = full[: pair.instruction[1] - first]
         response = full[pair.response[0] - first : pair.response[1] - first]
@@ -85,6 +101,20 @@ def pair_losses(records: Sequence[Record], scorer: TokenScorer, layout: Layout) 
             )
         )
     return results
+
+
+def losses_to_json(losses: PairLosses | str) -> str | None:
+    """Losses, or why there are none, as they are stored; None for what is not to be stored."""
+    if isinstance(losses, str) and losses.startswith(OUT_OF_MEMORY):
+        return None
+    content: dict[str, Any] = {"reason": losses} if isinstance(losses, str) else asdict(losses)
+    return orjson.dumps(content).decode()
+
+
+def losses_from_json(text: str) -> PairLosses | str:
+    """The losses that were stored as ``text``."""
+    content = orjson.loads(text)
+    return str(content["reason"]) if "reason" in content else PairLosses(**content)
 
 
 def _laid_out(layout: Layout, scorer: TokenScorer, record: Record) -> PairTokens | str:

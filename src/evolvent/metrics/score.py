@@ -1,76 +1,56 @@
-"""The score stage: token losses of a base model over a run's responses, and the scores made of them.
+"""The score stage: metrics over a run's pairs, in columns of their own beside those that were there.
 
 Records are scored in windows of a fixed number, whose batches depend on the window alone: a run that was stopped and
 gone on with gives the very same numbers as one that was not. A window is stored whole or not at all.
+
+A score's column has its metric's name. Where that is taken, by the same metric with another model or layout, the
+model's name follows behind an @ (``ifd@gemma-3-270m``).
 """
 
-import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
-from itertools import groupby, islice
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import orjson
-
-from evolvent.calls.store import Call, CallStore, call_key
-from evolvent.errors import EvolventError, InputError
-from evolvent.files import CALLS
-from evolvent.metrics.layout import LAYOUTS, check_layout
-from evolvent.metrics.losses import PairLosses, pair_losses
-from evolvent.metrics.registry import DEFAULT_METRICS, chosen, score_fields, scores_of
-from evolvent.models.opening import open_scorer
-from evolvent.models.protocols import TokenScorer
+from evolvent.errors import InputError
+from evolvent.metrics.all_metrics import METRICS, SUPPLIED_BY, chosen
+from evolvent.metrics.metric import Metric, Window
+from evolvent.metrics.options import SCORE, Scores
+from evolvent.models.models import Capability, Models, Need, Numbers, chat_need, opened
+from evolvent.models.protocols import StageModels
 from evolvent.models.uri import parse_uri
-from evolvent.records import Record, Score
-from evolvent.runs.execution import run_sync
-from evolvent.runs.folder import Run, RunFolder
-from evolvent.runs.inputs import Data, stage_input
-from evolvent.runs.parts import Output, Placed
-from evolvent.runs.progress import shown
-from evolvent.runs.tally import Tally
+from evolvent.options import Calling, Reading, implements
+from evolvent.records import Column, Record, Score
+from evolvent.runs.folder import Run
+from evolvent.runs.inputs import Data, Joined, RecordFile, StageInput, Wanted, check_taken, stage_input
+from evolvent.runs.local import run
+from evolvent.runs.manifest import StageEntry, read_manifest
+from evolvent.runs.parts import earlier_file
+from evolvent.runs.record_files import score_columns
+from evolvent.runs.stage import Make, Stage
+from evolvent.stages import file_of
 
 STAGE = "score"
 WINDOW = 512
+MODEL, REASON = "base_model", "score_reason"  # columns beside the metrics'
+BY = "scores by "  # what a setting's name begins with that holds the scores of one maker
 
 
+@implements(SCORE)
 def score(
     data: Data,
     *,
-    base_model: str,
-    out: str | Path,
-    metrics: str | Sequence[str] = DEFAULT_METRICS,
-    layout: str = "paper",
-    batch_tokens: int | None = None,
-    device: str = "auto",
-    dtype: str = "auto",
-    format: str | None = None,
-    map: Mapping[str, str] | None = None,
-    skip_bad: bool = False,
-    limit: int | None = None,
-    fresh: bool = False,
-    progress: bool = False,
+    given: Scores,
+    reading: Reading,
+    calling: Calling,
+    models: Models | None = None,
 ) -> Run:
-    """Score instruction-response pairs with a base model, and write them with their scores to ``OUT/scored.parquet``.
+    """Score pairs with a base model: OUT/scored.parquet.
 
     Of a run folder the responses with status ok are scored; of a data file every row. A score that does not exist (an
-    empty output, a one-token instruction, a pair longer than the context) is null; ``score_reason`` says why.
-
-    Args:
-        data: a run folder or Run, a data file, a Hub id, an iterable of dicts, or a datasets.Dataset.
-        base_model: URI of the model that is to be tuned on the data.
-        out: the run folder.
-        metrics: which metrics to compute; the perplexities and token counts are always written.
-        layout: ``paper`` scores raw text as paper 1's code does; ``chat`` uses the model's chat template.
-        batch_tokens: padded tokens in one forward pass; None for the measured default.
-        device: auto, cpu or cuda.
-        dtype: auto (float32 on a CPU, bfloat16 on a GPU), float32 or bfloat16.
-        format: the data's format; detected if None.
-        map: for data of no known format, which column is the instruction, the input, the output.
-        skip_bad: leave bad rows out (counted) instead of stopping.
-        limit: score the first so many pairs only.
-        fresh: make the stage anew although the folder holds it with other settings.
-        progress: show progress on standard error.
+    empty output, a one-token instruction, a pair longer than the context) is null; ``score_reason`` says why. Other
+    metrics and other base models add their columns to those that are there.
 
     Returns:
         The run: its path, counts, and the scored records.
@@ -80,107 +60,220 @@ def score(
         ModelUnavailableError: the base model cannot be loaded.
         RunError: the run could not finish.
     """
-    names = [metric.name for metric in chosen(metrics)]
-    check_layout(layout)
-    settings = {
-        "base_model": str(parse_uri(base_model)),
-        "metrics": names,
-        "layout": layout,
-        "dtype": dtype,
-        "limit": limit,
-    }
+    with opened(models) as shared:
+        return run(score_stage(data, given, reading, calling), given.out, shared, calling)
+
+
+def score_stage(data: Data, given: Scores, reading: Reading, calling: Calling) -> Stage:
+    """The stage that scores pairs.
+
+    Raises:
+        InputError: wrong options, unreadable data, or nothing to score.
+    """
+    out = given.out
+    metrics = chosen(given.metrics)
+    needs = needed(metrics, given, calling)
     source = stage_input(
         data,
         before="respond",
-        out=Path(out),
-        wanted=lambda status, _: status == "ok",
-        format=format,
-        map=map,
-        skip_bad=skip_bad,
-        limit=limit,
+        out=out,
+        wanted=Wanted(),
+        format=reading.format,
+        map=reading.map,
+        skip_bad=reading.skip_bad,
+        limit=reading.limit,
     )
-    if not source.rows:
-        raise InputError(
-            f"{source.source['source']} holds nothing to score", fix="See what it holds: evolvent show RUN."
-        )
-    with RunFolder(Path(out)) as folder:
-        done = folder.begin(STAGE, settings, source.source, fresh=fresh)
-        if done:
-            return done
-
-        def unchanged() -> None:
-            source.unchanged()
-            folder.check_there()
-
-        scorer = open_scorer(base_model, device=device, dtype=dtype, batch_tokens=batch_tokens)
-        source.keep(folder.path)
-        folder.start(STAGE, {scorer.uri: scorer.identity})
-        output = Output(folder.output(STAGE), source.rows, unchanged, score_fields(metrics))
-        store = CallStore(folder.path / CALLS)
-        try:
-            with shown(STAGE, source.rows, done=output.records_done, show=progress) as advance:
-                for window in windows(output.missing(source.records)):
-                    losses = stored_losses([place.record for place in window], scorer, layout, store)
-                    for place, found in zip(window, losses, strict=True):
-                        scores: dict[str, Score] = {**scores_of(found, metrics), "base_model": scorer.uri}
-                        output.add(place, [replace(place.record, scores=scores)], _count)
-                        advance()
-            tally = output.finish()
-        except BaseException:
-            with contextlib.suppress(EvolventError):
-                folder.interrupt(STAGE, {})
-            raise
-        finally:
-            store.close()
-        counts = {"pairs": source.rows, **source.counts, "without a score": dict(tally.notes.most_common())}
-        return folder.finish(STAGE, counts, {}, {})
+    check_taken(source, "score")
+    entry = None if calling.fresh else _of_these_pairs(out, source, reading.limit)
+    running = entry is not None and entry.state == "running"
+    before = _scores_in(entry)
+    columns = {**(score_columns(source.path) if isinstance(source, RecordFile) else {}), **columns_of(before)}
+    new: dict[str, str] = {}
+    for metric in metrics:
+        by = made_by(metric, needs, given)
+        name = next((name for name, other in before.items() if _plain(name) == metric.name and other == by), None)
+        if name is None:
+            suffix = _suffix(metric, by, {**before, **new}, columns, needs)
+            new[metric.name + suffix] = by
+    settings: Mapping[str, Any] = {"limit": reading.limit, "before": sorted(before), **_by_maker({**before, **new})}
+    if entry is not None and not new and not running:
+        settings = entry.settings  # nothing is to be done
+    how = Scoring(tuple(new), {need.capability: need.name for need in needs.values()}, given.layout, source)
+    own = columns_of(new)
+    return Stage(
+        name=STAGE,
+        settings=settings,
+        source=Joined(source, earlier_file(out / file_of(STAGE))) if before else source,
+        needs=tuple(needs.values()),
+        work=how,
+        window=WINDOW,
+        columns=tuple({**columns, **own}.values()),
+        group=_pairs,
+        notes=how.notes,
+        counts={"pairs": source.rows, **source.counts},
+        adds_to=entry.settings if entry is not None and not running and new else None,
+    )
 
 
-def _count(tally: Tally, row: Record) -> None:
-    """Count a scored row, and why it lacks a score."""
-    tally.status[row.status] += 1
-    if row.scores["score_reason"] is not None:
-        tally.notes[str(row.scores["score_reason"])] += 1
+def needed(metrics: Sequence[Metric], given: Scores, calling: Calling) -> dict[Capability, Need]:
+    """The models that metrics need, by what they need them for.
 
-
-def stored_losses(
-    window: Sequence[Record], scorer: TokenScorer, layout: str, store: CallStore
-) -> list[PairLosses | str]:
-    """The losses of a window of records: from the store if all of them are there, else computed and stored together.
-
-    A pair that is stored keeps its stored losses, and equal pairs have one: their last digits depend on the batch.
-
-    Returns:
-        For each record its sums and counts, or why it cannot be scored.
+    Raises:
+        InputError: the option that supplies one is not given.
     """
-    keys = [call_key(scorer.identity, layout, record.question, record.output, record.messages) for record in window]
-    stored = [store.get(key) for key in keys]
-    if all(text is not None for text in stored):
-        return [_from_json(text) for text in stored if text is not None]
-    losses: dict[bytes, PairLosses | str] = {}
-    for key, text, computed in zip(keys, stored, pair_losses(window, scorer, LAYOUTS[layout]), strict=True):
-        losses.setdefault(key, computed if text is None else _from_json(text))
-    run_sync(
-        store.put(
-            Call(key, STAGE, record.id, scorer.uri, f'{{"layout":"{layout}"}}', _to_json(losses[key]))
-            for key, record in zip(keys, window, strict=True)
-        )
-    )
-    return [losses[key] for key in keys]
+    numbers = Numbers(given.device, given.dtype, given.batch_tokens)
+    found: dict[Capability, Need] = {}
+    for metric in metrics:
+        for capability in metric.needs:
+            option, words = SUPPLIED_BY[capability]
+            uri = getattr(given, option)
+            if uri is None:
+                raise InputError(f"{metric.name} needs {words.partition(':')[0]}", fix=f"Name {words}.")
+            chat = capability == "chat"
+            found[capability] = chat_need(uri, calling) if chat else Need(capability, uri, numbers)
+    return found
 
 
-def windows(places: Iterable[Placed]) -> Iterator[list[Placed]]:
-    """The records of each part in lists of ``WINDOW``, the last one of a part shorter."""
-    for _, group in groupby(places, key=lambda place: place.part):
-        while window := list(islice(group, WINDOW)):
-            yield window
+def made_by(metric: Metric, needs: Mapping[Capability, Need], given: Scores) -> str:
+    """What decides a metric's values besides the pairs, in words that the manifest holds."""
+    of_losses = f", {given.layout}, {given.dtype}" if "losses" in metric.needs else ""
+    return ", ".join(needs[capability].name for capability in metric.needs) + of_losses
 
 
-def _to_json(losses: PairLosses | str) -> str:
-    content: dict[str, Any] = {"reason": losses} if isinstance(losses, str) else asdict(losses)
-    return orjson.dumps(content).decode()
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """What pairs are scored with; the work of the score stage.
+
+    Attributes:
+        scores: the metrics' names, each with what its columns' names end in.
+        supplied: by capability, the URI of the model that supplies it.
+        layout: how a pair is laid out.
+        source: the stage's input, for metrics that look at the whole set.
+    """
+
+    scores: tuple[str, ...]
+    supplied: Mapping[Capability, str]
+    layout: str
+    source: StageInput
+
+    @asynccontextmanager
+    async def open(self, models: StageModels) -> AsyncIterator[Make]:
+        """Make it ready to score windows: what metrics have to see of the whole set they see now."""
+        metrics = {name: METRICS[_plain(name)] for name in self.scores}
+        prepared = {
+            name: await metric.prepare(self.source, models, self.supplied)
+            for name, metric in metrics.items()
+            if metric.prepare is not None
+        }
+
+        async def score(records: Sequence[Record]) -> list[list[Record]]:
+            window = Window(records, models, self.supplied, self.layout)
+            found = [dict(record.scores) for record in records]
+            lacking: list[dict[str, list[str]]] = [{} for _ in records]  # columns without a value, by suffix
+            for name, metric in metrics.items():
+                suffix = name.removeprefix(metric.name)
+                window.begin()
+                values = await metric.compute(window, prepared.get(name))
+                for scores, new, reason, lacks in zip(found, values, window.reasons, lacking, strict=True):
+                    scores.update({column + suffix: value for column, value in new.items()})
+                    if "losses" in metric.needs:
+                        scores[MODEL + suffix] = self.supplied["losses"]
+                    scores[REASON + suffix] = _joined(scores.get(REASON + suffix), reason)
+                    lacks.setdefault(suffix, []).extend(
+                        column for column, value in new.items() if value is None and reason is None
+                    )
+            for scores, lacks in zip(found, lacking, strict=True):
+                for suffix, columns in lacks.items():
+                    reason = f"no finite value for {', '.join(columns)}" if columns else None
+                    scores[REASON + suffix] = _joined(scores[REASON + suffix], reason)
+            return [[replace(record, scores=scores)] for record, scores in zip(records, found, strict=True)]
+
+        yield score
+
+    def notes(self, row: Record) -> list[str]:
+        """Why a row lacks a score."""
+        suffixes = dict.fromkeys(name.removeprefix(_plain(name)) for name in self.scores)
+        reasons = [row.scores[REASON + suffix] for suffix in suffixes]
+        return [f"without a score: {reason}" for reason in reasons if reason is not None]
 
 
-def _from_json(text: str) -> PairLosses | str:
-    content = orjson.loads(text)
-    return str(content["reason"]) if "reason" in content else PairLosses(**content)
+def columns_of(scores: Iterable[str]) -> dict[str, Column]:
+    """The columns of scores by name, numbers first: the metrics', then the base model and why scores are lacking."""
+    found: dict[str, Column] = {}
+    texts: dict[str, Column] = {}
+    for name in scores:
+        metric = METRICS[_plain(name)]
+        suffix = name.removeprefix(metric.name)
+        for column in metric.columns:
+            found[column.name + suffix] = replace(column, name=column.name + suffix)
+        for text in (*((MODEL,) if "losses" in metric.needs else ()), REASON):
+            texts[text + suffix] = Column(text + suffix, "string")
+    return found | texts
+
+
+def _pairs(_: Record) -> str:
+    """Scored rows are counted, in no group of their own."""
+    return ""
+
+
+def _of_these_pairs(out: Path, source: StageInput, limit: int | None) -> StageEntry | None:
+    """What a folder holds of the score stage, if it is of the same pairs; of others the folder will refuse it."""
+    entry = read_manifest(out).get(STAGE)
+    if entry is None or entry.input["digest"] != source.about["digest"] or entry.settings["limit"] != limit:
+        return None
+    return entry if entry.state == "running" or (out / file_of(STAGE)).is_file() else None
+
+
+def _scores_in(entry: StageEntry | None) -> dict[str, str]:
+    """The finished scores that a folder holds, each with what made it."""
+    if entry is None:
+        return {}
+    made = {name: key.removeprefix(BY) for key, names in entry.settings.items() if key.startswith(BY) for name in names}
+    return {name: made[name] for name in entry.settings["before"]} if entry.state == "running" else made
+
+
+def _by_maker(scores: Mapping[str, str]) -> dict[str, list[str]]:
+    """Scores as the settings hold them: what made them, and their names."""
+    found: dict[str, list[str]] = {}
+    for name, by in sorted(scores.items()):
+        found.setdefault(BY + by, []).append(name)
+    return found
+
+
+def _suffix(
+    metric: Metric,
+    by: str,
+    scores: Mapping[str, str],
+    columns: Mapping[str, Column],
+    needs: Mapping[Capability, Need],
+) -> str:
+    """What the names of a metric's columns end in: nothing, unless they are taken.
+
+    Args:
+        metric: the metric.
+        by: what makes it.
+        scores: the scores that there are, each with what made it.
+        columns: the columns that there are before.
+        needs: the models.
+    """
+    same = [name.removeprefix(_plain(name)) for name, other in scores.items() if other == by]
+    if same:
+        return same[0]
+    own = {column.name for column in metric.columns} | ({MODEL} if "losses" in metric.needs else set())
+    if not own & {*columns, *columns_of(scores)}:
+        return ""
+    need = needs[metric.needs[0]]
+    short = f"@{parse_uri(need.uri).name.rstrip('/').rpartition('/')[2] or need.name}"
+    taken = {name.removeprefix(_plain(name)) for name in scores} | {name[name.find("@") :] for name in columns}
+    return next(name for name in (short, *(f"{short}#{number}" for number in range(2, 99))) if name not in taken)
+
+
+def _plain(name: str) -> str:
+    """A score's name without what follows the metric's own."""
+    return name.partition("@")[0]
+
+
+def _joined(before: Score, reason: str | None) -> Score:
+    """Reasons as one text, each once."""
+    reasons = [*(str(before).split("; ") if before else []), *([reason] if reason else [])]
+    return "; ".join(dict.fromkeys(reasons)) or None

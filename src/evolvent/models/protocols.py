@@ -3,12 +3,14 @@
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from evolvent.errors import InputError
 from evolvent.records import Message
 
 if TYPE_CHECKING:
+    import threading
+
     import numpy as np
 
 
@@ -120,6 +122,10 @@ class ChatModel(Protocol):
         ...
 
 
+class Stopped(Exception):
+    """Work in a thread was told to stop, and left off before its end."""
+
+
 class TokenScorer(Protocol):
     """A language model that says how likely it finds each token of a text.
 
@@ -145,15 +151,22 @@ class TokenScorer(Protocol):
         """
         ...
 
-    def nll(self, sequences: Sequence[Sequence[int]], starts: Sequence[int]) -> "list[np.ndarray]":
+    def nll(
+        self, sequences: Sequence[Sequence[int]], starts: Sequence[int], *, stop: "threading.Event | None" = None
+    ) -> "list[np.ndarray | None]":
         """Per-token losses.
 
         Args:
             sequences: token ids, one list a text, each at most ``context`` long.
             starts: for each text the first position to score, at least 1 (position 0 has nothing before it).
+            stop: set by another thread, it ends the work before the next batch.
 
         Returns:
-            For each text a float64 array of shape [len(sequence) - start]: -log p(token_t | tokens before t) in nats.
+            For each text a float64 array of shape [len(sequence) - start]: -log p(token_t | tokens before t) in nats;
+            None for a text that the memory does not hold even alone.
+
+        Raises:
+            Stopped: ``stop`` was set.
         """
         ...
 
@@ -177,4 +190,21 @@ class PairClassifier(Protocol):
         Raises:
             CallError: the model cannot read one of the texts.
         """
+        ...
+
+
+class StageModels(Protocol):
+    """The models that a stage's work gets, by URI as records hold it, each behind the run's call store."""
+
+    @property
+    def at_once(self) -> int:
+        """How many records to have in work."""
+        ...
+
+    def chat(self, uri: str) -> ChatModel:
+        """A model that answers conversations."""
+        ...
+
+    def model(self, capability: str, uri: str) -> Any:
+        """A model that can do something else: ``losses``, ``relate`` …"""
         ...

@@ -7,6 +7,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from evolvent.errors import InputError
 
+# The models that answer, as help texts name them.
+MODELS = "embedded, hf:ID-or-folder, vllm:ID-or-folder, openai:MODEL?base_url=http://host:port/v1"
+
 EMBEDDED = {"embedded": "instruct", "embedded-base": "base"}
 
 OPTIONS: dict[str, tuple[str, ...]] = {
@@ -106,6 +109,27 @@ def require_folder(uri: ModelURI) -> None:
     path = expanduser(uri.name)  # noqa: PTH111 (unlike Path's it raises nothing)
     if uri.scheme in WEIGHTS and not can_be_hub_id(uri.name) and not isdir(path):  # noqa: PTH112
         raise InputError(f"model {uri}: there is no folder {uri.name}", fix="Check the path.")
+
+
+def check_chat_model(uri: str) -> None:
+    """Check, as far as that is known without opening it, that a model can be asked.
+
+    Raises:
+        InputError: a bad URI, a base model, or a folder that is not there.
+    """
+    parsed = parse_uri(uri)
+    if parsed.scheme == "embedded-base":
+        raise InputError("embedded-base is a base model: it does not follow instructions", fix="Use embedded.")
+    require_folder(parsed)
+
+
+def check_local_model(uri: str) -> None:
+    """Check that a model's folder is there, where its name can only be a folder's.
+
+    Raises:
+        InputError: a bad URI, or a folder that is not there.
+    """
+    require_folder(parse_uri(uri))
 
 
 def can_be_hub_id(name: str) -> bool:

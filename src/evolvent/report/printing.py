@@ -14,10 +14,10 @@ import typer
 from evolvent.errors import InputError, printable
 
 if TYPE_CHECKING:
-    from evolvent.calls.log import StoredCall
+    from evolvent.call_store.log import StoredCall
     from evolvent.costs.estimates import Estimate
     from evolvent.doctor import Finding
-    from evolvent.evolution.autoif.verify import Verified
+    from evolvent.evolution.autoif.verify import VerifyCounts
     from evolvent.report.tables import Table
 
 # The width of tables where there is no terminal, of the headings of columns of numbers, and of a column of text that
@@ -36,7 +36,7 @@ SHOWN_OF_THE_END = 400
 
 def print_run(run: Any) -> None:
     """How a command ended: its stages' tables and files, what to do about failures; of a dry run, the estimates."""
-    stages = (*run.before, run)
+    stages = _runs(run)
     if run.estimate is not None:
         for stage in stages:
             print_estimate(stage.estimate)
@@ -44,8 +44,8 @@ def print_run(run: Any) -> None:
     if all(stage.already_done for stage in stages):
         typer.echo(f"nothing to do: {run.output} is finished; evolvent show {run.path} says what it holds")
     else:
-        print_summary(run.path, stage=None if run.before else run.stage)
-        files = [file for stage in stages if not stage.already_done for file in (stage.output, *stage.beside)]
+        print_summary(run.path, stage=None if run.stages else run.stage)
+        files = [file for stage in stages if not stage.already_done for file in (stage.output, *stage.others)]
         typer.echo(f"\nwritten: {', '.join(map(str, files))}")
     for stage in stages:
         print_fates(stage)
@@ -71,17 +71,19 @@ def print_fates(run: Any) -> None:
 
 def print_estimate(estimate: "Estimate") -> None:
     """What a dry run found: the first prompts, what the stage would take, and what the figures rest on."""
-    for prompt in estimate.shown_prompts():
+    from evolvent.report.estimates import notes_of, prompts_of, tables_of
+
+    for prompt in prompts_of(estimate):
         typer.echo(f"{printable(prompt)}\n")
-    print_tables(estimate.tables())
-    for note in estimate.notes():
+    print_tables(tables_of(estimate))
+    for note in notes_of(estimate):
         typer.echo(note)
 
 
 def print_estimates(stages: dict[str, Any]) -> None:
     """What a dry run found of a recipe's stages, and that it says nothing of the others."""
     for done in stages.values():
-        for stage in (*done.before, done):
+        for stage in _runs(done):
             print_estimate(stage.estimate)
     typer.echo("a stage that reads what an earlier one has yet to make, and one that calls no chat model, is left out")
 
@@ -190,16 +192,16 @@ def print_files(stages: dict[str, Any]) -> None:
             if isinstance(run, Selection):
                 typer.echo(f"{stage}: {described(run.counts)}{already}\n  {run.path}\n  {run.note}")
             else:
-                typer.echo(f"{run.stage}: {', '.join(map(str, (run.output, *run.beside)))}{already}")
+                typer.echo(f"{run.stage}: {', '.join(map(str, (run.output, *run.others)))}{already}")
                 print_fates(run)
 
 
 def _runs(done: Any) -> tuple[Any, ...]:
     """A recipe's stage as the stages that it ran: AutoIF is three."""
-    return (*getattr(done, "before", ()), done)
+    return tuple(getattr(done, "stages", {}).values()) or (done,)
 
 
-def print_verified(found: "Verified") -> None:
+def print_verified(found: "VerifyCounts") -> None:
     """What ``evolvent verify`` found."""
     from evolvent.report.tables import Table
 

@@ -5,17 +5,17 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from evolvent.calls.log import spent_in
-from evolvent.calls.store import Spent
+from evolvent.call_store.store import spent_in
+from evolvent.costs.budget import Spent
 from evolvent.costs.prices import money
 from evolvent.errors import InputError
-from evolvent.report.tables import Table, short_names, time_words
+from evolvent.report.tables import Table, short_names
 from evolvent.runs.folder import in_use
-from evolvent.runs.manifest import OUTPUTS, StageEntry, read_manifest
+from evolvent.runs.manifest import StageEntry, read_manifest
 from evolvent.runs.parts import records_kept
-from evolvent.runs.record_files import read_numbers, read_records
-
-SCORES = ("instruction_ppl", "response_ppl", "conditional_ppl", "ifd", "ic_ifd", "ifd_ppl")
+from evolvent.runs.progress import time_words
+from evolvent.runs.record_files import read_numbers, read_records, score_columns
+from evolvent.stages import file_of
 
 
 def summary(folder: Path, stage: str | None = None) -> list[Table]:
@@ -52,8 +52,8 @@ def summary(folder: Path, stage: str | None = None) -> list[Table]:
         tables.append(_paid(stages))
     if any(entry.used for entry in stages.values()):
         tables.append(_used(stages))
-    scored = folder / OUTPUTS["score"]
-    if "score" in stages and scored.is_file():
+    scored = folder / file_of("score")
+    if "score" in stages and stages["score"].finished and scored.is_file():
         tables.append(_scores(scored))
     return tables
 
@@ -62,7 +62,7 @@ def _overview(folder: Path, stages: dict[str, StageEntry]) -> Table:
     rows, notes = [], []
     busy = in_use(folder)
     for name, entry in stages.items():
-        output = folder / OUTPUTS[name]
+        output = folder / file_of(name)
         state: str = entry.state
         counts = described(entry.counts)
         if entry.state == "running":
@@ -71,10 +71,11 @@ def _overview(folder: Path, stages: dict[str, StageEntry]) -> Table:
             if not busy:
                 notes.append(f"{name} was interrupted: start the same command again to go on")
         elif entry.state == "stale":
-            notes.append(f"{name} is stale: an earlier stage was made anew; its own command brings it up to date")
-        file = OUTPUTS[name] if output.is_file() else "not yet"
+            notes.append(f"{name} is stale: what it was made of was made anew; its own command brings it up to date")
+        # While a stage is made anew its old file is there, and is not its own.
+        file = file_of(name) if entry.finished and output.exists() else "not yet"
         time = time_words(entry.wall_s) if entry.wall_s else ""  # noted when a command ends, unless it was killed
-        rows.append((name, state, time, counts, file))
+        rows.append((name.partition(":")[0], state, time, counts, file))
     return Table("stages", ("stage", "state", "time", "counts", "file"), rows, tuple(notes))
 
 
@@ -126,11 +127,11 @@ def _used(stages: dict[str, StageEntry]) -> Table:
         "limit lowered": [_count(account, "cut_max_tokens") for *_, account in accounts],
     }
     table = _account("behind the rows", accounts, columns)
-    said = {
+    explained = {
         "asked again": "asked again: replies that could not be used, so that another was asked for",
         "limit lowered": "limit lowered: replies whose max-tokens was lowered to fit the model's context",
     }
-    notes = tuple(note for column, note in said.items() if column in table.columns)
+    notes = tuple(note for column, note in explained.items() if column in table.columns)
     return Table(table.title, table.columns, table.rows, notes + table.notes)
 
 
@@ -160,9 +161,8 @@ def _count(account: dict[str, Any], key: str) -> str:
 
 def _scores(path: Path) -> Table:
     import numpy as np
-    import pyarrow.parquet as pq
 
-    names = [name for name in SCORES if name in pq.read_schema(path).names]
+    names = [name for name, column in score_columns(path).items() if column.kind == "double"]
     rows = []
     for name, values, absent in read_numbers(path, names):
         missing = f"{absent:,}"
@@ -176,7 +176,7 @@ def _scores(path: Path) -> Table:
 
 def trajectories(folder: Path, count: int) -> Iterator[Table]:
     """The first ``count`` trajectories of a run, one table each."""
-    path = folder / OUTPUTS["evolve"]
+    path = folder / file_of("evolve")
     if not path.is_file():
         return
     for index, (_, group) in enumerate(groupby(read_records(path), key=lambda record: record.seed_id)):

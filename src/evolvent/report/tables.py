@@ -1,4 +1,4 @@
-"""Tables as plain text, with short names of models and plain words for times."""
+"""Tables as plain text, with short names of models."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -43,11 +43,3 @@ def _plain(name: str) -> str:
     except InputError:
         return name
     return uri.name.rstrip("/").rpartition("/")[2] or uri.scheme
-
-
-def time_words(seconds: float) -> str:
-    """A time in the unit that suits it: ``41.2 s``, ``3.5 min``, ``12.0 h``."""
-    for unit, length in (("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:,.1f} {unit}"
-    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"

@@ -14,6 +14,7 @@ R2 and R3 are rules for English. A response in another language is never elimina
 import re
 import unicodedata
 
+from evolvent.call_store.ask import why_unusable
 from evolvent.models.protocols import Reply
 
 SHORT = 80
@@ -35,10 +36,9 @@ _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 def eliminate_response(reply: Reply) -> str | None:
     """Why a response eliminates its instruction, or None if it passes."""
     response = reply.text
-    if reply.finish_reason == "content_filter":
-        return "filtered"
-    if not response.strip():
-        return "refused" if reply.refusal else "empty"
+    reason = why_unusable(reply)
+    if reason is not None:
+        return reason
     if other_language(response):
         return None
     if "sorry" in response.lower() and len(response.split()) < SHORT:

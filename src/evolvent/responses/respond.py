@@ -1,67 +1,45 @@
 """The respond stage: one teacher or several answer instructions, one row for each teacher and instruction."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Unpack
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 
-from evolvent.calls.stored import ask
-from evolvent.errors import CallError, InputError
-from evolvent.models.protocols import ChatModel, Sampling
+from evolvent.call_store.ask import ask
+from evolvent.concurrency import together
+from evolvent.errors import CallError
+from evolvent.models.models import Models, chat_need, opened
+from evolvent.models.protocols import ChatModel, Sampling, StageModels
 from evolvent.models.uri import parse_uri
-from evolvent.records import Message, Record
+from evolvent.options import Calling, Reading, implements
+from evolvent.records import Message, Record, conversation
 from evolvent.responses.answer_rules import eliminate_response, other_language
-from evolvent.runs.execution import together
+from evolvent.responses.options import RESPOND, Respond
+from evolvent.runs.dry_run import ANSWER_TOKENS
 from evolvent.runs.folder import Run
-from evolvent.runs.inputs import Data, stage_input
-from evolvent.runs.rehearsal import ANSWER_TOKENS, Work
-from evolvent.runs.stage import Calling, run_stage
+from evolvent.runs.inputs import Data, Wanted, check_taken, stage_input
+from evolvent.runs.local import run
+from evolvent.runs.stage import Make, Rehearsed, Stage, chat_settings
 
 STAGE = "respond"
 OTHER_LANGUAGE = "not English: rules R2 and R3 not applied"
 FIRST_TURN_ONLY = "a conversation of several turns: the first was answered"
 
 
+@implements(RESPOND)
 def respond(
     data: Data,
     *,
-    teacher: str | Sequence[str],
-    out: str | Path,
-    round: int | None = None,
-    system: str | None = None,
-    format: str | None = None,
-    map: Mapping[str, str] | None = None,
-    skip_bad: bool = False,
-    limit: int | None = None,
-    seed: int = 0,
-    temperature: float = 0.0,
-    top_p: float = 1.0,
-    max_tokens: int = 2048,
-    extra_body: Mapping[str, object] | None = None,
-    **calling: Unpack[Calling],
+    given: Respond,
+    reading: Reading,
+    calling: Calling,
+    models: Models | None = None,
 ) -> Run:
-    """Let teachers answer instructions: one row for each teacher and instruction, in ``OUT/responses.parquet``.
+    """Let teachers answer: OUT/responses.parquet.
 
-    Of a run folder the surviving evolutions are answered (status ok, round 1 and later); of a data file every row. A
-    row's own output is replaced. An answer that is cut at the token limit stays, with finish_reason ``length``.
-
-    Args:
-        data: a run folder or Run, a data file, a Hub id, an iterable of dicts, or a datasets.Dataset.
-        teacher: URI of the teacher, or several.
-        out: the run folder.
-        round: answer one round of a run only; 0 answers the seeds.
-        system: system prompt for the teachers; a conversation's own comes before it, in the same turn.
-        format: the data's format; detected if None.
-        map: for data of no known format, which column is the instruction, the input, the output.
-        skip_bad: leave bad rows out (counted) instead of stopping.
-        limit: answer the first so many instructions only.
-        seed: the run's random seed.
-        temperature: of the teachers; 0 is greedy.
-        top_p: nucleus mass.
-        max_tokens: longest answer, in tokens.
-        extra_body: extra request fields for ``openai:`` models.
-        calling: how calls are made: concurrency, caps, price, budget, retry_failed, fresh, progress (see ``Calling``).
+    One row for each teacher and instruction. Of a run folder the surviving evolutions are answered (status ok, round 1
+    and later); of a data file every row. A row's own output is replaced. An answer that is cut at the token limit
+    stays, with finish_reason ``length``.
 
     Returns:
         The run: its path, counts, and the responses.
@@ -72,62 +50,84 @@ def respond(
         BudgetReachedError: the budget is spent.
         RunError: the run could not finish, or every record failed.
     """
-    teachers = [teacher] if isinstance(teacher, str) else list(teacher)
-    if not teachers:
-        raise InputError("no teacher is named", fix="Name one: --teacher URI.")
-    names = [str(parse_uri(uri)) for uri in teachers]
-    if len(set(names)) < len(names):
-        raise InputError(f"a teacher is named twice: {', '.join(names)}")
-    sampling = Sampling(temperature, top_p, max_tokens)
-    settings = {
-        "teacher": names,
-        "round": round,
-        "limit": limit,
-        "system": system,
-        "seed": seed,
-        "temperature": temperature,
-        "top_p": top_p,
-        "max_tokens": max_tokens,
-        "extra_body": dict(extra_body) if extra_body else None,
-    }
+    with opened(models) as shared:
+        return run(respond_stage(data, given, reading, calling), given.out, shared, calling)
 
-    def wanted(status: str, made_in: int) -> bool:
-        return status == "ok" and (made_in >= 1 if round is None else made_in == round)
 
+def respond_stage(data: Data, given: Respond, reading: Reading, calling: Calling) -> Stage:
+    """The stage that lets teachers answer.
+
+    Raises:
+        InputError: wrong options, unreadable data, or nothing to answer.
+    """
+    how = Answering(
+        teachers=tuple(str(parse_uri(uri)) for uri in given.teacher),
+        sampling=Sampling(given.temperature, given.top_p, given.max_tokens),
+        seed=given.seed,
+        system=given.system,
+    )
     source = stage_input(
         data,
         before="evolve",
-        out=Path(out),
-        wanted=wanted,
-        format=format,
-        map=map,
-        skip_bad=skip_bad,
-        limit=limit,
+        out=given.out,
+        wanted=Wanted(first_round=1) if given.round is None else Wanted(("ok",), given.round, given.round),
+        format=reading.format,
+        map=reading.map,
+        skip_bad=reading.skip_bad,
+        limit=reading.limit,
     )
-    if not source.rows:
-        raise InputError(
-            f"{source.source['source']} holds nothing to answer", fix="See what it holds: evolvent show RUN."
-        )
-
-    def work(models: Mapping[str, ChatModel]) -> Work:
-        async def answer_all(record: Record) -> list[Record]:
-            return await together(answer(record, models[name], sampling, seed, system) for name in names)
-
-        return answer_all
-
-    return run_stage(
-        STAGE,
-        out,
-        settings=settings,
+    check_taken(source, "answer")
+    return Stage(
+        name=STAGE,
+        settings={
+            "teacher": how.teachers,
+            "round": given.round,
+            "limit": reading.limit,
+            "system": given.system,
+            **chat_settings(given, calling),
+        },
         source=source,
-        models=teachers,
-        work=work,
-        group=lambda record: record.teacher,
+        needs=tuple(chat_need(uri, calling) for uri in given.teacher),
+        work=how,
+        group=by_teacher,
         counts={"instructions": source.rows, **source.counts},
-        extra_body=extra_body,
-        reply_tokens=ANSWER_TOKENS,
-        **calling,
+        dry_run=Rehearsed(reply_tokens=ANSWER_TOKENS),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """What instructions are answered with; the work of the respond stage.
+
+    Attributes:
+        teachers: the teachers' URIs, as records hold them.
+        sampling: how answers are drawn.
+        seed: the run's seed.
+        system: system prompt of the teachers, if any.
+    """
+
+    teachers: tuple[str, ...]
+    sampling: Sampling
+    seed: int
+    system: str | None
+
+    @asynccontextmanager
+    async def open(self, models: StageModels) -> AsyncIterator[Make]:
+        """Make it ready to answer one instruction at a time."""
+        teachers = [models.chat(uri) for uri in self.teachers]
+
+        async def answer_all(records: Sequence[Record]) -> list[list[Record]]:
+            return [
+                await together(answer(record, teacher, self.sampling, self.seed, self.system) for teacher in teachers)
+                for record in records
+            ]
+
+        yield answer_all
+
+
+def by_teacher(record: Record) -> str | None:
+    """What a row is counted under."""
+    return record.teacher
 
 
 async def answer(record: Record, teacher: ChatModel, sampling: Sampling, seed: int, system: str | None) -> Record:
@@ -139,6 +139,7 @@ async def answer(record: Record, teacher: ChatModel, sampling: Sampling, seed: i
         output="",
         messages=None,
         finish_reason=None,
+        scores={},  # those of an input that was scored are another answer's
     )
     turns = question(record, system)
     try:
@@ -171,7 +172,6 @@ def question(record: Record, system: str | None) -> list[Message]:
 
     Many chat templates take no second system turn, so a conversation's own and the teacher's are joined.
     """
-    said = [turn["content"] for turn in record.messages or [] if turn["role"] == "system"]
-    given = "\n\n".join([*said, *([system] if system else [])])
-    turns = [Message(role="system", content=given)] if given else []
-    return [*turns, Message(role="user", content=record.question)]
+    systems = [turn["content"] for turn in record.messages or [] if turn["role"] == "system"]
+    given = "\n\n".join([*systems, *([system] if system else [])])
+    return conversation(record.question, given)

@@ -2,8 +2,9 @@
 
 import fcntl
 import os
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,7 @@ from evolvent.errors import InputError, RunError
 from evolvent.files import describe_file, explained
 from evolvent.records import Record
 from evolvent.runs.manifest import (
-    OUTPUTS,
+    DECIDING,
     StageEntry,
     differences,
     now,
@@ -24,13 +25,11 @@ from evolvent.runs.manifest import (
     versions,
     write_manifest,
 )
-from evolvent.runs.parts import drop_parts, has_parts, reopen
+from evolvent.runs.parts import drop_parts, earlier_file, has_parts, keep_earlier, reopen
 from evolvent.runs.record_files import read_records
+from evolvent.stages import file_of, holds_records, in_order, readers_of
 
 Account = dict[str, dict[str, Any]]
-
-# Stages whose file says how far they are: made anew they begin without it.
-AS_IT_GOES = ("optimize-method",)
 
 LOCK = ".lock"
 LOCK_TRIES, LOCK_WAIT_S = 5, 0.02
@@ -47,8 +46,8 @@ class Run:
         counts: rows and what became of them.
         already_done: whether there was nothing left to do.
         estimate: of a dry run, what the stage would take; then nothing else was done.
-        before: the runs of the stages that the same call ran before this one.
-        beside: further files that the stage wrote.
+        stages: by name, the runs of all stages that the same call ran, where it ran several.
+        others: further files that the stage wrote.
     """
 
     path: Path
@@ -57,31 +56,23 @@ class Run:
     counts: dict[str, Any]
     already_done: bool = False
     estimate: Estimate | None = None
-    before: tuple["Run", ...] = ()
-    beside: tuple[Path, ...] = ()
+    stages: "dict[str, Run]" = field(default_factory=dict)
+    others: tuple[Path, ...] = ()
 
     def __iter__(self) -> Iterator[Record]:
-        """The records of the stage's file.
-
-        Raises:
-            InputError: it holds none: it is an evolving method.
-        """
-        if self.output.suffix in (".yaml", ".yml"):
-            raise InputError(
-                f"{self.output} holds no records: it is an evolving method",
-                fix="Read it with evolvent.evolution.auto_evol_instruct.history.read_method, or as YAML.",
-            )
+        """The records of the stage's file."""
         return read_records(self.output)
 
 
 @dataclass(slots=True)
-class _Begun:
-    """What a stage is about to do: go on with its entry, make its output anew, or take failed records again."""
+class _Task:
+    """What a stage is about to do: go on with its entry, make its output anew, add columns to it, retry what failed."""
 
     entry: StageEntry
     anew: bool
     fresh: bool
     retry: bool = False
+    adding: bool = False
 
 
 @dataclass(slots=True)
@@ -93,7 +84,7 @@ class RunFolder:
 
     path: Path
     stages: dict[str, StageEntry] = field(default_factory=dict)
-    _begun: dict[str, _Begun] = field(default_factory=dict)
+    _tasks: dict[str, _Task] = field(default_factory=dict)
     _lock: int = -1
     _since: float = 0.0  # when the stage started; 0 before
 
@@ -121,10 +112,18 @@ class RunFolder:
 
     def output(self, stage: str) -> Path:
         """The file that a stage writes."""
-        return self.path / OUTPUTS[stage]
+        return self.path / file_of(stage)
 
     def begin(
-        self, stage: str, settings: dict[str, Any], source: dict[str, Any], *, fresh: bool, retry_failed: bool = False
+        self,
+        stage: str,
+        settings: Mapping[str, Any],
+        source: dict[str, Any],
+        *,
+        fresh: bool = False,
+        retry_failed: bool = False,
+        mix_versions: bool = False,
+        adds_to: Mapping[str, Any] | None = None,
     ) -> Run | None:
         """Find out what there is to do; nothing is changed before the stage starts (``start``).
 
@@ -134,43 +133,52 @@ class RunFolder:
             source: its input; ``digest`` says whether it is the same.
             fresh: make the stage's output anew, whatever the folder holds; stored calls are kept.
             retry_failed: take the failed records of a finished stage again, and nothing else.
+            mix_versions: go on although packages that decide numbers have changed since the stage began.
+            adds_to: the settings of the finished stage whose rows get further columns.
 
         Returns:
             The finished run if there is nothing left to do, else None.
 
         Raises:
-            InputError: the folder holds this stage with other settings or another input.
+            InputError: the folder holds this stage with other settings or another input, or began it with other
+                versions of packages.
         """
         if fresh and retry_failed:
             raise InputError("--fresh and --retry-failed exclude each other", fix="Leave one of them out.")
         settings = as_json(settings, stage)
         entry, output = self.stages.get(stage), self.output(stage)
-        if entry is not None and _came_to_nothing(entry) and not has_parts(output):
+        kept = has_parts(output) or earlier_file(output).exists()
+        if entry is not None and _came_to_nothing(entry) and not kept:
             entry = None
-        begun = _Begun(entry or StageEntry(settings, source, started=now()), anew=entry is None, fresh=fresh)
+        task = _Task(entry or StageEntry(settings, source, started=now()), anew=entry is None, fresh=fresh)
         if entry is not None:
             found = differences(entry, settings, source)
-            if fresh:
+            finished = entry.state != "running" and bool(entry.finished) and output.exists()
+            if adds_to is not None and finished and not differences(entry, as_json(adds_to, stage), source):
+                task.adding = task.anew = True
+            elif fresh:
                 # An interrupted stage with these very settings goes on: it is what --fresh had begun.
-                begun.anew = bool(found) or entry.state != "running"
+                task.anew = bool(found) or entry.state != "running"
             elif found and entry.state == "stale" and not differences(entry, settings, entry.input):
-                begun.anew = True  # an earlier stage was made anew and came out otherwise
+                task.anew = True  # what it reads was made anew and came out otherwise
             elif found:
                 raise InputError(
                     f"run folder {self.path} holds {stage} with other settings:\n  " + "\n  ".join(found),
                     fix="Use another --out, or --fresh to make this stage anew (equal calls are not paid again).",
                 )
-            elif entry.state != "running" and entry.finished and output.is_file():
-                begun.retry = retry_failed and bool(entry.counts.get("failed"))
-                if not begun.retry:
-                    # Stale: an earlier stage was made anew and came out the same, so what was made of it still holds.
+            elif finished:
+                task.retry = retry_failed and bool(entry.counts.get("failed"))
+                if not task.retry:
+                    # Stale: what it reads was made anew and came out the same, so what was made of it still holds.
                     if entry.state == "stale":
                         entry.state = "done"
                         self._write()
                     return Run(self.path, stage, output, entry.counts, already_done=True)
-            if begun.anew:
-                begun.entry = StageEntry(settings, source, started=now())
-        self._begun[stage] = begun
+            if task.anew:
+                task.entry = StageEntry(settings, source, started=now())
+            elif task.retry or entry.state == "running":
+                self._check_versions(stage, task, mix=mix_versions)
+        self._tasks[stage] = task
         return None
 
     def start(self, stage: str, models: dict[str, str]) -> None:
@@ -183,11 +191,11 @@ class RunFolder:
         Raises:
             InputError: a model's weights, server or request fields are not those that the stage began with.
         """
-        begun = self._begun[stage]
-        entry, output = begun.entry, self.output(stage)
+        task = self._tasks[stage]
+        entry, output = task.entry, self.output(stage)
         changed = [uri for uri, identity in models.items() if entry.models.get(uri, identity) != identity]
-        if changed and begun.fresh:
-            begun.anew = True
+        if changed and task.fresh:
+            task.anew = True
             entry = StageEntry(entry.settings, entry.input, started=now())
         elif changed:
             raise InputError(
@@ -195,23 +203,24 @@ class RunFolder:
                 "fields have changed since",
                 fix="Use another --out, or --fresh to make this stage anew.",
             )
-        if begun.anew:
+        if task.anew:
             drop_parts(output)
-            if stage in AS_IT_GOES:
-                with explained(output):
-                    output.unlink(missing_ok=True)
-        if begun.retry:
+            if not holds_records(stage):
+                with explained(output):  # such a file or folder says how far its stage is
+                    shutil.rmtree(output) if output.is_dir() else output.unlink(missing_ok=True)
+        if task.adding:
+            keep_earlier(output)
+        if task.retry:
             reopen(output)  # the finished file stays in place, and good, until the new one is
-        if begun.anew or entry.finished:
+        if task.anew or entry.finished:
             # Also when a retry is gone on with: later stages may have read the old file while it was interrupted.
-            order = list(OUTPUTS)
-            for later in order[order.index(stage) + 1 :]:
-                if later in self.stages:
-                    self.stages[later].state = "stale"
+            for reader in readers_of(stage, {name: other.input.get("stage") for name, other in self.stages.items()}):
+                self.stages[reader].state = "stale"
         entry.state, entry.models = "running", models
+        entry.versions = entry.versions or versions()
         entry.output.setdefault("name", output.name)
         self.stages[stage] = entry
-        self.stages = {name: self.stages[name] for name in OUTPUTS if name in self.stages}
+        self.stages = {name: self.stages[name] for name in in_order(self.stages)}
         self._since = time.monotonic()
         self._write()
 
@@ -231,6 +240,24 @@ class RunFolder:
         drop_parts(self.output(stage))
         return Run(self.path, stage, self.output(stage), counts)
 
+    def note(
+        self, stage: str, settings: Mapping[str, Any], source: dict[str, Any], counts: dict[str, Any], output: Path
+    ) -> None:
+        """Note a stage that is done at once, and whose file the folder holds.
+
+        Args:
+            stage: its name, with the file's where a folder may hold several.
+            settings: every setting that changes its output.
+            source: its input.
+            counts: rows and what became of them.
+            output: the file.
+        """
+        entry = StageEntry(as_json(settings, stage), source, state="done", counts=counts, started=now(), finished=now())
+        entry.output, entry.versions = describe_file(output), versions()
+        self.stages[stage] = entry
+        self.stages = {name: self.stages[name] for name in in_order(self.stages)}
+        self._write()
+
     def interrupt(self, stage: str, paid: Account) -> None:
         """Note what a stage has paid for before it was stopped, if it had started."""
         if self._since:
@@ -242,19 +269,38 @@ class RunFolder:
         Raises:
             RunError: it was removed, or another was put in its place.
         """
-        held = os.fstat(self._lock)
+        opened = os.fstat(self._lock)
         try:
             there = (self.path / LOCK).stat()
         except FileNotFoundError:
             there = None
-        if there is None or (there.st_dev, there.st_ino) != (held.st_dev, held.st_ino):
+        if there is None or (there.st_dev, there.st_ino) != (opened.st_dev, opened.st_ino):
             raise RunError(f"{self.path} went away while it was being used", fix="Start the same command again.")
 
     def _note(self, entry: StageEntry, paid: Account) -> None:
         entry.paid = paid
         entry.wall_s = round(entry.wall_s + time.monotonic() - self._since, 3)
-        entry.versions = versions()
         self._write()
+
+    def _check_versions(self, stage: str, task: _Task, *, mix: bool) -> None:
+        """Check that what is there of a stage was made with the packages of now, or note that they are mixed."""
+        if not (task.retry or has_parts(self.output(stage))):
+            return
+        here, noted = versions(), task.entry.versions
+        changed = {
+            package: here.get(package, "none")
+            for package in DECIDING
+            if package in noted and here.get(package, "none") not in noted[package].split(" and ")
+        }
+        if changed and not mix:
+            lines = [f"{package}: {noted[package]} then, {version} now" for package, version in changed.items()]
+            raise InputError(
+                f"{stage} in {self.path} was begun with other versions:\n  " + "\n  ".join(lines),
+                fix="Numbers may differ from those yet to come. --mix-versions goes on all the same; --fresh makes the "
+                "stage anew (equal calls are not paid again).",
+            )
+        for package, version in changed.items():
+            noted[package] += f" and {version}"
 
     def _write(self) -> None:
         self.check_there()
@@ -296,10 +342,10 @@ def _came_to_nothing(entry: StageEntry) -> bool:
     return started and not entry.paid and not entry.finished
 
 
-def as_json(settings: dict[str, Any], stage: str) -> dict[str, Any]:
+def as_json(settings: Mapping[str, Any], stage: str) -> dict[str, Any]:
     """Settings as the manifest gives them back: a tuple is a list there."""
     try:
-        found: dict[str, Any] = orjson.loads(orjson.dumps(settings))
+        found: dict[str, Any] = orjson.loads(orjson.dumps(dict(settings)))
     except TypeError as error:
         raise InputError(
             f"a setting of {stage} cannot be written down: {error}",

@@ -1,59 +1,275 @@
 """What DATA means: a run folder (the file of the stage before), a record file, or instruction data of any format."""
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from evolvent.datasets.load import load
+from evolvent.datasets.load import InstructionData, load
 from evolvent.errors import InputError
-from evolvent.files import MANIFEST as NAME
-from evolvent.files import FileState, file_state, locate
-from evolvent.records import Record
+from evolvent.files import MANIFEST, FileState, file_digest, file_state, locate
+from evolvent.records import Record, content_digest
 from evolvent.runs.folder import Run
-from evolvent.runs.manifest import OUTPUTS, read_manifest
+from evolvent.runs.manifest import read_manifest
 from evolvent.runs.record_files import count_rows, count_wanted, is_record_file, read_records
+from evolvent.stages import STAGES, file_of, row_of
 
-MADE_BY = {
-    "evolve": "evolvent evolve SEEDS --model URI",
-    "respond": "evolvent respond {folder} --teacher URI",
-    "score": "evolvent score {folder} --base-model URI",
-}
 # What was found of checked data, in the run folder.
 CHECKED = ".checked-{stage}.sqlite"
-
 
 # What a stage takes: a path, a Hub id, a run, an iterable of dicts (a datasets.Dataset is one).
 Data = str | Path | Run | Iterable[Mapping[str, Any]]
 
-# Whether a stage takes a row of this status and round from the stage before it.
-Wanted = Callable[[str, int], bool]
 
-
-@dataclass(slots=True)
-class StageInput:
-    """A stage's input, checked: nothing in it will stop the stage later.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which rows of a run a stage takes.
 
     Attributes:
-        source: what the manifest notes of it (path, rows, digest).
-        rows: how many records it has.
-        records: reads them in order, from a position of the data on, as (position, record).
-        counts: what the check counted (bad rows skipped, duplicates, rows left out).
-        unchanged: raises InputError if it is no longer what was checked.
-        keep: keeps the check's findings in the run folder.
+        statuses: of these; None for any.
+        first_round, last_round: of these rounds, both included; None for no last one.
     """
 
-    source: dict[str, Any]
-    rows: int
-    records: Callable[[int], Iterator[tuple[int, Record]]]
-    counts: dict[str, int] = field(default_factory=dict)
-    unchanged: Callable[[], None] = lambda: None
-    keep: Callable[[Path], None] = lambda _: None
+    statuses: tuple[str, ...] | None = ("ok",)
+    first_round: int = 0
+    last_round: int | None = None
+
+    def __call__(self, status: str, round: int) -> bool:
+        """Whether a row of this status and round is taken."""
+        known = self.statuses is None or status in self.statuses
+        return known and round >= self.first_round and (self.last_round is None or round <= self.last_round)
+
+
+EVERY = Wanted(None)
+
+
+class StageInput(Protocol):
+    """A stage's input, checked: nothing in it will stop the stage later. Plain data, which another process can read.
+
+    Attributes:
+        about: what the manifest notes of it: source, rows, digest; ``stage``, if it is a file of the same run folder.
+        rows: how many records it has.
+        counts: what the check counted (bad rows skipped, duplicates, rows left out).
+    """
+
+    @property
+    def about(self) -> dict[str, Any]: ...
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def counts(self) -> dict[str, int]: ...
+
+    def records(self, start: int = 0, before: int = 0) -> Iterator[tuple[int, Record]]:
+        """The records in order, as (position, record).
+
+        Args:
+            start: the position of the data to begin with.
+            before: how many of the input's records stand before that position.
+        """
+        ...
 
     def __iter__(self) -> Iterator[Record]:
-        """The records in order."""
-        return (record for _, record in self.records(0))
+        """All records in order."""
+        ...
+
+    def unchanged(self) -> None:
+        """Check that it is still what was checked.
+
+        Raises:
+            InputError: it is not.
+        """
+        ...
+
+    def keep(self, folder: Path) -> None:
+        """Keep the check's findings in the run folder."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Records in memory."""
+
+    items: Sequence[Record]
+    about: dict[str, Any]
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        return len(self.items)
+
+    def records(self, start: int = 0, before: int = 0) -> Iterator[tuple[int, Record]]:  # noqa: ARG002
+        return ((position, self.items[position]) for position in range(start, len(self.items)))
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.items)
+
+    def unchanged(self) -> None:
+        pass
+
+    def keep(self, folder: Path) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFile:
+    """The rows of a file that a stage wrote.
+
+    Attributes:
+        path: the file.
+        wanted: which of its rows are taken.
+        limit: the first so many of them only.
+        state: the file as it was when it was checked.
+        as_seeds: whether each row is taken as a seed of its own, whatever it was in its run.
+    """
+
+    path: Path
+    wanted: Wanted
+    limit: int | None
+    about: dict[str, Any]
+    rows: int
+    counts: dict[str, int]
+    state: FileState
+    as_seeds: bool = False
+
+    def records(self, start: int = 0, before: int = 0) -> Iterator[tuple[int, Record]]:
+        rows = (
+            (position, seed_of(record, position) if self.as_seeds else record)
+            for position, record in enumerate(read_records(self.path, start), start)
+            if self.wanted(record.status, record.round)
+        )
+        return rows if self.limit is None else islice(rows, max(0, self.limit - before))
+
+    def __iter__(self) -> Iterator[Record]:
+        return (record for _, record in self.records())
+
+    def unchanged(self) -> None:
+        if file_state(self.path) != self.state:
+            raise InputError(f"{self.path} has changed since it was opened", fix="Start the same command again.")
+
+    def keep(self, folder: Path) -> None:
+        pass
+
+
+class LoadedFile:
+    """Instruction data of any format.
+
+    Args:
+        data: what is loaded.
+        how: how it is read (see ``evolvent.load``), with ``known``: an earlier check's findings.
+        checked: the name of the file that keeps this check's findings.
+    """
+
+    def __init__(self, data: Data, how: dict[str, Any], checked: str) -> None:
+        self._data, self._how, self._checked = data, how, checked
+        self._loaded: InstructionData = load(data, **how)  # type: ignore[arg-type]
+        loaded, mapping = self._loaded, how["map"]
+        name = str(data) if isinstance(data, str | Path) else type(data).__name__
+        self.about: dict[str, Any] = {"source": name, "format": loaded.format, "rows": loaded.rows}
+        self.about |= {"digest": loaded.digest, "limit": how["limit"], "map": dict(mapping) if mapping else None}
+        counts = {"skipped rows": loaded.skipped, "exact duplicates": loaded.duplicates}
+        self.counts = {name: n for name, n in counts.items() if n}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if not isinstance(self._data, str | Path):
+            raise TypeError("data that is no file cannot be sent to another process")
+        return LoadedFile, (self._data, self._how, self._checked)
+
+    @property
+    def rows(self) -> int:
+        return self._loaded.rows
+
+    def records(self, start: int = 0, before: int = 0) -> Iterator[tuple[int, Record]]:  # noqa: ARG002
+        return ((record.seed_index, record) for record in self._loaded.records(start))
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._loaded)
+
+    def unchanged(self) -> None:
+        self._loaded.unchanged()
+
+    def keep(self, folder: Path) -> None:
+        self._loaded.keep(folder / self._checked)
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """An input, each record with the scores that an earlier file of the same records has.
+
+    Attributes:
+        source: the input.
+        earlier: the record file: one row for each record, in order.
+    """
+
+    source: StageInput
+    earlier: Path
+
+    @property
+    def about(self) -> dict[str, Any]:
+        return self.source.about
+
+    @property
+    def rows(self) -> int:
+        return self.source.rows
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return self.source.counts
+
+    def records(self, start: int = 0, before: int = 0) -> Iterator[tuple[int, Record]]:
+        rows = zip(self.source.records(start, before), read_records(self.earlier, before), strict=False)
+        for (position, record), scored in rows:
+            if record.id != scored.id:
+                raise InputError(
+                    f"{self.earlier} has the record {scored.id} where {self.source.about['source']} has {record.id}",
+                    fix="Score anew with --fresh.",
+                )
+            yield position, replace(record, scores={**record.scores, **scored.scores})
+
+    def __iter__(self) -> Iterator[Record]:
+        return (record for _, record in self.records())
+
+    def unchanged(self) -> None:
+        self.source.unchanged()
+
+    def keep(self, folder: Path) -> None:
+        self.source.keep(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """An input made of another by a plain function.
+
+    Attributes:
+        source: the other one.
+        make: given it, start and before (see ``StageInput.records``), the records; a function of a module, or
+            ``functools.partial`` of one, so that it can be sent to another process.
+        rows: how many records it makes.
+        counts: what there is to count.
+    """
+
+    source: StageInput
+    make: Callable[[StageInput, int, int], Iterator[tuple[int, Record]]]
+    rows: int
+    counts: dict[str, int]
+
+    @property
+    def about(self) -> dict[str, Any]:
+        return self.source.about
+
+    def records(self, start: int = 0, before: int = 0) -> Iterator[tuple[int, Record]]:
+        return self.make(self.source, start, before)
+
+    def __iter__(self) -> Iterator[Record]:
+        return (record for _, record in self.records())
+
+    def unchanged(self) -> None:
+        self.source.unchanged()
+
+    def keep(self, folder: Path) -> None:
+        self.source.keep(folder)
 
 
 def stage_input(
@@ -61,7 +277,7 @@ def stage_input(
     *,
     before: str | None,
     out: Path | None = None,
-    wanted: Wanted = lambda *_: True,
+    wanted: Wanted = EVERY,
     format: str | None = None,
     map: Mapping[str, str] | None = None,
     skip_bad: bool = False,
@@ -71,7 +287,8 @@ def stage_input(
 
     Args:
         data: a run folder or Run, a path, a Hub id, an iterable of dicts, or a datasets.Dataset.
-        before: the stage whose file is read from a run folder; None if a run folder makes no sense here.
+        before: the stage whose file is read from a run folder; None for seeds: there a run folder makes no sense, and
+            each ok row of a record file is a seed of its own.
         out: the stage's own run folder, where the findings of an earlier check may be.
         wanted: which rows of a run are taken; of instruction data all are.
         format, map, skip_bad: how to read instruction data (see ``evolvent.load``).
@@ -83,76 +300,92 @@ def stage_input(
     if limit is not None and limit < 1:
         raise InputError(f"limit is {limit}", fix="Give 1 or more.")
     if isinstance(data, Run):
-        return _record_file(_stage_file(data.path, before), wanted, limit)
+        return record_file(_stage_file(data.path, before), wanted, limit, out)
     if isinstance(data, str | Path):
         path, _ = locate(data, "read")
-        if (path / NAME).is_file():
-            return _record_file(_stage_file(path, before), wanted, limit)
+        if (path / MANIFEST).is_file():
+            return record_file(_stage_file(path, before), wanted, limit, out)
         if is_record_file(path):
-            if before is None:
-                raise InputError(
-                    f"{path} is a run's file: it holds seeds and what was made of them", fix="Name the seeds' own file."
-                )
-            return _record_file(path, wanted, limit)
+            return record_file(path, wanted if before else Wanted(), limit, out, as_seeds=before is None)
     checked = CHECKED.format(stage=before or "seeds")
-    known = out / checked if out else None
-    loaded = load(data, format=format, map=map, skip_bad=skip_bad, limit=limit, known=known)
-    counts = {"skipped rows": loaded.skipped, "exact duplicates": loaded.duplicates}
-    name = str(data) if isinstance(data, str | Path) else type(data).__name__
-    source = {"source": name, "format": loaded.format, "rows": loaded.rows, "digest": loaded.digest}
-    source |= {"limit": limit, "map": dict(map) if map else None}
+    how = {"format": format, "map": map, "skip_bad": skip_bad, "limit": limit}
+    return LoadedFile(data, {**how, "known": out / checked if out else None}, checked)
 
-    def records(start: int) -> Iterator[tuple[int, Record]]:
-        return ((record.seed_index, record) for record in loaded.records(start))
 
-    return StageInput(
-        source,
-        loaded.rows,
-        records,
-        {name: n for name, n in counts.items() if n},
-        unchanged=loaded.unchanged,
-        keep=lambda folder: loaded.keep(folder / checked),
+def record_file(
+    path: Path, wanted: Wanted, limit: int | None = None, out: Path | None = None, *, as_seeds: bool = False
+) -> RecordFile:
+    """Open a record file as a stage's input.
+
+    Args:
+        path: the file.
+        wanted: which of its rows are taken.
+        limit: the first so many of them only.
+        out: the stage's own run folder.
+        as_seeds: whether each row is taken as a seed of its own.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    state = file_state(path)
+    every = count_rows(path)
+    rows = min(count_wanted(path, wanted), limit or every)
+    about: dict[str, Any] = {"source": str(path), "rows": every, "digest": _digest(path, state)}
+    if out is not None and path.parent.resolve() == out.resolve():
+        about["stage"] = next((stage for stage in STAGES if file_of(stage) == path.name), None)
+    counts = {"rows left out": every - rows} if every > rows else {}
+    return RecordFile(path, wanted, limit, about, rows, counts, state, as_seeds)
+
+
+def seed_of(record: Record, position: int) -> Record:
+    """A row of a run as a seed: its texts and the user's columns, without its history and scores."""
+    id = content_digest(record.instruction, record.input, record.output, record.messages)
+    return Record(
+        f"{id}-{position}",
+        f"{id}-{position}",
+        position,
+        record.instruction,
+        record.input,
+        record.output,
+        record.messages,
+        meta=record.meta,
     )
+
+
+def check_taken(source: StageInput, taken: str) -> None:
+    """Check that a stage's input holds anything.
+
+    Args:
+        source: the input.
+        taken: what the stage does with a record ("answer"), for the message.
+
+    Raises:
+        InputError: it does not.
+    """
+    if not source.rows:
+        raise InputError(
+            f"{source.about['source']} holds nothing to {taken}", fix="See what it holds: evolvent show RUN."
+        )
 
 
 def _stage_file(folder: Path, before: str | None) -> Path:
     if before is None:
         raise InputError(f"{folder} is a run folder, not seeds", fix="Name a data file, or a file in the run folder.")
-    path = folder / OUTPUTS[before]
-    command = f"{MADE_BY[before].format(folder=folder)} --out {folder}"
+    path = folder / file_of(before)
+    command = row_of(before).command.format(folder=folder)
     if not path.is_file():
         raise InputError(f"{folder} has no {path.name}", fix=f"Make it with: {command}")
     entry = read_manifest(folder).get(before)
     # While failed records are taken again the finished file stays good.
     if entry is not None and entry.state != "done" and not (entry.state == "running" and entry.finished):
-        why = "an earlier stage was made anew since" if entry.state == "stale" else f"{before} is not finished"
+        why = "what it was made of was made anew since" if entry.state == "stale" else f"{before} is not finished"
         raise InputError(f"{path} is stale: {why}", fix=f"Bring it up to date: {command}")
     return path
 
 
-def _record_file(path: Path, wanted: Wanted, limit: int | None) -> StageInput:
-    state = file_state(path)
-    every = count_rows(path)
-    rows = min(count_wanted(path, wanted), limit or every)
-    source = {"source": str(path), "rows": every, "digest": _digest(path, state)}
-
-    def records(start: int) -> Iterator[tuple[int, Record]]:
-        for position, record in enumerate(read_records(path, start), start):
-            if wanted(record.status, record.round):
-                yield position, record
-
-    def unchanged() -> None:
-        if file_state(path) != state:
-            raise InputError(f"{path} has changed since it was opened", fix="Start the same command again.")
-
-    counts = {"rows left out": every - rows} if every > rows else {}
-    return StageInput(source, rows, records, counts, unchanged=unchanged)
-
-
 def _digest(path: Path, state: FileState) -> str:
     """A hash of a file's bytes; a stage's own file that nobody touched since is known by the manifest."""
-    for entry in read_manifest(path.parent).values() if (path.parent / NAME).is_file() else ():
+    for entry in read_manifest(path.parent).values() if (path.parent / MANIFEST).is_file() else ():
         if entry.output.get("state") == list(state) and path.name == entry.output.get("name"):
             return str(entry.output["digest"])
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_digest(path)

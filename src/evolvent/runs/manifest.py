@@ -4,9 +4,9 @@ An entry holds the hash of the stage's input and every setting that changes its 
 run: go on, or nothing to do. Another entry is refused with the differences, unless the stage is to be made afresh.
 """
 
-import os
 import platform
 import subprocess
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -15,19 +15,14 @@ from typing import Any, Literal
 
 import orjson
 
+from evolvent.costs.budget import Spent
+from evolvent.costs.prices import Price, Prices, read_prices
 from evolvent.errors import InputError
 from evolvent.files import MANIFEST as NAME
-from evolvent.files import explained
+from evolvent.files import replacing
 
-# The stages in their order, and the file that each writes.
-OUTPUTS = {
-    "optimize-method": "method.yaml",
-    "self-instruct": "instructions.parquet",
-    "evolve": "evolved.parquet",
-    "respond": "responses.parquet",
-    "score": "scored.parquet",
-    "keywords": "keywords.parquet",
-}
+# Packages that decide numbers and bytes: what one version made of a stage does not belong to what another makes of it.
+DECIDING = ("evolvent", "torch", "transformers", "tokenizers", "numpy", "pyarrow", "vllm")
 
 
 @dataclass(slots=True)
@@ -37,7 +32,7 @@ class StageEntry:
     Attributes:
         settings: every setting that changes the output, by its option's name.
         input: where the input came from; its ``digest`` says whether it is the same.
-        state: running (or interrupted), done, or stale: an earlier stage was made anew since.
+        state: running (or interrupted), done, or stale: what it read was made anew since.
         models: identity of each model, by URI.
         counts: rows and what became of them.
         paid: by model URI, the calls and tokens that this stage has ever paid for in this folder, and their cost
@@ -47,7 +42,7 @@ class StageEntry:
         started: when the stage was first started, UTC.
         finished: when it was done, UTC.
         wall_s: seconds of work, interrupted sessions included.
-        versions: of Python, evolvent and what else decides numbers.
+        versions: of Python, evolvent and what else decides numbers, when the stage began.
     """
 
     settings: dict[str, Any]
@@ -86,13 +81,8 @@ def write_manifest(folder: Path, stages: dict[str, StageEntry]) -> None:
     """Write the manifest so that a reader sees the old one or the new one, never a part."""
     path = folder / NAME
     content = {"evolvent": metadata.version("evolvent"), "stages": {name: asdict(stages[name]) for name in stages}}
-    with explained(path):
-        part = path.with_name(NAME + ".part")
-        with part.open("wb") as file:
-            file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+    with replacing(path, of_run=True) as file:
+        file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
 
 
 def differences(old: StageEntry, settings: dict[str, Any], source: dict[str, Any]) -> list[str]:
@@ -120,7 +110,7 @@ def now() -> str:
 def versions() -> dict[str, str]:
     """Versions of what decides the numbers, and the git revision of the working folder if it has one."""
     found = {"python": platform.python_version(), "evolvent": metadata.version("evolvent")}
-    for package in ("torch", "transformers", "tokenizers", "numpy", "pyarrow"):
+    for package in DECIDING:
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
@@ -132,3 +122,15 @@ def versions() -> dict[str, str]:
     if git.returncode == 0:
         found["git"] = git.stdout.strip()
     return found
+
+
+def known_prices(
+    given: Prices, uris: Sequence[str], spent: Iterable[Spent], entries: Mapping[str, StageEntry]
+) -> dict[str, Price]:
+    """The prices of a stage's models, and of those that the folder holds calls of: given now, or noted before."""
+    prices = read_prices(given, uris, others=[use.model for use in spent])
+    for entry in entries.values():
+        for uri, account in entry.paid.items():
+            if uri not in prices and account.get("price"):
+                prices[uri] = Price(*account["price"])
+    return prices

@@ -8,27 +8,31 @@ cut by the input alone, so that a run that was stopped and gone on with writes t
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
+from evolvent.call_store.stored import Used
 from evolvent.errors import InputError, RunError
-from evolvent.files import explained
-from evolvent.records import Record, schema
+from evolvent.files import explained, replacing
+from evolvent.records import Column, Record, schema
 from evolvent.runs.record_files import record_table
-from evolvent.runs.tally import Tally, Used
+from evolvent.runs.tally import Tally
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from evolvent.runs.inputs import StageInput
 
 # Records of input in a part. Few enough to be done again after a kill in no time, enough for a row group worth reading;
 # a multiple of the windows that scoring works in.
 PART = 2_048
 PART_NAME = re.compile(r"\d{6,}\.parquet")
+EARLIER = "earlier.parquet"
 NOTES = b"evolvent.parts"
 
 
@@ -69,7 +73,7 @@ class Output:
         path: the stage's file, as it will be called when it is finished.
         total: records of input.
         unchanged: raises if the input is no longer what was checked; called before a part is kept.
-        score_fields: Arrow fields of the score columns, in their order.
+        columns: the score columns, in their order.
 
     Raises:
         RunError, InputError: the disk is full, or the folder cannot be written.
@@ -78,7 +82,7 @@ class Output:
     path: Path
     total: int
     unchanged: Callable[[], None] = lambda: None
-    score_fields: Sequence["pa.Field"] = ()
+    columns: Sequence[Column] = ()
     finished: dict[int, PartNote] = field(default_factory=dict)
     _rows: list[Record] = field(default_factory=list)
     _growing: int = -1
@@ -89,6 +93,8 @@ class Output:
         with explained(folder):
             folder.mkdir(exist_ok=True)
             for file in sorted(folder.iterdir()):
+                if file.name == EARLIER:
+                    continue
                 note = _read_note(file) if PART_NAME.fullmatch(file.name) else None
                 if note is None:
                     file.unlink()  # what was being written when the process died, or nothing of ours
@@ -107,24 +113,29 @@ class Output:
             whole.add(note.tally)
         return whole
 
-    def missing(self, records: Callable[[int], Iterator[tuple[int, Record]]]) -> Iterator[Placed]:
-        """The records that no finished part holds.
+    def missing(self, only: Collection[int] | None = None) -> list[int]:
+        """The numbers of the parts that are not finished; of those in ``only``, if that is given."""
+        parts = -(-self.total // PART)
+        return [part for part in range(parts) if part not in self.finished and (only is None or part in only)]
+
+    def places(self, parts: Sequence[int], source: "StageInput") -> Iterator[Placed]:
+        """The records of parts, in order; parts that follow one another are read in one go.
 
         Args:
-            records: reads the input from a position on, as (position, record).
+            parts: their numbers, rising.
+            source: the stage's input.
         """
-        parts = -(-self.total // PART)
-        part = 0
-        while part < parts:
-            if part in self.finished:
-                part += 1
-                continue
-            after = next((later for later in range(part, parts) if later in self.finished), parts)
-            start = self.finished[part - 1].end if part else 0
-            count = min(after * PART, self.total) - part * PART
-            for number, (position, record) in enumerate(islice(records(start), count)):
-                yield Placed(part + number // PART, position, record)
-            part = after
+        for _, run in groupby(enumerate(parts), key=lambda numbered: numbered[1] - numbered[0]):
+            first, *others = [part for _, part in run]
+            before = first * PART
+            count = min((first + len(others) + 1) * PART, self.total) - before
+            if first == 0 or first - 1 in self.finished:
+                start = self.finished[first - 1].end if first else 0
+                records = source.records(start, before)
+            else:
+                records = islice(source.records(), before, None)
+            for number, (position, record) in enumerate(islice(records, count)):
+                yield Placed(first + number // PART, position, record)
 
     def add(self, place: Placed, rows: Iterable[Record], count: Callable[[Tally, Record], None]) -> None:
         """Add the rows of one record, in the order of the input.
@@ -189,9 +200,7 @@ class Output:
 
     @property
     def _schema(self) -> "pa.Schema":
-        import pyarrow as pa
-
-        return pa.schema([*schema(), *self.score_fields])
+        return schema(self.columns)
 
 
 def parts_folder(path: Path) -> Path:
@@ -199,9 +208,21 @@ def parts_folder(path: Path) -> Path:
     return path.with_suffix(".parts")
 
 
+def earlier_file(path: Path) -> Path:
+    """The file of the same rows that was finished before, while columns are added to it."""
+    return parts_folder(path) / EARLIER
+
+
+def keep_earlier(path: Path) -> None:
+    """Keep a finished file beside the parts of the one that is to take its place."""
+    with explained(path):
+        parts_folder(path).mkdir(exist_ok=True)
+        os.link(path, earlier_file(path))
+
+
 def has_parts(path: Path) -> bool:
     """Whether anything of a stage's file is finished and not yet joined."""
-    return any(parts_folder(path).glob("*.parquet"))
+    return any(PART_NAME.fullmatch(file.name) for file in parts_folder(path).glob("*.parquet"))
 
 
 def records_kept(path: Path) -> int:
@@ -269,21 +290,13 @@ def _write(
     """Write tables, each as one row group, to a file that is either there whole or not at all."""
     import pyarrow.parquet as pq
 
-    unfinished = path.with_name(path.name + ".part")
-    plain = schema.remove_metadata()
-    with explained(path):
-        try:
-            with unfinished.open("wb") as file:
-                with pq.ParquetWriter(file, plain, compression=compression) as writer:
-                    for table in tables:
-                        writer.write_table(table, row_group_size=max(table.num_rows, 1))
-                    writer.add_key_value_metadata(metadata)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(path)
-        except BaseException:
-            unfinished.unlink(missing_ok=True)
-            raise
+    with (
+        replacing(path, of_run=True) as file,
+        pq.ParquetWriter(file, schema.remove_metadata(), compression=compression) as writer,
+    ):
+        for table in tables:
+            writer.write_table(table, row_group_size=max(table.num_rows, 1))
+        writer.add_key_value_metadata(metadata)
 
 
 def _read_note(path: Path) -> PartNote | None:

@@ -1,12 +1,10 @@
-"""Progress of a stage on standard error: one bar on a terminal, a plain line now and then elsewhere."""
+"""Progress of a stage: its counts as it goes, and plain lines on standard error now and then."""
 
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-
-from evolvent.report.tables import time_words
 
 LINE_SECONDS = 10.0
 
@@ -66,65 +64,55 @@ class Progress:
         return f"{self.stage}: {', '.join(filter(None, [*parts, self.fates()]))}"
 
 
+# Shows a progress while it is entered; gives a function to call when it has advanced.
+Display = Callable[[Progress], AbstractContextManager[Callable[[], object]]]
+
+
 @contextmanager
-def shown(stage: str, total: int, *, done: int = 0, show: bool) -> Iterator[Callable[..., None]]:
+def shown(stage: str, total: int, *, done: int = 0, show: bool | Display) -> Iterator[Callable[..., None]]:
     """Show a stage's progress while it runs.
 
     Args:
         stage: the stage's name.
         total: how many records it will work through.
         done: how many of them are done already.
-        show: False counts in silence.
+        show: False counts in silence, True writes plain lines, a display shows it in its own way.
 
     Yields:
         A function to call once a record, with ``ok=``, ``failed=`` and ``eliminated=`` for the rows that record made.
     """
     progress = Progress(stage, total, done, done)
-    if not show:
+    if show is False:
         yield progress.advance
-    elif sys.stderr.isatty():
-        with _bar(progress) as advance:
-            yield advance
-    else:
-        with _lines(progress) as advance:
-            yield advance
+        return
+    display = plain_lines if show is True else show
+    with display(progress) as advanced:
 
-
-@contextmanager
-def _bar(progress: Progress) -> Iterator[Callable[..., None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[fate]}"),
-    )
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
-        bar = bars.add_task(progress.stage, total=progress.total, rate="", fate="")
-
-        def advance(*, ok: int | None = None, failed: int = 0, eliminated: int = 0) -> None:
-            progress.advance(ok=ok, failed=failed, eliminated=eliminated)
-            bars.update(bar, completed=progress.done, rate=progress.pace(), fate=progress.fates())
+        def advance(**rows: int) -> None:
+            progress.advance(**rows)
+            advanced()
 
         yield advance
-    sys.stderr.write(progress.line() + "\n")
 
 
 @contextmanager
-def _lines(progress: Progress) -> Iterator[Callable[..., None]]:
+def plain_lines(progress: Progress) -> Iterator[Callable[[], None]]:
+    """A line on standard error every ten seconds, and one at the end."""
     last = time.monotonic()
 
-    def advance(*, ok: int | None = None, failed: int = 0, eliminated: int = 0) -> None:
+    def advanced() -> None:
         nonlocal last
-        progress.advance(ok=ok, failed=failed, eliminated=eliminated)
         if time.monotonic() - last >= LINE_SECONDS:
             last = time.monotonic()
             sys.stderr.write(progress.line() + "\n")
 
-    yield advance
+    yield advanced
     sys.stderr.write(progress.line() + "\n")
+
+
+def time_words(seconds: float) -> str:
+    """A time in the unit that suits it: ``41.2 s``, ``3.5 min``, ``12.0 h``."""
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:,.1f} {unit}"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
 from evolvent.errors import InputError
-from evolvent.records import COLUMNS, Record, from_row, to_row
+from evolvent.records import COLUMNS, Column, Record, from_row, to_row
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,6 +64,28 @@ def is_record_file(path: Path) -> bool:
         return set(COLUMNS) <= set(pq.read_schema(path).names)
     except (pa.ArrowException, OSError):
         return False
+
+
+def score_columns(path: Path) -> dict[str, Column]:
+    """The columns of a record file that are not a record's own, by name.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds: dict[Any, Literal["double", "int64", "string"]]
+    kinds = {pa.float64(): "double", pa.int64(): "int64", pa.string(): "string"}
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(path, error) from error
+    return {
+        field.name: Column(field.name, kinds[field.type])
+        for field in schema
+        if field.name not in COLUMNS and field.type in kinds
+    }
 
 
 def read_records(path: Path, start: int = 0) -> Iterator[Record]:

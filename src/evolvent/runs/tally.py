@@ -1,52 +1,16 @@
 """What a stage counts: what became of its rows, and what its models were used for. Counts of parts add up."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-from evolvent.models.protocols import Reply
+from evolvent.call_store.stored import Used
 from evolvent.records import Record
 
 # Different words of failures that are counted apart; what comes later is counted as one.
 FAILURES = 100
 OTHER_FAILURES = "other failures"
-
-
-@dataclass(slots=True)
-class Used:
-    """What records took from one model, whether it was paid for now or found in the store.
-
-    Attributes:
-        calls: replies.
-        prompt_tokens, completion_tokens: of these replies.
-        estimated: whether some of the tokens were not counted by the server.
-        unusable: replies that could not be worked with (empty, say), so that another was asked for.
-        cut_max_tokens: replies whose bound was lowered to fit the context.
-    """
-
-    calls: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    estimated: bool = False
-    unusable: int = 0
-    cut_max_tokens: int = 0
-
-    def count(self, reply: Reply) -> None:
-        """Count one reply."""
-        self.calls += 1
-        self.prompt_tokens += reply.usage.prompt_tokens
-        self.completion_tokens += reply.usage.completion_tokens
-        self.estimated |= reply.usage.estimated
-        self.cut_max_tokens += reply.cut_max_tokens is not None
-
-    def add(self, other: "Used") -> None:
-        """Add what others took."""
-        self.calls += other.calls
-        self.prompt_tokens += other.prompt_tokens
-        self.completion_tokens += other.completion_tokens
-        self.estimated |= other.estimated
-        self.unusable += other.unusable
-        self.cut_max_tokens += other.cut_max_tokens
 
 
 @dataclass(slots=True)
@@ -72,15 +36,19 @@ class Tally:
         """How many rows were counted."""
         return self.status.total()
 
-    def count(self, row: Record, group: str) -> None:
-        """Count one row under its group."""
+    def count(self, row: Record, group: str, notes: Iterable[str] = ()) -> None:
+        """Count one row.
+
+        Args:
+            row: the row.
+            group: what it is counted under; "" for no group of its own.
+            notes: what there is to say of it.
+        """
         self.status[row.status] += 1
-        fate = f"eliminated: {row.reason}" if row.status == "eliminated" else row.status
-        self.groups.setdefault(group, Counter())[fate] += 1
-        if row.finish_reason == "length":
-            self.notes["cut at the token limit"] += 1
-        if row.status == "ok" and row.reason:
-            self.notes[row.reason] += 1
+        if group:
+            fate = f"eliminated: {row.reason}" if row.status == "eliminated" else row.status
+            self.groups.setdefault(group, Counter())[fate] += 1
+        self.notes.update(notes)
         if row.status == "failed":
             self._fail(row.reason or "no reason given", 1)
 

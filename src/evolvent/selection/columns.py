@@ -1,7 +1,8 @@
-"""What a row can be chosen by: the user's own columns, the record's numbers, its scores."""
+"""What a row can be chosen by: the user's own columns, the record's numbers and texts, its scores."""
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,24 @@ from evolvent.errors import InputError
 from evolvent.records import Record
 from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data
-from evolvent.runs.manifest import OUTPUTS
 from evolvent.runs.record_files import is_record_file, read_records
+from evolvent.stages import file_of
 
 # Rows of which the columns are looked at before a stage reads them all.
 FIRST = 1_000
 
+# A record's own columns: numbers that every record has, and texts that it has from the stages it went through.
+NUMBERS = ("round", "seed_index")
+TEXTS = ("method", "operator", "prompt_version", "evolver", "teacher", "finish_reason")
+
+_TEXTS = attrgetter(*TEXTS)
+
 
 def columns(record: Record) -> dict[str, Any]:
-    """The columns of a row and what they hold."""
+    """The columns of a row and what they hold; the user's where the record says nothing itself."""
     own = orjson.loads(record.meta) if record.meta else {}
-    return {**own, "round": record.round, "seed_index": record.seed_index, **record.scores}
+    texts = {name: value for name, value in zip(TEXTS, _TEXTS(record), strict=True) if value is not None}
+    return {**own, **texts, "round": record.round, "seed_index": record.seed_index, **record.scores}
 
 
 def first_columns(data: Data, before: str | None) -> set[str] | None:
@@ -40,7 +48,7 @@ def first_columns(data: Data, before: str | None) -> set[str] | None:
         data = data.path
     try:
         if isinstance(data, str | Path):
-            path = Path(data) / OUTPUTS[before] if before and Path(data).is_dir() else Path(data)
+            path = Path(data) / file_of(before) if before and Path(data).is_dir() else Path(data)
             if is_record_file(path):
                 return {name for record in islice(read_records(path), FIRST) for name in columns(record)}
             if not path.is_file():

@@ -4,18 +4,21 @@ A method says its quality: ``quality 3`` fails on the first three rows of the de
 written down by step and candidate: a number stands for a method of that quality, a text for itself.
 """
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+from click.testing import Result
+from typer.testing import CliRunner
 
-from evolvent.calls.seeds import call_seed
+from evolvent.call_store.key import call_seed
+from evolvent.cli import app
 from evolvent.evolution.auto_evol_instruct.method import initial_method
-from evolvent.evolution.auto_evol_instruct.optimize import drawn, optimize_method
+from evolvent.evolution.auto_evol_instruct.optimize import OptimizedMethod, drawn, optimize_method
 from evolvent.models.protocols import Reply, Sampling, Usage
-from evolvent.runs.folder import Run
 from evolvent.runs.inputs import stage_input
 from tests.scripted import Opened
 
@@ -56,7 +59,7 @@ class Script:
         self.replies = dict(replies or {})
         self.unparsed = dict(unparsed or {})
         self.answers = dict(answers or {})
-        dev, _ = drawn(stage_input(SEEDS, before=None, limit=limit), DEV, 2000, BATCH, seed)
+        dev, _ = drawn(stage_input(SEEDS, before=None, limit=limit), DEV, 2000, seed)
         self.place = {row.seed_index: place for place, row in enumerate(dev)}
         self.whose = {
             call_seed(seed, f"step-{step}/candidate-{candidate}", stage): (step, candidate)
@@ -99,11 +102,31 @@ class Script:
         return self.answers.get(place, Reply("Take a needle.", "stop", Usage(10, 2)))
 
 
+# A search of three steps, one candidate without a fence, one without its slot.
+SEARCH: dict[tuple[int, int], int | str] = {
+    (1, 1): 5,
+    (1, 2): "no fence",
+    (1, 3): 4,
+    (2, 1): 4,
+    (2, 2): 3,
+    (2, 3): fenced("lost"),
+    (3, 1): 3,
+}
+
+
+# Opens scripted models in place of those that the stage would open.
+Follow = Callable[[Script], Opened]
+
+
+class Killed(BaseException):
+    """Ends a run as nothing that it expects would."""
+
+
 def models(script: Script) -> Opened:
     return Opened((EVOLVER, OPTIMIZER, OTHER), script)
 
 
-def optimized(out: Path, **options: Any) -> Run:
+def optimized(out: Path, **options: Any) -> OptimizedMethod:
     sizes = {"dev": DEV, "batch": BATCH, "candidates": CANDIDATES}
     return optimize_method(SEEDS, **{"evolver": EVOLVER, "optimizer": OPTIMIZER, "out": out, **sizes, **options})
 
@@ -115,3 +138,13 @@ def content(path: Path) -> dict[str, Any]:
 
 def asked(opened: Opened) -> int:
     return sum(len(model.asked) for model in opened.values())
+
+
+def command(tmp_path: Path, *options: str) -> Result:
+    seeds = tmp_path / "seeds.jsonl"
+    seeds.write_text("".join(json.dumps(seed) + "\n" for seed in SEEDS))
+    sizes = ["--dev", str(DEV), "--batch", str(BATCH), "--candidates", str(CANDIDATES)]
+    models = ["--evolver", EVOLVER, "--optimizer", OPTIMIZER]
+    return CliRunner().invoke(
+        app, ["optimize-method", str(seeds), *models, *sizes, "--out", str(tmp_path / "m.yaml"), *options]
+    )

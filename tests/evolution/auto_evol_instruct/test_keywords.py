@@ -1,17 +1,28 @@
 """The keywords stage: which ways it names, once each, what it counts, and that it goes on where it stopped."""
 
 import json
-from collections.abc import Callable
+import pickle
+import tracemalloc
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from evolvent.errors import BudgetReachedError, CallError, InputError, RunError
-from evolvent.evolution.auto_evol_instruct.keywords import Keywords, keywords
+from evolvent.evolution.auto_evol_instruct.keywords import Keywords, Naming, _named_ways, keywords, naming_stage
+from evolvent.evolution.auto_evol_instruct.ways import ListedWays
 from evolvent.evolution.evolve import evolve
+from evolvent.models import models as opened_models
 from evolvent.models.protocols import Reply, Sampling
-from evolvent.runs import stage
-from evolvent.runs.manifest import read_manifest
+from evolvent.options import Calling
+from evolvent.records import Record, schema
+from evolvent.report.keywords import keyword_tables
+from evolvent.runs.inputs import stage_input
+from evolvent.runs.manifest import read_manifest, write_manifest
+from evolvent.runs.record_files import record_table
 from tests.scripted import Opened
 
 EVOLVER, NAMER, OTHER = (f"openai:{name}?base_url=http://host:1/v1" for name in ("evolver", "namer", "other"))
@@ -36,7 +47,7 @@ def answer(prompt: str, sampling: Sampling) -> str:
 @pytest.fixture
 def models(monkeypatch: pytest.MonkeyPatch) -> Opened:
     opened = Opened((EVOLVER, NAMER, OTHER), answer)
-    monkeypatch.setattr(stage, "open_chat", opened.open_chat)
+    monkeypatch.setattr(opened_models, "open_chat", opened.open_chat)
     return opened
 
 
@@ -131,12 +142,52 @@ def test_a_way_that_gets_no_keyword_is_counted(run: Path, models: Opened) -> Non
 
 def test_the_tables_and_the_file(run: Path, models: Opened, tmp_path: Path) -> None:
     found = named(run, out=tmp_path / "keywords.json")
-    first, second = found.tables()
+    first, second = keyword_tables(found)
     assert first.rows[:2] == [("different keywords", "3"), ("evolutions", "3")]
     assert second.rows == [("limit", "2"), ("reason", "2"), ("place", "1")]
     content = json.loads((tmp_path / "keywords.json").read_text())
     assert content["different keywords"] == 3
     assert content["keywords"][1] == {"keyword": "reason", "times": 2, "ways": ["Ask why.", "Ask for reasons"]}
+
+
+def test_the_stage_is_plain_data_that_another_process_can_work_on(run: Path) -> None:
+    stage = naming_stage(run, Naming(model=NAMER), Calling())
+    sent = pickle.loads(pickle.dumps(stage))
+    assert (sent.work, sent.settings, sent.needs) == (stage.work, stage.settings, stage.needs)
+    assert list(sent.source.records(2)) == list(stage.source.records(2))
+    assert [position for position, _ in sent.source.records(2)] == [2, 3]
+
+
+def test_memory_does_not_grow_with_the_ways(tmp_path: Path) -> None:
+    def peak(rows: int) -> int:
+        """The most that Python held while the lists of so many evolutions, all different, were counted and read."""
+        run, named = tmp_path / f"{rows}", tmp_path / f"{rows}" / "keywords.parquet"
+        write_file(run / "evolved.parquet", (evolution(n) for n in range(rows)))
+        write_file(named, (replace(evolution(n), output=f"word {n % 100}", meta='{"times":1}') for n in range(rows)))
+        write_manifest(run, {})
+        tracemalloc.start()
+        source = ListedWays(stage_input(run, before="evolve"))
+        assert sum(1 for _ in source) == source.rows == source.counts["different ways"] == 2 * rows
+        with closing(_named_ways(named)) as found:
+            assert len(found.execute("SELECT keyword, sum(times) FROM way GROUP BY 1").fetchall()) == min(rows, 100)
+        top = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return top
+
+    peak(10)  # what is imported and cached once
+    few, many = peak(4_000), peak(12_000)
+    assert many < few + 500_000, (few, many)  # the texts alone are 8 MB more
+
+
+def evolution(number: int) -> Record:
+    listed = "\n".join(f"{place}. Add limit {number}, {place}: {number:0200b}." for place in (1, 2))
+    meta = json.dumps({"auto_evol_instruct": {"methods_list": listed}})
+    return Record(f"{number}/r1", f"{number}", number, "Do it well", round=1, method="auto-evol-instruct", meta=meta)
+
+
+def write_file(path: Path, records: Iterable[Record]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    pq.write_table(record_table(list(records), schema()), path)
 
 
 def test_rows_that_failed_or_were_made_otherwise_have_no_part(tmp_path: Path, models: Opened) -> None:

@@ -6,8 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolvent.evolution.auto_evol_instruct.headings import headings
-from evolvent.evolution.auto_evol_instruct.method import SLOT, Method, candidate_of, initial_method, problem_of
+from evolvent.evolution.auto_evol_instruct.method import (
+    SLOT,
+    Method,
+    candidate_of,
+    headings,
+    initial_method,
+    problem_of,
+)
 from evolvent.records import Record
 
 INITIAL = initial_method()

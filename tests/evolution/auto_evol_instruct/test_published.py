@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from evolvent.evolution.auto_evol_instruct.headings import headings
-from evolvent.evolution.auto_evol_instruct.method import SLOT, Method, problem_of
-from evolvent.evolution.auto_evol_instruct.steps import final_instruction, methods_list, paper_instruction
+from evolvent.evolution.auto_evol_instruct.method import SLOT, Method, headings, problem_of
+from evolvent.evolution.auto_evol_instruct.parsing import final_instruction, methods_list, paper_instruction
 from evolvent.evolution.auto_evol_instruct.ways import same_way, ways
 
 

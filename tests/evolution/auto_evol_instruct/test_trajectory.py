@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 
 from evolvent.errors import CallError
+from evolvent.evolution.auto_evol_instruct.applied import Applied
 from evolvent.evolution.auto_evol_instruct.method import Method, initial_method
-from evolvent.evolution.auto_evol_instruct.trajectory import AutoEvol, trajectory
 from evolvent.evolution.templates import load_prompt
+from evolvent.evolution.trajectory import Evolution, trajectory
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Message, Record
 from tests.scripted import Scripted
@@ -23,10 +24,17 @@ def seed(**fields: object) -> Record:
     return replace(Record("s3", "s3", 3, "Bake bread", input="flour", meta='{"k":1}'), **fields)  # type: ignore[arg-type]
 
 
-def evolve(evolver: Scripted, record: Record | None = None, **options: object) -> list[Record]:
-    chosen = {"method": INITIAL, "rounds": 1, "profile": "default", "sampling": Sampling(0.7, 0.95, 99)}
-    run = AutoEvol(evolver=evolver, seed=0, **{**chosen, **options})  # type: ignore[arg-type]
-    return asyncio.run(trajectory(record or seed(), run))
+def evolve(
+    evolver: Scripted,
+    record: Record | None = None,
+    *,
+    method: Method = INITIAL,
+    judge: Scripted | None = None,
+    **options: object,
+) -> list[Record]:
+    chosen = {"rounds": 1, "profile": "default", "sampling": Sampling(0.7, 0.95, 99)}
+    how = Evolution(evolver.uri, (Applied(method),), seed=0, **{**chosen, **options})  # type: ignore[arg-type]
+    return asyncio.run(trajectory(record or seed(), how, evolver, judge))
 
 
 def reply(instruction: str, heading: str = "Finally Rewritten Instruction", ways: str = "1. Add.") -> str:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolvent.evolution.auto_evol_instruct.ways import keyword, same_way, ways
+from evolvent.evolution.auto_evol_instruct.keywords import keyword
+from evolvent.evolution.auto_evol_instruct.ways import same_way, ways
 
 WAY = st.lists(st.sampled_from(["add", "a", "limit", "of", "ten", "words", "why"]), min_size=1).map(" ".join)
 

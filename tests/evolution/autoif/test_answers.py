@@ -2,30 +2,33 @@
 
 import asyncio
 import json
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
-from evolvent.calls.seeds import call_seed
+from evolvent.call_store.key import call_seed
 from evolvent.errors import CallError, InputError
-from evolvent.evolution.autoif.accuracy import Accuracy, accuracies
-from evolvent.evolution.autoif.answers import Answering, answered
+from evolvent.evolution.autoif.answers import Accuracy, Tools, accuracies, answered, with_functions
 from evolvent.evolution.autoif.rules import ANY, PROFILES, Rules
-from evolvent.evolution.templates import load_prompt
+from evolvent.evolution.autoif.settings import noted, noting
 from evolvent.models.protocols import Reply, Sampling
-from evolvent.records import Record
+from evolvent.records import Record, schema
+from evolvent.runs.record_files import record_table
 from evolvent.sandbox.sandbox import Sandbox, require_sandbox
 from tests.evolution.autoif.published import published
+from tests.evolution.autoif.settings import settings
 from tests.scripted import Scripted
 
 SHORT = "def evaluate(response):\n    return len(response.split()) <= 3"
 NO_E = "def evaluate(response):\n    return 'e' not in response"
 RAISES = "def evaluate(response):\n    return response.no_such_thing"
 TEXT = "def evaluate(response):\n    return 'True'"
-PROMPTS = {name: load_prompt(f"autoif/{name}") for name in ("answer", "quality")}
 ASKED = {"instruction": "Use no e in at most three words.", "query": "What is it that falls from the sky?"}
 RECORD = Record(
     "i/r1/1",
@@ -59,19 +62,10 @@ def answers_to(
 
     async def run() -> list[Record]:
         async with Sandbox(unsafe=True) as sandbox:  # the functions are this file's own
+            how = settings(profile, rules=rules, sampling=SAMPLING, seed=5)
+            record = replace(RECORD, meta=noting(RECORD, **ASKED, functions=functions))
             return await answered(
-                RECORD,
-                Answering(
-                    teacher=opened["teacher"],
-                    judge=opened["judge"] if rules.quality else None,
-                    rules=rules,
-                    sampling=SAMPLING,
-                    seed=5,
-                    sandbox=sandbox,
-                    functions={"i": functions},
-                    prompts=PROMPTS,
-                    profile=profile,
-                ),
+                record, how, Tools(opened["teacher"], opened["judge"] if rules.quality else None, sandbox)
             )
 
     return asyncio.run(run())
@@ -79,11 +73,6 @@ def answers_to(
 
 def fates(rows: list[Record]) -> list[tuple[str, str | None, Any]]:
     return [(row.status, row.reason, noted(row)["accuracy"]) for row in rows]
-
-
-def noted(row: Record) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(row.meta or "{}")["autoif"]
-    return found
 
 
 def test_each_answer_is_judged_by_the_share_of_the_functions_that_it_passes() -> None:
@@ -235,6 +224,28 @@ def test_paper_1_draws_one_answer_greedily_and_keeps_it_whatever_the_functions_s
 def test_an_instruction_without_functions_cannot_be_verified() -> None:
     with pytest.raises(InputError, match="no functions for the instruction i"):
         answers_to(["Rain."], functions=[])
+
+
+def test_the_functions_are_those_of_the_instructions_own_row_wherever_reading_begins(tmp_path: Path) -> None:
+    rows = []
+    for name in ("a", "b", "c", "d"):
+        first = Record(name, name, 0, name)
+        status = "eliminated" if name == "c" else "ok"
+        first.status, first.meta = status, noting(first, functions=[{"code": f"check {name}", "share": 1.0}])
+        rows.append(first)
+        for number in range(0 if name == "c" else 3):
+            asked = Record(f"{name}/r1/{number}", name, 0, name, round=1, meta='{"mine": 1}')
+            asked.meta = noting(asked, instruction=name, query=f"query {number}")
+            rows.append(asked)
+    pq.write_table(record_table(rows, schema()), tmp_path / "evolved.parquet")
+    source = pickle.loads(pickle.dumps(with_functions(tmp_path, queries=3)))
+    whole = list(source.records())
+    assert source.rows == len(whole)
+    assert [record.id for _, record in whole] == [row.id for row in rows if row.round]
+    assert [noted(record)["functions"] for _, record in whole] == [[f"check {record.seed_id}"] for _, record in whole]
+    assert json.loads(whole[0][1].meta or "")["mine"] == 1
+    for start in range(len(rows) + 1):
+        assert list(source.records(start)) == [(place, record) for place, record in whole if place >= start]
 
 
 def test_of_the_320_published_answers_none_passes() -> None:

@@ -1,7 +1,7 @@
 """AutoIF whole, with scripted models and the real sandbox: its three stages, its files, its funnel."""
 
 import json
-from importlib import import_module
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +9,21 @@ import orjson
 import pytest
 
 from evolvent.errors import CallError, InputError, RunError
-from evolvent.evolution.autoif.function_set import read_functions, write_lines
-from evolvent.evolution.evolve import evolve
-from evolvent.models.opening import open_chat
+from evolvent.evolution.autoif.autoif import evolve_stage, planned, respond_stage, self_instruct_stage
+from evolvent.evolution.autoif.functions_file import read_functions, write_lines
+from evolvent.evolution.autoif.options import AutoIFOptions
+from evolvent.evolution.evolve import Evolve, evolve
+from evolvent.models import models as opened_models
+from evolvent.models.models import open_chat
 from evolvent.models.protocols import Sampling
-from evolvent.runs import stage
+from evolvent.options import Calling, Reading
 from evolvent.runs.folder import Run
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.record_files import read_records
-from tests.evolution.autoif.test_consistency import Relations
+from tests.evolution.autoif.test_back_translation import Relations
 from tests.sandbox.wall import needs_wall
 from tests.scripted import Opened
 
-module = import_module("evolvent.evolution.evolve")  # the function hides it
 MODEL, TEACHER, JUDGE = (f"openai:{name}?base_url=http://host:1/v1" for name in ("model", "teacher", "judge"))
 QUERIES = [{"instruction": f"Tell me about the harbour in town number {n}"} for n in range(12)] + [{"instruction": "?"}]
 
@@ -52,7 +54,7 @@ def reply(prompt: str, sampling: Sampling) -> str:
 @pytest.fixture
 def models(monkeypatch: pytest.MonkeyPatch) -> Opened:
     opened = Opened((MODEL, TEACHER, JUDGE), reply)
-    monkeypatch.setattr(stage, "open_chat", opened.open_chat)
+    monkeypatch.setattr(opened_models, "open_chat", opened.open_chat)
     return opened
 
 
@@ -87,7 +89,8 @@ def test_the_whole_path(tmp_path: Path, models: Opened) -> None:
     assert len(paired) == 4
     assert all(record.instruction.startswith("Tell me about the harbour") for record in paired)
     assert [row["instruction"] for row in lines(folder / "functions.jsonl")] == instructions[:2]
-    responses = list(run)
+    assert run.output == folder / "evolved.parquet" and list(run) == evolved
+    responses = list(run.stages["respond"])
     assert len(responses) == 16
     assert {record.teacher for record in responses} == {TEACHER}
     kept = [record for record in responses if record.status == "ok"]
@@ -135,7 +138,7 @@ def test_the_same_command_finds_nothing_to_do_and_mends_lost_files(tmp_path: Pat
     asked = len(models[MODEL].asked)
     for name in files:
         (run.path / name).unlink()
-    assert made(tmp_path).already_done
+    assert all(stage.already_done for stage in made(tmp_path).stages.values())
     assert {path.name: path.read_bytes() for path in run.path.glob("*.jsonl")} == files
     assert len(models[MODEL].asked) == asked
 
@@ -144,7 +147,7 @@ def test_the_same_command_finds_nothing_to_do_and_mends_lost_files(tmp_path: Pat
 def test_the_variant_of_paper_1(tmp_path: Path, models: Opened) -> None:
     rule = {"prompts": 0, "queries": 2}
     run = made(tmp_path, profile="paper1", rule=rule)
-    rows = list(run)
+    rows = list(run.stages["respond"])
     assert [(row.instruction, row.input in {query["instruction"] for query in QUERIES}) for row in rows] == [
         ("Answer in lower case", True)
     ] * 2
@@ -173,7 +176,7 @@ def test_a_rule_of_a_later_stage_leaves_the_earlier_ones_alone(tmp_path: Path, m
     rule = {"prompts": 1, "instructions_per_prompt": 3, "queries": 2, "responses": 4, "quality": ">=10"}
     with pytest.raises(InputError, match="quality: '>=8' in the folder, '>=10' now"):
         made(tmp_path, rule=rule)
-    assert made(tmp_path, rule=rule, fresh=True).counts["ok"] == 0
+    assert made(tmp_path, rule=rule, fresh=True).stages["respond"].counts["ok"] == 0
     assert len(models[MODEL].asked) == asked
 
 
@@ -199,7 +202,8 @@ def test_a_price_may_be_one_of_a_later_stages_model(tmp_path: Path, models: Open
             "needs the price of openai:teacher",
         ),
         ({"profile": "paper1", "judge": JUDGE}, "the judge would be asked nothing"),
-        ({"profile": "paper1", "nli": "hf:./nowhere"}, "there is nothing for --nli to compare"),
+        ({"profile": "paper1", "nli": "hf:some"}, "there is nothing for --nli to compare"),
+        ({"nli": "hf:./nowhere"}, "there is no folder"),
         ({"templates": "nowhere"}, "nowhere holds no template of AutoIF"),
         ({"profile": "autoif-code", "samples": 2}, "least_functions is 3 and samples is 2"),
     ],
@@ -209,7 +213,9 @@ def test_what_a_later_stage_would_stumble_over_is_found_before_the_first_call(
 ) -> None:
     scripted = Opened((MODEL, TEACHER, JUDGE), reply)
     monkeypatch.setattr(
-        stage, "open_chat", lambda uri, **how: (scripted.open_chat if uri in scripted else open_chat)(uri, **how)
+        opened_models,
+        "open_chat",
+        lambda uri, **how: (scripted.open_chat if uri in scripted else open_chat)(uri, **how),
     )
     with pytest.raises(InputError, match=words):
         made(tmp_path, **{"unsafe_execution": True, **options})
@@ -245,14 +251,15 @@ def test_answers_are_verified_by_the_functions_that_were_found_whatever_the_file
         return reply(prompt, sampling)
 
     models[MODEL].reply = gone
-    assert made(tmp_path).counts["failed"]
+    assert made(tmp_path).stages["respond"].counts["failed"]
     functions = read_functions(tmp_path / "run" / "functions.jsonl").values()
     write_lines(
         tmp_path / "run" / "functions.jsonl",
         [{**one, "functions": [{"code": FUNCTIONS["poetic"][0], "share": 1.0}]} for one in functions],
     )
     models[MODEL].reply = reply
-    assert {record.reason for record in made(tmp_path, retry_failed=True)} <= {None, "fails its functions", "duplicate"}
+    again = made(tmp_path, retry_failed=True).stages["respond"]
+    assert {record.reason for record in again} <= {None, "fails its functions", "duplicate"}
 
 
 @needs_wall
@@ -281,14 +288,14 @@ def test_what_failed_and_is_taken_again_comes_out_as_if_nothing_had_failed(
 
     models[MODEL].reply = flaky
     run = made(tmp_path, rule=rule)
-    assert any(stage.counts["failed"] for stage in (*run.before, run))
+    assert any(stage.counts["failed"] for stage in run.stages.values())
     models[MODEL].reply = reply
     again = made(tmp_path, rule=rule, retry_failed=True)
-    assert not any(stage.counts["failed"] for stage in (*again.before, again))
+    assert not any(stage.counts["failed"] for stage in again.stages.values())
     for name in names:
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
     asked = len(models[MODEL].asked)
-    assert made(tmp_path, rule=rule).already_done
+    assert all(stage.already_done for stage in made(tmp_path, rule=rule).stages.values())
     assert len(models[MODEL].asked) == asked
 
 
@@ -347,24 +354,74 @@ def test_a_step_that_is_left_out_is_named(
         "no --nli is given: step 5 of AutoIF, which looks for contradictions, is left out"
     ]
     caplog.clear()
-    monkeypatch.setattr(module, "open_pair_classifier", lambda _: Relations())
+    monkeypatch.setattr(opened_models, "open_pair_classifier", lambda _: Relations())
     made(tmp_path, dry_run=True, nli="hf:some")
     made(tmp_path, dry_run=True, profile="paper1")
     assert caplog.records == []
 
 
-def test_a_dry_run_compares_nothing(tmp_path: Path, models: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dry_run_rehearses_step_1_and_multiplies_for_the_others(
+    tmp_path: Path, models: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
     nli = Relations()
-    monkeypatch.setattr(module, "open_pair_classifier", lambda _: nli)
-    run = made(tmp_path, nli="hf:some", dry_run=True, teacher="openai:t?api_key_env=NO_SUCH_KEY&base_url=http://h:1/v1")
-    assert [one.stage for one in (*run.before, run)] == ["self-instruct", "evolve", "respond"]
-    assert all(one.estimate is not None and one.estimate.failing is None for one in (*run.before, run))
-    assert nli.asked == []
+    monkeypatch.setattr(opened_models, "open_pair_classifier", lambda _: nli)
+    teacher = "openai:t?api_key_env=NO_SUCH_KEY&base_url=http://h:1/v1"
+    run = made(tmp_path, nli="hf:some", dry_run=True, teacher=teacher)
+    assert run.stage == "evolve" and list(run.stages) == ["self-instruct", "evolve", "respond"]
+    first, found, answers = (stage.estimate for stage in run.stages.values())
+    assert first is not None and (first.calls, first.rehearsed, first.failing) == (1, 2, None)
+    assert found is not None and (found.calls, found.rehearsed) == (4 * 3 + 4, 0)
+    assert answers is not None and [model.calls for model in answers.models] == [4 * 2 * 4, 4 * 2 * 4]
+    assert "step 7 answers: 4 instructions x 2 queries x 4 answers = 32 calls of openai:t" in "".join(answers.lines)
+    assert not models[MODEL].asked and not models.how and not (tmp_path / "run").exists()
+
+
+@needs_wall
+def test_a_dry_run_counts_what_is_there(tmp_path: Path, models: Opened) -> None:
+    made(tmp_path)
+    estimates = [stage.estimate for stage in made(tmp_path, dry_run=True, samples=2).stages.values()]
+    assert [one.finished for one in estimates if one is not None] == [True, False, False]
+    assert [one.records for one in estimates if one is not None] == [2, 3, 8]
+    assert estimates[1] is not None and estimates[1].differences == ("samples: 3 in the folder, 2 now",)
+    estimates = [stage.estimate for stage in made(tmp_path, dry_run=True).stages.values()]
+    assert [(one.records, one.finished) for one in estimates if one is not None] == [(2, True), (3, True), (4, True)]
+
+
+@needs_wall
+def test_its_stages_can_be_sent_to_another_process(tmp_path: Path, models: Opened) -> None:
+    made(tmp_path)
+    given = Evolve(model=MODEL, out=tmp_path / "run", method="autoif")
+    by = AutoIFOptions(queries=QUERIES, nli="hf:some")
+    plan = planned(tmp_path / "seeds.txt", given, by, Reading(), Calling())
+    for stage_of in (self_instruct_stage, evolve_stage, respond_stage):
+        stage = stage_of(plan, True)
+        sent = pickle.loads(pickle.dumps(stage))
+        assert (sent.settings, sent.work, sent.needs) == (stage.settings, stage.work, stage.needs)
+        assert list(sent.source) == list(stage.source)
+
+
+@needs_wall
+def test_models_are_opened_once_and_the_cross_encoder_when_its_stage_runs(
+    tmp_path: Path, models: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    def relations(uri: str) -> Relations:
+        opened.append(uri)
+        return Relations(*["neutral"] * 99)
+
+    monkeypatch.setattr(opened_models, "open_pair_classifier", relations)
+    made(tmp_path, nli="hf:some")
+    assert [uri for uri, _ in models.how] == [MODEL]
+    assert opened == ["hf:some"]
+    made(tmp_path, nli="hf:some")
+    assert opened == ["hf:some"]
+    assert read_manifest(tmp_path / "run")["evolve"].settings["nli"] == "hf:some"
 
 
 def test_options_of_autoif_alone(tmp_path: Path, models: Opened) -> None:
     for options, words in (
-        ({"queries": None}, "needs queries"),
+        ({"queries": None}, "queries is None"),
         ({"rounds": 2}, "--rounds is an option of evol-instruct and auto-evol-instruct"),
         ({"breadth": False}, "--no-breadth is an option of evol-instruct"),
         ({"profile": "paper"}, "no profile 'paper'"),
@@ -377,4 +434,6 @@ def test_options_of_autoif_alone(tmp_path: Path, models: Opened) -> None:
     ):
         with pytest.raises(InputError, match=words):
             made(tmp_path, **options)
+    with pytest.raises(InputError, match="autoif needs --queries"):
+        evolve([{"instruction": "Shout"}], model=MODEL, out=tmp_path / "run", method="autoif")
     assert not (tmp_path / "run" / "manifest.json").exists()

@@ -1,4 +1,4 @@
-"""The instructions that a model reads out of functions."""
+"""The instructions that a model reads out of functions, and that one contradiction of them is enough."""
 
 import json
 
@@ -6,10 +6,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolvent.evolution.autoif.back_translation import back_translations
+from evolvent.evolution.autoif.back_translation import back_translations, contradicted
 from evolvent.evolution.templates import load_prompt
 
 TWO = '["Use no commas", "Answer in 12 words "]'
+
+
+class Relations:
+    """A PairClassifier that says what a test wrote down, and keeps what it was asked."""
+
+    uri = "written"
+    identity = "{}"
+
+    def __init__(self, *said: str) -> None:
+        self.said = list(said)
+        self.asked: list[tuple[str, str]] = []
+
+    def relations(self, pairs: list[tuple[str, str]]) -> list[str]:
+        self.asked += pairs
+        return self.said[: len(pairs)]
 
 
 @pytest.mark.parametrize(
@@ -62,3 +77,19 @@ def test_the_prompt_shows_every_function_and_how_many_to_return() -> None:
     assert "Function 1:\ndef evaluate(response): return {}" in prompt
     assert "Function 2:\nsecond" in prompt
     assert "JSON list of 2 strings" in prompt
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (["entailment", "entailment", "entailment"], False),
+        (["neutral", "neutral", "neutral"], False),
+        (["entailment", "neutral", "contradiction"], True),
+        (["contradiction"], True),
+        ([], False),
+    ],
+)
+def test_any_contradiction_counts(said: list[str], expected: bool) -> None:
+    nli = Relations(*said)
+    assert contradicted("Use no commas", [f"read {number}" for number in range(len(said))], nli) is expected
+    assert nli.asked == [("Use no commas", f"read {number}") for number in range(len(said))]

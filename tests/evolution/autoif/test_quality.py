@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolvent.evolution.autoif.quality import quality_score
+from evolvent.evolution.autoif.answers import quality_score
 from evolvent.evolution.autoif.rules import PROFILES
 from tests.evolution.autoif.published import published
 

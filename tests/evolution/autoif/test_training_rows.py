@@ -78,7 +78,7 @@ def test_sft_rows_are_the_answers_that_pass_with_our_columns_in_meta() -> None:
     }
 
 
-def test_paper_1s_instruction_and_input_are_one_question_that_is_read_back_as_two(tmp_path: Path) -> None:
+def test_paper_1s_instruction_and_input_are_one_question(tmp_path: Path) -> None:
     record = response("s/r1/1", 0, "Yes.", 1.0)
     record.instruction, record.input = "Use no commas.", "What is rain?"
     (row,) = sft_rows([record])
@@ -86,7 +86,7 @@ def test_paper_1s_instruction_and_input_are_one_question_that_is_read_back_as_tw
     path = tmp_path / "sft.jsonl"
     path.write_text(json.dumps(row))
     (read,) = load(path)
-    assert (read.instruction, read.input, read.output) == ("Use no commas.", "What is rain?", "Yes.")
+    assert (read.question, read.output) == (record.question, "Yes.")
 
 
 def test_a_users_own_columns_stay_columns() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from evolvent.errors import InputError
 from evolvent.evolution.autoif import verify as module
-from evolvent.evolution.autoif.function_set import read_functions
+from evolvent.evolution.autoif.functions_file import read_functions
 from evolvent.evolution.autoif.training_rows import sft_rows
 from evolvent.evolution.autoif.verify import Matching, reward, rewards, verify
 from evolvent.records import Record, schema
@@ -114,9 +114,17 @@ def test_a_runs_answers_and_the_file_written_of_them_are_matched_by_their_metada
         assert found.mean_accuracy == 1
 
 
+def test_a_limit_is_kept_whatever_the_data_are(functions: Path, tmp_path: Path) -> None:
+    records = [answered("noe", number, "Drops.") for number in range(9)]
+    pq.write_table(record_table(records, schema()), tmp_path / "responses.parquet")
+    (tmp_path / "sft.jsonl").write_text("\n".join(json.dumps(one) for one in sft_rows(records)))
+    for data in (tmp_path / "responses.parquet", tmp_path / "sft.jsonl", [row("Be brave", "I am.")] * 9):
+        assert verify(data, functions=functions, limit=5, unsafe_execution=True).rows == 5
+
+
 def match(record: Record, functions: Path) -> tuple[str, str] | None:
     found = Matching(read_functions(functions)).match(record)
-    return (found.verified["id"], found.by) if found else None
+    return (found.instruction["id"], found.by) if found else None
 
 
 @pytest.mark.parametrize(

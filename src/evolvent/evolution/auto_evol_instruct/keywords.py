@@ -1,39 +1,49 @@
 """Keywords of evolution trajectories (arXiv 2412.11231, §4.3): how many different ways an evolver knows.
 
-The ways that an Auto Evol-Instruct run listed are named by a model, a phrase for each; equal names are one keyword.
+The ways to make an instruction more complex that an Auto Evol-Instruct run listed are named by a model, a phrase for
+each; equal names are one keyword. Ways are counted on disk: memory holds what is printed and returned, a word and a
+number for each different keyword, however many evolutions there are.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+import re
+import sqlite3
+import unicodedata
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any
 
 import orjson
 
-from evolvent.calls.stored import ask
+from evolvent.call_store.ask import ask, why_cut
 from evolvent.errors import CallError, InputError
-from evolvent.evolution.auto_evol_instruct.trajectory import META, METHOD, METHODS_LIST
-from evolvent.evolution.auto_evol_instruct.ways import PHRASE_WORDS, keyword, same_way, ways
-from evolvent.evolution.evol_instruct import chat
+from evolvent.evolution.auto_evol_instruct.applied import METHOD
+from evolvent.evolution.auto_evol_instruct.options import KEYWORDS, Naming
+from evolvent.evolution.auto_evol_instruct.ways import ListedWays, counting, on_disk, times_of
 from evolvent.evolution.templates import Prompt, load_prompt
-from evolvent.files import MANIFEST as NAME
-from evolvent.files import locate, replacing
-from evolvent.models.protocols import ChatModel, Reply, Sampling
+from evolvent.files import MANIFEST, locate, replacing
+from evolvent.models.models import Models, chat_need, opened
+from evolvent.models.protocols import ChatModel, Reply, Sampling, StageModels
 from evolvent.models.uri import parse_uri
-from evolvent.records import Record, content_digest
-from evolvent.report.tables import Table
+from evolvent.options import Calling, implements
+from evolvent.records import Record, conversation
 from evolvent.runs.folder import Run
-from evolvent.runs.inputs import StageInput, stage_input
+from evolvent.runs.inputs import Wanted, stage_input
+from evolvent.runs.local import run as execute
 from evolvent.runs.record_files import read_records
-from evolvent.runs.rehearsal import Work
-from evolvent.runs.stage import Calling, run_stage
+from evolvent.runs.stage import Make, Rehearsed, Stage
 
 STAGE = "keywords"
 
-# How long a dry run assumes a phrase to be, in tokens; keywords that are printed.
+# How long a dry run assumes a phrase to be, in tokens.
 PHRASE_TOKENS = 8
-SHOWN = 20
+
+_LABEL = re.compile(r"\A\W*(?:the |short )*(?:key ?words?|key ?phrases?|phrase|name|answer|way|method) *[:：]", re.I)
+_ARTICLES = {"a", "an", "the"}
+
+# A reply with more words than this is no phrase.
+PHRASE_WORDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,37 +61,19 @@ class Keywords:
     counts: dict[str, int]
     keywords: list[tuple[str, int]]
 
-    def tables(self) -> list[Table]:
-        """The figure, what it was counted from, and the most frequent keywords."""
-        figures = [("different keywords", len(self.keywords)), *self.counts.items()]
-        counted = Table("keywords of trajectories", ("", "count"), [(what, f"{n:,}") for what, n in figures])
-        most = [(word, f"{times:,}") for word, times in self.keywords[:SHOWN]]
-        more = len(self.keywords) - len(most)
-        notes = (f"{more:,} more in the file",) if more else ()
-        return [counted, Table("most frequent keywords", ("keyword", "ways"), most, notes)]
 
-
+@implements(KEYWORDS)
 def keywords(
     run: str | Path | Run,
     *,
-    model: str,
-    out: str | Path | None = None,
-    max_tokens: int = 512,
-    extra_body: Mapping[str, object] | None = None,
-    **calling: Unpack[Calling],
+    given: Naming,
+    calling: Calling,
+    models: Models | None = None,
 ) -> Keywords:
     """Name the ways that an Auto Evol-Instruct run listed, and count the different names.
 
     Each different way is named once, at temperature 0, and written to ``RUN/keywords.parquet``. Run again it goes on
     where it stopped. The figure grows with the number of evolutions: compare runs of equal size.
-
-    Args:
-        run: the run folder, or the Run.
-        model: URI of the model that names ways.
-        out: a JSON file for the counts and all keywords, with the ways that each one names.
-        max_tokens: longest reply, in tokens.
-        extra_body: extra request fields for ``openai:`` models.
-        calling: how calls are made: concurrency, caps, price, budget, retry_failed, fresh, progress (see ``Calling``).
 
     Raises:
         InputError: no run folder, one that holds no lists of ways, or one that holds other keywords.
@@ -90,95 +82,93 @@ def keywords(
         RunError: the run could not finish, or every call failed.
     """
     folder = run.path if isinstance(run, Run) else locate(run, "read")[0]
-    if not (folder / NAME).is_file():
+    if not (folder / MANIFEST).is_file():
         raise InputError(f"{folder} is not a run folder", fix="Name the folder that evolvent evolve wrote.")
-    if out is not None and not locate(out, "written")[0].resolve().parent.is_dir():
-        raise InputError(f"--out {out} cannot be written: its folder does not exist", fix="Make it first.")
-    uri, prompt = str(parse_uri(model)), load_prompt("auto_evol_instruct/keyword")
-    source, counts = _listed_ways(folder)
-    sampling = Sampling(0.0, max_tokens=max_tokens)
-
-    def work(models: Mapping[str, ChatModel]) -> Work:
-        async def name(way: Record) -> list[Record]:
-            return [await _named(way, models[uri], prompt, sampling)]
-
-        return name
-
-    done = run_stage(
-        STAGE,
-        folder,
-        settings={
-            "model": uri,
-            "prompt": prompt.version,
-            "max_tokens": max_tokens,
-            "extra_body": dict(extra_body) if extra_body else None,
-        },
-        source=source,
-        models=[model],
-        work=work,
-        group=lambda _: "ways",
-        counts=counts,
-        extra_body=extra_body,
-        reply_tokens=PHRASE_TOKENS,
-        derive=lambda path: {"different keywords": len(_by_keyword(path))},
-        **calling,
-    )
+    stage = naming_stage(folder, given, calling)
+    with opened(models) as shared:
+        done = execute(stage, folder, shared, calling)
     if done.estimate is not None:
-        return Keywords(done, counts, [])
-    named = _by_keyword(done.output)
-    counts["ways without a keyword"] = source.rows - sum(map(len, named.values()))
-    frequent = sorted(((word, sum(_times(way) for way in ways)) for word, ways in named.items()), key=_most_first)
-    found = Keywords(done, counts, frequent)
-    if out is not None:
-        _write(found, named, locate(out, "written")[0])
+        return Keywords(done, stage.source.counts, [])
+    with closing(_named_ways(done.output)) as named, counting():
+        without = stage.source.rows - named.execute("SELECT count(*) FROM way").fetchone()[0]
+        frequent = named.execute("SELECT keyword, sum(times) FROM way GROUP BY keyword ORDER BY 2 DESC, 1").fetchall()
+        found = Keywords(done, {**stage.source.counts, "ways without a keyword": without}, frequent)
+        if given.out is not None:
+            _write(found, named, locate(given.out, "written")[0])
     return found
 
 
-def _listed_ways(folder: Path) -> tuple[StageInput, dict[str, int]]:
-    """The different ways that a run listed, as a stage's input, and what was counted on the way to them."""
-    source = stage_input(folder, before="evolve", wanted=lambda status, round: status != "failed" and round > 0)
-    times: Counter[str] = Counter()
-    said: dict[str, str] = {}
-    evolutions = without = 0
-    for record in source:
-        if record.method != METHOD:
-            continue
-        evolutions += 1
-        meta = orjson.loads(record.meta) if record.meta else {}
-        listed = ways(meta.get(META, {}).get(METHODS_LIST, ""))
-        without += not listed
-        for way in listed:
-            times[same_way(way)] += 1
-            said.setdefault(same_way(way), way)
-    if not said:
-        why = (
-            f"none of its {evolutions:,} evolutions" if evolutions else f"it has no evolutions by {METHOD}, which alone"
-        )
+def naming_stage(folder: Path, given: Naming, calling: Calling) -> Stage:
+    """The stage that names the ways of a run.
+
+    Raises:
+        InputError: the folder holds no lists of ways.
+    """
+    work = WayNaming(
+        model=str(parse_uri(given.model)),
+        prompt=load_prompt("auto_evol_instruct/keyword"),
+        sampling=Sampling(0.0, max_tokens=given.max_tokens),
+    )
+    source = ListedWays(stage_input(folder, before="evolve", out=folder, wanted=Wanted(("ok", "eliminated"), 1)))
+    if not source.rows:
+        read = source.counts["evolutions"]
+        why = f"none of its {read:,} evolutions" if read else f"it has no evolutions by {METHOD}, which alone"
         raise InputError(
-            f"{folder} has no ways to name: {why} lists any", fix=f"Evolve with --method {METHOD}, and look at a reply."
+            f"{folder} has no ways to name: {why} lists any",
+            fix=f"Evolve with --method {METHOD}, and look at a reply.",
         )
+    return Stage(
+        name=STAGE,
+        settings={
+            "model": work.model,
+            "prompt": work.prompt.version,
+            "max_tokens": given.max_tokens,
+            "extra_body": dict(calling.extra_body) if calling.extra_body else None,
+        },
+        source=source,
+        needs=(chat_need(given.model, calling),),
+        work=work,
+        group=as_a_way,
+        counts=source.counts,
+        derive=different_keywords,
+        dry_run=Rehearsed(reply_tokens=PHRASE_TOKENS),
+    )
 
-    def records(start: int) -> Iterator[tuple[int, Record]]:
-        return ((index, _way(index, said[key], times[key])) for index, key in list(enumerate(said))[start:])
 
-    counts = {"evolutions": evolutions, "without a list": without, "ways": times.total(), "different ways": len(said)}
-    return replace(source, rows=len(said), records=records), counts
+@dataclass(frozen=True, slots=True)
+class WayNaming:
+    """What ways are named with; the work of the keywords stage.
+
+    Attributes:
+        model: URI of the model, as records hold it.
+        prompt: what it is asked.
+        sampling: how its replies are drawn.
+    """
+
+    model: str
+    prompt: Prompt
+    sampling: Sampling
+
+    @asynccontextmanager
+    async def open(self, models: StageModels) -> AsyncIterator[Make]:
+        """Make it ready to name one way at a time."""
+        model = models.chat(self.model)
+
+        async def name(found: Sequence[Record]) -> list[list[Record]]:
+            return [[await _named(way, model, self.prompt, self.sampling)] for way in found]
+
+        yield name
 
 
-def _way(index: int, way: str, times: int) -> Record:
-    id = content_digest(way, "", "", None)
-    return Record(id, id, index, way, meta=orjson.dumps({"times": times}).decode())
-
-
-def _times(way: Record) -> int:
-    """How many of the run's lists have this way."""
-    return int(orjson.loads(way.meta or "{}")["times"])
+def as_a_way(_: Record) -> str:
+    """What a row is counted under."""
+    return "ways"
 
 
 async def _named(way: Record, model: ChatModel, prompt: Prompt, sampling: Sampling) -> Record:
     """A way with the phrase that the model has for it."""
     named = replace(way, teacher=model.uri, prompt_version=prompt.version)
-    question = chat(prompt.render(way=way.instruction), None)
+    question = conversation(prompt.render(way=way.instruction))
     try:
         # At temperature 0 there is neither a seed nor a second attempt.
         reply = await ask(model, question, sampling, run_seed=0, record_id=way.id, stage=STAGE)
@@ -195,35 +185,57 @@ async def _named(way: Record, model: ChatModel, prompt: Prompt, sampling: Sampli
 
 
 def _why_no_keyword(reply: Reply) -> str | None:
-    if reply.finish_reason == "content_filter":
-        return "filtered"
-    if reply.finish_reason == "length":
-        return "truncated"
-    word = keyword(reply.text)
-    if not word:
-        return "refused" if reply.refusal else "empty"
+    why, word = why_cut(reply), keyword(reply.text)
+    if why or not word:
+        return why or "empty"
     return "no phrase" if len(word.split()) > PHRASE_WORDS else None
 
 
-def _by_keyword(path: Path) -> dict[str, list[Record]]:
-    """The different ways under the keyword that names each; those without one are left out."""
-    found: dict[str, list[Record]] = {}
-    for way in read_records(path):
-        if way.status == "ok":
-            found.setdefault(keyword(way.output), []).append(way)
-    return found
+def _named_ways(path: Path) -> sqlite3.Connection:
+    """The different ways that have a keyword, in their order, each with how many lists have it."""
+    with counting():
+        named = on_disk("CREATE TABLE way (keyword TEXT, text TEXT, times INTEGER)")
+        ok = (way for way in read_records(path) if way.status == "ok")
+        rows = ((keyword(way.output), way.instruction, times_of(way)) for way in ok)
+        named.executemany("INSERT INTO way VALUES (?, ?, ?)", rows)
+        named.execute("CREATE INDEX by_keyword ON way (keyword)")
+    return named
 
 
-def _most_first(item: tuple[str, int]) -> tuple[int, str]:
-    return -item[1], item[0]
+def different_keywords(path: Path) -> dict[str, int]:
+    """How many different keywords a file of named ways has, counted."""
+    with closing(_named_ways(path)) as named:
+        return {"different keywords": named.execute("SELECT count(DISTINCT keyword) FROM way").fetchone()[0]}
 
 
-def _write(found: Keywords, named: Mapping[str, list[Record]], path: Path) -> None:
-    """Write the counts and all keywords as JSON."""
-    words: list[dict[str, Any]] = [
-        {"keyword": word, "times": times, "ways": [way.instruction for way in named[word]]}
-        for word, times in found.keywords
-    ]
-    content = {"different keywords": len(words), **found.counts, "keywords": words}
+def _write(found: Keywords, named: sqlite3.Connection, path: Path) -> None:
+    """Write the counts and all keywords as JSON, a keyword with its ways on a line."""
+    head = orjson.dumps({"different keywords": len(found.keywords), **found.counts}, option=orjson.OPT_INDENT_2)
     with replacing(path) as file:
-        file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+        file.write(head.removesuffix(b"\n}") + b',\n  "keywords": [')
+        for number, (word, times) in enumerate(found.keywords):
+            texts = named.execute("SELECT text FROM way WHERE keyword = ? ORDER BY rowid", (word,))
+            line: dict[str, Any] = {"keyword": word, "times": times, "ways": [text for (text,) in texts]}
+            file.write((b",\n    " if number else b"\n    ") + orjson.dumps(line))
+        file.write(b"\n  ]\n}")
+
+
+def keyword(reply: str) -> str:
+    """The keyword in a model's reply, normalised, so that equal ones can be counted; empty if there is none.
+
+    It stands in the first line with text. A label before it ("Keyword:") is dropped; letters are casefolded; all that
+    is no letter or digit is a blank, except an apostrophe, which is dropped; English articles are dropped, and so is
+    the plural's s of each word ("ies" becomes "y"; words in ss, us and is keep theirs). Words are neither stemmed
+    further nor reordered: "adding constraints" and "add constraint" are two keywords.
+    """
+    line = next((line for line in reply.splitlines() if any(map(str.isalnum, line))), "")
+    text = unicodedata.normalize("NFKC", _LABEL.sub("", line)).casefold().replace("'", "").replace("’", "")
+    words = "".join(char if unicodedata.category(char)[0] in "LMN" else " " for char in text).split()
+    return " ".join(_singular(word) for word in words if word not in _ARTICLES)
+
+
+def _singular(word: str) -> str:
+    if len(word) > 4 and word.endswith("ies"):
+        return word[:-3] + "y"
+    plural = len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is"))
+    return word[:-1] if plural else word

@@ -2,95 +2,76 @@
 
 import asyncio
 import random
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any
 
-from evolvent.calls.seeds import call_seed
+from evolvent.call_store.key import call_seed
+from evolvent.costs.estimates import Estimate
 from evolvent.errors import InputError
-from evolvent.evolution.auto_evol_instruct.evaluation import Evolving
-from evolvent.evolution.auto_evol_instruct.history import counts_of, noted_in, rows_of, write_history
-from evolvent.evolution.auto_evol_instruct.method import initial_method
-from evolvent.evolution.auto_evol_instruct.plan import plan_of
+from evolvent.evolution.auto_evol_instruct.failure_rate import Evolving
+from evolvent.evolution.auto_evol_instruct.history import counts_of, noted_in, read_method, write_history
+from evolvent.evolution.auto_evol_instruct.method import Method, initial_method
+from evolvent.evolution.auto_evol_instruct.options import OPTIMIZE_METHOD, Optimizing
 from evolvent.evolution.auto_evol_instruct.proposal import Optimizer
-from evolvent.evolution.auto_evol_instruct.search import STAGE, Found, Search, search
-from evolvent.evolution.evol_instruct import Profile
-from evolvent.evolution.templates import load_prompt
+from evolvent.evolution.auto_evol_instruct.search import STAGE, Found, Search, calls_at_most, in_words, search
+from evolvent.evolution.templates import Prompt, load_prompt
 from evolvent.files import replacing
-from evolvent.models.protocols import ChatModel, Sampling
+from evolvent.models.models import Models, chat_need, opened
+from evolvent.models.protocols import Sampling, StageModels
 from evolvent.models.uri import parse_uri
+from evolvent.options import Calling, Reading, implements
 from evolvent.records import Record
-from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data, StageInput, stage_input
-from evolvent.runs.manifest import OUTPUTS, read_manifest, versions
-from evolvent.runs.stage import Calling
-from evolvent.runs.whole import Ended, run_whole
+from evolvent.runs.local import run
+from evolvent.runs.manifest import read_manifest, versions
+from evolvent.runs.progress import Display
+from evolvent.runs.stage import Ended, Formula, MakeWhole, Stage, chat_settings
+from evolvent.stages import file_of
 
 ENDINGS = (".yaml", ".yml")
 
 
+@dataclass(frozen=True, slots=True)
+class OptimizedMethod:
+    """What a search for a method came to.
+
+    Attributes:
+        file: METHOD.yaml.
+        method: the best method; None of a dry run.
+        folder: the run folder of the search.
+        counts: what it counted: steps, candidates, failures at first and at last.
+        already_done: whether there was nothing left to do.
+        estimate: of a dry run, what the search would take; then nothing else was done.
+    """
+
+    file: Path
+    method: Method | None
+    folder: Path
+    counts: Mapping[str, Any]
+    already_done: bool = False
+    estimate: Estimate | None = None
+
+
+@implements(OPTIMIZE_METHOD)
 def optimize_method(
     seeds: Data,
     *,
-    evolver: str,
-    optimizer: str,
-    out: str | Path,
-    profile: Profile = "default",
-    steps: int = 10,
-    candidates: int = 5,
-    batch: int = 10,
-    rounds: int = 1,
-    dev: int = 50,
-    pool: int = 2000,
-    system: str | None = None,
-    format: str | None = None,
-    map: Mapping[str, str] | None = None,
-    skip_bad: bool = False,
-    limit: int | None = None,
-    seed: int = 0,
-    temperature: float = 0.0,
-    top_p: float = 1.0,
-    optimizer_temperature: float = 0.6,
-    optimizer_top_p: float = 0.95,
-    max_tokens: int = 2048,
-    extra_body: Mapping[str, object] | None = None,
-    **calling: Unpack[Calling],
-) -> Run:
+    given: Optimizing,
+    reading: Reading,
+    calling: Calling,
+    models: Models | None = None,
+) -> OptimizedMethod:
     """Search for a better evolving method (Auto Evol-Instruct, arXiv 2406.00770), and write it to METHOD.yaml.
 
     The calls lie in a run folder beside it: METHOD.run for METHOD.yaml. Run again with the same arguments it goes on
     where it stopped: calls that were answered are not made again, and steps that were decided stay as they are. The
     file is written anew after every step.
 
-    Args:
-        seeds: a data file, a Hub id, an iterable of dicts, or a datasets.Dataset.
-        evolver: URI of the model that evolves instructions and answers them.
-        optimizer: URI of the model that analyses trajectories and mends the method.
-        out: the file, METHOD.yaml.
-        profile: ``default`` counts a row that could not be evolved or answered as a failure; ``paper`` does not.
-        steps: how many steps at the most.
-        candidates: methods that each step proposes.
-        batch: instructions whose trajectories a step analyses.
-        rounds: how many times these are evolved.
-        dev: rows that a method's failure rate is measured on.
-        pool: rows of the seeds that are drawn for the search, those of the dev set among them.
-        system: system prompt for the evolver when it evolves.
-        format: the seeds' format; detected if None.
-        map: for seeds of no known format, which column is the instruction, the input, the output.
-        skip_bad: leave bad rows out (counted) instead of stopping.
-        limit: draw from the first so many seeds only.
-        seed: the run's random seed.
-        temperature: of the evolver; 0 is greedy.
-        top_p: nucleus mass of the evolver.
-        optimizer_temperature: of the optimizer.
-        optimizer_top_p: nucleus mass of the optimizer.
-        max_tokens: longest reply, in tokens.
-        extra_body: extra request fields for ``openai:`` models.
-        calling: how calls are made: concurrency, caps, price, budget, dry_run, fresh, progress (see ``Calling``).
-
     Returns:
-        The run: METHOD.yaml is its ``output``, the run folder its ``path``.
+        The file, the best method, and what the search counted.
 
     Raises:
         InputError: wrong options, unreadable seeds, too few of them, or a run folder that holds something else.
@@ -98,109 +79,155 @@ def optimize_method(
         BudgetReachedError: the budget is spent.
         RunError: the search could not finish, or nothing came to an answer.
     """
-    for name, value in {
-        "steps": steps,
-        "candidates": candidates,
-        "batch": batch,
-        "rounds": rounds,
-        "dev": dev,
-        "pool": pool,
-    }.items():
-        if value < 1:
-            raise InputError(f"{name} is {value}", fix="Give 1 or more.")
-    if profile not in ("default", "paper"):
-        raise InputError(f"unknown profile {profile!r}", fix="Profiles: default, paper.")
-    sampling = Sampling(temperature, top_p, max_tokens)
-    optimizer_sampling = Sampling(optimizer_temperature, optimizer_top_p, max_tokens)
-    file, folder = Path(out), Path(out).with_suffix(".run")
+    file, folder = Path(given.out), Path(given.out).with_suffix(".run")
     _check_out(file, folder, calling)
-    method = initial_method()
+    with opened(models) as shared:
+        done = run(search_stage(seeds, given, reading, calling), folder, shared, calling)
+    if done.estimate is not None:
+        return OptimizedMethod(file, None, folder, done.counts, estimate=done.estimate)
+    if done.already_done and not file.exists():
+        with replacing(file) as copy:
+            copy.write(done.output.read_bytes())
+    return OptimizedMethod(file, read_method(done.output), folder, done.counts, done.already_done)
+
+
+def search_stage(seeds: Data, given: Optimizing, reading: Reading, calling: Calling) -> Stage:
+    """The stage that searches for a method; it works on the whole set.
+
+    Raises:
+        InputError: unreadable seeds, or too few of them.
+    """
+    evolver, optimizer = str(parse_uri(given.evolver)), str(parse_uri(given.optimizer))
+    initial = initial_method()
     analysis = load_prompt("auto_evol_instruct/trajectory_analysis")
     optimization = load_prompt("auto_evol_instruct/method_optimization")
-    evolver_uri, optimizer_uri = str(parse_uri(evolver)), str(parse_uri(optimizer))
-    settings: dict[str, Any] = {
-        "evolver": evolver_uri,
-        "optimizer": optimizer_uri,
-        "profile": profile,
-        "steps": steps,
-        "candidates": candidates,
-        "batch": batch,
-        "rounds": rounds,
-        "dev": dev,
-        "pool": pool,
-        "system": system,
-        "seed": seed,
-        "temperature": temperature,
-        "top_p": top_p,
-        "optimizer_temperature": optimizer_temperature,
-        "optimizer_top_p": optimizer_top_p,
-        "max_tokens": max_tokens,
-        "extra_body": dict(extra_body) if extra_body else None,
-        "initial_method": method.version,
+    sizes = {name: getattr(given, name) for name in ("steps", "candidates", "batch", "rounds", "dev")}
+    settings = {
+        "evolver": evolver,
+        "optimizer": optimizer,
+        "profile": given.profile,
+        **sizes,
+        "pool": given.pool,
+        "system": given.system,
+        **chat_settings(given, calling),
+        "optimizer_temperature": given.optimizer_temperature,
+        "optimizer_top_p": given.optimizer_top_p,
+        "initial_method": initial.version,
         "prompts": {"analysis": analysis.version, "optimization": optimization.version},
     }
-    source = stage_input(seeds, before=None, out=folder, format=format, map=map, skip_bad=skip_bad, limit=limit)
-    dev_rows, pool_rows = drawn(source, dev, pool, batch, seed)
-
-    def made_with(models: Mapping[str, ChatModel], at_once: int) -> Search:
-        return Search(
-            initial=method,
-            dev=dev_rows,
-            pool=pool_rows,
-            evolving=Evolving(models[evolver_uri], sampling, seed, system, profile, at_once=asyncio.Semaphore(at_once)),
-            optimizer=Optimizer(models[optimizer_uri], optimizer_sampling, seed, analysis, optimization),
-            steps=steps,
-            candidates=candidates,
-            batch=batch,
-            rounds=rounds,
-            progress=calling.get("progress", False),
-        )
-
-    async def compute(models: Mapping[str, ChatModel], output: Path, at_once: int) -> Ended:
-        how = {
-            **settings,
-            "seeds": {name: value for name, value in source.source.items() if value is not None},
-            "dev_rows": rows_of(dev_rows),
-            "versions": {name: version for name, version in versions().items() if name != "git"},
-        }
-
-        def note(found: Found) -> None:
-            write_history(found, how, output, file)
-
-        found = await search(made_with(models, at_once), note, await asyncio.to_thread(noted_in, output))
-        return Ended({"seeds": source.rows, **source.counts, **counts_of(found)}, found.used())
-
-    run = run_whole(
-        STAGE,
-        folder,
+    source = stage_input(
+        seeds,
+        before=None,
+        out=Path(given.out).with_suffix(".run"),
+        format=reading.format,
+        map=reading.map,
+        skip_bad=reading.skip_bad,
+        limit=reading.limit,
+    )
+    _check_enough(source, given)
+    calls = dict.fromkeys((evolver, optimizer), 0)
+    for uri, most in zip((evolver, optimizer), calls_at_most(**sizes), strict=True):
+        calls[uri] += most
+    return Stage(
+        name=STAGE,
         settings=settings,
         source=source,
-        models=[evolver, optimizer],
-        compute=compute,
-        plan=lambda: plan_of(settings, method, analysis, optimization, dev_rows, pool_rows),
-        extra_body=extra_body,
-        **calling,
+        needs=tuple(dict.fromkeys(chat_need(uri, calling) for uri in (given.evolver, given.optimizer))),
+        work=MethodSearch(given, evolver, optimizer, initial, analysis, optimization, settings, calling.progress),
+        window=None,
+        counts={"seeds": source.rows, **source.counts},
+        dry_run=Formula(given.dev + given.batch, calls, given.max_tokens, in_words(**sizes)),
     )
-    if run.already_done and not file.exists():
-        with replacing(file) as copy:
-            copy.write(run.output.read_bytes())
-    return replace(run, output=file)
 
 
-def drawn(source: StageInput, dev: int, pool: int, batch: int, seed: int) -> tuple[list[Record], list[Record]]:
+@dataclass(frozen=True, slots=True)
+class MethodSearch:
+    """The work of the stage: the whole search. It writes the stage's file, and METHOD.yaml, after every step.
+
+    Attributes:
+        given: the options.
+        evolver, optimizer: the models' URIs, as records hold them.
+        initial: the method to begin with.
+        analysis, optimization: the optimizer's prompts.
+        settings: what METHOD.yaml says of how it was made.
+        progress: whether, or to whom, progress is shown.
+    """
+
+    given: Optimizing
+    evolver: str
+    optimizer: str
+    initial: Method
+    analysis: Prompt
+    optimization: Prompt
+    settings: Mapping[str, Any]
+    progress: bool | Display
+
+    @asynccontextmanager
+    async def open(self, models: StageModels) -> AsyncIterator[MakeWhole]:
+        """Make it ready to search."""
+        given = self.given
+
+        async def find(source: StageInput, path: Path) -> Ended:
+            dev, pool = await asyncio.to_thread(drawn, source, given.dev, given.pool, given.seed)
+            how = {
+                **self.settings,
+                "seeds": {name: value for name, value in source.about.items() if value is not None},
+                "dev_rows": [row.seed_index for row in dev],
+                "versions": {name: version for name, version in versions().items() if name != "git"},
+            }
+            made_with = Search(
+                initial=self.initial,
+                dev=dev,
+                pool=pool,
+                evolving=Evolving(
+                    models.chat(self.evolver),
+                    Sampling(given.temperature, given.top_p, given.max_tokens),
+                    given.seed,
+                    given.system,
+                    "paper" if given.profile == "paper" else "default",
+                    at_once=asyncio.Semaphore(models.at_once),
+                ),
+                optimizer=Optimizer(
+                    models.chat(self.optimizer),
+                    Sampling(given.optimizer_temperature, given.optimizer_top_p, given.max_tokens),
+                    given.seed,
+                    self.analysis,
+                    self.optimization,
+                ),
+                steps=given.steps,
+                candidates=given.candidates,
+                batch=given.batch,
+                rounds=given.rounds,
+                progress=self.progress,
+            )
+
+            def note(found: Found) -> None:
+                write_history(found, how, path, Path(given.out))
+
+            found = await search(made_with, note, await asyncio.to_thread(noted_in, path))
+            return Ended(counts_of(found), found.used())
+
+        yield find
+
+
+def _check_enough(source: StageInput, given: Optimizing) -> None:
+    if min(source.rows, given.pool) < given.dev + given.batch:
+        rows = f"{source.about['source']} has {source.rows:,} rows"
+        what = rows if source.rows < given.pool else f"the pool is {given.pool:,}"
+        raise InputError(
+            f"{what}, and {given.dev + given.batch:,} are needed: {given.dev:,} for the dev set and {given.batch:,} "
+            "for a mini-batch",
+            fix="Give more rows, or lower --dev or --batch.",
+        )
+
+
+def drawn(source: StageInput, dev: int, pool: int, seed: int) -> tuple[list[Record], list[Record]]:
     """Draw the rows of the search by the run's seed: the dev set, and those that mini-batches are drawn from.
 
     Raises:
-        InputError: there are too few rows, or they changed while they were read.
+        InputError: they changed while they were read.
     """
-    size = min(source.rows, pool)
-    if size < dev + batch:
-        what = f"{source.source['source']} has {source.rows:,} rows" if source.rows < pool else f"the pool is {pool:,}"
-        raise InputError(
-            f"{what}, and {dev + batch:,} are needed: {dev:,} for the dev set and {batch:,} for a mini-batch",
-            fix="Give more rows, or lower --dev or --batch.",
-        )
-    positions = random.Random(call_seed(seed, "", "pool")).sample(range(source.rows), size)
+    positions = random.Random(call_seed(seed, "", "pool")).sample(range(source.rows), min(source.rows, pool))
     for_dev, wanted = set(positions[:dev]), set(positions)
     found: tuple[list[Record], list[Record]] = ([], [])
     for position, record in enumerate(source):
@@ -214,8 +241,8 @@ def _check_out(file: Path, folder: Path, calling: Calling) -> None:
     if file.suffix not in ENDINGS:
         raise InputError(f"--out {file} is no YAML file", fix="Name a file that ends in .yaml.")
     entry = read_manifest(folder).get(STAGE)
-    mine = (folder / OUTPUTS[STAGE]).is_file() or (entry is not None and entry.state == "running")
-    if file.exists() and not mine and not calling.get("fresh") and not calling.get("dry_run"):
+    mine = (folder / file_of(STAGE)).is_file() or (entry is not None and entry.state == "running")
+    if file.exists() and not mine and not calling.fresh and not calling.dry_run:
         raise InputError(
             f"{file} is there already, and no search in {folder} made it",
             fix="Use another --out, or --fresh to write it anew.",

@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from evolvent.calls.stored import ask
+from evolvent.call_store.ask import ask
+from evolvent.call_store.stored import Used
 from evolvent.errors import CallError
 from evolvent.evolution.auto_evol_instruct.method import Method, candidate_of
-from evolvent.evolution.auto_evol_instruct.trajectory import UNPARSED
-from evolvent.evolution.evol_instruct import chat
 from evolvent.evolution.templates import Prompt
+from evolvent.evolution.trajectory import UNPARSED
 from evolvent.models.protocols import ChatModel, Reply, Sampling
-from evolvent.records import Record
-from evolvent.runs.tally import Used
+from evolvent.records import Record, conversation
 
 NO_STAGE = "(no instruction: the reply did not keep to the format, was cut, or was empty)"
 FAILED = "its calls failed: "
@@ -115,7 +114,7 @@ async def propose(number: int, name: str, method: Method, cases: str, run: Optim
 
 
 async def _reply(question: str, name: str, stage: str, run: Optimizer) -> Reply:
-    return await ask(run.model, chat(question, None), run.sampling, run_seed=run.seed, record_id=name, stage=stage)
+    return await ask(run.model, conversation(question), run.sampling, run_seed=run.seed, record_id=name, stage=stage)
 
 
 def _plain(text: str) -> str:

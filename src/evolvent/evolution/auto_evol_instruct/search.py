@@ -12,17 +12,16 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from evolvent.calls.seeds import call_seed
-from evolvent.calls.stored import Failures, lasting_failures
+from evolvent.call_store.key import call_seed
+from evolvent.call_store.stored import Failures, RecordInWork, Used, lasting_failures, record_in_work
+from evolvent.concurrency import together
 from evolvent.errors import RunError
-from evolvent.evolution.auto_evol_instruct.evaluation import CALL_FAILED, Account, Evaluation, Evolving, evaluate
+from evolvent.evolution.auto_evol_instruct.failure_rate import CALL_FAILED, Evaluation, Evolving, evaluate
 from evolvent.evolution.auto_evol_instruct.method import Method
 from evolvent.evolution.auto_evol_instruct.proposal import FAILED, Candidate, Optimizer, cases_of, propose
-from evolvent.evolution.auto_evol_instruct.trajectory import trajectory
+from evolvent.evolution.trajectory import trajectory
 from evolvent.records import Record
-from evolvent.runs.execution import together
-from evolvent.runs.progress import shown
-from evolvent.runs.tally import Used
+from evolvent.runs.progress import Display, shown
 
 STAGE = "optimize-method"
 
@@ -43,7 +42,7 @@ class Search:
         candidates: methods that a step proposes.
         batch: instructions of a mini-batch.
         rounds: how often a mini-batch is evolved.
-        progress: show progress on standard error.
+        progress: whether, or to whom, progress is shown.
     """
 
     initial: Method
@@ -55,7 +54,7 @@ class Search:
     candidates: int
     batch: int
     rounds: int
-    progress: bool
+    progress: bool | Display
 
 
 @dataclass(slots=True)
@@ -119,13 +118,40 @@ class Found:
     def used(self) -> dict[str, Used]:
         """What the whole search took so far, by the models' URIs."""
         total: dict[str, Used] = {}
-        accounts = [self.initial_used]
+        parts = [self.initial_used]
         for step in self.steps:
-            accounts += [step.used, *(tried.candidate.used for tried in step.tried)]
-        for account in accounts:
-            for uri, used in account.items():
+            parts += [step.used, *(tried.candidate.used for tried in step.tried)]
+        for part in parts:
+            for uri, used in part.items():
                 total.setdefault(uri, Used()).add(used)
         return total
+
+
+def calls_at_most(*, steps: int, candidates: int, batch: int, rounds: int, dev: int) -> tuple[int, int]:
+    """The calls of a search that takes every step, and whose candidates are all usable and different.
+
+        2 dev + steps (batch rounds + 2 candidates + 2 candidates dev)
+
+    Returns:
+        Those of the evolver, and those of the optimizer.
+    """
+    evolver = 2 * dev + steps * (batch * rounds + 2 * candidates * dev)
+    return evolver, steps * 2 * candidates
+
+
+def in_words(*, steps: int, candidates: int, batch: int, rounds: int, dev: int) -> tuple[str, ...]:
+    """The calls of a search at the most, a line each."""
+    evolver, optimizer = calls_at_most(steps=steps, candidates=candidates, batch=batch, rounds=rounds, dev=dev)
+    return (
+        f"at most {evolver + optimizer:,} calls: 2 dev + steps (batch rounds + 2 candidates + 2 candidates dev)",
+        f"  evolver {evolver:,}: the initial method evolves and answers the dev set (2 x {dev:,}); each of {steps:,} "
+        f"steps evolves a mini-batch ({batch:,} x {rounds:,}) and tries its candidates on the dev set "
+        f"(2 x {candidates:,} x {dev:,})",
+        f"  optimizer {optimizer:,}: each of {steps:,} steps asks for an analysis and a method for each candidate "
+        f"(2 x {candidates:,})",
+        "an upper bound: a step that does not lower the failure rate ends the search, and candidates that are unusable "
+        "or equal are not tried",
+    )
 
 
 async def search(run: Search, note: Callable[[Found], None], noted: int = 0) -> Found:
@@ -147,11 +173,11 @@ async def search(run: Search, note: Callable[[Found], None], noted: int = 0) -> 
     """
     failures = Failures(decided=noted > 0)
     lasting_failures.set(failures)
-    account = Account("initial")
+    used: dict[str, Used] = {}
     with shown(f"{STAGE}, initial method", len(run.dev), show=run.progress) as advance:
-        evaluation = await evaluate(run.initial, run.dev, run.evolving, account, advance)
+        evaluation = await evaluate(run.initial, run.dev, run.evolving, "initial", used, advance)
     _require_answers(evaluation)
-    found = Found(run.initial, evaluation, account.used, run.initial, evaluation)
+    found = Found(run.initial, evaluation, used, run.initial, evaluation)
     found.stopped = _ended(found, run.steps)
     await _note(found, note, noted)
     while found.stopped is None:
@@ -177,8 +203,8 @@ async def _note(found: Found, note: Callable[[Found], None], noted: int) -> None
 async def _step(number: int, found: Found, run: Search) -> Step:
     """One step; if a candidate has a lower failure rate than the current method, it is the method afterwards."""
     batch = drawn_batch(number, run.pool, run.batch, run.evolving.seed)
-    account = Account(f"step-{number}/batch")
-    trajectories = await _trajectories(batch, found.method, run, account)
+    used: dict[str, Used] = {}
+    trajectories = await _trajectories(batch, found.method, run, f"step-{number}/batch", used)
     evolutions = [record for records in trajectories for record in records[1:]]
     fates = Counter(
         f"eliminated: {record.reason}" if record.status == "eliminated" else record.status for record in evolutions
@@ -189,10 +215,10 @@ async def _step(number: int, found: Found, run: Search) -> Step:
 
     async def proposed(candidate: int) -> Candidate:
         name = f"step-{number}/candidate-{candidate}"
-        own = Account(f"step-{number}")
-        own.of(f"candidate-{candidate}")
+        in_work = RecordInWork(name)
+        record_in_work.set(in_work)
         made = await propose(candidate, name, found.method, cases, run.optimizer)
-        made.used = own.used
+        made.used = in_work.used
         return made
 
     candidates = await together(proposed(candidate) for candidate in range(1, run.candidates + 1))
@@ -200,7 +226,7 @@ async def _step(number: int, found: Found, run: Search) -> Step:
         raise _all_failed(f"call for a candidate of step {number}", f"{candidates[0].problem}".removeprefix(FAILED))
     tried = _distinct(candidates, found.method)
     await _evaluate(tried, number, run)
-    step = Step(number, batch, fates, tried, used=account.used)
+    step = Step(number, batch, fates, tried, used=used)
     best = best_of(tried)
     if best is not None and best.evaluation is not None and best.evaluation.failed < found.evaluation.failed:
         assert best.candidate.method is not None
@@ -214,13 +240,15 @@ def drawn_batch(step: int, pool: Sequence[Record], size: int, seed: int) -> list
     return random.Random(call_seed(seed, f"step-{step}", "batch")).sample(pool, size)
 
 
-async def _trajectories(batch: Sequence[Record], method: Method, run: Search, account: Account) -> list[list[Record]]:
+async def _trajectories(
+    batch: Sequence[Record], method: Method, run: Search, calls_of: str, used: dict[str, Used]
+) -> list[list[Record]]:
     applied = run.evolving.by(method, run.rounds)
 
     async def one(row: Record) -> list[Record]:
-        account.of(row.id)
+        record_in_work.set(RecordInWork(f"{calls_of}/{row.id}", used))
         async with run.evolving.at_once:
-            return await trajectory(row, applied)
+            return await trajectory(row, applied, run.evolving.evolver)
 
     return await together(one(row) for row in batch)
 
@@ -247,8 +275,9 @@ async def _evaluate(tried: Sequence[Tried], step: int, run: Search) -> None:
 
         async def one(this: Tried) -> None:
             assert this.candidate.method is not None
-            account = Account(f"step-{step}/candidate-{this.candidate.number}", this.candidate.used)
-            this.evaluation = await evaluate(this.candidate.method, run.dev, run.evolving, account, advance)
+            name = f"step-{step}/candidate-{this.candidate.number}"
+            used = this.candidate.used
+            this.evaluation = await evaluate(this.candidate.method, run.dev, run.evolving, name, used, advance)
             if this.evaluation.unmeasured:
                 this.candidate.problem = UNMEASURED
 

@@ -1,17 +1,92 @@
-"""Ways to make an instruction more complex, as a method's replies list them, and the keywords that name them."""
+"""Ways to make an instruction more complex, as a method's replies list them; each different one once.
+
+They are counted on disk, not in memory: a million evolutions may list four million different ways.
+"""
 
 import re
-import unicodedata
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from evolvent.errors import RunError
+from evolvent.evolution.auto_evol_instruct.applied import META, METHOD, METHODS_LIST
+from evolvent.records import Record, content_digest
+from evolvent.runs.inputs import StageInput
+
+# Of the pages of a database of ways that are kept in memory.
+CACHE_KIB = 16_000
 
 _ITEM = re.compile(
     r"(?P<indent> *)[*_]{0,2}(?:(?P<number>\(?\d{1,3}[.):]+(?!\d)|\(?[A-Za-z]\))|[-*+•–—](?= ))[*_]{0,2} *"
     r"(?P<text>\S.*)"
 )
-_LABEL = re.compile(r"\A\W*(?:the |short )*(?:key ?words?|key ?phrases?|phrase|name|answer|way|method) *[:：]", re.I)
-_ARTICLES = {"a", "an", "the"}
 
-# A reply with more words than this is no phrase.
-PHRASE_WORDS = 10
+
+class ListedWays:
+    """The different ways that evolutions list, each once: a stage's input.
+
+    Args:
+        evolutions: the evolutions, as a stage's input.
+    """
+
+    def __init__(self, evolutions: StageInput) -> None:
+        self._evolutions = evolutions
+        with counting():
+            self._ways, read, without = _count(evolutions)
+            times, rows = self._ways.execute("SELECT coalesce(sum(times), 0), count(*) FROM way").fetchone()
+        self.rows: int = rows
+        self.counts = {"evolutions": read, "without a list": without, "ways": times, "different ways": rows}
+        self.about = evolutions.about
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ListedWays, (self._evolutions,)
+
+    def records(self, start: int = 0, before: int = 0) -> Iterator[tuple[int, Record]]:  # noqa: ARG002
+        """The ways in order, as (position, record)."""
+        found = self._ways.execute("SELECT number - 1, text, times FROM way WHERE number > ? ORDER BY number", (start,))
+        return ((index, _way(index, text, times)) for index, text, times in found)
+
+    def __iter__(self) -> Iterator[Record]:
+        return (record for _, record in self.records())
+
+    def unchanged(self) -> None:
+        """Check that the evolutions are still those that were counted."""
+        self._evolutions.unchanged()
+
+    def keep(self, folder: Path) -> None:
+        """Nothing is kept: the ways are in the evolutions."""
+
+
+def _count(evolutions: StageInput) -> tuple[sqlite3.Connection, int, int]:
+    """The different ways in a database, how many evolutions were read, and how many of them list none."""
+    read = without = 0
+    different = on_disk("CREATE TABLE way (number INTEGER PRIMARY KEY, key TEXT UNIQUE, text TEXT, times INTEGER)")
+    for record in evolutions:
+        if record.method != METHOD:
+            continue
+        read += 1
+        meta = orjson.loads(record.meta) if record.meta else {}
+        listed = ways(meta.get(META, {}).get(METHODS_LIST, ""))
+        without += not listed
+        different.executemany(
+            "INSERT INTO way (key, text, times) VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET times = times + 1",
+            ((same_way(way), way) for way in listed),
+        )
+    return different, read, without
+
+
+def _way(index: int, way: str, times: int) -> Record:
+    id = content_digest(way, "", "", None)
+    return Record(id, id, index, way, meta=orjson.dumps({"times": times}).decode())
+
+
+def times_of(way: Record) -> int:
+    """How many of the run's lists have this way."""
+    return int(orjson.loads(way.meta or "{}")["times"])
 
 
 def ways(methods_list: str) -> list[str]:
@@ -50,20 +125,6 @@ def same_way(way: str) -> str:
     return " ".join(way.casefold().split()).rstrip(" .,;:!?…")
 
 
-def keyword(reply: str) -> str:
-    """The keyword in a model's reply, normalised, so that equal ones can be counted; empty if there is none.
-
-    It stands in the first line with text. A label before it ("Keyword:") is dropped; letters are casefolded; all that
-    is no letter or digit is a blank, except an apostrophe, which is dropped; English articles are dropped, and so is
-    the plural's s of each word ("ies" becomes "y"; words in ss, us and is keep theirs). Words are neither stemmed
-    further nor reordered: "adding constraints" and "add constraint" are two keywords.
-    """
-    line = next((line for line in reply.splitlines() if any(map(str.isalnum, line))), "")
-    text = unicodedata.normalize("NFKC", _LABEL.sub("", line)).casefold().replace("'", "").replace("’", "")
-    words = "".join(char if unicodedata.category(char)[0] in "LMN" else " " for char in text).split()
-    return " ".join(_singular(word) for word in words if word not in _ARTICLES)
-
-
 def _on_one_line(item: re.Match[str]) -> list[str]:
     """The ways of one line: several where the numbers go on within it ("1. Add a limit. 2. Ask why.")."""
     found, rest = [], str(item["text"])
@@ -84,8 +145,19 @@ def _plain(text: str) -> str:
     return text.strip() if any(map(str.isalpha, text)) else ""
 
 
-def _singular(word: str) -> str:
-    if len(word) > 4 and word.endswith("ies"):
-        return word[:-3] + "y"
-    plural = len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is"))
-    return word[:-1] if plural else word
+def on_disk(table: str) -> sqlite3.Connection:
+    """A database of one table. It has no name: sqlite keeps it in a temporary file that goes with the connection."""
+    database = sqlite3.connect("", check_same_thread=False)
+    database.execute("PRAGMA journal_mode = OFF")
+    database.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    database.execute(table)
+    return database
+
+
+@contextmanager
+def counting() -> Iterator[None]:
+    """Explain what may be wrong where ways are counted in a temporary file."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise RunError(f"ways cannot be counted: {error}", fix="Make room for temporary files (TMPDIR).") from None

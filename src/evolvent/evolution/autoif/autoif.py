@@ -1,376 +1,319 @@
-"""AutoIF whole, in one run folder: new instructions, their verification, and answers that pass the functions.
+"""AutoIF whole, in one run folder: new instructions, the functions that verify them, and answers that pass these.
 
 Three stages, each of which goes on where it stopped: ``self-instruct`` (step 1) writes instructions.parquet, ``evolve``
 (steps 2 to 6) evolved.parquet and functions.jsonl, ``respond`` (steps 7 to 9) responses.parquet, sft.jsonl, dpo.jsonl.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from evolvent.datasets.load import load
+from evolvent.call_store.store import spent_in
+from evolvent.costs.budget import require_prices
 from evolvent.errors import InputError, RunError
-from evolvent.evolution.autoif import funnel, stand_ins
-from evolvent.evolution.autoif.answers import Answering, answered
-from evolvent.evolution.autoif.beforehand import check_folder, check_models, priced_together
-from evolvent.evolution.autoif.function_set import FUNCTIONS, codes_of, verified_instructions, write_lines
-from evolvent.evolution.autoif.instructions import SelfInstruct, distinct, instructions_of, prompts_after
-from evolvent.evolution.autoif.queries import Queries, eligible
-from evolvent.evolution.autoif.rules import METHOD, Bound, Rules
+from evolvent.evolution.autoif import funnel
+from evolvent.evolution.autoif.answers import AnswerQueries, with_functions
+from evolvent.evolution.autoif.find_functions import FindFunctions
+from evolvent.evolution.autoif.functions_file import FUNCTIONS, verified_instructions, write_lines
+from evolvent.evolution.autoif.options import AutoIFOptions
+from evolvent.evolution.autoif.queries import Queries, read_queries
+from evolvent.evolution.autoif.rules import METHOD, Rules, rules_of
+from evolvent.evolution.autoif.self_instruct import SelfInstruct, distinct, examples_of, seeds_and_prompts
+from evolvent.evolution.autoif.settings import AutoIF, load_prompts
 from evolvent.evolution.autoif.training_rows import dpo_rows, sft_rows
-from evolvent.evolution.autoif.verification import Verification
-from evolvent.evolution.autoif.with_queries import with_queries
-from evolvent.evolution.templates import Prompt, load_prompt
-from evolvent.models.protocols import ChatModel, PairClassifier, Sampling
+from evolvent.models.models import Models, Need, chat_need, is_server
+from evolvent.models.protocols import Sampling
 from evolvent.models.uri import parse_uri
+from evolvent.options import Calling, Reading
+from evolvent.records import Record
 from evolvent.runs.folder import Run
-from evolvent.runs.inputs import Data, StageInput, stage_input
-from evolvent.runs.manifest import OUTPUTS
+from evolvent.runs.inputs import Data, Listed, StageInput, stage_input
+from evolvent.runs.local import run
+from evolvent.runs.manifest import known_prices, read_manifest
 from evolvent.runs.record_files import read_records
-from evolvent.runs.rehearsal import ANSWER_TOKENS, Work
-from evolvent.runs.stage import Calling, run_stage
+from evolvent.runs.stage import Rehearsed, Stage, chat_settings
 from evolvent.sandbox.requirements import require_sandbox
-from evolvent.sandbox.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from evolvent.evolution.options import Evolve
 
 log = logging.getLogger(__name__)
 
-SFT, DPO = "sft.jsonl", "dpo.jsonl"
+# The seeds, where none are given.
+SEED_INSTRUCTIONS = Path(__file__).parents[2] / "datasets" / "samples" / "verifiable_instructions.jsonl"
 
-# The templates, each with what its slots may hold.
-PROMPTS: dict[str, dict[str, object]] = {
-    "self_instruct": {"seeds": "- Use no commas", "count": 50},
-    "functions": {"instruction": "Use no commas"},
-    "back_translation": {"functions": ["def evaluate(response): ..."]},
-    "answer": {"instruction": "Use no commas", "query": "What is rain?"},
-    "quality": {"instruction": "Use no commas", "query": "What is rain?", "answer": "Water"},
-}
+# Files that stages write beside their own.
+OTHERS = {"evolve": (FUNCTIONS,), "respond": ("sft.jsonl", "dpo.jsonl")}
+
+# A stage's input in a dry run, while the stage before has yet to make it.
+NOT_YET = Listed((), {"source": "what the stage before is to make", "digest": ""})
 
 
 @dataclass(frozen=True, slots=True)
-class AutoIF:
-    """What an AutoIF run is made with.
+class Plan:
+    """What the three stages are built of.
 
     Attributes:
+        how: what the steps work with.
         out: the run folder.
-        model: URI of the evolver: it writes instructions, functions, back-translations.
-        teacher: URI of the model that answers.
-        judge: URI of the model that scores answers.
-        nli: the cross-encoder that finds contradictions; None leaves step 5 out.
+        seeds: the seed instructions.
         queries: what the instructions are asked with, and what was left out.
         queries_digest: hash of the data that they come from.
-        rules: the steps' constants.
-        profile: whose constants they are by default.
-        prompts: the templates by name.
-        sampling: how all replies but the judge's are drawn.
-        seed: the run's seed.
-        unsafe: whether functions run without the sandbox's wall.
-        extra_body: extra request fields for ``openai:`` models.
-        calling: how calls are made.
+        settings: what every stage has among its settings.
+        model, teacher, judge, nli: the models.
     """
 
+    how: AutoIF
     out: Path
-    model: str
-    teacher: str
-    judge: str
-    nli: PairClassifier | None
+    seeds: StageInput
     queries: Queries
     queries_digest: str
-    rules: Rules
-    profile: str
-    prompts: Mapping[str, Prompt]
-    sampling: Sampling
-    seed: int
-    unsafe: bool
-    extra_body: Mapping[str, object] | None
-    calling: Calling
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The settings that every stage has."""
-        sampling = {name: getattr(self.sampling, name) for name in ("temperature", "top_p", "max_tokens")}
-        body = dict(self.extra_body) if self.extra_body else None
-        return {"method": METHOD, "seed": self.seed, **sampling, "extra_body": body}
-
-    @property
-    def is_dry(self) -> bool:
-        """Whether nothing is called, and nothing run."""
-        return bool(self.calling.get("dry_run"))
-
-    def sandbox(self) -> Sandbox:
-        """Where functions run."""
-        return stand_ins.Passing() if self.is_dry else Sandbox(unsafe=self.unsafe)
-
-    def rules_of(self, *names: str) -> dict[str, Any]:
-        """Some of the constants, as a stage's settings."""
-        values = {name: getattr(self.rules, name) for name in names}
-        return {name: str(value) if isinstance(value, Bound) else value for name, value in values.items()}
-
-    def versions_of(self, *names: str) -> dict[str, str]:
-        """The versions of some of the templates, as a stage's settings."""
-        return {name: self.prompts[name].version for name in names}
+    settings: Mapping[str, Any]
+    model: Need
+    teacher: Need
+    judge: Need | None
+    nli: Need | None
 
 
-def load_prompts(folder: Path | None) -> dict[str, Prompt]:
-    """AutoIF's templates; a folder of the user's may hold its own, as autoif/NAME.j2.
-
-    Raises:
-        InputError: the folder holds none, or one of them cannot be filled in.
-    """
-    own = folder / METHOD if folder else None
-    if own is not None and not any((own / f"{name}.j2").is_file() for name in PROMPTS):
-        raise InputError(
-            f"--templates {folder} holds no template of AutoIF",
-            fix=f"Put one of these into {own}: {', '.join(f'{name}.j2' for name in PROMPTS)}.",
-        )
-    prompts = {name: load_prompt(f"{METHOD}/{name}", folder) for name in PROMPTS}
-    for name, slots in PROMPTS.items():
-        prompts[name].render(**slots)  # a wrong slot shows now, not when its stage begins
-    return prompts
-
-
-def read_queries(
-    data: Data, mapping: Mapping[str, str] | None, rules: Rules, *, skip_bad: bool = False
-) -> tuple[Queries, str]:
-    """The queries of a dataset, and its digest.
-
-    Args:
-        data: the dataset.
-        mapping: which column is the instruction, where that is not known.
-        rules: the bounds of a query's length.
-        skip_bad: leave bad rows out (counted) instead of stopping.
-
-    Raises:
-        InputError: the data cannot be read, or holds no query of the right length.
-    """
-    if isinstance(data, Run):
-        raise InputError(f"{data.path} is a run folder, not queries", fix="Name a data file or a Hub id.")
-    loaded = load(data, map=mapping, skip_bad=skip_bad)
-    found = eligible(loaded, rules)
-    if not found.texts:
-        why = ", ".join(f"{count:,} {reason}" for reason, count in found.left_out.items())
-        raise InputError(
-            f"{loaded.name} has no query of more than {rules.query_longer_than} and fewer than "
-            f"{rules.query_shorter_than} characters: {why}",
-            fix="Name other data with --queries, or set --rule query_longer_than=N.",
-        )
-    if loaded.skipped:
-        found.left_out["bad rows"] = loaded.skipped
-    return found, loaded.digest
-
-
-def autoif(seeds: StageInput, run: AutoIF) -> Run:
+def autoif(
+    seeds: Data | None, given: "Evolve", by: AutoIFOptions, reading: Reading, calling: Calling, models: Models
+) -> Run:
     """Run AutoIF's three stages, one after the other; those that are done are left as they are.
 
     Args:
-        seeds: the seed instructions.
-        run: what it is made with.
+        seeds: the seed instructions; 36 of ours if None.
+        given, by, reading, calling: the options.
+        models: opens the models; those of one stage stay open for the next.
 
     Returns:
-        The last stage's run; its ``before`` holds those of the other two.
+        The run of the evolve stage; its ``stages`` holds those of all three.
 
     Raises:
         InputError, ModelUnavailableError, BudgetReachedError, RunError: as any stage.
     """
-    require_sandbox(run.unsafe or run.is_dry)
-    models = list(dict.fromkeys([run.model, run.teacher, *([run.judge] if run.rules.quality else [])]))
-    if not run.is_dry:
-        if not run.calling.get("fresh"):
-            check_folder(run.out)
-        check_models(models, run.extra_body, run.calling)
-    run = replace(run, calling=priced_together(run.out, models, run.calling))
-    if run.nli is None and run.rules.back_translated:
+    plan = planned(seeds, given, by, reading, calling)
+    require_sandbox(by.unsafe_execution or calling.dry_run)
+    chat = [need for need in (plan.model, plan.teacher, plan.judge) if need is not None]
+    if not calling.dry_run:
+        if not calling.fresh:
+            check_folder(plan.out)
+        for need in chat:
+            if is_server(need.uri):  # weights are loaded when their stage begins
+                models.open(need)
+    # of all stages: a price of the judge's would fit no model of the first one
+    prices = known_prices(calling.price, [need.uri for need in chat], spent_in(plan.out), read_manifest(plan.out))
+    if calling.budget is not None:
+        require_prices([need.name for need in chat], prices)
+    calling = replace(calling, price={uri: {"in": one.prompt, "out": one.completion} for uri, one in prices.items()})
+    if plan.nli is None and plan.how.rules.back_translated:
         log.warning("no --nli is given: step 5 of AutoIF, which looks for contradictions, is left out")
-    written = write_instructions(seeds, run)
-    verified = verify_instructions(seeds, run)
-    answered = write_answers(seeds, run)
-    return replace(answered, before=(written, verified))
+    runs: dict[str, Run] = {}
+    for stage_of in (self_instruct_stage, evolve_stage, respond_stage):
+        # of a dry run a stage's file may be yet to be made, or made anew
+        ready = all(
+            (done.estimate is None or done.estimate.finished) and done.output.is_file() for done in runs.values()
+        )
+        stage = stage_of(plan, ready)
+        runs[stage.name] = _with_others(stage, run(stage, plan.out, models, calling))
+    return replace(runs["evolve"], stages=runs)
 
 
-def write_instructions(seeds: StageInput, run: AutoIF) -> Run:
+def planned(seeds: Data | None, given: "Evolve", by: AutoIFOptions, reading: Reading, calling: Calling) -> Plan:
+    """The options checked, and the seeds and queries opened.
+
+    Raises:
+        InputError: wrong options, or data that cannot be read.
+    """
+    rules = rules_of(by.profile, by.samples, by.rule, judge=given.judge, nli=by.nli)
+    prompts = load_prompts(Path(by.templates) if by.templates else None)
+    queries, digest = read_queries(by.queries, by.queries_map, rules, skip_bad=reading.skip_bad)
+    model, teacher = chat_need(given.model, calling), chat_need(by.teacher or given.model, calling)
+    judge = chat_need(given.judge or given.model, calling) if rules.quality else None
+    return Plan(
+        AutoIF(
+            model=model.name,
+            teacher=teacher.name,
+            judge=judge.name if judge else None,
+            nli=str(parse_uri(by.nli)) if by.nli else None,
+            profile=by.profile,
+            rules=rules,
+            prompts=prompts,
+            sampling=Sampling(given.temperature, given.top_p, given.max_tokens),
+            seed=given.seed,
+            unsafe=by.unsafe_execution,
+        ),
+        out=given.out,
+        seeds=stage_input(
+            SEED_INSTRUCTIONS if seeds is None else seeds,
+            before=None,
+            out=given.out,
+            format=reading.format,
+            map=reading.map,
+            skip_bad=reading.skip_bad,
+            limit=reading.limit,
+        ),
+        queries=queries,
+        queries_digest=digest,
+        settings={"method": METHOD, **chat_settings(given, calling)},
+        model=model,
+        teacher=teacher,
+        judge=judge,
+        nli=Need("relate", by.nli) if by.nli else None,
+    )
+
+
+def check_folder(out: Path) -> None:
+    """Check that a folder does not hold the stages of another method, before the first one is paid for.
+
+    Raises:
+        InputError: it does.
+    """
+    for stage, entry in read_manifest(out).items():
+        if stage in ("evolve", "respond") and entry.settings.get("method") != METHOD:
+            raise InputError(
+                f"run folder {out} holds {stage} of another method",
+                fix="Use another --out, or --fresh to make its stages anew.",
+            )
+
+
+def self_instruct_stage(plan: Plan, _: bool) -> Stage:
     """Step 1: OUT/instructions.parquet."""
-    model = str(parse_uri(run.model))
-    texts = tuple(record.instruction for record in seeds)
-
-    def work(models: Mapping[str, ChatModel]) -> Work:
-        made = SelfInstruct(models[model], texts, run.rules, run.prompts["self_instruct"], run.sampling, run.seed)
-        return partial(instructions_of, run=made)
-
-    return run_stage(
-        "self-instruct",
-        run.out,
+    how, rules = plan.how, plan.how.rules
+    return Stage(
+        name="self-instruct",
         settings={
-            **run.settings,
-            "model": model,
-            **run.rules_of("prompts", "instructions_per_prompt"),
-            "templates": run.versions_of("self_instruct"),
+            **plan.settings,
+            **how.settings("prompts instructions_per_prompt", "self_instruct"),
+            "model": how.model,
         },
-        source=prompts_after(seeds, run.rules.prompts),
-        models=[run.model],
-        work=work,
-        group=lambda record: "new" if record.method else None,
-        counts={"seeds": len(texts), **seeds.counts},
-        extra_body=run.extra_body,
-        reply_tokens=12 * run.rules.instructions_per_prompt,
-        derive=lambda path: {"funnel": funnel.of_instructions(path, run.rules)},
-        stand_in=stand_ins.of_self_instruct,
-        **run.calling,
+        source=seeds_and_prompts(plan.seeds, rules.prompts),
+        needs=(plan.model,),
+        work=SelfInstruct(how, examples_of(plan.seeds, how.seed)),
+        group=by_origin,
+        counts={"seeds": plan.seeds.rows, **plan.seeds.counts},
+        derive=partial(funnel.of_instructions, rules=rules),
+        dry_run=Rehearsed(reply_tokens=12 * rules.instructions_per_prompt, reply_begins="- "),
     )
 
 
-def verify_instructions(seeds: StageInput, run: AutoIF) -> Run:
-    """Steps 2 to 6: OUT/evolved.parquet and OUT/functions.jsonl."""
-    model = str(parse_uri(run.model))
-    path = run.out / OUTPUTS["self-instruct"]
-    assumed = run.is_dry and not path.is_file()
-    source = stand_ins.instructions(seeds, run.rules) if assumed else distinct(path)
-    sandbox = run.sandbox()
+def evolve_stage(plan: Plan, ready: bool) -> Stage:
+    """Steps 2 to 6: OUT/evolved.parquet and OUT/functions.jsonl.
 
-    def work(models: Mapping[str, ChatModel]) -> Work:
-        verification = Verification(
-            model=models[model],
-            rules=run.rules,
-            prompts=run.prompts,
-            sampling=run.sampling,
-            seed=run.seed,
-            sandbox=sandbox,
-            nli=None if run.is_dry else run.nli,
-        )
-        return partial(with_queries, verification=verification, queries=run.queries.texts, profile=run.profile)
-
-    def derive(path: Path) -> dict[str, Any]:
-        write_lines(run.out / FUNCTIONS, verified_instructions(read_records(path)))
-        return {"funnel": funnel.of_verification(path, run.rules)}
-
-    done = _beside(
-        run_stage(
-            "evolve",
-            run.out,
-            settings={
-                **run.settings,
-                "profile": run.profile,
-                "model": model,
-                "nli": run.nli.identity if run.nli else None,
-                "queries_data": run.queries_digest,
-                **run.rules_of(
-                    "samples",
-                    "least_functions",
-                    "least_cases",
-                    "case_share",
-                    "function_share",
-                    "over_kept_cases",
-                    "back_translated",
-                    "queries",
-                    "query_longer_than",
-                    "query_shorter_than",
-                ),
-                "templates": run.versions_of("functions", *(["back_translation"] if run.rules.back_translated else [])),
-            },
-            source=source,
-            models=[run.model],
-            work=work,
-            group=lambda record: "queries" if record.round else "instructions",
-            counts={
-                "instructions": source.rows,
-                "queries": len(run.queries.texts),
-                **{f"queries left out: {why}": count for why, count in run.queries.left_out.items()},
-                **source.counts,
-            },
-            extra_body=run.extra_body,
-            reply_tokens=ANSWER_TOKENS,
-            tools=[sandbox],
-            derive=derive,
-            stand_in=stand_ins.of_verification(),
-            **run.calling,
-        ),
-        derive,
-        FUNCTIONS,
+    Args:
+        plan: what it is built of.
+        ready: whether its input is there.
+    """
+    how, rules = plan.how, plan.how.rules
+    source = distinct(plan.out) if ready else NOT_YET
+    instructions = source.rows if ready else funnel.instructions_at_most(plan.seeds.rows, rules)
+    return Stage(
+        name="evolve",
+        settings={
+            **plan.settings,
+            **how.settings(
+                "samples least_functions least_cases case_share function_share over_kept_cases back_translated "
+                "queries query_longer_than query_shorter_than",
+                *(("functions", "back_translation") if rules.back_translated else ("functions",)),
+            ),
+            "profile": how.profile,
+            "model": how.model,
+            "nli": how.nli,
+            "queries_data": plan.queries_digest,
+        },
+        source=source,
+        needs=(plan.model, *([plan.nli] if plan.nli else [])),
+        work=FindFunctions(how, plan.queries.texts),
+        group=by_kind,
+        counts={
+            "instructions": source.rows,
+            "queries": len(plan.queries.texts),
+            **{f"queries left out: {why}": count for why, count in plan.queries.left_out.items()},
+            **source.counts,
+        },
+        derive=partial(write_functions, rules=rules),
+        dry_run=funnel.evolve_formula(how, instructions, known=ready),
     )
-    return _assuming(done, "every prompt brings as many instructions as it asks for, no two alike") if assumed else done
 
 
-def write_answers(seeds: StageInput, run: AutoIF) -> Run:
-    """Steps 7 to 9 and the DPO pairs: OUT/responses.parquet, OUT/sft.jsonl and OUT/dpo.jsonl."""
-    teacher, judge = str(parse_uri(run.teacher)), str(parse_uri(run.judge))
-    assumed = run.is_dry and not (run.out / OUTPUTS["evolve"]).is_file()
-    if assumed:
-        source, codes = stand_ins.instructions_with_queries(seeds, run.rules, run.queries.texts)
-    else:
-        source = stage_input(
-            run.out, before="evolve", out=run.out, wanted=lambda status, round: status == "ok" and round > 0
-        )
-        # not of functions.jsonl: somebody may have changed that, and the manifest would not say so
-        codes = codes_of(verified_instructions(read_records(run.out / OUTPUTS["evolve"])))
-    if not source.rows:
+def respond_stage(plan: Plan, ready: bool) -> Stage:
+    """Steps 7 to 9 and the DPO pairs: OUT/responses.parquet, OUT/sft.jsonl and OUT/dpo.jsonl.
+
+    Args:
+        plan: what it is built of.
+        ready: whether its input is there.
+
+    Raises:
+        RunError: there is nothing to answer.
+    """
+    how, rules = plan.how, plan.how.rules
+    source = with_functions(plan.out, rules.queries) if ready else NOT_YET
+    if ready and not source.rows:
         raise RunError(
-            f"no instruction of {run.out} was verified: there is nothing to answer",
-            fix=f"See why: evolvent show {run.out}. More samples, another --model or --profile may help.",
+            f"no instruction of {plan.out} was verified: there is nothing to answer",
+            fix=f"See why: evolvent show {plan.out}. More samples, another --model or --profile may help.",
         )
-    sandbox = run.sandbox()
-    models = [run.teacher, *([run.judge] if run.rules.quality else [])]
-
-    def work(opened: Mapping[str, ChatModel]) -> Work:
-        answering = Answering(
-            teacher=opened[teacher],
-            judge=opened[judge] if run.rules.quality else None,
-            rules=run.rules,
-            sampling=run.sampling,
-            seed=run.seed,
-            sandbox=sandbox,
-            functions=codes,
-            prompts=run.prompts,
-            profile=run.profile,
-        )
-        return partial(answered, run=answering)
-
-    def derive(path: Path) -> dict[str, Any]:
-        sft = write_lines(run.out / SFT, sft_rows(read_records(path)))
-        dpo = write_lines(run.out / DPO, dpo_rows(read_records(path), run.rules, run.seed))
-        return {"funnel": funnel.of_answers(path, run.rules, sft=sft, dpo=dpo)}
-
-    done = _beside(
-        run_stage(
-            "respond",
-            run.out,
-            settings={
-                **run.settings,
-                "profile": run.profile,
-                "teacher": teacher,
-                "judge": judge if run.rules.quality else None,
-                **run.rules_of("responses", "response_share", "quality", "chosen_share", "pair_samples"),
-                "templates": run.versions_of("answer", *(["quality"] if run.rules.quality else [])),
-            },
-            source=source,
-            models=models,
-            work=work,
-            group=lambda record: record.teacher,
-            counts={"queries": source.rows, **source.counts},
-            extra_body=run.extra_body,
-            reply_tokens=ANSWER_TOKENS,
-            tools=[sandbox],
-            derive=derive,
-            stand_in=stand_ins.of_answers(),
-            **run.calling,
-        ),
-        derive,
-        SFT,
-        DPO,
+    asked = [(source.rows, "instructions with a query")]
+    if not ready:
+        instructions = funnel.instructions_at_most(plan.seeds.rows, rules)
+        asked = [(instructions, "instructions"), (min(rules.queries, len(plan.queries.texts)), "queries")]
+    return Stage(
+        name="respond",
+        settings={
+            **plan.settings,
+            **how.settings(
+                "responses response_share quality chosen_share pair_samples",
+                *(("answer", "quality") if how.judge else ("answer",)),
+            ),
+            "profile": how.profile,
+            "teacher": how.teacher,
+            "judge": how.judge,
+        },
+        source=source,
+        needs=tuple(dict.fromkeys([plan.teacher, *([plan.judge] if plan.judge else [])])),
+        work=AnswerQueries(how),
+        group=by_teacher,
+        counts={"queries": source.rows, **source.counts},
+        derive=partial(write_training_rows, rules=rules, seed=how.seed),
+        dry_run=funnel.respond_formula(how, asked, known=ready),
     )
-    return _assuming(done, "all these instructions are verified") if assumed else done
 
 
-def _assuming(run: Run, what: str) -> Run:
-    """A dry run with what it assumes, for its input is yet to be made."""
-    assert run.estimate is not None
-    said = (*run.estimate.said, f"assumed: {what}; a reply may hold more")
-    return replace(run, estimate=replace(run.estimate, said=said))
+def by_origin(record: Record) -> str | None:
+    """What a row of step 1 is counted under: seeds are not counted."""
+    return "new" if record.method else None
 
 
-def _beside(run: Run, derive: Callable[[Path], object], *names: str) -> Run:
-    """A stage's run with the files that it made beside its own; those that somebody has removed are made again."""
-    files = tuple(run.path / name for name in names)
-    if run.already_done and not all(file.is_file() for file in files):
-        derive(run.output)
-    return replace(run, beside=files)
+def by_kind(record: Record) -> str | None:
+    """What a row of steps 2 to 6 is counted under."""
+    return "queries" if record.round else "instructions"
+
+
+def by_teacher(record: Record) -> str | None:
+    """What a row of steps 7 to 9 is counted under."""
+    return record.teacher
+
+
+def write_functions(path: Path, rules: Rules) -> dict[str, Any]:
+    """Write functions.jsonl beside evolved.parquet; returns its funnel."""
+    write_lines(path.with_name(FUNCTIONS), verified_instructions(read_records(path)))
+    return funnel.of_functions(path, rules)
+
+
+def write_training_rows(path: Path, rules: Rules, seed: int) -> dict[str, Any]:
+    """Write sft.jsonl and dpo.jsonl beside responses.parquet; returns its funnel."""
+    sft = write_lines(path.with_name("sft.jsonl"), sft_rows(read_records(path)))
+    dpo = write_lines(path.with_name("dpo.jsonl"), dpo_rows(read_records(path), rules, seed))
+    return funnel.of_answers(path, rules, sft=sft, dpo=dpo)
+
+
+def _with_others(stage: Stage, ran: Run) -> Run:
+    """A stage's run with the further files that it made; those that somebody has removed are made again."""
+    if ran.estimate is not None:
+        return ran
+    others = tuple(ran.path / name for name in OTHERS.get(stage.name, ()))
+    if ran.already_done and not all(file.is_file() for file in others):
+        stage.derive(ran.output)
+    return replace(ran, others=others)

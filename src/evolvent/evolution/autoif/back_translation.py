@@ -1,9 +1,13 @@
-"""AutoIF, step 4: what instruction a model reads out of each verification function."""
+"""AutoIF, steps 4 and 5: the instructions that a model reads out of the functions, and whether they contradict it."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from evolvent.evolution.autoif.functions import FENCE, is_text, leading_json
+from evolvent.models.protocols import PairClassifier
+
+CONTRADICTION = "contradiction"
 
 _OPENING = re.compile(f"{FENCE}[a-zA-Z]*")
 
@@ -22,6 +26,14 @@ def back_translations(reply: str, count: int) -> tuple[str, ...] | None:
             if len(found) == count:
                 return found
     return None
+
+
+def contradicted(instruction: str, back_translations: Sequence[str], nli: PairClassifier) -> bool:
+    """Whether any of the instructions that were read out of the functions contradicts the one they were written for.
+
+    The original is the premise, the back-translation the hypothesis. One contradiction is enough, as in AutoIF's code.
+    """
+    return CONTRADICTION in nli.relations([(instruction, translated) for translated in back_translations])
 
 
 def _json(text: str, end: str) -> Any:

@@ -1,19 +1,24 @@
-"""The funnel of an AutoIF run: how many came through each step, counted from the finished files."""
+"""How many come through each step: the funnel, counted from the finished files, and the most that a dry run expects.
+
+A dry run rehearses step 1 alone. The later steps work on replies yet to come: how many instructions are verified, and
+how many answers come to the judge, nobody knows before. It says by a formula how many calls there are if all do.
+"""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
-import orjson
-
-from evolvent.evolution.autoif.consistency import CONTRADICTION
+from evolvent.evolution.autoif.back_translation import CONTRADICTION
+from evolvent.evolution.autoif.find_functions import NO_BACK_TRANSLATION
 from evolvent.evolution.autoif.rules import Rules
-from evolvent.evolution.autoif.self_instruct import same
-from evolvent.evolution.autoif.verification import NO_BACK_TRANSLATION
-from evolvent.records import Record
+from evolvent.evolution.autoif.self_instruct import distinct_rows
+from evolvent.evolution.autoif.settings import AutoIF, noted
 from evolvent.runs.record_files import read_records
+from evolvent.runs.stage import Formula
 
-# What verification counts, in the order of its steps.
+# What is counted of an instruction, in the order of the steps.
 DETAILS = (
     "samples",
     "samples read",
@@ -33,26 +38,27 @@ DETAILS = (
 # Equal ones count once.
 DISTINCT = {"functions": "distinct functions", "cases": "distinct cases"}
 
+# What the number of a step's calls is the product of, each factor with its name.
+Factors = Sequence[tuple[int, str]]
 
-def of_instructions(path: Path, rules: Rules) -> dict[str, int]:
+# What is assumed of instructions that are yet to be written.
+_NOT_YET = "every prompt of step 1 brings as many instructions as it asks for, no two alike"
+
+
+def of_instructions(path: Path, rules: Rules) -> dict[str, Any]:
     """Step 1, from instructions.parquet."""
-    seeds = new = 0
-    texts: set[str] = set()
-    for record in read_records(path):
-        if record.status == "ok":
-            seeds += record.method is None
-            new += record.method is not None
-            texts.add(same(record.instruction))
-    return {
-        "seed instructions": seeds,
+    counted = Counter(record.method is not None for record in read_records(path) if record.status == "ok")
+    counts = {
+        "seed instructions": counted[False],
         "new instructions asked for": rules.prompts * rules.instructions_per_prompt,
-        "new instructions": new,
-        "distinct instructions": len(texts),
+        "new instructions": counted[True],
+        "distinct instructions": len(distinct_rows(path)),
     }
+    return {"funnel": counts}
 
 
-def of_verification(path: Path, rules: Rules) -> dict[str, int]:
-    """Steps 2 to 6, from evolved.parquet: what verification counted, added up, then instructions and queries."""
+def of_functions(path: Path, rules: Rules) -> dict[str, Any]:
+    """Steps 2 to 6, from evolved.parquet: the counts of all instructions added up, and their fates."""
     counted: Counter[str] = Counter()
     fates: Counter[str] = Counter()
     rows = one_sided = 0
@@ -61,14 +67,14 @@ def of_verification(path: Path, rules: Rules) -> dict[str, int]:
             rows += 1
             continue
         fates[record.reason or "" if record.status == "eliminated" else record.status] += 1
-        noted = _noted(record)
-        counted.update(noted.get("counts", {}))
-        one_sided += record.status == "ok" and len({case["output"] for case in noted.get("cases", ())}) == 1
+        notes = noted(record)
+        counted.update(notes.get("counts", {}))
+        one_sided += record.status == "ok" and len({case["output"] for case in notes.get("cases", ())}) == 1
     ordered = [name for name in DETAILS if name in counted]
     ordered[1:1] = sorted(counted.keys() - set(DETAILS))  # why samples were of no use
     total, verified = fates.total(), fates.pop("ok", 0)
     at_consistency, at_back_translation = fates[CONTRADICTION], fates[NO_BACK_TRANSLATION]
-    return {
+    counts = {
         "instructions": total,
         **{DISTINCT.get(name, name): counted[name] for name in ordered},
         **{f"instructions: {fate}": count for fate, count in sorted(fates.items()) if count},
@@ -78,17 +84,18 @@ def of_verification(path: Path, rules: Rules) -> dict[str, int]:
         "of these with cases of one verdict only": one_sided,
         "instructions with a query": rows,
     }
+    return {"funnel": counts}
 
 
-def of_answers(path: Path, rules: Rules, *, sft: int, dpo: int) -> dict[str, int]:
+def of_answers(path: Path, rules: Rules, *, sft: int, dpo: int) -> dict[str, Any]:
     """Steps 7 to 9 and the pairs, from responses.parquet."""
     fates: Counter[str] = Counter()
     scored = 0
     for record in read_records(path):
         fates[record.reason or "" if record.status == "eliminated" else record.status] += 1
-        scored += _noted(record).get("quality") is not None
+        scored += noted(record).get("quality") is not None
     kept = fates.pop("ok", 0)
-    return {
+    counts = {
         "answers": kept + sum(fates.values()),
         **{f"answers: {fate}": count for fate, count in sorted(fates.items())},
         **({"answers scored by the judge": scored} if rules.quality else {}),
@@ -96,8 +103,53 @@ def of_answers(path: Path, rules: Rules, *, sft: int, dpo: int) -> dict[str, int
         "SFT rows": sft,
         "DPO pairs": dpo,
     }
+    return {"funnel": counts}
 
 
-def _noted(record: Record) -> dict[str, Any]:
-    found: dict[str, Any] = orjson.loads(record.meta or "{}").get("autoif", {})
-    return found
+def instructions_at_most(seeds: int, rules: Rules) -> int:
+    """How many instructions step 1 leaves, if every prompt brings as many as it asks for and no two are alike."""
+    return seeds + rules.prompts * rules.instructions_per_prompt
+
+
+def evolve_formula(how: AutoIF, instructions: int, *, known: bool) -> Formula:
+    """The calls of steps 2 and 4.
+
+    Args:
+        how: what is called, and how often.
+        instructions: how many there are, or the most that there can be.
+        known: whether they are there.
+    """
+    each = (instructions, "instructions")
+    steps: dict[str, tuple[str, Factors]] = {"2 functions": (how.model, [each, (how.rules.samples, "samples")])}
+    if how.rules.back_translated:
+        steps["4 back-translation"] = (how.model, [each])
+    return _formula(how, instructions, steps, "" if known else _NOT_YET)
+
+
+def respond_formula(how: AutoIF, asked: Factors, *, known: bool) -> Formula:
+    """The calls of steps 7 and 8.
+
+    Args:
+        how: what is called, and how often.
+        asked: instructions with their queries, or the most that there can be.
+        known: whether they are there.
+    """
+    answers = [*asked, (how.rules.responses, "answers")]
+    steps = {"7 answers": (how.teacher, answers)}
+    if how.judge is not None:
+        steps["8 quality"] = (how.judge, answers)
+    rests = ["every answer passes its functions"] if how.judge is not None else []
+    if not known:
+        rests = [_NOT_YET, "every instruction is verified", *rests]
+    return _formula(how, prod(number for number, _ in asked), steps, ", ".join(rests))
+
+
+def _formula(how: AutoIF, records: int, steps: Mapping[str, tuple[str, Factors]], rests: str) -> Formula:
+    calls: Counter[str] = Counter()
+    lines = [f"at most: if {rests}"] if rests else []
+    for step, (model, factors) in steps.items():
+        count = prod(number for number, _ in factors)
+        calls[model] += count
+        terms = " x ".join(f"{number:,} {name}" for number, name in factors)
+        lines.append(f"step {step}: {terms} = {count:,} calls of {model}")
+    return Formula(records, calls, how.sampling.max_tokens, tuple(lines))

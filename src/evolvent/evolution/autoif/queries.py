@@ -2,18 +2,22 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from evolvent.calls.seeds import call_seed
+from evolvent.call_store.key import call_seed
+from evolvent.datasets.load import load
+from evolvent.errors import InputError
 from evolvent.evolution.autoif.rules import Rules
 from evolvent.records import Record
+from evolvent.runs.folder import Run
+from evolvent.runs.inputs import Data
 
 SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？")
 
 
 class Queries(NamedTuple):
-    """The queries of a dataset.
+    """The queries of a dataset, in memory whole: each instruction draws some of them at random.
 
     Attributes:
         texts: each query once, in the data's order.
@@ -22,6 +26,36 @@ class Queries(NamedTuple):
 
     texts: list[str]
     left_out: dict[str, int]
+
+
+def read_queries(
+    data: Data, mapping: Mapping[str, str] | None, rules: Rules, *, skip_bad: bool = False
+) -> tuple[Queries, str]:
+    """The queries of a dataset, and its digest.
+
+    Args:
+        data: the dataset.
+        mapping: which column is the instruction, where that is not known.
+        rules: the bounds of a query's length.
+        skip_bad: leave bad rows out (counted) instead of stopping.
+
+    Raises:
+        InputError: the data cannot be read, or holds no query of the right length.
+    """
+    if isinstance(data, Run):
+        raise InputError(f"{data.path} is a run folder, not queries", fix="Name a data file or a Hub id.")
+    loaded = load(data, map=mapping, skip_bad=skip_bad)
+    found = eligible(loaded, rules)
+    if not found.texts:
+        why = ", ".join(f"{count:,} {reason}" for reason, count in found.left_out.items())
+        raise InputError(
+            f"{loaded.name} has no query of more than {rules.query_longer_than} and fewer than "
+            f"{rules.query_shorter_than} characters: {why}",
+            fix="Name other data with --queries, or set --rule query_longer_than=N.",
+        )
+    if loaded.skipped:
+        found.left_out["bad rows"] = loaded.skipped
+    return found, loaded.digest
 
 
 def eligible(records: Iterable[Record], rules: Rules) -> Queries:

@@ -140,6 +140,36 @@ def changed(rules: Rules, changes: Mapping[str, Any]) -> Rules:
     return made
 
 
+def rules_of(
+    profile: str, samples: int | None, rule: Mapping[str, Any] | None, *, judge: str | None, nli: str | None
+) -> Rules:
+    """The constants of a run.
+
+    Args:
+        profile: the profile's name.
+        samples: functions drawn for an instruction, if not as many as the profile's.
+        rule: further changes (see ``changed``).
+        judge, nli: models that are named: they must have something to do.
+
+    Raises:
+        InputError: a wrong change, or the rules leave out the step of a model that is named.
+    """
+    if samples is not None and "samples" in (rule or {}):
+        raise InputError("--samples and --rule samples=N say the same", fix="Leave one of them out.")
+    rules = changed(PROFILES[profile], {**({} if samples is None else {"samples": samples}), **(rule or {})})
+    if judge is not None and rules.quality is None:
+        raise InputError(
+            f"no answer is scored by the rules of {profile}: the judge would be asked nothing",
+            fix='Leave --judge out, or score: --rule "quality=>=8".',
+        )
+    if nli is not None and not rules.back_translated:
+        raise InputError(
+            f"nothing is translated back by the rules of {profile}: there is nothing for --nli to compare",
+            fix="Leave --nli out, or translate back: --rule back_translated=3.",
+        )
+    return rules
+
+
 def _check(name: str, value: int | Bound | None) -> None:
     """Check that a constant is one with which anything can come through.
 

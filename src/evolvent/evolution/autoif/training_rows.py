@@ -11,11 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, product
 from typing import Any
 
-import orjson
-
-from evolvent.calls.seeds import call_seed
+from evolvent.call_store.key import call_seed
 from evolvent.datasets.render import render
 from evolvent.evolution.autoif.rules import Rules
+from evolvent.evolution.autoif.settings import noted
 from evolvent.records import Message, Record
 
 
@@ -49,7 +48,7 @@ def dpo_rows(responses: Iterable[Record], rules: Rules, seed: int) -> Iterator[d
     for asked, group in groupby(responses, _asked_as):
         answers: dict[str, tuple[Record, float]] = {}
         for record in group:
-            accuracy = _autoif(record)["accuracy"]
+            accuracy = noted(record)["accuracy"]
             if accuracy is not None:
                 answers.setdefault(record.output, (record, accuracy))
         follow = [(record, share) for record, share in answers.values() if rules.chosen_share.passes(share)]
@@ -66,8 +65,8 @@ def dpo_rows(responses: Iterable[Record], rules: Rules, seed: int) -> Iterator[d
                     "chosen_id": better.id,
                     "rejected_id": worse.id,
                     "autoif": {
-                        "instruction": _autoif(better)["instruction"],
-                        "query": _autoif(better)["query"],
+                        "instruction": noted(better)["instruction"],
+                        "query": noted(better)["query"],
                         "chosen_accuracy": share,
                         "rejected_accuracy": 0.0,
                     },
@@ -78,11 +77,6 @@ def dpo_rows(responses: Iterable[Record], rules: Rules, seed: int) -> Iterator[d
 def _asked_as(record: Record) -> str:
     """The id of the instruction and query that a row answers: its own without the teacher's and the answer's part."""
     return record.id.rsplit("/", 2)[0]
-
-
-def _autoif(record: Record) -> dict[str, Any]:
-    noted: dict[str, Any] = orjson.loads(record.meta or "{}")["autoif"]
-    return noted
 
 
 def _sample(answers: Sequence[tuple[Record, float]], count: int, seed: int) -> list[tuple[Record, float]]:

@@ -18,14 +18,16 @@ from typing import IO, Any, NamedTuple
 
 import orjson
 
+from evolvent.concurrency import run_sync, together
 from evolvent.errors import InputError
-from evolvent.evolution.autoif.accuracy import Accuracy, accuracies
-from evolvent.evolution.autoif.function_set import FUNCTIONS, VerifiedInstruction, read_functions
+from evolvent.evolution.autoif.answers import Accuracy, accuracies
+from evolvent.evolution.autoif.functions_file import FUNCTIONS, VerifiedInstruction, codes, read_functions
+from evolvent.evolution.autoif.options import VERIFY, Verify
 from evolvent.evolution.autoif.rules import MAJORITY
 from evolvent.files import check_not_read, replacing
+from evolvent.options import Reading, implements
 from evolvent.records import Record
-from evolvent.runs.execution import run_sync, together
-from evolvent.runs.inputs import Data, stage_input
+from evolvent.runs.inputs import Data, Wanted, stage_input
 from evolvent.runs.progress import shown
 from evolvent.sandbox.sandbox import Sandbox
 
@@ -35,8 +37,8 @@ WINDOW = 16_384
 
 
 @dataclass(slots=True)
-class Verified:
-    """What ``verify`` found.
+class VerifyCounts:
+    """What ``verify`` counted.
 
     Attributes:
         rows: how many rows were looked at.
@@ -72,35 +74,16 @@ class Verified:
 class Match(NamedTuple):
     """The instruction that a row was matched with, and by what: ``meta``, ``id`` or ``text``."""
 
-    verified: VerifiedInstruction
+    instruction: VerifiedInstruction
     by: str
 
 
-def verify(
-    data: Data,
-    *,
-    functions: str | Path,
-    out: str | Path | None = None,
-    unsafe_execution: bool = False,
-    format: str | None = None,
-    map: Mapping[str, str] | None = None,
-    skip_bad: bool = False,
-    limit: int | None = None,
-    progress: bool = False,
-) -> Verified:
-    """Run verification functions on the answers of a dataset.
+@implements(VERIFY)
+def verify(data: Data, given: Verify, reading: Reading) -> VerifyCounts:
+    """Verify answers with the functions of an AutoIF run.
 
-    Args:
-        data: a run folder or Run (its responses that are ok), a data file, a Hub id, an iterable of dicts, or a
-            datasets.Dataset. Of a conversation the first question and its answer are looked at.
-        functions: the functions.jsonl of an AutoIF run, or the run folder that holds one.
-        out: a file to write: a JSON line for each row, in the data's order.
-        unsafe_execution: run the functions without the sandbox's walls where these cannot be had.
-        format: the data's format; detected if None.
-        map: for data of no known format, which column is the instruction, the input, the output.
-        skip_bad: leave bad rows out (counted) instead of stopping.
-        limit: look at the first so many rows only.
-        progress: show progress on standard error.
+    Of a run folder the responses with status ok are looked at, of a data file every row; of a conversation the first
+    question and its answer.
 
     Returns:
         The counts, and the file's path.
@@ -109,30 +92,29 @@ def verify(
         InputError: unreadable data or functions, a file that cannot be written, or no sandbox on this machine.
         RunError: the disk is full.
     """
-    path = Path(functions)
-    verified = read_functions(path / FUNCTIONS if path.is_dir() else path)
-    if not verified:
+    path, target = given.functions, given.out
+    instructions = read_functions(path / FUNCTIONS if path.is_dir() else path)
+    if not instructions:
         raise InputError(f"{path} holds no verified instruction")
-    target = Path(out) if out is not None else None
     if target is not None:
-        check_not_read(target, data, functions, path / FUNCTIONS)
+        check_not_read(target, data, path, path / FUNCTIONS)
         if target.is_dir():
             raise InputError(f"--out {target} is a folder", fix="Name a file, e.g. verified.jsonl.")
     source = stage_input(
         data,
         before="respond",
-        wanted=lambda status, _: status == "ok",
-        format=format,
-        map=map,
-        skip_bad=skip_bad,
-        limit=limit,
+        wanted=Wanted(),
+        format=reading.format,
+        map=reading.map,
+        skip_bad=reading.skip_bad,
+        limit=reading.limit,
     )
 
-    async def run(file: IO[bytes] | None) -> Verified:
-        counted = Verified(left_out=source.counts, out=target)
-        async with Sandbox(unsafe=unsafe_execution) as sandbox:
-            with shown("verify", source.rows, show=progress) as advance:
-                async for row in _rows(iter(source), Matching(verified), sandbox, counted):
+    async def run(file: IO[bytes] | None) -> VerifyCounts:
+        counted = VerifyCounts(left_out=source.counts, out=target)
+        async with Sandbox(unsafe=given.unsafe_execution) as sandbox:
+            with shown("verify", source.rows, show=given.progress) as advance:
+                async for row in _rows(iter(source), Matching(instructions), sandbox, counted):
                     if file is not None:
                         file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
                     advance()
@@ -145,11 +127,11 @@ def verify(
         return run_sync(run(file))
 
 
-def reward(verified: VerifiedInstruction, answer: str, *, unsafe_execution: bool = False) -> float:
+def reward(instruction: VerifiedInstruction, answer: str, *, unsafe_execution: bool = False) -> float:
     """The reward of an answer: the share of an instruction's functions that say it follows.
 
     Args:
-        verified: an instruction with its functions, as ``read_functions`` reads them.
+        instruction: an instruction with its functions, as ``read_functions`` reads them.
         answer: the answer.
         unsafe_execution: run the functions without the sandbox's walls where these cannot be had.
 
@@ -159,15 +141,15 @@ def reward(verified: VerifiedInstruction, answer: str, *, unsafe_execution: bool
     Raises:
         InputError: no sandbox on this machine.
     """
-    return rewards(verified, [answer], unsafe_execution=unsafe_execution)[0]
+    return rewards(instruction, [answer], unsafe_execution=unsafe_execution)[0]
 
 
-def rewards(verified: VerifiedInstruction, answers: Sequence[str], *, unsafe_execution: bool = False) -> list[float]:
+def rewards(instruction: VerifiedInstruction, answers: Sequence[str], *, unsafe_execution: bool = False) -> list[float]:
     """The rewards of several answers to one instruction, in one sandbox: much faster than one by one."""
 
     async def run() -> list[Accuracy]:
         async with Sandbox(unsafe=unsafe_execution) as sandbox:
-            return await accuracies(sandbox, _codes(verified), answers)
+            return await accuracies(sandbox, codes(instruction), answers)
 
     return [accuracy.share or 0.0 for accuracy in run_sync(run())]
 
@@ -176,13 +158,13 @@ class Matching:
     """Finds the verified instruction that a row's answer has to follow.
 
     Args:
-        verified: the verified instructions by id.
+        instructions: the verified instructions by id.
     """
 
-    def __init__(self, verified: Mapping[str, VerifiedInstruction]) -> None:
-        self._by_id = verified
-        self._by_instruction = {one["instruction"]: one for one in verified.values()}
-        texts = {_plain(one["instruction"]): one for one in verified.values()}
+    def __init__(self, instructions: Mapping[str, VerifiedInstruction]) -> None:
+        self._by_id = instructions
+        self._by_instruction = {one["instruction"]: one for one in instructions.values()}
+        texts = {_plain(one["instruction"]): one for one in instructions.values()}
         self._texts = sorted(((text, one) for text, one in texts.items() if text), key=lambda pair: -len(pair[0]))
 
     def match(self, record: Record) -> Match | None:
@@ -200,13 +182,13 @@ class Matching:
 
 
 async def _rows(
-    records: Iterator[Record], matching: Matching, sandbox: Sandbox, counted: Verified
+    records: Iterator[Record], matching: Matching, sandbox: Sandbox, counted: VerifyCounts
 ) -> AsyncIterator[dict[str, Any]]:
     """A row of the result for each record, in order; counted as it goes."""
     position = 0
     while window := list(islice(records, WINDOW)):
         matches = [matching.match(record) if record.output.strip() else None for record in window]
-        found = await _evaluate([(m.verified, r.output) for m, r in zip(matches, window, strict=True) if m], sandbox)
+        found = await _evaluate([(m.instruction, r.output) for m, r in zip(matches, window, strict=True) if m], sandbox)
         of = iter(found)
         for record, match in zip(window, matches, strict=True):
             position += 1
@@ -216,17 +198,17 @@ async def _rows(
 async def _evaluate(pairs: Sequence[tuple[VerifiedInstruction, str]], sandbox: Sandbox) -> list[Accuracy]:
     """The accuracy of each answer to its instruction; an instruction's answers are evaluated at once."""
     answers: dict[str, list[str]] = defaultdict(list)
-    verified: dict[str, VerifiedInstruction] = {}
+    asked: dict[str, VerifiedInstruction] = {}
     for one, answer in pairs:
-        verified[one["id"]] = one
+        asked[one["id"]] = one
         answers[one["id"]].append(answer)
-    found = await together(accuracies(sandbox, _codes(verified[id]), of) for id, of in answers.items())
+    found = await together(accuracies(sandbox, codes(asked[id]), of) for id, of in answers.items())
     each = {id: iter(accuracy) for id, accuracy in zip(answers, found, strict=True)}
     return [next(each[one["id"]]) for one, _ in pairs]
 
 
 def _row(
-    position: int, record: Record, match: Match | None, accuracy: Accuracy | None, counted: Verified
+    position: int, record: Record, match: Match | None, accuracy: Accuracy | None, counted: VerifyCounts
 ) -> dict[str, Any]:
     """The result of one record, counted."""
     counted.rows += 1
@@ -241,8 +223,8 @@ def _row(
             row["problem"] = "empty"
         return row
     counted.matched[match.by] += 1
-    functions = len(match.verified["functions"])
-    row |= {"instruction_id": match.verified["id"], "matched_by": match.by, "functions": functions}
+    functions = len(match.instruction["functions"])
+    row |= {"instruction_id": match.instruction["id"], "matched_by": match.by, "functions": functions}
     row |= {"verdicts": accuracy.verdicts, "accuracy": accuracy.share}
     if accuracy.share is None:
         counted.no_verdict += 1
@@ -268,7 +250,3 @@ def _noted(record: Record) -> Iterator[tuple[str, str]]:
 def _plain(text: str) -> str:
     """A text as it is looked for in another: casefolded, blanks made one, without the final period."""
     return " ".join(text.casefold().split()).removesuffix(".")
-
-
-def _codes(verified: VerifiedInstruction) -> list[str]:
-    return [function["code"] for function in verified["functions"]]

@@ -1,4 +1,4 @@
-"""Models run by transformers in this process."""
+"""Models run by transformers in this process. Two nouns: weights (a loaded model), and a request on its way to them."""
 
 import os
 

@@ -18,14 +18,11 @@ from dataclasses import dataclass, field, replace
 from typing import Self, Unpack
 
 from evolvent.errors import CallError, RunError
-from evolvent.models.hf.batching import Limits, Request, newcomers, whole_batch
-from evolvent.models.hf.conversation import conversation_tokens, require_template
-from evolvent.models.hf.generation import ContinuousBatch, takes_slots
+from evolvent.models.hf.batching import Limits, Request, newcomers, original_context, whole_batch
+from evolvent.models.hf.generation import ContinuousBatch, generate, generation_config, takes_slots
 from evolvent.models.hf.loading import Loading, Weights, load_weights
-from evolvent.models.hf.positions import original_context
-from evolvent.models.hf.replies import end_tokens, reply
 from evolvent.models.hf.sampling import TokenTrace
-from evolvent.models.hf.whole_batch import generate, generation_config
+from evolvent.models.hf.tokens import conversation_tokens, end_tokens, reply, require_template
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Message
 
@@ -85,9 +82,10 @@ class HFChat:
         self._limits = replace(limits, original=original_context(weights.model))
         self._ends = end_tokens(weights, uri)
         # generate() fills what a call leaves open from the model's own config: a repetition penalty, a temperature.
-        # Sampling is set by the caller alone, so the model keeps none.
-        weights.model.generation_config = generation_config()
-        self._continuous = takes_slots(weights.model, weights.context)
+        # Sampling is set by the caller alone, so the model keeps none; its end tokens the next user wants to know.
+        weights.model.generation_config = generation_config(eos_token_id=self._ends or None)
+        with weights.lock:
+            self._continuous = takes_slots(weights.model, weights.context)
         self._worker: Worker | None = None
 
     @classmethod
@@ -231,14 +229,16 @@ class HFChat:
         again: list[Request] = []
         try:
             if joining:
-                batch.admit(joining)
+                with self._weights.lock:
+                    batch.admit(joining)
                 return
             while len(batch.rows) > 1 and batch.padded() > self._limits.tokens:
                 # memory is short: who has come least far begins again later, with the same text
                 youngest = min(batch.rows, key=lambda row: len(row.tokens))
                 batch.remove([youngest])
                 waiting.insert(0, youngest.request)
-            ended = batch.step() if batch.rows else []
+            with self._weights.lock:
+                ended = batch.step() if batch.rows else []
         except Exception:  # _answer meets it again and tells it
             ended, again = [], [*joining, *(row.request for row in batch.rows)]
             batch.remove(batch.rows)
@@ -250,7 +250,8 @@ class HFChat:
     def _answer(self, batch: list[Request], stop: threading.Event) -> None:
         """Run a batch to its end and set its futures. One that fails is halved, so that a request fails alone."""
         try:
-            generated = generate(self._weights.model, batch, self._ends, stop)
+            with self._weights.lock:
+                generated = generate(self._weights.model, batch, self._ends, stop)
         except Exception as error:  # whatever it is, its caller is to know, and the thread must live on
             if len(batch) == 1:
                 self._fail(batch[0], error)

@@ -5,17 +5,13 @@ read from the model's config, never assumed.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from threading import Lock
+from dataclasses import dataclass
 from typing import Any, Self, Unpack
 
 import torch
-from transformers import AutoModelForSequenceClassification
-from transformers.utils import logging as transformers_logging
 
-from evolvent.errors import CallError, EvolventError, InputError, ModelUnavailableError
-from evolvent.models.folders import find_model
-from evolvent.models.hf.loading import Loading, chosen_device, chosen_dtype, identity_of, read_model, trained_context
+from evolvent.errors import CallError, InputError, ModelUnavailableError
+from evolvent.models.hf.loading import CLASSIFIER, Loading, Weights, load_weights, trained_context
 
 RELATIONS = ("entailment", "neutral", "contradiction")
 
@@ -37,9 +33,7 @@ class HFCrossEncoder:
     identity: str
     context: int
     labels: tuple[str, ...]
-    _model: Any
-    _tokenizer: Any
-    _lock: Lock = field(default_factory=Lock)
+    _weights: Weights
 
     @classmethod
     def load(cls, name: str, *, uri: str, **how: Unpack[Loading]) -> Self:
@@ -55,25 +49,14 @@ class HFCrossEncoder:
                 name the labels entailment, neutral and contradiction.
             ModelUnavailableError: no such model, no weights, no network, weights that are no sequence classifier's.
         """
-        device = chosen_device(how.get("device", "auto"), uri)
-        dtype = chosen_dtype(how.get("dtype", "auto"), device, uri)
-        found = find_model(name, how.get("revision"), uri)
-        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        try:
-            trust = how.get("trust_remote_code", False)
-            model, tokenizer = read_model(name, found, dtype, uri, trust, AutoModelForSequenceClassification)
-            model = model.to(device).eval().requires_grad_(False)
-            identity = identity_of(found, str(dtype).removeprefix("torch."), None)
-            if tokenizer.pad_token_id is None:
-                raise ModelUnavailableError(
-                    f"model {uri}: its tokenizer has no padding token",
-                    fix="Name a cross-encoder with an encoder's tokenizer.",
-                )
-        except EvolventError:
-            raise
-        except Exception as error:  # whatever is wrong with a model's files: see ``load_weights``
-            raise _unreadable(uri, error) from error
-        return cls(uri, identity, _longest(model, tokenizer), _labels(model.config, uri), model, tokenizer)
+        weights = load_weights(name, uri=uri, kind=CLASSIFIER, **how)
+        if weights.tokenizer.pad_token_id is None:
+            raise ModelUnavailableError(
+                f"model {uri}: its tokenizer has no padding token",
+                fix="Name a cross-encoder with an encoder's tokenizer.",
+            )
+        model = weights.model
+        return cls(uri, weights.identity, _longest(model, weights.tokenizer), _labels(model.config, uri), weights)
 
     def relations(self, pairs: Sequence[tuple[str, str]]) -> list[str]:
         """For each premise with its hypothesis: ``entailment``, ``neutral`` or ``contradiction``.
@@ -83,27 +66,27 @@ class HFCrossEncoder:
         """
         order = sorted(range(len(pairs)), key=lambda index: len(pairs[index][0]) + len(pairs[index][1]))
         found: dict[int, str] = {}
-        with self._lock:  # threads of one model would only take its cores from one another
-            for start in range(0, len(order), BATCH):
-                batch = order[start : start + BATCH]
+        for start in range(0, len(order), BATCH):
+            batch = order[start : start + BATCH]
+            with self._weights.lock:  # the tokenizer's too: how it pads is set in it
                 likeliest = self._logits([pairs[index] for index in batch]).argmax(-1).tolist()
-                found.update(zip(batch, (self.labels[label] for label in likeliest), strict=True))
+            found.update(zip(batch, (self.labels[label] for label in likeliest), strict=True))
         return [found[index] for index in range(len(pairs))]
 
     def _logits(self, pairs: Sequence[tuple[str, str]]) -> torch.Tensor:
         """The model's outputs for a batch, [pairs, labels]."""
         premises, hypotheses = [premise for premise, _ in pairs], [hypothesis for _, hypothesis in pairs]
-        inputs = self._tokenizer(
+        inputs = self._weights.tokenizer(
             premises, hypotheses, padding=True, truncation=True, max_length=self.context, return_tensors="pt"
         )
-        known = self._model.get_input_embeddings().weight.shape[0]
+        known = self._weights.model.get_input_embeddings().weight.shape[0]
         highest = int(inputs["input_ids"].max())
         if highest >= known:
             raise CallError(
                 f"model {self.uri}: a text holds token number {highest}, and the model knows {known} tokens"
             )
         with torch.inference_mode():
-            logits: torch.Tensor = self._model(**inputs.to(self._model.device)).logits
+            logits: torch.Tensor = self._weights.model(**inputs.to(self._weights.model.device)).logits
         return logits.float()
 
 
@@ -125,16 +108,3 @@ def _longest(model: Any, tokenizer: Any) -> int:
     padding = getattr(embeddings, "padding_idx", None)
     unused = 0 if padding is None else padding + 1
     return min(trained_context(model.config, tokenizer) - unused, int(tokenizer.model_max_length))
-
-
-def _unreadable(uri: str, error: Exception) -> InputError:
-    said = " ".join(str(error).split()) or type(error).__name__
-    if "trust_remote_code" in said:
-        return InputError(
-            f"model {uri} brings Python code of its own, which is not run unasked",
-            fix="If you trust its authors: hf:MODEL?trust_remote_code=true",
-        )
-    return ModelUnavailableError(
-        f"model {uri} cannot be loaded as a sequence classifier: {said[:300]}",
-        fix="Name a cross-encoder of natural language inference; for a gated model set HF_TOKEN.",
-    )

@@ -1,26 +1,38 @@
-"""Load a causal language model and its tokenizer from a folder or the Hub, and say exactly which weights they are."""
+"""Load a model and its tokenizer from a folder or the Hub, once a process, and say exactly which weights they are."""
 
 import hashlib
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any, TypedDict, Unpack
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import orjson
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from evolvent.errors import CallError, EvolventError, InputError, ModelUnavailableError
+from evolvent.errors import EvolventError, InputError, ModelUnavailableError
 from evolvent.models.fingerprint import fingerprint
 from evolvent.models.folders import Place, find_model, read_template, wholly_cached
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
+# transformers' class for a kind of model.
+CAUSAL, CLASSIFIER = AutoModelForCausalLM, AutoModelForSequenceClassification
+
+# Which models somebody holds; and what belongs to each, its tokenizer and its lock, for as long as it is held.
+_held: WeakValueDictionary[tuple[object, ...], Any] = WeakValueDictionary()
+_belongings: WeakKeyDictionary[Any, tuple[Any, Lock]] = WeakKeyDictionary()
+
+# One load at a time: transformers patches classes of the whole process while it loads. It guards the two above as well.
+_loading = Lock()
+
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A loaded model.
+    """A loaded model. Whoever loads the same again while somebody holds it gets the same model, tokenizer and lock.
 
     Attributes:
         model: the transformers model, in evaluation mode on its device.
@@ -28,6 +40,8 @@ class Weights:
         template: the chat template, or None.
         identity: canonical JSON text: back end, dtype, hash of config, tokenizer, template and weights; not the device.
         context: the longest sequence in tokens, prompt and reply together.
+        lock: whoever runs the model has it meanwhile. Some models keep in themselves how long the last text was
+            (LongRoPE), and threads that run one model would only take its cores from one another.
     """
 
     model: Any
@@ -35,6 +49,7 @@ class Weights:
     template: str | None
     identity: str
     context: int
+    lock: Lock = field(default_factory=Lock)
 
 
 class Loading(TypedDict, total=False):
@@ -55,61 +70,81 @@ class Loading(TypedDict, total=False):
     trust_remote_code: bool
 
 
-def load_weights(name: str, *, uri: str, **how: Unpack[Loading]) -> Weights:
-    """Load a model for inference.
+def load_weights(name: str, *, uri: str, kind: Any = CAUSAL, **how: Unpack[Loading]) -> Weights:
+    """Load a model for inference, or share it with those who hold it already.
 
     Args:
         name: a folder, or an id on the Hugging Face Hub.
         uri: the model's name in messages to the user.
+        kind: ``CAUSAL`` or ``CLASSIFIER``, which has no chat template.
         how: see ``Loading``.
 
     Raises:
         InputError: an unknown device or dtype, an unreadable template file, code that the user has not allowed.
-        ModelUnavailableError: no such model, no weights, no network, weights that are not a causal language model's.
+        ModelUnavailableError: no such model, no weights, no network, weights that are not of this kind.
     """
-    place = chosen_device(how.get("device", "auto"), uri)
-    number = chosen_dtype(how.get("dtype", "auto"), place, uri)
+    device = chosen_device(how.get("device", "auto"), uri)
+    number = chosen_dtype(how.get("dtype", "auto"), device, uri)
     file = how.get("chat_template")
     template = read_template(file, uri) if file else None
     found = find_model(name, how.get("revision"), uri)
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # the progress on the terminal is the stage's
     try:
-        model, tokenizer = read_model(name, found, number, uri, how.get("trust_remote_code", False))
-        model = model.to(place).eval().requires_grad_(False)
-        if tokenizer.is_fast:
-            # tokenizer.json may ask for either; a text here is always taken whole and alone
-            tokenizer.backend_tokenizer.no_truncation()
-            tokenizer.backend_tokenizer.no_padding()
-        if template is None and tokenizer.chat_template:
+        mark = fingerprint(found)
+        trust = how.get("trust_remote_code", False)
+        model, tokenizer, lock = _shared(name, found, mark, number, device, uri, trust, kind)
+        if template is None and kind is CAUSAL and tokenizer.chat_template:
             template = tokenizer.get_chat_template()
-        identity = identity_of(found, str(number).removeprefix("torch."), template)
-        return Weights(model, tokenizer, template, identity, trained_context(model.config, tokenizer))
+        identity = identity_of(mark, str(number).removeprefix("torch."), template)
+        return Weights(model, tokenizer, template, identity, trained_context(model.config, tokenizer), lock)
     except EvolventError:
         raise
     # A model that is absent, gated or of an unknown kind, a damaged file of whatever format, a number that makes no
     # sense in a config: transformers, tokenizers, safetensors, torch raise anything then, ZeroDivisionError too.
     except Exception as error:
-        raise _unavailable(found, uri, error) from error
+        raise _unavailable(found, uri, error, kind) from error
 
 
-def read_model(
+def _shared(
     name: str,
     found: Place,
+    mark: str,
     number: torch.dtype,
+    device: torch.device,
     uri: str,
     trust_remote_code: bool,
-    kind: Any = AutoModelForCausalLM,
-) -> tuple[Any, Any]:
-    """The model and its tokenizer, from the user's folder, the Hub's cache or the Hub.
+    kind: Any,
+) -> tuple[Any, Any, Lock]:
+    """The model, its tokenizer and its lock: those that somebody holds, or newly loaded.
 
     Args:
         name: a folder, or an id on the Hub.
         found: where it is.
+        mark: its fingerprint: a folder whose files have changed is another model.
         number: the weights' dtype.
+        device: where it runs.
         uri: the model's name in messages to the user.
         trust_remote_code: run Python code that comes with the model.
-        kind: transformers' class for this kind of model.
+        kind: ``CAUSAL`` or ``CLASSIFIER``.
     """
+    key = (found.folder.resolve(), mark, number, device, trust_remote_code, kind)
+    with _loading:
+        model = _held.get(key)
+        if model is None:
+            transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # the terminal shows the stage's
+            model, tokenizer = _read(name, found, number, uri, trust_remote_code, kind)
+            model = model.to(device).eval().requires_grad_(False)
+            if tokenizer.is_fast:
+                # tokenizer.json may ask for either; a text here is always taken whole and alone
+                tokenizer.backend_tokenizer.no_truncation()
+                tokenizer.backend_tokenizer.no_padding()
+            _held[key], _belongings[model] = model, (tokenizer, Lock())
+        return model, *_belongings[model]
+
+
+def _read(
+    name: str, found: Place, number: torch.dtype, uri: str, trust_remote_code: bool, kind: Any
+) -> tuple[Any, Any]:
+    """The model and its tokenizer, from the user's folder, the Hub's cache or the Hub."""
     if found.commit is None:
         return _pretrained(str(found.folder), None, number, uri, trust_remote_code, kind)
     if wholly_cached(name, found.commit):
@@ -136,31 +171,10 @@ def _pretrained(
     return model, tokenizer
 
 
-def token_ids(weights: Weights, text: str, *, special: bool) -> list[int]:
-    """Token ids of a text; ``special``: with the tokens the tokenizer adds by default (a BOS, say).
-
-    Goes to the Rust tokenizer directly where there is one: the ids of ``tokenizer(text)`` in a third of the time.
-
-    Raises:
-        CallError: the model has no embedding for one of the tokens. Many a good model has such tokens, for pictures or
-            padding, so it is the text that is refused. The model itself would raise, and on a GPU fail from then on.
-    """
-    tokenizer = weights.tokenizer
-    if tokenizer.is_fast:
-        ids = list(tokenizer.backend_tokenizer.encode(text, add_special_tokens=special).ids)
-    else:
-        ids = list(tokenizer(text, add_special_tokens=special)["input_ids"])
-    known = weights.model.get_input_embeddings().weight.shape[0]
-    if max(ids, default=0) >= known:
-        strange = tokenizer.convert_ids_to_tokens(max(ids))
-        raise CallError(f"the text holds the token {strange!r}, number {max(ids)}, and the model knows {known} tokens")
-    return ids
-
-
 def chosen_device(device: str, uri: str) -> torch.device:
     """The device that a user's word means."""
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     kind, _, index = device.partition(":")
     if kind not in ("cpu", "cuda") or (index and not index.isdecimal()):
         raise InputError(f"model {uri}: unknown device {device!r}", fix="Devices: auto, cpu, cuda, cuda:N.")
@@ -169,7 +183,7 @@ def chosen_device(device: str, uri: str) -> torch.device:
             f"model {uri}: device {device} asked for, but torch sees {torch.cuda.device_count()} GPUs",
             fix="Use --device cpu, or see what torch finds: evolvent doctor.",
         )
-    return torch.device(device)
+    return torch.device("cuda", int(index or 0)) if kind == "cuda" else torch.device("cpu")
 
 
 def chosen_dtype(dtype: str, device: torch.device, uri: str) -> torch.dtype:
@@ -181,31 +195,36 @@ def chosen_dtype(dtype: str, device: torch.device, uri: str) -> torch.dtype:
     return DTYPES[dtype]
 
 
-def _unavailable(found: Place, uri: str, error: Exception) -> InputError:
-    said = " ".join(str(error).split()) or type(error).__name__
-    if "trust_remote_code" in said:
+def _unavailable(found: Place, uri: str, error: Exception, kind: Any) -> InputError:
+    words = " ".join(str(error).split()) or type(error).__name__
+    if "trust_remote_code" in words:
         return InputError(
             f"model {uri} brings Python code of its own, which is not run unasked",
             fix="If you trust its authors: hf:MODEL?trust_remote_code=true",
         )
+    if kind is CLASSIFIER:
+        return ModelUnavailableError(
+            f"model {uri} cannot be loaded as a sequence classifier: {words[:300]}",
+            fix="Name a cross-encoder of natural language inference; for a gated model set HF_TOKEN.",
+        )
     if found.commit is None:
         return ModelUnavailableError(
-            f"model {uri}: the folder {found.folder} cannot be loaded: {said[:300]}",
+            f"model {uri}: the folder {found.folder} cannot be loaded: {words[:300]}",
             fix="It must hold config.json, tokenizer files and *.safetensors of a causal language model.",
         )
     return ModelUnavailableError(
-        f"model {uri} cannot be loaded: {said[:300]}",
+        f"model {uri} cannot be loaded: {words[:300]}",
         fix="Check the name and the network; for a gated model set HF_TOKEN.",
     )
 
 
-def identity_of(found: Place, dtype: str, template: str | None) -> str:
-    """Canonical JSON text that changes when the replies may."""
+def identity_of(mark: str, dtype: str, template: str | None) -> str:
+    """Canonical JSON text that changes when the replies may; ``mark``: the weights' fingerprint."""
     content = {
         "backend": "hf",
         "dtype": dtype,
         "template": hashlib.sha256(template.encode()).hexdigest() if template else None,
-        "weights": fingerprint(found),
+        "weights": mark,
     }
     return orjson.dumps(content, option=orjson.OPT_SORT_KEYS).decode()
 

@@ -6,15 +6,17 @@ where a token is scored: the output layer is often the widest matrix of a small 
 """
 
 import math
+import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import torch
 from torch.nn.functional import cross_entropy
 
-from evolvent.models.hf.conversation import conversation_tokens, require_template
-from evolvent.models.hf.loading import Loading, Weights, load_weights, token_ids
-from evolvent.models.hf.positions import alike, original_context
+from evolvent.models.hf.batching import alike, original_context
+from evolvent.models.hf.loading import Loading, Weights, load_weights
+from evolvent.models.hf.tokens import conversation_tokens, require_template, token_ids
+from evolvent.models.protocols import Stopped
 from evolvent.records import Message
 
 if TYPE_CHECKING:
@@ -38,6 +40,10 @@ WHOLE_LOGITS = 2**28
 LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
 
 
+# What errors of no class of their own say where memory is short.
+SHORT_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
+
 class HFScorer:
     """A language model that gives token losses (a ``TokenScorer``). Made by ``HFScorer.load``.
 
@@ -53,7 +59,8 @@ class HFScorer:
         self.identity = weights.identity
         self.context = weights.context
         self._weights = weights
-        self._split = splits_cleanly(weights.model)
+        with weights.lock:
+            self._split = splits_cleanly(weights.model)
         self._original = original_context(weights.model)
         self._template_checked = False
         self.batch_tokens = batch_tokens if self._split else min(batch_tokens, WHOLE_LOGITS // vocabulary(weights))
@@ -95,23 +102,49 @@ class HFScorer:
             self._template_checked = True
         return conversation_tokens(self._weights, self.uri, messages, generation_prompt=generation_prompt)
 
-    def nll(self, sequences: Sequence[Sequence[int]], starts: Sequence[int]) -> "list[np.ndarray]":
+    def nll(
+        self, sequences: Sequence[Sequence[int]], starts: Sequence[int], *, stop: threading.Event | None = None
+    ) -> "list[np.ndarray | None]":
         """Per-token losses.
+
+        A batch for which memory is short is halved. The losses are then those of smaller batches: in float32 a text's
+        losses do not depend on its batch beyond rounding (1e-6).
 
         Args:
             sequences: token ids, one list a text, each at most ``context`` long.
             starts: for each text the first position to score, at least 1.
+            stop: set by another thread, it ends the work before the next batch.
 
         Returns:
             For each text a float64 array of shape [len(sequence) - start]: -log p(token_t | tokens before t) in nats,
-            from a float32 log-softmax. In float32 a text's losses do not depend on its batch beyond rounding (1e-6).
+            from a float32 log-softmax; None for a text that the memory does not hold even alone.
+
+        Raises:
+            Stopped: ``stop`` was set.
         """
-        losses: dict[int, np.ndarray] = {}
-        lengths = [len(sequence) for sequence in sequences]
-        for batch in batches(lengths, self.batch_tokens, self._original):
-            scored = self._forward([sequences[index] for index in batch], [starts[index] for index in batch])
-            losses.update(zip(batch, scored, strict=True))
-        return [losses[index] for index in range(len(sequences))]
+        losses: list[np.ndarray | None] = [None] * len(sequences)
+        waiting = batches([len(sequence) for sequence in sequences], self.batch_tokens, self._original)[::-1]
+        while waiting:
+            if stop is not None and stop.is_set():
+                raise Stopped(f"model {self.uri} was told to stop")
+            batch = waiting.pop()
+            scored = self._fitting([sequences[index] for index in batch], [starts[index] for index in batch])
+            if scored is not None:
+                for index, found in zip(batch, scored, strict=True):
+                    losses[index] = found
+            elif len(batch) > 1:
+                waiting += [batch[len(batch) // 2 :], batch[: len(batch) // 2]]
+        return losses
+
+    def _fitting(self, texts: Sequence[Sequence[int]], starts: Sequence[int]) -> "list[np.ndarray] | None":
+        """Losses of one batch, or None where memory is short: the error is gone by then, and with it what it held."""
+        try:
+            with self._weights.lock:
+                return self._forward(texts, starts)
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            return None
 
     def _forward(self, texts: Sequence[Sequence[int]], starts: Sequence[int]) -> "list[np.ndarray]":
         """Losses of one batch: one forward pass."""
@@ -145,6 +178,11 @@ class HFScorer:
         return lambda row, place: whole[row, place]
 
 
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory is short: Python's, torch's on a GPU, its allocator's on a CPU, cuBLAS's."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in str(error) for words in SHORT_MEMORY)
+
+
 def vocabulary(weights: Weights) -> int:
     """Number of tokens the model knows."""
     return int(weights.model.config.get_text_config().vocab_size)
@@ -159,7 +197,7 @@ def batches(lengths: Sequence[int], budget: int, original: float = math.inf) -> 
     Args:
         lengths: each text's length in tokens.
         budget: most padded tokens a batch; a longer text is a batch of its own.
-        original: tokens of one text beyond which the model's positions are others for all (see ``positions``).
+        original: tokens of one text beyond which the model's positions are others for all (see ``original_context``).
 
     Returns:
         Index lists, shortest texts first; the same for the same lengths.

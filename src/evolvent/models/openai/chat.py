@@ -12,31 +12,28 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from evolvent.errors import CallError, EvolventError, InputError, ModelUnavailableError, RunError
-from evolvent.models.openai.answers import read_answer
-from evolvent.models.openai.availability import Availability
+from evolvent.errors import CallError, InputError, RunError
 from evolvent.models.openai.connection import (
     BodyTooLongError,
+    Endpoint,
+    Listing,
     allow_open_files,
     checked_key,
     open_session,
     proxy_of,
     read_body,
-    said,
 )
-from evolvent.models.openai.endpoint import Endpoint, Listing
-from evolvent.models.openai.gate import Gate, Outcome
+from evolvent.models.openai.errors import Fault, ServerError, Transient, read_answer, said
 from evolvent.models.openai.level import HIGHEST
-from evolvent.models.openai.request import Dialect
-from evolvent.models.openai.retries import Fault, Patience, Transient
-from evolvent.models.openai.server_errors import ServerError
+from evolvent.models.openai.pace import Gate, Outcome
+from evolvent.models.openai.patience import Availability, Patience
+from evolvent.models.openai.wire import Dialect, checked_extra
 from evolvent.models.protocols import Reply, Sampling, Usage, until_kept
 from evolvent.models.token_counts import CHARACTERS_A_TOKEN
 from evolvent.models.uri import checked_base_url
 from evolvent.records import Message
 
 FATAL = (aiohttp.ClientConnectorCertificateError, aiohttp.InvalidURL)
-
 
 # At temperature 0 another seed draws nothing else: a server's blank reply is asked for again as it was.
 GREEDY_TRIES = 3
@@ -88,7 +85,7 @@ class OpenAIChat:
         self._url: URL | str = URL(f"{base_url}/chat/completions")
         self._headers = self._endpoint.headers
         self._timeout_s = timeout_s
-        self._dialect = Dialect(model, uri, _checked_extra(extra_body or {}))
+        self._dialect = Dialect(model, uri, checked_extra(extra_body or {}))
         named = {"backend": "openai", "base_url": base_url, "model": model, "extra_body": extra_body or {}}
         self.identity = orjson.dumps(named, option=orjson.OPT_SORT_KEYS).decode()
         connections = allow_open_files(concurrency or HIGHEST)
@@ -127,16 +124,16 @@ class OpenAIChat:
         if self._loop is not loop:
             self._begin(loop)
         dialect = self._dialect
-        changes = dialect.changes
+        known = len(dialect.refused)
         body = dialect.body(messages, sampling)
         answer = await self._send(body, messages, sampling)
         if not isinstance(answer, ServerError):
             return answer
-        if dialect.refused(answer, body) is None:
+        if dialect.refused_in(body, answer.refuses) is None:
             self._fail(answer)
         # One call finds out what the server takes; those that were refused at the same time then know it.
         async with self._learning:
-            if dialect.changes == changes:
+            if len(dialect.refused) == known:
                 return await self._find_out(answer, body, messages, sampling)
         return await self.chat(messages, sampling)
 
@@ -161,7 +158,7 @@ class OpenAIChat:
         """Send a body without the fields that the server refuses; only what is accepted then was a refusal of them."""
         refused: dict[str, ServerError] = {}
         while isinstance(answer, ServerError):
-            name = self._dialect.refused(answer, body)
+            name = self._dialect.refused_in(body, answer.refuses)
             if name is None:
                 self._fail(answer)
             refused[name] = answer
@@ -218,11 +215,11 @@ class OpenAIChat:
                     wait = 0.0
             finally:
                 leave = partial(self._gate.leave, ticket, outcome, tokens)
-                held = until_kept.get()
-                if held is None or not kept:
+                places = until_kept.get()
+                if places is None or not kept:
                     leave()  # a reply that is given up is never kept: its place would be lost
                 else:
-                    held.append(leave)
+                    places.append(leave)
             await asyncio.sleep(wait)
             availability.check()
 
@@ -238,7 +235,7 @@ class OpenAIChat:
         if transient.error is not None:
             await self._refused(transient.error, patience, now, last=wait is None)
         if wait is None:
-            self._give_up(transient, patience)
+            availability.give_up(transient, patience)
         return wait
 
     async def _refused(self, error: ServerError, patience: Patience, now: float, *, last: bool) -> None:
@@ -266,47 +263,9 @@ class OpenAIChat:
             says, fix = endpoint.confirms(error, listing), endpoint.mending(error, listing)
             self._prompts_refused = self._prompts_refused or says is False
             if (several and says is not False) or (alone and says):
-                self._stop(words, fix)
+                availability.stop(words, fix)
         if last:
             raise CallError(f"model {self.uri}: no answer in all its tries; the last: {words}", fix=fix)
-
-    def _stop(self, message: str, fix: str, *, kind: type[EvolventError] | None = None) -> NoReturn:
-        """Raise, here and in every other call, that the model is of no use.
-
-        Unless a kind is given: a mistake in the input, or, once it has answered, a run that could not finish.
-        """
-        answered = self._availability.last_answered is not None
-        kind = kind or (RunError if answered else ModelUnavailableError)
-        self._availability.unavailable = kind(f"model {self.uri}: {message}", fix=fix)
-        raise self._availability.unavailable from None
-
-    def _give_up(self, transient: Transient, patience: Patience) -> NoReturn:
-        """Raise what a fault that outlasted all patience means.
-
-        A server that answers nobody any more would fail every record that is left, so the run stops: what it has is
-        stored, and the same command goes on once the server is back.
-        """
-        base_url = self._endpoint.base_url
-        stored = "What is answered is stored; the same command goes on"
-        after, fault = transient.after or 0.0, transient.fault
-        if fault is Fault.LIMITED or patience.asked_too_much:
-            asked = (
-                f"asks to wait {_span(after)}" if after >= 1 else f"has answered nobody for {_span(patience.bound_s)}"
-            )
-            self._stop(f"the server at {base_url} {asked}: {transient}", f"{stored} then.", kind=RunError)
-        if fault is Fault.UNREACHABLE and self._availability.last_answered is None:
-            self._stop(
-                f"no server answers at {base_url}: {transient}",
-                "Start the server, or correct base_url=http://host:port/v1 in the model's URI; then run it again.",
-            )
-        if patience.gone or (fault is Fault.AWAY and self._availability.left_all(patience.away_since)):
-            self._stop(
-                f"the server at {base_url} stopped answering: {transient}",
-                "What it answered is stored. Start the server again, then the same command: it goes on.",
-            )
-        raise CallError(
-            f"model {self.uri}: no answer in all its tries; the last: {transient}", raw=transient.raw
-        ) from None
 
     async def _post(self, data: bytes) -> tuple[int, Mapping[str, str], bytes]:
         """One request: its status, headers and body. Errors of aiohttp can hold the key, so none is chained."""
@@ -319,7 +278,7 @@ class OpenAIChat:
             ) as response:
                 return response.status, response.headers, await read_body(response)
         except FATAL as error:
-            self._stop(
+            self._availability.stop(
                 f"cannot connect to {self._endpoint.base_url}: {self._endpoint.redact(said(error))}",
                 "Check base_url in the model's URI, the server's certificate and your proxy settings.",
             )
@@ -348,28 +307,10 @@ class OpenAIChat:
                 fix="Lower --max-tokens, shorten the conversation, or start the server with a longer context.",
             )
         if error.unpaid:
-            self._stop(f"{self._endpoint.base_url} says {error}", self._endpoint.mending(error, Listing()))
+            self._availability.stop(f"{self._endpoint.base_url} says {error}", self._endpoint.mending(error, Listing()))
         own = [name for name in self._dialect.extra_body if name in error.message]
         fix = f"If the server does not know {', '.join(own)}, take it out of --extra-body." if own else ""
         raise CallError(f"model {self.uri}: {error}", fix=fix)
-
-
-def _span(seconds: float) -> str:
-    """A time to wait, in its greatest unit."""
-    for unit, name in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= unit:
-            return f"{seconds / unit:.3g} {name}"
-    return f"{seconds:.0f} s"
-
-
-def _checked_extra(extra: Mapping[str, object]) -> dict[str, object]:
-    if extra.get("stream") or extra.get("n", 1) != 1:
-        raise InputError("extra request fields ask for a stream or several choices", fix="Leave out stream and n.")
-    try:
-        orjson.dumps(extra)
-    except TypeError as error:
-        raise InputError(f"the extra request fields are not JSON: {error}") from error
-    return dict(extra)
 
 
 def _is_blank(reply: Reply) -> bool:

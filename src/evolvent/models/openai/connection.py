@@ -1,14 +1,17 @@
-"""The way to a server: the pool of connections, bodies, proxies of the environment, keys, open files."""
+"""The way to a server: its address and key, the pool of connections, proxies of the environment, open files."""
 
 import re
 import sys
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
 from evolvent.errors import InputError
+from evolvent.models.openai.errors import ServerError
+from evolvent.models.openai.wire import decode, well_formed
 
 if TYPE_CHECKING:
     from aiohttp.client import ClientRequest, ClientTimeout
@@ -16,8 +19,10 @@ if TYPE_CHECKING:
     from aiohttp.tracing import Trace
 
 CONNECT_S = 30.0
+LISTING_S = 5.0
+LISTED = 20  # models that are named
 LONGEST_BODY = 1 << 26  # bytes; a reply of a million tokens with log probabilities is less
-FILES_BESIDE = 128  # open files that are no connections: the store, tables, logs, libraries
+OTHER_FILES = 128  # open files that are no connections: the store, tables, logs, libraries
 ENOUGH_FILES = 65_536
 
 
@@ -78,7 +83,7 @@ def allow_open_files(connections: int) -> int:
         return connections  # sockets are not counted among files there
     import resource
 
-    needed = connections + FILES_BESIDE
+    needed = connections + OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = resource.RLIM_INFINITY
     if soft == unlimited or soft >= 4 * needed:  # several models may be open
@@ -89,7 +94,7 @@ def allow_open_files(connections: int) -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
     except (OSError, ValueError):  # macOS has a lower limit of its own
         allowed = soft
-    return max(1, min(connections, allowed - FILES_BESIDE))
+    return max(1, min(connections, allowed - OTHER_FILES))
 
 
 def proxy_of(base_url: str) -> str | None:
@@ -113,15 +118,92 @@ def checked_key(key: str | None, variable: str) -> str | None:
     return key or None
 
 
-def without_key(text: str, key: str | None) -> str:
-    """The text without the key, also where the server shows only the beginning of it."""
-    if not key:
-        return text
-    text = text.replace(key, "[key]")
-    return re.sub(re.escape(key[:8]) + r"\S*", "[key]", text) if len(key) > 12 else text
+class Listing(NamedTuple):
+    """What ``GET /models`` was answered: the status (0 for no answer) and the models' names."""
+
+    status: int = 0
+    names: tuple[str, ...] = ()
 
 
-def said(error: Exception) -> str:
-    """An exception's type and words, without a proxy's password."""
-    words = re.sub(r"://\S*@", "://", str(error))
-    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a model is asked.
+
+    Attributes:
+        model: the model's name at the server.
+        base_url: the address up to and including ``/v1``.
+        key: the bearer token; never shown.
+        key_variable: the environment variable that it came from.
+        proxy: the proxy's address, or None.
+    """
+
+    model: str
+    base_url: str
+    key: str | None = field(repr=False)
+    key_variable: str
+    proxy: str | None = field(repr=False)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """A request's headers. A session's own would go to the proxy too."""
+        headers = {"Content-Type": "application/json", "User-Agent": "evolvent"}
+        return headers | ({"Authorization": f"Bearer {self.key}"} if self.key else {})
+
+    def redact(self, text: str) -> str:
+        """Words that can be shown and stored: without the key, and with whole characters only."""
+        text = well_formed(text)
+        if not self.key:
+            return text
+        text = text.replace(self.key, "[key]")  # servers show the beginning of a key, too
+        return re.sub(re.escape(self.key[:8]) + r"\S*", "[key]", text) if len(self.key) > 12 else text
+
+    async def listing(self) -> Listing:
+        """The models that the server lists."""
+        try:
+            async with (
+                open_session(LISTING_S) as session,
+                session.get(
+                    f"{self.base_url}/models", headers=self.headers, proxy=self.proxy, allow_redirects=False
+                ) as response,
+            ):
+                if response.status != 200:
+                    return Listing(response.status)
+                body = decode(await read_body(response))
+        except (aiohttp.ClientError, BodyTooLongError, OSError, ValueError):  # a time-out is an OSError
+            return Listing()
+        listed = body.get("data") if isinstance(body, dict) else None
+        models = listed if isinstance(listed, list) else []
+        return Listing(200, tuple(str(each["id"]) for each in models if isinstance(each, dict) and "id" in each))
+
+    def confirms(self, error: ServerError, listing: Listing) -> bool | None:
+        """Whether a listing, which holds no prompt, says of a refusal that it is meant for every call.
+
+        Returns:
+            None where it says nothing either way.
+        """
+        if listing.status == error.status:
+            return True
+        if error.status == 404 and listing.names:
+            return True if self.model not in listing.names else None
+        if error.status == 403 and self.model in listing.names:
+            return False
+        return None
+
+    def mending(self, error: ServerError, listing: Listing) -> str:
+        """What to do about a server that refuses every call so."""
+        if error.unpaid:
+            return "The account has no quota left: top it up, or use another key."
+        if error.status in (401, 403):
+            key = (
+                f"The key in {self.key_variable} was not accepted."
+                if self.key
+                else f"{self.key_variable} holds no key."
+            )
+            return f"{key} Set it: export {self.key_variable}=…"
+        if error.status == 404 and listing.names:
+            more = f" and {len(listing.names) - LISTED} more" if len(listing.names) > LISTED else ""
+            return f"The server lists these models: {self.redact(', '.join(listing.names[:LISTED]))}{more}."
+        return (
+            "Check base_url in the model's URI; it usually ends in /v1. "
+            f"The request went to {self.base_url}/chat/completions"
+        )

@@ -1,0 +1,71 @@
+"""Ask a model until its reply can be worked with, and say what is wrong with one that cannot."""
+
+from collections.abc import Callable, Sequence
+
+from evolvent.call_store.key import call_seed
+from evolvent.call_store.stored import Used, record_in_work
+from evolvent.models.protocols import ChatModel, Reply, Sampling
+from evolvent.records import Message
+
+
+def why_unusable(reply: Reply) -> str | None:
+    """Why there is nothing in a reply to work with, or None.
+
+    Returns:
+        ``filtered``: a content filter of the server cut or withheld it; ``refused``: no text, and a refusal in the
+        field that the server has for it; ``empty``: no text.
+    """
+    if reply.finish_reason == "content_filter":
+        return "filtered"
+    if reply.text.strip():
+        return None
+    return "refused" if reply.refusal else "empty"
+
+
+def why_cut(reply: Reply) -> str | None:
+    """Why a reply is not whole, or None: ``why_unusable``, or ``truncated`` at the token limit."""
+    return "truncated" if reply.finish_reason == "length" else why_unusable(reply)
+
+
+async def ask(
+    model: ChatModel,
+    messages: Sequence[Message],
+    sampling: Sampling,
+    *,
+    run_seed: int,
+    record_id: str,
+    stage: str,
+    usable: Callable[[Reply], bool] = lambda reply: why_unusable(reply) is None,
+    attempts: int = 3,
+) -> Reply:
+    """Ask until the reply is usable: each attempt draws with another seed; greedy calls have one attempt.
+
+    Args:
+        model: the model to ask.
+        messages: the conversation.
+        sampling: how to draw; its seed is set here.
+        run_seed: the run's seed.
+        record_id: the record the call is for.
+        stage: what the call is for, within the record.
+        usable: whether the reply can be worked with; by default any text that no filter of the server has cut.
+        attempts: how many to make at the most.
+
+    Returns:
+        The first usable reply, or the last one.
+
+    Raises:
+        CallError: from the model.
+    """
+    attempts = attempts if sampling.temperature > 0 else 1
+    for attempt in range(attempts):
+        seed = call_seed(run_seed, record_id, stage, attempt=attempt)
+        drawn = Sampling(
+            sampling.temperature, sampling.top_p, sampling.max_tokens, seed, top_logprobs=sampling.top_logprobs
+        )
+        reply = await model.chat(messages, drawn)
+        if usable(reply) or attempt == attempts - 1:
+            break
+        record = record_in_work.get(None)
+        if record is not None:
+            record.used.setdefault(model.uri, Used()).unusable += 1
+    return reply

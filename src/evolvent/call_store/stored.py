@@ -1,0 +1,355 @@
+"""Models seen through a run's call store: the same protocol, but a call that is stored is never made again."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import orjson
+
+from evolvent.call_store.key import chat_key
+from evolvent.call_store.store import Call, CallStore
+from evolvent.costs.budget import Budget
+from evolvent.errors import CallError
+from evolvent.models.models import Calls, Need, is_server
+from evolvent.models.protocols import (
+    ChatModel,
+    Reply,
+    Sampling,
+    TokenLogprob,
+    TokenScorer,
+    Usage,
+    until_kept,
+)
+from evolvent.records import Message
+
+Result = TypeVar("Result")
+
+
+@dataclass(slots=True)
+class Used:
+    """What records took from one model, whether it was paid for now or found in the store.
+
+    Attributes:
+        calls: replies.
+        prompt_tokens, completion_tokens: of these replies.
+        estimated: whether some of the tokens were not counted by the server.
+        unusable: replies that could not be worked with (empty, say), so that another was asked for.
+        cut_max_tokens: replies whose bound was lowered to fit the context.
+    """
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    estimated: bool = False
+    unusable: int = 0
+    cut_max_tokens: int = 0
+
+    def count(self, reply: Reply) -> None:
+        """Count one reply."""
+        self.calls += 1
+        self.prompt_tokens += reply.usage.prompt_tokens
+        self.completion_tokens += reply.usage.completion_tokens
+        self.estimated |= reply.usage.estimated
+        self.cut_max_tokens += reply.cut_max_tokens is not None
+
+    def add(self, other: "Used") -> None:
+        """Add what others took."""
+        self.calls += other.calls
+        self.prompt_tokens += other.prompt_tokens
+        self.completion_tokens += other.completion_tokens
+        self.estimated |= other.estimated
+        self.unusable += other.unusable
+        self.cut_max_tokens += other.cut_max_tokens
+
+
+@dataclass(slots=True)
+class RecordInWork:
+    """The record that a task works for, and what it took from its models so far, by their URIs."""
+
+    id: str = ""
+    used: dict[str, Used] = field(default_factory=dict)
+
+
+# Only for the account: never part of a call's key.
+record_in_work: ContextVar[RecordInWork] = ContextVar("record_in_work")
+
+
+@dataclass(slots=True)
+class Failures:
+    """Failed calls that stay failed: for work that chooses by what came of its calls, and that may be done again.
+
+    Attributes:
+        decided: what is done now was done before, and decided on: a call that the store holds as failed fails again.
+        words: what the store holds of every call that has failed in this work, by its key: none is made again.
+    """
+
+    decided: bool = False
+    words: dict[bytes, str] = field(default_factory=dict)
+
+
+lasting_failures: ContextVar[Failures | None] = ContextVar("lasting_failures", default=None)
+
+
+@dataclass(slots=True)
+class StoredChat:
+    """A ChatModel whose calls are looked up in the store first, and stored before their reply is given out.
+
+    Args:
+        model: the model itself.
+        store: the run's call store.
+        stage: the stage that calls; written beside the call.
+        budget: asked before a call is made; None where nothing limits the spending.
+    """
+
+    model: ChatModel
+    store: CallStore
+    stage: str
+    budget: Budget | None = None
+    _running: dict[bytes, asyncio.Future[Reply]] = field(default_factory=dict)
+    _identity: bytes = b""
+
+    def __post_init__(self) -> None:
+        self._identity = self.model.identity.encode()
+
+    @property
+    def uri(self) -> str:
+        return self.model.uri
+
+    @property
+    def identity(self) -> str:
+        return self.model.identity
+
+    @property
+    def concurrency(self) -> int:
+        return self.model.concurrency
+
+    async def chat(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
+        """The stored reply of this call, or a new one that is stored first. Equal calls in flight are made once.
+
+        Raises:
+            CallError: from the model; its words are stored beside the request. Also where ``lasting_failures`` says so.
+            ModelUnavailableError: from the model.
+            BudgetReachedError: the budget leaves nothing for this call.
+            RunError: the store cannot be written.
+        """
+        key, request = chat_key(self._identity, messages, sampling)
+        stored = self.store.get(key)
+        if stored is None:
+            self._check_not_failed(key)
+        if stored is not None:
+            reply = reply_from_json(stored)
+        elif key in self._running:
+            running = self._running[key]
+            # wait, not await: one caller's cancellation must not take the call away from the others.
+            await asyncio.wait([running])
+            if running.cancelled():
+                return await self.chat(messages, sampling)  # whoever made it was cancelled: it is still to be made
+            reply = running.result()
+        else:
+            future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+            self._running[key] = future
+            try:
+                reply = await self._call(key, request, messages, sampling)
+                future.set_result(reply)
+            except BaseException as error:
+                if isinstance(error, asyncio.CancelledError):
+                    future.cancel()
+                else:
+                    future.set_exception(error)
+                    future.exception()  # marks it as seen: often nobody else waits
+                raise
+            finally:
+                del self._running[key]
+        record = record_in_work.get(None)
+        if record is not None:
+            record.used.setdefault(self.uri, Used()).count(reply)
+        return reply
+
+    async def close(self) -> None:
+        await self.model.close()
+
+    def _check_not_failed(self, key: bytes) -> None:
+        """Raise what a call failed with before, if it is not to be made again."""
+        failures = lasting_failures.get()
+        if failures is None:
+            return
+        if failures.decided and key not in failures.words:
+            words = self.store.get_error(key)
+            if words is not None:
+                failures.words[key] = words
+        if key in failures.words:
+            raise error_from_json(failures.words[key])
+
+    async def _call(self, key: bytes, request: bytes, messages: Sequence[Message], sampling: Sampling) -> Reply:
+        """Make a call and store what came of it."""
+        record = record_in_work.get(None)
+        about = (key, self.stage, record.id if record else "", self.uri, request.decode())
+        usage: Usage | None = None
+        if self.budget is not None:
+            await self.budget.begin(self.uri)
+        began = time.monotonic()
+        places: list[Callable[[], None]] = []
+        token = until_kept.set(places)
+        try:
+            try:
+                reply = await self.model.chat(messages, sampling)
+                usage = reply.usage
+            except CallError as error:
+                words = error_to_json(error)
+                await self.store.put([Call(*about, None, words, seconds=time.monotonic() - began)])
+                failures = lasting_failures.get()
+                if failures is not None:
+                    failures.words[key] = words
+                raise
+            finally:
+                if self.budget is not None:
+                    self.budget.end(self.uri, usage)
+            await self.store.put([Call(*about, reply_to_json(reply), None, usage, time.monotonic() - began)])
+        finally:
+            until_kept.reset(token)
+            for give_back in places:
+                give_back()
+        return reply
+
+
+def reply_to_json(reply: Reply) -> str:
+    """A reply as it is stored."""
+    return orjson.dumps(reply).decode()
+
+
+def reply_from_json(text: str) -> Reply:
+    """The reply that was stored as ``text``."""
+    row = orjson.loads(text)
+    row["usage"] = Usage(**row["usage"])
+    if row["logprobs"] is not None:
+        row["logprobs"] = tuple(
+            TokenLogprob(token["token"], token["logprob"], tuple((t, p) for t, p in token["top"]))
+            for token in row["logprobs"]
+        )
+    return Reply(**row)
+
+
+def error_to_json(error: CallError) -> str:
+    """Why a call failed as it is stored."""
+    return orjson.dumps({"error": error.message, "fix": error.fix, "raw": error.raw}).decode()
+
+
+def error_from_json(text: str) -> CallError:
+    """The failure that was stored as ``text``; older stores hold no fix."""
+    words = orjson.loads(text)
+    return CallError(words["error"], fix=words.get("fix", ""), raw=words["raw"])
+
+
+@dataclass(slots=True)
+class StoredScorer:
+    """A TokenScorer whose results are kept: those of a window are stored together, or not at all.
+
+    Args:
+        scorer: the base model.
+        store: the run's call store.
+        stage: the stage that asks; written beside the result.
+    """
+
+    scorer: TokenScorer
+    store: CallStore
+    stage: str
+
+    @property
+    def uri(self) -> str:
+        return self.scorer.uri
+
+    async def window(
+        self,
+        keys: Sequence[bytes],
+        records: Sequence[str],
+        request: str,
+        compute: Callable[[threading.Event], Sequence[Result]],
+        to_json: Callable[[Result], str | None],
+        from_json: Callable[[str], Result],
+    ) -> list[Result]:
+        """The results of a window: from the store if all of them are there, else computed and stored together.
+
+        A result that is stored stays as it is, and equal ones are one: their last digits depend on the batch.
+
+        Args:
+            keys: a key for each.
+            records: the id of each one's record.
+            request: what was asked, as JSON text.
+            compute: computes all results of the window, in a thread. It has to raise soon after the event that it is
+                given is set: the work was cancelled.
+            to_json, from_json: a result as it is stored; None for one that is not to be stored.
+
+        Raises:
+            RunError: the store cannot be written.
+        """
+        stored = [self.store.get(key) for key in keys]
+        if None not in stored:
+            return [from_json(text) for text in stored if text is not None]
+        cancelled = threading.Event()
+        try:
+            computed = await asyncio.to_thread(compute, cancelled)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+        results: dict[bytes, Result] = {}
+        for key, text, new in zip(keys, stored, computed, strict=True):
+            results.setdefault(key, new if text is None else from_json(text))
+        await self.store.put(
+            Call(key, self.stage, record, self.uri, request, text)
+            for key, record in zip(keys, records, strict=True)
+            if (text := to_json(results[key])) is not None
+        )
+        return [results[key] for key in keys]
+
+
+class StoredModels:
+    """The models that a stage's work gets, each behind the run's call store.
+
+    Args:
+        opened: the models, by what they were opened for.
+        store: the run's call store.
+        stage: the stage's name.
+        budget: asked before a chat call is made; None where nothing limits the spending.
+    """
+
+    def __init__(self, opened: Mapping[Need, Any], store: CallStore, stage: str, budget: Budget | None = None) -> None:
+        self._opened: dict[tuple[str, str], Any] = {
+            (need.capability, need.name): model for need, model in opened.items()
+        }
+        self._chat = {
+            name: StoredChat(model, store, stage, budget)
+            for (capability, name), model in self._opened.items()
+            if capability == "chat"
+        }
+        self._losses = {
+            name: StoredScorer(model, store, stage)
+            for (capability, name), model in self._opened.items()
+            if capability == "losses"
+        }
+        self.at_once = at_once(opened)
+
+    def chat(self, uri: str) -> StoredChat:
+        """The chat model of this URI, as records hold it; the stage has to name it among its needs."""
+        return self._chat[uri]
+
+    def model(self, capability: str, uri: str) -> Any:
+        """A model of another kind: a ``StoredScorer`` for ``losses``; others as they are, in this process."""
+        return self._losses[uri] if capability == "losses" else self._opened[capability, uri]
+
+
+def at_once(opened: Mapping[Need, Any]) -> int:
+    """How many records to have in work: more than calls in flight, where a record may wait out a server's limit.
+
+    Args:
+        opened: the models by what they were opened for; 1 if none of them chats.
+    """
+    levels = [1]
+    for need, model in opened.items():
+        if need.capability == "chat":
+            chosen = need.how.concurrency if isinstance(need.how, Calls) else None
+            levels.append(model.concurrency if chosen is None or is_server(need.uri) else chosen)
+    return max(levels)

@@ -1,0 +1,47 @@
+"""Commands that only look: what a run holds, and its calls."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evolvent.call_store.options import Wanted
+from evolvent.options import argument, option, takes
+from evolvent.report.printing import print_calls, print_summary
+
+RUN = argument("A run folder.", "RUN")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Showing:
+    """What is shown of a run."""
+
+    examples: int = option("How many trajectories to show.", 3, metavar="N", least=0)
+
+
+@takes(Showing)
+def show(run: Annotated[str, RUN], showing: Showing) -> None:
+    """Show what a run holds: counts, tokens, scores, examples."""
+    print_summary(Path(run), examples=showing.examples)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Printing:
+    """How many calls are printed, or where they go."""
+
+    limit: int = option("How many to print.", 10, metavar="N", least=1)
+    out: Path | None = option("Write all of them to a file instead.", None, metavar="FILE.jsonl")
+
+
+@takes(Wanted, Printing)
+def calls(run: Annotated[str, RUN], wanted: Wanted, printing: Printing) -> None:
+    """Look into a run's calls: prompts, replies, failures."""
+    from evolvent.call_store import log
+
+    found = log.stored_calls(Path(run), wanted, None if printing.out else printing.limit)
+    if printing.out is not None:
+        typer.echo(f"{printing.out}: {log.export(found, printing.out):,} calls")
+        return
+    total = log.count_calls.plain(run, wanted)
+    print_calls(found, total, [] if total else log.why_none(run, wanted))

@@ -1,0 +1,102 @@
+"""The parameters of a command, made of its interface; a command passes on what was typed, and no more."""
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, get_args
+
+import typer
+
+from evolvent.options import About, Interface, Option, typed_name
+
+
+def parameters(interface: Interface, method: str | None) -> Iterator[inspect.Parameter]:
+    """The parameters of a command as Typer reads them.
+
+    Args:
+        interface: what the command's function is given.
+        method: whose options the help shows; those of other methods are parsed, too, so that they can be refused by
+            name.
+    """
+    for name, about in interface.arguments.items():
+        yield _argument(name, about)
+    others = interface.others(method)
+    for one in (*interface.options(method).values(), *others.values()):
+        if one.about.typed:
+            yield _option(one, hidden=one.name in others)
+
+
+def values(interface: Interface, typed: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given to a function, of what was typed for its command.
+
+    Raises:
+        InputError: a text that cannot be read.
+    """
+    method = interface.method(typed)
+    options = {**interface.others(method), **interface.options(method)}
+    return {name: _read(options[name], value) if name in options else value for name, value in typed.items()}
+
+
+def method_in(interface: Interface, typed: Sequence[str]) -> str | None:
+    """The method that a command line names, or the default one; None if there are no methods."""
+    if not interface.methods:
+        return None
+    chooser = interface.options()[interface.choice]
+    option = typed_name(chooser)
+    before = typed[: typed.index("--")] if "--" in typed else typed
+    words = [word for text in before for word in (text.split("=", 1) if text.startswith(f"{option}=") else [text])]
+    named = [after for word, after in pairwise(words) if word == option]
+    return next((one for one in reversed(named) if one in interface.methods), str(chooser.default))
+
+
+def further(interface: Interface, method: str | None) -> str | None:
+    """A line that says where the options of other methods are shown."""
+    if not interface.methods:
+        return None
+    option = typed_name(interface.options()[interface.choice])
+    others = [f"{option} {other} --help" for other in interface.methods if other != method]
+    return f"These are the options of {method}; more with {' or '.join(others)}."
+
+
+def _read(option: Option, value: Any) -> Any:
+    return value if option.about.parse is None else option.about.parse(value, typed_name(option))
+
+
+def _argument(name: str, about: About) -> inspect.Parameter:
+    info = typer.Argument(metavar=about.metavar, help=about.text, show_default=False)
+    if about.optional:
+        return _keyword(name, Annotated[str | None, info], None)
+    return _keyword(name, Annotated[str, info])
+
+
+def _option(option: Option, *, hidden: bool) -> inspect.Parameter:
+    about = option.about
+    kind = list[str] if about.repeatable else _kind(option)
+    info = typer.Option(
+        about.flag or typed_name(option),
+        metavar=about.metavar or ("NAME" if about.names else None),
+        help=f"{about.text} Repeatable." if about.repeatable else about.text,
+        min=about.least if kind is int else None,  # of others the words of our own error say more
+        hidden=hidden,
+        show_default=not option.required,
+    )
+    if option.required and not hidden:
+        return _keyword(option.name, Annotated[kind, info])
+    return _keyword(option.name, Annotated[kind | None, info], None if option.required else _shown(option.default))
+
+
+def _keyword(name: str, kind: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=default)
+
+
+def _kind(option: Option) -> Any:
+    """The type of an option on the command line: its own, or text."""
+    kinds = {kind for kind in get_args(option.kind) or (option.kind,) if kind is not NoneType}
+    return kinds.pop() if len(kinds) == 1 and kinds <= {bool, int, float, Path} else str
+
+
+def _shown(default: Any) -> Any:
+    """A default as it would be typed; None for one that is not to be shown."""
+    return ",".join(default) or None if isinstance(default, list | tuple) else default

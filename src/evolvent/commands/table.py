@@ -1,0 +1,169 @@
+"""The table of commands: the function that each calls, and what it prints of what that returns."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import typer
+
+from evolvent.commands.parameters import further, method_in, parameters, values
+from evolvent.options import Interface
+from evolvent.report.printing import (
+    print_estimates,
+    print_fates,
+    print_files,
+    print_findings,
+    print_run,
+    print_stages,
+    print_tables,
+    print_verified,
+)
+
+if TYPE_CHECKING:
+    from evolvent.evolution.auto_evol_instruct.keywords import Keywords
+    from evolvent.evolution.auto_evol_instruct.optimize import OptimizedMethod
+    from evolvent.recipe import RecipeRun
+    from evolvent.runs.folder import Run
+
+
+class Command(NamedTuple):
+    """A command.
+
+    Attributes:
+        interface: the interface of its function, or the function itself if its module is a light one: ``module:name``.
+        help: what it is for, in a line.
+        show: prints what the function returned; the second argument is what was typed.
+    """
+
+    interface: str
+    help: str
+    show: Callable[[Any, Mapping[str, Any]], object]
+
+
+def _run(run: "Run", _: object) -> None:
+    print_run(run)
+
+
+def _demo(done: "RecipeRun", _: object) -> None:
+    print_stages(done.path, done.stages, examples=2)
+    typer.echo(
+        "\nThe embedded models are for trying the tool: this data is not for training. "
+        "With your own seeds and model:\n  evolvent evolve SEEDS --model hf:ID --out RUN"
+    )
+
+
+def _searched(found: "OptimizedMethod", _: object) -> None:
+    from evolvent.evolution.auto_evol_instruct.history import read_history
+    from evolvent.report.method_search import failed_calls, steps_table
+    from evolvent.runs.folder import Run
+    from evolvent.stages import file_of
+
+    stage = "optimize-method"
+    print_run(Run(found.folder, stage, found.file, dict(found.counts), found.already_done, found.estimate))
+    if found.estimate is None:
+        history = read_history(found.folder / file_of(stage))  # METHOD.yaml may have been edited since
+        print_tables([steps_table(history)])
+        failed = failed_calls(history)
+        if failed:
+            typer.echo(f"warning: {stage}: {failed}; --fresh asks for them again", err=True)
+
+
+def _keywords(found: "Keywords", typed: Mapping[str, Any]) -> None:
+    from evolvent.report.keywords import keyword_tables
+
+    if found.run.estimate is not None:
+        print_run(found.run)
+        return
+    print_tables(keyword_tables(found))
+    typer.echo(f"\nwritten: {found.run.output}" + (f", {typed['out']}" if "out" in typed else ""))
+    print_fates(found.run)
+
+
+def _recipe(done: "RecipeRun", typed: Mapping[str, Any]) -> None:
+    if typed.get("dry_run"):
+        print_estimates(done.stages)
+    else:
+        print_stages(done.path, done.stages)
+
+
+def _nothing(*_: object) -> None:
+    """It has printed all there is to say."""
+
+
+COMMANDS = {
+    "demo": Command("evolvent.demo:demo", "Run sample seeds through the whole path, offline.", _demo),
+    "evolve": Command(
+        "evolvent.evolution.options:EVOLVE", "Evolve seeds, round after round: OUT/evolved.parquet.", _run
+    ),
+    "optimize-method": Command(
+        "evolvent.evolution.auto_evol_instruct.options:OPTIMIZE_METHOD",
+        "Search for a better evolving method: METHOD.yaml.",
+        _searched,
+    ),
+    "keywords": Command(
+        "evolvent.evolution.auto_evol_instruct.options:KEYWORDS",
+        "Count the keywords of an Auto Evol-Instruct run.",
+        _keywords,
+    ),
+    "verify": Command(
+        "evolvent.evolution.autoif.options:VERIFY",
+        "Verify answers with the functions of an AutoIF run.",
+        lambda found, _: print_verified(found),
+    ),
+    "respond": Command("evolvent.responses.options:RESPOND", "Let teachers answer: OUT/responses.parquet.", _run),
+    "score": Command("evolvent.metrics.options:SCORE", "Score pairs with a base model: OUT/scored.parquet.", _run),
+    "select": Command(
+        "evolvent.selection.options:SELECT",
+        "Keep the best rows as a training set, with a note on how.",
+        lambda done, _: print_files({"select": done}),
+    ),
+    "run": Command("evolvent.recipe_options:RUN", "Run a recipe: the same calls, named in a file.", _recipe),
+    "show": Command(
+        "evolvent.commands.look:show", "Show what a run holds: counts, tokens, scores, examples.", _nothing
+    ),
+    "calls": Command("evolvent.commands.look:calls", "Look into a run's calls: prompts, replies, failures.", _nothing),
+    "convert": Command(
+        "evolvent.datasets.options:CONVERT",
+        "Convert instruction data from one format to another.",
+        lambda counts, typed: typer.echo(f"{typed['out']}: {counts}"),
+    ),
+    "doctor": Command(
+        "evolvent.doctor:examine", "Say what this machine can run.", lambda found, _: print_findings(found)
+    ),
+}
+
+
+def interface_of(name: str) -> Interface:
+    """What the function of a command is given."""
+    module, _, place = COMMANDS[name].interface.partition(":")
+    found = getattr(import_module(module), place)
+    interface: Interface = getattr(found, "interface", found)
+    return interface
+
+
+def made(name: str, typed: Sequence[str]) -> Any:
+    """A command as Typer runs it.
+
+    Args:
+        name: its name in the table.
+        typed: what is typed behind it; the method that it names decides which options the help shows.
+    """
+    command, interface = COMMANDS[name], interface_of(name)
+    method = method_in(interface, typed)
+
+    def run(ctx: typer.Context, **found: Any) -> None:
+        source = ctx.get_parameter_source
+        typed = {name: value for name, value in found.items() if getattr(source(name), "name", "") != "DEFAULT"}
+        given = values(interface, typed)
+        if "progress" in interface.options():
+            given["progress"] = True
+        function = getattr(import_module(interface.module), interface.name)
+        command.show(function(**given), given)
+
+    context = next(iter(inspect.signature(run).parameters.values()))
+    run.__signature__ = inspect.Signature([context, *parameters(interface, method)])  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in inspect.signature(run).parameters.values()}
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command(name, help=command.help, epilog=further(interface, method))(run)
+    return typer.main.get_command(app)

@@ -1,0 +1,123 @@
+"""Parquet files, read batch by batch, written in row groups. A column of mixed kinds is JSON text."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import orjson
+
+from evolvent.datasets.formats import Row
+from evolvent.datasets.rows import SourceRow
+from evolvent.datasets.spooled import SpooledRows, as_text
+from evolvent.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BATCH = 1000
+GROUP_ROWS = 10_000
+GROUP_BYTES = 1 << 26
+
+
+def parquet_rows(path: Path, start: int = 0) -> Iterator[SourceRow]:
+    """The rows of a Parquet file in order.
+
+    Args:
+        path: the file.
+        start: how many rows to pass over.
+
+    Raises:
+        InputError: the file cannot be read, or is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    read = 0
+    try:
+        # Buffered: a row group is read page by page, not as a whole.
+        with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
+            for batch in file.iter_batches(batch_size=BATCH, use_threads=False):
+                yield from _batch_rows(batch.slice(max(0, start - read)))
+                read += batch.num_rows
+    except (pa.ArrowException, OSError) as error:
+        where = f", after row {read}" if read else ""
+        raise InputError(
+            f"{path}{where}: not a sound Parquet file: {error}", fix="Copy or download it again, or make it again."
+        ) from None
+
+
+def _batch_rows(batch: Any) -> Iterator[SourceRow]:
+    try:
+        for row in batch.to_pylist():
+            yield SourceRow(None, row)
+    except UnicodeDecodeError:
+        for position in range(batch.num_rows):
+            try:
+                yield SourceRow(None, batch.slice(position, 1).to_pylist()[0])
+            except UnicodeDecodeError:
+                yield SourceRow(None, None, "a text that is not UTF-8")
+
+
+def write_parquet(rows: Iterable[Row], first: tuple[str, ...], file: IO[bytes]) -> int:
+    """Write rows as Parquet, in row groups cut by row count (and by size, where rows are very long).
+
+    Text, whole numbers, floats, true/false and lists of texts have their own types; in a column of anything else, or of
+    more than one kind, what is not text is JSON text.
+
+    Args:
+        rows: the rows.
+        first: the format's columns.
+        file: where to write.
+
+    Returns:
+        The number of rows.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    spooled = SpooledRows(rows, first)
+    types = {name: _turns(name) if name in first else _type(spooled.kinds[name]) for name in spooled.names}
+    schema = pa.schema([pa.field(name, kind or pa.string()) for name, kind in types.items()])
+    mixed = [name for name, kind in types.items() if kind is None]
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        group: list[Row] = []
+        size = 0
+        for line in spooled.lines():
+            row = orjson.loads(line)
+            for name in mixed:
+                row[name] = as_text(row.get(name))
+            group.append(row)
+            size += len(line)
+            if len(group) == GROUP_ROWS or size > GROUP_BYTES:
+                writer.write_table(pa.Table.from_pylist(group, schema))
+                group, size = [], 0
+        if group:
+            writer.write_table(pa.Table.from_pylist(group, schema))
+    return spooled.count
+
+
+def _turns(column: str) -> "pa.DataType":
+    """The type of a format's own column: text, or turns."""
+    import pyarrow as pa
+
+    message = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+    exchange = pa.list_(pa.struct([("from", pa.string()), ("value", pa.string())]))
+    turns = {"messages": message, "prompt": message, "completion": message, "conversations": exchange}
+    return turns.get(column, pa.string())
+
+
+def _type(kinds: set[str]) -> "pa.DataType | None":
+    """The type of a column that holds these kinds of values; None if there is none but text for all of them."""
+    import pyarrow as pa
+
+    native = {
+        "text": pa.string(),
+        "bool": pa.bool_(),
+        "int": pa.int64(),
+        "float": pa.float64(),
+        "texts": pa.list_(pa.string()),
+    }
+    kinds = kinds - {"null"}
+    if kinds == {"int", "float"}:
+        return pa.float64()
+    return native.get(*kinds) if len(kinds) == 1 else None if kinds else pa.string()

@@ -1,0 +1,60 @@
+"""An evolving method applied to an instruction (arXiv 2406.00770; in paper 1 the initial method only)."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import orjson
+
+from evolvent.evolution.auto_evol_instruct.method import Method, headings
+from evolvent.evolution.auto_evol_instruct.parsing import final_instruction, methods_list, paper_instruction
+from evolvent.evolution.options import AUTO_EVOL_INSTRUCT
+from evolvent.evolution.trajectory import Profile
+from evolvent.models.protocols import Reply
+from evolvent.records import Record
+
+METHOD = AUTO_EVOL_INSTRUCT
+
+# The key in a record's meta, and what stands under it.
+META = "auto_evol_instruct"
+METHODS_LIST = "methods_list"
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """An evolving method as the one way to rewrite an instruction (a ``Rewriting``)."""
+
+    evolving: Method
+    method: str = METHOD
+    operator: str | None = None
+
+    @property
+    def version(self) -> str:
+        return self.evolving.version
+
+    @property
+    def scaffold(self) -> Collection[str]:
+        """The method's headings between hashes, the slot's too."""
+        marked = {f"#{heading}#".casefold() for heading in headings(self.evolving.text)}
+        return frozenset({"rewritten instruction", "#instruction#", "#input#", *marked})
+
+    def prompt(self, parent: Record, profile: Profile) -> str:
+        return self.evolving.render(parent, show_input=profile == "default")
+
+    def read(self, reply: Reply, parent: Record, profile: Profile) -> str | None:
+        if profile == "paper":
+            return paper_instruction(reply.text, self.evolving)
+        return final_instruction(reply.text, self.evolving, parent.instruction)
+
+    def input_after(self, parent: Record, profile: Profile) -> str:  # noqa: ARG002
+        return parent.input
+
+    def meta(self, seed: Record, reply: Reply) -> str | None:
+        """The seed's meta, and in it the list of ways that a reply holds: never one that the seed brought along."""
+        methods = methods_list(reply.text, self.evolving)
+        if methods is None and META not in (seed.meta or ""):
+            return seed.meta
+        columns = orjson.loads(seed.meta or "{}")
+        columns.pop(META, None)
+        if methods is not None:
+            columns[META] = {METHODS_LIST: methods}
+        return orjson.dumps(columns).decode() if columns else None

@@ -1,0 +1,104 @@
+"""The options of evolve: those of every method, and each method's own."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evolvent.evolution.autoif.options import AutoIFOptions
+from evolvent.evolution.autoif.rules import METHOD as AUTOIF
+from evolvent.models.uri import MODELS, check_chat_model
+from evolvent.options import (
+    Calling,
+    Interface,
+    Reading,
+    argument,
+    max_tokens,
+    names,
+    option,
+    run_folder,
+    seed,
+    temperature,
+    top_p,
+)
+
+EVOL_INSTRUCT = "evol-instruct"
+AUTO_EVOL_INSTRUCT = "auto-evol-instruct"
+
+PROFILES = ("default", "paper")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evolve:
+    """How seeds are evolved, whatever the method."""
+
+    model: str = option(f"The evolver: {MODELS}.", metavar="URI", check=check_chat_model)
+    out: Path = run_folder()
+    method: str = option("How to evolve.", EVOL_INSTRUCT, names=(EVOL_INSTRUCT, AUTO_EVOL_INSTRUCT, AUTOIF))
+    judge: str | None = option(
+        "The model that eliminates evolutions equal to their parent (rule R1); of AutoIF, that scores answers.",
+        None,
+        metavar="URI",
+        check=check_chat_model,
+    )
+    seed: int = seed()
+    temperature: float = temperature(0.7)
+    top_p: float = top_p(0.95)
+    max_tokens: int = max_tokens(2048)
+
+
+def _profile() -> Any:
+    help = "default shows the evolver the input and eliminates; paper does what the code of arXiv 2412.11231 does."
+    return option(help, "default", names=PROFILES)
+
+
+def _rounds(default: int) -> Any:
+    return option("How often each seed is evolved.", default, metavar="N", least=1)
+
+
+def _system() -> Any:
+    return option("System prompt of the evolver.", None, metavar="TEXT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvolInstructOptions:
+    """Options of Evol-Instruct."""
+
+    profile: str = _profile()
+    rounds: int = _rounds(3)
+    breadth: bool = option("In-breadth after the four in-depth operators.", True, flag="--breadth/--no-breadth")
+    operators: tuple[str, ...] | None = option("These operators only, in this order.", None, metavar="A,B", parse=names)
+    templates: str | Path | None = option("Prompt templates of your own: OPERATOR.j2.", None, metavar="DIR")
+    system: str | None = _system()
+
+    def __post_init__(self) -> None:
+        from evolvent.evolution.evol_instruct import operators_of
+
+        operators_of(self)  # what is wrong with them is known before anything begins
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AutoEvolInstructOptions:
+    """Options of Auto Evol-Instruct."""
+
+    profile: str = _profile()
+    rounds: int = _rounds(1)
+    method_file: str | Path | None = option(
+        "What optimize-method wrote; the paper's initial method if not given.", None, metavar="METHOD.yaml"
+    )
+    system: str | None = _system()
+
+
+METHODS: dict[str, type] = {
+    EVOL_INSTRUCT: EvolInstructOptions,
+    AUTO_EVOL_INSTRUCT: AutoEvolInstructOptions,
+    AUTOIF: AutoIFOptions,
+}
+
+EVOLVE = Interface(
+    "evolvent.evolution.evolve",
+    "evolve",
+    {"seeds": argument("A data file or a Hub id; AutoIF has seeds of its own.", "SEEDS", optional=True)},
+    (Evolve, None, Reading, Calling),
+    choice="method",
+    methods=METHODS,
+)

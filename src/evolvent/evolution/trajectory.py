@@ -1,0 +1,204 @@
+"""A trajectory: one seed, evolved round after round (WizardLM, arXiv 2304.12244; arXiv 2412.11231, App. A.1).
+
+What the methods share. How an instruction is rewritten they say by a ``Rewriting``: Evol-Instruct has several, its
+operators, which take their turns; Auto Evol-Instruct has one, its evolving method.
+"""
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from evolvent.call_store.ask import ask, why_cut, why_unusable
+from evolvent.errors import CallError
+from evolvent.evolution.elimination import eliminate, judged_equal
+from evolvent.evolution.templates import Prompt
+from evolvent.models.protocols import ChatModel, Reply, Sampling, StageModels
+from evolvent.records import Message, Record, conversation
+from evolvent.runs.stage import Make
+
+Profile = Literal["default", "paper"]
+
+STAGE = "evolve"
+NO_VERDICT = "judge gave no verdict"
+
+# The reply holds no text where the evolution has to stand; the record keeps the whole reply as its instruction.
+UNPARSED = "unparsed"
+
+
+class Rewriting(Protocol):
+    """How an instruction is rewritten: plain data.
+
+    Attributes:
+        method: the method that it belongs to.
+        operator: its name; None where the method has no operators.
+        version: that of its prompt.
+        scaffold: words of its prompt that must not leak into an instruction, casefolded.
+    """
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def operator(self) -> str | None: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def scaffold(self) -> Collection[str]: ...
+
+    def prompt(self, parent: Record, profile: Profile) -> str:
+        """What the evolver is asked."""
+        ...
+
+    def read(self, reply: Reply, parent: Record, profile: Profile) -> str | None:
+        """The evolved instruction in a reply; None if the reply cannot be read."""
+        ...
+
+    def input_after(self, parent: Record, profile: Profile) -> str:
+        """The input that goes with the evolved instruction."""
+        ...
+
+    def meta(self, seed: Record, reply: Reply) -> str | None:
+        """What the record keeps beside it, JSON text."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Evolution:
+    """What seeds are evolved with; the work of the evolve stage.
+
+    Attributes:
+        evolver: URI of the model that rewrites, as records hold it.
+        rewritings: the rewritings in their order; that of round r of seed i is number (i + r - 1) mod K.
+        rounds: how many times each seed is evolved.
+        profile: ``default`` shows the evolver the input and eliminates; ``paper`` does what paper 1's code does.
+        sampling: how the evolver's replies are drawn.
+        seed: the run's seed.
+        judge: URI of the model that says whether an evolution gains information, if any.
+        equality: the judge's prompt.
+        system: system prompt of the evolver, if any.
+    """
+
+    evolver: str
+    rewritings: tuple[Rewriting, ...]
+    rounds: int
+    profile: Profile
+    sampling: Sampling
+    seed: int
+    judge: str | None = None
+    equality: Prompt | None = None
+    system: str | None = None
+
+    @asynccontextmanager
+    async def open(self, models: StageModels) -> AsyncIterator[Make]:
+        """Make it ready to evolve one seed at a time."""
+        evolver, judge = models.chat(self.evolver), models.chat(self.judge) if self.judge else None
+
+        async def evolve(seeds: Sequence[Record]) -> list[list[Record]]:
+            return [await trajectory(seed, self, evolver, judge) for seed in seeds]
+
+        yield evolve
+
+
+async def trajectory(seed: Record, how: Evolution, evolver: ChatModel, judge: ChatModel | None = None) -> list[Record]:
+    """Evolve one seed through all rounds.
+
+    An evolution that is eliminated or failed stays in the trajectory with its reason; its parent goes on.
+
+    Returns:
+        The seed (round 0) and one record for each round.
+    """
+    records, parent = [seed], seed
+    for round in range(1, how.rounds + 1):
+        rewriting = how.rewritings[(seed.seed_index + round - 1) % len(how.rewritings)]
+        evolved = await evolve_once(seed, parent, round, rewriting, how, evolver, judge)
+        records.append(evolved)
+        if evolved.status == "ok":
+            parent = evolved
+    return records
+
+
+async def evolve_once(
+    seed: Record,
+    parent: Record,
+    round: int,
+    rewriting: Rewriting,
+    how: Evolution,
+    evolver: ChatModel,
+    judge: ChatModel | None,
+) -> Record:
+    """Evolve one instruction, and judge the result."""
+    record = Record(
+        id=f"{seed.seed_id}/r{round}",
+        seed_id=seed.seed_id,
+        seed_index=seed.seed_index,
+        parent_id=parent.id,
+        round=round,
+        method=rewriting.method,
+        operator=rewriting.operator,
+        prompt_version=rewriting.version,
+        evolver=evolver.uri,
+        instruction="",
+        input=rewriting.input_after(parent, how.profile),
+        meta=seed.meta,
+    )
+    try:
+        reply = await ask(
+            evolver,
+            conversation(rewriting.prompt(parent, how.profile), how.system),
+            how.sampling,
+            run_seed=how.seed,
+            record_id=record.id,
+            stage=STAGE,
+            usable=lambda reply: why_unusable(reply) is None and rewriting.read(reply, parent, how.profile) is not None,
+            # Paper 1's code takes the first generation, whatever it is; the default tries again with another seed.
+            attempts=3 if how.profile == "default" else 1,
+        )
+        text = rewriting.read(reply, parent, how.profile)
+        _take_instruction(record, parent, reply.text if text is None else text, reply)
+        record.meta = rewriting.meta(seed, reply)
+        reason = _why_eliminated(parent, text, reply, rewriting, how.profile)
+        if reason is None and judge is not None and how.equality is not None:
+            reason, record.reason = await _no_gain(parent, record, judge, how.equality, how)
+    except CallError as error:
+        record.status, record.reason = "failed", str(error)
+        return record
+    if reason:
+        record.status, record.reason = "eliminated", reason
+    return record
+
+
+def _take_instruction(record: Record, parent: Record, text: str, reply: Reply) -> None:
+    """Put the evolved instruction into the record; a conversation's system turn stays with it."""
+    system = [turn for turn in parent.messages or () if turn["role"] == "system"]
+    record.instruction, record.finish_reason = text, reply.finish_reason
+    record.messages = [*system, Message(role="user", content=text)] if system and text else None
+
+
+def _why_eliminated(
+    parent: Record, text: str | None, reply: Reply, rewriting: Rewriting, profile: Profile
+) -> str | None:
+    """Why an evolution fails without asking anybody; a reply that was cut or empty is that, and not unparsed."""
+    if text is None:
+        return (why_cut(reply) if profile == "default" else None) or UNPARSED
+    if profile == "paper":
+        return None
+    return eliminate(parent.instruction, text, reply, rewriting.scaffold)
+
+
+async def _no_gain(
+    parent: Record, record: Record, judge: ChatModel, equality: Prompt, how: Evolution
+) -> tuple[str | None, str | None]:
+    """R1: the elimination reason if the judge finds the two equal; a note if it gives no verdict (the record stays).
+
+    The judge is greedy, and its reply may be as long as the evolver's.
+    """
+    question = equality.render(first=parent.question, second=record.question)
+    greedy = Sampling(temperature=0.0, max_tokens=how.sampling.max_tokens)
+    reply = await ask(judge, conversation(question), greedy, run_seed=how.seed, record_id=record.id, stage="judge")
+    verdict = judged_equal(reply)
+    if verdict is None:
+        return None, NO_VERDICT
+    return ("equal" if verdict else None), None

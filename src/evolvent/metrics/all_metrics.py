@@ -1,0 +1,53 @@
+"""All metrics by name. To add one: a file with its formula, and an entry here."""
+
+from collections.abc import Iterable
+
+from evolvent.errors import InputError
+from evolvent.metrics.ic_ifd import ic_ifd
+from evolvent.metrics.ifd import ifd
+from evolvent.metrics.ifd_ppl import ifd_ppl
+from evolvent.metrics.length import instruction_tokens, response_tokens
+from evolvent.metrics.metric import Metric, of_losses
+from evolvent.metrics.perplexity import conditional_ppl, instruction_ppl, response_ppl
+from evolvent.models.models import Capability
+from evolvent.records import Column
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        of_losses(Column("instruction_ppl", "double", "perplexity", "lower"), instruction_ppl, always=True),
+        of_losses(Column("response_ppl", "double", "perplexity"), response_ppl, always=True),
+        of_losses(Column("conditional_ppl", "double", "perplexity"), conditional_ppl, always=True),
+        of_losses(Column("ifd", "double", "ratio of losses", "higher"), ifd),
+        of_losses(Column("ic_ifd", "double", "1/nat", "higher"), ic_ifd),
+        of_losses(Column("ifd_ppl", "double", "ratio of perplexities", "higher"), ifd_ppl, always=True),
+        of_losses(Column("instruction_tokens", "int64", "tokens", "lower"), instruction_tokens, always=True),
+        of_losses(Column("response_tokens", "int64", "tokens"), response_tokens, always=True),
+    )
+}
+
+
+# The option that supplies what a metric needs, and what it is called.
+SUPPLIED_BY: dict[Capability, tuple[str, str]] = {"losses": ("base_model", "a base model: --base-model URI")}
+
+
+def chosen(names: str | Iterable[str]) -> list[Metric]:
+    """The metrics named (one name may stand alone) and those that are always computed, in the order of their columns.
+
+    Raises:
+        InputError: a name that no metric has.
+    """
+    wanted = {names} if isinstance(names, str) else set(names)
+    if unknown := sorted(wanted - set(METRICS)):
+        raise InputError(f"unknown metric {', '.join(unknown)}", fix=f"Metrics: {', '.join(METRICS)}.")
+    needs = {need for name in wanted for need in METRICS[name].needs}
+    return [
+        metric
+        for metric in METRICS.values()
+        if metric.name in wanted or (metric.always and needs.issuperset(metric.needs))
+    ]
+
+
+def columns_by_name() -> dict[str, Column]:
+    """Every metric's columns."""
+    return {column.name: column for metric in METRICS.values() for column in metric.columns}

@@ -1,0 +1,112 @@
+"""A metric as a value: what it needs, which columns it fills, and an async function over a window of records."""
+
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from evolvent.call_store.key import losses_key
+from evolvent.metrics.layout import LAYOUTS
+from evolvent.metrics.losses import PairLosses, losses_from_json, losses_to_json, pair_losses
+from evolvent.models.models import Capability
+from evolvent.models.protocols import ChatModel, StageModels
+from evolvent.records import Column, Record, Score
+
+
+@dataclass(slots=True)
+class Window:
+    """Records that are scored together, and what they are scored with.
+
+    Attributes:
+        records: the records.
+        models: the models that the stage has opened.
+        supplied: the URI of the model that supplies each capability.
+        layout: how a pair is laid out for the base model.
+        reasons: for each record, why the metric that is computed has no value for it, if it says so.
+    """
+
+    records: Sequence[Record]
+    models: StageModels
+    supplied: Mapping[Capability, str]
+    layout: str
+    reasons: list[str | None] = field(default_factory=list)
+    _losses: list[PairLosses | str] | None = None
+
+    def begin(self) -> None:
+        """A metric is about to be computed: nothing is known of what it lacks."""
+        self.reasons = [None] * len(self.records)
+
+    @property
+    def chat(self) -> ChatModel:
+        """The model that judges."""
+        return self.models.chat(self.supplied["chat"])
+
+    async def losses(self) -> list[PairLosses | str]:
+        """The base model's losses of each pair, or why there are none; computed once a window, whoever asks."""
+        if self._losses is None:
+            scorer = self.models.model("losses", self.supplied["losses"])
+
+            def compute(cancelled: threading.Event) -> list[PairLosses | str]:
+                return pair_losses(self.records, scorer.scorer, LAYOUTS[self.layout], stop=cancelled)
+
+            keys = [
+                losses_key(scorer.scorer.identity, self.layout, record.question, record.output, record.messages)
+                for record in self.records
+            ]
+            request = orjson.dumps({"layout": self.layout}).decode()
+            self._losses = await scorer.window(
+                keys, [record.id for record in self.records], request, compute, losses_to_json, losses_from_json
+            )
+        return self._losses
+
+
+# The values of a metric's columns for each record of a window; with what ``prepare`` found, if it has one.
+Compute = Callable[[Window, Any], Awaitable[Sequence[Mapping[str, Score]]]]
+
+# Looks at the whole set beforehand.
+Prepare = Callable[[Iterable[Record], StageModels, Mapping[Capability, str]], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric.
+
+    Attributes:
+        name: its name on the command line.
+        needs: what models have to be able to do for it.
+        columns: the columns that it fills.
+        compute: their values; None where a value does not exist.
+        prepare: what it has to see of the whole set beforehand.
+        always: whether it is computed whatever metrics are asked for, where what it needs is there.
+    """
+
+    name: str
+    needs: tuple[Capability, ...]
+    columns: tuple[Column, ...]
+    compute: Compute
+    prepare: Prepare | None = None
+    always: bool = False
+
+
+def of_losses(column: Column, function: Callable[[PairLosses], float | int | None], *, always: bool = False) -> Metric:
+    """A metric that is a function of a pair's three losses.
+
+    Args:
+        column: its column, after which it is named.
+        function: its value for a pair; None where it does not exist.
+        always: whether it is always computed.
+    """
+
+    async def compute(window: Window, _: object) -> list[dict[str, Score]]:
+        rows: list[dict[str, Score]] = []
+        for place, losses in enumerate(await window.losses()):
+            if isinstance(losses, str):
+                window.reasons[place] = losses
+                rows.append({column.name: None})
+            else:
+                rows.append({column.name: function(losses)})
+        return rows
+
+    return Metric(column.name, ("losses",), (column,), compute, always=always)

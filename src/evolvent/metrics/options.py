@@ -1,0 +1,64 @@
+"""The options of score."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evolvent.metrics.layout import LAYOUTS
+from evolvent.models.uri import check_local_model
+from evolvent.options import DATA, Calling, Interface, Reading, names, option, run_folder
+
+DEFAULT_METRICS = ("ifd", "ic_ifd")
+
+
+def check_metrics(names: Sequence[str]) -> None:
+    """Check that there are metrics of these names.
+
+    Raises:
+        InputError: one is unknown.
+    """
+    from evolvent.metrics.all_metrics import chosen
+
+    chosen(names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """Which scores, and with which models."""
+
+    out: Path = run_folder()
+    base_model: str | None = option(
+        "The model to be tuned: embedded-base, hf:ID-or-folder.", None, metavar="URI", check=check_local_model
+    )
+    metrics: tuple[str, ...] = option(
+        "Which metrics; the perplexities and token counts are always written.",
+        DEFAULT_METRICS,
+        metavar="A,B",
+        parse=names,
+        check=check_metrics,
+    )
+    layout: str = option(
+        "How pairs are laid out: paper (raw text, as paper 1's code does) or chat (the model's template).",
+        "paper",
+        names=tuple(LAYOUTS),
+    )
+    batch_tokens: int | None = option(
+        "Padded tokens in one forward pass; the measured default if not given.", None, metavar="N", least=1
+    )
+    device: str = option("auto, cpu or cuda.", "auto", metavar="NAME")
+    dtype: str = option("auto (float32 on a CPU, bfloat16 on a GPU), float32 or bfloat16.", "auto", metavar="NAME")
+
+
+# Options of calls that no metric has a use for yet: none asks a chat model.
+NOT_YET = (
+    "concurrency",
+    "max_requests_per_minute",
+    "max_tokens_per_minute",
+    "price",
+    "budget",
+    "dry_run",
+    "retry_failed",
+    "extra_body",
+)
+
+SCORE = Interface("evolvent.metrics.score", "score", {"data": DATA}, (Scores, Reading, Calling), without=NOT_YET)

@@ -1,0 +1,310 @@
+"""Models by what they can do: every one that stages need is opened once and closed once, whatever fails.
+
+The one place that knows which back end serves which scheme.
+"""
+
+import os
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import isfinite
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import orjson
+
+from evolvent.concurrency import EventLoop
+from evolvent.errors import InputError, ModelUnavailableError, require_extra
+from evolvent.models.folders import EMBEDDED_FOLDER
+from evolvent.models.protocols import ChatModel, PairClassifier, TokenScorer
+from evolvent.models.uri import EMBEDDED, ModelURI, parse_uri
+from evolvent.options import Calling
+
+OPENAI_URL = "https://api.openai.com/v1"
+
+Capability = Literal["chat", "losses", "relate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """How a chat model is called.
+
+    Attributes:
+        extra_body: extra request fields for an ``openai:`` model, as canonical JSON text; part of every call's key.
+        concurrency: requests at once; None finds the level that suits.
+        requests_per_minute, tokens_per_minute: caps of a server's model.
+    """
+
+    extra_body: str | None = None
+    concurrency: int | None = None
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """How a base model computes token losses: where, in which numbers, and how many padded tokens at once."""
+
+    device: str = "auto"
+    dtype: str = "auto"
+    batch_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A model that a stage needs: plain data.
+
+    Attributes:
+        capability: what it is needed for: ``chat``, ``losses`` (of given tokens) or ``relate`` (two texts).
+        uri: its URI, as the user wrote it.
+        how: what else decides how it is opened; None for the defaults.
+    """
+
+    capability: Capability
+    uri: str
+    how: Calls | Numbers | None = None
+
+    @property
+    def name(self) -> str:
+        """The URI as records hold it."""
+        return str(parse_uri(self.uri))
+
+
+def chat_need(uri: str, calling: Calling) -> Need:
+    """A chat model that a stage calls."""
+    body = orjson.dumps(dict(calling.extra_body), option=orjson.OPT_SORT_KEYS).decode() if calling.extra_body else None
+    calls = Calls(body, calling.concurrency, calling.max_requests_per_minute, calling.max_tokens_per_minute)
+    return Need("chat", uri, calls)
+
+
+def is_server(uri: str) -> bool:
+    """Whether a model runs behind a server, and not in this process."""
+    return parse_uri(uri).scheme == "openai"
+
+
+class Models:
+    """Opens each model once and keeps it open until the end. A context manager, owned by whoever runs stages.
+
+    All models work in one event loop, which ends with them (``run``).
+    """
+
+    def __init__(self) -> None:
+        self._opened: dict[tuple[Capability, str, Calls | Numbers | None], Any] = {}
+        self._loop = EventLoop()
+        self.run = self._loop.run
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def open(self, need: Need) -> Any:
+        """The model that is needed: a ``ChatModel``, ``TokenScorer`` or ``PairClassifier``; opened if it is not yet.
+
+        Raises:
+            InputError: a bad URI or option, a missing extra, a model that cannot do this.
+            ModelUnavailableError: the model cannot be used.
+        """
+        key = need.capability, need.name, need.how
+        if key not in self._opened:
+            self._opened[key] = _open(need)
+        return self._opened[key]
+
+    def close(self, *, keep: Collection[str] = ()) -> None:
+        """Close the models, and with all of them the event loop.
+
+        Args:
+            keep: URIs, as records hold them, of those that stay open: a later stage needs them.
+        """
+        closed = [key for key in self._opened if key[1] not in keep]
+        try:
+            for key in closed:
+                model = self._opened.pop(key)
+                if key[0] == "chat":
+                    self.run(model.close())
+        finally:
+            if not self._opened:
+                self._loop.close()
+
+
+@contextmanager
+def opened(models: Models | None) -> Iterator[Models]:
+    """The models of a caller who owns them; models of this call's own, closed when it ends, if there are none."""
+    if models is not None:
+        yield models
+        return
+    with Models() as own:
+        yield own
+
+
+def _open(need: Need) -> ChatModel | TokenScorer | PairClassifier:
+    if need.capability == "relate":
+        return open_pair_classifier(need.uri)
+    if need.capability == "losses":
+        numbers = need.how if isinstance(need.how, Numbers) else Numbers()
+        return open_scorer(need.uri, device=numbers.device, dtype=numbers.dtype, batch_tokens=numbers.batch_tokens)
+    calls = need.how if isinstance(need.how, Calls) else Calls()
+    server = is_server(need.uri)
+    return open_chat(
+        need.uri,
+        extra_body=orjson.loads(calls.extra_body) if calls.extra_body and server else None,
+        concurrency=calls.concurrency,
+        requests_per_minute=calls.requests_per_minute if server else None,
+        tokens_per_minute=calls.tokens_per_minute if server else None,
+    )
+
+
+def open_chat(
+    uri: str,
+    *,
+    extra_body: Mapping[str, object] | None = None,
+    concurrency: int | None = None,
+    requests_per_minute: float | None = None,
+    tokens_per_minute: float | None = None,
+) -> ChatModel:
+    """Open a model that answers conversations. A server is not contacted before the first call.
+
+    Args:
+        uri: the model's URI.
+        extra_body: request fields for an OpenAI-compatible server, merged into every request; part of the call key.
+        concurrency: requests to a server at once, exactly; None finds the level that suits it. A model in this
+            process fills its batches itself and takes no notice.
+        requests_per_minute: at most so many requests to a server a minute, tries that fail included.
+        tokens_per_minute: at most so many tokens a minute, prompts and replies.
+
+    Raises:
+        InputError: a bad URI, a missing extra, a missing key, a number that cannot work, or extra fields or caps for a
+            model in this process.
+        ModelUnavailableError: the weights cannot be found or read.
+    """
+    if concurrency is not None and concurrency < 1:
+        raise InputError(f"concurrency is {concurrency}", fix="It is at least 1.")
+    for name, cap in (("requests", requests_per_minute), ("tokens", tokens_per_minute)):
+        if cap is not None and not (isfinite(cap) and cap > 0):
+            raise InputError(f"the cap of {name} a minute is {cap:g}", fix="It is a number above 0.")
+    parsed = parse_uri(uri)
+    if parsed.scheme == "embedded-base":
+        raise InputError("embedded-base is a base model: it does not follow instructions", fix="Use embedded.")
+    if parsed.scheme == "openai":
+        return _open_openai(parsed, extra_body or {}, concurrency, requests_per_minute, tokens_per_minute)
+    if extra_body:
+        raise InputError(f"model {parsed} takes no extra request fields", fix="--extra-body is for openai: models.")
+    if requests_per_minute is not None or tokens_per_minute is not None:
+        raise InputError(
+            f"model {parsed} runs in this process: a cap of requests or tokens a minute is for servers",
+            fix="Leave out --max-requests-per-minute and --max-tokens-per-minute.",
+        )
+    if parsed.scheme == "vllm":
+        require_extra("vllm", "vllm")
+        from evolvent.models.vllm import VLLMChat, engine_numbers
+
+        return VLLMChat.load(**_weights(parsed), **engine_numbers(parsed))
+    require_extra("torch", "local")
+    require_extra("transformers", "local")
+    from evolvent.models.hf.chat import HFChat
+
+    return HFChat.load(**_weights(parsed))
+
+
+def open_scorer(uri: str, *, device: str = "auto", dtype: str = "auto", batch_tokens: int | None = None) -> TokenScorer:
+    """Open a base model that gives token losses.
+
+    Args:
+        uri: ``embedded-base``, ``embedded`` or ``hf:…``.
+        device: auto, cpu or cuda.
+        dtype: auto (float32 on CPU, bfloat16 on a GPU), float32 or bfloat16.
+        batch_tokens: padded tokens a batch; None for the measured default.
+
+    Raises:
+        InputError: a bad URI or a back end that gives no token losses.
+        ModelUnavailableError: the weights cannot be found or read.
+    """
+    parsed = parse_uri(uri)
+    if parsed.scheme == "vllm":
+        raise InputError(f"model {parsed} cannot score", fix="Score with transformers: --base-model hf:ID-or-folder.")
+    if parsed.scheme == "openai":
+        raise InputError(
+            f"model {parsed} cannot score: OpenAI-compatible servers do not return the losses of a given text reliably",
+            fix="Score with the weights themselves: --base-model hf:ID-or-folder, or embedded-base.",
+        )
+    require_extra("torch", "local")
+    require_extra("transformers", "local")
+    from evolvent.models.hf.scorer import HFScorer
+
+    chosen = _weights(parsed)
+    chosen |= {key: value for key, value in (("device", device), ("dtype", dtype)) if value != "auto"}
+    return HFScorer.load(**chosen, batch_tokens=batch_tokens)
+
+
+def open_pair_classifier(uri: str) -> PairClassifier:
+    """Open a model of natural language inference, a cross-encoder.
+
+    Args:
+        uri: ``hf:…``.
+
+    Raises:
+        InputError: a bad URI, or a model that does not tell entailment, neutral and contradiction apart.
+        ModelUnavailableError: the weights cannot be found or read.
+    """
+    parsed = parse_uri(uri)
+    if parsed.scheme != "hf":
+        raise InputError(
+            f"model {parsed} cannot compare two texts",
+            fix="Name a cross-encoder of natural language inference on the Hub or in a folder: --nli hf:ID-or-folder.",
+        )
+    if "chat_template" in parsed.options:
+        raise InputError(f"model {parsed} compares texts: it takes no chat template", fix="Leave out chat_template.")
+    require_extra("torch", "local")
+    require_extra("transformers", "local")
+    from evolvent.models.hf.cross_encoder import HFCrossEncoder
+
+    return HFCrossEncoder.load(**_weights(parsed))
+
+
+def _open_openai(
+    uri: ModelURI,
+    extra_body: Mapping[str, object],
+    concurrency: int | None,
+    requests_per_minute: float | None,
+    tokens_per_minute: float | None,
+) -> ChatModel:
+    from evolvent.models.openai import OpenAIChat
+
+    base_url = uri.options.get("base_url") or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
+    variable = uri.options.get("api_key_env", "OPENAI_API_KEY")
+    key = os.environ.get(variable)
+    if not key and ("api_key_env" in uri.options or base_url.rstrip("/") == OPENAI_URL):
+        raise ModelUnavailableError(
+            f"model {uri}: the environment variable {variable} holds no key",
+            fix=f"Set it (export {variable}=…), or name a server that needs none with ?base_url=http://host:port/v1.",
+        )
+    try:
+        timeout = float(uri.options.get("timeout", 600))
+    except ValueError as error:
+        raise InputError(f"model {uri}: timeout={uri.options['timeout']} is not a number of seconds") from error
+    return OpenAIChat(
+        uri.name,
+        uri=str(uri),
+        base_url=base_url,
+        api_key=key,
+        extra_body=extra_body,
+        concurrency=concurrency,
+        requests_per_minute=requests_per_minute,
+        tokens_per_minute=tokens_per_minute,
+        timeout_s=timeout,
+        api_key_env=variable,
+    )
+
+
+def _weights(uri: ModelURI) -> dict[str, Any]:
+    """The arguments with which a back end of local weights loads this model."""
+    if uri.scheme in EMBEDDED:
+        return {"name": str(EMBEDDED_FOLDER / EMBEDDED[uri.scheme]), "uri": uri.scheme}
+    trust = uri.options.get("trust_remote_code", "false")
+    if trust not in ("true", "false"):
+        raise InputError(f"model {uri}: trust_remote_code={trust} is neither true nor false")
+    chosen = {key: value for key, value in uri.options.items() if key in ("device", "dtype", "chat_template")}
+    return {"name": uri.name, "uri": str(uri), "revision": uri.revision, "trust_remote_code": trust == "true", **chosen}

@@ -1,0 +1,121 @@
+"""The groups and options that several functions share."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass
+from pathlib import Path
+from typing import Any
+
+from evolvent.options.fields import argument, option
+from evolvent.options.typed import as_json, mapping
+
+# What an argument of type runs.inputs.Data is to a user: data of any kind, and data that is no run's.
+DATA = argument(
+    "A run folder, a data file or a Hub id.", "DATA", more="Or a Run, an iterable of dicts, or a datasets.Dataset."
+)
+SEEDS = argument("A data file or a Hub id.", "SEEDS", more="Or an iterable of dicts, or a datasets.Dataset.")
+
+# What models cost, as it is given: see evolvent.costs.prices.
+Prices = str | Path | Mapping[str, Any] | Sequence[str | Path] | None
+
+
+def run_folder(default: Any = MISSING) -> Any:
+    """An option: the run folder that is written to."""
+    return option("The run folder.", default, metavar="DIR")
+
+
+def fresh(what: str) -> Any:
+    """An option: whether to begin again. ``what`` is made anew."""
+    return option(f"Make {what} anew, whatever the folder holds; calls that are stored are not repeated.", False)
+
+
+def progress() -> Any:
+    """An option of Python: whether, or to whom, progress is shown."""
+    return option("Show progress on standard error, or tell it to a function.", False, typed=False)
+
+
+def dry_run() -> Any:
+    """An option: whether to make no call."""
+    return option("Call nothing: show prompts, calls, tokens, time and cost.", False)
+
+
+def retry_failed() -> Any:
+    """An option: whether to take failed records again."""
+    return option("Take the failed records of a finished stage again, and nothing else.", False)
+
+
+def unsafe_execution() -> Any:
+    """An option: whether code that a model wrote is run where it can do harm."""
+    return option("Run code that a model wrote without the sandbox's wall.", False)
+
+
+def mix_versions() -> Any:
+    """An option: whether parts of several package versions may stand in one file."""
+    return option("Go on although package versions have changed since the stage began.", False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How data is read."""
+
+    format: str | None = option(
+        "Its format: alpaca, sharegpt, messages, prompt_completion …; detected if not given.", None, metavar="NAME"
+    )
+    map: Mapping[str, str] | None = option(
+        "Columns of data of no known format: instruction=question,output=answer.",
+        None,
+        metavar="FIELD=COLUMN,…",
+        parse=mapping,
+    )
+    skip_bad: bool = option("Leave bad rows out, counted, instead of stopping.", False)
+    limit: int | None = option("Take the first N rows only.", None, metavar="N", least=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calling:
+    """How a stage makes its model calls and its parts; nothing here but extra_body changes what it writes."""
+
+    concurrency: int | None = option(
+        "Requests to a server at once; it finds its own level if not given.", None, metavar="N", least=1
+    )
+    max_requests_per_minute: float | None = option(
+        "Send each server's model no more requests than this, tries that fail included.", None, metavar="N", above=0
+    )
+    max_tokens_per_minute: float | None = option(
+        "Exchange no more tokens, in and out, with each server's model.", None, metavar="N", above=0
+    )
+    price: Prices = option(
+        "What a million tokens cost, or a YAML file of prices.", None, metavar="[MODEL=]IN,OUT", repeatable=True
+    )
+    budget: float | None = option(
+        "Stop in good order before the folder's calls cost more than this.", None, metavar="X"
+    )
+    dry_run: bool = dry_run()
+    retry_failed: bool = retry_failed()
+    extra_body: Mapping[str, object] | None = option(
+        "Extra request fields for openai: models.", None, metavar="JSON", parse=as_json
+    )
+    fresh: bool = fresh("the stage")
+    mix_versions: bool = mix_versions()
+    progress: bool | Callable[..., Any] = progress()
+
+
+def seed(default: int = 0) -> Any:
+    """An option: the run's random seed."""
+    return option("The run's random seed.", default, metavar="N")
+
+
+def temperature(default: float, help: str = "How freely replies are drawn; 0 takes the likeliest token.") -> Any:
+    """An option: how freely replies are drawn."""
+    return option(help, default, metavar="X", least=0, most=5)
+
+
+def top_p(
+    default: float, help: str = "Draw from the likeliest tokens that have this probability in all (nucleus mass)."
+) -> Any:
+    """An option: the nucleus mass."""
+    return option(help, default, metavar="X", above=0, most=1)
+
+
+def max_tokens(default: int) -> Any:
+    """An option: the bound of a reply's length."""
+    return option("Longest reply, in tokens.", default, metavar="N", least=1)

@@ -1,0 +1,36 @@
+"""The options of a whole recipe."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from evolvent.options import (
+    Interface,
+    argument,
+    dry_run,
+    fresh,
+    mix_versions,
+    option,
+    pairs,
+    progress,
+    retry_failed,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How a whole recipe is run."""
+
+    set: Mapping[str, Any] | None = option(
+        "Replace or add a value: evolve.rounds=2.", None, metavar="KEY=VALUE", repeatable=True, parse=pairs
+    )
+    fresh: bool = fresh("all stages")
+    retry_failed: bool = retry_failed()
+    dry_run: bool = dry_run()
+    mix_versions: bool = mix_versions()
+    progress: bool | Callable[..., Any] = progress()
+
+
+RUN = Interface(
+    "evolvent.recipe", "run", {"recipe": argument("A YAML recipe.", "RECIPE.yaml", more="Or its content.")}, (Recipe,)
+)

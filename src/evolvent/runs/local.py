@@ -1,0 +1,249 @@
+"""The runner: executes any stage, in a run folder that can be stopped at any instant and gone on with.
+
+The unit is a part of the output (``parts``): what a part holds is decided by the stage and the part's number alone, so
+that ``make_parts`` may make any of them, in this process or another one.
+"""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any, cast
+
+from evolvent.call_store.store import CallStore, spent_in
+from evolvent.call_store.stored import RecordInWork, StoredModels, record_in_work
+from evolvent.concurrency import in_order
+from evolvent.costs.budget import Budget, cost
+from evolvent.costs.prices import Price
+from evolvent.errors import BudgetReachedError, EvolventError, InputError, RunError
+from evolvent.files import CALLS
+from evolvent.models.models import Models, Need
+from evolvent.options import Calling
+from evolvent.records import Record
+from evolvent.runs.dry_run import dry_run
+from evolvent.runs.folder import Account, Run, RunFolder
+from evolvent.runs.manifest import known_prices
+from evolvent.runs.parts import Output, Placed
+from evolvent.runs.progress import shown
+from evolvent.runs.stage import Make, MakeWhole, Stage, WholeWork, Work
+from evolvent.runs.tally import Tally
+
+# When the first so many records all failed, what is wrong is not the records.
+ALL_FAILED = 20
+
+
+def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
+    """Execute a stage in a run folder: from its beginning, from where it was stopped, or not at all if it is done.
+
+    Args:
+        stage: the stage.
+        out: the run folder.
+        models: opens what the stage needs; what it opens stays open for the stages that follow.
+        calling: how calls are made, and what to do about what the folder holds.
+
+    Raises:
+        InputError: a bad option, or a run folder that holds something else.
+        ModelUnavailableError: a model cannot be used at all.
+        BudgetReachedError: the budget is spent.
+        RunError: the folder cannot be written, or every record failed.
+    """
+    if calling.retry_failed and stage.window is None:
+        raise InputError(
+            f"{stage.name} takes no --retry-failed: its calls depend on one another", fix="Use --fresh to make it anew."
+        )
+    if calling.dry_run:
+        return dry_run(stage, Path(out), calling)
+    with RunFolder(Path(out)) as folder:
+        done = folder.begin(
+            stage.name,
+            stage.settings,
+            stage.source.about,
+            fresh=calling.fresh,
+            retry_failed=calling.retry_failed,
+            mix_versions=calling.mix_versions,
+            adds_to=stage.adds_to,
+        )
+        if done:
+            return done
+        spent, called = spent_in(folder.path), [need.uri for need in stage.needs if need.capability == "chat"]
+        prices = known_prices(calling.price, called, spent, folder.stages)
+        budget = None
+        if calling.budget is not None:
+            budget = Budget(calling.budget, prices, spent, stage=stage.name, models=called)
+        opened = {need: models.open(need) for need in stage.needs}
+        stage.source.keep(folder.path)
+        return models.run(_run(stage, folder, opened, prices, budget, calling))
+
+
+async def _run(
+    stage: Stage,
+    folder: RunFolder,
+    opened: Mapping[Need, Any],
+    prices: Mapping[str, Price],
+    budget: Budget | None,
+    calling: Calling,
+) -> Run:
+    with contextlib.closing(CallStore(folder.path / CALLS)) as store:
+        try:
+            folder.start(stage.name, {need.name: model.identity for need, model in opened.items()})
+            stored = StoredModels(opened, store, stage.name, budget)
+            if stage.window is None:
+                async with cast(WholeWork, stage.work).open(stored) as whole:
+                    counts, used = await _make_whole(stage, whole, folder)
+            else:
+                async with cast(Work, stage.work).open(stored) as make:
+                    counts, used = await _make_rows(stage, make, folder, stored.at_once, calling)
+            spent = paid(store, stage.name, prices)
+            return await asyncio.to_thread(folder.finish, stage.name, counts, used, spent)
+        except BaseException as error:
+            with contextlib.suppress(EvolventError):
+                await store.put([])  # what is being written counts, too
+                folder.interrupt(stage.name, paid(store, stage.name, prices))
+            if budget is not None and isinstance(error, BudgetReachedError):
+                raise budget.reached() from None  # with the figures of the calls that have ended since
+            raise
+
+
+async def _make_whole(stage: Stage, make: MakeWhole, folder: RunFolder) -> tuple[dict[str, Any], Account]:
+    ended = await make(stage.source, folder.output(stage.name))
+    return {**stage.counts, **ended.counts}, {uri: asdict(used) for uri, used in ended.used.items()}
+
+
+async def _make_rows(
+    stage: Stage, make: Make, folder: RunFolder, at_once: int, calling: Calling
+) -> tuple[dict[str, Any], Account]:
+    def unchanged() -> None:
+        stage.source.unchanged()
+        folder.check_there()
+
+    path = folder.output(stage.name)
+    output = Output(path, stage.source.rows, unchanged, stage.columns)
+    with shown(stage.name, stage.source.rows, done=output.records_done, show=calling.progress) as advance:
+        await make_parts(stage, make, output, output.missing(), at_once, advance)
+    # In threads: what is long for many rows would keep Ctrl-C waiting.
+    tally = await asyncio.to_thread(output.finish)
+    derived = await asyncio.to_thread(stage.derive, path)
+    return {**stage.counts, **tally.summary(), **derived}, tally.used_json()
+
+
+async def make_parts(
+    stage: Stage,
+    make: Make,
+    output: Output,
+    parts: Sequence[int],
+    at_once: int,
+    advance: Callable[..., None],
+) -> None:
+    """Make parts of a stage's output. What a part holds, the stage and its number decide.
+
+    Args:
+        stage: the stage.
+        make: its work, opened.
+        output: the finished parts; the new ones are put beside them.
+        parts: the numbers of those to make, rising.
+        at_once: records to have in work.
+        advance: told of each record, and of what became of its rows.
+
+    Raises:
+        RunError: the first ``ALL_FAILED`` records of all, or of one teacher, have failed, or all records have; or the
+            disk is full.
+    """
+    assert stage.window is not None
+    failing = Failing(stage.name, any_before=output.tally().rows > output.tally().status["failed"])
+
+    async def one(window: list[Placed]) -> tuple[list[Placed], Sequence[Sequence[Record]], RecordInWork]:
+        in_work = RecordInWork(window[0].record.id)
+        record_in_work.set(in_work)
+        made = await make([place.record for place in window])
+        for rows in made:
+            failing.check([row for row in rows if stage.group(row) is not None])
+        return window, made, in_work
+
+    def count(tally: Tally, row: Record) -> None:
+        group = stage.group(row)
+        if group is not None:
+            tally.count(row, group, stage.notes(row))
+
+    windows = windows_of(output.places(parts, stage.source), stage.window)
+    async with contextlib.aclosing(in_order(windows, one, max(1, at_once // stage.window))) as results:
+        async for window, made, in_work in results:
+            if output.is_complete_before(window[0]):
+                await asyncio.to_thread(output.keep)  # replies are read meanwhile
+            for place, rows in zip(window, made, strict=True):
+                output.add(place, rows, count)
+                statuses = [row.status for row in rows if stage.group(row) is not None]
+                advance(**{status: statuses.count(status) for status in ("ok", "failed", "eliminated")})
+            output.use(in_work.used)
+    whole = output.tally()
+    if whole.rows and whole.rows == whole.status["failed"]:  # not kept: the same command makes them again
+        raise _all_failed(stage.name, whole.rows, next(iter(whole.failures)))
+    await asyncio.to_thread(output.keep)
+
+
+def windows_of(places: Iterable[Placed], size: int) -> Iterator[list[Placed]]:
+    """The records of each part in lists of ``size``, the last one of a part shorter."""
+    if size == 1:
+        yield from ([place] for place in places)
+        return
+    for _, group in groupby(places, key=lambda place: place.part):
+        while window := list(islice(group, size)):
+            yield window
+
+
+class Failing:
+    """Stops a stage of which everything fails: the first records of all, or of one teacher.
+
+    Args:
+        stage: its name.
+        any_before: whether earlier commands had any success.
+    """
+
+    def __init__(self, stage: str, *, any_before: bool) -> None:
+        self._stage = stage
+        self._failed: Counter[str | None] = Counter()
+        self._worked: set[str | None] = set()
+        self._any_before = any_before
+
+    def check(self, rows: Sequence[Record]) -> None:
+        """Note what became of one record.
+
+        Raises:
+            RunError: the first ``ALL_FAILED`` records to end, of all or of one teacher, have failed.
+        """
+        if self._any_before:
+            return
+        for teacher in {row.teacher for row in rows}:
+            words = [row.reason for row in rows if row.teacher == teacher and row.status == "failed"]
+            if len(words) < sum(row.teacher == teacher for row in rows):
+                self._worked.add(teacher)
+            elif teacher not in self._worked:
+                self._failed[teacher] += 1
+                if self._failed[teacher] == ALL_FAILED:
+                    which = f"{self._stage} by {teacher}" if teacher else self._stage
+                    raise _all_failed(which, ALL_FAILED, f"{words[0]}")
+
+
+def _all_failed(which: str, records: int, words: str) -> RunError:
+    return RunError(
+        f"every record of {which} failed, {records:,} so far; the first: {words}",
+        fix="Mend the cause and start the same command again.",
+    )
+
+
+def paid(store: CallStore, stage: str, prices: Mapping[str, Price]) -> Account:
+    """What a stage has paid for in the folder, by model: calls, tokens, and where there is a price, it and the cost."""
+    return {
+        use.model: {
+            "calls": use.calls,
+            "prompt_tokens": use.prompt_tokens,
+            "completion_tokens": use.completion_tokens,
+            "estimated": use.estimated,
+            "cost": cost([use], prices),
+            "price": [prices[use.model].prompt, prices[use.model].completion] if use.model in prices else None,
+        }
+        for use in store.spent()
+        if use.stage == stage
+    }
