@@ -23,6 +23,7 @@ from evolvent.evolution.options import EVOL_INSTRUCT
 from evolvent.metrics.all_metrics import chosen, columns_by_name
 from evolvent.metrics.score import score
 from evolvent.models.models import Models, opened
+from evolvent.models.uri import parse_uri
 from evolvent.options import Function, OptionError, checked, collect, implements, options_in, read_text
 from evolvent.recipe_file import Written, put, read_recipe
 from evolvent.recipe_options import RUN, Recipe
@@ -90,7 +91,18 @@ def run(
             common = {name: getattr(how, name) for name in COMMON} | {"models": shared}
             extra = {name: value for name, value in common.items() if name in taken}
             done.stages[stage] = FUNCTIONS[stage](**arguments, **extra)
+            if models is None:
+                later = list(calls)[list(calls).index(stage) + 1 :]
+                shared.close(keep={uri for name in later for uri in _models_in(name, calls[name])})
     return done
+
+
+def _models_in(stage: str, arguments: Mapping[str, Any]) -> set[str]:
+    """The models that a stage is given, by URI as records hold it."""
+    interface = FUNCTIONS[stage].interface
+    options = interface.options(interface.method(arguments))
+    given = [arguments[name] for name, one in options.items() if one.about.metavar == "URI" and arguments.get(name)]
+    return {str(parse_uri(uri)) for uris in given for uri in ([uris] if isinstance(uris, str) else uris)}
 
 
 def _calls(written: Written) -> Calls:

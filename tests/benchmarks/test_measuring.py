@@ -5,7 +5,7 @@ from pathlib import Path
 
 from benchmarks.measuring import MB, measure, mock_server, write_seeds
 
-HOLD = "held = b'x' * {bytes}; import time; time.sleep(0.3)"
+HOLD = "held = b'x' * {bytes}; import time; time.sleep(1)"
 CHILD = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {HOLD.format(bytes=90 * MB)!r}])"
 
 

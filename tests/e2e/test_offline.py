@@ -55,7 +55,11 @@ def test_the_demo_again_has_nothing_to_do(demo: Path) -> None:
     assert {name: (demo / "demo" / name).read_bytes() for name in before} == before
 
 
-def test_killed_and_gone_on_with_it_is_the_same_run(demo: Path, tmp_path: Path) -> None:
+def test_interrupted_killed_and_gone_on_with_it_is_the_same_run(demo: Path, tmp_path: Path) -> None:
+    interrupted = stop_at(["demo"], tmp_path, tmp_path / "demo", 5, signal.SIGINT)  # while the model writes
+    assert interrupted.status == 130
+    assert interrupted.seconds < 2 * slowness()
+    assert interrupted.errors.strip().endswith("start the same command again to go on")
     calls = stored_calls(demo / "demo")
     killed = stop_at(["demo"], tmp_path, tmp_path / "demo", calls // 3, signal.SIGKILL)
     assert killed.status == -signal.SIGKILL
@@ -63,13 +67,6 @@ def test_killed_and_gone_on_with_it_is_the_same_run(demo: Path, tmp_path: Path) 
     assert evolvent("demo", folder=tmp_path, timeout=900).status == 0
     for name in ("evolved.parquet", "responses.parquet", "scored.parquet", "selected.jsonl"):
         assert (tmp_path / "demo" / name).read_bytes() == (demo / "demo" / name).read_bytes(), name
-
-
-def test_control_c_while_the_model_writes(tmp_path: Path) -> None:
-    ended = stop_at(["demo"], tmp_path, tmp_path / "demo", 5, signal.SIGINT)
-    assert ended.status == 130
-    assert ended.seconds < 2 * slowness()
-    assert ended.errors.strip().endswith("start the same command again to go on")
 
 
 def test_judge_and_paper_profile(tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 import json
 import random
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.command import CHAT, evolvent, measured, server, server_stats, start, stop_at, stored_calls
-from tests.processes import slowness, wait_until
+from tests.processes import Ended, slowness, wait_until
 
 SEEDS = [
     {"instruction": f"How do I mend a {thing} number {n}?"} for n, thing in enumerate(["sock", "bike", "tap"] * 20)
@@ -43,6 +44,23 @@ def content(run: Path) -> dict[str, bytes]:
     return {name: (run / name).read_bytes() for name in FILES}
 
 
+def kill(command: list[str | Path], folder: Path, calls: int, then_s: float) -> Ended:
+    """Kill a command that works in the folder ``killed`` at its moment: earlier, if it has ended by then.
+
+    The moment was measured when the machine may have been slower.
+    """
+    run, before = folder / "killed", folder / "before"
+    shutil.rmtree(before, ignore_errors=True)
+    if run.exists():
+        shutil.copytree(run, before)
+    ended = stop_at(command, folder, run, calls, signal.SIGKILL, CHAT, then_s=then_s)
+    if ended.status == 0 and then_s > 0:
+        shutil.rmtree(run)
+        shutil.copytree(before, run)
+        return kill(command, folder, calls, then_s / 2 if then_s > 0.1 else 0)
+    return ended
+
+
 def test_ten_kills_over_the_whole_path(tmp_path: Path, seeds: Path) -> None:
     """One run, killed at ten drawn shares of its work: it comes out as if nothing had been."""
     with server(latency_ms=3) as url:
@@ -54,9 +72,7 @@ def test_ten_kills_over_the_whole_path(tmp_path: Path, seeds: Path) -> None:
         asked = server_stats(url)["requests"]
         for share in sorted(draw.random() for _ in range(KILLS)):
             calls, then_s = work.moment(share)
-            ended = stop_at(
-                ["run", str(killed)], tmp_path, tmp_path / "killed", calls, signal.SIGKILL, CHAT, then_s=then_s
-            )
+            ended = kill(["run", killed], tmp_path, calls, then_s)
             assert ended.status == -signal.SIGKILL
             stored = stored_calls(tmp_path / "killed", CHAT)
             lost = server_stats(url)["requests"] - asked - stored

@@ -18,13 +18,13 @@ from evolvent.errors import CallError, ModelUnavailableError
 from evolvent.models.openai import OpenAIChat
 from evolvent.models.protocols import Reply, Sampling, Usage
 from evolvent.records import Message
+from tests.processes import LONG_S
 
 MISSING = [
     name for name in ("torch", "transformers", "fastapi", "uvicorn", "openai", "accelerate") if not find_spec(name)
 ]
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"transformers[serving] is not installed ({', '.join(MISSING)})")
 
-START_S = 180
 EMBEDDED = Path(__file__).parents[2] / "src/evolvent/models/embedded/instruct"
 TEMPLATE = (
     "{% for m in messages %}{{ m.role }} {{ m.content }} {% endfor %}{% if add_generation_prompt %}assistant{% endif %}"
@@ -68,20 +68,19 @@ def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         port = free.getsockname()[1]
     command = [sys.executable, "-c", "from transformers.cli.transformers import main; main()", "serve"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", "float32"]
-    quiet = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "HF_HOME": str(folder)}
     log = folder / "serve.log"
     with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, **quiet})
+        process = subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, "HF_HOME": str(folder)})
     try:
         _wait_for(f"http://127.0.0.1:{port}/health", process, log)
         yield f"http://127.0.0.1:{port}/v1"
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(LONG_S)
 
 
 def _wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    ends = time.monotonic() + START_S
+    ends = time.monotonic() + LONG_S
     while time.monotonic() < ends and process.poll() is None:
         try:
             with urllib.request.urlopen(url, timeout=5):

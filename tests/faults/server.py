@@ -12,6 +12,7 @@ from aiohttp import web
 
 from tests.faults.draw import Draw
 from tests.openai_server import reply_to
+from tests.processes import LONG_S
 
 Body = dict[str, Any]
 Fault = Callable[[Body], web.Response]
@@ -88,7 +89,7 @@ class Background:
         async def wrapped() -> None:
             await work
 
-        asyncio.run_coroutine_threadsafe(wrapped(), self.loop).result(30)
+        asyncio.run_coroutine_threadsafe(wrapped(), self.loop).result(LONG_S)
 
     def close(self) -> None:
         self.loop.call_soon_threadsafe(self.loop.stop)

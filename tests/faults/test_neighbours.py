@@ -4,6 +4,7 @@ Everything is counted, nothing is timed: replies are held back until the request
 """
 
 import asyncio
+import math
 import sys
 import threading
 from pathlib import Path
@@ -13,13 +14,17 @@ import pytest
 from tests.e2e.command import SERVER, evolvent
 from tests.e2e.test_storage import in_namespace, needs_mounts
 from tests.faults.draw import Draw
+from tests.faults.server import FAULTS, wrong
 from tests.faults.way import CALLS, ROUNDS, SEEDS, Way, rows_of, seed_of, write_seeds
+from tests.processes import slowness
 
 MOST = CALLS["evolve"]
 
 
-def test_one_rate_limit_pauses_nobody_else(way: Way) -> None:
+def test_one_rate_limit_pauses_nobody_else(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
     """The only request that waits out a Retry-After is the one that got it."""
+    retry_after = str(math.ceil(3 * slowness()))
+    monkeypatch.setitem(FAULTS, "429 with 3 s", lambda _: wrong(429, "rate limit", Retry_After=retry_after))
     way.server.draw = Draw(["429 with 3 s"], in_all=1)
     ended = way.command("evolve")
     assert ended.status == 0, ended.errors
@@ -63,7 +68,15 @@ def test_a_slow_reply_holds_nobody_up(way: Way) -> None:
 @pytest.mark.parametrize("concurrency", [1, 4, 16, 64])
 def test_so_many_calls_as_allowed_are_in_flight_and_no_more(way: Way, concurrency: int) -> None:
     write_seeds(way.folder, 2 * concurrency + 8)
-    way.server.latency_s = 0.2 if concurrency > 1 else 0.01
+    all_there = asyncio.Event()
+
+    async def hold(_: str) -> None:
+        if way.server.peak >= concurrency:
+            all_there.set()
+        await all_there.wait()
+        await asyncio.sleep(0.05)  # for one too many to come
+
+    way.server.before_reply = hold
     ended = way.command("evolve", concurrency=concurrency)
     assert ended.status == 0, ended.errors
     assert way.server.peak == concurrency
@@ -76,7 +89,7 @@ def test_no_limit_that_nobody_asked_for(way: Way) -> None:
     ended = way.command("evolve", "run", "--rounds", "1", concurrency=None)
     assert ended.status == 0, ended.errors
     assert way.server.draw.total == 500
-    assert ended.seconds < 60
+    assert ended.seconds < 60 * slowness()
 
 
 def test_answers_of_another_system_prompt_model_or_server_are_never_served(way: Way) -> None:

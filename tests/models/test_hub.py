@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -20,10 +20,16 @@ from tests.models.tiny_llama import save_tiny_llama
 
 COMMIT = "ab" * 20
 SETTINGS = {"HF_HUB_OFFLINE", "DISABLE_TELEMETRY", "DO_NOT_TRACK", "HF_TOKEN", *hub_settings.SETTINGS}
+# Loads the revision of each line in a process of its own, which is forked when everything is imported and nothing done.
 LOAD = """
-import json, sys
+import json, os, sys
 from evolvent.models.hf.loading import load_weights
-print(json.loads(load_weights(sys.argv[1], uri="hf:x", revision=sys.argv[2] or None).identity)["weights"])
+from transformers import AutoTokenizer, LlamaForCausalLM
+for line in iter(sys.stdin.readline, ""):
+    if os.fork() == 0:
+        print(json.loads(load_weights(sys.argv[1], uri="hf:x", revision=line.strip() or None).identity)["weights"])
+        break
+    os.wait()
 """
 
 
@@ -76,13 +82,27 @@ def environment(hub: Hub, home: Path) -> dict[str, str]:
 
 
 def test_files_are_asked_for_and_nothing_once_a_commit_is_cached(hub: Hub, tmp_path: Path) -> None:
+    loader = subprocess.Popen(
+        [sys.executable, "-uc", LOAD, "org/tiny"],
+        env=environment(hub, tmp_path),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
     def load(revision: str) -> list[str]:
+        assert loader.stdin is not None and loader.stdout is not None
         hub.asked.clear()
-        command = [sys.executable, "-c", LOAD, "org/tiny", revision]
-        done = subprocess.run(command, env=environment(hub, tmp_path), capture_output=True, text=True)
-        assert done.stdout.strip() == COMMIT, done.stderr
+        loader.stdin.write(f"{revision}\n")
+        loader.stdin.flush()
+        assert loader.stdout.readline().strip() == COMMIT
         return list(hub.asked)
 
+    with loader:
+        check(load, tmp_path)
+
+
+def check(load: Callable[[str], list[str]], tmp_path: Path) -> None:
     first = load("")
     assert "/org/tiny/resolve/main/config.json" in first  # what commit that is
     assert f"/org/tiny/resolve/{COMMIT}/model.safetensors" in first

@@ -163,3 +163,14 @@ def test_what_is_no_run(tmp_path: Path) -> None:
 
 def test_counts_as_a_line() -> None:
     assert described({"ok": 1200, "failed": 0, "groups": {"a": 1}, "pairs": 3}) == "1,200 ok, 3 pairs"
+
+
+def test_while_scores_are_made_anew_the_old_ones_are_not_shown(run: Path) -> None:
+    finish(run, "score", [Record("s", "a", 0, "x", scores={"ifd": 1.0})], [Column("ifd")])
+    assert summary(run)[-1].title == "scores"
+    with RunFolder(run) as folder:
+        folder.begin("score", {"other": 1}, {"digest": "a"}, fresh=True)
+        folder.start("score", {})
+    assert "scores" not in [table.title for table in summary(run)]
+    (stages, *_) = summary(run)
+    assert next(row for row in stages.rows if row[0] == "score")[-1] == "not yet"

@@ -11,8 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evolvent.datasets.load import load
+from evolvent.datasets.write import write
 from evolvent.errors import InputError
-from evolvent.records import Record, schema
+from evolvent.records import Column, Record, schema
+from evolvent.runs.folder import RunFolder
+from evolvent.runs.manifest import read_manifest
+from evolvent.runs.parts import Output, Placed
 from evolvent.runs.record_files import record_table
 from evolvent.selection.choose import Criteria, choose, parse_top
 from evolvent.selection.select import LOWER_IS_KEPT, select
@@ -297,3 +301,47 @@ def test_names_that_cannot_be(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError):
         select(tmp_path / name, by="quality", top="1", out=tmp_path / "o.jsonl")
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def scored_run(folder: Path) -> Path:
+    """A run folder with four scored rows."""
+    with RunFolder(folder) as run:
+        run.begin("score", {}, {"digest": "a", "stage": "respond"}, fresh=True)
+        run.start("score", {})
+        output = Output(run.output("score"), 4, columns=[Column("ifd")])
+        for n in range(4):
+            record = Record(f"s{n}", f"s{n}", n, f"Mend sock {n}", output="Wool.", scores={"ifd": n / 10})
+            output.add(Placed(0, n, record), [record], lambda tally, row: tally.count(row, ""))
+        run.finish("score", output.finish().summary(), {}, {})
+    return folder
+
+
+def test_a_selection_in_a_run_folder_is_in_its_manifest(tmp_path: Path) -> None:
+    run = scored_run(tmp_path / "run")
+    for name, top in (("best.jsonl", "25%"), ("half.jsonl", "50%")):
+        select(run, by="ifd", top=top, out=run / name)
+    entries = read_manifest(run)
+    assert list(entries) == ["score", "select:best.jsonl", "select:half.jsonl"]
+    entry = entries["select:half.jsonl"]
+    assert (entry.state, entry.settings["top"], entry.counts["selected"]) == ("done", "50%", 2)
+    assert (entry.input["stage"], entry.output["name"]) == ("score", "half.jsonl")
+    with pytest.raises(InputError, match="is a file of a run"):
+        write([], run / "half.jsonl")
+    assert select(run, by="ifd", top="75%", out=run / "half.jsonl").counts["selected"] == 3
+    assert read_manifest(run)["select:half.jsonl"].settings["top"] == "75%"
+
+
+def test_a_selection_of_scores_that_were_made_anew_is_stale_until_it_is_looked_at(tmp_path: Path) -> None:
+    run = scored_run(tmp_path / "run")
+    select(run, by="ifd", top="25%", out=run / "best.jsonl")
+    scored_run(run)
+    assert read_manifest(run)["select:best.jsonl"].state == "stale"
+    assert select(run, by="ifd", top="25%", out=run / "best.jsonl").already_done
+    assert read_manifest(run)["select:best.jsonl"].state == "done"
+
+
+def test_a_selection_elsewhere_is_in_no_manifest(tmp_path: Path) -> None:
+    run = scored_run(tmp_path / "run")
+    select(run, by="ifd", top="25%", out=tmp_path / "best.jsonl")
+    assert list(read_manifest(run)) == ["score"]
+    assert not (tmp_path / "manifest.json").exists()

@@ -230,6 +230,6 @@ def read_row(row: Row, format: str) -> tuple[Content, Row]:
     content, used, exact = spec.read(row)
     extras = {name: value for name, value in row.items() if name not in used}
     if not exact:
-        held = {name: row[name] for name in used if row.get(name) is not None}
-        extras["_original"] = orjson.dumps(held, default=json_default, option=orjson.OPT_SORT_KEYS).decode()
+        original = {name: row[name] for name in used if row.get(name) is not None}
+        extras["_original"] = orjson.dumps(original, default=json_default, option=orjson.OPT_SORT_KEYS).decode()
     return content, extras

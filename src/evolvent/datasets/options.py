@@ -7,7 +7,6 @@ from evolvent.datasets.formats import check_format
 from evolvent.datasets.render import OUTPUT_FORMATS
 from evolvent.options import MISSING, Interface, Reading, argument, option
 
-
 # A file that training data is written to.
 WRITTEN = "The file to write: .jsonl .json .csv .parquet."
 

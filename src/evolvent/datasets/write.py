@@ -42,7 +42,12 @@ class _Refused:
 
 
 def write(
-    records: Iterable[Record], path: str | Path, *, format: str = "messages", skip_bad: bool = False
+    records: Iterable[Record],
+    path: str | Path,
+    *,
+    format: str = "messages",
+    skip_bad: bool = False,
+    of_run: bool = False,
 ) -> WriteCounts:
     """Write records as a training set; the file appears when it is complete.
 
@@ -51,6 +56,7 @@ def write(
         path: the file; its name ends in .json, .jsonl, .csv (each also .gz) or .parquet.
         format: messages, alpaca, sharegpt or prompt_completion (as lists of messages, to which trainers apply the chat
             template, not as plain texts).
+        of_run: whether the file is a run's own, and its stage writes it.
         skip_bad: leave out, and count, conversations of several turns when the format is alpaca, if others remain.
 
     Raises:
@@ -66,7 +72,7 @@ def write(
         raise InputError(f"{path} is of no kind that can be written", fix=f"End its name in one of {', '.join(KINDS)}.")
     refused = _Refused()
     rows = _rows(records, format, kind != ".parquet", refused)
-    with replacing(path) as file:
+    with replacing(path, of_run=of_run) as file:
         if kind.endswith(".gz"):
             # No time stamp and no name: the same rows make the same bytes.
             with gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as compressed:

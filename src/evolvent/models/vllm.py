@@ -99,7 +99,7 @@ class VLLMChat:
             engine = AsyncLLM.from_engine_args(arguments)
         except Exception as error:  # out of memory, a driver, a kind of model: vLLM and CUDA raise anything then
             raise ModelUnavailableError(
-                f"model {uri}: vLLM cannot start with it: {_said(error)}",
+                f"model {uri}: vLLM cannot start with it: {_words(error)}",
                 fix="vLLM's own words stand above. When memory is short: ?max_model_len=8192, "
                 "?gpu_memory_utilization=0.8, or ?tensor_parallel_size=N for N GPUs.",
             ) from error
@@ -153,11 +153,11 @@ class VLLMChat:
                 last = output
         except EngineDeadError as error:
             raise RunError(
-                f"model {self.uri}: vLLM's engine stopped: {_said(error)}",
+                f"model {self.uri}: vLLM's engine stopped: {_words(error)}",
                 fix="Its own words stand above. What it answered is stored: start the same command again.",
             ) from error
         except Exception as error:  # a refused parameter, a failed request: vLLM's errors share no base with Python's
-            raise CallError(f"model {self.uri} failed: {_said(error)}") from error
+            raise CallError(f"model {self.uri} failed: {_words(error)}") from error
         completion = last.outputs[0] if last else None
         if completion is None or completion.finish_reason in (None, "abort"):
             raise CallError(f"model {self.uri}: vLLM gave the request up")
@@ -191,7 +191,7 @@ class VLLMChat:
             self._templated([{"role": "user", "content": "?"}])
         except Exception as error:  # as above; a model without a template raises too
             raise InputError(
-                f"model {self.uri} has no chat template that can write the turn of a user: {_said(error)}",
+                f"model {self.uri} has no chat template that can write the turn of a user: {_words(error)}",
                 fix="It may be a base model. Or name a Jinja file: vllm:MODEL?chat_template=FILE",
             ) from error
 
@@ -253,5 +253,5 @@ def _identity(place: Place, config: Any, template: str | None) -> str:
     return orjson.dumps(content, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def _said(error: Exception) -> str:
+def _words(error: Exception) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__

@@ -75,7 +75,7 @@ def _overview(folder: Path, stages: dict[str, StageEntry]) -> Table:
         # While a stage is made anew its old file is there, and is not its own.
         file = file_of(name) if entry.finished and output.exists() else "not yet"
         time = time_words(entry.wall_s) if entry.wall_s else ""  # noted when a command ends, unless it was killed
-        rows.append((name, state, time, counts, file))
+        rows.append((name.partition(":")[0], state, time, counts, file))
     return Table("stages", ("stage", "state", "time", "counts", "file"), rows, tuple(notes))
 
 
@@ -127,11 +127,11 @@ def _used(stages: dict[str, StageEntry]) -> Table:
         "limit lowered": [_count(account, "cut_max_tokens") for *_, account in accounts],
     }
     table = _account("behind the rows", accounts, columns)
-    said = {
+    explained = {
         "asked again": "asked again: replies that could not be used, so that another was asked for",
         "limit lowered": "limit lowered: replies whose max-tokens was lowered to fit the model's context",
     }
-    notes = tuple(note for column, note in said.items() if column in table.columns)
+    notes = tuple(note for column, note in explained.items() if column in table.columns)
     return Table(table.title, table.columns, table.rows, notes + table.notes)
 
 

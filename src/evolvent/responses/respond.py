@@ -172,6 +172,6 @@ def question(record: Record, system: str | None) -> list[Message]:
 
     Many chat templates take no second system turn, so a conversation's own and the teacher's are joined.
     """
-    said = [turn["content"] for turn in record.messages or [] if turn["role"] == "system"]
-    given = "\n\n".join([*said, *([system] if system else [])])
+    systems = [turn["content"] for turn in record.messages or [] if turn["role"] == "system"]
+    given = "\n\n".join([*systems, *([system] if system else [])])
     return conversation(record.question, given)

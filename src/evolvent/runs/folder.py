@@ -65,7 +65,7 @@ class Run:
 
 
 @dataclass(slots=True)
-class _Begun:
+class _Task:
     """What a stage is about to do: go on with its entry, make its output anew, add columns to it, retry what failed."""
 
     entry: StageEntry
@@ -84,7 +84,7 @@ class RunFolder:
 
     path: Path
     stages: dict[str, StageEntry] = field(default_factory=dict)
-    _begun: dict[str, _Begun] = field(default_factory=dict)
+    _tasks: dict[str, _Task] = field(default_factory=dict)
     _lock: int = -1
     _since: float = 0.0  # when the stage started; 0 before
 
@@ -150,35 +150,35 @@ class RunFolder:
         kept = has_parts(output) or earlier_file(output).exists()
         if entry is not None and _came_to_nothing(entry) and not kept:
             entry = None
-        begun = _Begun(entry or StageEntry(settings, source, started=now()), anew=entry is None, fresh=fresh)
+        task = _Task(entry or StageEntry(settings, source, started=now()), anew=entry is None, fresh=fresh)
         if entry is not None:
             found = differences(entry, settings, source)
             finished = entry.state != "running" and bool(entry.finished) and output.exists()
             if adds_to is not None and finished and not differences(entry, as_json(adds_to, stage), source):
-                begun.adding = begun.anew = True
+                task.adding = task.anew = True
             elif fresh:
                 # An interrupted stage with these very settings goes on: it is what --fresh had begun.
-                begun.anew = bool(found) or entry.state != "running"
+                task.anew = bool(found) or entry.state != "running"
             elif found and entry.state == "stale" and not differences(entry, settings, entry.input):
-                begun.anew = True  # what it reads was made anew and came out otherwise
+                task.anew = True  # what it reads was made anew and came out otherwise
             elif found:
                 raise InputError(
                     f"run folder {self.path} holds {stage} with other settings:\n  " + "\n  ".join(found),
                     fix="Use another --out, or --fresh to make this stage anew (equal calls are not paid again).",
                 )
             elif finished:
-                begun.retry = retry_failed and bool(entry.counts.get("failed"))
-                if not begun.retry:
+                task.retry = retry_failed and bool(entry.counts.get("failed"))
+                if not task.retry:
                     # Stale: what it reads was made anew and came out the same, so what was made of it still holds.
                     if entry.state == "stale":
                         entry.state = "done"
                         self._write()
                     return Run(self.path, stage, output, entry.counts, already_done=True)
-            if begun.anew:
-                begun.entry = StageEntry(settings, source, started=now())
-            elif begun.retry or entry.state == "running":
-                self._check_versions(stage, begun, mix=mix_versions)
-        self._begun[stage] = begun
+            if task.anew:
+                task.entry = StageEntry(settings, source, started=now())
+            elif task.retry or entry.state == "running":
+                self._check_versions(stage, task, mix=mix_versions)
+        self._tasks[stage] = task
         return None
 
     def start(self, stage: str, models: dict[str, str]) -> None:
@@ -191,11 +191,11 @@ class RunFolder:
         Raises:
             InputError: a model's weights, server or request fields are not those that the stage began with.
         """
-        begun = self._begun[stage]
-        entry, output = begun.entry, self.output(stage)
+        task = self._tasks[stage]
+        entry, output = task.entry, self.output(stage)
         changed = [uri for uri, identity in models.items() if entry.models.get(uri, identity) != identity]
-        if changed and begun.fresh:
-            begun.anew = True
+        if changed and task.fresh:
+            task.anew = True
             entry = StageEntry(entry.settings, entry.input, started=now())
         elif changed:
             raise InputError(
@@ -203,16 +203,16 @@ class RunFolder:
                 "fields have changed since",
                 fix="Use another --out, or --fresh to make this stage anew.",
             )
-        if begun.anew:
+        if task.anew:
             drop_parts(output)
             if not holds_records(stage):
                 with explained(output):  # such a file or folder says how far its stage is
                     shutil.rmtree(output) if output.is_dir() else output.unlink(missing_ok=True)
-        if begun.adding:
+        if task.adding:
             keep_earlier(output)
-        if begun.retry:
+        if task.retry:
             reopen(output)  # the finished file stays in place, and good, until the new one is
-        if begun.anew or entry.finished:
+        if task.anew or entry.finished:
             # Also when a retry is gone on with: later stages may have read the old file while it was interrupted.
             for reader in readers_of(stage, {name: other.input.get("stage") for name, other in self.stages.items()}):
                 self.stages[reader].state = "stale"
@@ -269,12 +269,12 @@ class RunFolder:
         Raises:
             RunError: it was removed, or another was put in its place.
         """
-        held = os.fstat(self._lock)
+        opened = os.fstat(self._lock)
         try:
             there = (self.path / LOCK).stat()
         except FileNotFoundError:
             there = None
-        if there is None or (there.st_dev, there.st_ino) != (held.st_dev, held.st_ino):
+        if there is None or (there.st_dev, there.st_ino) != (opened.st_dev, opened.st_ino):
             raise RunError(f"{self.path} went away while it was being used", fix="Start the same command again.")
 
     def _note(self, entry: StageEntry, paid: Account) -> None:
@@ -282,11 +282,11 @@ class RunFolder:
         entry.wall_s = round(entry.wall_s + time.monotonic() - self._since, 3)
         self._write()
 
-    def _check_versions(self, stage: str, begun: _Begun, *, mix: bool) -> None:
+    def _check_versions(self, stage: str, task: _Task, *, mix: bool) -> None:
         """Check that what is there of a stage was made with the packages of now, or note that they are mixed."""
-        if not (begun.retry or has_parts(self.output(stage))):
+        if not (task.retry or has_parts(self.output(stage))):
             return
-        here, noted = versions(), begun.entry.versions
+        here, noted = versions(), task.entry.versions
         changed = {
             package: here.get(package, "none")
             for package in DECIDING

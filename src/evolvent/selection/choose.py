@@ -143,8 +143,8 @@ def choose(records: Iterable[Record], criteria: Criteria) -> Chosen:
     kept = np.zeros(counts["rows"], np.uint8)
     kept[np.frombuffer(positions, np.int64)[best]] = 1
     edge = values[int(best[-1])] if len(best) else None
-    said = {why: n for why, n in counts.items() if n or why == "rows"}
-    return Chosen(kept.tobytes(), {**said, "competing": len(order), "selected": len(best)}, edge)
+    words = {why: n for why, n in counts.items() if n or why == "rows"}
+    return Chosen(kept.tobytes(), {**words, "competing": len(order), "selected": len(best)}, edge)
 
 
 def _competing(

@@ -13,10 +13,11 @@ import orjson
 
 from evolvent.datasets.write import write
 from evolvent.errors import InputError
-from evolvent.files import explained, locate, replacing
+from evolvent.files import MANIFEST, explained, file_digest, file_state, locate, replacing
 from evolvent.options import Reading, implements
-from evolvent.runs.inputs import Data, stage_input
-from evolvent.runs.manifest import now, versions
+from evolvent.runs.folder import RunFolder
+from evolvent.runs.inputs import Data, StageInput, stage_input
+from evolvent.runs.manifest import now, read_manifest, versions
 from evolvent.selection.choose import Criteria, check_columns, choose, parse_top
 from evolvent.selection.decontamination import load_ngrams
 from evolvent.selection.options import SELECT, Selecting
@@ -68,7 +69,10 @@ def select(data: Data, given: Selecting, reading: Reading) -> Selection:
         raise InputError(f"out {out} is the data itself", fix="Choose another name.")
     conditions = parse_conditions(given.where)
     size = parse_top(given.top)
-    source = stage_input(data, before="score", format=reading.format, map=reading.map, skip_bad=reading.skip_bad)
+    folder = out.parent if (out.parent / MANIFEST).is_file() else None
+    source = stage_input(
+        data, before="score", out=folder, format=reading.format, map=reading.map, skip_bad=reading.skip_bad
+    )
     note = out.with_name(out.name + ".selection.json")
     how: dict[str, Any] = {
         "by": by,
@@ -83,7 +87,8 @@ def select(data: Data, given: Selecting, reading: Reading) -> Selection:
         log.warning("warning: the highest %s are kept; low is good there: ascending keeps the lowest", by)
     before = _noted(note) if out.is_file() else {}
     same = before.get("how") == how and before.get("input", {}).get("digest") == source.about["digest"]
-    if same and before.get("sha256") == _digest(out):
+    if same and before.get("sha256") == file_digest(out):
+        _enter(folder, out, how, source, before["counts"])
         return Selection(out, note, before["counts"], already_done=True)
     criteria = Criteria(by, size, ascending, conditions, best_per, load_ngrams(given.decontaminate))
     check_columns(source, criteria, source.about["source"])
@@ -98,12 +103,35 @@ def select(data: Data, given: Selecting, reading: Reading) -> Selection:
         )
     with explained(note):
         note.unlink(missing_ok=True)  # a stop before the new one is written must not leave one that does not fit
-    write(compress(source, chosen.kept), out, format=given.to)
-    content = {"selected": out.name, "sha256": _digest(out), "how": how, "last_score": chosen.edge, "counts": counts}
+    own = folder is not None and _entry(out) in read_manifest(folder)
+    write(compress(source, chosen.kept), out, format=given.to, of_run=own)
+    content = {
+        "selected": out.name,
+        "sha256": file_digest(out),
+        "how": how,
+        "last_score": chosen.edge,
+        "counts": counts,
+    }
     content |= {"input": source.about, "made": now(), "versions": versions()}
     with replacing(note) as file:
         file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+    _enter(folder, out, how, source, counts)
     return Selection(out, note, counts)
+
+
+def _entry(out: Path) -> str:
+    """The name of a selection in a run folder's manifest."""
+    return f"select:{out.name}"
+
+
+def _enter(folder: Path | None, out: Path, how: dict[str, Any], source: StageInput, counts: dict[str, Any]) -> None:
+    """Enter a selection into the manifest of the run folder that its file lies in, if it lies in one."""
+    if folder is None:
+        return
+    entry = read_manifest(folder).get(_entry(out))
+    if entry is None or entry.state != "done" or entry.output.get("state") != list(file_state(out)):
+        with RunFolder(folder) as run:
+            run.note(_entry(out), how, source.about, counts, out)
 
 
 def _noted(note: Path) -> dict[str, Any]:
@@ -113,11 +141,6 @@ def _noted(note: Path) -> dict[str, Any]:
     except (OSError, orjson.JSONDecodeError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _digest(path: Path) -> str:
-    with explained(path), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _named(path: str | Path) -> dict[str, str]:

@@ -79,7 +79,7 @@ def whole_batch(waiting: Sequence[Request], limits: Limits) -> list[Request]:
 
 
 def newcomers(
-    waiting: Sequence[Request], held: int, padded: Callable[[int, int], int], limits: Limits
+    waiting: Sequence[Request], in_flight: int, padded: Callable[[int, int], int], limits: Limits
 ) -> list[Request]:
     """Requests that join those under way, all in one prefill; none if it is not worth it yet.
 
@@ -88,11 +88,11 @@ def newcomers(
 
     Args:
         waiting: requests in order of arrival.
-        held: rows under way.
+        in_flight: rows under way.
         padded: the padded tokens held if so many rows join with prompts of so many tokens.
         limits: what the model takes at once.
     """
-    if not waiting or limits.rows - held < max(1, limits.rows // 8):
+    if not waiting or limits.rows - in_flight < max(1, limits.rows // 8):
         return []
 
     def fits(batch: Sequence[Request]) -> bool:
@@ -100,13 +100,13 @@ def newcomers(
         # rows grow: with a quarter to spare they seldom have to leave again (see ``HFChat``)
         tokens = padded(len(batch), prompt) * 5 // 4
         return (
-            held + len(batch) <= limits.rows
+            in_flight + len(batch) <= limits.rows
             and tokens <= limits.tokens
             and (len(batch) == 1 or len(batch) * prompt <= limits.prefill)
         )
 
     group = _nearest(waiting, fits)
-    return group if not held or fits(group) else []
+    return group if not in_flight or fits(group) else []
 
 
 def _nearest(waiting: Sequence[Request], fits: Callable[[Sequence[Request]], bool]) -> list[Request]:

@@ -81,10 +81,10 @@ class Lane:
         ids = torch.tensor([[*head, *[0] * (width - len(head))] for head in heads], device=self._model.device)
         prefilled = DynamicCache(config=self._model.config)
         self._model(input_ids=ids, past_key_values=prefilled, use_cache=True, logits_to_keep=1)
-        held = len(self.rows)
+        rows_in_flight = len(self.rows)
         cache = SlotCache(prefilled) if self._cache is None else self._cache
-        cache.make_room(held + len(requests), max(self.longest, width + 1), held)
-        cache.take_over(held, prefilled)
+        cache.make_room(rows_in_flight + len(requests), max(self.longest, width + 1), rows_in_flight)
+        cache.take_over(rows_in_flight, prefilled)
         self._cache = cache  # only now: one that could not be made holds no memory
         self.rows += [Row(request, Draw(request, self._model.device)) for request in requests]
 
@@ -92,10 +92,10 @@ class Lane:
     def take(self, other: "Lane", rows: Sequence[Row]) -> None:
         """Take rows over from another lane, with what is cached of them."""
         assert other._cache is not None
-        held = len(self.rows)
+        rows_in_flight = len(self.rows)
         cache = SlotCache(other._cache) if self._cache is None else self._cache
-        cache.make_room(held + len(rows), max(self.longest, *(row.length for row in rows)), held)
-        for slot, row in enumerate(rows, start=held):
+        cache.make_room(rows_in_flight + len(rows), max(self.longest, *(row.length for row in rows)), rows_in_flight)
+        for slot, row in enumerate(rows, start=rows_in_flight):
             cache.copy(other._cache, other.rows.index(row), slot)
         self._cache = cache
         self.rows += rows
@@ -171,9 +171,9 @@ class SlotLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         self.keys, self.values = keys[:0, :, :0], values[:0, :, :0]
         self.is_initialized = True
 
-    def make_room(self, rows: int, tokens: int, held: int) -> None:
-        """New slots, the first ``held`` of them with what they hold now."""
-        self.keys, self.values = (_larger(old, rows, tokens, held) for old in (self.keys, self.values))
+    def make_room(self, rows: int, tokens: int, rows_in_flight: int) -> None:
+        """New slots, the first ``rows_in_flight`` of them with what they hold now."""
+        self.keys, self.values = (_larger(old, rows, tokens, rows_in_flight) for old in (self.keys, self.values))
 
     def take_over(self, first: int, keys: torch.Tensor, values: torch.Tensor) -> None:
         """Fill the slots from ``first`` on with rows of keys and values [rows, heads, tokens, size]."""
@@ -220,12 +220,12 @@ class SlotCache(Cache):
         self._room = (0, 0)
         super().__init__(layers=[*self._slots])
 
-    def make_room(self, rows: int, tokens: int, held: int) -> None:
-        """Have slots for ``rows`` rows of ``tokens`` tokens; the first ``held`` keep what they hold."""
+    def make_room(self, rows: int, tokens: int, rows_in_flight: int) -> None:
+        """Have slots for ``rows`` rows of ``tokens`` tokens; the first ``rows_in_flight`` keep what they hold."""
         if rows > self._room[0] or tokens > self._room[1]:
             room = (rows + SPARE_ROWS, tokens + SPARE_TOKENS)
             for layer in self._slots:
-                layer.make_room(*room, held)
+                layer.make_room(*room, rows_in_flight)
             self._room = room  # only now: memory may have run out between two layers
 
     def take_over(self, first: int, prefilled: Any) -> None:
@@ -251,8 +251,8 @@ class SlotCache(Cache):
             layer.begin(rows, cached, width)
 
 
-def _larger(old: torch.Tensor, rows: int, tokens: int, held: int) -> torch.Tensor:
+def _larger(old: torch.Tensor, rows: int, tokens: int, rows_in_flight: int) -> torch.Tensor:
     new = old.new_zeros(rows, old.shape[1], tokens, old.shape[3])
     kept = min(tokens, old.shape[2])
-    new[:held, :, :kept] = old[:held, :, :kept]
+    new[:rows_in_flight, :, :kept] = old[:rows_in_flight, :, :kept]
     return new

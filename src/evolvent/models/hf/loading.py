@@ -196,24 +196,24 @@ def chosen_dtype(dtype: str, device: torch.device, uri: str) -> torch.dtype:
 
 
 def _unavailable(found: Place, uri: str, error: Exception, kind: Any) -> InputError:
-    said = " ".join(str(error).split()) or type(error).__name__
-    if "trust_remote_code" in said:
+    words = " ".join(str(error).split()) or type(error).__name__
+    if "trust_remote_code" in words:
         return InputError(
             f"model {uri} brings Python code of its own, which is not run unasked",
             fix="If you trust its authors: hf:MODEL?trust_remote_code=true",
         )
     if kind is CLASSIFIER:
         return ModelUnavailableError(
-            f"model {uri} cannot be loaded as a sequence classifier: {said[:300]}",
+            f"model {uri} cannot be loaded as a sequence classifier: {words[:300]}",
             fix="Name a cross-encoder of natural language inference; for a gated model set HF_TOKEN.",
         )
     if found.commit is None:
         return ModelUnavailableError(
-            f"model {uri}: the folder {found.folder} cannot be loaded: {said[:300]}",
+            f"model {uri}: the folder {found.folder} cannot be loaded: {words[:300]}",
             fix="It must hold config.json, tokenizer files and *.safetensors of a causal language model.",
         )
     return ModelUnavailableError(
-        f"model {uri} cannot be loaded: {said[:300]}",
+        f"model {uri} cannot be loaded: {words[:300]}",
         fix="Check the name and the network; for a gated model set HF_TOKEN.",
     )
 

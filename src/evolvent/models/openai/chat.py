@@ -215,11 +215,11 @@ class OpenAIChat:
                     wait = 0.0
             finally:
                 leave = partial(self._gate.leave, ticket, outcome, tokens)
-                held = until_kept.get()
-                if held is None or not kept:
+                places = until_kept.get()
+                if places is None or not kept:
                     leave()  # a reply that is given up is never kept: its place would be lost
                 else:
-                    held.append(leave)
+                    places.append(leave)
             await asyncio.sleep(wait)
             availability.check()
 

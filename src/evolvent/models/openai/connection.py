@@ -22,7 +22,7 @@ CONNECT_S = 30.0
 LISTING_S = 5.0
 LISTED = 20  # models that are named
 LONGEST_BODY = 1 << 26  # bytes; a reply of a million tokens with log probabilities is less
-FILES_BESIDE = 128  # open files that are no connections: the store, tables, logs, libraries
+OTHER_FILES = 128  # open files that are no connections: the store, tables, logs, libraries
 ENOUGH_FILES = 65_536
 
 
@@ -83,7 +83,7 @@ def allow_open_files(connections: int) -> int:
         return connections  # sockets are not counted among files there
     import resource
 
-    needed = connections + FILES_BESIDE
+    needed = connections + OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = resource.RLIM_INFINITY
     if soft == unlimited or soft >= 4 * needed:  # several models may be open
@@ -94,7 +94,7 @@ def allow_open_files(connections: int) -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
     except (OSError, ValueError):  # macOS has a lower limit of its own
         allowed = soft
-    return max(1, min(connections, allowed - FILES_BESIDE))
+    return max(1, min(connections, allowed - OTHER_FILES))
 
 
 def proxy_of(base_url: str) -> str | None:
@@ -194,12 +194,12 @@ class Endpoint:
         if error.unpaid:
             return "The account has no quota left: top it up, or use another key."
         if error.status in (401, 403):
-            held = (
+            key = (
                 f"The key in {self.key_variable} was not accepted."
                 if self.key
                 else f"{self.key_variable} holds no key."
             )
-            return f"{held} Set it: export {self.key_variable}=…"
+            return f"{key} Set it: export {self.key_variable}=…"
         if error.status == 404 and listing.names:
             more = f" and {len(listing.names) - LISTED} more" if len(listing.names) > LISTED else ""
             return f"The server lists these models: {self.redact(', '.join(listing.names[:LISTED]))}{more}."

@@ -257,10 +257,10 @@ def said(error: Exception) -> str:
 def _names(message: str, parameter: str) -> bool:
     """Whether words name a request field as one: quoted, or right beside the refusing word, not just in a sentence."""
     quoted = rf"""['"`]{parameter}['"`]"""
-    beside = rf"\b{parameter}\b['\"`)\]]*:?\s+(?:(?:is|are|was|field|parameter|argument)\s+)*(?:{REFUSED.pattern})"
+    outer = rf"\b{parameter}\b['\"`)\]]*:?\s+(?:(?:is|are|was|field|parameter|argument)\s+)*(?:{REFUSED.pattern})"
     kind = r"request|body|input|parameters?|arguments?|fields?|keys?|names?"
     behind = rf"(?:{REFUSED.pattern})(?:\s+(?:{kind}))*:?\s*{parameter}\b"
-    return re.search(rf"{quoted}|{beside}|{behind}", message, re.IGNORECASE) is not None
+    return re.search(rf"{quoted}|{outer}|{behind}", message, re.IGNORECASE) is not None
 
 
 def _validation_error(details: list[dict[str, Any]]) -> tuple[str, str, str]:
