@@ -11,14 +11,17 @@ import pytest
 from evolvent.errors import InputError
 from evolvent.options import (
     Calling,
+    Interface,
     Reading,
     argument,
+    implements,
     mapping,
     max_tokens,
     names,
     option,
     options_in,
     pairs,
+    read_text,
     seed,
     takes,
     temperature,
@@ -208,7 +211,7 @@ def test_a_docstring_with_arguments_of_its_own() -> None:
         """
         return data
 
-    assert "Args:\n    data: what to read.\n    format: Its format" in (read.__doc__ or "")
+    assert "Args:\n    data: what to read.\n    format: The data's format" in (read.__doc__ or "")
     assert (read.__doc__ or "").endswith("\n\nRaises:\n    InputError: it cannot be read.")
     assert read.plain("d", Reading()) == "d"
 
@@ -223,6 +226,45 @@ def test_groups_are_there_for_command_line_and_recipes() -> None:
     assert (face.others("cake")["stirs"].method, face.arguments["data"].metavar) == ("soup", "DATA")
     assert options_in(Cook)["out"].default is MISSING
     assert options_in(Calling)["progress"].about.typed is False
+
+
+def test_an_interface_may_stand_elsewhere() -> None:
+    about = {"data": argument("What is in the house.", "DATA", optional=True)}
+    face = Interface("m", "show", about, (Reading, Calling), without=("fresh",))
+
+    @implements(face)
+    def show(data: str = "d", *, reading: Reading, calling: Calling) -> Any:
+        """Show."""
+        return data, reading, calling
+
+    assert show(limit=2) == ("d", Reading(limit=2), Calling())
+    assert show.interface is face
+    assert (show.__doc__ or "").startswith("Show.\n\nArgs:\n    data: What is in the house.\n    format: The data's")
+    with pytest.raises(InputError, match="show takes no --fresh"):
+        show(fresh=True)
+    with pytest.raises(AssertionError, match="in another order"):
+
+        @implements(face)
+        def tell(data: str, calling: Calling, reading: Reading) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "value"),
+    [
+        ("salt", "1e-1", 0.1),
+        ("salt", "2", 2.0),
+        ("words", "7", 7),
+        ("words", "7.5", "7.5"),
+        ("words", "many", "many"),
+        ("out", "o", "o"),
+        ("guests", "Ann", "Ann"),
+        ("map", "a=b", {"a": "b"}),
+        ("extra_body", '{"top_k": 1}', {"top_k": 1}),
+        ("limit", 3, 3),
+    ],
+)
+def test_a_text_in_a_file_is_read_as_if_it_were_typed(name: str, written: object, value: object) -> None:
+    assert read_text(cook.interface.options()[name], written) == value
 
 
 def test_a_function_takes_each_of_its_groups() -> None:
@@ -254,7 +296,8 @@ def test_values_that_are_typed_as_one_text(parse: Callable[[Any, str], Any], tex
         (mapping, "a", "--x 'a' is not KEY=VALUE"),
         (pairs, ["=a"], "--x '=a' is not KEY=VALUE"),
         (options_in(Calling)["extra_body"].about.parse, "{", "--x is not JSON"),
-        (options_in(Calling)["extra_body"].about.parse, "[]", "--x is not a JSON object"),
+        (options_in(Calling)["extra_body"].about.parse, "[1]", "--x is not a JSON object"),
+        (options_in(Calling)["extra_body"].about.parse, "3", "--x is not a JSON object"),
     ],
 )
 def test_texts_that_are_no_value(parse: Callable[[Any, str], Any], text: Any, words: str) -> None:

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,18 @@ def recipe(folder: Path, text: str) -> Path:
         ("out: r\nevolve:\n  seeds: a\n  model: embedded\n  ronds: 3\n", r"line 5: evolve has no option 'ronds'"),
         ("out: r\nevolve:\n  seeds: a\n  model: embedded\n  rounds: many\n", r"line 5: evolve\.rounds is 'many'"),
         ("out: r\nevolve: 3\n", "line 2: evolve holds no options"),
+        ("out: r\nevolve:\n  model: embedded\n  nope: 1\n  ronds: 3\n", r"line 4: .*'nope'\n.*line 5: .*'ronds'"),
+        ("out: r\nevolve:\n  seeds: a\n  model: embedded\n  samples: 0\n", r"line 5: --samples is an option of autoif"),
+        (
+            "out: r\nevolve:\n  seeds: a\n  model: embedded\n  rule: a\n  method: autoif\n  queries: q",
+            r"line 5: rule 'a' is not KEY=V",
+        ),
+        ("out: r\nevolve:\n  model: embedded\n  fresh: true\n", r"line 4: evolve has no option 'fresh'"),
+        ("out: r\nevolve: {method: autoif, model: embedded}", r"line 2: evolve lacks queries"),
+        (f"out: r\n{AUTOIF[:-2]}, rule: {{prompts: x}}}}", r"line 2: rule prompts is 'x'"),
+        (f"out: r\n{AUTOIF[:-2]}, samples: 2, rule: {{samples: 3}}}}", r"line 2: --samples and --rule samples=N say"),
+        ("out: r\nevolve: {seeds: a, model: embedded, method: evolve}", "line 2: unknown method 'evolve'"),
+        ("out: r\nselect: {by: ifd, top: 0}", "line 2: top '?0'? is neither"),
         ("out: r\nselect:\n  by: ifd\n  where: 3\n  top: 5%", r"line 4: select\.where"),
         ("out: r\nselect:\n  by: ifd\n  where: [ifd<<2]\n  top: 5%", r"line 4: where 'ifd<<2'"),
         ("out: r\nselect:\n  by: ifd\n  best_per: prompt\n  top: 5%", r"line 4: best_per 'prompt' is not known"),
@@ -166,6 +179,14 @@ def test_a_stage_by_itself_is_followed_by_the_plain_recipe(tmp_path: Path, model
 def test_a_missing_recipe(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no recipe"):
         run(tmp_path / "none.yaml")
+
+
+def test_a_text_may_stand_for_a_number_and_as_it_would_be_typed(tmp_path: Path, models: Opened) -> None:
+    options = "map: instruction=q, temperature: 5e-1, max_tokens: '99', extra_body: '{\"top_k\": 3}'"
+    (tmp_path / "seeds.jsonl").write_text('{"q": "Mend a sock", "id": 1}\n')
+    run(recipe(tmp_path, f'out: r\nevolve: {{seeds: seeds.jsonl, model: "openai:evolver{URL}", {options}}}\n'))
+    settings = json.loads((tmp_path / "r" / "manifest.json").read_text())["stages"]["evolve"]["settings"]
+    assert (settings["temperature"], settings["max_tokens"], settings["extra_body"]) == (0.5, 99, {"top_k": 3})
 
 
 def test_select_takes_a_number_and_a_single_condition(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evolvent.errors import InputError
-from evolvent.models.models import open_chat, open_scorer, parse_extra_body
+from evolvent.models.models import open_chat, open_scorer
 from evolvent.models.uri import checked_base_url, parse_uri
 
 
@@ -159,11 +159,3 @@ def test_a_bad_address_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
 def test_servers_do_not_score() -> None:
     with pytest.raises(InputError, match="cannot score"):
         open_scorer("openai:m?base_url=http://127.0.0.1:1/v1")
-
-
-@pytest.mark.parametrize("text", ["{", "[1]", "3"])
-def test_extra_body_is_an_object(text: str) -> None:
-    with pytest.raises(InputError, match="--extra-body"):
-        parse_extra_body(text)
-    assert parse_extra_body(None) is None
-    assert parse_extra_body('{"top_k": 20}') == {"top_k": 20}

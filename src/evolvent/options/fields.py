@@ -209,10 +209,14 @@ def read_text(option: Option, value: Any) -> Any:
     if not isinstance(value, str) or _fitted(option.kind, value) is not MISSING:
         return value
     if option.about.parse is not None:
-        return option.about.parse([value] if option.about.repeatable else value, option.name)
-    with contextlib.suppress(ValueError):
-        number = float(value)
-        return int(value) if _fitted(option.kind, number) is MISSING else number
+        try:
+            return option.about.parse([value] if option.about.repeatable else value, option.name)
+        except InputError as error:
+            raise OptionError(option.name, error.message, fix=error.fix) from error
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            if (number := _fitted(option.kind, kind(value))) is not MISSING:
+                return number
     return value
 
 

@@ -57,7 +57,9 @@ class Reading:
     """How data is read."""
 
     format: str | None = option(
-        "Its format: alpaca, sharegpt, messages, prompt_completion …; detected if not given.", None, metavar="NAME"
+        "The data's format: alpaca, sharegpt, messages, prompt_completion …; detected if not given.",
+        None,
+        metavar="NAME",
     )
     map: Mapping[str, str] | None = option(
         "Columns of data of no known format: instruction=question,output=answer.",
