@@ -9,7 +9,7 @@ from evolvent.evolution.evolve import evolve
 from evolvent.models import models as opened_models
 from evolvent.models.protocols import Sampling
 from evolvent.recipe import run
-from evolvent.runs.folder import Run
+from evolvent.runs.run import Run
 from tests.scripted import Opened
 
 AUTOIF = "evolve: {method: autoif, model: embedded, queries: q.jsonl}\n"

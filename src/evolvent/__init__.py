@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from evolvent.recipe import run as run
     from evolvent.records import Record as Record
     from evolvent.responses.respond import respond as respond
-    from evolvent.runs.folder import Run as Run
+    from evolvent.runs.run import Run as Run
     from evolvent.selection.select import select as select
 
 _HOME = {
     "EvolventError": "evolvent.errors",
     "Record": "evolvent.records",
-    "Run": "evolvent.runs.folder",
+    "Run": "evolvent.runs.run",
     "calls": "evolvent.call_store.log",
     "convert": "evolvent.datasets.convert",
     "evolve": "evolvent.evolution.evolve",

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from evolvent.errors import InputError
+from evolvent.evolution import EVOL_INSTRUCT
 from evolvent.evolution.autoif.rules import METHOD as AUTOIF
 from evolvent.evolution.evolve import check_seeds, evolve
-from evolvent.evolution.options import EVOL_INSTRUCT
 from evolvent.metrics.all_metrics import chosen, columns_by_name
 from evolvent.metrics.score import score
 from evolvent.models.models import Models, opened
@@ -28,7 +28,7 @@ from evolvent.options import Function, OptionError, checked, collect, implements
 from evolvent.recipe_file import Written, put, read_recipe
 from evolvent.recipe_options import RUN, Recipe
 from evolvent.responses.respond import respond
-from evolvent.runs.folder import Run
+from evolvent.runs.run import Run
 from evolvent.selection.columns import NUMBERS, TEXTS, first_columns
 from evolvent.selection.select import Selection, select
 from evolvent.selection.where import parse_conditions

@@ -13,8 +13,8 @@ from evolvent.evolution.evolve import evolve
 from evolvent.evolution.templates import load_prompt
 from evolvent.models import models as opened_models
 from evolvent.models.protocols import Sampling
-from evolvent.runs.folder import Run
 from evolvent.runs.manifest import read_manifest
+from evolvent.runs.run import Run
 from tests.scripted import Opened, write_both
 
 EVOLVER, JUDGE, OTHER = (f"openai:{name}?base_url=http://host:1/v1" for name in ("evolver", "judge", "other"))

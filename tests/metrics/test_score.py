@@ -23,10 +23,11 @@ from evolvent.models import models as opened_models
 from evolvent.models.models import Need
 from evolvent.records import Message, Record
 from evolvent.runs import parts
-from evolvent.runs.folder import Run, RunFolder
+from evolvent.runs.folder import RunFolder
 from evolvent.runs.inputs import Listed
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.parts import Output, Placed, has_parts, parts_folder
+from evolvent.runs.run import Run
 from tests.scripted import write_both
 
 

@@ -9,8 +9,8 @@ from evolvent.call_store.log import StoredCall
 from evolvent.evolution.autoif.verify import VerifyCounts
 from evolvent.report.printing import print_calls, print_run, print_stages, print_tables, print_verified
 from evolvent.report.tables import Table
-from evolvent.runs.folder import Run
 from evolvent.runs.manifest import StageEntry, write_manifest
+from evolvent.runs.run import Run
 from evolvent.stages import file_of
 
 URI = "openai:ORG/A-Model-With-A-Long-Name-70B-Instruct?base_url=https://inference.provider.example.com:8443/openai/v1"

@@ -16,7 +16,7 @@ from evolvent.models import models as opened_models
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Message, Record
 from evolvent.responses.respond import FIRST_TURN_ONLY, OTHER_LANGUAGE, answer, question, respond
-from evolvent.runs.folder import Run
+from evolvent.runs.run import Run
 from tests.scripted import Opened, Scripted, write_both
 
 TEACHER, OTHER, EVOLVER = (f"openai:{name}?base_url=http://host:1/v1" for name in ("teacher", "other", "evolver"))

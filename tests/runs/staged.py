@@ -10,7 +10,7 @@ from evolvent.concurrency import WINDOW
 from evolvent.errors import CallError
 from evolvent.evolution.evolve import evolve
 from evolvent.models.protocols import Reply, Sampling, Usage
-from evolvent.runs.folder import Run
+from evolvent.runs.run import Run
 from tests.scripted import Scripted
 
 URL = "?base_url=http://host:1/v1"

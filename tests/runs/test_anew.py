@@ -13,9 +13,10 @@ from evolvent.call_store.store import CallStore
 from evolvent.errors import EvolventError, InputError, ModelUnavailableError, RunError
 from evolvent.files import CALLS
 from evolvent.responses.respond import respond
-from evolvent.runs.folder import Run, RunFolder
+from evolvent.runs.folder import RunFolder
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.parts import NOTES, has_parts, parts_folder
+from evolvent.runs.run import Run
 from tests.runs.staged import (
     EVOLVER,
     KEPT_AFTER,

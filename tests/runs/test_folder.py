@@ -14,10 +14,11 @@ from evolvent.errors import InputError, RunError
 from evolvent.files import file_state
 from evolvent.records import Column, Record
 from evolvent.runs import folder, parts
-from evolvent.runs.folder import Run, RunFolder, in_use
+from evolvent.runs.folder import RunFolder, in_use
 from evolvent.runs.inputs import Listed
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.parts import Output, parts_folder
+from evolvent.runs.run import Run
 
 SETTINGS = {"rounds": 3, "model": "embedded"}
 SOURCE = {"source": "seeds.jsonl", "digest": "abc", "rows": 2}

@@ -23,9 +23,10 @@ from evolvent.datasets import parquet_files
 from evolvent.datasets.load import load
 from evolvent.errors import InputError
 from evolvent.records import Record
-from evolvent.runs.folder import Run, RunFolder
+from evolvent.runs.folder import RunFolder
 from evolvent.runs.inputs import Listed, StageInput, Wanted, stage_input
 from evolvent.runs.parts import Output, Placed
+from evolvent.runs.run import Run
 
 Rows = list[dict[str, str]]
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from evolvent.evolution.auto_evol_instruct.keywords import Keywords
     from evolvent.evolution.auto_evol_instruct.optimize import OptimizedMethod
     from evolvent.recipe import RecipeRun
-    from evolvent.runs.folder import Run
+    from evolvent.runs.run import Run
 
 
 class Command(NamedTuple):
@@ -56,7 +56,7 @@ def _demo(done: "RecipeRun", _: object) -> None:
 def _searched(found: "OptimizedMethod", _: object) -> None:
     from evolvent.evolution.auto_evol_instruct.history import read_history
     from evolvent.report.method_search import failed_calls, steps_table
-    from evolvent.runs.folder import Run
+    from evolvent.runs.run import Run
     from evolvent.stages import file_of
 
     stage = "optimize-method"

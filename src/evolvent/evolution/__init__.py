@@ -1,1 +1,6 @@
-"""Instructions evolve: the methods as their papers describe them, and what eliminates a failed evolution."""
+"""Seeds are evolved. A trajectory is one seed through all rounds; a method says how each round is made."""
+
+# The methods by name.
+EVOL_INSTRUCT = "evol-instruct"
+AUTO_EVOL_INSTRUCT = "auto-evol-instruct"
+AUTOIF = "autoif"

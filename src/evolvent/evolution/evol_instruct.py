@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evolvent.errors import InputError
+from evolvent.evolution import EVOL_INSTRUCT
 from evolvent.evolution.elimination import LEAKS, strip_marker
-from evolvent.evolution.options import EVOL_INSTRUCT, EvolInstructOptions
 from evolvent.evolution.templates import NO_OPERATORS, Prompt, load_prompt
 from evolvent.evolution.trajectory import Profile
 from evolvent.models.protocols import Reply
@@ -53,7 +53,7 @@ class Operator:
 
 
 def choose_operators(
-    names: str | Sequence[str] | None, *, breadth: bool = True, templates: Path | None = None
+    names: str | Sequence[str] | None, *, breadth: bool = True, templates: str | Path | None = None
 ) -> tuple[Operator, ...]:
     """The operators in their order.
 
@@ -66,6 +66,7 @@ def choose_operators(
         InputError: an unknown operator, one named twice, or a template that cannot be filled in.
     """
     known = f"Operators: {', '.join([*IN_DEPTH, BREADTH])}."
+    templates = Path(templates) if templates else None
     if templates is not None and not templates.is_dir():
         raise InputError(f"--templates {templates} is not a folder")
     if names is None:
@@ -85,9 +86,3 @@ def choose_operators(
         for shown in ("", "an input"):
             prompt.render(instruction="an instruction", input=shown)  # a wrong slot shows now, not at some later row
     return tuple(map(Operator, prompts))
-
-
-def operators_of(by: EvolInstructOptions) -> tuple[Operator, ...]:
-    """The operators of Evol-Instruct; errors as for ``choose_operators``."""
-    templates = Path(by.templates) if by.templates else None
-    return choose_operators(by.operators, breadth=by.breadth, templates=templates)

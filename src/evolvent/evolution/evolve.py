@@ -8,7 +8,7 @@ from evolvent.evolution.auto_evol_instruct.applied import Applied
 from evolvent.evolution.auto_evol_instruct.history import read_method
 from evolvent.evolution.auto_evol_instruct.method import initial_method
 from evolvent.evolution.autoif.options import AutoIFOptions
-from evolvent.evolution.evol_instruct import operators_of
+from evolvent.evolution.evol_instruct import choose_operators
 from evolvent.evolution.options import EVOLVE, AutoEvolInstructOptions, EvolInstructOptions, Evolve
 from evolvent.evolution.templates import load_prompt
 from evolvent.evolution.trajectory import STAGE, Evolution, Rewriting
@@ -17,9 +17,9 @@ from evolvent.models.protocols import Sampling
 from evolvent.models.uri import parse_uri
 from evolvent.options import Calling, Reading, implements
 from evolvent.records import Record
-from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data, stage_input
 from evolvent.runs.local import run
+from evolvent.runs.run import Run
 from evolvent.runs.stage import Rehearsed, Stage, chat_settings
 
 
@@ -135,7 +135,7 @@ def rewritings_of(
         InputError: an unknown operator, or a method file that cannot be used.
     """
     if isinstance(by, EvolInstructOptions):
-        operators = operators_of(by)
+        operators = choose_operators(by.operators, breadth=by.breadth, templates=by.templates)
         return operators, {"operators": [[one.operator, one.version] for one in operators]}, ""
     method = read_method(Path(by.method_file)) if by.method_file else initial_method()
     return (Applied(method),), {"evolving_method": method.version}, f"#{method.final_heading}#:\n"

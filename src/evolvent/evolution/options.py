@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evolvent.evolution import AUTO_EVOL_INSTRUCT, AUTOIF, EVOL_INSTRUCT
 from evolvent.evolution.autoif.options import AutoIFOptions
-from evolvent.evolution.autoif.rules import METHOD as AUTOIF
 from evolvent.models.uri import MODELS, check_chat_model
 from evolvent.options import (
     Calling,
@@ -20,9 +20,6 @@ from evolvent.options import (
     temperature,
     top_p,
 )
-
-EVOL_INSTRUCT = "evol-instruct"
-AUTO_EVOL_INSTRUCT = "auto-evol-instruct"
 
 PROFILES = ("default", "paper")
 
@@ -71,9 +68,11 @@ class EvolInstructOptions:
     system: str | None = _system()
 
     def __post_init__(self) -> None:
-        from evolvent.evolution.evol_instruct import operators_of
+        from evolvent.evolution.evol_instruct import choose_operators
 
-        operators_of(self)  # what is wrong with them is known before anything begins
+        choose_operators(
+            self.operators, breadth=self.breadth, templates=self.templates
+        )  # what is wrong with them is known before anything begins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,12 +22,12 @@ from evolvent.models.protocols import StageModels
 from evolvent.models.uri import parse_uri
 from evolvent.options import Calling, Reading, implements
 from evolvent.records import Column, Record, Score
-from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data, Joined, RecordFile, StageInput, Wanted, check_taken, stage_input
 from evolvent.runs.local import run
 from evolvent.runs.manifest import StageEntry, read_manifest
 from evolvent.runs.parts import earlier_file
 from evolvent.runs.record_files import score_columns
+from evolvent.runs.run import Run
 from evolvent.runs.stage import Make, Stage
 from evolvent.stages import file_of
 

@@ -16,9 +16,9 @@ from evolvent.records import Message, Record, conversation
 from evolvent.responses.answer_rules import eliminate_response, other_language
 from evolvent.responses.options import RESPOND, Respond
 from evolvent.runs.dry_run import ANSWER_TOKENS
-from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data, Wanted, check_taken, stage_input
 from evolvent.runs.local import run
+from evolvent.runs.run import Run
 from evolvent.runs.stage import Make, Rehearsed, Stage, chat_settings
 
 STAGE = "respond"

@@ -4,7 +4,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -12,10 +12,8 @@ from typing import Any, Self
 
 import orjson
 
-from evolvent.costs.estimates import Estimate
 from evolvent.errors import InputError, RunError
 from evolvent.files import describe_file, explained
-from evolvent.records import Record
 from evolvent.runs.manifest import (
     DECIDING,
     StageEntry,
@@ -26,42 +24,13 @@ from evolvent.runs.manifest import (
     write_manifest,
 )
 from evolvent.runs.parts import drop_parts, earlier_file, has_parts, keep_earlier, reopen
-from evolvent.runs.record_files import read_records
+from evolvent.runs.run import Run
 from evolvent.stages import file_of, holds_records, in_order, readers_of
 
 Account = dict[str, dict[str, Any]]
 
 LOCK = ".lock"
 LOCK_TRIES, LOCK_WAIT_S = 5, 0.02
-
-
-@dataclass(slots=True)
-class Run:
-    """What a stage returns: the run folder, the file it wrote and what it counted.
-
-    Attributes:
-        path: the run folder.
-        stage: the stage that was run.
-        output: the file that the stage wrote.
-        counts: rows and what became of them.
-        already_done: whether there was nothing left to do.
-        estimate: of a dry run, what the stage would take; then nothing else was done.
-        stages: by name, the runs of all stages that the same call ran, where it ran several.
-        others: further files that the stage wrote.
-    """
-
-    path: Path
-    stage: str
-    output: Path
-    counts: dict[str, Any]
-    already_done: bool = False
-    estimate: Estimate | None = None
-    stages: "dict[str, Run]" = field(default_factory=dict)
-    others: tuple[Path, ...] = ()
-
-    def __iter__(self) -> Iterator[Record]:
-        """The records of the stage's file."""
-        return read_records(self.output)
 
 
 @dataclass(slots=True)

@@ -10,9 +10,9 @@ from evolvent.datasets.load import InstructionData, load
 from evolvent.errors import InputError
 from evolvent.files import MANIFEST, FileState, file_digest, file_state, locate
 from evolvent.records import Record, content_digest
-from evolvent.runs.folder import Run
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.record_files import count_rows, count_wanted, is_record_file, read_records
+from evolvent.runs.run import Run
 from evolvent.stages import STAGES, file_of, row_of
 
 # What was found of checked data, in the run folder.

@@ -24,10 +24,11 @@ from evolvent.models.models import Models, Need
 from evolvent.options import Calling
 from evolvent.records import Record
 from evolvent.runs.dry_run import dry_run
-from evolvent.runs.folder import Account, Run, RunFolder
+from evolvent.runs.folder import Account, RunFolder
 from evolvent.runs.manifest import known_prices
 from evolvent.runs.parts import Output, Placed
 from evolvent.runs.progress import shown
+from evolvent.runs.run import Run
 from evolvent.runs.stage import Make, MakeWhole, Stage, WholeWork, Work
 from evolvent.runs.tally import Tally
 

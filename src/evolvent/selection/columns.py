@@ -11,9 +11,9 @@ import orjson
 from evolvent.datasets.sources import open_source
 from evolvent.errors import InputError
 from evolvent.records import Record
-from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data
 from evolvent.runs.record_files import is_record_file, read_records
+from evolvent.runs.run import Run
 from evolvent.stages import file_of
 
 # Rows of which the columns are looked at before a stage reads them all.

@@ -17,9 +17,9 @@ from evolvent.models import models as opened_models
 from evolvent.models.models import open_chat
 from evolvent.models.protocols import Sampling
 from evolvent.options import Calling, Reading
-from evolvent.runs.folder import Run
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.record_files import read_records
+from evolvent.runs.run import Run
 from tests.evolution.autoif.test_back_translation import Relations
 from tests.sandbox.wall import needs_wall
 from tests.scripted import Opened

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import orjson
 
+from evolvent.evolution import AUTO_EVOL_INSTRUCT
 from evolvent.evolution.auto_evol_instruct.method import Method, headings
 from evolvent.evolution.auto_evol_instruct.parsing import final_instruction, methods_list, paper_instruction
-from evolvent.evolution.options import AUTO_EVOL_INSTRUCT
 from evolvent.evolution.trajectory import Profile
 from evolvent.models.protocols import Reply
 from evolvent.records import Record

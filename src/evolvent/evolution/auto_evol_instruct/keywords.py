@@ -28,10 +28,10 @@ from evolvent.models.protocols import ChatModel, Reply, Sampling, StageModels
 from evolvent.models.uri import parse_uri
 from evolvent.options import Calling, implements
 from evolvent.records import Record, conversation
-from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Wanted, stage_input
 from evolvent.runs.local import run as execute
 from evolvent.runs.record_files import read_records
+from evolvent.runs.run import Run
 from evolvent.runs.stage import Make, Rehearsed, Stage
 
 STAGE = "keywords"

@@ -29,11 +29,11 @@ from evolvent.models.protocols import Sampling
 from evolvent.models.uri import parse_uri
 from evolvent.options import Calling, Reading
 from evolvent.records import Record
-from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data, Listed, StageInput, stage_input
 from evolvent.runs.local import run
 from evolvent.runs.manifest import known_prices, read_manifest
 from evolvent.runs.record_files import read_records
+from evolvent.runs.run import Run
 from evolvent.runs.stage import Rehearsed, Stage, chat_settings
 from evolvent.sandbox.requirements import require_sandbox
 

@@ -10,8 +10,8 @@ from evolvent.datasets.load import load
 from evolvent.errors import InputError
 from evolvent.evolution.autoif.rules import Rules
 from evolvent.records import Record
-from evolvent.runs.folder import Run
 from evolvent.runs.inputs import Data
+from evolvent.runs.run import Run
 
 SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？")
 

@@ -1,0 +1,39 @@
+"""Run: what a stage returns."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from evolvent.costs.estimates import Estimate
+from evolvent.records import Record
+from evolvent.runs.record_files import read_records
+
+
+@dataclass(slots=True)
+class Run:
+    """What a stage returns: the run folder, the file it wrote and what it counted.
+
+    Attributes:
+        path: the run folder.
+        stage: the stage that was run.
+        output: the file that the stage wrote.
+        counts: rows and what became of them.
+        already_done: whether there was nothing left to do.
+        estimate: of a dry run, what the stage would take; then nothing else was done.
+        stages: by name, the runs of all stages that the same call ran, where it ran several.
+        others: further files that the stage wrote.
+    """
+
+    path: Path
+    stage: str
+    output: Path
+    counts: dict[str, Any]
+    already_done: bool = False
+    estimate: Estimate | None = None
+    stages: "dict[str, Run]" = field(default_factory=dict)
+    others: tuple[Path, ...] = ()
+
+    def __iter__(self) -> Iterator[Record]:
+        """The records of the stage's file."""
+        return read_records(self.output)
