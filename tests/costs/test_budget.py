@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolvent.costs.budget import UNKNOWN_AT_ONCE, Budget, Spent, cost
+from evolvent.costs.budget import UNKNOWN_AT_ONCE, Budget, Spent
 from evolvent.costs.prices import Price
 from evolvent.errors import BudgetReachedError, InputError
 from evolvent.models.protocols import Usage
@@ -22,12 +22,6 @@ def spent(model: str, calls: int, stage: str = "evolve") -> Spent:
 
 def budget(limit: float, before: list[Spent] | None = None, stage: str = "evolve") -> Budget:
     return Budget(limit, PRICES, before or [], stage=stage, models=[A, B, "embedded"])
-
-
-def test_cost() -> None:
-    assert cost([], {}) == 0
-    assert cost([spent(A, 3), spent(B, 1, "respond"), spent("embedded", 9)], PRICES) == 26
-    assert cost([spent(A, 3), spent("openai:unpriced", 1)], PRICES) is None
 
 
 def test_a_model_without_a_price_is_refused() -> None:

@@ -32,17 +32,6 @@ class Spent(NamedTuple):
     seconds: float
 
 
-def cost(spent: Iterable[Spent], prices: Mapping[str, Price]) -> float | None:
-    """What calls have cost, in the prices' currency; None if one of their models has no price."""
-    amounts = []
-    for use in spent:
-        price = prices.get(use.model)
-        if price is None:
-            return None
-        amounts.append(price.of(use.prompt_tokens, use.completion_tokens))
-    return math.fsum(amounts)
-
-
 def require_prices(models: Iterable[str], prices: Mapping[str, Price]) -> None:
     """Check that every model has a price.
 

@@ -1,11 +1,14 @@
-"""Interface: what a function is given, its arguments and its groups of options. Known without the function itself."""
+"""What a function is given, known without the function itself; and the function that users call."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+import functools
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, replace
+from typing import Any, Protocol, TypeVar, cast, get_args
 
-from evolvent.options.fields import About, Option, OptionError, options_in, typed_name
-from evolvent.options.values import checked, short
+from evolvent.options.fields import About, Option, OptionError, checked, options_in, short, typed_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +103,137 @@ def _closest(name: str, known: list[str]) -> str:
 
     found = get_close_matches(name, known, 1)
     return f"; did you mean {found[0]!r}?" if found else f"; its options: {', '.join(known)}"
+
+
+WIDTH = 116
+_AFTER_ARGS = re.compile(r"^(Returns|Yields|Raises|Source|Attributes):$", re.MULTILINE)
+
+
+def signature_of(own: inspect.Signature, interface: Interface) -> inspect.Signature:
+    """The signature that users see: the function's own parameters, and each option.
+
+    Args:
+        own: the plain function's, without its groups.
+        interface: its options; one of several methods is shown as the first of them has it, and needed by none.
+    """
+    shown = {**interface.options(), **interface.others(None)}
+    keywords = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_shown(one), annotation=one.kind)
+        for name, one in shown.items()
+    ]
+    named = [p for p in own.parameters.values() if p.kind is not p.KEYWORD_ONLY]
+    last = [p for p in own.parameters.values() if p.kind is p.KEYWORD_ONLY]
+    return own.replace(parameters=[*named, *keywords, *last])
+
+
+def docstring_of(written: str, interface: Interface) -> str:
+    """The docstring as it is written, with arguments and options under its Args, each method's under their own."""
+    told = [*_told(interface.arguments), *_told(interface.options())]
+    for method, group in interface.methods.items():
+        told += ["", f"Args of {method}:", *_told(options_in(group))]
+    text = inspect.cleandoc(written)
+    after = _AFTER_ARGS.search(text)
+    end = after.start() if after else len(text)
+    before, rest = text[:end].rstrip(), text[end:]
+    heading = [] if "\nArgs:\n" in before else ["", "Args:"]
+    return "\n".join([before, *heading, *told, *(["", rest] if rest else [])])
+
+
+def _shown(option: Option) -> object:
+    if option.required:
+        return None if option.method else inspect.Parameter.empty
+    return option.default
+
+
+def _told(options: Mapping[str, Option | About]) -> Iterator[str]:
+    for name, one in options.items():
+        about = one.about if isinstance(one, Option) else one
+        text = f"{name}: {about.text} {about.more}".rstrip()
+        yield textwrap.fill(text, WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 8)
+
+
+R = TypeVar("R")
+
+
+class Function(Protocol[R]):
+    """What ``takes`` makes: a function that sorts its keyword arguments into groups of options.
+
+    Attributes:
+        plain: the function as it was written; it takes the groups.
+        interface: what it is given.
+    """
+
+    __name__: str
+    plain: Callable[..., R]
+    interface: Interface
+
+    def __call__(self, *arguments: Any, **options: Any) -> R: ...
+
+
+def takes(
+    *groups: type, methods: tuple[str, Mapping[str, type]] = ("", {}), without: Collection[str] = ()
+) -> Callable[[Callable[..., R]], Function[R]]:
+    """Give a function its options by name.
+
+    Args:
+        groups: dataclasses; the function has a parameter annotated with each.
+        methods: an option of these groups, and for each of its values the dataclass of further options; the function
+            has a parameter annotated with their union.
+        without: options of the groups that the function does not take: they keep their defaults.
+
+    Returns:
+        The decorator; what it makes raises TypeError for an option that is not there and for one that is missing, and
+        InputError for a value that cannot be or an option of another method.
+    """
+    return lambda plain: _taking(plain, None, groups, methods, without)
+
+
+def implements(interface: Interface) -> Callable[[Callable[..., R]], Function[R]]:
+    """Give a function the options of an interface that stands elsewhere; as ``takes`` does."""
+    groups = tuple(group for group in interface.groups if group is not None)
+    return lambda plain: _taking(plain, interface, groups, (interface.choice, interface.methods), ())
+
+
+def _taking(
+    plain: Callable[..., R],
+    interface: Interface | None,
+    groups: tuple[type, ...],
+    methods: tuple[str, Mapping[str, type]],
+    without: Collection[str],
+) -> Function[R]:
+    parameters = inspect.signature(plain).parameters
+    places = {name: group for name, p in parameters.items() if (group := _group(p, groups, methods[1])) is not MISSING}
+    assert len(places) == len(groups) + bool(methods[1]), f"{plain.__name__} does not take each of its groups"
+    own = inspect.signature(plain).replace(parameters=[p for name, p in parameters.items() if name not in places])
+    if interface is None:
+        arguments = {name: about for name, p in own.parameters.items() if (about := _about(p)) is not None}
+        interface = Interface(plain.__module__, plain.__name__, arguments, tuple(places.values()), *methods, without)
+    assert interface.groups == tuple(places.values()), f"{plain.__name__} takes its groups in another order"
+
+    @functools.wraps(plain)
+    def call(*arguments: Any, **options: Any) -> R:
+        bound = own.bind(*arguments, **{name: options.pop(name) for name in [*own.parameters] if name in options})
+        found = collect(interface, options)
+        return plain(**bound.arguments, **dict(zip(places, found, strict=True)))
+
+    made = cast(Function[R], call)
+    made.plain, made.interface = plain, interface
+    shown = signature_of(own, interface)
+    call.__signature__ = shown  # type: ignore[attr-defined]
+    call.__annotations__ = {name: p.annotation for name, p in shown.parameters.items()}
+    call.__annotations__["return"] = shown.return_annotation
+    call.__doc__ = docstring_of(plain.__doc__ or "", interface)
+    return made
+
+
+def _group(parameter: inspect.Parameter, groups: tuple[type, ...], methods: Mapping[str, type]) -> Any:
+    """The group that a parameter takes: None for the method's, MISSING if it takes none."""
+    kinds = get_args(parameter.annotation) or (parameter.annotation,)
+    if set(kinds) <= set(methods.values()):
+        return None
+    return parameter.annotation if parameter.annotation in groups else MISSING
+
+
+def _about(parameter: inspect.Parameter) -> About | None:
+    about = getattr(parameter.annotation, "__metadata__", (None,))[0]
+    return replace(about, optional=parameter.default is not parameter.empty) if isinstance(about, About) else None

@@ -5,8 +5,7 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any
 
-from evolvent.options.fields import argument, option
-from evolvent.options.typed import as_json, mapping
+from evolvent.options.fields import argument, as_json, mapping, option
 
 # What an argument of type runs.inputs.Data is to a user: data of any kind, and data that is no run's.
 DATA = argument(

@@ -16,7 +16,7 @@ from typing import Any, cast
 from evolvent.call_store.store import CallStore, spent_in
 from evolvent.call_store.stored import RecordInWork, StoredModels, record_in_work
 from evolvent.concurrency import in_order
-from evolvent.costs.budget import Budget, cost
+from evolvent.costs.budget import Budget
 from evolvent.costs.prices import Price
 from evolvent.errors import BudgetReachedError, EvolventError, InputError, RunError
 from evolvent.files import CALLS
@@ -235,15 +235,17 @@ def _all_failed(which: str, records: int, words: str) -> RunError:
 
 def paid(store: CallStore, stage: str, prices: Mapping[str, Price]) -> Account:
     """What a stage has paid for in the folder, by model: calls, tokens, and where there is a price, it and the cost."""
-    return {
-        use.model: {
+    found: Account = {}
+    for use in store.spent():
+        if use.stage != stage:
+            continue
+        price = prices.get(use.model)
+        found[use.model] = {
             "calls": use.calls,
             "prompt_tokens": use.prompt_tokens,
             "completion_tokens": use.completion_tokens,
             "estimated": use.estimated,
-            "cost": cost([use], prices),
-            "price": [prices[use.model].prompt, prices[use.model].completion] if use.model in prices else None,
+            "cost": price.of(use.prompt_tokens, use.completion_tokens) if price else None,
+            "price": [price.prompt, price.completion] if price else None,
         }
-        for use in store.spent()
-        if use.stage == stage
-    }
+    return found

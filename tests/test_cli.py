@@ -5,7 +5,7 @@ import sys
 import pytest
 import typer
 
-from evolvent.endings import end_well
+from evolvent.cli import end_well
 from evolvent.errors import CallError, printable
 
 SAID = "HTTP 500: \x1b]0;mine\x07\x1b[2J\r\nno\r\u202eroom\x9b31m\u2028 \udcff"
