@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evolvent.errors import InputError
@@ -119,6 +119,8 @@ def test_addresses_that_cannot_work(base_url: str) -> None:
 
 
 @given(st.text())
+@example("0 ?")
+@example(" ?")
 def test_any_text_is_parsed_or_refused(text: str) -> None:
     for prefix in ("", "openai:m?base_url=http://", "hf:"):
         try:

@@ -70,7 +70,7 @@ def parse_uri(text: str) -> ModelURI:
             work. The message holds nothing that may be a key or a password written in the wrong place.
     """
     head, _, query = text.strip().partition("?")
-    scheme, colon, name = head.partition(":")
+    scheme, colon, name = head.rstrip().partition(":")  # as blanks at the end of the whole, so those before options
     accepted = (
         "Accepted: embedded, embedded-base, hf:ID[@revision] or hf:folder, vllm: likewise, "
         "openai:MODEL?base_url=http://host:port/v1."
