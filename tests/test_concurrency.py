@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from evolvent.concurrency import run_sync
+from tests.processes import LONG_S
 
 
 def test_run_sync_inside_a_running_loop() -> None:
@@ -50,7 +51,7 @@ class Cell:
             self.waits.append(self.ended.is_set())
             if len(self.waits) > times:
                 return join(thread, timeout)
-            assert (self.begun if len(self.waits) == 1 else self.ending).wait(10)
+            assert (self.begun if len(self.waits) == 1 else self.ending).wait(LONG_S)
             raise KeyboardInterrupt
 
         patch.setattr(threading.Thread, "join", interrupted)

@@ -27,6 +27,7 @@ from evolvent.costs.prices import Price
 from evolvent.errors import BudgetReachedError, CallError, ModelUnavailableError
 from evolvent.models.protocols import ChatModel, Reply, Sampling, TokenLogprob, Usage
 from evolvent.records import Message
+from tests.processes import LONG_S
 from tests.scripted import Scripted
 
 HELLO = [Message(role="user", content="hello")]
@@ -268,7 +269,7 @@ def test_a_cancelled_caller_takes_nothing_from_the_others(store: CallStore, canc
         tasks[cancelled].cancel()
         await asyncio.sleep(0)
         model.go.set()
-        outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
+        outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), LONG_S)
         return [getattr(outcome, "text", "cancelled") for outcome in outcomes], len(model.asked)
 
     texts, asked = asyncio.run(three())

@@ -15,9 +15,9 @@ from evolvent.models.hf.batching import Request
 from evolvent.models.hf.chat import HFChat
 from evolvent.models.protocols import Reply, Sampling
 from tests.models.tiny_llama import save_tiny_llama, words
+from tests.processes import LONG_S
 
 CALLS = [([{"role": "user", "content": words(*range(20, 21 + n % 9))}], 4 + n % 12) for n in range(12)]
-PATIENCE_S = 60  # a hang is a failure, not a test that never ends
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,7 +37,7 @@ def model(tmp_path: Path) -> HFChat:
 def ask(model: HFChat, calls: list[Any]) -> list[Reply | BaseException]:
     async def together() -> list[Reply | BaseException]:
         asked = (model.chat(messages, Sampling(0, max_tokens=tokens)) for messages, tokens in calls)
-        return await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), PATIENCE_S)
+        return await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), LONG_S)
 
     return asyncio.run(together())
 
@@ -81,7 +81,7 @@ def test_calls_made_after_the_thread_has_ended_do_not_wait(model: HFChat, monkey
         for messages, tokens in CALLS * 20:
             calls.append(asyncio.create_task(model.chat(messages, Sampling(0, max_tokens=tokens))))
             await asyncio.sleep(0)
-        return await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), PATIENCE_S)
+        return await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), LONG_S)
 
     assert {type(reply) for reply in asyncio.run(many())} == {RunError}
     asyncio.run(model.close())

@@ -13,6 +13,7 @@ from evolvent.errors import CallError, InputError
 from evolvent.models.openai import OpenAIChat
 from evolvent.models.protocols import ChatModel, Reply, Sampling, Usage, until_kept
 from tests.models.openai_server import ASK, GREEDY, OK, WARM, Body, Step, ask, completion, says, serving
+from tests.processes import LONG_S
 
 
 def test_key_is_sent_as_bearer_token_and_none_without() -> None:
@@ -34,7 +35,7 @@ def test_calls_share_connections_and_run_at_once() -> None:
         peers.add(request.transport.get_extra_info("peername") if request.transport else None)
         if len(peers) == 130:
             together.set()
-        await asyncio.wait_for(together.wait(), 5)
+        await asyncio.wait_for(together.wait(), LONG_S)
         return web.json_response(completion())
 
     async def ask() -> None:
@@ -129,7 +130,7 @@ def test_a_blank_reply_that_is_given_up_gives_back_its_place() -> None:
         async with serving(says(completion({"content": ""})), OK, concurrency=1) as (server, model):
             leaving: list[Callable[[], None]] = []
             until_kept.set(leaving)
-            reply = await asyncio.wait_for(model.chat(ASK, GREEDY), 5)
+            reply = await asyncio.wait_for(model.chat(ASK, GREEDY), LONG_S)
             assert (len(server.bodies), len(leaving), model._gate.in_flight) == (2, 1, 1)
             leaving[0]()
             assert model._gate.in_flight == 0

@@ -16,6 +16,7 @@ from evolvent.sandbox.limits import Limits
 from evolvent.sandbox.sandbox import GIVEN_UP, LOST, TIME_LIMIT, Sandbox
 from evolvent.sandbox.verdicts import Evaluation, Outcome, Verdict
 from evolvent.sandbox.wall import map_users, maps_nobody
+from tests.processes import LONG_S
 from tests.sandbox.processes import descendants, reaper
 from tests.sandbox.wall import needs_wall
 
@@ -268,7 +269,7 @@ def test_start_can_be_cancelled(at: str, monkeypatch: pytest.MonkeyPatch) -> Non
             await reached.wait()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
-                await asyncio.wait_for(task, 20)
+                await asyncio.wait_for(task, LONG_S)
         assert descendants() == before
         return await sandbox.run("x = 1")
 
