@@ -48,7 +48,8 @@ def stored_calls(run: Path, where: str = ANSWERED) -> int:
     if not (run / "calls.sqlite").is_file():
         return 0
     try:
-        with sqlite3.connect(f"file:{run / 'calls.sqlite'}?mode=ro", uri=True) as connection:
+        # Closed at once: what is left to the garbage collector holds locks, and loses them where the file is copied.
+        with contextlib.closing(sqlite3.connect(f"file:{run / 'calls.sqlite'}?mode=ro", uri=True)) as connection:
             return int(connection.execute(f"SELECT count(*) FROM calls WHERE {where}").fetchone()[0])
     except sqlite3.OperationalError:  # the table is being made
         return 0
