@@ -176,8 +176,10 @@ class RunFolder:
                     return Run(self.path, stage, output, entry.counts, already_done=True)
             if begun.anew:
                 begun.entry = StageEntry(settings, source, started=now())
-            elif begun.retry or entry.state == "running":
-                self._check_versions(stage, begun, mix=mix_versions)
+            if begun.adding:  # the columns that are there are still of these
+                begun.entry.models, begun.entry.versions = dict(entry.models), dict(entry.versions)
+            if begun.adding or not begun.anew:
+                self._check_versions(stage, begun, mix=mix_versions or begun.adding)
         self._begun[stage] = begun
         return None
 
@@ -216,7 +218,7 @@ class RunFolder:
             # Also when a retry is gone on with: later stages may have read the old file while it was interrupted.
             for reader in readers_of(stage, {name: other.input.get("stage") for name, other in self.stages.items()}):
                 self.stages[reader].state = "stale"
-        entry.state, entry.models = "running", models
+        entry.state, entry.models = "running", {**entry.models, **models}
         entry.versions = entry.versions or versions()
         entry.output.setdefault("name", output.name)
         self.stages[stage] = entry
@@ -284,7 +286,10 @@ class RunFolder:
 
     def _check_versions(self, stage: str, begun: _Begun, *, mix: bool) -> None:
         """Check that what is there of a stage was made with the packages of now, or note that they are mixed."""
-        if not (begun.retry or has_parts(self.output(stage))):
+        output = self.output(stage)
+        whole = not holds_records(stage) and output.exists()  # such a file or folder says how far its stage is
+        if not (begun.retry or begun.adding or whole or has_parts(output)):
+            begun.entry.versions = {}  # nothing is: all of it will be of now
             return
         here, noted = versions(), begun.entry.versions
         changed = {
