@@ -437,6 +437,13 @@ def test_parts_of_other_package_versions_are_named_and_the_user_decides(
         assert begin(run) is None
 
 
+def test_parts_that_a_kill_left_of_a_finished_stage_go(tmp_path: Path) -> None:
+    finish(tmp_path)
+    parts_folder(tmp_path / "evolved.parquet").mkdir()
+    assert finish(tmp_path) is False
+    assert not parts_folder(tmp_path / "evolved.parquet").exists()
+
+
 def test_versions_are_those_of_what_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not those of a start that made nothing; and a stage that went stale on its way is checked like any other."""
     monkeypatch.setattr(parts, "PART", 1)

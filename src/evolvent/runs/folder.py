@@ -169,6 +169,7 @@ class RunFolder:
             elif finished:
                 begun.retry = retry_failed and bool(entry.counts.get("failed"))
                 if not begun.retry:
+                    drop_parts(output)  # a kill may have left them there, although all is done
                     # Stale: what it reads was made anew and came out the same, so what was made of it still holds.
                     if entry.state == "stale":
                         entry.state = "done"
