@@ -140,6 +140,19 @@ def made_by(metric: Metric, needs: Mapping[Capability, Need], given: Scores) -> 
     return ", ".join(needs[capability].name for capability in metric.needs) + of_losses
 
 
+def own_columns(folder: Path, given: Scores, calling: Calling) -> dict[str, str]:
+    """By the plain name of each column of the metrics, the one that these options have made in a run folder."""
+    scores, metrics = _scores_in(read_manifest(folder).get(STAGE)), chosen(given.metrics)
+    needs = needed(metrics, given, calling)
+    return {
+        column.name: column.name + name.removeprefix(metric.name)
+        for metric in metrics
+        for name, by in scores.items()
+        if _plain(name) == metric.name and by == made_by(metric, needs, given)
+        for column in metric.columns
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Scoring:
     """What pairs are scored with; the work of the score stage.
