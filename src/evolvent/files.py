@@ -145,15 +145,15 @@ def replacing(path: Path, *, of_run: bool = False) -> Iterator[IO[bytes]]:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(target)
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
         except BaseException:
             with suppress(OSError):
                 temporary.unlink()
             raise
 
 
-def _sync_folder(folder: Path) -> None:
-    """Bring the new name to the disk too."""
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

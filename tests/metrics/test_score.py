@@ -3,7 +3,7 @@
 import asyncio
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from importlib import import_module
@@ -22,10 +22,11 @@ from evolvent.metrics.score import score
 from evolvent.models import models as opened_models
 from evolvent.models.models import Need
 from evolvent.records import Message, Record
+from evolvent.runs import folder as run_folder
 from evolvent.runs import parts
 from evolvent.runs.folder import RunFolder
 from evolvent.runs.inputs import Listed
-from evolvent.runs.manifest import read_manifest
+from evolvent.runs.manifest import read_manifest, write_manifest
 from evolvent.runs.parts import Output, Placed, has_parts, parts_folder
 from evolvent.runs.run import Run
 from tests.scripted import write_both
@@ -130,15 +131,7 @@ def test_the_format_is_the_one_that_is_named_and_data_is_checked_once(
 
 def test_of_a_run_what_is_ok_is_scored(tmp_path: Path, opened: list[Any]) -> None:
     statuses: list[Any] = ["ok", "failed", "eliminated", "ok"]
-    with RunFolder(tmp_path / "run") as folder:
-        folder.begin("respond", {}, {"digest": "a"}, fresh=False)
-        folder.start("respond", {})
-        output = Output(folder.output("respond"), 4)
-        for n, status in enumerate(statuses):
-            record = Record(f"s{n}", f"s{n}", n, "Mend a sock", output="With wool.", status=status)
-            output.add(Placed(0, n, record), [record], lambda tally, row: tally.count(row, "all"))
-        folder.finish("respond", output.finish().summary(), {}, {})
-    run = scored(tmp_path / "run", out=tmp_path / "run")
+    run = scored(answered(tmp_path / "run", statuses), out=tmp_path / "run")
     assert ([row.seed_index for row in run], run.counts["rows left out"]) == ([0, 3], 2)
     with pytest.raises(InputError, match="\n  limit: None in the folder, 1 now"):
         scored(tmp_path / "run", out=tmp_path / "run", limit=1)
@@ -201,6 +194,109 @@ def test_a_stop_while_a_view_is_added_loses_neither(
     monkeypatch.setattr(Spelling, "nll", nll)
     scored(pairs, out=pairs.parent / "whole")
     assert added == scored(pairs, base_model="embedded", out=pairs.parent / "whole").output.read_bytes()
+
+
+@pytest.fixture
+def stopping(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Windows of two pairs in parts of two; called with a number, the scorer breaks after so many of them, 0: never."""
+    monkeypatch.setattr(parts, "PART", 2)
+    monkeypatch.setattr(scoring, "WINDOW", 2)
+    nll = Spelling.nll
+
+    def stop(after: int) -> None:
+        left = iter(range(after))
+
+        def broken(scorer: Spelling, *given: Any, **how: Any) -> list[np.ndarray]:
+            if next(left, None) is None:
+                raise RuntimeError("broken")
+            return nll(scorer, *given, **how)
+
+        monkeypatch.setattr(Spelling, "nll", broken if after else nll)
+
+    return stop
+
+
+def test_a_third_view_that_was_stopped_goes_on(pairs: Path, opened: list[Any], stopping: Callable[[int], None]) -> None:
+    for out in ("run", "whole"):
+        for model in ("embedded-base", "embedded"):
+            scored(pairs, base_model=model, out=pairs.parent / out)
+    whole = scored(pairs, base_model="hf:org/other", out=pairs.parent / "whole").output.read_bytes()
+    stopping(3)
+    with pytest.raises(RuntimeError, match="broken"):
+        scored(pairs, base_model="hf:org/other")
+    stopping(0)
+    assert has_parts(pairs.parent / "run" / "scored.parquet")
+    assert scored(pairs, base_model="hf:org/other").output.read_bytes() == whole
+
+
+def answered(folder: Path, statuses: Sequence[Any] = ("ok",) * 6, **how: Any) -> Path:
+    """A run folder with answers."""
+    with RunFolder(folder) as run:
+        run.begin("respond", {}, {"digest": "a"}, **how)
+        run.start("respond", {})
+        output = Output(run.output("respond"), len(statuses))
+        for n, status in enumerate(statuses):
+            record = Record(f"s{n}", f"s{n}", n, "Mend a sock", output=f"With wool {n}.", status=status)
+            output.add(Placed(n // parts.PART, n, record), [record], lambda tally, row: tally.count(row, "all"))
+        run.finish("respond", output.finish().summary(), {}, {})
+    return folder
+
+
+@pytest.mark.parametrize("how", [{"base_model": "embedded"}, {"layout": "chat", "fresh": True}])
+def test_a_stopped_score_whose_answers_were_made_anew_and_are_the_same_goes_on(
+    tmp_path: Path, opened: list[Any], stopping: Callable[[int], None], how: dict[str, Any]
+) -> None:
+    for name in ("whole", "run"):
+        scored(answered(tmp_path / name), out=tmp_path / name)
+    whole = scored(tmp_path / "whole", out=tmp_path / "whole", **how)
+    stopping(2)
+    with pytest.raises(RuntimeError, match="broken"):
+        scored(tmp_path / "run", out=tmp_path / "run", **how)
+    stopping(0)
+    answered(tmp_path / "run", fresh=True)
+    assert read_manifest(tmp_path / "run")["score"].state == "stale"
+    again = scored(tmp_path / "run", out=tmp_path / "run", **{**how, "fresh": False})
+    assert again.output.read_bytes() == whole.output.read_bytes()
+
+
+def test_scores_of_an_earlier_version_are_not_added_to(pairs: Path, opened: list[Any]) -> None:
+    run = scored(pairs).path
+    entries = read_manifest(run)
+    entries["score"].settings = {"base_model": "embedded-base", "metrics": ["ifd"], "layout": "paper", "dtype": "auto"}
+    write_manifest(run, entries)
+    with pytest.raises(InputError, match="holds score with other settings"):
+        scored(pairs, base_model="embedded")
+
+
+def test_a_model_that_has_changed_since_adds_no_metric(pairs: Path, opened: list[Any]) -> None:
+    """Its columns would stand beside those of other weights, under the same name."""
+    first = scored(pairs, metrics=["ifd"]).output.read_bytes()
+    entries = read_manifest(pairs.parent / "run")
+    entries["score"].models["embedded-base"] = "other weights"
+    write_manifest(pairs.parent / "run", entries)
+    with pytest.raises(InputError, match="began with another embedded-base"):
+        scored(pairs, metrics=["ic_ifd"])
+    assert (pairs.parent / "run" / "scored.parquet").read_bytes() == first
+    scored(pairs, base_model="embedded")
+    assert list(read_manifest(pairs.parent / "run")["score"].models) == ["embedded-base", "embedded"]
+
+
+def test_columns_of_several_package_versions_are_noted_as_such(
+    pairs: Path, opened: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version, model in ("1", "embedded-base"), ("2", "embedded"):
+        monkeypatch.setattr(run_folder, "versions", lambda version=version: {"torch": version})
+        scored(pairs, base_model=model)
+    assert read_manifest(pairs.parent / "run")["score"].versions == {"torch": "1 and 2"}
+
+
+def test_a_file_is_not_scored_in_its_own_place(pairs: Path, opened: list[Any]) -> None:
+    (pairs.parent / "own").mkdir()
+    own = shutil.copy(scored(pairs).output, pairs.parent / "own" / "scored.parquet")
+    before = own.read_bytes()
+    with pytest.raises(InputError, match="is the data itself"):
+        scored(own, base_model="embedded", limit=3, out=own.parent)
+    assert own.read_bytes() == before
 
 
 def test_scores_of_data_that_was_scored_stay(pairs: Path, opened: list[Any]) -> None:

@@ -16,7 +16,7 @@ from evolvent.records import Column, Record
 from evolvent.runs import folder, parts
 from evolvent.runs.folder import RunFolder, in_use
 from evolvent.runs.inputs import Listed
-from evolvent.runs.manifest import read_manifest
+from evolvent.runs.manifest import read_manifest, write_manifest
 from evolvent.runs.parts import Output, parts_folder
 from evolvent.runs.run import Run
 
@@ -436,6 +436,33 @@ def test_parts_of_other_package_versions_are_named_and_the_user_decides(
     assert read_manifest(tmp_path)["evolve"].versions["transformers"] == "5.22.0 and 5.23.0"
     with RunFolder(tmp_path) as run:
         assert begin(run) is None
+
+
+def test_parts_that_a_kill_left_of_a_finished_stage_go(tmp_path: Path) -> None:
+    finish(tmp_path)
+    parts_folder(tmp_path / "evolved.parquet").mkdir()
+    assert finish(tmp_path) is False
+    assert not parts_folder(tmp_path / "evolved.parquet").exists()
+
+
+def test_versions_are_those_of_what_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not those of a start that made nothing; and a stage that went stale on its way is checked like any other."""
+    monkeypatch.setattr(parts, "PART", 1)
+    now = {"transformers": "1"}
+    monkeypatch.setattr(folder, "versions", lambda: dict(now))
+    interrupt(tmp_path)
+    now["transformers"] = "2"
+    interrupt(tmp_path)
+    with pytest.raises(RuntimeError, match="stopped"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Output, "finish", lambda _: (_ for _ in ()).throw(RuntimeError("stopped")))
+        grown(tmp_path, "evolve", ["ok"] * 3).finish()
+    entries = read_manifest(tmp_path)
+    assert entries["evolve"].versions == {"transformers": "2"}
+    entries["evolve"].state = "stale"
+    write_manifest(tmp_path, entries)
+    now["transformers"] = "3"
+    with RunFolder(tmp_path) as run, pytest.raises(InputError, match="transformers: 2 then, 3 now"):
+        begin(run)
 
 
 def test_a_stage_may_write_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

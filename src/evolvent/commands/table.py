@@ -157,7 +157,9 @@ def made(name: str, typed: Sequence[str]) -> Any:
         typed = {name: value for name, value in found.items() if getattr(source(name), "name", "") != "DEFAULT"}
         given = values(interface, typed)
         if "progress" in interface.options():
-            given["progress"] = True
+            from evolvent.report.progress import on_standard_error
+
+            given["progress"] = on_standard_error
         function = getattr(import_module(interface.module), interface.name)
         command.show(function(**given), given)
 

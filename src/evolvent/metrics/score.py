@@ -85,7 +85,7 @@ def score_stage(data: Data, given: Scores, reading: Reading, calling: Calling) -
     )
     check_taken(source, "score")
     entry = None if calling.fresh else _of_these_pairs(out, source, reading.limit)
-    running = entry is not None and entry.state == "running"
+    running = entry is not None and not entry.finished
     before = _scores_in(entry)
     columns = {**(score_columns(source.path) if isinstance(source, RecordFile) else {}), **columns_of(before)}
     new: dict[str, str] = {}
@@ -95,7 +95,7 @@ def score_stage(data: Data, given: Scores, reading: Reading, calling: Calling) -
         if name is None:
             suffix = _suffix(metric, by, {**before, **new}, columns, needs)
             new[metric.name + suffix] = by
-    settings: Mapping[str, Any] = {"limit": reading.limit, "before": sorted(before), **_by_maker({**before, **new})}
+    settings: Mapping[str, Any] = {"limit": reading.limit, "before": list(before), **_by_maker({**before, **new})}
     if entry is not None and not new and not running:
         settings = entry.settings  # nothing is to be done
     how = Scoring(tuple(new), {need.capability: need.name for need in needs.values()}, given.layout, source)
@@ -138,6 +138,19 @@ def made_by(metric: Metric, needs: Mapping[Capability, Need], given: Scores) -> 
     """What decides a metric's values besides the pairs, in words that the manifest holds."""
     of_losses = f", {given.layout}, {given.dtype}" if "losses" in metric.needs else ""
     return ", ".join(needs[capability].name for capability in metric.needs) + of_losses
+
+
+def own_columns(folder: Path, given: Scores, calling: Calling) -> dict[str, str]:
+    """By the plain name of each column of the metrics, the one that these options have made in a run folder."""
+    scores, metrics = _scores_in(read_manifest(folder).get(STAGE)), chosen(given.metrics)
+    needs = needed(metrics, given, calling)
+    return {
+        column.name: column.name + name.removeprefix(metric.name)
+        for metric in metrics
+        for name, by in scores.items()
+        if _plain(name) == metric.name and by == made_by(metric, needs, given)
+        for column in metric.columns
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,9 +232,14 @@ def _pairs(_: Record) -> str:
 def _of_these_pairs(out: Path, source: StageInput, limit: int | None) -> StageEntry | None:
     """What a folder holds of the score stage, if it is of the same pairs; of others the folder will refuse it."""
     entry = read_manifest(out).get(STAGE)
-    if entry is None or entry.input["digest"] != source.about["digest"] or entry.settings["limit"] != limit:
+    if entry is None or entry.input["digest"] != source.about["digest"]:
         return None
-    return entry if entry.state == "running" or (out / file_of(STAGE)).is_file() else None
+    if "before" not in entry.settings or entry.settings["limit"] != limit:  # of an earlier version; of other pairs
+        return None
+    if not entry.finished and not entry.settings["before"]:
+        return entry
+    file = out / file_of(STAGE)
+    return entry if (file if entry.finished else earlier_file(file)).is_file() else None
 
 
 def _scores_in(entry: StageEntry | None) -> dict[str, str]:
@@ -229,7 +247,7 @@ def _scores_in(entry: StageEntry | None) -> dict[str, str]:
     if entry is None:
         return {}
     made = {name: key.removeprefix(BY) for key, names in entry.settings.items() if key.startswith(BY) for name in names}
-    return {name: made[name] for name in entry.settings["before"]} if entry.state == "running" else made
+    return {name: made[name] for name in entry.settings["before"]} if not entry.finished else made
 
 
 def _by_maker(scores: Mapping[str, str]) -> dict[str, list[str]]:

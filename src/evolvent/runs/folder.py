@@ -138,6 +138,7 @@ class RunFolder:
             elif finished:
                 task.retry = retry_failed and bool(entry.counts.get("failed"))
                 if not task.retry:
+                    drop_parts(output)  # a kill may have left them there, although all is done
                     # Stale: what it reads was made anew and came out the same, so what was made of it still holds.
                     if entry.state == "stale":
                         entry.state = "done"
@@ -145,8 +146,10 @@ class RunFolder:
                     return Run(self.path, stage, output, entry.counts, already_done=True)
             if task.anew:
                 task.entry = StageEntry(settings, source, started=now())
-            elif task.retry or entry.state == "running":
-                self._check_versions(stage, task, mix=mix_versions)
+            if task.adding:  # the columns that are there are still of these
+                task.entry.models, task.entry.versions = dict(entry.models), dict(entry.versions)
+            if task.adding or not task.anew:
+                self._check_versions(stage, task, mix=mix_versions or task.adding)
         self._tasks[stage] = task
         return None
 
@@ -185,7 +188,7 @@ class RunFolder:
             # Also when a retry is gone on with: later stages may have read the old file while it was interrupted.
             for reader in readers_of(stage, {name: other.input.get("stage") for name, other in self.stages.items()}):
                 self.stages[reader].state = "stale"
-        entry.state, entry.models = "running", models
+        entry.state, entry.models = "running", {**entry.models, **models}
         entry.versions = entry.versions or versions()
         entry.output.setdefault("name", output.name)
         self.stages[stage] = entry
@@ -253,7 +256,10 @@ class RunFolder:
 
     def _check_versions(self, stage: str, task: _Task, *, mix: bool) -> None:
         """Check that what is there of a stage was made with the packages of now, or note that they are mixed."""
-        if not (task.retry or has_parts(self.output(stage))):
+        output = self.output(stage)
+        whole = not holds_records(stage) and output.exists()  # such a file or folder says how far its stage is
+        if not (task.retry or task.adding or whole or has_parts(output)):
+            task.entry.versions = {}  # nothing is: all of it will be of now
             return
         here, noted = versions(), task.entry.versions
         changed = {
