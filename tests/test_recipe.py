@@ -48,6 +48,16 @@ def recipe(folder: Path, text: str) -> Path:
         ("out: r\nrespond: {teacher: embedded, temperature: 9}", r"line 2: respond\.temperature is 9"),
         ("out: r\nscore: {base_model: hf:../gone}", r"there is no folder \.\./gone"),
         ("out: r\nscore: {base_model: embedded-base, layout: papyrus}", "line 2: unknown layout 'papyrus'"),
+        ("out: r\nscore: {data: d}", "line 2: ifd needs a base model\nName a base model: --base-model URI"),
+        (
+            "out: r\nevolve:\n  seeds: s\n  model: embedded\nrespond: {teacher: embedded}\nscore: {}",
+            "line 6: ifd needs a base model",  # before anything is paid
+        ),
+        ("out: r\nevolve: {seeds: a, model: embedded, map: {instruction: 5}}", r"line 2: evolve\.map is {'instr"),
+        (
+            "out: r\nevolve: {model: embedded, method: autoif, queries: q, rule: {prompts: x}}",
+            "line 2: rule prompts is 'x'",
+        ),
         ("out: r\nselect: {by: ifd, top: 5%, to: alpakka}", "line 2: .*alpakka"),
         (f"out: r\n{AUTOIF}respond: {{teacher: embedded}}", "AutoIF answers its instructions itself"),
         (

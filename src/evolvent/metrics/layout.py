@@ -8,7 +8,6 @@ sees A; L(A) comes from a pass without Q.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from evolvent.errors import InputError
 from evolvent.models.protocols import TokenScorer
 from evolvent.records import Message, Record
 
@@ -110,16 +109,6 @@ def chat_layout(scorer: TokenScorer, record: Record) -> PairTokens | str:
 
 
 LAYOUTS: dict[str, Layout] = {"paper": paper_layout, "chat": chat_layout}
-
-
-def check_layout(name: str) -> None:
-    """Check a layout's name.
-
-    Raises:
-        InputError: there is no such layout.
-    """
-    if name not in LAYOUTS:
-        raise InputError(f"unknown layout {name!r}", fix=f"Layouts: {', '.join(LAYOUTS)}.")
 
 
 def _empty(record: Record) -> str | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evolvent.evolution.autoif.rules import PROFILES
+from evolvent.evolution.autoif.rules import PROFILES, rules_of
 from evolvent.models.uri import check_chat_model, check_local_model
 from evolvent.options import DATA, Interface, Reading, mapping, option, pairs, progress, unsafe_execution
 
@@ -36,6 +36,9 @@ class AutoIFOptions:
     )
     templates: str | Path | None = option("A folder with templates of your own: autoif/NAME.j2.", None, metavar="DIR")
     unsafe_execution: bool = unsafe_execution()
+
+    def __post_init__(self) -> None:
+        rules_of(self.profile, self.samples, self.rule, judge=None, nli=self.nli)  # the judge is every method's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
