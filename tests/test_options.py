@@ -167,6 +167,13 @@ def test_none_for_an_option_of_another_method_is_not_given() -> None:
     assert cook("d", out="o", eggs=None, icing=None)[2] == Soup()
 
 
+def test_none_for_an_option_of_the_method_is_its_default() -> None:
+    assert cook("d", out="o", stirs=None, profile=None)[2] == Soup()
+    assert cook("d", out="o", dish="cake", form="x", profile=None)[2] == Cake(form="x")
+    with pytest.raises(InputError, match="form is None\nIt is a text"):
+        cook("d", out="o", dish="cake", form=None)
+
+
 def test_values_are_of_the_type_that_is_wanted() -> None:
     given = cook("d", out="o", salt=2, guests=["Ann"])[1]
     assert (given.salt, type(given.salt), given.guests) == (2.0, float, ("Ann",))

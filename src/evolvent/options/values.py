@@ -30,6 +30,8 @@ def checked(option: Option, value: Any) -> Any:
     name, about = option.name, option.about
     if value is option.default:
         return value
+    if value is None and option.method and not option.required:  # the method's own default, as for those of others
+        return option.default
     fitted = _fitted(option.kind, value)
     if fitted is MISSING:
         wanted = " or ".join(dict.fromkeys(_named(option.kind)))
