@@ -48,6 +48,11 @@ class Scores:
     device: str = option("auto, cpu or cuda.", "auto", metavar="NAME")
     dtype: str = option("auto (float32 on a CPU, bfloat16 on a GPU), float32 or bfloat16.", "auto", metavar="NAME")
 
+    def __post_init__(self) -> None:
+        from evolvent.metrics.all_metrics import chosen, supplied
+
+        supplied(chosen(self.metrics), self)  # a recipe's earlier stages would be paid before it is missed
+
 
 # Options of calls that no metric has a use for yet: none asks a chat model.
 NOT_YET = (

@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from evolvent.errors import InputError
-from evolvent.metrics.all_metrics import METRICS, SUPPLIED_BY, chosen
+from evolvent.metrics.all_metrics import METRICS, chosen, supplied
 from evolvent.metrics.metric import Metric, Window
 from evolvent.metrics.options import SCORE, Scores
 from evolvent.models.models import Capability, Models, Need, Numbers, chat_need, opened
@@ -122,16 +121,10 @@ def needed(metrics: Sequence[Metric], given: Scores, calling: Calling) -> dict[C
         InputError: the option that supplies one is not given.
     """
     numbers = Numbers(given.device, given.dtype, given.batch_tokens)
-    found: dict[Capability, Need] = {}
-    for metric in metrics:
-        for capability in metric.needs:
-            option, words = SUPPLIED_BY[capability]
-            uri = getattr(given, option)
-            if uri is None:
-                raise InputError(f"{metric.name} needs {words.partition(':')[0]}", fix=f"Name {words}.")
-            chat = capability == "chat"
-            found[capability] = chat_need(uri, calling) if chat else Need(capability, uri, numbers)
-    return found
+    return {
+        capability: chat_need(uri, calling) if capability == "chat" else Need(capability, uri, numbers)
+        for capability, uri in supplied(metrics, given).items()
+    }
 
 
 def made_by(metric: Metric, needs: Mapping[Capability, Need], given: Scores) -> str:
