@@ -18,10 +18,12 @@ from evolvent.call_store.stored import StoredModels
 from evolvent.errors import InputError, ModelUnavailableError, RunError
 from evolvent.files import CALLS
 from evolvent.metrics import score as scoring
+from evolvent.metrics.all_metrics import METRICS
+from evolvent.metrics.metric import Metric, Window
 from evolvent.metrics.score import score
 from evolvent.models import models as opened_models
 from evolvent.models.models import Need
-from evolvent.records import Message, Record
+from evolvent.records import Column, Message, Record, Score
 from evolvent.runs import folder as run_folder
 from evolvent.runs import parts
 from evolvent.runs.folder import RunFolder
@@ -305,6 +307,18 @@ def test_scores_of_data_that_was_scored_stay(pairs: Path, opened: list[Any]) -> 
     assert first.scores["base_model"] == "embedded-base"
     assert first.scores["base_model@embedded"] == "embedded"
     assert {name: first.scores[name] for name in next(iter(once)).scores} == next(iter(once)).scores
+
+
+def test_a_metric_that_needs_no_model_stands_beside_a_column_of_its_name(
+    pairs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ones(window: Window, _: object) -> list[dict[str, Score]]:
+        return [{"one": 1.0} for _ in window.records]
+
+    monkeypatch.setitem(METRICS, "one", Metric("one", (), (Column("one"),), ones))
+    first = score(pairs, metrics="one", out=pairs.parent / "run")
+    again = score(first.output, metrics="one", out=pairs.parent / "again")
+    assert {name for name in next(iter(again)).scores if "one" in name} == {"one", "one@evolvent"}
 
 
 @pytest.mark.parametrize("changed", [{"limit": 2}, {"limit": 2, "base_model": "embedded"}])

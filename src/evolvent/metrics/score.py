@@ -273,10 +273,14 @@ def _suffix(
     own = {column.name for column in metric.columns} | ({MODEL} if "losses" in metric.needs else set())
     if not own & {*columns, *columns_of(scores)}:
         return ""
-    need = needs[metric.needs[0]]
-    short = f"@{parse_uri(need.uri).name.rstrip('/').rpartition('/')[2] or need.name}"
+    short = f"@{_short(needs[metric.needs[0]]) if metric.needs else 'evolvent'}"
     taken = {name.removeprefix(_plain(name)) for name in scores} | {name[name.find("@") :] for name in columns}
     return next(name for name in (short, *(f"{short}#{number}" for number in range(2, 99))) if name not in taken)
+
+
+def _short(need: Need) -> str:
+    """A model's name without where it is."""
+    return parse_uri(need.uri).name.rstrip("/").rpartition("/")[2] or need.name
 
 
 def _plain(name: str) -> str:
