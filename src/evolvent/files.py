@@ -5,7 +5,7 @@ import hashlib
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -205,6 +205,11 @@ def describe_file(path: Path) -> dict[str, Any]:
         for file in files_in(path):
             digest.update(f"{file.relative_to(path)}\0{file_digest(file)}\0".encode())
     return {"name": f"{path.name}/", "state": list(state), "digest": digest.hexdigest()}
+
+
+def is_as_noted(path: Path, noted: Mapping[str, Any]) -> bool:
+    """Whether a file is there, and is the one that ``describe_file`` described."""
+    return path.exists() and noted.get("state") == list(file_state(path))
 
 
 def file_digest(path: Path) -> str:

@@ -470,3 +470,50 @@ def test_what_cannot_work_is_refused(pairs: Path, opened: list[Any], options: di
     with pytest.raises(InputError, match=words):
         scored(pairs, **options)
     assert opened == []
+
+
+def test_while_a_view_is_added_the_scores_that_are_there_can_be_used(
+    pairs: Path, opened: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from evolvent.selection.select import select
+
+    scored(pairs)
+    run = pairs.parent / "run"
+    nll = Spelling.nll
+
+    def broken(scorer: Spelling, *given: Any, **how: Any) -> list[np.ndarray]:
+        if scorer.uri == "embedded":
+            select(run, by="ifd", top="50%", out=run.parent / "while.jsonl")
+            raise RuntimeError("broken")
+        return nll(scorer, *given, **how)
+
+    monkeypatch.setattr(Spelling, "nll", broken)
+    with pytest.raises(RuntimeError, match="broken"):
+        scored(pairs, base_model="embedded")
+    assert select(run, by="ifd", top="50%", out=run.parent / "after.jsonl").counts["selected"] == 4
+
+
+def test_of_pairs_that_came_out_otherwise_scores_are_made_anew_and_what_goes_is_named(
+    tmp_path: Path, opened: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    run = tmp_path / "run"
+
+    def answered(words: str) -> None:
+        with RunFolder(run) as folder:
+            folder.begin("respond", {}, {"digest": words}, fresh=True)
+            folder.start("respond", {})
+            output = Output(folder.output("respond"), 3)
+            for n in range(3):
+                record = Record(f"s{n}", f"s{n}", n, f"Mend sock {n}", output=f"{words} {n}")
+                output.add(Placed(0, n, record), [record], lambda tally, row: tally.count(row, "all"))
+            folder.finish("respond", output.finish().summary(), {}, {})
+
+    answered("With wool")
+    for base in ("embedded-base", "embedded"):
+        score(run, base_model=base, out=run)
+    answered("With glue")
+    rows = list(score(run, base_model="embedded-base", out=run))
+    assert {row.output for row in rows} == {f"With glue {n}" for n in range(3)}
+    assert not any("@" in name for name in rows[0].scores)
+    assert "scores by embedded, paper, auto are not made again" in caplog.text
+    assert "ifd@embedded" in next(iter(score(run, base_model="embedded", out=run))).scores

@@ -7,6 +7,7 @@ A score's column has its metric's name. Where that is taken, by the same metric 
 model's name follows behind an @ (``ifd@gemma-3-270m``).
 """
 
+import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -29,6 +30,8 @@ from evolvent.runs.record_files import score_columns
 from evolvent.runs.run import Run
 from evolvent.runs.stage import Make, Stage
 from evolvent.stages import file_of
+
+log = logging.getLogger(__name__)
 
 STAGE = "score"
 WINDOW = 512
@@ -83,7 +86,8 @@ def score_stage(data: Data, given: Scores, reading: Reading, calling: Calling) -
         limit=reading.limit,
     )
     check_taken(source, "score")
-    entry = None if calling.fresh else _of_these_pairs(out, source, reading.limit)
+    noted = read_manifest(out).get(STAGE)
+    entry = None if calling.fresh else _of_these_pairs(noted, out, source, reading.limit)
     running = entry is not None and not entry.finished
     before = _scores_in(entry)
     columns = {**(score_columns(source.path) if isinstance(source, RecordFile) else {}), **columns_of(before)}
@@ -97,6 +101,13 @@ def score_stage(data: Data, given: Scores, reading: Reading, calling: Calling) -
     settings: Mapping[str, Any] = {"limit": reading.limit, "before": list(before), **_by_maker({**before, **new})}
     if entry is not None and not new and not running:
         settings = entry.settings  # nothing is to be done
+    adds_to = entry.settings if entry is not None and not running and new else None
+    if entry is None and noted is not None:
+        others = [name for name in _by_maker_names(noted) if name not in settings]
+        if noted.state == "stale" and not calling.fresh and set(_by_maker_names(noted)) & settings.keys():
+            adds_to = noted.settings  # of pairs that are no more: this command's scores are made anew
+        if others and (calling.fresh or adds_to is not None):
+            log.warning("warning: %s are not made again; score with that model once more", " and ".join(others))
     how = Scoring(tuple(new), {need.capability: need.name for need in needs.values()}, given.layout, source)
     own = columns_of(new)
     return Stage(
@@ -110,7 +121,7 @@ def score_stage(data: Data, given: Scores, reading: Reading, calling: Calling) -
         group=_pairs,
         notes=how.notes,
         counts={"pairs": source.rows, **source.counts},
-        adds_to=entry.settings if entry is not None and not running and new else None,
+        adds_to=adds_to,
     )
 
 
@@ -222,9 +233,8 @@ def _pairs(_: Record) -> str:
     return ""
 
 
-def _of_these_pairs(out: Path, source: StageInput, limit: int | None) -> StageEntry | None:
+def _of_these_pairs(entry: StageEntry | None, out: Path, source: StageInput, limit: int | None) -> StageEntry | None:
     """What a folder holds of the score stage, if it is of the same pairs; of others the folder will refuse it."""
-    entry = read_manifest(out).get(STAGE)
     if entry is None or entry.input["digest"] != source.about["digest"]:
         return None
     if "before" not in entry.settings or entry.settings["limit"] != limit:  # of an earlier version; of other pairs
@@ -241,6 +251,11 @@ def _scores_in(entry: StageEntry | None) -> dict[str, str]:
         return {}
     made = {name: key.removeprefix(BY) for key, names in entry.settings.items() if key.startswith(BY) for name in names}
     return {name: made[name] for name in entry.settings["before"]} if not entry.finished else made
+
+
+def _by_maker_names(entry: StageEntry) -> list[str]:
+    """The settings that hold an entry's scores."""
+    return [key for key in entry.settings if key.startswith(BY)]
 
 
 def _by_maker(scores: Mapping[str, str]) -> dict[str, list[str]]:

@@ -103,7 +103,8 @@ class RunFolder:
             fresh: make the stage's output anew, whatever the folder holds; stored calls are kept.
             retry_failed: take the failed records of a finished stage again, and nothing else.
             mix_versions: go on although packages that decide numbers have changed since the stage began.
-            adds_to: the settings of the finished stage whose rows get further columns.
+            adds_to: the settings of the finished stage whose rows get further columns; if it is stale, and its input
+                came out otherwise, the stage is made anew.
 
         Returns:
             The finished run if there is nothing left to do, else None.
@@ -123,12 +124,13 @@ class RunFolder:
         if entry is not None:
             found = differences(entry, settings, source)
             finished = entry.state != "running" and bool(entry.finished) and output.exists()
-            if adds_to is not None and finished and not differences(entry, as_json(adds_to, stage), source):
+            builds_on = settings if adds_to is None else as_json(adds_to, stage)
+            if adds_to is not None and finished and not differences(entry, builds_on, source):
                 task.adding = task.anew = True
             elif fresh:
                 # An interrupted stage with these very settings goes on: it is what --fresh had begun.
                 task.anew = bool(found) or entry.state != "running"
-            elif found and entry.state == "stale" and not differences(entry, settings, entry.input):
+            elif found and entry.state == "stale" and not differences(entry, builds_on, entry.input):
                 task.anew = True  # what it reads was made anew and came out otherwise
             elif found:
                 raise InputError(
@@ -148,6 +150,8 @@ class RunFolder:
                 task.entry = StageEntry(settings, source, started=now())
             if task.adding:  # the columns that are there are still of these
                 task.entry.models, task.entry.versions = dict(entry.models), dict(entry.versions)
+                task.entry.output, task.entry.started = dict(entry.output), entry.started
+                task.entry.wall_s = entry.wall_s
             if task.adding or not task.anew:
                 self._check_versions(stage, task, mix=mix_versions or task.adding)
         self._tasks[stage] = task

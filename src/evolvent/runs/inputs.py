@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from evolvent.datasets.load import InstructionData, load
 from evolvent.errors import InputError
-from evolvent.files import MANIFEST, FileState, file_digest, file_state, locate
+from evolvent.files import MANIFEST, FileState, file_digest, file_state, is_as_noted, locate
 from evolvent.records import Record, content_digest
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.record_files import count_rows, count_wanted, is_record_file, read_records
@@ -387,8 +387,9 @@ def _command(stage: str, folder: Path) -> str:
 def _check_current(path: Path, stage: str) -> None:
     """Check that a stage's file is finished and not out of date, as far as its folder's manifest says."""
     entry = read_manifest(path.parent).get(stage)
-    # While failed records are taken again the finished file stays good.
-    if entry is not None and entry.state != "done" and not (entry.state == "running" and entry.finished):
+    # While failed records are taken again, or columns are added, the file that is there stays good.
+    good = entry is None or entry.state == "done" or (entry.state == "running" and is_as_noted(path, entry.output))
+    if entry is not None and not good:
         why = "what it was made of was made anew since" if entry.state == "stale" else f"{stage} is not finished"
         raise InputError(f"{path} is stale: {why}", fix=f"Bring it up to date: {_command(stage, path.parent)}")
 
