@@ -14,7 +14,7 @@ from evolvent.call_store.store import CallStore
 from evolvent.call_store.stored import StoredModels
 from evolvent.evolution.evolve import evolve_stage
 from evolvent.evolution.options import EvolInstructOptions, Evolve
-from evolvent.models.models import Models
+from evolvent.models.models import Models, Need
 from evolvent.options import Calling, Reading
 from evolvent.responses.options import Respond
 from evolvent.responses.respond import respond_stage
@@ -89,6 +89,20 @@ def test_models_are_opened_once_and_closed_once_whatever_fails(tmp_path: Path, m
         raise RuntimeError("broken")
     assert [uri for uri, _ in models.how] == [EVOLVER]
     assert models[EVOLVER].closed
+
+
+def test_a_model_that_cannot_be_closed_leaves_no_other_open(models: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def close() -> None:
+        raise RuntimeError("stuck")
+
+    opened = Models()
+    for uri in (TEACHER, EVOLVER):
+        opened.open(Need("chat", uri))
+    monkeypatch.setattr(models[TEACHER], "close", close)
+    with pytest.raises(RuntimeError, match="stuck"):
+        opened.close()
+    assert models[EVOLVER].closed
+    opened.close()  # nothing is left to close
 
 
 def test_a_stage_whose_second_model_cannot_be_opened_closes_the_first(

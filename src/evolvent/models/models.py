@@ -5,7 +5,7 @@ The one place that knows which back end serves which scheme.
 
 import os
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from math import isfinite
 from types import TracebackType
@@ -119,15 +119,19 @@ class Models:
         Args:
             keep: URIs, as records hold them, of those that stay open: a later stage needs them.
         """
-        closed = [key for key in self._opened if key[1] not in keep]
-        try:
-            for key in closed:
+        with ExitStack() as closing:  # each is closed, whatever becomes of the others
+            closing.callback(self._end_loop)
+            for key in [key for key in self._opened if key[1] not in keep]:
                 model = self._opened.pop(key)
                 if key[0] == "chat":
-                    self.run(model.close())
-        finally:
-            if not self._opened:
-                self._loop.close()
+                    closing.callback(self._close_chat, model)
+
+    def _close_chat(self, model: ChatModel) -> None:
+        self.run(model.close())
+
+    def _end_loop(self) -> None:
+        if not self._opened:
+            self._loop.close()
 
 
 @contextmanager
