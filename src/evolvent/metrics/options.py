@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from evolvent.errors import InputError
 from evolvent.metrics.layout import LAYOUTS
 from evolvent.models.uri import check_local_model
 from evolvent.options import DATA, Calling, Interface, Reading, names, option, run_folder
@@ -15,10 +16,12 @@ def check_metrics(names: Sequence[str]) -> None:
     """Check that there are metrics of these names.
 
     Raises:
-        InputError: one is unknown.
+        InputError: one is unknown, or there is none.
     """
-    from evolvent.metrics.all_metrics import chosen
+    from evolvent.metrics.all_metrics import METRICS, chosen
 
+    if not names:
+        raise InputError("no metric is named", fix=f"Metrics: {', '.join(METRICS)}.")
     chosen(names)
 
 
