@@ -91,7 +91,6 @@ def test_models_are_opened_once_and_closed_once_whatever_fails(tmp_path: Path, m
     assert models[EVOLVER].closed
 
 
-<<<<<<< HEAD
 def test_a_model_that_does_not_close_keeps_no_other_open(models: Opened) -> None:
     async def broken() -> None:
         raise RuntimeError("broken")
@@ -104,20 +103,6 @@ def test_a_model_that_does_not_close_keeps_no_other_open(models: Opened) -> None
         opened.close()
     assert models[TEACHER].closed
     opened.close()
-=======
-def test_a_model_that_cannot_be_closed_leaves_no_other_open(models: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def close() -> None:
-        raise RuntimeError("stuck")
-
-    opened = Models()
-    for uri in (TEACHER, EVOLVER):
-        opened.open(Need("chat", uri))
-    monkeypatch.setattr(models[TEACHER], "close", close)
-    with pytest.raises(RuntimeError, match="stuck"):
-        opened.close()
-    assert models[EVOLVER].closed
-    opened.close()  # nothing is left to close
->>>>>>> rev2
 
 
 def test_a_stage_whose_second_model_cannot_be_opened_closes_the_first(

@@ -75,7 +75,7 @@ def chat_need(uri: str, calling: Calling) -> Need:
     try:
         fields = orjson.dumps(dict(calling.extra_body), option=orjson.OPT_SORT_KEYS) if calling.extra_body else None
     except TypeError as error:
-        raise InputError(f"extra_body cannot be sent as JSON: {error}", fix="Texts, numbers, lists, mappings.") from None
+        raise InputError(f"extra_body is no JSON: {error}", fix="It holds texts, numbers, lists, mappings.") from None
     body = fields.decode() if fields else None
     calls = Calls(body, calling.concurrency, calling.max_requests_per_minute, calling.max_tokens_per_minute)
     return Need("chat", uri, calls)
@@ -123,7 +123,6 @@ class Models:
         Args:
             keep: URIs, as records hold them, of those that stay open: a later stage needs them.
         """
-<<<<<<< HEAD
         closed = [key for key in self._opened if key[1] not in keep]
         with ExitStack() as ending:  # each of them, whatever another one's end raises
             if len(closed) == len(self._opened):
@@ -132,21 +131,6 @@ class Models:
                 model = self._opened.pop(key)
                 if key[0] == "chat":
                     ending.callback(lambda model: self.run(model.close()), model)
-=======
-        with ExitStack() as closing:  # each is closed, whatever becomes of the others
-            closing.callback(self._end_loop)
-            for key in [key for key in self._opened if key[1] not in keep]:
-                model = self._opened.pop(key)
-                if key[0] == "chat":
-                    closing.callback(self._close_chat, model)
-
-    def _close_chat(self, model: ChatModel) -> None:
-        self.run(model.close())
-
-    def _end_loop(self) -> None:
-        if not self._opened:
-            self._loop.close()
->>>>>>> rev2
 
 
 @contextmanager
