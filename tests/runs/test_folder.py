@@ -249,8 +249,11 @@ def test_fresh_drops_the_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_an_interrupted_fresh_goes_on_with_the_same_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "PART", 1)
     finish(tmp_path)
-    interrupt(tmp_path, fresh=True)
-    grown(tmp_path, "evolve", ["ok"] * 3)
+    with RunFolder(tmp_path) as run:
+        begin(run, fresh=True)
+        run.start("evolve", {"embedded": "weights 1"})
+        grown(tmp_path, "evolve", ["ok"] * 3)
+        run.interrupt("evolve", PAID)
     for _ in range(2):
         with RunFolder(tmp_path) as run:
             assert begin(run, fresh=True) is None
@@ -261,6 +264,36 @@ def test_an_interrupted_fresh_goes_on_with_the_same_command(tmp_path: Path, monk
         run.start("evolve", {"embedded": "weights 2"})
     assert not parts_folder(tmp_path / "evolved.parquet").exists()
     assert read_manifest(tmp_path)["evolve"].models == {"embedded": "weights 2"}
+
+
+@pytest.mark.parametrize("options", [{"settings": {**SETTINGS, "rounds": 5}, "fresh": True}, {"fresh": True}])
+def test_a_fresh_stage_that_came_to_nothing_leaves_all_as_it_was(tmp_path: Path, options: dict[str, Any]) -> None:
+    finish(tmp_path)
+    finish(tmp_path, "respond")
+    before = read_manifest(tmp_path)
+    interrupt(tmp_path, **options)
+    assert read_manifest(tmp_path) == before
+    assert (finish(tmp_path), finish(tmp_path, "respond")) == (False, False)
+    more = {"embedded": {**PAID["embedded"], "calls": 4}}
+    interrupt(tmp_path, paid=more, **options)  # it has paid for a call
+    after = read_manifest(tmp_path)
+    assert (after["evolve"].state, after["evolve"].paid, after["respond"].state) == ("running", more, "stale")
+
+
+def test_columns_that_came_to_nothing_leave_those_that_are_there(tmp_path: Path) -> None:
+    finish(tmp_path, "score")
+    before = read_manifest(tmp_path)
+    interrupt(tmp_path, "score", settings={**SETTINGS, "more": 1}, adds_to=SETTINGS)
+    assert read_manifest(tmp_path) == before
+    assert not parts_folder(tmp_path / "scored.parquet").exists()
+
+
+def test_a_retry_where_nothing_was_run_is_a_wrong_folder(tmp_path: Path) -> None:
+    with (
+        RunFolder(tmp_path) as run,
+        pytest.raises(InputError, match=r"--retry-failed: .* holds no evolve with failures"),
+    ):
+        begin(run, retry_failed=True)
 
 
 @pytest.mark.parametrize(

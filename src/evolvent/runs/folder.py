@@ -1,5 +1,6 @@
 """The run folder: opened by one process at a time, its stages begun, continued and finished through its manifest."""
 
+import copy
 import fcntl
 import os
 import shutil
@@ -56,6 +57,7 @@ class RunFolder:
     _tasks: dict[str, _Task] = field(default_factory=dict)
     _lock: int = -1
     _since: float = 0.0  # when the stage started; 0 before
+    _before: dict[str, StageEntry] = field(default_factory=dict)  # the stages as they were when it started
 
     def __enter__(self) -> Self:
         with explained(self.path):
@@ -115,6 +117,11 @@ class RunFolder:
         """
         if fresh and retry_failed:
             raise InputError("--fresh and --retry-failed exclude each other", fix="Leave one of them out.")
+        if retry_failed and not self.stages:
+            raise InputError(
+                f"--retry-failed: {self.path} holds no {stage} with failures",
+                fix="Name the run's folder, or leave --retry-failed out.",
+            )
         settings = as_json(settings, stage)
         entry, output = self.stages.get(stage), self.output(stage)
         kept = has_parts(output) or earlier_file(output).exists()
@@ -170,6 +177,7 @@ class RunFolder:
         task = self._tasks[stage]
         entry, output = task.entry, self.output(stage)
         changed = [uri for uri, identity in models.items() if entry.models.get(uri, identity) != identity]
+        self._before = copy.deepcopy(self.stages)
         if changed and task.fresh:
             task.anew = True
             entry = StageEntry(entry.settings, entry.input, started=now())
@@ -235,8 +243,21 @@ class RunFolder:
         self._write()
 
     def interrupt(self, stage: str, paid: Account) -> None:
-        """Note what a stage has paid for before it was stopped, if it had started."""
-        if self._since:
+        """Note what a stage has paid for before it was stopped; one that came to nothing leaves all as it was."""
+        if not self._since:
+            return
+        before, output = self._before.get(stage), self.output(stage)
+        if (
+            before
+            and before.finished
+            and output.exists()
+            and not has_parts(output)
+            and _calls(before.paid) == _calls(paid)
+        ):
+            drop_parts(output)
+            self.stages = self._before
+            self._write()
+        else:
             self._note(self.stages[stage], paid)
 
     def check_there(self) -> None:
@@ -313,6 +334,10 @@ def in_use(folder: Path) -> bool:
     finally:
         os.close(lock)
     return False
+
+
+def _calls(paid: Account) -> dict[str, int]:
+    return {uri: account["calls"] for uri, account in paid.items()}
 
 
 def _came_to_nothing(entry: StageEntry) -> bool:
