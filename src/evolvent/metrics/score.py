@@ -108,6 +108,9 @@ def score_stage(data: Data, given: Scores, reading: Reading, calling: Calling) -
             adds_to = noted.settings  # of pairs that are no more: this command's scores are made anew
         if others and (calling.fresh or adds_to is not None):
             log.warning("warning: %s are not made again; score with that model once more", " and ".join(others))
+        others_pairs = noted.input["digest"] != source.about["digest"] or noted.settings.get("limit") != reading.limit
+        if noted.state == "done" and others_pairs and not calling.fresh:
+            settings = {**noted.settings, "limit": reading.limit}  # it is refused for its pairs, not for its scores
     how = Scoring(tuple(new), {need.capability: need.name for need in needs.values()}, given.layout, source)
     own = columns_of(new)
     return Stage(
