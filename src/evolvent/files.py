@@ -215,7 +215,7 @@ def is_as_noted(path: Path, noted: Mapping[str, Any]) -> bool:
     if state == noted["state"]:
         return True
     # Of a folder that was copied: the same bytes.
-    return state[0] == noted["state"][0] and describe_file(path)["digest"] == noted.get("digest")
+    return bool(state[0] == noted["state"][0] and describe_file(path)["digest"] == noted.get("digest"))
 
 
 def file_digest(path: Path) -> str:
