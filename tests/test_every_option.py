@@ -17,8 +17,9 @@ import evolvent
 from evolvent.cli import app
 from evolvent.commands.table import COMMANDS, interface_of, made
 from evolvent.errors import InputError
-from evolvent.options import Interface, Option
+from evolvent.options import Interface, Option, typed_name
 from evolvent.recipe import COMMON, FUNCTIONS, run, taken_by
+from evolvent.report.progress import on_standard_error
 
 METHODS = ("evol-instruct", "auto-evol-instruct", "autoif")
 # Each command, with each of its methods.
@@ -47,7 +48,8 @@ def test_on_the_command_line(command: str, method: str | None) -> None:
     assert set(shown) - {"help", "ctx"} == {*interface.arguments, *wanted}
     for name, one in wanted.items():
         assert shown[name].help.startswith(one.about.help.removesuffix(".")), name
-        assert shown[name].required == one.required
+        assert shown[name].required == (one.required and one.method is None)
+        assert shown[name].help.endswith(" [required]") == (one.required and one.method is not None)
         assert len(one.about.help) > 5 and one.about.help[0].isalpha() and one.about.help.endswith("."), name
     assert {name for name, one in options_of(command, method).items() if not one.about.typed} <= {"progress"}
 
@@ -131,6 +133,9 @@ def test_the_help_of_a_method(typed: list[str]) -> None:
         ),
         (["--method", "auto-evol-instruct", "--samples", "1"], "--samples is an option of autoif, not of auto-evol-"),
         (["--method", "evolve"], "unknown method 'evolve'"),
+        (["--method", "autoif"], "autoif needs --queries\n--queries: The data whose questions"),
+        (["--method", "autoif", "--rounds", "2"], "--rounds is an option of evol-instruct and auto-evol"),
+        (["--method", "autoif", "--queries", "q", "--rule", "prompts=x"], "rule prompts is 'x': it is a whole number"),
         (["--rule", "a"], "--rule 'a' is not KEY=VALUE"),
         (["--operators", "depth,"], "--operators 'depth,' lacks a name"),
         (["--extra-body", "{"], "--extra-body is not JSON"),
@@ -155,3 +160,19 @@ def test_an_option_of_another_method_is_refused_whatever_its_value(tmp_path: Pat
         evolvent.evolve("seeds", model="embedded", out=tmp_path / "r", rounds=0)
     with pytest.raises(InputError, match="evol-instruct has no profile 'paper1'\nKnown are: default, paper"):
         evolvent.evolve("seeds", model="embedded", out=tmp_path / "r", profile="paper1")
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if "progress" in interface_of(name).options()])
+def test_a_command_shows_its_progress_as_standard_error_allows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    interface, given = interface_of(name), dict[str, Any]()
+
+    def function(**options: Any) -> None:
+        given.update(options)
+
+    function.interface = interface  # type: ignore[attr-defined]
+    monkeypatch.setattr(f"{interface.module}.{interface.name}", function)
+    monkeypatch.setitem(COMMANDS, name, COMMANDS[name]._replace(show=lambda *_: None))
+    needed = [word for one in interface.options().values() if one.required for word in (typed_name(one), "1")]
+    ended = CliRunner().invoke(app, [name, *["data" for _ in interface.arguments], *needed])
+    assert ended.exit_code == 0, ended.output
+    assert given["progress"] is on_standard_error

@@ -151,7 +151,10 @@ def test_what_is_missing_is_named() -> None:
         ({"guests": "B*"}, "a star\nTake it out."),
         ({"guests": ["Ann", 2]}, r"guests is \['Ann', 2\]"),
         ({"guests": ["Ann", "B*"]}, "a star\nTake it out."),
-        ({"map": "a=b"}, "map is 'a=b'\nIt is a mapping."),
+        ({"map": "a=b"}, r"map is 'a=b'\nIt is a mapping of texts\."),
+        ({"map": {"a": 5}}, r"map is {'a': 5}\nIt is a mapping of texts\."),
+        ({"map": {5: "a"}}, r"map is {5: 'a'}\nIt is a mapping of texts\."),
+        ({"extra_body": {5: "a"}}, r"extra_body is {5: 'a'}\nIt is a mapping\."),
         ({"format": 3}, "format is 3\nIt is a text."),
         ({"out": 3}, "out is 3\nIt is a path."),
         ({"out": "o", "price": 3}, "price is 3\nIt is a text or a path or a mapping or a list."),
@@ -167,10 +170,19 @@ def test_none_for_an_option_of_another_method_is_not_given() -> None:
     assert cook("d", out="o", eggs=None, icing=None)[2] == Soup()
 
 
+def test_none_for_an_option_of_the_method_is_its_default() -> None:
+    assert cook("d", out="o", stirs=None, profile=None)[2] == Soup()
+    assert cook("d", out="o", dish="cake", form="x", profile=None)[2] == Cake(form="x")
+    with pytest.raises(InputError, match="form is None\nIt is a text"):
+        cook("d", out="o", dish="cake", form=None)
+
+
 def test_values_are_of_the_type_that_is_wanted() -> None:
     given = cook("d", out="o", salt=2, guests=["Ann"])[1]
     assert (given.salt, type(given.salt), given.guests) == (2.0, float, ("Ann",))
     assert cook("d", out="o", guests="Ann")[1].guests == ("Ann",)
+    words = cook("d", out="o", words=2.0)[1].words
+    assert (words, type(words)) == (2, int)
     assert cook("d", out=Path("o"), map={"a": "b"}, price=["1,2"])[1].out == Path("o")
     told: Callable[[int], None] = lambda _: None  # noqa: E731
     assert cook("d", out="o", progress=told)[4].progress is told

@@ -27,6 +27,10 @@ def recipe(folder: Path, text: str) -> Path:
         ("", "holds no stages"),
         ("- a\n- b", "holds no stages"),
         ("out: [", "is not YAML"),
+        ("out: " + "[" * 5000, "is not YAML"),
+        ("out: r\nevolve: &a {seeds: *a}", "is not YAML"),
+        ("out: r\nevolve: {seeds: 2020-13-01}", "is not YAML: month must be in 1"),
+        (f"out: r\nevolve: {{rounds: {'9' * 5000}}}", "is not YAML"),
         ("evolve: {}", "no run folder is named"),
         ("out: r\n", "no stage is named"),
         ("out: r\nevolv: {}\n", r"recipe\.yaml, line 2: unknown key 'evolv'"),
@@ -61,6 +65,16 @@ def recipe(folder: Path, text: str) -> Path:
         ("out: r\nrespond: {teacher: embedded, temperature: 9}", r"line 2: respond\.temperature is 9"),
         ("out: r\nscore: {base_model: hf:../gone}", r"there is no folder \.\./gone"),
         ("out: r\nscore: {base_model: embedded-base, layout: papyrus}", "line 2: unknown layout 'papyrus'"),
+        ("out: r\nscore: {data: d}", "line 2: ifd needs a base model\nName a base model: --base-model URI"),
+        (
+            "out: r\nevolve:\n  seeds: s\n  model: embedded\nrespond: {teacher: embedded}\nscore: {}",
+            "line 6: ifd needs a base model",  # before anything is paid
+        ),
+        ("out: r\nevolve: {seeds: a, model: embedded, map: {instruction: 5}}", r"line 2: evolve\.map is {'instr"),
+        (
+            "out: r\nevolve: {model: embedded, method: autoif, queries: q, rule: {prompts: x}}",
+            "line 2: rule prompts is 'x'",
+        ),
         ("out: r\nselect: {by: ifd, top: 5%, to: alpakka}", "line 2: .*alpakka"),
         (f"out: r\n{AUTOIF}respond: {{teacher: embedded}}", "AutoIF answers its instructions itself"),
         (

@@ -100,3 +100,18 @@ def test_what_can_be_read_once_is_left_alone() -> None:
     assert first_columns(rows, None) is None
     assert next(rows)
     assert first_columns([{"a": n} if n < FIRST else {"b": n} for n in range(FIRST + 1)], None) == {"a"}
+
+
+def test_scores_of_another_model_that_the_folder_holds_are_not_gone_by(tmp_path: Path) -> None:
+    """A recipe whose base model or layout was changed adds columns; the plain names are still the first ones."""
+    rows = [{"instruction": f"Mend sock {n}", "output": f"With wool {n}."} for n in range(4)]
+    scores = {"data": rows, "base_model": "embedded-base"}
+    content = {"out": str(tmp_path), "score": scores, "select": {"by": "ifd", "top": "50%"}}
+    run(content)
+    scores["layout"] = "chat"
+    with pytest.raises(InputError, match=r"select\.by names ifd, .*; its own is ifd@embedded-base\nName ifd@embedded"):
+        run(content)
+    content["select"] = {"by": "ifd@embedded-base", "where": "ifd_ppl@embedded-base<9", "top": "50%"}
+    assert run(content).stages["select"].counts["selected"] == 2
+    content["select"] = {"by": "ifd", "top": "50%"}
+    assert run(content, fresh=True).stages["select"].counts["selected"] == 2

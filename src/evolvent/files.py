@@ -5,7 +5,7 @@ import hashlib
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -145,15 +145,15 @@ def replacing(path: Path, *, of_run: bool = False) -> Iterator[IO[bytes]]:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(target)
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
         except BaseException:
             with suppress(OSError):
                 temporary.unlink()
             raise
 
 
-def _sync_folder(folder: Path) -> None:
-    """Bring the new name to the disk too."""
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -205,6 +205,17 @@ def describe_file(path: Path) -> dict[str, Any]:
         for file in files_in(path):
             digest.update(f"{file.relative_to(path)}\0{file_digest(file)}\0".encode())
     return {"name": f"{path.name}/", "state": list(state), "digest": digest.hexdigest()}
+
+
+def is_as_noted(path: Path, noted: Mapping[str, Any]) -> bool:
+    """Whether a file is there, and is the one that ``describe_file`` described."""
+    if not path.exists() or not noted.get("state"):
+        return False
+    state = list(file_state(path))
+    if state == noted["state"]:
+        return True
+    # Of a folder that was copied: the same bytes.
+    return bool(state[0] == noted["state"][0] and describe_file(path)["digest"] == noted.get("digest"))
 
 
 def file_digest(path: Path) -> str:

@@ -21,7 +21,7 @@ from evolvent.evolution import EVOL_INSTRUCT
 from evolvent.evolution.autoif.rules import METHOD as AUTOIF
 from evolvent.evolution.evolve import check_seeds, evolve
 from evolvent.metrics.all_metrics import chosen, columns_by_name
-from evolvent.metrics.score import score
+from evolvent.metrics.score import own_columns, score
 from evolvent.models.models import Models, opened
 from evolvent.models.uri import parse_uri
 from evolvent.options import Function, OptionError, checked, collect, implements, options_in, read_text
@@ -90,6 +90,8 @@ def run(
                 continue
             common = {name: getattr(how, name) for name in COMMON} | {"models": shared}
             extra = {name: value for name, value in common.items() if name in taken}
+            if stage == "select":
+                _check_own_scores(calls, written)
             done.stages[stage] = FUNCTIONS[stage](**arguments, **extra)
             if models is None:
                 later = list(calls)[list(calls).index(stage) + 1 :]
@@ -188,10 +190,13 @@ def _check_columns(calls: Calls, out: str, written: Written) -> None:
         return
     metrics = calls["score"].get("metrics", score.interface.options()["metrics"].default)
     scores = [column.name for metric in chosen(metrics) for column in metric.columns]
-    conditions = parse_conditions(calls["select"].get("where", ()))
-    named = [("by", calls["select"]["by"]), *(("where", condition.column) for condition in conditions)]
+    named = _named_by_select(calls)
     own = {"by": (*scores, *NUMBERS), "where": (*scores, *NUMBERS, *TEXTS, "base_model")}
-    unknown = [(key, column) for key, column in named if column not in own[key]]
+    unknown = [
+        (key, column)
+        for key, column in named
+        if column not in own[key] and column.partition("@")[0] not in scores  # by another model, say
+    ]
     if not unknown:
         return
     first = "score"
@@ -207,6 +212,29 @@ def _check_columns(calls: Calls, out: str, written: Written) -> None:
                 "neither a score of the recipe nor a column of its data",
                 fix="Add it to score.metrics." if column in columns_by_name() else f"Scores: {', '.join(scores)}.",
             )
+
+
+def _check_own_scores(calls: Calls, written: Written) -> None:
+    """What select goes by is what the recipe's score stage has made, not an earlier one with another model."""
+    out = written.content["out"]
+    if "score" not in calls or not _reads(calls["select"], out) or Path(calls["score"]["out"]) != Path(out):
+        return
+    options = {name: calls["score"][name] for name in taken_by("score")[1:] if name in calls["score"]}
+    given, _, calling = collect(score.interface, options)
+    own = own_columns(Path(out), given, calling)
+    for key, column in _named_by_select(calls):
+        if own.get(column, column) != column:
+            raise InputError(
+                f"{written.place('select', key)}: select.{key} names {column}, which in {out} is by another model or "
+                f"layout than the recipe's; its own is {own[column]}",
+                fix=f"Name {own[column]}, or make the recipe's scores the only ones with --fresh.",
+            )
+
+
+def _named_by_select(calls: Calls) -> list[tuple[str, str]]:
+    """The columns that select is given, each with its option."""
+    conditions = parse_conditions(calls["select"].get("where", ()))
+    return [("by", calls["select"]["by"]), *(("where", condition.column) for condition in conditions)]
 
 
 def _reads(arguments: Mapping[str, Any], out: str | Path) -> bool:

@@ -9,6 +9,9 @@ import yaml
 
 from evolvent.errors import InputError
 
+# What PyYAML raises: of its own; of a date or a number that cannot be; of what is nested too deep, or within itself.
+NO_YAML = (yaml.YAMLError, ValueError, RecursionError)
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
@@ -45,15 +48,16 @@ def read_recipe(recipe: str | Path | Mapping[str, Any]) -> Written:
         text = path.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         content = yaml.safe_load(text)
+        lines = dict(_lines(node, ()))
     except FileNotFoundError:
         raise InputError(f"no recipe {path}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"recipe {path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
+    except NO_YAML as error:
         raise InputError(f"recipe {path} is not YAML: {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"recipe {path} holds no stages", fix="A recipe is lines of the form STAGE: {OPTION: VALUE}.")
-    return Written(content, dict(_lines(node, ())), str(path))
+    return Written(content, lines, str(path))
 
 
 def _lines(node: yaml.Node | None, path: tuple[str, ...]) -> list[tuple[tuple[str, ...], int]]:
@@ -80,7 +84,7 @@ def put(content: dict[str, Any], key: str, value: Any) -> None:
             raise InputError(f"--set {key}: {stage} is no stage")
     try:
         place[name] = yaml.safe_load(value) if isinstance(value, str) else value
-    except yaml.YAMLError as error:
+    except NO_YAML as error:
         raise InputError(
             f"--set {key}: {value!r} is not YAML: {error}", fix="Quote it: --set 'KEY=\"a value\"'."
         ) from error

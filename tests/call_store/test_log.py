@@ -91,7 +91,7 @@ def test_only_what_is_wanted_is_read(run: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_an_unknown_stage_is_refused_with_the_stages_there_are(run: Path) -> None:
     for look in (calls, count_calls):
-        with pytest.raises(InputError, match=r"no stage 'evolv' makes calls\nStages: .*\bevolve, respond, score\b"):
+        with pytest.raises(InputError, match=r"there is no stage 'evolv'\nStages: .*\bevolve, respond, score\b"):
             look(run, stage="evolv")  # at once, not at the first call that is read
 
 

@@ -160,3 +160,11 @@ def test_a_price_is_for_a_million_tokens() -> None:
 )
 def test_money(amount: float, text: str) -> None:
     assert money(amount) == text
+
+
+def test_a_price_given_earlier_holds_until_another_is_given() -> None:
+    """Also for a model of this process, which costs nothing otherwise."""
+    noted = {"embedded": Price(3, 4), SERVER: Price(5, 6)}
+    assert read_prices(None, ["embedded", SERVER], noted=noted) == noted
+    given = read_prices(["embedded=0,0", f"{SERVER}=1,2"], ["embedded", SERVER], noted=noted)
+    assert given == {"embedded": Price(0, 0), SERVER: Price(1, 2)}

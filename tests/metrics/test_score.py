@@ -3,7 +3,7 @@
 import asyncio
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from importlib import import_module
@@ -18,14 +18,17 @@ from evolvent.call_store.stored import StoredModels
 from evolvent.errors import InputError, ModelUnavailableError, RunError
 from evolvent.files import CALLS
 from evolvent.metrics import score as scoring
+from evolvent.metrics.all_metrics import METRICS
+from evolvent.metrics.metric import Metric, Window
 from evolvent.metrics.score import score
 from evolvent.models import models as opened_models
 from evolvent.models.models import Need
-from evolvent.records import Message, Record
+from evolvent.records import Column, Message, Record, Score
+from evolvent.runs import folder as run_folder
 from evolvent.runs import parts
 from evolvent.runs.folder import RunFolder
 from evolvent.runs.inputs import Listed
-from evolvent.runs.manifest import read_manifest
+from evolvent.runs.manifest import read_manifest, write_manifest
 from evolvent.runs.parts import Output, Placed, has_parts, parts_folder
 from evolvent.runs.run import Run
 from tests.scripted import write_both
@@ -130,15 +133,7 @@ def test_the_format_is_the_one_that_is_named_and_data_is_checked_once(
 
 def test_of_a_run_what_is_ok_is_scored(tmp_path: Path, opened: list[Any]) -> None:
     statuses: list[Any] = ["ok", "failed", "eliminated", "ok"]
-    with RunFolder(tmp_path / "run") as folder:
-        folder.begin("respond", {}, {"digest": "a"}, fresh=False)
-        folder.start("respond", {})
-        output = Output(folder.output("respond"), 4)
-        for n, status in enumerate(statuses):
-            record = Record(f"s{n}", f"s{n}", n, "Mend a sock", output="With wool.", status=status)
-            output.add(Placed(0, n, record), [record], lambda tally, row: tally.count(row, "all"))
-        folder.finish("respond", output.finish().summary(), {}, {})
-    run = scored(tmp_path / "run", out=tmp_path / "run")
+    run = scored(answered(tmp_path / "run", statuses), out=tmp_path / "run")
     assert ([row.seed_index for row in run], run.counts["rows left out"]) == ([0, 3], 2)
     with pytest.raises(InputError, match="\n  limit: None in the folder, 1 now"):
         scored(tmp_path / "run", out=tmp_path / "run", limit=1)
@@ -203,12 +198,127 @@ def test_a_stop_while_a_view_is_added_loses_neither(
     assert added == scored(pairs, base_model="embedded", out=pairs.parent / "whole").output.read_bytes()
 
 
+@pytest.fixture
+def stopping(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Windows of two pairs in parts of two; called with a number, the scorer breaks after so many of them, 0: never."""
+    monkeypatch.setattr(parts, "PART", 2)
+    monkeypatch.setattr(scoring, "WINDOW", 2)
+    nll = Spelling.nll
+
+    def stop(after: int) -> None:
+        left = iter(range(after))
+
+        def broken(scorer: Spelling, *given: Any, **how: Any) -> list[np.ndarray]:
+            if next(left, None) is None:
+                raise RuntimeError("broken")
+            return nll(scorer, *given, **how)
+
+        monkeypatch.setattr(Spelling, "nll", broken if after else nll)
+
+    return stop
+
+
+def test_a_third_view_that_was_stopped_goes_on(pairs: Path, opened: list[Any], stopping: Callable[[int], None]) -> None:
+    for out in ("run", "whole"):
+        for model in ("embedded-base", "embedded"):
+            scored(pairs, base_model=model, out=pairs.parent / out)
+    whole = scored(pairs, base_model="hf:org/other", out=pairs.parent / "whole").output.read_bytes()
+    stopping(3)
+    with pytest.raises(RuntimeError, match="broken"):
+        scored(pairs, base_model="hf:org/other")
+    stopping(0)
+    assert has_parts(pairs.parent / "run" / "scored.parquet")
+    assert scored(pairs, base_model="hf:org/other").output.read_bytes() == whole
+
+
+def answered(folder: Path, statuses: Sequence[Any] = ("ok",) * 6, **how: Any) -> Path:
+    """A run folder with answers."""
+    with RunFolder(folder) as run:
+        run.begin("respond", {}, {"digest": "a"}, **how)
+        run.start("respond", {})
+        output = Output(run.output("respond"), len(statuses))
+        for n, status in enumerate(statuses):
+            record = Record(f"s{n}", f"s{n}", n, "Mend a sock", output=f"With wool {n}.", status=status)
+            output.add(Placed(n // parts.PART, n, record), [record], lambda tally, row: tally.count(row, "all"))
+        run.finish("respond", output.finish().summary(), {}, {})
+    return folder
+
+
+@pytest.mark.parametrize("how", [{"base_model": "embedded"}, {"layout": "chat", "fresh": True}])
+def test_a_stopped_score_whose_answers_were_made_anew_and_are_the_same_goes_on(
+    tmp_path: Path, opened: list[Any], stopping: Callable[[int], None], how: dict[str, Any]
+) -> None:
+    for name in ("whole", "run"):
+        scored(answered(tmp_path / name), out=tmp_path / name)
+    whole = scored(tmp_path / "whole", out=tmp_path / "whole", **how)
+    stopping(2)
+    with pytest.raises(RuntimeError, match="broken"):
+        scored(tmp_path / "run", out=tmp_path / "run", **how)
+    stopping(0)
+    answered(tmp_path / "run", fresh=True)
+    assert read_manifest(tmp_path / "run")["score"].state == "stale"
+    again = scored(tmp_path / "run", out=tmp_path / "run", **{**how, "fresh": False})
+    assert again.output.read_bytes() == whole.output.read_bytes()
+
+
+def test_scores_of_an_earlier_version_are_not_added_to(pairs: Path, opened: list[Any]) -> None:
+    run = scored(pairs).path
+    entries = read_manifest(run)
+    entries["score"].settings = {"base_model": "embedded-base", "metrics": ["ifd"], "layout": "paper", "dtype": "auto"}
+    write_manifest(run, entries)
+    with pytest.raises(InputError, match="holds score with other settings"):
+        scored(pairs, base_model="embedded")
+
+
+def test_a_model_that_has_changed_since_adds_no_metric(pairs: Path, opened: list[Any]) -> None:
+    """Its columns would stand beside those of other weights, under the same name."""
+    first = scored(pairs, metrics=["ifd"]).output.read_bytes()
+    entries = read_manifest(pairs.parent / "run")
+    entries["score"].models["embedded-base"] = "other weights"
+    write_manifest(pairs.parent / "run", entries)
+    with pytest.raises(InputError, match="began with another embedded-base"):
+        scored(pairs, metrics=["ic_ifd"])
+    assert (pairs.parent / "run" / "scored.parquet").read_bytes() == first
+    scored(pairs, base_model="embedded")
+    assert list(read_manifest(pairs.parent / "run")["score"].models) == ["embedded-base", "embedded"]
+
+
+def test_columns_of_several_package_versions_are_noted_as_such(
+    pairs: Path, opened: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version, model in ("1", "embedded-base"), ("2", "embedded"):
+        monkeypatch.setattr(run_folder, "versions", lambda version=version: {"torch": version})
+        scored(pairs, base_model=model)
+    assert read_manifest(pairs.parent / "run")["score"].versions == {"torch": "1 and 2"}
+
+
+def test_a_file_is_not_scored_in_its_own_place(pairs: Path, opened: list[Any]) -> None:
+    (pairs.parent / "own").mkdir()
+    own = shutil.copy(scored(pairs).output, pairs.parent / "own" / "scored.parquet")
+    before = own.read_bytes()
+    with pytest.raises(InputError, match="is the data itself"):
+        scored(own, base_model="embedded", limit=3, out=own.parent)
+    assert own.read_bytes() == before
+
+
 def test_scores_of_data_that_was_scored_stay(pairs: Path, opened: list[Any]) -> None:
     once = scored(pairs)
     [first, *_] = scored(once.output, base_model="embedded", out=pairs.parent / "again")
     assert first.scores["base_model"] == "embedded-base"
     assert first.scores["base_model@embedded"] == "embedded"
     assert {name: first.scores[name] for name in next(iter(once)).scores} == next(iter(once)).scores
+
+
+def test_a_metric_that_needs_no_model_stands_beside_a_column_of_its_name(
+    pairs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ones(window: Window, _: object) -> list[dict[str, Score]]:
+        return [{"one": 1.0} for _ in window.records]
+
+    monkeypatch.setitem(METRICS, "one", Metric("one", (), (Column("one"),), ones))
+    first = score(pairs, metrics="one", out=pairs.parent / "run")
+    again = score(first.output, metrics="one", out=pairs.parent / "again")
+    assert {name for name in next(iter(again)).scores if "one" in name} == {"one", "one@evolvent"}
 
 
 @pytest.mark.parametrize("changed", [{"limit": 2}, {"limit": 2, "base_model": "embedded"}])
@@ -360,3 +470,50 @@ def test_what_cannot_work_is_refused(pairs: Path, opened: list[Any], options: di
     with pytest.raises(InputError, match=words):
         scored(pairs, **options)
     assert opened == []
+
+
+def test_while_a_view_is_added_the_scores_that_are_there_can_be_used(
+    pairs: Path, opened: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from evolvent.selection.select import select
+
+    scored(pairs)
+    run = pairs.parent / "run"
+    nll = Spelling.nll
+
+    def broken(scorer: Spelling, *given: Any, **how: Any) -> list[np.ndarray]:
+        if scorer.uri == "embedded":
+            select(run, by="ifd", top="50%", out=run.parent / "while.jsonl")
+            raise RuntimeError("broken")
+        return nll(scorer, *given, **how)
+
+    monkeypatch.setattr(Spelling, "nll", broken)
+    with pytest.raises(RuntimeError, match="broken"):
+        scored(pairs, base_model="embedded")
+    assert select(run, by="ifd", top="50%", out=run.parent / "after.jsonl").counts["selected"] == 4
+
+
+def test_of_pairs_that_came_out_otherwise_scores_are_made_anew_and_what_goes_is_named(
+    tmp_path: Path, opened: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    run = tmp_path / "run"
+
+    def answered(words: str) -> None:
+        with RunFolder(run) as folder:
+            folder.begin("respond", {}, {"digest": words}, fresh=True)
+            folder.start("respond", {})
+            output = Output(folder.output("respond"), 3)
+            for n in range(3):
+                record = Record(f"s{n}", f"s{n}", n, f"Mend sock {n}", output=f"{words} {n}")
+                output.add(Placed(0, n, record), [record], lambda tally, row: tally.count(row, "all"))
+            folder.finish("respond", output.finish().summary(), {}, {})
+
+    answered("With wool")
+    for base in ("embedded-base", "embedded"):
+        score(run, base_model=base, out=run)
+    answered("With glue")
+    rows = list(score(run, base_model="embedded-base", out=run))
+    assert {row.output for row in rows} == {f"With glue {n}" for n in range(3)}
+    assert not any("@" in name for name in rows[0].scores)
+    assert "scores by embedded, paper, auto are not made again" in caplog.text
+    assert "ifd@embedded" in next(iter(score(run, base_model="embedded", out=run))).scores

@@ -1,6 +1,7 @@
 """What a run holds, as tables: states, fates, failures, calls, scores, trajectories."""
 
 import asyncio
+import shutil
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,15 @@ def test_what_is_no_run(tmp_path: Path) -> None:
 
 def test_counts_as_a_line() -> None:
     assert described({"ok": 1200, "failed": 0, "groups": {"a": 1}, "pairs": 3}) == "1,200 ok, 3 pairs"
+
+
+def test_the_files_of_a_copied_folder_are_those_that_its_stages_wrote(run: Path, tmp_path: Path) -> None:
+    finish(run, "score", [Record("s", "a", 0, "x", scores={"ifd": 1.0})], [Column("ifd")])
+    copy = shutil.copytree(run, tmp_path / "copy", copy_function=shutil.copyfile)
+    assert summary(copy) == summary(run)
+    changed = (copy / "scored.parquet").read_bytes().replace(b"ifd", b"idf")
+    (copy / "scored.parquet").write_bytes(changed)
+    assert "scores" not in [table.title for table in summary(copy)]
 
 
 def test_while_scores_are_made_anew_the_old_ones_are_not_shown(run: Path) -> None:

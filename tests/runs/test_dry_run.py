@@ -338,7 +338,7 @@ def test_a_formula_says_how_many_calls_there_are_and_what_earlier_ones_took() ->
     assert (model.prompt_tokens, model.completion_tokens, model.cost) == (None, None, None)
     assert (model.completion_tokens_at_most, model.call_lengths) == (35_000, 70)
     assert "700 = 7 x 100" in notes_of(found)
-    assert tables_of(found)[0].rows[0] == ("at most", "700", "", "")
+    assert tables_of(found)[0].rows[0] == ("calls at most", "700", "", "")
     before = {SERVER: Spent("respond", SERVER, 10, 1_000, 200, False, 1.0)}
     (model,) = calculated(stage, formula, {SERVER: Price(1, 2)}, before, Caps()).models
     assert (model.prompt_tokens, model.completion_tokens) == (70_000, 14_000)

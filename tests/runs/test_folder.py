@@ -16,7 +16,7 @@ from evolvent.records import Column, Record
 from evolvent.runs import folder, parts
 from evolvent.runs.folder import RunFolder, in_use
 from evolvent.runs.inputs import Listed
-from evolvent.runs.manifest import read_manifest
+from evolvent.runs.manifest import read_manifest, write_manifest
 from evolvent.runs.parts import Output, parts_folder
 from evolvent.runs.run import Run
 
@@ -249,8 +249,11 @@ def test_fresh_drops_the_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_an_interrupted_fresh_goes_on_with_the_same_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "PART", 1)
     finish(tmp_path)
-    interrupt(tmp_path, fresh=True)
-    grown(tmp_path, "evolve", ["ok"] * 3)
+    with RunFolder(tmp_path) as run:
+        begin(run, fresh=True)
+        run.start("evolve", {"embedded": "weights 1"})
+        grown(tmp_path, "evolve", ["ok"] * 3)
+        run.interrupt("evolve", PAID)
     for _ in range(2):
         with RunFolder(tmp_path) as run:
             assert begin(run, fresh=True) is None
@@ -261,6 +264,36 @@ def test_an_interrupted_fresh_goes_on_with_the_same_command(tmp_path: Path, monk
         run.start("evolve", {"embedded": "weights 2"})
     assert not parts_folder(tmp_path / "evolved.parquet").exists()
     assert read_manifest(tmp_path)["evolve"].models == {"embedded": "weights 2"}
+
+
+@pytest.mark.parametrize("options", [{"settings": {**SETTINGS, "rounds": 5}, "fresh": True}, {"fresh": True}])
+def test_a_fresh_stage_that_came_to_nothing_leaves_all_as_it_was(tmp_path: Path, options: dict[str, Any]) -> None:
+    finish(tmp_path)
+    finish(tmp_path, "respond")
+    before = read_manifest(tmp_path)
+    interrupt(tmp_path, **options)
+    assert read_manifest(tmp_path) == before
+    assert (finish(tmp_path), finish(tmp_path, "respond")) == (False, False)
+    more = {"embedded": {**PAID["embedded"], "calls": 4}}
+    interrupt(tmp_path, paid=more, **options)  # it has paid for a call
+    after = read_manifest(tmp_path)
+    assert (after["evolve"].state, after["evolve"].paid, after["respond"].state) == ("running", more, "stale")
+
+
+def test_columns_that_came_to_nothing_leave_those_that_are_there(tmp_path: Path) -> None:
+    finish(tmp_path, "score")
+    before = read_manifest(tmp_path)
+    interrupt(tmp_path, "score", settings={**SETTINGS, "more": 1}, adds_to=SETTINGS)
+    assert read_manifest(tmp_path) == before
+    assert not parts_folder(tmp_path / "scored.parquet").exists()
+
+
+def test_a_retry_where_nothing_was_run_is_a_wrong_folder(tmp_path: Path) -> None:
+    with (
+        RunFolder(tmp_path) as run,
+        pytest.raises(InputError, match=r"--retry-failed: .* holds no evolve with failures"),
+    ):
+        begin(run, retry_failed=True)
 
 
 @pytest.mark.parametrize(
@@ -436,6 +469,33 @@ def test_parts_of_other_package_versions_are_named_and_the_user_decides(
     assert read_manifest(tmp_path)["evolve"].versions["transformers"] == "5.22.0 and 5.23.0"
     with RunFolder(tmp_path) as run:
         assert begin(run) is None
+
+
+def test_parts_that_a_kill_left_of_a_finished_stage_go(tmp_path: Path) -> None:
+    finish(tmp_path)
+    parts_folder(tmp_path / "evolved.parquet").mkdir()
+    assert finish(tmp_path) is False
+    assert not parts_folder(tmp_path / "evolved.parquet").exists()
+
+
+def test_versions_are_those_of_what_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not those of a start that made nothing; and a stage that went stale on its way is checked like any other."""
+    monkeypatch.setattr(parts, "PART", 1)
+    now = {"transformers": "1"}
+    monkeypatch.setattr(folder, "versions", lambda: dict(now))
+    interrupt(tmp_path)
+    now["transformers"] = "2"
+    interrupt(tmp_path)
+    with pytest.raises(RuntimeError, match="stopped"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Output, "finish", lambda _: (_ for _ in ()).throw(RuntimeError("stopped")))
+        grown(tmp_path, "evolve", ["ok"] * 3).finish()
+    entries = read_manifest(tmp_path)
+    assert entries["evolve"].versions == {"transformers": "2"}
+    entries["evolve"].state = "stale"
+    write_manifest(tmp_path, entries)
+    now["transformers"] = "3"
+    with RunFolder(tmp_path) as run, pytest.raises(InputError, match="transformers: 2 then, 3 now"):
+        begin(run)
 
 
 def test_a_stage_may_write_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -319,6 +319,10 @@ def test_an_unfinished_or_stale_stage_is_not_taken(tmp_path: Path) -> None:
         stage_input(tmp_path, before="evolve")
     with pytest.raises(InputError, match=r"responses\.parquet is stale: what it was made of was made anew"):
         stage_input(tmp_path, before="respond")
+    # Nor by its own path, for a stage of the same folder, which would pass for one made of what is to come.
+    with pytest.raises(InputError, match=r"evolved\.parquet is stale"):
+        stage_input(tmp_path / "evolved.parquet", before="evolve", out=tmp_path)
+    assert stage_input(tmp_path / "evolved.parquet", before="evolve", out=tmp_path / "other").rows == 3
 
 
 @pytest.mark.parametrize("limit", [0, -1])

@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from evolvent.call_store.store import CallStore, spent_in
 from evolvent.errors import BudgetReachedError, InputError, ModelUnavailableError
 from evolvent.models.protocols import Reply, Sampling
+from evolvent.responses.respond import respond
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.parts import parts_folder
 from tests.runs.staged import (
     EVOLVER,
     KEPT_AFTER,
     PART,
+    TEACHER,
     asked_in,
     breaking_after,
     evolved,
@@ -250,3 +252,19 @@ def test_a_dry_run_writes_and_asks_nothing(tmp_path: Path, models: Opened) -> No
     run = evolved(write_seeds(tmp_path, range(3)), tmp_path / "run", dry_run=True)
     assert run.estimate is not None
     assert (run.estimate.calls, models.how, (tmp_path / "run").exists()) == (3, [], False)
+
+
+def test_a_dry_run_of_a_stage_that_is_stale_says_what_it_will_be_and_not_that_it_is_refused(
+    tmp_path: Path, models: Opened
+) -> None:
+    out = tmp_path / "run"
+    how = {"teacher": TEACHER, "out": out}
+    respond(evolved(write_seeds(tmp_path, range(3)), out), **how)
+    evolved(write_seeds(tmp_path, range(3)), out, fresh=True)
+    same = respond(out, **how, dry_run=True).estimate
+    evolved(write_seeds(tmp_path, range(4)), out, fresh=True)
+    other = respond(out, **how, dry_run=True).estimate
+    assert same is not None
+    assert other is not None
+    assert [(found.finished, found.differences) for found in (same, other)] == [(True, ()), (False, ())]
+    assert respond(out, **how).already_done is False

@@ -1,5 +1,7 @@
 """A stage's output in parts: the same bytes however it was stopped, and nothing taken for whole that is not."""
 
+import errno
+import os
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,11 +17,12 @@ from hypothesis import strategies as st
 
 from evolvent.call_store.stored import Used
 from evolvent.errors import InputError, RunError
+from evolvent.files import replacing
 from evolvent.models.protocols import Reply, Usage
 from evolvent.records import COLUMNS, Column, Record, Status
 from evolvent.runs import parts
 from evolvent.runs.inputs import Listed
-from evolvent.runs.parts import Output, Placed, drop_parts, parts_folder, reopen
+from evolvent.runs.parts import Output, Placed, drop_parts, earlier_file, keep_earlier, parts_folder, reopen
 from evolvent.runs.record_files import read_records
 from evolvent.runs.tally import Tally
 
@@ -396,6 +399,23 @@ def test_a_folder_that_went_away_is_named(tmp_path: Path) -> None:
     parts_folder(path).rmdir()
     with pytest.raises(RunError, match="went away"):
         output.finish()
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_the_earlier_file_is_kept_whether_the_file_system_has_links_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refused)
+    path = tmp_path / "rows.parquet"
+    path.write_bytes(b"earlier")
+    keep_earlier(path)
+    with replacing(path, of_run=True) as file:
+        file.write(b"later")
+    assert (earlier_file(path).read_bytes(), path.read_bytes()) == (b"earlier", b"later")
 
 
 def test_parts_are_dropped_whether_there_are_any_or_not(tmp_path: Path) -> None:

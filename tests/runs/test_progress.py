@@ -5,6 +5,7 @@ from io import StringIO
 
 import pytest
 
+from evolvent.report.progress import on_standard_error
 from evolvent.runs import progress
 from evolvent.runs.progress import Progress, shown
 
@@ -96,9 +97,10 @@ def test_a_bar_on_a_terminal_leaves_one_line(clock: Clock, monkeypatch: pytest.M
 
     out = Terminal()
     monkeypatch.setattr(sys, "stderr", out)
-    with shown("evolve", 3, done=1, show=True) as advance:
+    with shown("evolve", 3, done=1, show=on_standard_error) as advance:
         advance(eliminated=1)
         advance()
+    assert "\x1b" in out.getvalue()
     clean = out.getvalue().rsplit("\x1b", 1)[-1]
     assert "evolve: 3 of 3 records, " in clean
     assert clean.endswith("/s, 0 failed, 1 eliminated\n")

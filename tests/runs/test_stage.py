@@ -14,7 +14,7 @@ from evolvent.call_store.store import CallStore
 from evolvent.call_store.stored import StoredModels
 from evolvent.evolution.evolve import evolve_stage
 from evolvent.evolution.options import EvolInstructOptions, Evolve
-from evolvent.models.models import Models
+from evolvent.models.models import Models, Need
 from evolvent.options import Calling, Reading
 from evolvent.responses.options import Respond
 from evolvent.responses.respond import respond_stage
@@ -89,6 +89,20 @@ def test_models_are_opened_once_and_closed_once_whatever_fails(tmp_path: Path, m
         raise RuntimeError("broken")
     assert [uri for uri, _ in models.how] == [EVOLVER]
     assert models[EVOLVER].closed
+
+
+def test_a_model_that_does_not_close_keeps_no_other_open(models: Opened) -> None:
+    async def broken() -> None:
+        raise RuntimeError("broken")
+
+    opened = Models()
+    for uri in (EVOLVER, TEACHER):
+        opened.open(Need("chat", uri))
+    models[EVOLVER].close = broken  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="broken"):
+        opened.close()
+    assert models[TEACHER].closed
+    opened.close()
 
 
 def test_a_stage_whose_second_model_cannot_be_opened_closes_the_first(

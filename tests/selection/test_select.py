@@ -2,7 +2,9 @@ import hashlib
 import json
 import re
 import tracemalloc
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -338,6 +340,31 @@ def test_a_selection_of_scores_that_were_made_anew_is_stale_until_it_is_looked_a
     assert read_manifest(run)["select:best.jsonl"].state == "stale"
     assert select(run, by="ifd", top="25%", out=run / "best.jsonl").already_done
     assert read_manifest(run)["select:best.jsonl"].state == "done"
+
+
+def test_scores_that_are_made_anew_meanwhile_are_not_mixed_into_a_selection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = scored_run(tmp_path / "run")
+    selecting = import_module("evolvent.selection.select")
+
+    def meanwhile(*given: Any) -> Any:
+        chosen = choose(*given)
+        scored_run(run)
+        return chosen
+
+    monkeypatch.setattr(selecting, "choose", meanwhile)
+    with pytest.raises(InputError, match=r"scored\.parquet has changed"):
+        select(run, by="ifd", top="25%", out=run / "best.jsonl")
+    assert not (run / "best.jsonl").exists()
+    assert list(read_manifest(run)) == ["score"]
+
+
+def test_nothing_is_selected_into_a_run_folder_in_which_another_process_works(tmp_path: Path) -> None:
+    run = scored_run(tmp_path / "run")
+    with RunFolder(run), pytest.raises(InputError, match="in use by another process"):
+        select(run, by="ifd", top="25%", out=run / "best.jsonl")
+    assert not (run / "best.jsonl").exists()
 
 
 def test_a_selection_elsewhere_is_in_no_manifest(tmp_path: Path) -> None:

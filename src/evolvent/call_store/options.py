@@ -2,14 +2,8 @@
 
 from dataclasses import dataclass
 
-from evolvent.errors import InputError
 from evolvent.options import Interface, argument, option
-from evolvent.stages import STAGES
-
-
-def _check_stage(name: str) -> None:
-    if name not in STAGES:
-        raise InputError(f"no stage {name!r} makes calls", fix=f"Stages: {', '.join(STAGES)}.")
+from evolvent.stages import row_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +14,7 @@ class Wanted:
         "Of this record: its own id, its seed's, or that of what was made of it.", None, metavar="ID"
     )
     model: str | None = option("Of this model, by its URI as records hold it.", None, metavar="URI")
-    stage: str | None = option("Of this stage: evolve, respond and so on.", None, metavar="NAME", check=_check_stage)
+    stage: str | None = option("Of this stage: evolve, respond and so on.", None, metavar="NAME", check=row_of)
     error: str | None = option("Failed with these words in the error.", None, metavar="TEXT")
     failed: bool = option("Failed calls only.", False)
 

@@ -74,15 +74,17 @@ def _argument(name: str, about: About) -> inspect.Parameter:
 def _option(option: Option, *, hidden: bool) -> inspect.Parameter:
     about = option.about
     kind = list[str] if about.repeatable else _kind(option)
+    needed_by_method = option.required and option.method is not None  # that it is missing our own error says
+    further = [*(["Repeatable."] if about.repeatable else []), *(["[required]"] if needed_by_method else [])]
     info = typer.Option(
         about.flag or typed_name(option),
         metavar=about.metavar or ("NAME" if about.names else None),
-        help=f"{about.text} Repeatable." if about.repeatable else about.text,
+        help=" ".join([about.text, *further]),
         min=about.least if kind is int else None,  # of others the words of our own error say more
         hidden=hidden,
         show_default=not option.required,
     )
-    if option.required and not hidden:
+    if option.required and not needed_by_method and not hidden:
         return _keyword(option.name, Annotated[kind, info])
     return _keyword(option.name, Annotated[kind | None, info], None if option.required else _shown(option.default))
 

@@ -19,6 +19,7 @@ from evolvent.report.printing import (
     print_tables,
     print_verified,
 )
+from evolvent.report.progress import on_standard_error
 
 if TYPE_CHECKING:
     from evolvent.evolution.auto_evol_instruct.keywords import Keywords
@@ -157,7 +158,7 @@ def made(name: str, typed: Sequence[str]) -> Any:
         typed = {name: value for name, value in found.items() if getattr(source(name), "name", "") != "DEFAULT"}
         given = values(interface, typed)
         if "progress" in interface.options():
-            given["progress"] = True
+            given["progress"] = on_standard_error
         function = getattr(import_module(interface.module), interface.name)
         command.show(function(**given), given)
 

@@ -59,7 +59,9 @@ class _Entry(NamedTuple):
 Prices = str | Path | Sequence[str | Path] | Mapping[str, Mapping[str, float]] | None
 
 
-def read_prices(given: Prices, uris: Iterable[str], *, others: Iterable[str] = ()) -> dict[str, Price]:
+def read_prices(
+    given: Prices, uris: Iterable[str], *, others: Iterable[str] = (), noted: Mapping[str, Price] | None = None
+) -> dict[str, Price]:
     """The prices of a command's models.
 
     A price for a whole URI comes before one for a plain model name, and this before one for all servers' models.
@@ -71,6 +73,7 @@ def read_prices(given: Prices, uris: Iterable[str], *, others: Iterable[str] = (
         uris: the models that this command calls.
         others: models that it does not call but whose cost counts: those that the run folder holds calls of, those of
             a recipe's other stages. A price without a name is not for them.
+        noted: prices that were given earlier, by URI; what is given now comes before them.
 
     Returns:
         Prices by URI as records hold it. A server's model without a price is not in it.
@@ -93,6 +96,7 @@ def read_prices(given: Prices, uris: Iterable[str], *, others: Iterable[str] = (
             fix = f"Models here: {', '.join(models)}. Write --price MODEL=IN,OUT."
             raise InputError(f"{entry.place}: there is {what}", fix=fix)
     prices = {uri: Price(0.0, 0.0) for uri, model in models.items() if model.scheme != "openai"}
+    prices.update(noted or {})
     for uri, accepted in names.items():
         found = next(filter(None, ([entry for entry in entries if entry.model == name] for name in accepted)), [])
         for entry in found:

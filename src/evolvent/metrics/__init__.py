@@ -1,1 +1,1 @@
-"""Scores of instruction-response pairs: one file a metric, and one registry (``registry.py``)."""
+"""Scores of instruction-response pairs: one file a metric, and one table of them (``all_metrics.py``)."""

@@ -48,6 +48,27 @@ def chosen(names: str | Iterable[str]) -> list[Metric]:
     ]
 
 
+def supplied(metrics: Iterable[Metric], options: object) -> dict[Capability, str]:
+    """The models that metrics need, by what they need them for, as options name them.
+
+    Args:
+        metrics: the metrics.
+        options: a group with the options of ``SUPPLIED_BY``.
+
+    Raises:
+        InputError: one is not given; the message names a metric that was asked for before one that is always computed.
+    """
+    found: dict[Capability, str] = {}
+    for metric in sorted(metrics, key=lambda one: one.always):
+        for capability in metric.needs:
+            option, words = SUPPLIED_BY[capability]
+            uri = getattr(options, option)
+            if uri is None:
+                raise InputError(f"{metric.name} needs {words.partition(':')[0]}", fix=f"Name {words}.")
+            found[capability] = uri
+    return found
+
+
 def columns_by_name() -> dict[str, Column]:
     """Every metric's columns."""
     return {column.name: column for metric in METRICS.values() for column in metric.columns}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from evolvent.errors import InputError
 from evolvent.metrics.layout import LAYOUTS
 from evolvent.models.uri import check_local_model
 from evolvent.options import DATA, Calling, Interface, Reading, names, option, run_folder
@@ -15,10 +16,12 @@ def check_metrics(names: Sequence[str]) -> None:
     """Check that there are metrics of these names.
 
     Raises:
-        InputError: one is unknown.
+        InputError: one is unknown, or there is none.
     """
-    from evolvent.metrics.all_metrics import chosen
+    from evolvent.metrics.all_metrics import METRICS, chosen
 
+    if not names:
+        raise InputError("no metric is named", fix=f"Metrics: {', '.join(METRICS)}.")
     chosen(names)
 
 
@@ -47,6 +50,11 @@ class Scores:
     )
     device: str = option("auto, cpu or cuda.", "auto", metavar="NAME")
     dtype: str = option("auto (float32 on a CPU, bfloat16 on a GPU), float32 or bfloat16.", "auto", metavar="NAME")
+
+    def __post_init__(self) -> None:
+        from evolvent.metrics.all_metrics import chosen, supplied
+
+        supplied(chosen(self.metrics), self)  # a recipe's earlier stages would be paid before it is missed
 
 
 # Options of calls that no metric has a use for yet: none asks a chat model.

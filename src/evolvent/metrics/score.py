@@ -7,14 +7,14 @@ A score's column has its metric's name. Where that is taken, by the same metric 
 model's name follows behind an @ (``ifd@gemma-3-270m``).
 """
 
+import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from evolvent.errors import InputError
-from evolvent.metrics.all_metrics import METRICS, SUPPLIED_BY, chosen
+from evolvent.metrics.all_metrics import METRICS, chosen, supplied
 from evolvent.metrics.metric import Metric, Window
 from evolvent.metrics.options import SCORE, Scores
 from evolvent.models.models import Capability, Models, Need, Numbers, chat_need, opened
@@ -30,6 +30,8 @@ from evolvent.runs.record_files import score_columns
 from evolvent.runs.run import Run
 from evolvent.runs.stage import Make, Stage
 from evolvent.stages import file_of
+
+log = logging.getLogger(__name__)
 
 STAGE = "score"
 WINDOW = 512
@@ -84,8 +86,9 @@ def score_stage(data: Data, given: Scores, reading: Reading, calling: Calling) -
         limit=reading.limit,
     )
     check_taken(source, "score")
-    entry = None if calling.fresh else _of_these_pairs(out, source, reading.limit)
-    running = entry is not None and entry.state == "running"
+    noted = read_manifest(out).get(STAGE)
+    entry = None if calling.fresh else _of_these_pairs(noted, out, source, reading.limit)
+    running = entry is not None and not entry.finished
     before = _scores_in(entry)
     columns = {**(score_columns(source.path) if isinstance(source, RecordFile) else {}), **columns_of(before)}
     new: dict[str, str] = {}
@@ -95,9 +98,19 @@ def score_stage(data: Data, given: Scores, reading: Reading, calling: Calling) -
         if name is None:
             suffix = _suffix(metric, by, {**before, **new}, columns, needs)
             new[metric.name + suffix] = by
-    settings: Mapping[str, Any] = {"limit": reading.limit, "before": sorted(before), **_by_maker({**before, **new})}
+    settings: Mapping[str, Any] = {"limit": reading.limit, "before": list(before), **_by_maker({**before, **new})}
     if entry is not None and not new and not running:
         settings = entry.settings  # nothing is to be done
+    adds_to = entry.settings if entry is not None and not running and new else None
+    if entry is None and noted is not None:
+        others = [name for name in _by_maker_names(noted) if name not in settings]
+        if noted.state == "stale" and not calling.fresh and set(_by_maker_names(noted)) & settings.keys():
+            adds_to = noted.settings  # of pairs that are no more: this command's scores are made anew
+        if others and (calling.fresh or adds_to is not None):
+            log.warning("warning: %s are not made again; score with that model once more", " and ".join(others))
+        others_pairs = noted.input["digest"] != source.about["digest"] or noted.settings.get("limit") != reading.limit
+        if noted.state == "done" and others_pairs and not calling.fresh:
+            settings = {**noted.settings, "limit": reading.limit}  # it is refused for its pairs, not for its scores
     how = Scoring(tuple(new), {need.capability: need.name for need in needs.values()}, given.layout, source)
     own = columns_of(new)
     return Stage(
@@ -111,7 +124,7 @@ def score_stage(data: Data, given: Scores, reading: Reading, calling: Calling) -
         group=_pairs,
         notes=how.notes,
         counts={"pairs": source.rows, **source.counts},
-        adds_to=entry.settings if entry is not None and not running and new else None,
+        adds_to=adds_to,
     )
 
 
@@ -122,22 +135,29 @@ def needed(metrics: Sequence[Metric], given: Scores, calling: Calling) -> dict[C
         InputError: the option that supplies one is not given.
     """
     numbers = Numbers(given.device, given.dtype, given.batch_tokens)
-    found: dict[Capability, Need] = {}
-    for metric in metrics:
-        for capability in metric.needs:
-            option, words = SUPPLIED_BY[capability]
-            uri = getattr(given, option)
-            if uri is None:
-                raise InputError(f"{metric.name} needs {words.partition(':')[0]}", fix=f"Name {words}.")
-            chat = capability == "chat"
-            found[capability] = chat_need(uri, calling) if chat else Need(capability, uri, numbers)
-    return found
+    return {
+        capability: chat_need(uri, calling) if capability == "chat" else Need(capability, uri, numbers)
+        for capability, uri in supplied(metrics, given).items()
+    }
 
 
 def made_by(metric: Metric, needs: Mapping[Capability, Need], given: Scores) -> str:
     """What decides a metric's values besides the pairs, in words that the manifest holds."""
     of_losses = f", {given.layout}, {given.dtype}" if "losses" in metric.needs else ""
     return ", ".join(needs[capability].name for capability in metric.needs) + of_losses
+
+
+def own_columns(folder: Path, given: Scores, calling: Calling) -> dict[str, str]:
+    """By the plain name of each column of the metrics, the one that these options have made in a run folder."""
+    scores, metrics = _scores_in(read_manifest(folder).get(STAGE)), chosen(given.metrics)
+    needs = needed(metrics, given, calling)
+    return {
+        column.name: column.name + name.removeprefix(metric.name)
+        for metric in metrics
+        for name, by in scores.items()
+        if _plain(name) == metric.name and by == made_by(metric, needs, given)
+        for column in metric.columns
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,12 +236,16 @@ def _pairs(_: Record) -> str:
     return ""
 
 
-def _of_these_pairs(out: Path, source: StageInput, limit: int | None) -> StageEntry | None:
+def _of_these_pairs(entry: StageEntry | None, out: Path, source: StageInput, limit: int | None) -> StageEntry | None:
     """What a folder holds of the score stage, if it is of the same pairs; of others the folder will refuse it."""
-    entry = read_manifest(out).get(STAGE)
-    if entry is None or entry.input["digest"] != source.about["digest"] or entry.settings["limit"] != limit:
+    if entry is None or entry.input["digest"] != source.about["digest"]:
         return None
-    return entry if entry.state == "running" or (out / file_of(STAGE)).is_file() else None
+    if "before" not in entry.settings or entry.settings["limit"] != limit:  # of an earlier version; of other pairs
+        return None
+    if not entry.finished and not entry.settings["before"]:
+        return entry
+    file = out / file_of(STAGE)
+    return entry if (file if entry.finished else earlier_file(file)).is_file() else None
 
 
 def _scores_in(entry: StageEntry | None) -> dict[str, str]:
@@ -229,7 +253,12 @@ def _scores_in(entry: StageEntry | None) -> dict[str, str]:
     if entry is None:
         return {}
     made = {name: key.removeprefix(BY) for key, names in entry.settings.items() if key.startswith(BY) for name in names}
-    return {name: made[name] for name in entry.settings["before"]} if entry.state == "running" else made
+    return {name: made[name] for name in entry.settings["before"]} if not entry.finished else made
+
+
+def _by_maker_names(entry: StageEntry) -> list[str]:
+    """The settings that hold an entry's scores."""
+    return [key for key in entry.settings if key.startswith(BY)]
 
 
 def _by_maker(scores: Mapping[str, str]) -> dict[str, list[str]]:
@@ -262,10 +291,14 @@ def _suffix(
     own = {column.name for column in metric.columns} | ({MODEL} if "losses" in metric.needs else set())
     if not own & {*columns, *columns_of(scores)}:
         return ""
-    need = needs[metric.needs[0]]
-    short = f"@{parse_uri(need.uri).name.rstrip('/').rpartition('/')[2] or need.name}"
+    short = f"@{_short(needs[metric.needs[0]]) if metric.needs else 'evolvent'}"
     taken = {name.removeprefix(_plain(name)) for name in scores} | {name[name.find("@") :] for name in columns}
     return next(name for name in (short, *(f"{short}#{number}" for number in range(2, 99))) if name not in taken)
+
+
+def _short(need: Need) -> str:
+    """A model's name without where it is."""
+    return parse_uri(need.uri).name.rstrip("/").rpartition("/")[2] or need.name
 
 
 def _plain(name: str) -> str:

@@ -5,7 +5,7 @@ The one place that knows which back end serves which scheme.
 
 import os
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from math import isfinite
 from types import TracebackType
@@ -72,7 +72,11 @@ class Need:
 
 def chat_need(uri: str, calling: Calling) -> Need:
     """A chat model that a stage calls."""
-    body = orjson.dumps(dict(calling.extra_body), option=orjson.OPT_SORT_KEYS).decode() if calling.extra_body else None
+    try:
+        fields = orjson.dumps(dict(calling.extra_body), option=orjson.OPT_SORT_KEYS) if calling.extra_body else None
+    except TypeError as error:
+        raise InputError(f"extra_body is no JSON: {error}", fix="It holds texts, numbers, lists, mappings.") from None
+    body = fields.decode() if fields else None
     calls = Calls(body, calling.concurrency, calling.max_requests_per_minute, calling.max_tokens_per_minute)
     return Need("chat", uri, calls)
 
@@ -120,14 +124,13 @@ class Models:
             keep: URIs, as records hold them, of those that stay open: a later stage needs them.
         """
         closed = [key for key in self._opened if key[1] not in keep]
-        try:
-            for key in closed:
+        with ExitStack() as ending:  # each of them, whatever another one's end raises
+            if len(closed) == len(self._opened):
+                ending.callback(self._loop.close)
+            for key in reversed(closed):
                 model = self._opened.pop(key)
                 if key[0] == "chat":
-                    self.run(model.close())
-        finally:
-            if not self._opened:
-                self._loop.close()
+                    ending.callback(lambda model: self.run(model.close()), model)
 
 
 @contextmanager

@@ -181,6 +181,8 @@ def checked(option: Option, value: Any) -> Any:
     name, about = option.name, option.about
     if value is option.default:
         return value
+    if value is None and option.method and not option.required:  # the method's own default, as for those of others
+        return option.default
     fitted = _fitted(option.kind, value)
     if fitted is MISSING:
         wanted = " or ".join(dict.fromkeys(_named(option.kind)))
@@ -254,6 +256,8 @@ def _fitted(kind: Any, value: Any) -> Any:
         return value if isinstance(value, origin) else MISSING
     if origin is int or origin is float:
         wanted: Any = numbers.Integral if origin is int else numbers.Real
+        if origin is int and isinstance(value, float) and value.is_integer():  # 2.0, as some programs write a 2
+            return int(value)
         return origin(value) if isinstance(value, wanted) and not isinstance(value, bool) else MISSING
     if origin is Path:
         return Path(value) if isinstance(value, str | os.PathLike) else MISSING
@@ -264,6 +268,12 @@ def _fitted(kind: Any, value: Any) -> Any:
     if not isinstance(value, origin) or (isinstance(value, str | bytes | Mapping) and issubclass(Sequence, origin)):
         return MISSING
     inner = get_args(kind)
+    if (
+        isinstance(value, Mapping)
+        and inner
+        and any(_fitted(kind, one) is MISSING for pair in value.items() for kind, one in zip(inner, pair, strict=True))
+    ):
+        return MISSING
     if isinstance(value, list | tuple) and inner and any(_fitted(inner[0], one) is MISSING for one in value):
         return MISSING
     return value
@@ -282,7 +292,7 @@ def _named(kind: Any) -> Iterator[str]:
     elif isinstance(origin, type) and issubclass(Sequence, origin):
         yield "a list"
     elif isinstance(origin, type) and issubclass(origin, Mapping):
-        yield "a mapping"
+        yield "a mapping of texts" if set(get_args(kind)) == {str} else "a mapping"
     elif origin is not types.NoneType:
         words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
         yield words.get(origin, f"a {getattr(origin, '__name__', origin)}")

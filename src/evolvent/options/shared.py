@@ -24,7 +24,7 @@ def run_folder(default: Any = MISSING) -> Any:
 
 def fresh(what: str) -> Any:
     """An option: whether to begin again. ``what`` is made anew."""
-    return option(f"Make {what} anew, whatever the folder holds; calls that are stored are not repeated.", False)
+    return option(f"Make {what} anew, whatever the folder holds; calls and losses that are stored are used.", False)
 
 
 def progress() -> Any:

@@ -14,7 +14,7 @@ def tables_of(estimate: Estimate) -> list[Table]:
         prompt = ("" if model.exact else "~") + f"{model.prompt_tokens:,}" if model.prompt_tokens is not None else ""
         completion = f"~{model.completion_tokens:,}" if model.completion_tokens is not None else ""
         prompt_most = f"{model.prompt_tokens_at_most:,}" if model.prompt_tokens_at_most is not None else ""
-        expected = ["expected" if estimate.rehearsed else "at most", f"{model.calls:,}", prompt, completion]
+        expected = ["expected" if estimate.rehearsed else "calls at most", f"{model.calls:,}", prompt, completion]
         most = ["at most", "", prompt_most, f"{model.completion_tokens_at_most:,}"]
         if model.cost is not None:
             columns.append("cost")

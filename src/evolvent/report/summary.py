@@ -9,6 +9,7 @@ from evolvent.call_store.store import spent_in
 from evolvent.costs.budget import Spent
 from evolvent.costs.prices import money
 from evolvent.errors import InputError
+from evolvent.files import is_as_noted
 from evolvent.report.tables import Table, short_names
 from evolvent.runs.folder import in_use
 from evolvent.runs.manifest import StageEntry, read_manifest
@@ -53,7 +54,7 @@ def summary(folder: Path, stage: str | None = None) -> list[Table]:
     if any(entry.used for entry in stages.values()):
         tables.append(_used(stages))
     scored = folder / file_of("score")
-    if "score" in stages and stages["score"].finished and scored.is_file():
+    if "score" in stages and is_as_noted(scored, stages["score"].output):
         tables.append(_scores(scored))
     return tables
 
@@ -73,7 +74,7 @@ def _overview(folder: Path, stages: dict[str, StageEntry]) -> Table:
         elif entry.state == "stale":
             notes.append(f"{name} is stale: what it was made of was made anew; its own command brings it up to date")
         # While a stage is made anew its old file is there, and is not its own.
-        file = file_of(name) if entry.finished and output.exists() else "not yet"
+        file = file_of(name) if is_as_noted(output, entry.output) else "not yet"
         time = time_words(entry.wall_s) if entry.wall_s else ""  # noted when a command ends, unless it was killed
         rows.append((name.partition(":")[0], state, time, counts, file))
     return Table("stages", ("stage", "state", "time", "counts", "file"), rows, tuple(notes))

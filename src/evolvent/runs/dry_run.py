@@ -65,8 +65,12 @@ def dry_run(stage: Stage, out: Path, calling: Calling) -> Run:
         estimate = run_sync(rehearse(stage, stage.dry_run, uris, prices, before, caps))
     entry = entries.get(stage.name)
     if entry is not None:
-        found = tuple(differences(entry, as_json(stage.settings, stage.name), stage.source.about))
-        estimate = replace(estimate, differences=found, finished=entry.state == "done" and not found)
+        settings = as_json(stage.settings, stage.name)
+        found = tuple(differences(entry, settings, stage.source.about))
+        finished = entry.state != "running" and bool(entry.finished) and not found
+        if entry.state == "stale" and not differences(entry, settings, entry.input):
+            found = ()  # what it reads was made anew: it will be, too
+        estimate = replace(estimate, differences=found, finished=finished)
     return Run(out, stage.name, out / file_of(stage.name), {}, estimate=estimate)
 
 

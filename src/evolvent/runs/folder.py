@@ -1,5 +1,6 @@
 """The run folder: opened by one process at a time, its stages begun, continued and finished through its manifest."""
 
+import copy
 import fcntl
 import os
 import shutil
@@ -56,6 +57,7 @@ class RunFolder:
     _tasks: dict[str, _Task] = field(default_factory=dict)
     _lock: int = -1
     _since: float = 0.0  # when the stage started; 0 before
+    _before: dict[str, StageEntry] = field(default_factory=dict)  # the stages as they were when it started
 
     def __enter__(self) -> Self:
         with explained(self.path):
@@ -103,7 +105,8 @@ class RunFolder:
             fresh: make the stage's output anew, whatever the folder holds; stored calls are kept.
             retry_failed: take the failed records of a finished stage again, and nothing else.
             mix_versions: go on although packages that decide numbers have changed since the stage began.
-            adds_to: the settings of the finished stage whose rows get further columns.
+            adds_to: the settings of the finished stage whose rows get further columns; if it is stale, and its input
+                came out otherwise, the stage is made anew.
 
         Returns:
             The finished run if there is nothing left to do, else None.
@@ -114,6 +117,11 @@ class RunFolder:
         """
         if fresh and retry_failed:
             raise InputError("--fresh and --retry-failed exclude each other", fix="Leave one of them out.")
+        if retry_failed and not self.stages:
+            raise InputError(
+                f"--retry-failed: {self.path} holds no {stage} with failures",
+                fix="Name the run's folder, or leave --retry-failed out.",
+            )
         settings = as_json(settings, stage)
         entry, output = self.stages.get(stage), self.output(stage)
         kept = has_parts(output) or earlier_file(output).exists()
@@ -123,12 +131,13 @@ class RunFolder:
         if entry is not None:
             found = differences(entry, settings, source)
             finished = entry.state != "running" and bool(entry.finished) and output.exists()
-            if adds_to is not None and finished and not differences(entry, as_json(adds_to, stage), source):
+            builds_on = settings if adds_to is None else as_json(adds_to, stage)
+            if adds_to is not None and finished and not differences(entry, builds_on, source):
                 task.adding = task.anew = True
             elif fresh:
                 # An interrupted stage with these very settings goes on: it is what --fresh had begun.
                 task.anew = bool(found) or entry.state != "running"
-            elif found and entry.state == "stale" and not differences(entry, settings, entry.input):
+            elif found and entry.state == "stale" and not differences(entry, builds_on, entry.input):
                 task.anew = True  # what it reads was made anew and came out otherwise
             elif found:
                 raise InputError(
@@ -138,6 +147,7 @@ class RunFolder:
             elif finished:
                 task.retry = retry_failed and bool(entry.counts.get("failed"))
                 if not task.retry:
+                    drop_parts(output)  # a kill may have left them there, although all is done
                     # Stale: what it reads was made anew and came out the same, so what was made of it still holds.
                     if entry.state == "stale":
                         entry.state = "done"
@@ -145,8 +155,12 @@ class RunFolder:
                     return Run(self.path, stage, output, entry.counts, already_done=True)
             if task.anew:
                 task.entry = StageEntry(settings, source, started=now())
-            elif task.retry or entry.state == "running":
-                self._check_versions(stage, task, mix=mix_versions)
+            if task.adding:  # the columns that are there are still of these
+                task.entry.models, task.entry.versions = dict(entry.models), dict(entry.versions)
+                task.entry.output, task.entry.started = dict(entry.output), entry.started
+                task.entry.wall_s = entry.wall_s
+            if task.adding or not task.anew:
+                self._check_versions(stage, task, mix=mix_versions or task.adding)
         self._tasks[stage] = task
         return None
 
@@ -163,6 +177,7 @@ class RunFolder:
         task = self._tasks[stage]
         entry, output = task.entry, self.output(stage)
         changed = [uri for uri, identity in models.items() if entry.models.get(uri, identity) != identity]
+        self._before = copy.deepcopy(self.stages)
         if changed and task.fresh:
             task.anew = True
             entry = StageEntry(entry.settings, entry.input, started=now())
@@ -185,7 +200,7 @@ class RunFolder:
             # Also when a retry is gone on with: later stages may have read the old file while it was interrupted.
             for reader in readers_of(stage, {name: other.input.get("stage") for name, other in self.stages.items()}):
                 self.stages[reader].state = "stale"
-        entry.state, entry.models = "running", models
+        entry.state, entry.models = "running", {**entry.models, **models}
         entry.versions = entry.versions or versions()
         entry.output.setdefault("name", output.name)
         self.stages[stage] = entry
@@ -228,8 +243,21 @@ class RunFolder:
         self._write()
 
     def interrupt(self, stage: str, paid: Account) -> None:
-        """Note what a stage has paid for before it was stopped, if it had started."""
-        if self._since:
+        """Note what a stage has paid for before it was stopped; one that came to nothing leaves all as it was."""
+        if not self._since:
+            return
+        before, output = self._before.get(stage), self.output(stage)
+        if (
+            before
+            and before.finished
+            and output.exists()
+            and not has_parts(output)
+            and _calls(before.paid) == _calls(paid)
+        ):
+            drop_parts(output)
+            self.stages = self._before
+            self._write()
+        else:
             self._note(self.stages[stage], paid)
 
     def check_there(self) -> None:
@@ -253,7 +281,10 @@ class RunFolder:
 
     def _check_versions(self, stage: str, task: _Task, *, mix: bool) -> None:
         """Check that what is there of a stage was made with the packages of now, or note that they are mixed."""
-        if not (task.retry or has_parts(self.output(stage))):
+        output = self.output(stage)
+        whole = not holds_records(stage) and output.exists()  # such a file or folder says how far its stage is
+        if not (task.retry or task.adding or whole or has_parts(output)):
+            task.entry.versions = {}  # nothing is: all of it will be of now
             return
         here, noted = versions(), task.entry.versions
         changed = {
@@ -303,6 +334,10 @@ def in_use(folder: Path) -> bool:
     finally:
         os.close(lock)
     return False
+
+
+def _calls(paid: Account) -> dict[str, int]:
+    return {uri: account["calls"] for uri, account in paid.items()}
 
 
 def _came_to_nothing(entry: StageEntry) -> bool:

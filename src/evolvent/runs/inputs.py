@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from evolvent.datasets.load import InstructionData, load
 from evolvent.errors import InputError
-from evolvent.files import MANIFEST, FileState, file_digest, file_state, locate
+from evolvent.files import MANIFEST, FileState, file_digest, file_state, is_as_noted, locate
 from evolvent.records import Record, content_digest
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.record_files import count_rows, count_wanted, is_record_file, read_records
@@ -325,14 +325,16 @@ def record_file(
         as_seeds: whether each row is taken as a seed of its own.
 
     Raises:
-        InputError: the file is damaged.
+        InputError: the file is damaged, or one of the stage's own run folder and not up to date.
     """
     state = file_state(path)
     every = count_rows(path)
     rows = min(count_wanted(path, wanted), limit or every)
     about: dict[str, Any] = {"source": str(path), "rows": every, "digest": _digest(path, state)}
     if out is not None and path.parent.resolve() == out.resolve():
-        about["stage"] = next((stage for stage in STAGES if file_of(stage) == path.name), None)
+        about["stage"] = stage = next((stage for stage in STAGES if file_of(stage) == path.name), None)
+        if stage is not None:
+            _check_current(path, stage)
     counts = {"rows left out": every - rows} if every > rows else {}
     return RecordFile(path, wanted, limit, about, rows, counts, state, as_seeds)
 
@@ -372,15 +374,24 @@ def _stage_file(folder: Path, before: str | None) -> Path:
     if before is None:
         raise InputError(f"{folder} is a run folder, not seeds", fix="Name a data file, or a file in the run folder.")
     path = folder / file_of(before)
-    command = row_of(before).command.format(folder=folder)
     if not path.is_file():
-        raise InputError(f"{folder} has no {path.name}", fix=f"Make it with: {command}")
-    entry = read_manifest(folder).get(before)
-    # While failed records are taken again the finished file stays good.
-    if entry is not None and entry.state != "done" and not (entry.state == "running" and entry.finished):
-        why = "what it was made of was made anew since" if entry.state == "stale" else f"{before} is not finished"
-        raise InputError(f"{path} is stale: {why}", fix=f"Bring it up to date: {command}")
+        raise InputError(f"{folder} has no {path.name}", fix=f"Make it with: {_command(before, folder)}")
+    _check_current(path, before)
     return path
+
+
+def _command(stage: str, folder: Path) -> str:
+    return row_of(stage).command.format(folder=folder)
+
+
+def _check_current(path: Path, stage: str) -> None:
+    """Check that a stage's file is finished and not out of date, as far as its folder's manifest says."""
+    entry = read_manifest(path.parent).get(stage)
+    # While failed records are taken again, or columns are added, the file that is there stays good.
+    good = entry is None or entry.state == "done" or (entry.state == "running" and is_as_noted(path, entry.output))
+    if entry is not None and not good:
+        why = "what it was made of was made anew since" if entry.state == "stale" else f"{stage} is not finished"
+        raise InputError(f"{path} is stale: {why}", fix=f"Bring it up to date: {_command(stage, path.parent)}")
 
 
 def _digest(path: Path, state: FileState) -> str:

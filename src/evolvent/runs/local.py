@@ -19,7 +19,7 @@ from evolvent.concurrency import in_order
 from evolvent.costs.budget import Budget
 from evolvent.costs.prices import Price
 from evolvent.errors import BudgetReachedError, EvolventError, InputError, RunError
-from evolvent.files import CALLS
+from evolvent.files import CALLS, check_not_read
 from evolvent.models.models import Models, Need
 from evolvent.options import Calling
 from evolvent.records import Record
@@ -31,6 +31,7 @@ from evolvent.runs.progress import shown
 from evolvent.runs.run import Run
 from evolvent.runs.stage import Make, MakeWhole, Stage, WholeWork, Work
 from evolvent.runs.tally import Tally
+from evolvent.stages import file_of
 
 # When the first so many records all failed, what is wrong is not the records.
 ALL_FAILED = 20
@@ -46,7 +47,7 @@ def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
         calling: how calls are made, and what to do about what the folder holds.
 
     Raises:
-        InputError: a bad option, or a run folder that holds something else.
+        InputError: a bad option, data that is the file to be written, or a run folder that holds something else.
         ModelUnavailableError: a model cannot be used at all.
         BudgetReachedError: the budget is spent.
         RunError: the folder cannot be written, or every record failed.
@@ -55,6 +56,7 @@ def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
         raise InputError(
             f"{stage.name} takes no --retry-failed: its calls depend on one another", fix="Use --fresh to make it anew."
         )
+    check_not_read(Path(out) / file_of(stage.name), stage.source.about.get("source"))
     if calling.dry_run:
         return dry_run(stage, Path(out), calling)
     with RunFolder(Path(out)) as folder:

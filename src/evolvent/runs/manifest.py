@@ -128,9 +128,9 @@ def known_prices(
     given: Prices, uris: Sequence[str], spent: Iterable[Spent], entries: Mapping[str, StageEntry]
 ) -> dict[str, Price]:
     """The prices of a stage's models, and of those that the folder holds calls of: given now, or noted before."""
-    prices = read_prices(given, uris, others=[use.model for use in spent])
+    noted: dict[str, Price] = {}
     for entry in entries.values():
         for uri, account in entry.paid.items():
-            if uri not in prices and account.get("price"):
-                prices[uri] = Price(*account["price"])
-    return prices
+            if account.get("price"):
+                noted.setdefault(uri, Price(*account["price"]))
+    return read_prices(given, uris, others=[use.model for use in spent], noted=noted)

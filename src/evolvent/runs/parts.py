@@ -18,7 +18,7 @@ import orjson
 
 from evolvent.call_store.stored import Used
 from evolvent.errors import InputError, RunError
-from evolvent.files import explained, replacing
+from evolvent.files import explained, replacing, sync_folder
 from evolvent.records import Column, Record, schema
 from evolvent.runs.record_files import record_table
 from evolvent.runs.tally import Tally
@@ -217,7 +217,13 @@ def keep_earlier(path: Path) -> None:
     """Keep a finished file beside the parts of the one that is to take its place."""
     with explained(path):
         parts_folder(path).mkdir(exist_ok=True)
-        os.link(path, earlier_file(path))
+        try:
+            os.link(path, earlier_file(path))
+        except OSError:  # a file system without links
+            with path.open("rb") as file, replacing(earlier_file(path), of_run=True) as copy:
+                shutil.copyfileobj(file, copy)
+        for folder in (parts_folder(path), path.parent):  # before the manifest says that it is there
+            sync_folder(folder)
 
 
 def has_parts(path: Path) -> bool:

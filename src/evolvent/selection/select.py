@@ -4,6 +4,8 @@ import hashlib
 import logging
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
@@ -15,6 +17,7 @@ from evolvent.datasets.write import write
 from evolvent.errors import InputError
 from evolvent.files import MANIFEST, explained, file_digest, file_state, locate, replacing
 from evolvent.options import Reading, implements
+from evolvent.records import Record
 from evolvent.runs.folder import RunFolder
 from evolvent.runs.inputs import Data, StageInput, stage_input
 from evolvent.runs.manifest import now, read_manifest, versions
@@ -88,7 +91,7 @@ def select(data: Data, given: Selecting, reading: Reading) -> Selection:
     before = _noted(note) if out.is_file() else {}
     same = before.get("how") == how and before.get("input", {}).get("digest") == source.about["digest"]
     if same and before.get("sha256") == file_digest(out):
-        _enter(folder, out, how, source, before["counts"])
+        _enter_again(folder, out, how, source, before["counts"])
         return Selection(out, note, before["counts"], already_done=True)
     criteria = Criteria(by, size, ascending, conditions, best_per, load_ngrams(given.decontaminate))
     check_columns(source, criteria, source.about["source"])
@@ -101,22 +104,30 @@ def select(data: Data, given: Selecting, reading: Reading) -> Selection:
             f"({', '.join(why) or 'none left out'})",
             fix="Take a larger top, or loosen where.",
         )
-    with explained(note):
-        note.unlink(missing_ok=True)  # a stop before the new one is written must not leave one that does not fit
-    own = folder is not None and _entry(out) in read_manifest(folder)
-    write(compress(source, chosen.kept), out, format=given.to, of_run=own)
-    content = {
-        "selected": out.name,
-        "sha256": file_digest(out),
-        "how": how,
-        "last_score": chosen.edge,
-        "counts": counts,
-    }
-    content |= {"input": source.about, "made": now(), "versions": versions()}
-    with replacing(note) as file:
-        file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2))
-    _enter(folder, out, how, source, counts)
+    with nullcontext() if folder is None else RunFolder(folder) as run:
+        with explained(note):
+            note.unlink(missing_ok=True)  # a stop before the new one is written must not leave one that does not fit
+        own = run is not None and _entry(out) in run.stages
+        write(_kept(source, chosen.kept), out, format=given.to, of_run=own)
+        content = {
+            "selected": out.name,
+            "sha256": file_digest(out),
+            "how": how,
+            "last_score": chosen.edge,
+            "counts": counts,
+        }
+        content |= {"input": source.about, "made": now(), "versions": versions()}
+        with replacing(note) as file:
+            file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+        if run is not None:
+            run.note(_entry(out), how, source.about, counts, out)
     return Selection(out, note, counts)
+
+
+def _kept(source: StageInput, kept: bytes) -> Iterator[Record]:
+    """The rows that are kept, of the very data that they were chosen from."""
+    yield from compress(source, kept)
+    source.unchanged()
 
 
 def _entry(out: Path) -> str:
@@ -124,8 +135,10 @@ def _entry(out: Path) -> str:
     return f"select:{out.name}"
 
 
-def _enter(folder: Path | None, out: Path, how: dict[str, Any], source: StageInput, counts: dict[str, Any]) -> None:
-    """Enter a selection into the manifest of the run folder that its file lies in, if it lies in one."""
+def _enter_again(
+    folder: Path | None, out: Path, how: dict[str, Any], source: StageInput, counts: dict[str, Any]
+) -> None:
+    """Enter a selection that is there into the manifest of its run folder, if that lacks it or takes it for stale."""
     if folder is None:
         return
     entry = read_manifest(folder).get(_entry(out))

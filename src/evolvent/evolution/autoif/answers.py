@@ -161,7 +161,7 @@ async def accuracies(sandbox: Sandbox, functions: Sequence[str], answers: Sequen
     """The accuracy of each answer.
 
     Args:
-        sandbox: where the functions how.
+        sandbox: where the functions run.
         functions: their sources.
         answers: the answers, each evaluated once however often it occurs.
     """

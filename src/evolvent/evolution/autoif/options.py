@@ -38,7 +38,7 @@ class AutoIFOptions:
     unsafe_execution: bool = unsafe_execution()
 
     def __post_init__(self) -> None:
-        rules_of(self.profile, self.samples, self.rule, judge=None, nli=self.nli)  # what is wrong is known at once
+        rules_of(self.profile, self.samples, self.rule, judge=None, nli=self.nli)  # the judge is every method's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
