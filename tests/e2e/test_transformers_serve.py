@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,10 @@ from tests.processes import LONG_S
 MISSING = [
     name for name in ("torch", "transformers", "fastapi", "uvicorn", "openai", "accelerate") if not find_spec(name)
 ]
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"transformers[serving] is not installed ({', '.join(MISSING)})")
+if MISSING:
+    pytest.skip(f"transformers[serving] is not installed ({', '.join(MISSING)})", allow_module_level=True)
+if tuple(map(int, version("transformers").split(".")[:2])) < (5, 5):
+    pytest.skip("older servers count no tokens, and generate otherwise than the model alone", allow_module_level=True)
 
 EMBEDDED = Path(__file__).parents[2] / "src/evolvent/models/embedded/instruct"
 TEMPLATE = (
@@ -141,7 +145,7 @@ def test_seed_decides_a_sampled_reply_asked_for_alone(base_url: str, random_mode
 
 
 def test_unknown_field_fails_the_call_in_the_servers_words(base_url: str, random_model: Path) -> None:
-    with pytest.raises(CallError, match=r"HTTP 422: Unexpected fields.*top_k") as caught:
+    with pytest.raises(CallError, match=r"HTTP 422: .*top_k") as caught:
         ask(base_url, random_model, Sampling(temperature=0, max_tokens=4), extra_body={"top_k": 5})
     assert "top_k" in caught.value.fix
 
