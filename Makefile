@@ -5,8 +5,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
-# A worker for each processor, and no more than the tests keep busy.
-PYTEST := python -m pytest -n auto --maxprocesses 8 $(TESTS)
+# A worker for each processor, and no more than the tests keep busy. One that crashes ends the tests: they would wait for it.
+PYTEST := python -m pytest -n auto --maxprocesses 8 --max-worker-restart 0 $(TESTS)
 
 .PHONY: demo test test-newest test-oldest check embedded-models clean
 

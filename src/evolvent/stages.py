@@ -16,7 +16,7 @@ class StageRow:
     """A row of the table.
 
     Attributes:
-        reads: the stages of which it may read the file in its own run folder.
+        reads: the stages of which it may read the file in its own run folder, the usual one first.
         writes: the file that it writes into the run folder; with a slash at its end, a folder.
         command: the command that makes it; ``{folder}`` stands for the run folder.
     """
@@ -54,6 +54,11 @@ def row_of(stage: str) -> StageRow:
 def file_of(stage: str) -> str:
     """The file, or the folder, that a stage or a manifest's entry writes in a run folder."""
     return stage.partition(":")[2] or row_of(stage).writes
+
+
+def read_by(stage: str) -> str:
+    """The stage whose file a stage reads when its DATA is a run folder."""
+    return row_of(stage).reads[0]
 
 
 def holds_records(stage: str) -> bool:

@@ -29,7 +29,7 @@ from evolvent.runs.parts import earlier_file
 from evolvent.runs.record_files import score_columns
 from evolvent.runs.run import Run
 from evolvent.runs.stage import Make, Stage
-from evolvent.stages import file_of
+from evolvent.stages import file_of, read_by
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def score_stage(data: Data, given: Scores, reading: Reading, calling: Calling) -
     needs = needed(metrics, given, calling)
     source = stage_input(
         data,
-        before="respond",
+        before=read_by(STAGE),
         out=out,
         wanted=Wanted(),
         format=reading.format,

@@ -20,6 +20,7 @@ from evolvent.runs.inputs import Data, Wanted, check_taken, stage_input
 from evolvent.runs.local import run
 from evolvent.runs.run import Run
 from evolvent.runs.stage import Make, Rehearsed, Stage, chat_settings
+from evolvent.stages import read_by
 
 STAGE = "respond"
 OTHER_LANGUAGE = "not English: rules R2 and R3 not applied"
@@ -68,7 +69,7 @@ def respond_stage(data: Data, given: Respond, reading: Reading, calling: Calling
     )
     source = stage_input(
         data,
-        before="evolve",
+        before=read_by(STAGE),
         out=given.out,
         wanted=Wanted(first_round=1) if given.round is None else Wanted(("ok",), given.round, given.round),
         format=reading.format,

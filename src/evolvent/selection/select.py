@@ -25,6 +25,7 @@ from evolvent.selection.choose import Criteria, check_columns, choose, parse_top
 from evolvent.selection.decontamination import load_ngrams
 from evolvent.selection.options import SELECT, Selecting
 from evolvent.selection.where import parse_conditions
+from evolvent.stages import read_by
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ def select(data: Data, given: Selecting, reading: Reading) -> Selection:
     size = parse_top(given.top)
     folder = out.parent if (out.parent / MANIFEST).is_file() else None
     source = stage_input(
-        data, before="score", out=folder, format=reading.format, map=reading.map, skip_bad=reading.skip_bad
+        data, before=read_by("select"), out=folder, format=reading.format, map=reading.map, skip_bad=reading.skip_bad
     )
     note = out.with_name(out.name + ".selection.json")
     how: dict[str, Any] = {

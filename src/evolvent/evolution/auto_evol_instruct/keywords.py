@@ -33,6 +33,7 @@ from evolvent.runs.local import run as execute
 from evolvent.runs.record_files import read_records
 from evolvent.runs.run import Run
 from evolvent.runs.stage import Make, Rehearsed, Stage
+from evolvent.stages import read_by
 
 STAGE = "keywords"
 
@@ -109,7 +110,7 @@ def naming_stage(folder: Path, given: Naming, calling: Calling) -> Stage:
         prompt=load_prompt("auto_evol_instruct/keyword"),
         sampling=Sampling(0.0, max_tokens=given.max_tokens),
     )
-    source = ListedWays(stage_input(folder, before="evolve", out=folder, wanted=Wanted(("ok", "eliminated"), 1)))
+    source = ListedWays(stage_input(folder, before=read_by(STAGE), out=folder, wanted=Wanted(("ok", "eliminated"), 1)))
     if not source.rows:
         read = source.counts["evolutions"]
         why = f"none of its {read:,} evolutions" if read else f"it has no evolutions by {METHOD}, which alone"
