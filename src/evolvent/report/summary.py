@@ -54,7 +54,7 @@ def summary(folder: Path, stage: str | None = None) -> list[Table]:
     if any(entry.used for entry in stages.values()):
         tables.append(_used(stages))
     scored = folder / file_of("score")
-    if "score" in stages and is_as_noted(scored, stages["score"].output):
+    if "score" in stages and _is_its_own(scored, stages["score"]):
         tables.append(_scores(scored))
     return tables
 
@@ -73,11 +73,15 @@ def _overview(folder: Path, stages: dict[str, StageEntry]) -> Table:
                 notes.append(f"{name} was interrupted: start the same command again to go on")
         elif entry.state == "stale":
             notes.append(f"{name} is stale: what it was made of was made anew; its own command brings it up to date")
-        # While a stage is made anew its old file is there, and is not its own.
-        file = file_of(name) if is_as_noted(output, entry.output) else "not yet"
+        file = file_of(name) if _is_its_own(output, entry) else "not yet"
         time = time_words(entry.wall_s) if entry.wall_s else ""  # noted when a command ends, unless it was killed
         rows.append((name.partition(":")[0], state, time, counts, file))
     return Table("stages", ("stage", "state", "time", "counts", "file"), rows, tuple(notes))
+
+
+def _is_its_own(output: Path, entry: StageEntry) -> bool:
+    """Whether an entry's file is there. While a stage is made anew its old file is, and is not its own."""
+    return output.exists() and (entry.state != "running" or is_as_noted(output, entry.output))
 
 
 def _so_far(output: Path, entry: StageEntry) -> str:
