@@ -35,10 +35,11 @@ def ours(records: list[Record], scorer: HFScorer) -> list[dict[str, Score]]:
 
 
 def scores_of(losses: PairLosses | str) -> dict[str, Score]:
-    """IFD and IC-IFD of a pair; None where it has no losses."""
+    """IFD and IC-IFD of a pair; None where it has none, and why."""
     if isinstance(losses, str):
-        return {"ifd": None, "ic_ifd": None}
-    return {"ifd": ifd(losses), "ic_ifd": ic_ifd(losses)}
+        return {"ifd": None, "ic_ifd": None, "score_reason": losses}
+    found: dict[str, Score] = {"ifd": ifd(losses), "ic_ifd": ic_ifd(losses)}
+    return {**found, "score_reason": "no finite value" if None in found.values() else None}
 
 
 def reference(records: list[Record], model: Any, tokenizer: Any, context: int) -> list[dict[str, float] | None]:
