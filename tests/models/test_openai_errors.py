@@ -46,6 +46,9 @@ def test_error_shapes(body: Any, error: ServerError) -> None:
         ({"choices": [{"finish_reason": "stop"}], "error": "a warning"}, None),
         ({"choices": [{"finish_reason": "content_filter"}]}, None),
         ({"choices": [7]}, None),
+        ({"choices": [{"message": {"content": "some"}}], "error": {"code": 429, "message": "later"}}, None),
+        ({"choices": [{"message": {"content": None}}], "error": {"code": 429, "message": "a"}}, ServerError(429, "a", "429")),
+        ({"choices": [{"message": {"content": ""}, "error": {"code": 502, "message": "b"}}]}, ServerError(502, "b", "502")),
         ({"object": "chat.completion"}, None),
         ({"object": "error", "message": "flat", "code": 503}, ServerError(503, "flat", "503")),
         ({"object": "error", "message": "flat", "code": 40001}, ServerError(500, "flat", "40001")),
@@ -105,6 +108,11 @@ def test_which_fields_are_refused(parameter: str, body: Any, refused: bool) -> N
         (ServerError(429, "slow down", "rate_limit_exceeded"), True, False),
         (ServerError(429, "Request too large for gpt on tokens per min: Limit 30000, Requested 40000"), False, False),
         (ServerError(429, "no money", "insufficient_quota"), False, True),
+        (ServerError(403, "user quota is not enough", "insufficient_user_quota"), False, True),
+        (ServerError(429, "suspended", "exceeded_current_quota_error"), False, True),
+        (ServerError(400, "Your credit balance is too low to access the API.", "invalid_request_error"), False, True),
+        (ServerError(429, "You exceeded your current quota, please wait.", "rate_limit_exceeded"), True, False),
+        (ServerError(400, "An insufficient answer", "invalid_request_error"), False, False),
         (ServerError(429, "Too many tokens, please wait before trying again."), True, False),
         (ServerError(429, "too big", "context_length_exceeded"), False, False),
         (ServerError(503, "loading"), True, False),
@@ -171,7 +179,13 @@ def test_context_length_is_named_and_never_sent_again(refusal: Step) -> None:
 
 
 @pytest.mark.parametrize(
-    "refusal", [error(429, "You exceeded your quota", code="insufficient_quota"), error(402, "Insufficient balance")]
+    "refusal",
+    [
+        error(429, "You exceeded your quota", code="insufficient_quota"),
+        error(402, "Insufficient balance"),
+        error(403, "user quota is not enough", code="insufficient_user_quota"),
+        error(400, "Your credit balance is too low to access the API."),
+    ],
 )
 def test_no_quota_is_not_waited_for(refusal: Step) -> None:
     failure, server = ask(refusal, OK)

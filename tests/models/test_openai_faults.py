@@ -75,6 +75,12 @@ TEMPORARY = {
     "error text in 200": says({"error": "worker died"}),
     "flat error in 200": says({"object": "error", "message": "worker died", "code": 500}),
     "broken off with an error": says(completion({"content": "half a"}, finish_reason="error")),
+    "error beside a choice without text": says(
+        completion({"content": None}) | {"error": {"code": 429, "message": "slow down"}}
+    ),
+    "choices null": says({"id": None, "choices": None}),
+    "no choices": says(completion() | {"choices": []}),
+    "error in a list": says([{"error": {"code": 503, "message": "loading"}}], 503),
     "error in the choice": says(completion(finish_reason="error", error={"code": 502, "message": "worker died"})),
     "too deep": writes("[" * 200_000),
     "too deep to walk": writes('{"choices": ' + "[" * 900 + "]" * 900 + "}"),

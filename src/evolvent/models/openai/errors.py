@@ -34,7 +34,16 @@ REFUSED = re.compile(
     r"|invalid (parameter|argument|field)",
     re.IGNORECASE,
 )
+# How servers call an account that is empty, in codes and words; a quota of requests a minute is a rate limit.
+UNPAID = re.compile(
+    r"insufficient[ _-]?(user[ _-]?)?(quota|balance|credits?|funds)|(credit )?balance is (too low|not enough)"
+    r"|exceeded_current_quota|billing_(hard_limit|not_active)|account_?overdue|arrear",
+    re.IGNORECASE,
+)
 MODERATED = re.compile(r"flagged|moderation|content[ _](policy|filter)", re.IGNORECASE)
+
+# Where a completion's message has something that was generated.
+HOLDS = ("content", "refusal", "reasoning", "reasoning_content", "tool_calls", "function_call")
 
 Redact = Callable[[str], str]
 
@@ -70,7 +79,7 @@ class ServerError:
     @property
     def out_of_quota(self) -> bool:
         """The account is empty: not a rate limit, although it is a 429 too."""
-        return "insufficient_quota" in self.code
+        return UNPAID.search(f"{self.code} {self.message if self.status < 500 else ''}") is not None
 
     @property
     def unpaid(self) -> bool:
@@ -169,6 +178,8 @@ def read_answer(
         body: object = None
         try:
             body = decode(raw)
+            if isinstance(body, list) and len(body) == 1 and isinstance(body[0], dict) and "error" in body[0]:
+                body = body[0]  # as Google's servers send it
         except ValueError:
             if succeeded:
                 kind = redact(headers.get("content-type", "no content type"))
@@ -177,6 +188,8 @@ def read_answer(
                 raise Transient(what, raw=_kept(raw, redact)) from None
         if succeeded:
             inside = error_in_success(body) if isinstance(body, dict) else None
+            if inside is None and isinstance(body, dict) and not body.get("choices", body):
+                raise Transient("a reply without choices", raw=_kept(raw, redact))
             if inside is None:
                 try:
                     return read_reply(body, messages, sampling)
@@ -233,9 +246,12 @@ def error_in_success(body: Mapping[str, object]) -> tuple[int, Mapping[str, obje
     choices = body.get("choices")
     if choices:
         choice = choices[0] if isinstance(choices, list) and isinstance(choices[0], dict) else {}
-        if choice.get("finish_reason") != "error":
+        message = choice.get("message")
+        error = choice.get("error") or body.get("error")
+        broke_off = choice.get("finish_reason") == "error"
+        if not broke_off and not (error and isinstance(message, dict) and not any(map(message.get, HOLDS))):
             return None
-        return 500, {"error": choice.get("error") or body.get("error") or "the reply broke off with an error"}
+        body = {"error": error or "the reply broke off with an error"}
     error = body if body.get("object") == "error" else body.get("error")
     if not error:
         return None

@@ -59,6 +59,7 @@ class Dialect:
             without: fields to go without on trial, as if they had been refused.
         """
         body: dict[str, object] = {"model": self.model, "messages": messages, "temperature": sampling.temperature}
+        body["stream"] = False  # which some proxies take for true where it is not given
         if sampling.temperature > 0 and sampling.top_p < 1:
             body["top_p"] = sampling.top_p
         if sampling.temperature > 0 and sampling.seed is not None:
