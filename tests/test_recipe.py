@@ -210,3 +210,16 @@ def test_select_takes_a_number_and_a_single_condition(tmp_path: Path) -> None:
     text = f"out: {tmp_path}\nselect: {{data: {tmp_path}/data.jsonl, by: s, top: 2, where: s<4}}\n"
     done = run(recipe(tmp_path, text))
     assert done.stages["select"].counts == {"rows": 5, "where not met": 1, "competing": 4, "selected": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("out: run\nevolve: {rounds: 3}\nevolve: {rounds: 2}\n", "line 3: evolve is given twice, first on line 2"),
+        ("out: run\nevolve:\n  rounds: 2\n  rounds: 1\n", "line 4: evolve.rounds is given twice, first on line 3"),
+    ],
+)
+def test_a_key_that_is_given_twice(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "recipe.yaml").write_text(text)
+    with pytest.raises(InputError, match=words):
+        run(tmp_path / "recipe.yaml")

@@ -48,7 +48,7 @@ def read_recipe(recipe: str | Path | Mapping[str, Any]) -> Written:
         text = path.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         content = yaml.safe_load(text)
-        lines = dict(_lines(node, ()))
+        lines = _lines(node, str(path))
     except FileNotFoundError:
         raise InputError(f"no recipe {path}") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -60,13 +60,17 @@ def read_recipe(recipe: str | Path | Mapping[str, Any]) -> Written:
     return Written(content, lines, str(path))
 
 
-def _lines(node: yaml.Node | None, path: tuple[str, ...]) -> list[tuple[tuple[str, ...], int]]:
-    found: list[tuple[tuple[str, ...], int]] = []
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            place = (*path, str(key.value))
-            found.append((place, key.start_mark.line + 1))
-            found += _lines(value, place)
+def _lines(node: yaml.Node | None, name: str, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], int]:
+    """The line of each key; of one that is given twice YAML would take the last and say nothing."""
+    found: dict[tuple[str, ...], int] = {}
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        place, line = (*path, str(key.value)), key.start_mark.line + 1
+        if place in found:
+            raise InputError(
+                f"recipe {name}, line {line}: {'.'.join(place)} is given twice, first on line {found[place]}",
+                fix="Leave one of them out.",
+            )
+        found |= {place: line, **_lines(value, name, place)}
     return found
 
 

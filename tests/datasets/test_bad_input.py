@@ -179,3 +179,13 @@ def test_the_longest_name_that_the_system_takes(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 249 + ".jsonl")
     write(load([{"instruction": "a"}]), path)
     assert load(path).rows == 1
+
+
+def test_blanks_behind_the_commas_of_a_csv_file_are_no_part_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "spaced.csv"
+    path.write_text('instruction, input, output\nName a river., , "The Nile, or the Po."\n')
+    (record,) = load(path)
+    assert (record.instruction, record.input, record.output) == ("Name a river.", "", "The Nile, or the Po.")
+    path.write_text("instruction, mine\na, b\n")
+    (record,) = load(path)
+    assert record.meta == '{" mine":" b"}'

@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from evolvent.datasets import convert, json_files, load, parquet_files, write
@@ -86,10 +87,36 @@ def test_what_can_be_read_only_once_is_kept() -> None:
         load(data)  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r'row 2: column "b.0" holds a lone surrogate'):
         load(row for row in [{"instruction": "a"}, {"instruction": "a", "b": ["\ud800"]}])
-    with pytest.raises(
-        InputError, match='row 1: column "image" cannot be written as JSON: a bytes is neither text, number'
-    ):
-        load(row for row in [{"instruction": "a", "image": b"\x89PNG"}])
+    with pytest.raises(InputError, match='row 1: column "image" cannot be written as JSON: a object is neither text'):
+        load(row for row in [{"instruction": "a", "image": object()}])
+
+
+def test_values_of_numpy_and_pandas_are_read_as_plain_ones() -> None:
+    turns = np.array([{"role": "user", "content": np.str_("q")}, {"role": "assistant", "content": "a"}])
+    (record,) = load([{"messages": turns, "tags": np.array(["math"]), "n": np.int64(7), "score": np.float64("nan")}])
+    assert (record.instruction, record.output) == ("q", "a")
+    assert json.loads(record.meta or "") == {"tags": ["math"], "n": 7, "score": None}
+    (record,) = load([{"instruction": np.str_("q"), "input": float("nan"), "output": "a"}])
+    assert (record.instruction, record.input, record.output) == ("q", "", "a")
+
+
+def test_times_and_bytes_are_kept_as_text(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    far, nano = 2_534_023_008_000_000_000, 1_577_836_800_000_000_001  # the year 82270; 1 ns into 2020
+    times = {"far": pa.array([far, 0], pa.timestamp("us")), "nano": pa.array([nano, None], pa.timestamp("ns", "UTC"))}
+    times |= {"day": pa.array([1, 2], pa.date32()), "took": pa.array([5, 5], pa.duration("s"))}
+    table = pa.table({"instruction": ["a", "b"], **times, "image": pa.array([b"\x89PNG", None])})
+    pq.write_table(table, tmp_path / "times.parquet")
+    first, second = (json.loads(record.meta or "") for record in load(tmp_path / "times.parquet"))
+    assert first == {
+        "far": None, "nano": "2020-01-01T00:00:00.000000001Z", "day": "1970-01-02", "took": "0:00:05",
+        "image": "iVBORw==",
+    }  # fmt: skip
+    assert second == {
+        "far": "1970-01-01T00:00:00.000000", "nano": None, "day": "1970-01-03", "took": "0:00:05", "image": None,
+    }  # fmt: skip
 
 
 def test_datasets() -> None:
@@ -168,7 +195,7 @@ def test_a_dataset_that_the_hub_does_not_have(monkeypatch: pytest.MonkeyPatch, t
         ([], "the list has no rows"),
         (["a"], "row 1: text, not an object with columns"),
         ([{"instruction": "a", "when": object()}], 'row 1: column "when" cannot be written as JSON'),
-        ([{"instruction": float("nan")}], "NaN"),
+        ([{"instruction": "a"}, {"instruction": float("nan")}], 'row 2: column "instruction" is missing or null'),
         ([{"instruction": "a"}, {"text": "a"}], 'row 2: column "instruction" is missing or null; columns found: text'),
         ([{}, {"prompt": "a"}], 'row 1: column "prompt" is missing or null; columns found: '),
         (

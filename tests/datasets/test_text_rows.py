@@ -31,3 +31,30 @@ def test_a_file_of_blank_lines_is_refused(tmp_path: Path) -> None:
     path.write_text("\n \n")
     with pytest.raises(InputError):
         load(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        ('[\n  {\n    "instruction": "Name a river."\n  }\n]', "json"),
+        ('[{"instruction": "Name a river."}]', "json"),
+        ('{"instruction": "Name a river."}\n{"instruction": "Name two."}\n', "jsonl"),
+        ('\n{\n "instruction": "Name a river."\n}', "json"),
+        ("instruction,input,output\nName a river.,,The Nile.\n", "csv"),
+        ('"id", "Question"\n1, "Name a river."\n', "csv"),
+    ],
+)
+def test_data_of_another_kind_is_told_by_how_it_begins(tmp_path: Path, content: str, kind: str) -> None:
+    path = tmp_path / "rows.txt"
+    path.write_text(content)
+    with pytest.raises(InputError, match=f"is {kind.upper()}, not one instruction a line\nRename it: rows.{kind}$"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    "line", ['{"a": 1}, {"b": 2}: which keys are there?', '["b", "a"]', "Prompt the user, then wait"]
+)
+def test_instructions_may_begin_like_data(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "rows.txt"
+    path.write_text(line)
+    assert [record.instruction for record in load(path)] == [line]

@@ -9,7 +9,7 @@ from typing import IO
 
 import orjson
 
-from evolvent.datasets.formats import Row
+from evolvent.datasets.formats import FORMATS, Row
 from evolvent.datasets.rows import SourceRow, check_encoding, is_utf8, opened
 from evolvent.datasets.spooled import SpooledRows, as_text
 from evolvent.errors import InputError
@@ -39,12 +39,14 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     # An unclosed quote would otherwise read the whole file into one field; the limit is one for the whole process.
     csv.field_size_limit(FIELD_LIMIT)
     with opened(path) as file:
-        check_encoding(path, file.read(2))
+        start = file.readline(FIELD_LIMIT)
+        check_encoding(path, start)
+        spaced = _is_spaced(start)
         file.seek(0)
         # What is not UTF-8 becomes surrogates, so that the row can be named.
         text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-        reader = csv.reader(text, strict=True)
-        yield 1, _header(reader, path)
+        reader = csv.reader(text, strict=True, skipinitialspace=spaced)
+        yield 1, [name.strip() if spaced else name for name in _header(reader, path)]
         while True:
             line = reader.line_num + 1
             try:
@@ -58,6 +60,13 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
                 ) from None
             if cells:
                 yield line, cells
+
+
+def _is_spaced(header: bytes) -> bool:
+    """Whether a file has a blank behind each comma: it then belongs to the separator, and not to the cells."""
+    others = header.decode("utf-8", "replace").split(",")[1:]
+    known = {column for format in FORMATS.values() for column in format.columns}
+    return all(name.startswith(" ") for name in others) and any(name.strip(' "\r\n') in known for name in others)
 
 
 def _header(reader: Iterator[list[str]], path: Path) -> list[str]:

@@ -47,15 +47,38 @@ def parquet_rows(path: Path, start: int = 0) -> Iterator[SourceRow]:
 
 
 def _batch_rows(batch: Any) -> Iterator[SourceRow]:
+    batch = _times_as_text(batch)
     try:
         for row in batch.to_pylist():
             yield SourceRow(None, row)
-    except UnicodeDecodeError:
+    except ValueError:
         for position in range(batch.num_rows):
             try:
                 yield SourceRow(None, batch.slice(position, 1).to_pylist()[0])
             except UnicodeDecodeError:
                 yield SourceRow(None, None, "a text that is not UTF-8")
+            except (ValueError, OverflowError) as error:
+                yield SourceRow(None, None, f"a value that cannot be read: {error}")
+
+
+def _times_as_text(batch: Any) -> Any:
+    """Points in time as ISO text where Python's own cannot hold them: nanoseconds, years past 9999 (which are null)."""
+    import pyarrow as pa
+
+    for index, field in enumerate(batch.schema):
+        if not pa.types.is_timestamp(field.type):
+            continue
+        column = batch.column(index)
+        try:
+            if field.type.unit != "ns":
+                column.to_pylist()
+                continue
+        except (OverflowError, ValueError):
+            pass
+        texts = [text and text.replace(" ", "T", 1) for text in column.cast(pa.string()).to_pylist()]
+        texts = [None if text is None or text.startswith("<") else text for text in texts]
+        batch = batch.set_column(index, field.name, pa.array(texts, pa.string()))
+    return batch
 
 
 def write_parquet(rows: Iterable[Row], first: tuple[str, ...], file: IO[bytes]) -> int:

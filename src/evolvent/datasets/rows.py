@@ -1,10 +1,13 @@
 """Rows as they stand in a file: each with its line, or with the reason why it is none. Files of plain text."""
 
+import base64
 import gzip
 import json
+import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import date, time, timedelta
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
@@ -13,6 +16,10 @@ from typing import IO, NamedTuple, cast
 import orjson
 
 from evolvent.errors import InputError
+
+HEAD = 1 << 16
+JSON_BEGINS = re.compile(rb'\[\s*\{\s*"|\{\s*\n\s*"[^"\n]*"\s*:')  # a list of objects, or one over several lines
+HEADERS = {b"instruction", b"prompt", b"question", b"messages", b"conversations"}  # columns that name a CSV file's kind
 
 
 class SourceRow(NamedTuple):
@@ -101,17 +108,39 @@ def is_utf8(text: str) -> bool:
 
 
 def json_default(value: object) -> object:
-    """What orjson cannot write but has a plain form: numpy's numbers; Decimal as text.
+    """What orjson cannot write but has a plain form: what numpy holds; times, decimals as text; bytes in base64.
 
     Raises:
         TypeError: it has none.
     """
-    item = getattr(value, "item", None)
-    if callable(item):
-        return item()
-    if isinstance(value, Decimal):
+    found = plain(value)
+    if found is not value:
+        return found
+    if isinstance(value, date | time):  # pandas' own, too
+        return value.isoformat()
+    if isinstance(value, Decimal | timedelta):
         return str(value)
+    if isinstance(value, bytes | bytearray):
+        return base64.b64encode(value).decode()
     raise TypeError(f"a {type(value).__name__} is neither text, number, list nor object")
+
+
+def plain(value: object) -> object:
+    """A value of a row in memory as Python's own: numpy's arrays are lists, and what is missing is null."""
+    if value is None or isinstance(value, bool | int) or type(value) is str:
+        return value
+    if isinstance(value, str):
+        return str(value)
+    if type(value).__name__ in ("NaTType", "NAType") or (isinstance(value, float) and value != value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    if type(value).__name__ in ("datetime64", "timedelta64"):
+        return str(value)  # in nanoseconds, which Python's own do not hold
+    tolist = getattr(value, "tolist", None)
+    return plain(tolist()) if callable(tolist) else value
 
 
 def why_not_json(row: object, error: TypeError) -> str:
@@ -130,6 +159,26 @@ def why_not_json(row: object, error: TypeError) -> str:
     return f"cannot be written as JSON: {error.__cause__ or error}"
 
 
+def _check_plain(path: Path, head: bytes) -> None:
+    """Check that a text file is not data of another kind under a wrong name: its lines would be instructions.
+
+    Raises:
+        InputError: it begins as JSON does, or with the header of a CSV file.
+    """
+    head = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    first = head.split(b"\n", 1)[0].strip()
+    kind = None
+    if JSON_BEGINS.match(head):
+        kind = ".json"
+    elif first.startswith(b"{") and parse_json(first, 1).problem is None:
+        kind = ".jsonl"
+    elif b"," in first and {name.strip(b' "').lower() for name in first.split(b",")} & HEADERS:
+        kind = ".csv"
+    if kind:
+        name = f"{path.name.removesuffix('.gz').removesuffix('.txt')}{kind}"
+        raise InputError(f"{path} is {kind[1:].upper()}, not one instruction a line", fix=f"Rename it: {name}")
+
+
 def text_rows(path: Path, start: int = 0) -> Iterator[SourceRow]:
     """The lines of a text file as instructions, in order; blank lines are no rows.
 
@@ -145,7 +194,9 @@ def text_rows(path: Path, start: int = 0) -> Iterator[SourceRow]:
 
 def _lines(path: Path) -> Iterator[SourceRow]:
     with opened(path) as file:
-        check_encoding(path, file.read(2))
+        head = file.read(HEAD)
+        check_encoding(path, head)
+        _check_plain(path, head)
         file.seek(0)
         for number, line in enumerate(file, 1):
             try:

@@ -19,7 +19,7 @@ from evolvent.datasets.conversations import kind_of
 from evolvent.datasets.csv_files import csv_rows
 from evolvent.datasets.json_files import json_rows
 from evolvent.datasets.parquet_files import parquet_rows
-from evolvent.datasets.rows import SourceRow, json_default, text_rows, why_not_json
+from evolvent.datasets.rows import SourceRow, json_default, plain, text_rows, why_not_json
 from evolvent.datasets.spooled import spool
 from evolvent.errors import EvolventError, InputError, require_extra
 from evolvent.files import explained, locate
@@ -72,7 +72,7 @@ def open_source(data: object, limit: int | None = None) -> Source:
     if isinstance(data, Mapping):
         raise InputError("The data is one dict", fix="Give a list of dicts, one for each row.")
     if isinstance(data, Sequence):
-        return Source("the list", lambda start: (SourceRow(None, row) for row in islice(data, start, None)))
+        return Source("the list", lambda start: (SourceRow(None, plain(row)) for row in islice(data, start, None)))
     if isinstance(data, Iterable):
         return _spooled(islice(data, limit), "the iterable")
     raise InputError(
@@ -176,7 +176,7 @@ def _spooled(rows: Iterable[object], name: str) -> Source:
         for row in rows:
             try:
                 if isinstance(row, Mapping):
-                    line = orjson.dumps(dict(row), default=json_default)
+                    line = orjson.dumps(plain(row), default=json_default)
                 else:
                     line = f"!{kind_of(row)}, not a dict with columns".encode()
             except TypeError as error:  # what orjson raises for text that is not UTF-8, too
