@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import orjson
 
 from evolvent.call_store.key import chat_key
+from evolvent.call_store.served import Name, Served
 from evolvent.call_store.store import Call, CallStore
 from evolvent.costs.budget import Budget
 from evolvent.errors import CallError
@@ -103,12 +104,14 @@ class StoredChat:
         store: the run's call store.
         stage: the stage that calls; written beside the call.
         budget: asked before a call is made; None where nothing limits the spending.
+        served: notices what a server says that its replies are made with.
     """
 
     model: ChatModel
     store: CallStore
     stage: str
     budget: Budget | None = None
+    served: Served | None = None
     _running: dict[bytes, asyncio.Future[Reply]] = field(default_factory=dict)
     _identity: bytes = b""
 
@@ -164,6 +167,8 @@ class StoredChat:
                 raise
             finally:
                 del self._running[key]
+        if self.served is not None:
+            self.served.see(reply.served_by)
         record = record_in_work.get(None)
         if record is not None:
             record.used.setdefault(self.uri, Used()).count(reply)
@@ -225,6 +230,8 @@ def reply_from_json(text: str) -> Reply:
     """The reply that was stored as ``text``."""
     row = orjson.loads(text)
     row["usage"] = Usage(**row["usage"])
+    if row.get("served_by") is not None:  # older stores do not hold it
+        row["served_by"] = tuple(row["served_by"])
     if row["logprobs"] is not None:
         row["logprobs"] = tuple(
             TokenLogprob(token["token"], token["logprob"], tuple((t, p) for t, p in token["top"]))
@@ -314,14 +321,25 @@ class StoredModels:
         store: the run's call store.
         stage: the stage's name.
         budget: asked before a chat call is made; None where nothing limits the spending.
+        names: by URI, what servers said in this stage before that they answer with; new names are added.
+        noted: called when one was.
     """
 
-    def __init__(self, opened: Mapping[Need, Any], store: CallStore, stage: str, budget: Budget | None = None) -> None:
+    def __init__(
+        self,
+        opened: Mapping[Need, Any],
+        store: CallStore,
+        stage: str,
+        budget: Budget | None = None,
+        names: dict[str, list[Name]] | None = None,
+        noted: Callable[[], None] = lambda: None,
+    ) -> None:
+        names = {} if names is None else names
         self._opened: dict[tuple[str, str], Any] = {
             (need.capability, need.name): model for need, model in opened.items()
         }
         self._chat = {
-            name: StoredChat(model, store, stage, budget)
+            name: StoredChat(model, store, stage, budget, Served(name, names, noted))
             for (capability, name), model in self._opened.items()
             if capability == "chat"
         }

@@ -151,7 +151,7 @@ class RunFolder:
                     # Stale: what it reads was made anew and came out the same, so what was made of it still holds.
                     if entry.state == "stale":
                         entry.state = "done"
-                        self._write()
+                        self.write()
                     return Run(self.path, stage, output, entry.counts, already_done=True)
             if task.anew:
                 task.entry = StageEntry(settings, source, started=now())
@@ -206,7 +206,7 @@ class RunFolder:
         self.stages[stage] = entry
         self.stages = {name: self.stages[name] for name in in_order(self.stages)}
         self._since = time.monotonic()
-        self._write()
+        self.write()
 
     def finish(self, stage: str, counts: dict[str, Any], used: Account, paid: Account) -> Run:
         """Note that a stage is done, when its file is in place.
@@ -240,7 +240,7 @@ class RunFolder:
         entry.output, entry.versions = describe_file(output), versions()
         self.stages[stage] = entry
         self.stages = {name: self.stages[name] for name in in_order(self.stages)}
-        self._write()
+        self.write()
 
     def interrupt(self, stage: str, paid: Account) -> None:
         """Note what a stage has paid for before it was stopped; one that came to nothing leaves all as it was."""
@@ -256,7 +256,7 @@ class RunFolder:
         ):
             drop_parts(output)
             self.stages = self._before
-            self._write()
+            self.write()
         else:
             self._note(self.stages[stage], paid)
 
@@ -277,7 +277,7 @@ class RunFolder:
     def _note(self, entry: StageEntry, paid: Account) -> None:
         entry.paid = paid
         entry.wall_s = round(entry.wall_s + time.monotonic() - self._since, 3)
-        self._write()
+        self.write()
 
     def _check_versions(self, stage: str, task: _Task, *, mix: bool) -> None:
         """Check that what is there of a stage was made with the packages of now, or note that they are mixed."""
@@ -302,7 +302,8 @@ class RunFolder:
         for package, version in changed.items():
             noted[package] += f" and {version}"
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Write the manifest as the entries are now."""
         self.check_there()
         write_manifest(self.path, self.stages)
 

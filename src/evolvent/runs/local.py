@@ -92,7 +92,7 @@ async def _run(
     with contextlib.closing(CallStore(folder.path / CALLS)) as store:
         try:
             folder.start(stage.name, {need.name: model.identity for need, model in opened.items()})
-            stored = StoredModels(opened, store, stage.name, budget)
+            stored = StoredModels(opened, store, stage.name, budget, folder.stages[stage.name].served, folder.write)
             if stage.window is None:
                 async with cast(WholeWork, stage.work).open(stored) as whole:
                     counts, used = await _make_whole(stage, whole, folder)
