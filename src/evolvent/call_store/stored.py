@@ -40,6 +40,7 @@ class Used:
         estimated: whether some of the tokens were not counted by the server.
         unusable: replies that could not be worked with (empty, say), so that another was asked for.
         cut_max_tokens: replies whose bound was lowered to fit the context.
+        empty: replies without text that stayed so, however often they were asked for.
     """
 
     calls: int = 0
@@ -48,6 +49,7 @@ class Used:
     estimated: bool = False
     unusable: int = 0
     cut_max_tokens: int = 0
+    empty: int = 0
 
     def count(self, reply: Reply) -> None:
         """Count one reply."""
@@ -65,6 +67,7 @@ class Used:
         self.estimated |= other.estimated
         self.unusable += other.unusable
         self.cut_max_tokens += other.cut_max_tokens
+        self.empty += other.empty
 
 
 @dataclass(slots=True)
@@ -105,6 +108,7 @@ class StoredChat:
         stage: the stage that calls; written beside the call.
         budget: asked before a call is made; None where nothing limits the spending.
         served: notices what a server says that its replies are made with.
+        retry_empty: whether replies without text that the store holds are asked for again.
     """
 
     model: ChatModel
@@ -112,7 +116,10 @@ class StoredChat:
     stage: str
     budget: Budget | None = None
     served: Served | None = None
+    retry_empty: bool = False
     _running: dict[bytes, asyncio.Future[Reply]] = field(default_factory=dict)
+    _retried: set[bytes] = field(default_factory=set)
+    _forgotten: set[bytes] = field(default_factory=set)  # those of them that are yet to be made
     _identity: bytes = b""
 
     def __post_init__(self) -> None:
@@ -140,7 +147,7 @@ class StoredChat:
             RunError: the store cannot be written.
         """
         key, request = chat_key(self._identity, messages, sampling)
-        stored = self.store.get(key)
+        stored = None if key in self._forgotten else self.store.get(key)
         if stored is None:
             self._check_not_failed(key)
         if stored is not None:
@@ -174,6 +181,21 @@ class StoredChat:
             record.used.setdefault(self.uri, Used()).count(reply)
         return reply
 
+    def forget(self, messages: Sequence[Message], draws: Sequence[Sampling], is_empty: Callable[[Reply], bool]) -> None:
+        """Let replies without text be asked for again, once, where the attempts so far ended with one.
+
+        Args:
+            messages: the conversation.
+            draws: how each attempt draws its reply.
+            is_empty: whether a reply is.
+        """
+        keys = [chat_key(self._identity, messages, sampling)[0] for sampling in draws]
+        stored = {key: text for key in keys if key not in self._retried and (text := self.store.get(key)) is not None}
+        empty = [key for key, text in stored.items() if is_empty(reply_from_json(text))]
+        if empty and empty[-1] == [*stored][-1]:  # no later attempt was a better one
+            self._retried.update(empty)
+            self._forgotten.update(empty)
+
     async def close(self) -> None:
         await self.model.close()
 
@@ -206,6 +228,7 @@ class StoredChat:
             except CallError as error:
                 words = error_to_json(error)
                 await self.store.put([Call(*about, None, words, seconds=time.monotonic() - began)])
+                self._forgotten.discard(key)
                 failures = lasting_failures.get()
                 if failures is not None:
                     failures.words[key] = words
@@ -214,6 +237,7 @@ class StoredChat:
                 if self.budget is not None:
                     self.budget.end(self.uri, usage)
             await self.store.put([Call(*about, reply_to_json(reply), None, usage, time.monotonic() - began)])
+            self._forgotten.discard(key)
         finally:
             until_kept.reset(token)
             for give_back in places:
@@ -323,6 +347,7 @@ class StoredModels:
         budget: asked before a chat call is made; None where nothing limits the spending.
         names: by URI, what servers said in this stage before that they answer with; new names are added.
         noted: called when one was.
+        retry_empty: whether replies without text that the store holds are asked for again.
     """
 
     def __init__(
@@ -333,13 +358,15 @@ class StoredModels:
         budget: Budget | None = None,
         names: dict[str, list[Name]] | None = None,
         noted: Callable[[], None] = lambda: None,
+        *,
+        retry_empty: bool = False,
     ) -> None:
         names = {} if names is None else names
         self._opened: dict[tuple[str, str], Any] = {
             (need.capability, need.name): model for need, model in opened.items()
         }
         self._chat = {
-            name: StoredChat(model, store, stage, budget, Served(name, names, noted))
+            name: StoredChat(model, store, stage, budget, Served(name, names, noted), retry_empty)
             for (capability, name), model in self._opened.items()
             if capability == "chat"
         }

@@ -134,11 +134,13 @@ def _used(stages: dict[str, StageEntry]) -> Table:
         **_tokens(accounts),
         "asked again": [_count(account, "unusable") for *_, account in accounts],
         "limit lowered": [_count(account, "cut_max_tokens") for *_, account in accounts],
+        "empty": [_count(account, "empty") for *_, account in accounts],
     }
     table = _account("behind the rows", accounts, columns)
     explained = {
         "asked again": "asked again: replies that could not be used, so that another was asked for",
         "limit lowered": "limit lowered: replies whose max-tokens was lowered to fit the model's context",
+        "empty": "empty: replies that stayed without text; the stage's command with --retry-empty asks for them again",
     }
     notes = tuple(note for column, note in explained.items() if column in table.columns)
     return Table(table.title, table.columns, table.rows, notes + table.notes)

@@ -24,8 +24,9 @@ from evolvent.runs.manifest import (
     versions,
     write_manifest,
 )
-from evolvent.runs.parts import drop_parts, earlier_file, has_parts, keep_earlier, reopen
+from evolvent.runs.parts import drop_parts, earlier_file, has_parts, keep_earlier, leave_out, reopen
 from evolvent.runs.run import Run
+from evolvent.runs.tally import Tally
 from evolvent.stages import file_of, holds_records, in_order, readers_of
 
 Account = dict[str, dict[str, Any]]
@@ -43,6 +44,12 @@ class _Task:
     fresh: bool
     retry: bool = False
     adding: bool = False
+    retry_failed: bool = False
+    retry_empty: bool = False
+
+    def wrong(self, tally: Tally) -> bool:
+        """Whether rows of these counts are to be made again."""
+        return bool((self.retry_failed and tally.status["failed"]) or (self.retry_empty and tally.empty))
 
 
 @dataclass(slots=True)
@@ -93,6 +100,7 @@ class RunFolder:
         *,
         fresh: bool = False,
         retry_failed: bool = False,
+        retry_empty: bool = False,
         mix_versions: bool = False,
         adds_to: Mapping[str, Any] | None = None,
     ) -> Run | None:
@@ -104,6 +112,7 @@ class RunFolder:
             source: its input; ``digest`` says whether it is the same.
             fresh: make the stage's output anew, whatever the folder holds; stored calls are kept.
             retry_failed: take the failed records of a finished stage again, and nothing else.
+            retry_empty: take the records again that a reply without text was made for, of an unfinished stage too.
             mix_versions: go on although packages that decide numbers have changed since the stage began.
             adds_to: the settings of the finished stage whose rows get further columns; if it is stale, and its input
                 came out otherwise, the stage is made anew.
@@ -117,17 +126,24 @@ class RunFolder:
         """
         if fresh and retry_failed:
             raise InputError("--fresh and --retry-failed exclude each other", fix="Leave one of them out.")
-        if retry_failed and not self.stages:
+        if (retry_failed or retry_empty) and not self.stages:
+            option, what = ("--retry-failed", "failures") if retry_failed else ("--retry-empty", "replies")
             raise InputError(
-                f"--retry-failed: {self.path} holds no {stage} with failures",
-                fix="Name the run's folder, or leave --retry-failed out.",
+                f"{option}: {self.path} holds no {stage} with {what}",
+                fix=f"Name the run's folder, or leave {option} out.",
             )
         settings = as_json(settings, stage)
         entry, output = self.stages.get(stage), self.output(stage)
         kept = has_parts(output) or earlier_file(output).exists()
         if entry is not None and _came_to_nothing(entry) and not kept:
             entry = None
-        task = _Task(entry or StageEntry(settings, source, started=now()), anew=entry is None, fresh=fresh)
+        task = _Task(
+            entry or StageEntry(settings, source, started=now()),
+            anew=entry is None,
+            fresh=fresh,
+            retry_failed=retry_failed,
+            retry_empty=retry_empty,
+        )
         if entry is not None:
             found = differences(entry, settings, source)
             finished = entry.state != "running" and bool(entry.finished) and output.exists()
@@ -145,7 +161,8 @@ class RunFolder:
                     fix="Use another --out, or --fresh to make this stage anew (equal calls are not paid again).",
                 )
             elif finished:
-                task.retry = retry_failed and bool(entry.counts.get("failed"))
+                empty = any(used.get("empty") for used in entry.used.values())
+                task.retry = bool((retry_failed and entry.counts.get("failed")) or (retry_empty and empty))
                 if not task.retry:
                     drop_parts(output)  # a kill may have left them there, although all is done
                     # Stale: what it reads was made anew and came out the same, so what was made of it still holds.
@@ -195,7 +212,9 @@ class RunFolder:
         if task.adding:
             keep_earlier(output)
         if task.retry:
-            reopen(output)  # the finished file stays in place, and good, until the new one is
+            reopen(output, task.wrong)  # the finished file stays in place, and good, until the new one is
+        elif task.retry_empty:
+            leave_out(output, task.wrong)
         if task.anew or entry.finished:
             # Also when a retry is gone on with: later stages may have read the old file while it was interrupted.
             for reader in readers_of(stage, {name: other.input.get("stage") for name, other in self.stages.items()}):
