@@ -4,11 +4,8 @@ import errno
 import gc
 import os
 import resource
-import signal
 import sys
-import threading
 import traceback
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -16,22 +13,11 @@ from typer.core import TyperGroup
 
 from evolvent.commands.table import COMMANDS, made
 from evolvent.errors import EvolventError, InputError, printable
+from evolvent.interrupts import Interrupted, end_now, ended_by_signals
 from evolvent.streams import ReaderGoneError, guard_standard_streams
 
 # Open files that any command gets by with, torch's, the store's and a sandbox's among them.
 LEAST_FILES = 64
-
-
-class Interrupted(EvolventError):
-    """The user stopped the command (Ctrl-C); it can be continued."""
-
-    exit_status = 130
-
-
-class ToldToEnd(Interrupted):
-    """The system stopped the command (SIGTERM); it can be continued."""
-
-    exit_status = 143
 
 
 class Ending(TyperGroup):
@@ -43,25 +29,9 @@ class Ending(TyperGroup):
                 fix = "Check the encoding of the terminal, or of the file that it comes from."
                 raise InputError(f"the argument {argument!r} is not text in UTF-8", fix=fix)
         allow_open_files()
-        told_to_end = threading.Event()
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-        def end(number: int, frame: FrameType | None) -> None:
-            told_to_end.set()
-            interrupt = signal.getsignal(signal.SIGINT)
-            assert callable(interrupt)
-            interrupt(number, frame)  # the way down of Ctrl-C, through the event loop and the threads
-
-        if before[signal.SIGINT] is signal.SIG_IGN:  # a shell's background job: it goes on ignoring Ctrl-C
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            signal.signal(signal.SIGINT, signal.default_int_handler)  # which an event loop replaces by its own
-            signal.signal(signal.SIGTERM, end)
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            if told_to_end.is_set():
-                raise ToldToEnd("told to end (SIGTERM); start the same command again to go on") from None
-            raise Interrupted("interrupted; start the same command again to go on") from None
+            with ended_by_signals():
+                return super().invoke(ctx)
         except OSError as error:
             if error.errno == errno.EMFILE:
                 raise too_few_files() from error
@@ -69,9 +39,6 @@ class Ending(TyperGroup):
                 raise
             # a path that the system refuses: too long, through a file that is no folder, not to be entered
             raise InputError(f"{os.fsdecode(error.filename)}: {error.strerror}", fix="Check the path.") from error
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def allow_open_files() -> None:
@@ -149,9 +116,7 @@ def end_well(app: typer.Typer) -> None:
         if debug:
             sys.stderr.write(printable(traceback.format_exc()))
         if isinstance(error, Interrupted):
-            sys.stderr.write(f"{printable(str(error))}\n")
-            sys.stderr.flush()
-            os._exit(error.exit_status)  # all is on disk; taking torch down in good order can take seconds
+            end_now(error)
         if not isinstance(error, ReaderGoneError):
             sys.stderr.write(f"error: {printable(str(error))}\n")
         sys.exit(error.exit_status)
