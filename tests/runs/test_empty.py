@@ -119,6 +119,29 @@ def test_retry_empty_asks_for_the_empty_only(tmp_path: Path, models: Opened) -> 
     assert not list(calls(tmp_path / "run", failed=True))
 
 
+def test_what_was_mended_by_a_later_attempt_stays_although_the_last_one_is_stored_as_empty(
+    tmp_path: Path, models: Opened
+) -> None:
+    models[EVOLVER].reply = empty
+    seeds = write_seeds(tmp_path, range(3))
+    with pytest.raises(RunError):
+        evolved(seeds, tmp_path / "run")
+    again: set[str] = set()
+
+    def empty_once(prompt: str, sampling: Sampling) -> Reply:
+        if "number 2:" in prompt:
+            return NOTHING
+        again.add(prompt) if prompt not in again else again.discard(prompt)
+        return NOTHING if prompt in again else longer(prompt, sampling)
+
+    models[EVOLVER].reply = empty_once
+    before = list(evolved(seeds, tmp_path / "run", retry_empty=True))
+    models[EVOLVER].reply = longer
+    after = list(evolved(seeds, tmp_path / "run", retry_empty=True))
+    assert [row.status for row in after] == ["ok"] * 6
+    assert after[:4] == before[:4]
+
+
 def test_of_an_interrupted_stage_too(tmp_path: Path, models: Opened) -> None:
     seeds = write_seeds(tmp_path, range(40))
     models[EVOLVER].reply = empty_for([1], breaking_after(36, ModelUnavailableError("gone")))

@@ -72,7 +72,7 @@ async def ask(
         for attempt in range(attempts if sampling.temperature > 0 else 1)
     ]
     if isinstance(model, StoredChat) and model.retry_empty:
-        model.forget(messages, draws, is_empty)
+        _forget_empty(model, messages, draws, usable)
     record = record_in_work.get(RecordInWork())
     for drawn in draws:
         reply = await model.chat(messages, drawn)
@@ -82,3 +82,21 @@ async def ask(
     if is_empty(reply):
         record.used.setdefault(model.uri, Used()).empty += 1
     return reply
+
+
+def _forget_empty(
+    model: StoredChat, messages: Sequence[Message], draws: Sequence[Sampling], usable: Callable[[Reply], bool]
+) -> None:
+    """Let replies without text be asked for again, where the attempts so far ended with one."""
+    made: list[tuple[Sampling, Reply]] = []
+    for drawn in draws:
+        reply = model.stored(messages, drawn)
+        if reply is None:
+            break
+        if usable(reply):
+            return
+        made.append((drawn, reply))
+    if made and is_empty(made[-1][1]):
+        for drawn, reply in made:
+            if is_empty(reply):
+                model.forget(messages, drawn)

@@ -181,20 +181,17 @@ class StoredChat:
             record.used.setdefault(self.uri, Used()).count(reply)
         return reply
 
-    def forget(self, messages: Sequence[Message], draws: Sequence[Sampling], is_empty: Callable[[Reply], bool]) -> None:
-        """Let replies without text be asked for again, once, where the attempts so far ended with one.
+    def stored(self, messages: Sequence[Message], sampling: Sampling) -> Reply | None:
+        """The stored reply of a call, if there is one."""
+        text = self.store.get(chat_key(self._identity, messages, sampling)[0])
+        return None if text is None else reply_from_json(text)
 
-        Args:
-            messages: the conversation.
-            draws: how each attempt draws its reply.
-            is_empty: whether a reply is.
-        """
-        keys = [chat_key(self._identity, messages, sampling)[0] for sampling in draws]
-        stored = {key: text for key in keys if key not in self._retried and (text := self.store.get(key)) is not None}
-        empty = [key for key, text in stored.items() if is_empty(reply_from_json(text))]
-        if empty and empty[-1] == [*stored][-1]:  # no later attempt was a better one
-            self._retried.update(empty)
-            self._forgotten.update(empty)
+    def forget(self, messages: Sequence[Message], sampling: Sampling) -> None:
+        """Let a call be made again whose reply is stored; once, where several ask for it."""
+        key = chat_key(self._identity, messages, sampling)[0]
+        if key not in self._retried:
+            self._retried.add(key)
+            self._forgotten.add(key)
 
     async def close(self) -> None:
         await self.model.close()
