@@ -9,6 +9,7 @@ from typing import TypeVar
 import uvloop
 
 from evolvent.errors import BudgetReachedError
+from evolvent.interrupts import cancelling
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -28,7 +29,8 @@ class EventLoop:
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            return runner.run(main)
+            with cancelling():
+                return runner.run(main)
         outcome: list[Result] = []
         problem: list[BaseException] = []
         loop = runner.get_loop()

@@ -6,7 +6,6 @@ that ``make_parts`` may make any of them, in this process or another one.
 
 import asyncio
 import contextlib
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby, islice
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from evolvent.call_store.store import CallStore, spent_in
-from evolvent.call_store.stored import RecordInWork, StoredModels, record_in_work
+from evolvent.call_store.stored import RecordInWork, StoredModels, Used, record_in_work
 from evolvent.concurrency import in_order
 from evolvent.costs.budget import Budget
 from evolvent.costs.prices import Price
@@ -35,6 +34,7 @@ from evolvent.stages import file_of
 
 # When the first so many records all failed, what is wrong is not the records.
 ALL_FAILED = 20
+EMPTY = "the server's reply holds no text"
 
 
 def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
@@ -52,9 +52,10 @@ def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
         BudgetReachedError: the budget is spent.
         RunError: the folder cannot be written, or every record failed.
     """
-    if calling.retry_failed and stage.window is None:
+    if (calling.retry_failed or calling.retry_empty) and stage.window is None:
+        option = "--retry-failed" if calling.retry_failed else "--retry-empty"
         raise InputError(
-            f"{stage.name} takes no --retry-failed: its calls depend on one another", fix="Use --fresh to make it anew."
+            f"{stage.name} takes no {option}: its calls depend on one another", fix="Use --fresh to make it anew."
         )
     check_not_read(Path(out) / file_of(stage.name), stage.source.about.get("source"))
     if calling.dry_run:
@@ -66,6 +67,7 @@ def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
             stage.source.about,
             fresh=calling.fresh,
             retry_failed=calling.retry_failed,
+            retry_empty=calling.retry_empty,
             mix_versions=calling.mix_versions,
             adds_to=stage.adds_to,
         )
@@ -92,7 +94,15 @@ async def _run(
     with contextlib.closing(CallStore(folder.path / CALLS)) as store:
         try:
             folder.start(stage.name, {need.name: model.identity for need, model in opened.items()})
-            stored = StoredModels(opened, store, stage.name, budget)
+            stored = StoredModels(
+                opened,
+                store,
+                stage.name,
+                budget,
+                folder.stages[stage.name].served,
+                folder.write,
+                retry_empty=calling.retry_empty,
+            )
             if stage.window is None:
                 async with cast(WholeWork, stage.work).open(stored) as whole:
                     counts, used = await _make_whole(stage, whole, folder)
@@ -151,18 +161,19 @@ async def make_parts(
         advance: told of each record, and of what became of its rows.
 
     Raises:
-        RunError: the first ``ALL_FAILED`` records of all, or of one teacher, have failed, or all records have; or the
-            disk is full.
+        RunError: the first ``ALL_FAILED`` records of all, or of one teacher, have failed or come back empty, or all
+            records have; or the disk is full.
     """
     assert stage.window is not None
-    failing = Failing(stage.name, any_before=output.tally().rows > output.tally().status["failed"])
+    before = output.tally()
+    failing = Failing(stage.name, any_before=before.rows > 0 and why_in_vain(before) is None)
 
     async def one(window: list[Placed]) -> tuple[list[Placed], Sequence[Sequence[Record]], RecordInWork]:
         in_work = RecordInWork(window[0].record.id)
         record_in_work.set(in_work)
         made = await make([place.record for place in window])
         for rows in made:
-            failing.check([row for row in rows if stage.group(row) is not None])
+            failing.check([row for row in rows if stage.group(row) is not None], in_work.used)
         return window, made, in_work
 
     def count(tally: Tally, row: Record) -> None:
@@ -181,8 +192,9 @@ async def make_parts(
                 advance(**{status: statuses.count(status) for status in ("ok", "failed", "eliminated")})
             output.use(in_work.used)
     whole = output.tally()
-    if whole.rows and whole.rows == whole.status["failed"]:  # not kept: the same command makes them again
-        raise _all_failed(stage.name, whole.rows, next(iter(whole.failures)))
+    words = why_in_vain(whole) if whole.rows else None
+    if words is not None:  # not kept: the same command makes them again
+        raise _all_failed(stage.name, whole.rows, words)
     await asyncio.to_thread(output.keep)
 
 
@@ -197,7 +209,7 @@ def windows_of(places: Iterable[Placed], size: int) -> Iterator[list[Placed]]:
 
 
 class Failing:
-    """Stops a stage of which everything fails: the first records of all, or of one teacher.
+    """Stops a stage of which everything fails, or comes back empty: the first records of all, or of one teacher.
 
     Args:
         stage: its name.
@@ -206,34 +218,54 @@ class Failing:
 
     def __init__(self, stage: str, *, any_before: bool) -> None:
         self._stage = stage
-        self._failed: Counter[str | None] = Counter()
+        self._failed: dict[str | None, list[str]] = {}
         self._worked: set[str | None] = set()
         self._any_before = any_before
 
-    def check(self, rows: Sequence[Record]) -> None:
+    def check(self, rows: Sequence[Record], used: Mapping[str, Used]) -> None:
         """Note what became of one record.
 
+        Args:
+            rows: its rows.
+            used: what it took from its models.
+
         Raises:
-            RunError: the first ``ALL_FAILED`` records to end, of all or of one teacher, have failed.
+            RunError: the first ``ALL_FAILED`` records to end, of all or of one teacher, have failed or come back empty.
         """
         if self._any_before:
             return
         for teacher in {row.teacher for row in rows}:
-            words = [row.reason for row in rows if row.teacher == teacher and row.status == "failed"]
-            if len(words) < sum(row.teacher == teacher for row in rows):
+            tally = Tally(used={uri: one for uri, one in used.items() if teacher in (None, uri)})
+            for row in rows:
+                if row.teacher == teacher:
+                    tally.count(row, "")
+            words = why_in_vain(tally)
+            if words is None:
                 self._worked.add(teacher)
             elif teacher not in self._worked:
-                self._failed[teacher] += 1
-                if self._failed[teacher] == ALL_FAILED:
+                failed = self._failed.setdefault(teacher, [])
+                failed.append(words)
+                if len(failed) == ALL_FAILED:
                     which = f"{self._stage} by {teacher}" if teacher else self._stage
-                    raise _all_failed(which, ALL_FAILED, f"{words[0]}")
+                    raise _all_failed(which, ALL_FAILED, failed[0])
+
+
+def why_in_vain(tally: Tally) -> str | None:
+    """Why there is nothing good about rows: the first one's words if all failed, EMPTY if no reply held text."""
+    if tally.rows == tally.status["failed"]:
+        return next(iter(tally.failures))
+    replies = sum(used.calls - used.unusable for used in tally.used.values())
+    return EMPTY if replies and replies == tally.empty else None
 
 
 def _all_failed(which: str, records: int, words: str) -> RunError:
-    return RunError(
-        f"every record of {which} failed, {records:,} so far; the first: {words}",
-        fix="Mend the cause and start the same command again.",
-    )
+    fix = "Mend the cause and start the same command again."
+    if words == EMPTY:
+        fix = (
+            "See what the server sends: evolvent calls RUN. Reasoning that takes up all of --max-tokens, a wrong chat "
+            "template or a broken server do this. Mend it, then start the same command with --retry-empty."
+        )
+    return RunError(f"every record of {which} failed, {records:,} so far; the first: {words}", fix=fix)
 
 
 def paid(store: CallStore, stage: str, prices: Mapping[str, Price]) -> Account:

@@ -242,8 +242,22 @@ def drop_parts(path: Path) -> None:
     shutil.rmtree(parts_folder(path), ignore_errors=True)
 
 
-def reopen(path: Path) -> None:
-    """Take a finished file apart again, leaving out the parts that hold a failed row. The file itself stays.
+def leave_out(path: Path, wrong: Callable[[Tally], object]) -> None:
+    """Remove the parts of an unfinished file of whose counts this holds."""
+    with explained(path):
+        for file in parts_folder(path).glob("*.parquet"):
+            note = _read_note(file) if PART_NAME.fullmatch(file.name) else None
+            if note is not None and wrong(note.tally):
+                file.unlink()
+
+
+def failed(tally: Tally) -> bool:
+    """Whether some of these rows failed."""
+    return bool(tally.status["failed"])
+
+
+def reopen(path: Path, wrong: Callable[[Tally], object] = failed) -> None:
+    """Take a finished file apart again, leaving out the parts of whose counts this holds. The file itself stays.
 
     Raises:
         InputError: the file is not as the stage wrote it.
@@ -261,7 +275,7 @@ def reopen(path: Path) -> None:
             with explained(path):
                 parts_folder(path).mkdir()
             for number, note in enumerate(notes):
-                if not note.tally.status["failed"]:
+                if not wrong(note.tally):
                     _write_part(parts_folder(path) / f"{number:06}.parquet", file.read_row_group(number), note)
     except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is not as the stage wrote it: {error}", fix="Make it anew with --fresh.") from error
