@@ -2,6 +2,7 @@
 
 import copy
 import fcntl
+import logging
 import os
 import shutil
 import time
@@ -27,7 +28,10 @@ from evolvent.runs.manifest import (
 from evolvent.runs.parts import drop_parts, earlier_file, has_parts, keep_earlier, leave_out, reopen
 from evolvent.runs.run import Run
 from evolvent.runs.tally import Tally
+from evolvent.runs.whole_parquet import check_whole, is_whole
 from evolvent.stages import file_of, holds_records, in_order, readers_of
+
+log = logging.getLogger(__name__)
 
 Account = dict[str, dict[str, Any]]
 
@@ -147,6 +151,11 @@ class RunFolder:
         if entry is not None:
             found = differences(entry, settings, source)
             finished = entry.state != "running" and bool(entry.finished) and output.exists()
+            if finished and output.is_file() and is_whole(output) is False:
+                if adds_to is not None and found and not fresh:
+                    check_whole(output, "Make it anew with --fresh; equal calls are not paid again.")
+                log.warning("warning: %s is damaged: it is made anew from the stored calls", output)
+                finished = False
             builds_on = settings if adds_to is None else as_json(adds_to, stage)
             if adds_to is not None and finished and not differences(entry, builds_on, source):
                 task.adding = task.anew = True
@@ -212,7 +221,7 @@ class RunFolder:
         if task.adding:
             keep_earlier(output)
         if task.retry:
-            reopen(output, task.wrong)  # the finished file stays in place, and good, until the new one is
+            reopen(output, entry.mark, task.wrong)  # the finished file stays in place, and good, until the new one is
         elif task.retry_empty:
             leave_out(output, task.wrong)
         if task.anew or entry.finished:

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
@@ -34,6 +34,10 @@ from evolvent.stages import file_of
 
 # When the first so many records all failed, what is wrong is not the records.
 ALL_FAILED = 20
+# Characters of the records of a window, where it has several, and of all that are in work or wait for those before
+# them: bounds to memory, whatever a record holds.
+LONG = 1 << 24
+MOST_HELD = 1 << 25
 EMPTY = "the server's reply holds no text"
 
 
@@ -133,9 +137,12 @@ async def _make_rows(
         folder.check_there()
 
     path = folder.output(stage.name)
-    output = Output(path, stage.source.rows, unchanged, stage.columns)
+    output = Output(path, stage.source.rows, unchanged, stage.columns, folder.stages[stage.name].mark)
     with shown(stage.name, stage.source.rows, done=output.records_done, show=calling.progress) as advance:
-        await make_parts(stage, make, output, output.missing(), at_once, advance)
+        try:
+            await make_parts(stage, make, output, output.missing(), at_once, advance)
+        finally:
+            output.drop()
     # In threads: what is long for many rows would keep Ctrl-C waiting.
     tally = await asyncio.to_thread(output.finish)
     derived = await asyncio.to_thread(stage.derive, path)
@@ -168,6 +175,12 @@ async def make_parts(
     before = output.tally()
     failing = Failing(stage.name, any_before=before.rows > 0 and why_in_vain(before) is None)
 
+    def weight(window: list[Placed]) -> int:
+        return sum(place.record.size for place in window)
+
+    def gained(ended: tuple[list[Placed], Sequence[Sequence[Record]], RecordInWork]) -> int:
+        return sum(row.size for rows in ended[1] for row in rows)
+
     async def one(window: list[Placed]) -> tuple[list[Placed], Sequence[Sequence[Record]], RecordInWork]:
         in_work = RecordInWork(window[0].record.id)
         record_in_work.set(in_work)
@@ -182,12 +195,15 @@ async def make_parts(
             tally.count(row, group, stage.notes(row))
 
     windows = windows_of(output.places(parts, stage.source), stage.window)
-    async with contextlib.aclosing(in_order(windows, one, max(1, at_once // stage.window))) as results:
+    working = in_order(windows, one, max(1, at_once // stage.window), weight, gained, MOST_HELD)
+    async with contextlib.aclosing(working) as results:
         async for window, made, in_work in results:
             if output.is_complete_before(window[0]):
                 await asyncio.to_thread(output.keep)  # replies are read meanwhile
             for place, rows in zip(window, made, strict=True):
                 output.add(place, rows, count)
+                if output.is_full:
+                    await asyncio.to_thread(output.write)
                 statuses = [row.status for row in rows if stage.group(row) is not None]
                 advance(**{status: statuses.count(status) for status in ("ok", "failed", "eliminated")})
             output.use(in_work.used)
@@ -199,12 +215,16 @@ async def make_parts(
 
 
 def windows_of(places: Iterable[Placed], size: int) -> Iterator[list[Placed]]:
-    """The records of each part in lists of ``size``, the last one of a part shorter."""
-    if size == 1:
-        yield from ([place] for place in places)
-        return
+    """The records of each part in lists of ``size``; shorter where they are long, and at the end of a part."""
     for _, group in groupby(places, key=lambda place: place.part):
-        while window := list(islice(group, size)):
+        window, held = list[Placed](), 0
+        for place in group:
+            window.append(place)
+            held += place.record.size
+            if len(window) == size or held > LONG:
+                yield window
+                window, held = [], 0
+        if window:
             yield window
 
 

@@ -4,6 +4,7 @@ An entry holds the hash of the stage's input and every setting that changes its 
 run: go on, or nothing to do. Another entry is refused with the differences, unless the stage is to be made afresh.
 """
 
+import hashlib
 import platform
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -61,6 +62,12 @@ class StageEntry:
     finished: str = ""
     wall_s: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def mark(self) -> str:
+        """What tells its output from that of other settings or another input: a hash of them."""
+        decides = orjson.dumps([self.settings, self.input["digest"]], option=orjson.OPT_SORT_KEYS)
+        return hashlib.sha256(decides).hexdigest()[:16]
 
 
 def read_manifest(folder: Path) -> dict[str, StageEntry]:
