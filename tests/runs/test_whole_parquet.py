@@ -31,7 +31,7 @@ def test_a_file_is_whole_and_any_reader_reads_it(tmp_path: Path) -> None:
 
 
 def test_no_flipped_bit_passes(tmp_path: Path) -> None:
-    """None in the pages, their headers, the footer or the digest itself; where the digest is hidden, it is not whole."""
+    """None in the pages, their headers, the footer or the digest itself; what hides it makes no file whole."""
     path = tmp_path / "rows.parquet"
     content = write(path)
     for place in range(len(content)):
