@@ -5,9 +5,12 @@ loads neither torch nor pyarrow; a function's modules are loaded when it is firs
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+
+TYPE_CHECKING = False  # as type checkers take it for true; typing itself is not needed here
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from evolvent.call_store.log import calls as calls
     from evolvent.datasets.convert import convert as convert
     from evolvent.datasets.load import load as load
@@ -58,7 +61,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in _HOME:
         raise AttributeError(f"module 'evolvent' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

@@ -1,13 +1,11 @@
 """The command line: its commands in their order, and how one ends: a problem in one message, a signal in one line."""
 
+import errno
 import gc
-import io
 import os
-import signal
+import resource
 import sys
-import threading
 import traceback
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -15,18 +13,11 @@ from typer.core import TyperGroup
 
 from evolvent.commands.table import COMMANDS, made
 from evolvent.errors import EvolventError, InputError, printable
+from evolvent.interrupts import Interrupted, end_now, ended_by_signals
+from evolvent.streams import ReaderGoneError, guard_standard_streams
 
-
-class Interrupted(EvolventError):
-    """The user stopped the command (Ctrl-C); it can be continued."""
-
-    exit_status = 130
-
-
-class ToldToEnd(Interrupted):
-    """The system stopped the command (SIGTERM); it can be continued."""
-
-    exit_status = 143
+# Open files that any command gets by with, torch's, the store's and a sandbox's among them.
+LEAST_FILES = 64
 
 
 class Ending(TyperGroup):
@@ -37,30 +28,36 @@ class Ending(TyperGroup):
             if any("\ud800" <= sign <= "\udfff" for sign in argument):
                 fix = "Check the encoding of the terminal, or of the file that it comes from."
                 raise InputError(f"the argument {argument!r} is not text in UTF-8", fix=fix)
-        told_to_end = threading.Event()
-
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job: it goes on ignoring Ctrl-C
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-            signal.signal(signal.SIGINT, signal.default_int_handler)  # which an event loop replaces by its own
-
-        def end(number: int, frame: FrameType | None) -> None:
-            told_to_end.set()
-            interrupt = signal.getsignal(signal.SIGINT)
-            assert callable(interrupt)
-            interrupt(number, frame)  # the way down of Ctrl-C, through the event loop and the threads
-
-        signal.signal(signal.SIGTERM, end)
+        allow_open_files()
         try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            if told_to_end.is_set():
-                raise ToldToEnd("told to end (SIGTERM); start the same command again to go on") from None
-            raise Interrupted("interrupted; start the same command again to go on") from None
+            with ended_by_signals():
+                return super().invoke(ctx)
         except OSError as error:
+            if error.errno == errno.EMFILE:
+                raise too_few_files() from error
             if error.filename is None:
                 raise
             # a path that the system refuses: too long, through a file that is no folder, not to be entered
             raise InputError(f"{os.fsdecode(error.filename)}: {error.strerror}", fix="Check the path.") from error
+
+
+def allow_open_files() -> None:
+    """Let this process open as many files as any command needs, where the shell allows fewer.
+
+    Raises:
+        InputError: the system does not.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft in range(LEAST_FILES):
+        if hard in range(LEAST_FILES):
+            raise too_few_files()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (LEAST_FILES, hard))
+
+
+def too_few_files() -> InputError:
+    """What to say where no further file can be opened."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return InputError(f"the limit of open files is {limit:,}: too few for this command", fix="Raise it: ulimit -n 4096")
 
 
 class Commands(Ending):
@@ -100,6 +97,7 @@ for name, command in COMMANDS.items():
 
 def main() -> None:
     """The ``evolvent`` command."""
+    guard_standard_streams()
     # Arrow's own allocator keeps what it once had: 40 MB more at the peak of a small run.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     # Python looks for garbage after every 700 new objects: a tenth of the time of a run with hundreds of calls at once.
@@ -109,9 +107,6 @@ def main() -> None:
 
 def end_well(app: typer.Typer) -> None:
     """Run the command line; every problem that a user can cause ends in one message and its exit status."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal may know ASCII only
     given = sys.argv[1:]
     end = given.index("--") if "--" in given else len(given)
     debug = "--debug" in given[:end]  # accepted before the command and behind it
@@ -121,8 +116,7 @@ def end_well(app: typer.Typer) -> None:
         if debug:
             sys.stderr.write(printable(traceback.format_exc()))
         if isinstance(error, Interrupted):
-            sys.stderr.write(f"{printable(str(error))}\n")
-            sys.stderr.flush()
-            os._exit(error.exit_status)  # all is on disk; taking torch down in good order can take seconds
-        sys.stderr.write(f"error: {printable(str(error))}\n")
+            end_now(error)
+        if not isinstance(error, ReaderGoneError):
+            sys.stderr.write(f"error: {printable(str(error))}\n")
         sys.exit(error.exit_status)

@@ -9,6 +9,7 @@ from typing import TypeVar
 import uvloop
 
 from evolvent.errors import BudgetReachedError
+from evolvent.interrupts import cancelling
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -28,7 +29,8 @@ class EventLoop:
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            return runner.run(main)
+            with cancelling():
+                return runner.run(main)
         outcome: list[Result] = []
         problem: list[BaseException] = []
         loop = runner.get_loop()
@@ -88,7 +90,12 @@ WINDOW = 8
 
 
 async def in_order(
-    items: Iterable[Item], work: Callable[[Item], Awaitable[Result]], concurrency: int
+    items: Iterable[Item],
+    work: Callable[[Item], Awaitable[Result]],
+    concurrency: int,
+    weight: Callable[[Item], int] = lambda _: 0,
+    gained: Callable[[Result], int] = lambda _: 0,
+    heaviest: int = 0,
 ) -> AsyncGenerator[Result, None]:
     """Work on items at once and yield the results in the order of the items.
 
@@ -98,6 +105,8 @@ async def in_order(
         items: what to work on; read as needed, never more than ``WINDOW * concurrency`` ahead of the results.
         work: the work for one item.
         concurrency: how many items at once, at least 1.
+        weight, gained: of an item, and what its result weighs more. No further item is begun while those that are begun
+            and not yet given out weigh more than ``heaviest``.
 
     Yields:
         One result an item.
@@ -112,20 +121,35 @@ async def in_order(
     broken: list[BaseException] = []
     news = asyncio.Event()  # the next result is there, a worker broke, or all are at their end
     given = 0
+    weights: dict[int, int] = {}  # of items that are begun and not yet given out
+    heavy = 0
+    lighter = asyncio.Event()
+
+    def weigh(index: int, more: int) -> None:
+        nonlocal heavy
+        weights[index] = weights.get(index, 0) + more
+        heavy += more
 
     async def worker() -> None:
         while True:
             await room.acquire()
+            while heavy > heaviest and not broken:
+                lighter.clear()
+                await lighter.wait()
             if broken:
                 return
             try:
                 index, item = next(source)
-                finished[index] = await work(item)
+                weigh(index, weight(item))
+                result = await work(item)
+                weigh(index, gained(result))
+                finished[index] = result
             except StopIteration:
                 return
             except BaseException as error:  # a cancellation that comes from within the work, too: its result is lacking
                 broken.append(error)
                 news.set()
+                lighter.set()
                 for _ in range(concurrency):
                     room.release()  # for those that wait here, to see it
                 return
@@ -142,6 +166,8 @@ async def in_order(
                 given += 1
                 room.release()
                 yield result
+                heavy -= weights.pop(given - 1)
+                lighter.set()
             if broken:
                 if isinstance(broken[0], BudgetReachedError):
                     await end

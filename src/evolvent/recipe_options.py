@@ -13,6 +13,7 @@ from evolvent.options import (
     option,
     pairs,
     progress,
+    retry_empty,
     retry_failed,
 )
 
@@ -26,6 +27,7 @@ class Recipe:
     )
     fresh: bool = fresh("all stages")
     retry_failed: bool = retry_failed()
+    retry_empty: bool = retry_empty()
     dry_run: bool = dry_run()
     mix_versions: bool = mix_versions()
     progress: bool | Callable[..., Any] = progress()

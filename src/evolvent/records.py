@@ -97,6 +97,12 @@ class Record:
     meta: str | None = None
 
     @property
+    def size(self) -> int:
+        """Characters of its texts: what bounds how many records are in memory."""
+        turns = sum(len(turn["content"]) for turn in self.messages or ())
+        return len(self.instruction) + len(self.input) + len(self.output) + len(self.meta or "") + turns
+
+    @property
     def question(self) -> str:
         """The text a teacher is asked: the instruction, and on the next line its input if there is one."""
         return f"{self.instruction}\n{self.input}" if self.input else self.instruction

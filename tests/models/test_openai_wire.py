@@ -45,6 +45,21 @@ def test_a_reply_is_read_whole() -> None:
     assert reply_to(completion()) == Reply("hello", "stop", Usage(5, 2))
 
 
+@pytest.mark.parametrize(
+    ("named", "read"),
+    [
+        ({"model": "small-v2", "system_fingerprint": "fp_1"}, ("small-v2", "fp_1")),
+        ({"model": "small-v2", "system_fingerprint": None}, ("small-v2", None)),
+        ({"model": "m" * 10_000, "system_fingerprint": 7}, ("m" * 300, None)),
+        ({"model": None, "system_fingerprint": "fp_1"}, None),
+        ({"model": {"id": 1}}, None),
+        ({}, None),
+    ],
+)
+def test_what_a_server_says_it_answered_with_is_kept(named: Body, read: object) -> None:
+    assert reply_to(completion() | named).served_by == read
+
+
 def test_request_holds_what_the_sampling_says() -> None:
     assert body_of(WARM) == {
         "model": "tiny", "messages": ASK, "temperature": 0.7, "top_p": 0.9, "seed": 7, "max_tokens": 16,

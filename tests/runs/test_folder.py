@@ -15,7 +15,7 @@ from evolvent.files import file_state
 from evolvent.records import Column, Record
 from evolvent.runs import folder, parts
 from evolvent.runs.folder import RunFolder, in_use
-from evolvent.runs.inputs import Listed
+from evolvent.runs.inputs import EVERY, Listed, record_file
 from evolvent.runs.manifest import read_manifest, write_manifest
 from evolvent.runs.parts import Output, parts_folder
 from evolvent.runs.run import Run
@@ -522,3 +522,23 @@ def test_a_stage_may_write_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     second = read_manifest(tmp_path)["train"].output
     assert (first["name"], second["name"]) == ("student/", "student/")
     assert first["digest"] != second["digest"]
+
+
+def test_a_finished_file_that_is_damaged_is_made_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with RunFolder(tmp_path) as run:
+        begin(run)
+        run.start("evolve", {"embedded": "weights 1"})
+        tally = grown(tmp_path, "evolve", ["ok"] * 3).finish()
+        run.finish("evolve", tally.summary(), {}, PAID)
+    path = tmp_path / "evolved.parquet"
+    content = bytearray(path.read_bytes())
+    with RunFolder(tmp_path) as run:
+        assert begin(run) is not None
+    content[100] ^= 1
+    path.write_bytes(content)
+    with RunFolder(tmp_path) as run:
+        assert begin(run) is None
+        run.start("evolve", {"embedded": "weights 1"})
+    assert "evolved.parquet is damaged: it is made anew from the stored calls" in caplog.text
+    with pytest.raises(InputError, match=r"evolved\.parquet is damaged: its bytes are not those that were written"):
+        record_file(path, EVERY)

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -246,20 +247,98 @@ def test_what_is_no_whole_part_is_removed_and_made_again(tmp_path: Path, name: s
     assert path.read_bytes() == bytes_of(places, 3)[0]
 
 
-def test_a_part_whose_content_is_damaged_is_named_when_parts_are_joined(tmp_path: Path) -> None:
-    """The end of the file is whole, so it is taken for a part; that its pages are not shows when they are read."""
+@pytest.mark.parametrize("byte", [0, 5, 100, -5, -100, -400])
+def test_a_part_with_a_flipped_bit_is_made_again(tmp_path: Path, byte: int) -> None:
     path = tmp_path / "evolved.parquet"
     places = positions(6, gaps=False)
     with part_of(3):
         with pytest.raises(Stopped):
             work(path, places, stop_after=4)
-        part = parts_folder(path) / "000000.parquet"
-        content = bytearray(part.read_bytes())
-        content[4:200] = b"\xa5" * 196
-        part.write_bytes(bytes(content))
+        flip(parts_folder(path) / "000000.parquet", byte)
+        seen: list[Placed] = []
+        work(path, places, seen=seen)
+    assert len(seen) == 6
+    assert path.read_bytes() == bytes_of(places, 3)[0]
+
+
+def test_a_part_that_is_damaged_while_the_next_ones_are_made_is_named_and_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "evolved.parquet"
+    places = positions(6, gaps=False)
+    with part_of(3):
+        output = Output(path, 6, columns=[IFD])
+        for place in missing(output, places):
+            output.add(place, rows_of(place.record), count_round)
+            output.use(used_by(place.record))
+        flip(parts_folder(path) / "000000.parquet", 100)
         with pytest.raises(RunError, match=r"000000\.parquet is damaged"):
-            work(path, places)
+            output.finish()
         assert not path.exists()
+        work(path, places)
+    assert path.read_bytes() == bytes_of(places, 3)[0]
+
+
+def test_a_part_is_taken_for_none_but_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither for that of another number, nor for that of another run."""
+    path, other = tmp_path / "evolved.parquet", tmp_path / "other.parquet"
+    places = positions(9, gaps=False)
+    with part_of(3):
+        with pytest.raises(Stopped):
+            work(path, places, stop_after=7)
+        folder = parts_folder(path)
+        (folder / "000001.parquet").write_bytes((folder / "000000.parquet").read_bytes())
+        output = Output(other, 9, columns=[IFD], of="another run")
+        for place in islice(missing(output, places), 4):
+            output.add(place, rows_of(place.record), count_round)
+        (folder / "000000.parquet").write_bytes((parts_folder(other) / "000000.parquet").read_bytes())
+        seen: list[Placed] = []
+        work(path, places, seen=seen)
+    assert len(seen) == 9
+    assert [record.getMessage().partition(" is ")[2] for record in caplog.records] == 2 * [
+        "damaged, or no part of this: it is made again from the stored calls"
+    ]
+    assert path.read_bytes() == bytes_of(places, 3)[0]
+
+
+def flip(path: Path, byte: int) -> None:
+    """Turn one bit of a file."""
+    content = bytearray(path.read_bytes())
+    content[byte] ^= 4
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize("stop", [None, 1, 4, 7])
+def test_long_rows_are_written_as_they_come_and_the_bytes_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int | None
+) -> None:
+    monkeypatch.setattr(parts, "GROUP", 30)
+    places = positions(8, gaps=False)
+    path, whole = tmp_path / "evolved.parquet", tmp_path / "whole.parquet"
+
+    def work_long(path: Path, stop_after: int | None = None) -> None:
+        output = Output(path, 8, columns=[IFD])
+        for number, place in enumerate(missing(output, places)):
+            if number == stop_after:
+                raise Stopped
+            output.add(place, rows_of(place.record), count_round)
+            output.use(used_by(place.record))
+            if output.is_full:
+                output.write()
+        output.finish()
+
+    with part_of(4):
+        if stop is not None:
+            with pytest.raises(Stopped):
+                work_long(path, stop)
+        work_long(path)
+        work_long(whole)
+        assert path.read_bytes() == whole.read_bytes()
+        assert [row.id for row in read_records(path)] == [row.id for p in places for row in rows_of(seed(p))]
+        assert pq.read_metadata(path).num_row_groups > 2
+        reopen(path)
+        seen = list(missing(Output(path, 8, columns=[IFD]), places))
+        assert seen == []
+        work_long(path)
+    assert path.read_bytes() == whole.read_bytes()
 
 
 @pytest.mark.parametrize("given_", [0, 5, 7, 9])

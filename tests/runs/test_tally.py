@@ -110,5 +110,6 @@ def test_what_replies_took() -> None:
             "estimated": True,
             "unusable": 2,
             "cut_max_tokens": 1,
+            "empty": 0,
         }
     }

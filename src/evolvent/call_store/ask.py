@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from evolvent.call_store.key import call_seed
-from evolvent.call_store.stored import Used, record_in_work
+from evolvent.call_store.stored import RecordInWork, StoredChat, Used, record_in_work
 from evolvent.models.protocols import ChatModel, Reply, Sampling
 from evolvent.records import Message
 
@@ -20,6 +20,11 @@ def why_unusable(reply: Reply) -> str | None:
     if reply.text.strip():
         return None
     return "refused" if reply.refusal else "empty"
+
+
+def is_empty(reply: Reply) -> bool:
+    """Whether a reply holds no text, and the server does not say why."""
+    return why_unusable(reply) == "empty"
 
 
 def why_cut(reply: Reply) -> str | None:
@@ -56,16 +61,42 @@ async def ask(
     Raises:
         CallError: from the model.
     """
-    attempts = attempts if sampling.temperature > 0 else 1
-    for attempt in range(attempts):
-        seed = call_seed(run_seed, record_id, stage, attempt=attempt)
-        drawn = Sampling(
-            sampling.temperature, sampling.top_p, sampling.max_tokens, seed, top_logprobs=sampling.top_logprobs
+    draws = [
+        Sampling(
+            sampling.temperature,
+            sampling.top_p,
+            sampling.max_tokens,
+            call_seed(run_seed, record_id, stage, attempt=attempt),
+            top_logprobs=sampling.top_logprobs,
         )
+        for attempt in range(attempts if sampling.temperature > 0 else 1)
+    ]
+    if isinstance(model, StoredChat) and model.retry_empty:
+        _forget_empty(model, messages, draws, usable)
+    record = record_in_work.get(RecordInWork())
+    for drawn in draws:
         reply = await model.chat(messages, drawn)
-        if usable(reply) or attempt == attempts - 1:
+        if usable(reply) or drawn is draws[-1]:
             break
-        record = record_in_work.get(None)
-        if record is not None:
-            record.used.setdefault(model.uri, Used()).unusable += 1
+        record.used.setdefault(model.uri, Used()).unusable += 1
+    if is_empty(reply):
+        record.used.setdefault(model.uri, Used()).empty += 1
     return reply
+
+
+def _forget_empty(
+    model: StoredChat, messages: Sequence[Message], draws: Sequence[Sampling], usable: Callable[[Reply], bool]
+) -> None:
+    """Let replies without text be asked for again, where the attempts so far ended with one."""
+    made: list[tuple[Sampling, Reply]] = []
+    for drawn in draws:
+        reply = model.stored(messages, drawn)
+        if reply is None:
+            break
+        if usable(reply):
+            return
+        made.append((drawn, reply))
+    if made and is_empty(made[-1][1]):
+        for drawn, reply in made:
+            if is_empty(reply):
+                model.forget(messages, drawn)

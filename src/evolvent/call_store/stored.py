@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import orjson
 
 from evolvent.call_store.key import chat_key
+from evolvent.call_store.served import Name, Served
 from evolvent.call_store.store import Call, CallStore
 from evolvent.costs.budget import Budget
 from evolvent.errors import CallError
@@ -39,6 +40,7 @@ class Used:
         estimated: whether some of the tokens were not counted by the server.
         unusable: replies that could not be worked with (empty, say), so that another was asked for.
         cut_max_tokens: replies whose bound was lowered to fit the context.
+        empty: replies without text that stayed so, however often they were asked for.
     """
 
     calls: int = 0
@@ -47,6 +49,7 @@ class Used:
     estimated: bool = False
     unusable: int = 0
     cut_max_tokens: int = 0
+    empty: int = 0
 
     def count(self, reply: Reply) -> None:
         """Count one reply."""
@@ -64,6 +67,7 @@ class Used:
         self.estimated |= other.estimated
         self.unusable += other.unusable
         self.cut_max_tokens += other.cut_max_tokens
+        self.empty += other.empty
 
 
 @dataclass(slots=True)
@@ -103,13 +107,19 @@ class StoredChat:
         store: the run's call store.
         stage: the stage that calls; written beside the call.
         budget: asked before a call is made; None where nothing limits the spending.
+        served: notices what a server says that its replies are made with.
+        retry_empty: whether replies without text that the store holds are asked for again.
     """
 
     model: ChatModel
     store: CallStore
     stage: str
     budget: Budget | None = None
+    served: Served | None = None
+    retry_empty: bool = False
     _running: dict[bytes, asyncio.Future[Reply]] = field(default_factory=dict)
+    _retried: set[bytes] = field(default_factory=set)
+    _forgotten: set[bytes] = field(default_factory=set)  # those of them that are yet to be made
     _identity: bytes = b""
 
     def __post_init__(self) -> None:
@@ -137,7 +147,7 @@ class StoredChat:
             RunError: the store cannot be written.
         """
         key, request = chat_key(self._identity, messages, sampling)
-        stored = self.store.get(key)
+        stored = None if key in self._forgotten else self.store.get(key)
         if stored is None:
             self._check_not_failed(key)
         if stored is not None:
@@ -164,10 +174,24 @@ class StoredChat:
                 raise
             finally:
                 del self._running[key]
+        if self.served is not None:
+            self.served.see(reply.served_by)
         record = record_in_work.get(None)
         if record is not None:
             record.used.setdefault(self.uri, Used()).count(reply)
         return reply
+
+    def stored(self, messages: Sequence[Message], sampling: Sampling) -> Reply | None:
+        """The stored reply of a call, if there is one."""
+        text = self.store.get(chat_key(self._identity, messages, sampling)[0])
+        return None if text is None else reply_from_json(text)
+
+    def forget(self, messages: Sequence[Message], sampling: Sampling) -> None:
+        """Let a call be made again whose reply is stored; once, where several ask for it."""
+        key = chat_key(self._identity, messages, sampling)[0]
+        if key not in self._retried:
+            self._retried.add(key)
+            self._forgotten.add(key)
 
     async def close(self) -> None:
         await self.model.close()
@@ -201,6 +225,7 @@ class StoredChat:
             except CallError as error:
                 words = error_to_json(error)
                 await self.store.put([Call(*about, None, words, seconds=time.monotonic() - began)])
+                self._forgotten.discard(key)
                 failures = lasting_failures.get()
                 if failures is not None:
                     failures.words[key] = words
@@ -209,6 +234,7 @@ class StoredChat:
                 if self.budget is not None:
                     self.budget.end(self.uri, usage)
             await self.store.put([Call(*about, reply_to_json(reply), None, usage, time.monotonic() - began)])
+            self._forgotten.discard(key)
         finally:
             until_kept.reset(token)
             for give_back in places:
@@ -225,6 +251,8 @@ def reply_from_json(text: str) -> Reply:
     """The reply that was stored as ``text``."""
     row = orjson.loads(text)
     row["usage"] = Usage(**row["usage"])
+    if row.get("served_by") is not None:  # older stores do not hold it
+        row["served_by"] = tuple(row["served_by"])
     if row["logprobs"] is not None:
         row["logprobs"] = tuple(
             TokenLogprob(token["token"], token["logprob"], tuple((t, p) for t, p in token["top"]))
@@ -314,14 +342,28 @@ class StoredModels:
         store: the run's call store.
         stage: the stage's name.
         budget: asked before a chat call is made; None where nothing limits the spending.
+        names: by URI, what servers said in this stage before that they answer with; new names are added.
+        noted: called when one was.
+        retry_empty: whether replies without text that the store holds are asked for again.
     """
 
-    def __init__(self, opened: Mapping[Need, Any], store: CallStore, stage: str, budget: Budget | None = None) -> None:
+    def __init__(
+        self,
+        opened: Mapping[Need, Any],
+        store: CallStore,
+        stage: str,
+        budget: Budget | None = None,
+        names: dict[str, list[Name]] | None = None,
+        noted: Callable[[], None] = lambda: None,
+        *,
+        retry_empty: bool = False,
+    ) -> None:
+        names = {} if names is None else names
         self._opened: dict[tuple[str, str], Any] = {
             (need.capability, need.name): model for need, model in opened.items()
         }
         self._chat = {
-            name: StoredChat(model, store, stage, budget)
+            name: StoredChat(model, store, stage, budget, Served(name, names, noted), retry_empty)
             for (capability, name), model in self._opened.items()
             if capability == "chat"
         }

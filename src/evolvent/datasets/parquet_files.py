@@ -13,8 +13,10 @@ from evolvent.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 BATCH = 1000
+BATCH_BYTES = 1 << 25  # of rows that are read together, about
 GROUP_ROWS = 10_000
 GROUP_BYTES = 1 << 26
 
@@ -36,14 +38,22 @@ def parquet_rows(path: Path, start: int = 0) -> Iterator[SourceRow]:
     try:
         # Buffered: a row group is read page by page, not as a whole.
         with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
-            for batch in file.iter_batches(batch_size=BATCH, use_threads=False):
-                yield from _batch_rows(batch.slice(max(0, start - read)))
-                read += batch.num_rows
+            for group in range(file.num_row_groups):
+                size = rows_at_once(file.metadata.row_group(group), BATCH)
+                for batch in file.iter_batches(batch_size=size, row_groups=[group], use_threads=False):
+                    yield from _batch_rows(batch.slice(max(0, start - read)))
+                    read += batch.num_rows
     except (pa.ArrowException, OSError) as error:
         where = f", after row {read}" if read else ""
         raise InputError(
             f"{path}{where}: not a sound Parquet file: {error}", fix="Copy or download it again, or make it again."
         ) from None
+
+
+def rows_at_once(group: "pq.RowGroupMetaData", most: int) -> int:
+    """How many rows of a row group to read at once: fewer than ``most`` where they are long."""
+    each = max(1, int(group.total_byte_size) // max(int(group.num_rows), 1))
+    return max(1, min(most, BATCH_BYTES // each))
 
 
 def _batch_rows(batch: Any) -> Iterator[SourceRow]:

@@ -66,6 +66,7 @@ NOT_YET = (
     "budget",
     "dry_run",
     "retry_failed",
+    "retry_empty",
     "extra_body",
 )
 

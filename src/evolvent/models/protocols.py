@@ -76,6 +76,7 @@ class Reply:
         reasoning: what the model thought before the answer, from a field beside the content or from ``<think>`` tags.
         logprobs: one entry a generated token, when asked for.
         cut_max_tokens: the bound that was used when the context left less than ``Sampling.max_tokens``.
+        served_by: what a server says that it answered with: a model's name, and a ``system_fingerprint`` or None.
     """
 
     text: str
@@ -85,6 +86,7 @@ class Reply:
     reasoning: str | None = None
     logprobs: tuple[TokenLogprob, ...] | None = None
     cut_max_tokens: int | None = None
+    served_by: tuple[str, str | None] | None = None
 
 
 class ChatModel(Protocol):

@@ -35,6 +35,7 @@ from evolvent.options.shared import fresh as fresh
 from evolvent.options.shared import max_tokens as max_tokens
 from evolvent.options.shared import mix_versions as mix_versions
 from evolvent.options.shared import progress as progress
+from evolvent.options.shared import retry_empty as retry_empty
 from evolvent.options.shared import retry_failed as retry_failed
 from evolvent.options.shared import run_folder as run_folder
 from evolvent.options.shared import seed as seed

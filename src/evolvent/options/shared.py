@@ -42,6 +42,11 @@ def retry_failed() -> Any:
     return option("Take the failed records of a finished stage again, and nothing else.", False)
 
 
+def retry_empty() -> Any:
+    """An option: whether to ask again for replies without text."""
+    return option("Ask again for replies without text, also where the stage is finished or they are stored.", False)
+
+
 def unsafe_execution() -> Any:
     """An option: whether code that a model wrote is run where it can do harm."""
     return option("Run code that a model wrote without the sandbox's wall.", False)
@@ -92,6 +97,7 @@ class Calling:
     )
     dry_run: bool = dry_run()
     retry_failed: bool = retry_failed()
+    retry_empty: bool = retry_empty()
     extra_body: Mapping[str, object] | None = option(
         "Extra request fields for openai: models.", None, metavar="JSON", parse=as_json
     )

@@ -64,6 +64,9 @@ def print_fates(run: Any) -> None:
         if not failed:
             which = f"all {eliminated:,} rows were"
         typer.echo(f"warning: {run.stage}: {which} eliminated: {why}; see evolvent calls {run.path}", err=True)
+    empty = sum(fates.get("eliminated: empty", 0) for fates in counts.get("groups", {}).values())
+    if empty:
+        typer.echo(f"{run.stage}: {empty:,} came back empty; the same command with --retry-empty asks for them again")
     if counts.get("failed"):
         failed = f"{run.stage}: {counts['failed']:,} failed"
         typer.echo(f"{failed}; the same command with --retry-failed takes just those again")

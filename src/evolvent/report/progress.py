@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from evolvent.runs.progress import Progress, plain_lines
+from evolvent.runs.progress import Progress, plain_lines, say
 
 
 def on_standard_error(progress: Progress) -> AbstractContextManager[Callable[[], object]]:
@@ -34,4 +34,4 @@ def bar(progress: Progress) -> Iterator[Callable[[], None]]:
             bars.update(drawn, completed=progress.done, rate=progress.pace(), fate=progress.fates())
 
         yield advanced
-    sys.stderr.write(progress.line() + "\n")
+    say(progress.line())

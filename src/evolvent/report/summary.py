@@ -73,6 +73,10 @@ def _overview(folder: Path, stages: dict[str, StageEntry]) -> Table:
                 notes.append(f"{name} was interrupted: start the same command again to go on")
         elif entry.state == "stale":
             notes.append(f"{name} is stale: what it was made of was made anew; its own command brings it up to date")
+        for uri, served in entry.served.items():
+            if len(served) > 1:
+                by = ", ".join(f"{model} ({mark})" if mark else str(model) for model, mark in served)
+                notes.append(f"{name}: the server changed under {uri}: replies are by {by}")
         file = file_of(name) if _is_its_own(output, entry) else "not yet"
         time = time_words(entry.wall_s) if entry.wall_s else ""  # noted when a command ends, unless it was killed
         rows.append((name.partition(":")[0], state, time, counts, file))
@@ -130,11 +134,13 @@ def _used(stages: dict[str, StageEntry]) -> Table:
         **_tokens(accounts),
         "asked again": [_count(account, "unusable") for *_, account in accounts],
         "limit lowered": [_count(account, "cut_max_tokens") for *_, account in accounts],
+        "empty": [_count(account, "empty") for *_, account in accounts],
     }
     table = _account("behind the rows", accounts, columns)
     explained = {
         "asked again": "asked again: replies that could not be used, so that another was asked for",
         "limit lowered": "limit lowered: replies whose max-tokens was lowered to fit the model's context",
+        "empty": "empty: replies that stayed without text; the stage's command with --retry-empty asks for them again",
     }
     notes = tuple(note for column, note in explained.items() if column in table.columns)
     return Table(table.title, table.columns, table.rows, notes + table.notes)

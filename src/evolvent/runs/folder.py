@@ -2,6 +2,7 @@
 
 import copy
 import fcntl
+import logging
 import os
 import shutil
 import time
@@ -24,9 +25,13 @@ from evolvent.runs.manifest import (
     versions,
     write_manifest,
 )
-from evolvent.runs.parts import drop_parts, earlier_file, has_parts, keep_earlier, reopen
+from evolvent.runs.parts import drop_parts, earlier_file, has_parts, keep_earlier, leave_out, reopen
 from evolvent.runs.run import Run
+from evolvent.runs.tally import Tally
+from evolvent.runs.whole_parquet import check_whole, is_whole
 from evolvent.stages import file_of, holds_records, in_order, readers_of
+
+log = logging.getLogger(__name__)
 
 Account = dict[str, dict[str, Any]]
 
@@ -43,6 +48,12 @@ class _Task:
     fresh: bool
     retry: bool = False
     adding: bool = False
+    retry_failed: bool = False
+    retry_empty: bool = False
+
+    def wrong(self, tally: Tally) -> bool:
+        """Whether rows of these counts are to be made again."""
+        return bool((self.retry_failed and tally.status["failed"]) or (self.retry_empty and tally.empty))
 
 
 @dataclass(slots=True)
@@ -93,6 +104,7 @@ class RunFolder:
         *,
         fresh: bool = False,
         retry_failed: bool = False,
+        retry_empty: bool = False,
         mix_versions: bool = False,
         adds_to: Mapping[str, Any] | None = None,
     ) -> Run | None:
@@ -104,6 +116,7 @@ class RunFolder:
             source: its input; ``digest`` says whether it is the same.
             fresh: make the stage's output anew, whatever the folder holds; stored calls are kept.
             retry_failed: take the failed records of a finished stage again, and nothing else.
+            retry_empty: take the records again that a reply without text was made for, of an unfinished stage too.
             mix_versions: go on although packages that decide numbers have changed since the stage began.
             adds_to: the settings of the finished stage whose rows get further columns; if it is stale, and its input
                 came out otherwise, the stage is made anew.
@@ -117,20 +130,32 @@ class RunFolder:
         """
         if fresh and retry_failed:
             raise InputError("--fresh and --retry-failed exclude each other", fix="Leave one of them out.")
-        if retry_failed and not self.stages:
+        if (retry_failed or retry_empty) and not self.stages:
+            option, what = ("--retry-failed", "failures") if retry_failed else ("--retry-empty", "replies")
             raise InputError(
-                f"--retry-failed: {self.path} holds no {stage} with failures",
-                fix="Name the run's folder, or leave --retry-failed out.",
+                f"{option}: {self.path} holds no {stage} with {what}",
+                fix=f"Name the run's folder, or leave {option} out.",
             )
         settings = as_json(settings, stage)
         entry, output = self.stages.get(stage), self.output(stage)
         kept = has_parts(output) or earlier_file(output).exists()
         if entry is not None and _came_to_nothing(entry) and not kept:
             entry = None
-        task = _Task(entry or StageEntry(settings, source, started=now()), anew=entry is None, fresh=fresh)
+        task = _Task(
+            entry or StageEntry(settings, source, started=now()),
+            anew=entry is None,
+            fresh=fresh,
+            retry_failed=retry_failed,
+            retry_empty=retry_empty,
+        )
         if entry is not None:
             found = differences(entry, settings, source)
             finished = entry.state != "running" and bool(entry.finished) and output.exists()
+            if finished and output.is_file() and is_whole(output) is False:
+                if adds_to is not None and found and not fresh:
+                    check_whole(output, "Make it anew with --fresh; equal calls are not paid again.")
+                log.warning("warning: %s is damaged: it is made anew from the stored calls", output)
+                finished = False
             builds_on = settings if adds_to is None else as_json(adds_to, stage)
             if adds_to is not None and finished and not differences(entry, builds_on, source):
                 task.adding = task.anew = True
@@ -145,13 +170,14 @@ class RunFolder:
                     fix="Use another --out, or --fresh to make this stage anew (equal calls are not paid again).",
                 )
             elif finished:
-                task.retry = retry_failed and bool(entry.counts.get("failed"))
+                empty = any(used.get("empty") for used in entry.used.values())
+                task.retry = bool((retry_failed and entry.counts.get("failed")) or (retry_empty and empty))
                 if not task.retry:
                     drop_parts(output)  # a kill may have left them there, although all is done
                     # Stale: what it reads was made anew and came out the same, so what was made of it still holds.
                     if entry.state == "stale":
                         entry.state = "done"
-                        self._write()
+                        self.write()
                     return Run(self.path, stage, output, entry.counts, already_done=True)
             if task.anew:
                 task.entry = StageEntry(settings, source, started=now())
@@ -195,7 +221,9 @@ class RunFolder:
         if task.adding:
             keep_earlier(output)
         if task.retry:
-            reopen(output)  # the finished file stays in place, and good, until the new one is
+            reopen(output, entry.mark, task.wrong)  # the finished file stays in place, and good, until the new one is
+        elif task.retry_empty:
+            leave_out(output, task.wrong)
         if task.anew or entry.finished:
             # Also when a retry is gone on with: later stages may have read the old file while it was interrupted.
             for reader in readers_of(stage, {name: other.input.get("stage") for name, other in self.stages.items()}):
@@ -206,7 +234,7 @@ class RunFolder:
         self.stages[stage] = entry
         self.stages = {name: self.stages[name] for name in in_order(self.stages)}
         self._since = time.monotonic()
-        self._write()
+        self.write()
 
     def finish(self, stage: str, counts: dict[str, Any], used: Account, paid: Account) -> Run:
         """Note that a stage is done, when its file is in place.
@@ -240,7 +268,7 @@ class RunFolder:
         entry.output, entry.versions = describe_file(output), versions()
         self.stages[stage] = entry
         self.stages = {name: self.stages[name] for name in in_order(self.stages)}
-        self._write()
+        self.write()
 
     def interrupt(self, stage: str, paid: Account) -> None:
         """Note what a stage has paid for before it was stopped; one that came to nothing leaves all as it was."""
@@ -256,7 +284,7 @@ class RunFolder:
         ):
             drop_parts(output)
             self.stages = self._before
-            self._write()
+            self.write()
         else:
             self._note(self.stages[stage], paid)
 
@@ -277,7 +305,7 @@ class RunFolder:
     def _note(self, entry: StageEntry, paid: Account) -> None:
         entry.paid = paid
         entry.wall_s = round(entry.wall_s + time.monotonic() - self._since, 3)
-        self._write()
+        self.write()
 
     def _check_versions(self, stage: str, task: _Task, *, mix: bool) -> None:
         """Check that what is there of a stage was made with the packages of now, or note that they are mixed."""
@@ -302,7 +330,8 @@ class RunFolder:
         for package, version in changed.items():
             noted[package] += f" and {version}"
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Write the manifest as the entries are now."""
         self.check_there()
         write_manifest(self.path, self.stages)
 

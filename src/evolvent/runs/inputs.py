@@ -13,6 +13,7 @@ from evolvent.records import Record, content_digest
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.record_files import count_rows, count_wanted, is_record_file, read_records
 from evolvent.runs.run import Run
+from evolvent.runs.whole_parquet import check_whole
 from evolvent.stages import STAGES, file_of, row_of
 
 # What was found of checked data, in the run folder.
@@ -327,6 +328,7 @@ def record_file(
     Raises:
         InputError: the file is damaged, or one of the stage's own run folder and not up to date.
     """
+    check_whole(path, "Make it anew: the same command that made it, with --fresh; equal calls are not paid again.")
     state = file_state(path)
     every = count_rows(path)
     rows = min(count_wanted(path, wanted), limit or every)

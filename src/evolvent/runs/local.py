@@ -6,15 +6,14 @@ that ``make_parts`` may make any of them, in this process or another one.
 
 import asyncio
 import contextlib
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
 from evolvent.call_store.store import CallStore, spent_in
-from evolvent.call_store.stored import RecordInWork, StoredModels, record_in_work
+from evolvent.call_store.stored import RecordInWork, StoredModels, Used, record_in_work
 from evolvent.concurrency import in_order
 from evolvent.costs.budget import Budget
 from evolvent.costs.prices import Price
@@ -35,6 +34,11 @@ from evolvent.stages import file_of
 
 # When the first so many records all failed, what is wrong is not the records.
 ALL_FAILED = 20
+# Characters of the records of a window, where it has several, and of all that are in work or wait for those before
+# them: bounds to memory, whatever a record holds.
+LONG = 1 << 24
+MOST_HELD = 1 << 25
+EMPTY = "the server's reply holds no text"
 
 
 def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
@@ -52,9 +56,10 @@ def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
         BudgetReachedError: the budget is spent.
         RunError: the folder cannot be written, or every record failed.
     """
-    if calling.retry_failed and stage.window is None:
+    if (calling.retry_failed or calling.retry_empty) and stage.window is None:
+        option = "--retry-failed" if calling.retry_failed else "--retry-empty"
         raise InputError(
-            f"{stage.name} takes no --retry-failed: its calls depend on one another", fix="Use --fresh to make it anew."
+            f"{stage.name} takes no {option}: its calls depend on one another", fix="Use --fresh to make it anew."
         )
     check_not_read(Path(out) / file_of(stage.name), stage.source.about.get("source"))
     if calling.dry_run:
@@ -66,6 +71,7 @@ def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
             stage.source.about,
             fresh=calling.fresh,
             retry_failed=calling.retry_failed,
+            retry_empty=calling.retry_empty,
             mix_versions=calling.mix_versions,
             adds_to=stage.adds_to,
         )
@@ -92,7 +98,15 @@ async def _run(
     with contextlib.closing(CallStore(folder.path / CALLS)) as store:
         try:
             folder.start(stage.name, {need.name: model.identity for need, model in opened.items()})
-            stored = StoredModels(opened, store, stage.name, budget)
+            stored = StoredModels(
+                opened,
+                store,
+                stage.name,
+                budget,
+                folder.stages[stage.name].served,
+                folder.write,
+                retry_empty=calling.retry_empty,
+            )
             if stage.window is None:
                 async with cast(WholeWork, stage.work).open(stored) as whole:
                     counts, used = await _make_whole(stage, whole, folder)
@@ -123,9 +137,12 @@ async def _make_rows(
         folder.check_there()
 
     path = folder.output(stage.name)
-    output = Output(path, stage.source.rows, unchanged, stage.columns)
+    output = Output(path, stage.source.rows, unchanged, stage.columns, folder.stages[stage.name].mark)
     with shown(stage.name, stage.source.rows, done=output.records_done, show=calling.progress) as advance:
-        await make_parts(stage, make, output, output.missing(), at_once, advance)
+        try:
+            await make_parts(stage, make, output, output.missing(), at_once, advance)
+        finally:
+            output.drop()
     # In threads: what is long for many rows would keep Ctrl-C waiting.
     tally = await asyncio.to_thread(output.finish)
     derived = await asyncio.to_thread(stage.derive, path)
@@ -151,18 +168,25 @@ async def make_parts(
         advance: told of each record, and of what became of its rows.
 
     Raises:
-        RunError: the first ``ALL_FAILED`` records of all, or of one teacher, have failed, or all records have; or the
-            disk is full.
+        RunError: the first ``ALL_FAILED`` records of all, or of one teacher, have failed or come back empty, or all
+            records have; or the disk is full.
     """
     assert stage.window is not None
-    failing = Failing(stage.name, any_before=output.tally().rows > output.tally().status["failed"])
+    before = output.tally()
+    failing = Failing(stage.name, any_before=before.rows > 0 and why_in_vain(before) is None)
+
+    def weight(window: list[Placed]) -> int:
+        return sum(place.record.size for place in window)
+
+    def gained(ended: tuple[list[Placed], Sequence[Sequence[Record]], RecordInWork]) -> int:
+        return sum(row.size for rows in ended[1] for row in rows)
 
     async def one(window: list[Placed]) -> tuple[list[Placed], Sequence[Sequence[Record]], RecordInWork]:
         in_work = RecordInWork(window[0].record.id)
         record_in_work.set(in_work)
         made = await make([place.record for place in window])
         for rows in made:
-            failing.check([row for row in rows if stage.group(row) is not None])
+            failing.check([row for row in rows if stage.group(row) is not None], in_work.used)
         return window, made, in_work
 
     def count(tally: Tally, row: Record) -> None:
@@ -171,33 +195,41 @@ async def make_parts(
             tally.count(row, group, stage.notes(row))
 
     windows = windows_of(output.places(parts, stage.source), stage.window)
-    async with contextlib.aclosing(in_order(windows, one, max(1, at_once // stage.window))) as results:
+    working = in_order(windows, one, max(1, at_once // stage.window), weight, gained, MOST_HELD)
+    async with contextlib.aclosing(working) as results:
         async for window, made, in_work in results:
             if output.is_complete_before(window[0]):
                 await asyncio.to_thread(output.keep)  # replies are read meanwhile
             for place, rows in zip(window, made, strict=True):
                 output.add(place, rows, count)
+                if output.is_full:
+                    await asyncio.to_thread(output.write)
                 statuses = [row.status for row in rows if stage.group(row) is not None]
                 advance(**{status: statuses.count(status) for status in ("ok", "failed", "eliminated")})
             output.use(in_work.used)
     whole = output.tally()
-    if whole.rows and whole.rows == whole.status["failed"]:  # not kept: the same command makes them again
-        raise _all_failed(stage.name, whole.rows, next(iter(whole.failures)))
+    words = why_in_vain(whole) if whole.rows else None
+    if words is not None:  # not kept: the same command makes them again
+        raise _all_failed(stage.name, whole.rows, words)
     await asyncio.to_thread(output.keep)
 
 
 def windows_of(places: Iterable[Placed], size: int) -> Iterator[list[Placed]]:
-    """The records of each part in lists of ``size``, the last one of a part shorter."""
-    if size == 1:
-        yield from ([place] for place in places)
-        return
+    """The records of each part in lists of ``size``; shorter where they are long, and at the end of a part."""
     for _, group in groupby(places, key=lambda place: place.part):
-        while window := list(islice(group, size)):
+        window, held = list[Placed](), 0
+        for place in group:
+            window.append(place)
+            held += place.record.size
+            if len(window) == size or held > LONG:
+                yield window
+                window, held = [], 0
+        if window:
             yield window
 
 
 class Failing:
-    """Stops a stage of which everything fails: the first records of all, or of one teacher.
+    """Stops a stage of which everything fails, or comes back empty: the first records of all, or of one teacher.
 
     Args:
         stage: its name.
@@ -206,34 +238,54 @@ class Failing:
 
     def __init__(self, stage: str, *, any_before: bool) -> None:
         self._stage = stage
-        self._failed: Counter[str | None] = Counter()
+        self._failed: dict[str | None, list[str]] = {}
         self._worked: set[str | None] = set()
         self._any_before = any_before
 
-    def check(self, rows: Sequence[Record]) -> None:
+    def check(self, rows: Sequence[Record], used: Mapping[str, Used]) -> None:
         """Note what became of one record.
 
+        Args:
+            rows: its rows.
+            used: what it took from its models.
+
         Raises:
-            RunError: the first ``ALL_FAILED`` records to end, of all or of one teacher, have failed.
+            RunError: the first ``ALL_FAILED`` records to end, of all or of one teacher, have failed or come back empty.
         """
         if self._any_before:
             return
         for teacher in {row.teacher for row in rows}:
-            words = [row.reason for row in rows if row.teacher == teacher and row.status == "failed"]
-            if len(words) < sum(row.teacher == teacher for row in rows):
+            tally = Tally(used={uri: one for uri, one in used.items() if teacher in (None, uri)})
+            for row in rows:
+                if row.teacher == teacher:
+                    tally.count(row, "")
+            words = why_in_vain(tally)
+            if words is None:
                 self._worked.add(teacher)
             elif teacher not in self._worked:
-                self._failed[teacher] += 1
-                if self._failed[teacher] == ALL_FAILED:
+                failed = self._failed.setdefault(teacher, [])
+                failed.append(words)
+                if len(failed) == ALL_FAILED:
                     which = f"{self._stage} by {teacher}" if teacher else self._stage
-                    raise _all_failed(which, ALL_FAILED, f"{words[0]}")
+                    raise _all_failed(which, ALL_FAILED, failed[0])
+
+
+def why_in_vain(tally: Tally) -> str | None:
+    """Why there is nothing good about rows: the first one's words if all failed, EMPTY if no reply held text."""
+    if tally.rows == tally.status["failed"]:
+        return next(iter(tally.failures))
+    replies = sum(used.calls - used.unusable for used in tally.used.values())
+    return EMPTY if replies and replies == tally.empty else None
 
 
 def _all_failed(which: str, records: int, words: str) -> RunError:
-    return RunError(
-        f"every record of {which} failed, {records:,} so far; the first: {words}",
-        fix="Mend the cause and start the same command again.",
-    )
+    fix = "Mend the cause and start the same command again."
+    if words == EMPTY:
+        fix = (
+            "See what the server sends: evolvent calls RUN. Reasoning that takes up all of --max-tokens, a wrong chat "
+            "template or a broken server do this. Mend it, then start the same command with --retry-empty."
+        )
+    return RunError(f"every record of {which} failed, {records:,} so far; the first: {words}", fix=fix)
 
 
 def paid(store: CallStore, stage: str, prices: Mapping[str, Price]) -> Account:

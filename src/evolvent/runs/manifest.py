@@ -4,6 +4,7 @@ An entry holds the hash of the stage's input and every setting that changes its 
 run: go on, or nothing to do. Another entry is refused with the differences, unless the stage is to be made afresh.
 """
 
+import hashlib
 import platform
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import Any, Literal
 
 import orjson
 
+from evolvent.call_store.served import Name
 from evolvent.costs.budget import Spent
 from evolvent.costs.prices import Price, Prices, read_prices
 from evolvent.errors import InputError
@@ -34,6 +36,8 @@ class StageEntry:
         input: where the input came from; its ``digest`` says whether it is the same.
         state: running (or interrupted), done, or stale: what it read was made anew since.
         models: identity of each model, by URI.
+        served: by model URI, what its server said that it answers with: each model's name and ``system_fingerprint``
+            that replies have named, in the order in which they came.
         counts: rows and what became of them.
         paid: by model URI, the calls and tokens that this stage has ever paid for in this folder, and their cost
             where a price was given.
@@ -49,6 +53,7 @@ class StageEntry:
     input: dict[str, Any]
     state: Literal["running", "done", "stale"] = "running"
     models: dict[str, str] = field(default_factory=dict)
+    served: dict[str, list[Name]] = field(default_factory=dict)
     counts: dict[str, Any] = field(default_factory=dict)
     paid: dict[str, dict[str, Any]] = field(default_factory=dict)
     used: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -57,6 +62,12 @@ class StageEntry:
     finished: str = ""
     wall_s: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def mark(self) -> str:
+        """What tells its output from that of other settings or another input: a hash of them."""
+        decides = orjson.dumps([self.settings, self.input["digest"]], option=orjson.OPT_SORT_KEYS)
+        return hashlib.sha256(decides).hexdigest()[:16]
 
 
 def read_manifest(folder: Path) -> dict[str, StageEntry]:

@@ -1,12 +1,13 @@
 """A stage's output while it grows: a file for every 2,048 records of its input, joined when all of them are there.
 
 A part is written whole, renamed into place and never touched again, so whatever ends the process, what it had finished
-is kept and neither worked through nor read from the call store again. A part is one row group of the finished file:
-cut by the input alone, so that a run that was stopped and gone on with writes the same bytes as one that was not.
+is kept and neither worked through nor read from the call store again. A part is one row group of the finished file, or
+several where its rows are long: cut by the input and by what it became, so that a run that was stopped and gone on with
+writes the same bytes as one that was not. A part knows which one it is and of what; one that is damaged is made again.
 """
 
+import logging
 import os
-import re
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,8 +21,10 @@ from evolvent.call_store.stored import Used
 from evolvent.errors import InputError, RunError
 from evolvent.files import explained, replacing, sync_folder
 from evolvent.records import Column, Record, schema
+from evolvent.runs.part_files import NOTES, PART_NAME, PartFile, PartNote, checked_note, read_note
 from evolvent.runs.record_files import record_table
 from evolvent.runs.tally import Tally
+from evolvent.runs.whole_parquet import is_whole, row_groups, write_group, writing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,9 +34,11 @@ if TYPE_CHECKING:
 # Records of input in a part. Few enough to be done again after a kill in no time, enough for a row group worth reading;
 # a multiple of the windows that scoring works in.
 PART = 2_048
-PART_NAME = re.compile(r"\d{6,}\.parquet")
 EARLIER = "earlier.parquet"
-NOTES = b"evolvent.parts"
+# Characters of rows that are gathered before they are written: a bound to memory, whatever a row holds.
+GROUP = 1 << 25
+
+log = logging.getLogger(__name__)
 
 
 class Placed(NamedTuple):
@@ -45,27 +50,6 @@ class Placed(NamedTuple):
 
 
 @dataclass(slots=True)
-class PartNote:
-    """What is known of a finished part.
-
-    Attributes:
-        end: the position in the input at which the next part begins.
-        records: records of input.
-        tally: what became of its rows.
-    """
-
-    end: int
-    records: int
-    tally: Tally
-
-    @classmethod
-    def from_json(cls, content: bytes) -> "PartNote":
-        """The note that orjson made this of."""
-        found = orjson.loads(content)
-        return cls(found["end"], found["records"], Tally.from_json(found["tally"]))
-
-
-@dataclass(slots=True)
 class Output:
     """The output of a stage: its finished parts, and the one that grows.
 
@@ -74,6 +58,7 @@ class Output:
         total: records of input.
         unchanged: raises if the input is no longer what was checked; called before a part is kept.
         columns: the score columns, in their order.
+        of: what the parts are parts of: a hash of the stage's settings and its input.
 
     Raises:
         RunError, InputError: the disk is full, or the folder cannot be written.
@@ -83,10 +68,13 @@ class Output:
     total: int
     unchanged: Callable[[], None] = lambda: None
     columns: Sequence[Column] = ()
+    of: str = ""
     finished: dict[int, PartNote] = field(default_factory=dict)
     _rows: list[Record] = field(default_factory=list)
+    _size: int = 0
     _growing: int = -1
     _note: PartNote = field(default_factory=lambda: PartNote(0, 0, Tally()))
+    _file: PartFile | None = None  # of the growing part, once some of its rows are written
 
     def __post_init__(self) -> None:
         folder = parts_folder(self.path)
@@ -95,11 +83,16 @@ class Output:
             for file in sorted(folder.iterdir()):
                 if file.name == EARLIER:
                     continue
-                note = _read_note(file) if PART_NAME.fullmatch(file.name) else None
-                if note is None:
-                    file.unlink()  # what was being written when the process died, or nothing of ours
-                else:
+                named = PART_NAME.fullmatch(file.name)
+                note = checked_note(file, self.of) if named else None
+                if note is not None:
                     self.finished[int(file.stem)] = note
+                    continue
+                if named:
+                    log.warning(
+                        "warning: %s is damaged, or no part of this: it is made again from the stored calls", file
+                    )
+                shutil.rmtree(file) if file.is_dir() else file.unlink()  # or was being written when the process died
 
     @property
     def records_done(self) -> int:
@@ -150,12 +143,37 @@ class Output:
         self._growing = place.part
         for row in rows:
             self._rows.append(row)
+            self._size += row.size
             count(self._note.tally, row)
         self._note.end, self._note.records = place.position + 1, self._note.records + 1
 
     def is_complete_before(self, place: Placed) -> bool:
         """Whether the growing part has all its records when this one comes, and is to be put in place (``keep``)."""
         return bool(self._note.records) and place.part != self._growing
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much was gathered that it is to be written (``write``), although the part is not complete."""
+        return self._size > GROUP
+
+    def write(self) -> None:
+        """Write what was gathered as a row group of the growing part.
+
+        Raises:
+            InputError, RunError: the disk is full, or the folder went away.
+        """
+        table = record_table(self._rows, self._schema)
+        if self._file is None:
+            self._file = PartFile(self._part(self._growing), self._schema)
+        self._file.write(table)
+        self._note.groups += 1
+        self._rows, self._size = [], 0
+
+    def drop(self) -> None:
+        """Give up what was written of the growing part."""
+        if self._file is not None:
+            self._file.drop()
+            self._file = None
 
     def use(self, used: dict[str, Used]) -> None:
         """Count what the record that was added last took from its models."""
@@ -177,7 +195,7 @@ class Output:
                 fix="Start the same command again when nothing writes to the input.",
             )
         notes = [self.finished[number] for number in sorted(self.finished)]
-        _join(self.path, [self._file(number) for number in sorted(self.finished)], notes, self._schema)
+        _join(self.path, [self._part(number) for number in sorted(self.finished)], notes, self._schema)
         return self.tally()
 
     def keep(self) -> None:
@@ -191,11 +209,15 @@ class Output:
         used = self._note.tally.used
         self._note.tally.used = {uri: used[uri] for uri in sorted(used)}  # not in the order in which replies came
         self.unchanged()
-        _write_part(self._file(self._growing), record_table(self._rows, self._schema), self._note)
+        if self._rows or self._file is None:
+            self.write()
+        assert self._file is not None
+        self._file.finish(self._growing, self.of, self._note)
+        self._file = None
         self.finished[self._growing] = self._note
-        self._rows, self._note = [], PartNote(0, 0, Tally())
+        self._note = PartNote(0, 0, Tally())
 
-    def _file(self, number: int) -> Path:
+    def _part(self, number: int) -> Path:
         return parts_folder(self.path) / f"{number:06}.parquet"
 
     @property
@@ -233,7 +255,7 @@ def has_parts(path: Path) -> bool:
 
 def records_kept(path: Path) -> int:
     """Records of input whose rows are in finished parts of a stage's file; it may be growing meanwhile."""
-    notes = (_read_note(file) for file in parts_folder(path).glob("*.parquet") if PART_NAME.fullmatch(file.name))
+    notes = (read_note(file) for file in parts_folder(path).glob("*.parquet") if PART_NAME.fullmatch(file.name))
     return sum(note.records for note in notes if note is not None)
 
 
@@ -242,8 +264,27 @@ def drop_parts(path: Path) -> None:
     shutil.rmtree(parts_folder(path), ignore_errors=True)
 
 
-def reopen(path: Path) -> None:
-    """Take a finished file apart again, leaving out the parts that hold a failed row. The file itself stays.
+def leave_out(path: Path, wrong: Callable[[Tally], object]) -> None:
+    """Remove the parts of an unfinished file of whose counts this holds."""
+    with explained(path):
+        for file in parts_folder(path).glob("*.parquet"):
+            note = read_note(file) if PART_NAME.fullmatch(file.name) else None
+            if note is not None and wrong(note.tally):
+                file.unlink()
+
+
+def failed(tally: Tally) -> bool:
+    """Whether some of these rows failed."""
+    return bool(tally.status["failed"])
+
+
+def reopen(path: Path, of: str = "", wrong: Callable[[Tally], object] = failed) -> None:
+    """Take a finished file apart again, leaving out the parts of whose counts this holds. The file itself stays.
+
+    Args:
+        path: the file.
+        of: what its parts are parts of (see ``Output``).
+        wrong: tells from a part's counts that it is to be made again.
 
     Raises:
         InputError: the file is not as the stage wrote it.
@@ -253,64 +294,41 @@ def reopen(path: Path) -> None:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
-            notes = [PartNote.from_json(orjson.dumps(note)) for note in orjson.loads(file.metadata.metadata[NOTES])]
-            if file.num_row_groups != len(notes):
-                raise ValueError(f"{file.num_row_groups} row groups of {len(notes)} parts")
-            drop_parts(path)
-            with explained(path):
-                parts_folder(path).mkdir()
-            for number, note in enumerate(notes):
-                if not note.tally.status["failed"]:
-                    _write_part(parts_folder(path) / f"{number:06}.parquet", file.read_row_group(number), note)
+        if not is_whole(path):
+            raise ValueError("its digest is that of other bytes")
+        metadata = pq.read_metadata(path)
+        notes = [PartNote.from_json(note) for note in orjson.loads(metadata.metadata[NOTES])]
+        if metadata.num_row_groups != sum(note.groups for note in notes):
+            raise ValueError(f"{metadata.num_row_groups} row groups of {len(notes)} parts")
+        drop_parts(path)
+        with explained(path):
+            parts_folder(path).mkdir()
+        first = 0
+        for number, note in enumerate(notes):
+            groups = range(first, first := first + note.groups)
+            if not wrong(note.tally):
+                part = PartFile(parts_folder(path) / f"{number:06}.parquet", pq.read_schema(path))
+                for table in row_groups(path, groups):
+                    part.write(table)
+                part.finish(number, of, note)
     except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is not as the stage wrote it: {error}", fix="Make it anew with --fresh.") from error
 
 
-def _write_part(path: Path, table: "pa.Table", note: PartNote) -> None:
-    _write(path, table.schema, [table], {NOTES: orjson.dumps(note)}, "lz4")
-
-
 def _join(path: Path, parts: Sequence[Path], notes: Sequence[PartNote], schema: "pa.Schema") -> None:
-    metadata = {NOTES: orjson.dumps(list(notes))}
-    _write(path, schema, map(_read_part, parts), metadata, "zstd")
-
-
-def _read_part(path: Path) -> "pa.Table":
+    """Write all parts to one file, row group by row group."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    try:
-        with pq.ParquetFile(path) as file:
-            return file.read(use_threads=False)
-    except (pa.ArrowException, OSError) as error:
-        raise RunError(
-            f"{path} is damaged: {error}",
-            fix="Remove it and start the same command again: it is made anew from the stored calls.",
-        ) from error
-
-
-def _write(
-    path: Path, schema: "pa.Schema", tables: "Iterable[pa.Table]", metadata: dict[bytes, bytes], compression: str
-) -> None:
-    """Write tables, each as one row group, to a file that is either there whole or not at all."""
-    import pyarrow.parquet as pq
-
-    with (
-        replacing(path, of_run=True) as file,
-        pq.ParquetWriter(file, schema.remove_metadata(), compression=compression) as writer,
-    ):
-        for table in tables:
-            writer.write_table(table, row_group_size=max(table.num_rows, 1))
-        writer.add_key_value_metadata(metadata)
-
-
-def _read_note(path: Path) -> PartNote | None:
-    """The note of a part; None if the file is not whole."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return PartNote.from_json((pq.read_metadata(path).metadata or {})[NOTES])
-    except (pa.ArrowException, KeyError, ValueError, FileNotFoundError):
-        return None
+    with writing(path, schema, compression="zstd") as (writer, metadata):
+        for part, note in zip(parts, notes, strict=True):
+            try:
+                if not is_whole(part):
+                    raise OSError("its digest is that of other bytes")
+                for table in row_groups(part, range(note.groups)):
+                    write_group(writer, table)
+            except (pa.ArrowException, OSError) as error:
+                raise RunError(
+                    f"{part} is damaged: {error}",
+                    fix="Start the same command again: it is made anew from the stored calls.",
+                ) from error
+        metadata[NOTES] = orjson.dumps(list(notes))

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 
 LINE_SECONDS = 10.0
@@ -104,10 +104,16 @@ def plain_lines(progress: Progress) -> Iterator[Callable[[], None]]:
         nonlocal last
         if time.monotonic() - last >= LINE_SECONDS:
             last = time.monotonic()
-            sys.stderr.write(progress.line() + "\n")
+            say(progress.line())
 
     yield advanced
-    sys.stderr.write(progress.line() + "\n")
+    say(progress.line())
+
+
+def say(line: str) -> None:
+    """Write a line on standard error; where that is closed, full or read by nobody, it is dropped."""
+    with suppress(AttributeError, OSError, ValueError):
+        sys.stderr.write(f"{line}\n")
 
 
 def time_words(seconds: float) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
+from evolvent.datasets.parquet_files import rows_at_once
 from evolvent.errors import InputError
 from evolvent.records import COLUMNS, Column, Record, from_row, to_row
 
@@ -102,16 +103,18 @@ def read_records(path: Path, start: int = 0) -> Iterator[Record]:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
+        with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False, page_checksum_verification=True) as file:
             groups = range(file.num_row_groups)
             first = 0
             while first < len(groups) and start >= file.metadata.row_group(first).num_rows:
                 start -= file.metadata.row_group(first).num_rows
                 first += 1
-            for batch in file.iter_batches(batch_size=BATCH, row_groups=groups[first:], use_threads=False):
-                rows = batch.slice(start).to_pylist()
-                start = max(0, start - batch.num_rows)
-                yield from map(from_row, rows)
+            for group in groups[first:]:
+                size = rows_at_once(file.metadata.row_group(group), BATCH)
+                for batch in file.iter_batches(batch_size=size, row_groups=[group], use_threads=False):
+                    rows = batch.slice(start).to_pylist()
+                    start = max(0, start - batch.num_rows)
+                    yield from map(from_row, rows)
     except (pa.ArrowException, OSError, KeyError) as error:
         raise InputError(f"{path} is not a record file of evolvent: {error}") from error
 
@@ -144,7 +147,7 @@ def count_wanted(path: Path, wanted: Callable[[str, int], bool]) -> int:
     found = 0
     try:
         # As a dictionary, a row's status is a small number: rows are counted by numpy, without a Python object each.
-        with pq.ParquetFile(path, read_dictionary=["status"]) as file:
+        with pq.ParquetFile(path, read_dictionary=["status"], page_checksum_verification=True) as file:
             for batch in file.iter_batches(batch_size=1 << 16, columns=["status", "round"], use_threads=False):
                 status = batch.column("status")
                 names = status.dictionary.to_pylist()
@@ -169,7 +172,7 @@ def read_numbers(path: Path, columns: Sequence[str]) -> "Iterator[tuple[str, np.
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             for name in columns:
                 chunks = [_numbers(chunk) for chunk in file.read([name], use_threads=False).column(0).chunks]
                 values = np.concatenate(chunks) if chunks else np.empty(0)

@@ -36,6 +36,11 @@ class Tally:
         """How many rows were counted."""
         return self.status.total()
 
+    @property
+    def empty(self) -> int:
+        """Replies that stayed without text."""
+        return sum(used.empty for used in self.used.values())
+
     def count(self, row: Record, group: str, notes: Iterable[str] = ()) -> None:
         """Count one row.
 

@@ -437,3 +437,27 @@ def test_options_of_autoif_alone(tmp_path: Path, models: Opened) -> None:
     with pytest.raises(InputError, match="autoif needs --queries"):
         evolve([{"instruction": "Shout"}], model=MODEL, out=tmp_path / "run", method="autoif")
     assert not (tmp_path / "run" / "manifest.json").exists()
+
+
+@needs_wall
+@pytest.mark.parametrize("kind", ["You write", "Write a Python", "Every Python", "Answer the query", "Judge whether"])
+def test_what_came_back_empty_and_is_asked_again_comes_out_as_if_nothing_had(
+    tmp_path: Path, models: Opened, kind: str
+) -> None:
+    rule = {"prompts": 2, "instructions_per_prompt": 3, "queries": 2, "responses": 3}
+    made(tmp_path, rule=rule, out=tmp_path / "whole")
+
+    def flaky(prompt: str, sampling: Sampling) -> str:
+        empty = prompt.startswith(kind) and ("lower" in prompt or "response.lower()" in prompt)
+        return "" if empty else reply(prompt, sampling)
+
+    models[MODEL].reply = flaky
+    if kind == "You write":  # each of its prompts shows that seed
+        with pytest.raises(RunError, match="every record of self-instruct failed, 2 so far"):
+            made(tmp_path, rule=rule)
+    else:
+        made(tmp_path, rule=rule)
+    models[MODEL].reply = reply
+    made(tmp_path, rule=rule, retry_empty=True)
+    for name in ("instructions.parquet", "evolved.parquet", "responses.parquet", "sft.jsonl", "dpo.jsonl"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name

@@ -23,6 +23,7 @@ OPTIONAL = ("seed", "top_p", "temperature")
 OTHER_LENGTH = "max_completion_tokens"
 
 MOST_TOKENS = 1 << 40
+LONGEST_NAME = 300
 OTHER_SHAPE = (AttributeError, LookupError, OverflowError, TypeError, ValueError)  # so JSON that is no completion ends
 DEEPEST = 64  # levels; a completion with log probabilities has seven
 
@@ -159,6 +160,7 @@ def read_reply(body: Any, messages: Sequence[Message], sampling: Sampling) -> Re
     refusal = message.get("refusal") or refused or None
     called = message.get("tool_calls") or message.get("function_call")
     reason = choice.get("finish_reason") or ("tool_calls" if called else "unknown")
+    model = _name(body.get("model"))
     return Reply(
         text=text,
         finish_reason=well_formed(str(reason)),
@@ -166,6 +168,7 @@ def read_reply(body: Any, messages: Sequence[Message], sampling: Sampling) -> Re
         refusal=well_formed(refusal) if isinstance(refusal, str) else None,
         reasoning=reasoning,
         logprobs=_logprobs(choice.get("logprobs")) if sampling.top_logprobs else None,
+        served_by=(model, _name(body.get("system_fingerprint"))) if model else None,
     )
 
 
@@ -176,6 +179,11 @@ def well_formed(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
+
+
+def _name(value: object) -> str | None:
+    """A name that a server has for something, if it gives one."""
+    return well_formed(value[:LONGEST_NAME]) if isinstance(value, str) and value else None
 
 
 def _content(content: object) -> tuple[str, str, str]:

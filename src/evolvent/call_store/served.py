@@ -1,0 +1,55 @@
+"""What a server says that it answers with: noticed where it changes within a stage, its interruptions included."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from evolvent.errors import printable
+
+# Models that are noted, and fingerprints of each: a router may name a new one with every reply.
+NOTED = 10
+
+# A model's name, and its fingerprint if it has one, as the manifest holds them.
+Name = list[str | None]
+
+log = logging.getLogger("evolvent")
+
+
+@dataclass(slots=True)
+class Served:
+    """What the replies of one model say that they were made with.
+
+    Args:
+        uri: the model's URI.
+        names: by URI, what replies of the stage have named before; new names are added.
+        noted: called when one was.
+    """
+
+    uri: str
+    names: dict[str, list[Name]]
+    noted: Callable[[], None]
+    replies: int = 0
+
+    def see(self, served_by: tuple[str, str | None] | None) -> None:
+        """Look at one reply: each further model is told, and the first further fingerprint of a model."""
+        self.replies += 1
+        seen = self.names.setdefault(self.uri, []) if served_by else []
+        if served_by is None or list(served_by) in seen:
+            return
+        model, fingerprint = served_by
+        models = list(dict.fromkeys(name for name, _ in seen))
+        fingerprints = [one for name, one in seen if name == model and one]
+        if len(fingerprints) == NOTED or (model in models and not fingerprint):
+            return
+        if model not in models and len(models) == NOTED:
+            return
+        if models and model not in models:
+            self._tell(f"is by {model}, those before it by {', '.join(map(str, models))}")
+        elif len(fingerprints) == 1:
+            self._tell(f"has the system_fingerprint {fingerprint}, those before it {fingerprints[0]}")
+        seen.append([model, fingerprint])
+        self.noted()
+
+    def _tell(self, words: str) -> None:
+        at = f"model {self.uri}: the server changed: reply {self.replies:,} of this command"
+        log.warning("%s", printable(f"{at} {words}"))
