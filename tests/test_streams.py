@@ -109,7 +109,8 @@ def test_a_file_never_gets_the_number_of_a_closed_stream(tmp_path: Path) -> None
 
 
 def test_a_slow_reader_gets_every_word(tmp_path: Path) -> None:
-    code = GUARDED + "import sys\nfor n in range(9_000): sys.stderr.write(f'line {n}\\n')"
+    patient = f"import evolvent.streams\nevolvent.streams.PATIENCE_S = {LONG_S}\n"  # this process may be busy
+    code = patient + GUARDED + "import sys\nfor n in range(9_000): sys.stderr.write(f'line {n}\\n')"
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
     assert process.stderr is not None
     fcntl.fcntl(process.stderr, 1031, 4096)  # F_SETPIPE_SZ: no room for more than a page

@@ -3,7 +3,10 @@
 What it needs is imported when Ctrl-C can end it without a word: there is nothing to be said of it yet.
 """
 
-import signal
+try:
+    import signal
+except KeyboardInterrupt:
+    raise SystemExit(130) from None
 
 
 def main() -> None:

@@ -9,6 +9,8 @@ from evolvent.call_store.log import calls
 from evolvent.errors import InputError, ModelUnavailableError, RunError
 from evolvent.evolution.auto_evol_instruct.method import initial_method
 from evolvent.models.protocols import Reply, Sampling, Usage
+from evolvent.report.printing import print_run
+from evolvent.report.summary import summary
 from evolvent.responses.respond import respond
 from evolvent.runs import parts
 from evolvent.runs.manifest import read_manifest
@@ -88,7 +90,9 @@ def test_a_teacher_whose_replies_are_all_empty_stops_it_by_its_name(tmp_path: Pa
     assert asked_in(models[OTHER]) <= 40 - answered + 2  # what was in flight when it stopped
 
 
-def test_retry_empty_asks_for_the_empty_only(tmp_path: Path, models: Opened) -> None:
+def test_retry_empty_asks_for_the_empty_only(
+    tmp_path: Path, models: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
     seeds = write_seeds(tmp_path, range(22))
     firsts: set[str] = set()
 
@@ -102,6 +106,10 @@ def test_retry_empty_asks_for_the_empty_only(tmp_path: Path, models: Opened) -> 
     models[EVOLVER].reply = empty_for([3, 12], empty_at_first)
     before = list(evolved(seeds, tmp_path / "run", rounds=2))
     assert sum(row.reason == "empty" for row in before) == 4
+    print_run(evolved(seeds, tmp_path / "run", rounds=2))
+    assert "evolve: 4 came back empty; the same command with --retry-empty asks" in capsys.readouterr().out
+    [behind] = [table for table in summary(tmp_path / "run") if table.title == "behind the rows"]
+    assert behind.columns[-1] == "empty" and behind.rows[0][-1] == "4"
     asked_in(models[EVOLVER])
     assert evolved(seeds, tmp_path / "run", rounds=2, retry_failed=True).already_done
 

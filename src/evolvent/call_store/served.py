@@ -31,7 +31,7 @@ class Served:
     replies: int = 0
 
     def see(self, served_by: tuple[str, str | None] | None) -> None:
-        """Look at one reply: each further model is told, and the first further fingerprint of a model."""
+        """Look at one reply: each further model is told, and the first further fingerprint."""
         self.replies += 1
         seen = self.names.setdefault(self.uri, []) if served_by else []
         if served_by is None or list(served_by) in seen:
@@ -45,7 +45,7 @@ class Served:
             return
         if models and model not in models:
             self._tell(f"is by {model}, those before it by {', '.join(map(str, models))}")
-        elif len(fingerprints) == 1:
+        elif len(fingerprints) == 1 and len(seen) == len(models):  # the first that changes
             self._tell(f"has the system_fingerprint {fingerprint}, those before it {fingerprints[0]}")
         seen.append([model, fingerprint])
         self.noted()

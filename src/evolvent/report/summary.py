@@ -1,5 +1,6 @@
 """What a run holds, as plain tables: its stages' counts, what they used, its scores, and example trajectories."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -75,7 +76,10 @@ def _overview(folder: Path, stages: dict[str, StageEntry]) -> Table:
             notes.append(f"{name} is stale: what it was made of was made anew; its own command brings it up to date")
         for uri, served in entry.served.items():
             if len(served) > 1:
-                by = ", ".join(f"{model} ({mark})" if mark else str(model) for model, mark in served)
+                marks = Counter(model for model, _ in served)
+                by = ", ".join(
+                    f"{model} ({n} system_fingerprints)" if n > 1 else str(model) for model, n in marks.items()
+                )
                 notes.append(f"{name}: the server changed under {uri}: replies are by {by}")
         file = file_of(name) if _is_its_own(output, entry) else "not yet"
         time = time_words(entry.wall_s) if entry.wall_s else ""  # noted when a command ends, unless it was killed

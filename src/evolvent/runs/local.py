@@ -56,10 +56,9 @@ def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
         BudgetReachedError: the budget is spent.
         RunError: the folder cannot be written, or every record failed.
     """
-    if (calling.retry_failed or calling.retry_empty) and stage.window is None:
-        option = "--retry-failed" if calling.retry_failed else "--retry-empty"
+    if calling.retry_failed and stage.window is None:
         raise InputError(
-            f"{stage.name} takes no {option}: its calls depend on one another", fix="Use --fresh to make it anew."
+            f"{stage.name} takes no --retry-failed: its calls depend on one another", fix="Use --fresh to make it anew."
         )
     check_not_read(Path(out) / file_of(stage.name), stage.source.about.get("source"))
     if calling.dry_run:
@@ -71,7 +70,7 @@ def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
             stage.source.about,
             fresh=calling.fresh,
             retry_failed=calling.retry_failed,
-            retry_empty=calling.retry_empty,
+            retry_empty=calling.retry_empty and stage.window is not None,  # another is to be made anew as a whole
             mix_versions=calling.mix_versions,
             adds_to=stage.adds_to,
         )

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from evolvent.errors import InputError
+from evolvent.errors import InputError, RunError
 from evolvent.evolution.auto_evol_instruct.history import read_method
 from evolvent.evolution.auto_evol_instruct.method import Method
 from evolvent.evolution.auto_evol_instruct.optimize import Optimizing, drawn, search_stage
 from evolvent.evolution.auto_evol_instruct.search import STAGE
 from evolvent.models.models import Models
+from evolvent.models.protocols import Reply, Usage
 from evolvent.options import Calling, Reading
 from evolvent.runs.inputs import stage_input
 from evolvent.runs.manifest import read_manifest
@@ -177,3 +178,18 @@ def test_a_file_that_no_search_made_is_not_overwritten(tmp_path: Path, follow: F
     assert [path.name for path in tmp_path.iterdir()] == ["m.yaml"]
     optimized(file, fresh=True)
     assert read_method(file).text == method(0)
+
+
+def test_replies_without_text_are_asked_again(tmp_path: Path, follow: Follow) -> None:
+    follow(Script(6, {(1, 1): 0}))
+    optimized(tmp_path / "whole.yaml")
+    for model in follow(Script()).values():
+        model.reply = lambda *_: Reply("", "stop", Usage(5, 0))
+    with pytest.raises(RunError, match=r"came to no answer in all \d+ rows of the dev set \(empty: "):
+        optimized(tmp_path / "m.yaml")
+    opened = follow(Script(6, {(1, 1): 0}))
+    with pytest.raises(RunError, match="came to no answer"):
+        optimized(tmp_path / "m.yaml")
+    assert asked(opened) == 0
+    optimized(tmp_path / "m.yaml", retry_empty=True)
+    assert (tmp_path / "m.yaml").read_bytes() == (tmp_path / "whole.yaml").read_bytes()

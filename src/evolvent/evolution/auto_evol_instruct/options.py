@@ -44,7 +44,7 @@ OPTIMIZE_METHOD = Interface(
     "optimize_method",
     {"seeds": SEEDS},
     (Optimizing, Reading, Calling),
-    without=("retry_failed", "retry_empty"),
+    without=("retry_failed",),
 )
 
 

@@ -7,7 +7,6 @@ one if its rate is lower. The search ends after the last step, at a step that di
 
 import asyncio
 import random
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from evolvent.evolution.auto_evol_instruct.method import Method
 from evolvent.evolution.auto_evol_instruct.proposal import FAILED, Candidate, Optimizer, cases_of, propose
 from evolvent.evolution.trajectory import trajectory
 from evolvent.records import Record
-from evolvent.runs.progress import Display, shown
+from evolvent.runs.progress import Display, say, shown
 
 STAGE = "optimize-method"
 
@@ -190,7 +189,7 @@ async def search(run: Search, note: Callable[[Found], None], noted: int = 0) -> 
         if run.progress:
             by = f"candidate {step.chosen}" if step.chosen else "no candidate is better"
             rates = f"failure rate {before:.3f}, now {found.evaluation.rate:.3f}"
-            sys.stderr.write(f"{STAGE}, step {step.number}: {rates}; {by}\n")
+            say(f"{STAGE}, step {step.number}: {rates}; {by}")
     return found
 
 
