@@ -90,3 +90,64 @@ def test_a_run_folder_that_goes_away(tmp_path: Path, seeds: Path) -> None:
     assert ended.status == 1
     assert "went away while it was being used" in ended.errors
     assert "Traceback" not in ended.errors
+
+
+@needs_mounts
+def test_a_disk_that_is_full_while_the_store_is_laid_out(tmp_path: Path, seeds: Path) -> None:
+    """Whatever room is left, it is said that there is too little, and with room the same command works."""
+    (tmp_path / "disk").mkdir()
+    evolve = f"$EVOLVENT evolve {seeds} --model embedded --rounds 1 --limit 1 --out disk/run"
+    ended = in_namespace(
+        f"""
+        mount -t tmpfs -o size=256k tmpfs disk
+        for free in 28 48 72; do
+            rm -rf disk/*; mkdir disk/run
+            head -c $((256 - free))k /dev/zero >disk/filler
+            {evolve} 2>>full.txt; echo $?
+            rm disk/filler; mount -o remount,size=4m disk
+            {evolve} 2>>again.txt; echo $?
+            rm -rf disk/*; mount -o remount,size=256k disk
+        done
+        """,
+        tmp_path,
+    )
+    full = (tmp_path / "full.txt").read_text()
+    assert [line for line in ended.output.splitlines() if line in ("0", "1", "2")] == ["1", "0"] * 3, (ended, full)
+    assert full.count("error: no space is left to write") == 3
+    assert "Traceback" not in full + (tmp_path / "again.txt").read_text()
+
+
+@needs_mounts
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_run_on_a_read_only_disk_can_be_looked_into(tmp_path: Path, seeds: Path, killed: bool) -> None:
+    """Finished, or killed while calls were still in sqlite's log: all of its calls are seen, and nothing is written."""
+    evolve = ["evolve", str(seeds), "--model"]
+    with server(latency_ms=20) as url:
+        evolve += [f"openai:m?base_url={url}", "--rounds", "1", "--concurrency", "4"]
+        process = start([*evolve, "--out", "disk/run"], tmp_path)
+        if killed:
+            wait_until(lambda: stored_calls(tmp_path / "disk" / "run") >= 10, process)
+            process.kill()
+        finish(process)
+        made = stored_calls(copied(tmp_path / "disk" / "run", tmp_path / "copy"))
+        (tmp_path / "disk" / "run" / "calls.sqlite-shm").unlink(missing_ok=True)
+        dry = " ".join(f"'{part}'" for part in [*evolve, "--out", "disk/run", "--dry-run", "--tokens-per-reply", "10"])
+        ended = in_namespace(
+            f"""
+            mount --bind disk disk && mount -o remount,bind,ro disk
+            $EVOLVENT calls disk/run --limit 1 | tail -1
+            $EVOLVENT calls disk/run --out calls.jsonl
+            $EVOLVENT show disk/run >show.txt; echo shown $?
+            $EVOLVENT {dry} >dry.txt; echo dry $?
+            {sys.executable} -c "import evolvent; print(len(list(evolvent.calls('disk/run'))), 'in Python')"
+            """,
+            tmp_path,
+        )
+    said = f"{made:,} calls, {made - 1:,} not shown: --limit N, or --out FILE.jsonl\ncalls.jsonl: {made:,} calls\n"
+    assert ended.output == f"{said}shown 0\ndry 0\n{made} in Python\n", ended
+    assert made >= 10
+
+
+def copied(run: Path, to: Path) -> Path:
+    shutil.copytree(run, to)
+    return to
