@@ -1,6 +1,7 @@
 """A store that was stopped, or ran out of space, in its first moment, and one of which a file was removed."""
 
 import asyncio
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -14,7 +15,7 @@ from evolvent.call_store.key import call_key
 from evolvent.call_store.log import calls, count_calls, why_none
 from evolvent.call_store.options import Wanted
 from evolvent.call_store.store import Call, CallStore, spent_in
-from evolvent.errors import RunError
+from evolvent.errors import InputError, RunError
 from evolvent.models.protocols import Usage
 from tests.call_store.test_store import killed_writer
 
@@ -79,6 +80,13 @@ def test_a_log_that_was_cut_while_the_tables_were_written(tmp_path: Path, kept: 
 def test_an_empty_file_holds_no_calls_yet(tmp_path: Path) -> None:
     (tmp_path / "calls.sqlite").touch()
     check_empty_and_usable(tmp_path)
+
+
+def test_what_is_no_file_is_named_and_left_as_it_is(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "calls.sqlite")
+    with pytest.raises(InputError, match=r"calls\.sqlite is no file\nMove it away"):
+        CallStore(tmp_path / "calls.sqlite")
+    assert spent_in(tmp_path) == []
 
 
 def test_what_a_stop_left_in_a_journal_is_taken_back(tmp_path: Path) -> None:

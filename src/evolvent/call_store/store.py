@@ -127,6 +127,8 @@ class CallStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         with explained(path):
+            if path.exists() and not path.is_file():
+                raise InputError(f"{path} is no file", fix="Move it away: the run's calls are kept under this name.")
             if path.with_name(f"{path.name}-wal").exists() and not (path.exists() and path.stat().st_size):
                 log.warning(
                     "warning: %s is gone, and with it what was stored: those calls are made, and paid, again", path
