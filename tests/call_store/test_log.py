@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from evolvent.call_store.stored import reply_to_json
 from evolvent.costs.budget import Spent
 from evolvent.errors import InputError
 from evolvent.models.protocols import Reply, Usage
+from evolvent.report.printing import print_calls
 
 REQUEST = {"messages": [{"role": "user", "content": "Mend a sock"}], "temperature": 0.7}
 # stage, record, model, words of an error
@@ -112,6 +114,39 @@ def test_a_call_is_shown_as_it_was(run: Path) -> None:
     assert (answered.request, answered.seconds) == (REQUEST, 0.123)
     assert answered.at == "2001-09-09T01:46:40.000+00:00"
     assert (failed.reply, failed.error) == (None, {"error": "HTTP 500: no room", "raw": "<html>"})
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "request = NULL",
+        "request = substr(request, 2)",
+        "reply = substr(reply, 2)",
+        "reply = '[1]'",
+        "reply = CAST(x'7bff' AS TEXT)",
+        "error = 'x', reply = NULL",
+        "error = '{}', reply = NULL",
+        "at = 'x', seconds = 'y'",
+        "at = 1e300",
+        "stage = x'ff', record = CAST(x'ff' AS TEXT), model = 7",
+    ],
+)
+def test_a_damaged_call_is_shown_as_its_raw_text(
+    run: Path, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(CallStore(run / "calls.sqlite")) as store, store._connection as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_schema SET sql = replace(sql, ' NOT NULL', '') WHERE name = 'calls'")
+    with closing(sqlite3.connect(run / "calls.sqlite")) as other, other:
+        other.execute(f"UPDATE calls SET {damage} WHERE rowid = 1")
+    found = list(calls(run))
+    assert len(found) == len(MADE)
+    column, _, value = damage.partition(" = ")
+    shown = getattr(found[0], column)
+    assert shown == "" if column == "at" else isinstance(shown, str) or value == "'{}', reply = NULL"
+    print_calls(found, len(found), [])
+    assert ("damaged" in capsys.readouterr().out) == (column in ("request", "reply"))
+    assert export(calls(run), tmp_path / "out.jsonl") == len(MADE)
 
 
 def test_what_was_made_again_comes_last(run: Path) -> None:

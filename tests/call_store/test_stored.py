@@ -1,6 +1,7 @@
 """The store between a method and its model: keys, failures, equal calls in flight, attempts, the account."""
 
 import asyncio
+import math
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -16,6 +17,7 @@ from evolvent.call_store.stored import (
     Failures,
     RecordInWork,
     StoredChat,
+    StoredScorer,
     Used,
     lasting_failures,
     record_in_work,
@@ -25,6 +27,7 @@ from evolvent.call_store.stored import (
 from evolvent.costs.budget import Budget
 from evolvent.costs.prices import Price
 from evolvent.errors import BudgetReachedError, CallError, ModelUnavailableError
+from evolvent.metrics.losses import PairLosses, losses_from_json, losses_to_json
 from evolvent.models.protocols import ChatModel, Reply, Sampling, TokenLogprob, Usage
 from evolvent.records import Message
 from tests.processes import LONG_S
@@ -306,6 +309,103 @@ def test_a_reply_comes_back_from_the_store_as_it_was(store: CallStore, reply: Re
     assert [asyncio.run(stored.chat(HELLO, GREEDY)) for _ in range(2)] == [reply, reply]
     assert len(model.asked) == 1
     assert reply_from_json(reply_to_json(reply)) == reply
+
+
+REPLY = Reply("hi", "stop", Usage(5, 3), logprobs=(TokenLogprob("hi", -0.5, (("hi", -0.5),)),))
+
+# What a flipped bit, or another program, makes of a stored reply.
+DAMAGED = {
+    "another letter": "replace(reply, '\"hi\"', '\"ho\"')",
+    "another number": "replace(reply, '\"prompt_tokens\":5', '\"prompt_tokens\":4')",
+    "no JSON": "substr(reply, 2)",
+    "a field less": "json_remove(reply, '$.text')",
+    "a field more": "json_insert(reply, '$.texu', '')",
+    "no usage": "json_remove(reply, '$.usage')",
+    "a number as text": "json_set(reply, '$.text', 1)",
+    "a text as number": "json_set(reply, '$.usage.prompt_tokens', 'x')",
+    "a list as logprobs": "json_set(reply, '$.logprobs', json('[1]'))",
+    "a list": "'[]'",
+    "a number": "7",
+    "bytes": "x'00ff'",
+    "no UTF-8": "CAST(x'7b22ff' AS TEXT)",
+    "empty": "''",
+}
+
+
+@pytest.mark.parametrize("checked", [True, False])
+@pytest.mark.parametrize("how", DAMAGED)
+def test_a_damaged_reply_is_named_and_asked_again(
+    store: CallStore, caplog: pytest.LogCaptureFixture, how: str, checked: bool
+) -> None:
+    """A store of an older layout has no checksums: there a reply whose JSON is good is taken."""
+    model = Scripted(lambda *_: REPLY)
+    stored = StoredChat(model, store, "evolve")
+
+    async def one() -> Reply:
+        record_in_work.set(RecordInWork("seed/r1"))
+        return await stored.chat(HELLO, GREEDY)
+
+    assert asyncio.run(one()) == REPLY
+    with store._connection as connection:
+        connection.execute(f"UPDATE calls SET reply = {DAMAGED[how]}" + ", checksum = NULL" * (not checked))
+    if not checked and how in ("another letter", "another number"):
+        assert asyncio.run(one()) != REPLY
+        return
+    assert asyncio.run(one()) == REPLY
+    assert len(model.asked) == 2
+    assert [line.removeprefix(f"warning: {store.path}: ") for line in caplog.messages] == [
+        f"a stored call is damaged (stage evolve, record seed/r1, model {model.uri}): it is made again"
+    ]
+    assert asyncio.run(one()) == REPLY
+    assert len(model.asked) == 2
+
+
+@pytest.mark.parametrize("words", ["'x'", "'{}'", "'[]'", "7", "json_set(error, '$.error', 1)"])
+def test_a_damaged_failure_is_named_and_the_call_made_again(
+    store: CallStore, caplog: pytest.LogCaptureFixture, words: str
+) -> None:
+    model = Scripted(refuse)
+    stored = StoredChat(model, store, "optimize-method")
+
+    async def one() -> Reply:
+        lasting_failures.set(Failures(decided=True))
+        return await stored.chat(HELLO, GREEDY)
+
+    with pytest.raises(CallError):
+        asyncio.run(one())
+    with store._connection as connection:
+        connection.execute(f"UPDATE calls SET error = {words}")
+    model.reply = lambda *_: "hi"
+    assert asyncio.run(one()).text == "hi"
+    assert "a stored call is damaged (stage optimize-method, " in caplog.text
+
+
+@pytest.mark.parametrize("damage", ["'x'", "replace(reply, '1', '2')", "'{\"direct_sum\":1}'", "'[]'"])
+def test_a_damaged_result_of_a_window_is_computed_again_and_the_others_stay(
+    store: CallStore, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    class Base:
+        uri = "base"
+
+    scorer = StoredScorer(Base(), store, "score")  # type: ignore[arg-type]
+    computed: list[float] = []
+
+    async def one(value: float) -> list[PairLosses | str]:
+        def compute(_: object) -> list[PairLosses]:
+            computed.append(value)
+            return [PairLosses(value, 1, value, 1, math.nan, 1, 1, 1)] * 2
+
+        return await scorer.window([b"1", b"2"], ["a", "b"], "{}", compute, losses_to_json, losses_from_json)
+
+    first = asyncio.run(one(1.5))
+    assert str(asyncio.run(one(9.5))) == str(first)  # what is no number stays none
+    with store._connection as connection:
+        connection.execute(f"UPDATE calls SET reply = {damage} WHERE key = ?", (b"2",))
+    again = asyncio.run(one(3.5))
+    assert (again[0].instruction_sum, again[1].instruction_sum) == (1.5, 3.5)  # type: ignore[union-attr]
+    assert "(stage score, record b, model base)" in caplog.text
+    assert str(asyncio.run(one(9.5))) == str(again)
+    assert computed == [1.5, 3.5]
 
 
 def asked(stored: ChatModel, sampling: Sampling, **options: object) -> Reply:

@@ -90,3 +90,71 @@ def test_a_run_folder_that_goes_away(tmp_path: Path, seeds: Path) -> None:
     assert ended.status == 1
     assert "went away while it was being used" in ended.errors
     assert "Traceback" not in ended.errors
+
+
+# Opens a store on a disk with so many KiB free, then with room enough.
+LAYING_OUT = """
+import contextlib, os
+from pathlib import Path
+from evolvent.call_store.store import CallStore, spent_in
+from evolvent.errors import RunError
+for free in range(0, 100, 4):
+    run = Path("disk", str(free))
+    run.mkdir()
+    there = os.statvfs("disk")
+    Path("disk/filler").write_bytes(bytes(there.f_bavail * there.f_frsize - free * 1024))
+    try:
+        CallStore(run / "calls.sqlite").close()
+    except RunError as error:
+        print(free, error.message)
+    Path("disk/filler").unlink()
+    assert spent_in(run) == []
+    CallStore(run / "calls.sqlite").close()
+"""
+
+
+@needs_mounts
+def test_a_disk_that_is_full_while_the_store_is_laid_out(tmp_path: Path) -> None:
+    """Whatever room is left, it is said if that is too little, and with more the same folder works."""
+    (tmp_path / "disk").mkdir()
+    ended = in_namespace(f"mount -t tmpfs -o size=4m tmpfs disk\n{sys.executable} -c '{LAYING_OUT}'", tmp_path)
+    assert ended.status == 0, ended
+    said = [line.partition(" ")[2] for line in ended.output.splitlines()]
+    assert 5 < len(said) < 25
+    assert all(line.startswith("no space is left to write disk/") for line in said), ended
+
+
+@needs_mounts
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_run_on_a_read_only_disk_can_be_looked_into(tmp_path: Path, seeds: Path, killed: bool) -> None:
+    """Finished, or killed while calls were still in sqlite's log: all of its calls are seen, and nothing is written."""
+    evolve = ["evolve", str(seeds), "--model"]
+    with server(latency_ms=20) as url:
+        evolve += [f"openai:m?base_url={url}", "--rounds", "1", "--concurrency", "4"]
+        process = start([*evolve, "--out", "disk/run"], tmp_path)
+        if killed:
+            wait_until(lambda: stored_calls(tmp_path / "disk" / "run") >= 10, process)
+            process.kill()
+        finish(process)
+        made = stored_calls(copied(tmp_path / "disk" / "run", tmp_path / "copy"))
+        (tmp_path / "disk" / "run" / "calls.sqlite-shm").unlink(missing_ok=True)
+        dry = " ".join(f"'{part}'" for part in [*evolve, "--out", "disk/run", "--dry-run"])
+        ended = in_namespace(
+            f"""
+            mount --bind disk disk && mount -o remount,bind,ro disk
+            $EVOLVENT calls disk/run --limit 1 | tail -1
+            $EVOLVENT calls disk/run --out calls.jsonl
+            $EVOLVENT show disk/run >show.txt; echo shown $?
+            $EVOLVENT {dry} >dry.txt; echo dry $?
+            {sys.executable} -c "import evolvent; print(len(list(evolvent.calls('disk/run'))), 'in Python')"
+            """,
+            tmp_path,
+        )
+    said = f"{made:,} calls, {made - 1:,} not shown: --limit N, or --out FILE.jsonl\ncalls.jsonl: {made:,} calls\n"
+    assert ended.output == f"{said}shown 0\ndry 0\n{made} in Python\n", ended
+    assert made >= 10
+
+
+def copied(run: Path, to: Path) -> Path:
+    shutil.copytree(run, to)
+    return to

@@ -67,6 +67,27 @@ def test_however_often_it_is_stopped_the_file_is_the_same_and_no_call_is_paid_tw
     assert not parts_folder(folder / "run" / "evolved.parquet").exists()
 
 
+def test_calls_that_were_paid_for_and_are_gone_are_named(
+    tmp_path: Path, models: Opened, caplog: pytest.LogCaptureFixture
+) -> None:
+    seeds, run = write_seeds(tmp_path, range(6)), tmp_path / "run"
+    models[EVOLVER].reply = longer
+    evolved(seeds, run)
+    evolved(seeds, run)
+    assert not caplog.messages
+    for name in ("calls.sqlite", "calls.sqlite-wal", "calls.sqlite-shm"):
+        (run / name).unlink(missing_ok=True)
+    evolved(seeds, run, fresh=True)
+    assert [line for line in caplog.messages if "warning" in line] == [
+        f"warning: {run / 'calls.sqlite'} no longer holds 6 calls that were paid for: what needs one makes, and pays, "
+        "it again"
+    ]
+    assert sum(use.calls for use in spent_in(run)) == 6
+    caplog.clear()
+    evolved(seeds, run, fresh=True)
+    assert not caplog.messages
+
+
 def test_a_resumed_run_does_not_begin_finished_parts_again(
     tmp_path: Path, models: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:

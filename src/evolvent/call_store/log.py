@@ -32,16 +32,17 @@ class StoredCall:
         request: messages and sampling.
         reply: what came back (text, finish_reason, usage, reasoning, refusal …); None if it failed.
         error: why it failed in the server's words, and the raw body where it could not be read; None if it did not.
-        at: when it ended, UTC.
+            Of these three one that is damaged is its raw text.
+        at: when it ended, UTC; empty if that is damaged.
         seconds: how long it took, waiting for its turn and for the server's limits included.
     """
 
     stage: str
     record: str
     model: str
-    request: dict[str, Any]
-    reply: dict[str, Any] | None
-    error: dict[str, Any] | None
+    request: dict[str, Any] | str
+    reply: dict[str, Any] | str | None
+    error: dict[str, Any] | str | None
     at: str
     seconds: float
 
@@ -63,20 +64,41 @@ def stored_calls(run: Path, wanted: Wanted, limit: int | None) -> Iterator[Store
 
 def _read(path: Path, opened: sqlite3.Connection, wanted: Wanted, limit: int | None) -> Iterator[StoredCall]:
     where, values = _condition(wanted)
-    with closing(opened) as store, explained(path):
+    with closing(opened) as store, explained(path, "read"):
         query = "SELECT stage, record, model, request, reply, error, at, seconds FROM calls"
         rows = store.execute(f"{query} WHERE {where} ORDER BY rowid LIMIT {-1 if limit is None else limit:d}", values)
         for stage, record, model, request, reply, failure, at, seconds in rows:
             yield StoredCall(
-                stage,
-                record,
-                model,
-                orjson.loads(request),
-                orjson.loads(reply) if reply else None,
-                orjson.loads(failure) if failure else None,
-                datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds"),
-                round(seconds, 3),
+                _legible(stage),
+                _legible(record),
+                _legible(model),
+                _content(request),
+                None if reply is None else _content(reply),
+                None if failure is None else _content(failure),
+                _time(at),
+                round(seconds, 3) if isinstance(seconds, float) else 0.0,
             )
+
+
+def _content(text: object) -> dict[str, Any] | str:
+    """A stored object; its raw text if it is damaged."""
+    try:
+        content = orjson.loads(text)  # type: ignore[arg-type]
+    except orjson.JSONDecodeError:
+        content = None
+    return content if isinstance(content, dict) else _legible(text)
+
+
+def _legible(text: object) -> str:
+    """A text with what is no UTF-8 in it escaped."""
+    return str(text).encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def _time(at: object) -> str:
+    try:
+        return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError, OSError):
+        return ""
 
 
 @takes(Wanted)
@@ -84,7 +106,7 @@ def count_calls(run: str | Path, wanted: Wanted) -> int:
     """How many calls of a run there are; arguments and errors as for ``calls``."""
     where, values = _condition(wanted)
     path = Path(run) / CALLS
-    with closing(open_read_only(path)) as store, explained(path):
+    with closing(open_read_only(path)) as store, explained(path, "read"):
         return int(store.execute(f"SELECT count(*) FROM calls WHERE {where}", values).fetchone()[0])
 
 
@@ -92,7 +114,7 @@ def why_none(run: str | Path, wanted: Wanted) -> list[str]:
     """What to say where no call was found: the model or the record that no call was made for, and what there is."""
     path = Path(run) / CALLS
     lines = []
-    with closing(open_read_only(path)) as store, explained(path):
+    with closing(open_read_only(path)) as store, explained(path, "read"):
 
         def first(column: str) -> str:
             found = store.execute(f"SELECT DISTINCT {column} FROM calls WHERE {column} != '' LIMIT {NAMED + 1}")

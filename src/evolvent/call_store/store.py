@@ -7,8 +7,11 @@ transaction, so that the account survives whatever ends the process.
 """
 
 import asyncio
+import logging
+import shutil
 import sqlite3
 import time
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -16,13 +19,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from evolvent.costs.budget import Spent
 from evolvent.errors import EvolventError, InputError, RunError
-from evolvent.files import CALLS, explained
+from evolvent.files import CALLS, damaged, explained
 from evolvent.models.protocols import Usage
 
-LAYOUT = 1
+log = logging.getLogger(__name__)
+
+LAYOUT = 2
 TABLES = f"""
 CREATE TABLE calls (
     key BLOB PRIMARY KEY,
@@ -33,7 +40,8 @@ CREATE TABLE calls (
     reply TEXT,
     error TEXT,
     at REAL NOT NULL,
-    seconds REAL NOT NULL
+    seconds REAL NOT NULL,
+    checksum INTEGER
 );
 CREATE TABLE spent (
     stage TEXT NOT NULL,
@@ -47,7 +55,9 @@ CREATE TABLE spent (
 );
 PRAGMA user_version = {LAYOUT};
 """
-ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
+# Calls of layout 1 have none, and are not checked.
+ADD_CHECKSUM = f"BEGIN; ALTER TABLE calls ADD COLUMN checksum INTEGER; PRAGMA user_version = {LAYOUT}; COMMIT;"
+ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 LARGEST = 256  # rows of a statement; sqlite's own limit is 32,766 values
 # Adding to the row: a folder keeps the account of everything that was ever paid in it.
 SPEND = """
@@ -62,6 +72,8 @@ INSERT INTO spent VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (stage, model) DO UPD
 # defaults at 300,000 calls.
 CACHE_KIB = 16_000
 CHECKPOINT_PAGES = 4_000
+# What sqlite says where it cannot write beside a file.
+NOT_WRITABLE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +127,12 @@ class CallStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         with explained(path):
+            if path.exists() and not path.is_file():
+                raise InputError(f"{path} is no file", fix="Move it away: the run's calls are kept under this name.")
+            if path.with_name(f"{path.name}-wal").exists() and not (path.exists() and path.stat().st_size):
+                log.warning(
+                    "warning: %s is gone, and with it what was stored: those calls are made, and paid, again", path
+                )
             self._reader = _connect(path)
             _lay_out(self._reader, path)
             self._connection = _connect(path)
@@ -124,12 +142,25 @@ class CallStore:
         self._writing = False
 
     def get(self, key: bytes) -> str | None:
-        """The stored reply of a call, or None."""
-        return self._column("reply", key)
+        """The stored reply of a call; None if there is none, or if it is damaged, which is said."""
+        reply, checksum = self._row("reply, checksum", key) or (None, None)
+        if reply is None or checksum in (None, _checksum(key, str(reply))):
+            return None if reply is None else str(reply)
+        self.warn_of_damage(key)
+        return None
 
     def get_error(self, key: bytes) -> str | None:
         """Why a call failed, as it is stored; None if it has a reply or was never made."""
-        return self._column("error", key)
+        row = self._row("error", key)
+        return row[0] if row else None
+
+    def warn_of_damage(self, key: bytes) -> None:
+        """Say that what is stored of a call is damaged: the caller makes it again."""
+        stage, record, model = self._row("stage, record, model", key) or ("", "", "")
+        log.warning(
+            "warning: %s: a stored call is damaged (stage %s, record %s, model %s): it is made again",
+            *(self.path, stage, record, model),
+        )
 
     async def put(self, calls: Iterable[Call]) -> None:
         """Store calls in one transaction; returns when they are on disk.
@@ -162,13 +193,14 @@ class CallStore:
         self._reader.close()
         self._connection.close()
 
-    def _column(self, name: str, key: bytes) -> str | None:
+    def _row(self, columns: str, key: bytes) -> tuple[Any, ...] | None:
         try:
-            row = self._reader.execute(f"SELECT {name} FROM calls WHERE key = ?", (key,)).fetchone()
+            row: tuple[Any, ...] | None
+            row = self._reader.execute(f"SELECT {columns} FROM calls WHERE key = ?", (key,)).fetchone()
         except sqlite3.Error:
             with explained(self.path):
                 raise
-        return row[0] if row else None
+        return row
 
     def _write(self) -> None:
         """Give the group that has gathered to the thread."""
@@ -215,7 +247,10 @@ def _file(path: Path) -> tuple[int, int]:
 
 def _by_powers_of_two(calls: Sequence[Call]) -> Iterator[Sequence[tuple[object, ...]]]:
     """The calls' rows in groups of a few sizes: the statement of each is compiled once."""
-    rows = [(c.key, c.stage, c.record, c.model, c.request, c.reply, c.error, c.at, c.seconds) for c in calls]
+    rows = [
+        (c.key, c.stage, c.record, c.model, c.request, c.reply, c.error, c.at, c.seconds, _checksum(c.key, c.reply))
+        for c in calls
+    ]
     start = 0
     while start < len(rows):
         size = min(LARGEST, 1 << ((len(rows) - start).bit_length() - 1))
@@ -223,16 +258,28 @@ def _by_powers_of_two(calls: Sequence[Call]) -> Iterator[Sequence[tuple[object, 
         start += size
 
 
+def _checksum(key: bytes, reply: str | None) -> int | None:
+    """What tells that a reply is the one that was stored for this call: sqlite itself checks no page."""
+    return None if reply is None else zlib.crc32(reply.encode(errors="surrogateescape"), zlib.crc32(key))
+
+
 def read_spent(connection: sqlite3.Connection, path: Path) -> Iterator[Spent]:
-    """The account of a store, a row for each stage and model."""
+    """The account of a store, a row for each stage and model.
+
+    Raises:
+        RunError: the file is damaged.
+    """
     with explained(path):
         for row in connection.execute("SELECT * FROM spent ORDER BY stage, model"):
             stage, model, calls, prompt, completion, estimated, seconds = row
+            if any(type(number) is not int for number in (calls, prompt, completion)):
+                raise damaged(path, "its account")
             yield Spent(stage, model, calls, prompt, completion, bool(estimated), seconds)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, check_same_thread=False)
+    connection.text_factory = _text
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
@@ -240,16 +287,32 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def _text(stored: bytes) -> str:
+    """A stored text, also where it is damaged and no UTF-8 any more: no JSON, then."""
+    return stored.decode(errors="surrogateescape")
+
+
 def _lay_out(connection: sqlite3.Connection, path: Path) -> None:
-    """Make the tables of a new file; check that an old one has them."""
-    layout = connection.execute("PRAGMA user_version").fetchone()[0]
-    if layout == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
-        connection.executescript(f"BEGIN; {TABLES} COMMIT;")
-    elif layout != LAYOUT:
+    """Make the tables of a new file, and what those of an old one lack."""
+    layout = _layout(connection, path)
+    if layout < LAYOUT:
+        connection.executescript(ADD_CHECKSUM if layout else f"BEGIN; {TABLES} COMMIT;")
+
+
+def _layout(connection: sqlite3.Connection, path: Path) -> int:
+    """The layout of a file; 0 if it has no tables yet, and so no calls: what made it was stopped in its first moment.
+
+    Raises:
+        InputError: another version of evolvent made it.
+    """
+    layout = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if (layout or tables) and not (1 <= layout <= LAYOUT and {"calls", "spent"} <= tables):
         raise InputError(
             f"{path} was made by another version of evolvent (layout {layout}, this one reads {LAYOUT})",
             fix="Go on with the version that made it, or use another --out.",
         )
+    return layout
 
 
 def _sums(calls: Iterable[Call]) -> list[tuple[str, str, int, int, int, int, float]]:
@@ -271,8 +334,9 @@ def _sums(calls: Iterable[Call]) -> list[tuple[str, str, int, int, int, int, flo
 def spent_in(run: Path) -> list[Spent]:
     """What a run folder's calls have used; nothing if it has none yet."""
     path = run / CALLS
-    if not path.is_file():
-        return []
+    with explained(path, "read"):
+        if not path.is_file():
+            return []
     with closing(open_read_only(path)) as store:
         return list(read_spent(store, path))
 
@@ -281,14 +345,40 @@ def open_read_only(path: Path) -> sqlite3.Connection:
     """Open a call store to look into it.
 
     Raises:
-        InputError: there is none, or another version made it.
+        InputError: there is none, it may not be read, or another version made it.
+        RunError: it is damaged.
     """
-    if not path.is_file():
-        raise InputError(f"{path.parent} has no {path.name}", fix="Name a run folder that a stage has worked in.")
-    with explained(path):
-        store = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-        layout = store.execute("PRAGMA user_version").fetchone()[0]
-    if layout != LAYOUT:
-        store.close()
-        raise InputError(f"{path} was made by another version of evolvent", fix="Read it with that version.")
+    with explained(path, "read"):
+        if not path.is_file():
+            raise InputError(f"{path.parent} has no {path.name}", fix="Name a run folder that a stage has worked in.")
+        store = _connect_to_read(path)
+        if not _layout(store, path):
+            store.close()
+            store = sqlite3.connect(":memory:")
+            store.executescript(TABLES)
+    store.text_factory = _text
+    return store
+
+
+def _connect_to_read(path: Path) -> sqlite3.Connection:
+    """Open a store for reading, also where sqlite can write nothing beside it, as its log needs."""
+    uri = path.resolve().as_uri()
+    unmerged = [path.with_name(path.name + end) for end in ("-wal", "-journal")]
+    try:
+        # What a stop left in a journal is taken back first, which writes.
+        store = sqlite3.connect(f"{uri}?mode={'rw' if unmerged[1].exists() else 'ro'}", uri=True)
+        store.execute("SELECT 1 FROM sqlite_master").fetchone()
+        return store
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in NOT_WRITABLE:
+            raise
+    unmerged = [file for file in unmerged if file.exists() and file.stat().st_size]
+    if not unmerged:
+        return sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True)
+    store = sqlite3.connect("")  # without a name: a temporary file that goes with the connection
+    with TemporaryDirectory() as folder:
+        for file in (path, *unmerged):
+            shutil.copyfile(file, Path(folder, file.name))
+        with closing(sqlite3.connect(Path(folder, path.name))) as copy:
+            copy.backup(store)
     return store

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from types import UnionType
 from typing import Any, TypeVar
 
 import orjson
@@ -147,11 +148,12 @@ class StoredChat:
             RunError: the store cannot be written.
         """
         key, request = chat_key(self._identity, messages, sampling)
-        stored = None if key in self._forgotten else self.store.get(key)
+        held = None if key in self._forgotten else self.store.get(key)
+        stored = _read(self.store, key, held, reply_from_json)
         if stored is None:
             self._check_not_failed(key)
         if stored is not None:
-            reply = reply_from_json(stored)
+            reply = stored
         elif key in self._running:
             running = self._running[key]
             # wait, not await: one caller's cancellation must not take the call away from the others.
@@ -201,12 +203,13 @@ class StoredChat:
         failures = lasting_failures.get()
         if failures is None:
             return
-        if failures.decided and key not in failures.words:
-            words = self.store.get_error(key)
-            if words is not None:
-                failures.words[key] = words
         if key in failures.words:
             raise error_from_json(failures.words[key])
+        if failures.decided:
+            error = _read(self.store, key, self.store.get_error(key), error_from_json)
+            if error is not None:
+                failures.words[key] = error_to_json(error)
+                raise error
 
     async def _call(self, key: bytes, request: bytes, messages: Sequence[Message], sampling: Sampling) -> Reply:
         """Make a call and store what came of it."""
@@ -242,15 +245,30 @@ class StoredChat:
         return reply
 
 
+def _read(store: CallStore, key: bytes, text: str | None, from_json: Callable[[str], Result]) -> Result | None:
+    """What the store holds of a call; None if there is nothing, or if it is damaged, which is said."""
+    if text is None:
+        return None
+    try:
+        return from_json(text)
+    except (ValueError, TypeError, LookupError, AttributeError):
+        store.warn_of_damage(key)
+        return None
+
+
 def reply_to_json(reply: Reply) -> str:
     """A reply as it is stored."""
     return orjson.dumps(reply).decode()
 
 
 def reply_from_json(text: str) -> Reply:
-    """The reply that was stored as ``text``."""
+    """The reply that was stored as ``text``.
+
+    Raises:
+        ValueError, TypeError, LookupError: the text is damaged.
+    """
     row = orjson.loads(text)
-    row["usage"] = Usage(**row["usage"])
+    row["usage"] = usage = Usage(**row["usage"])
     if row.get("served_by") is not None:  # older stores do not hold it
         row["served_by"] = tuple(row["served_by"])
     if row["logprobs"] is not None:
@@ -258,7 +276,16 @@ def reply_from_json(text: str) -> Reply:
             TokenLogprob(token["token"], token["logprob"], tuple((t, p) for t, p in token["top"]))
             for token in row["logprobs"]
         )
-    return Reply(**row)
+    reply = Reply(**row)
+    _check(str, reply.text)
+    _check(str | None, reply.finish_reason, reply.refusal, reply.reasoning)
+    _check(int, usage.prompt_tokens, usage.completion_tokens, reply.cut_max_tokens or 0)
+    return reply
+
+
+def _check(kind: type | UnionType, *values: object) -> None:
+    if not all(isinstance(value, kind) for value in values):
+        raise TypeError(f"not all of {kind}")
 
 
 def error_to_json(error: CallError) -> str:
@@ -267,9 +294,15 @@ def error_to_json(error: CallError) -> str:
 
 
 def error_from_json(text: str) -> CallError:
-    """The failure that was stored as ``text``; older stores hold no fix."""
+    """The failure that was stored as ``text``; older stores hold no fix.
+
+    Raises:
+        ValueError, TypeError, LookupError: the text is damaged.
+    """
     words = orjson.loads(text)
-    return CallError(words["error"], fix=words.get("fix", ""), raw=words["raw"])
+    error = CallError(words["error"], fix=words.get("fix", ""), raw=words["raw"])
+    _check(str, error.message, error.fix)
+    return error
 
 
 @dataclass(slots=True)
@@ -309,14 +342,15 @@ class StoredScorer:
             request: what was asked, as JSON text.
             compute: computes all results of the window, in a thread. It has to raise soon after the event that it is
                 given is set: the work was cancelled.
-            to_json, from_json: a result as it is stored; None for one that is not to be stored.
+            to_json, from_json: a result as it is stored; None for one that is not to be stored. What is made of a
+                damaged text raises ValueError, TypeError or LookupError: that result is computed again.
 
         Raises:
             RunError: the store cannot be written.
         """
-        stored = [self.store.get(key) for key in keys]
+        stored = [_read(self.store, key, self.store.get(key), from_json) for key in keys]
         if None not in stored:
-            return [from_json(text) for text in stored if text is not None]
+            return [result for result in stored if result is not None]
         cancelled = threading.Event()
         try:
             computed = await asyncio.to_thread(compute, cancelled)
@@ -324,8 +358,8 @@ class StoredScorer:
             cancelled.set()
             raise
         results: dict[bytes, Result] = {}
-        for key, text, new in zip(keys, stored, computed, strict=True):
-            results.setdefault(key, new if text is None else from_json(text))
+        for key, old, new in zip(keys, stored, computed, strict=True):
+            results.setdefault(key, new if old is None else old)
         await self.store.put(
             Call(key, self.stage, record, self.uri, request, text)
             for key, record in zip(keys, records, strict=True)

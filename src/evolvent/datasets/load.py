@@ -22,7 +22,7 @@ from evolvent.datasets.formats import FORMATS, Content, check_format, read_row
 from evolvent.datasets.rows import json_default, why_not_json
 from evolvent.datasets.sources import Source, open_source
 from evolvent.errors import InputError, RunError
-from evolvent.files import explained
+from evolvent.files import explained, sqlite_words
 from evolvent.records import Record, content_digest
 
 SHOWN = 5
@@ -212,7 +212,7 @@ def load(
         repeats = _check_all(source, format, mapping, limit, tally)
     except sqlite3.Error as error:
         raise RunError(
-            f"Duplicates cannot be counted: {error}", fix="Make room for temporary files (TMPDIR)."
+            f"Duplicates cannot be counted: {sqlite_words(error)}", fix="Make room for temporary files (TMPDIR)."
         ) from None
     if tally.skipped and (not skip_bad or not tally.rows):
         raise _bad_rows(source, tally)

@@ -112,9 +112,17 @@ def losses_to_json(losses: PairLosses | str) -> str | None:
 
 
 def losses_from_json(text: str) -> PairLosses | str:
-    """The losses that were stored as ``text``."""
-    content = orjson.loads(text)
-    return str(content["reason"]) if "reason" in content else PairLosses(**content)
+    """The losses that were stored as ``text``.
+
+    Raises:
+        ValueError, TypeError: the text is damaged.
+    """
+    content: dict[str, Any] = orjson.loads(text)
+    if "reason" in content:
+        return str(content["reason"])
+    # JSON holds no infinite sum, and none that is not a number.
+    sums: dict[str, Any] = {name: math.nan if value is None else value + 0 for name, value in content.items()}
+    return PairLosses(**sums)
 
 
 def _laid_out(layout: Layout, scorer: TokenScorer, record: Record) -> PairTokens | str:

@@ -104,13 +104,19 @@ def print_calls(found: "Iterable[StoredCall]", total: int, why_none: list[str]) 
         more -= 1
         took = f"{call.seconds:.2f} s, waiting included"
         typer.echo(f"[{call.at}] {call.stage} {call.record} {call.model} {took}")
-        for turn in call.request.get("messages", ()):
-            typer.echo(f"  {turn['role']}: {_short(turn['content'])}")
-        if call.reply is not None:
+        if isinstance(call.request, str):
+            typer.echo(f"  damaged request: {_short(call.request)}")
+        else:
+            for turn in call.request.get("messages", ()):
+                typer.echo(f"  {turn['role']}: {_short(turn['content'])}")
+        if isinstance(call.reply, str):
+            typer.echo(f"  damaged reply: {_short(call.reply)}")
+        elif call.reply is not None:
             text = str(call.reply.get("text", call.reply))
             typer.echo(f"  reply ({call.reply.get('finish_reason', 'token losses')}): {_short(text)}")
         if call.error is not None:
-            typer.echo(f"  failed: {printable(call.error['error'])}")
+            words = call.error if isinstance(call.error, str) else str(call.error.get("error", call.error))
+            typer.echo(f"  failed: {printable(words)}")
     typer.echo(f"{total:,} calls" + (f", {more:,} not shown: --limit N, or --out FILE.jsonl" if more > 0 else ""))
     for line in why_none:
         typer.echo(line)

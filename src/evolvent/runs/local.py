@@ -6,6 +6,7 @@ that ``make_parts`` may make any of them, in this process or another one.
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
@@ -15,7 +16,7 @@ from typing import Any, cast
 from evolvent.call_store.store import CallStore, spent_in
 from evolvent.call_store.stored import RecordInWork, StoredModels, Used, record_in_work
 from evolvent.concurrency import in_order
-from evolvent.costs.budget import Budget
+from evolvent.costs.budget import Budget, Spent
 from evolvent.costs.prices import Price
 from evolvent.errors import BudgetReachedError, EvolventError, InputError, RunError
 from evolvent.files import CALLS, check_not_read
@@ -31,6 +32,8 @@ from evolvent.runs.run import Run
 from evolvent.runs.stage import Make, MakeWhole, Stage, WholeWork, Work
 from evolvent.runs.tally import Tally
 from evolvent.stages import file_of
+
+log = logging.getLogger(__name__)
 
 # When the first so many records all failed, what is wrong is not the records.
 ALL_FAILED = 20
@@ -77,6 +80,7 @@ def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
         if done:
             return done
         spent, called = spent_in(folder.path), [need.uri for need in stage.needs if need.capability == "chat"]
+        _warn_of_lost_calls(folder, spent)
         prices = known_prices(calling.price, called, spent, folder.stages)
         budget = None
         if calling.budget is not None:
@@ -285,6 +289,21 @@ def _all_failed(which: str, records: int, words: str) -> RunError:
             "template or a broken server do this. Mend it, then start the same command with --retry-empty."
         )
     return RunError(f"every record of {which} failed, {records:,} so far; the first: {words}", fix=fix)
+
+
+def _warn_of_lost_calls(folder: RunFolder, spent: Sequence[Spent]) -> None:
+    """Say that the store holds fewer calls than the manifest has noted: it, or its log, was removed."""
+    held = {(use.stage, use.model): use.calls for use in spent}
+    lost = sum(
+        max(0, account["calls"] - held.get((name, uri), 0))
+        for name, entry in folder.stages.items()
+        for uri, account in entry.paid.items()
+    )
+    if lost:
+        log.warning(
+            "warning: %s no longer holds %s calls that were paid for: what needs one makes, and pays, it again",
+            *(folder.path / CALLS, f"{lost:,}"),
+        )
 
 
 def paid(store: CallStore, stage: str, prices: Mapping[str, Price]) -> Account:

@@ -205,7 +205,7 @@ def _named_ways(path: Path) -> sqlite3.Connection:
 
 def different_keywords(path: Path) -> dict[str, int]:
     """How many different keywords a file of named ways has, counted."""
-    with closing(_named_ways(path)) as named:
+    with closing(_named_ways(path)) as named, counting():
         return {"different keywords": named.execute("SELECT count(DISTINCT keyword) FROM way").fetchone()[0]}
 
 

@@ -14,6 +14,7 @@ import orjson
 
 from evolvent.errors import RunError
 from evolvent.evolution.auto_evol_instruct.applied import META, METHOD, METHODS_LIST
+from evolvent.files import sqlite_words
 from evolvent.records import Record, content_digest
 from evolvent.runs.inputs import StageInput
 
@@ -47,8 +48,10 @@ class ListedWays:
 
     def records(self, start: int = 0, before: int = 0) -> Iterator[tuple[int, Record]]:  # noqa: ARG002
         """The ways in order, as (position, record)."""
-        found = self._ways.execute("SELECT number - 1, text, times FROM way WHERE number > ? ORDER BY number", (start,))
-        return ((index, _way(index, text, times)) for index, text, times in found)
+        query = "SELECT number - 1, text, times FROM way WHERE number > ? ORDER BY number"
+        with counting():
+            for index, text, times in self._ways.execute(query, (start,)):
+                yield index, _way(index, text, times)
 
     def __iter__(self) -> Iterator[Record]:
         return (record for _, record in self.records())
@@ -160,4 +163,6 @@ def counting() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise RunError(f"ways cannot be counted: {error}", fix="Make room for temporary files (TMPDIR).") from None
+        raise RunError(
+            f"ways cannot be counted: {sqlite_words(error)}", fix="Make room for temporary files (TMPDIR)."
+        ) from None
