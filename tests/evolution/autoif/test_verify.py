@@ -97,7 +97,9 @@ def test_why_there_is_no_verdict_is_said(functions: Path, tmp_path: Path) -> Non
 def test_no_verdict_at_all_is_an_error_and_no_file(functions: Path, tmp_path: Path) -> None:
     out = tmp_path / "verified.jsonl"
     out.write_text("as it was")
-    with pytest.raises(RunError, match=r"of 3 that were matched with an instruction; most frequent: AttributeError \(3"):
+    with pytest.raises(
+        RunError, match=r"of 3 that were matched with an instruction; most frequent: AttributeError \(3"
+    ):
         verify([row("Be brave.", "I am.")] * 3, functions=functions, out=out, unsafe_execution=True)
     assert out.read_text() == "as it was"
     assert verify([row("Unmatched", "I am.")] * 3, functions=functions, unsafe_execution=True).unmatched == 3
@@ -117,7 +119,8 @@ def test_long_answers_together_larger_than_the_sandbox_have_verdicts(
 def test_windows_are_cut_by_their_text_too(functions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = [row(f"Say {n}. {SETS['noe'][0]}", "one" * n) for n in range(1, 7)]
     monkeypatch.setattr(module, "WINDOW_TEXT", 10)
-    found = [len(window) for window in module._windows(Record("s", "s", 0, output=one["output"]) for one in data)]
+    records = (Record("s", "s", 0, one["instruction"], output=one["output"]) for one in data)
+    found = [len(window) for window in module._windows(records)]
     assert found == [3, 1, 1, 1]
     assert verify(data, functions=functions, unsafe_execution=True).rows == 6
 
