@@ -256,8 +256,8 @@ def _row(
 def _no_verdict(counted: VerifyCounts) -> RunError:
     [(why, count)] = counted.no_verdict.most_common(1)
     return RunError(
-        f"no answer has a verdict, of {counted.matched.total():,} that were matched with an instruction; most frequent: "
-        f"{why} ({count:,})",
+        f"no answer has a verdict, of {counted.matched.total():,} that were matched with an instruction; "
+        f"most frequent: {why} ({count:,})",
         fix="Nothing was written. See what the functions do with such answers; what each reason means is in "
         "docs/sandbox.md.",
     )
