@@ -5,7 +5,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from threading import Timer
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pytest
 
@@ -13,7 +13,7 @@ from evolvent.concurrency import run_sync, together
 from evolvent.errors import RunError
 from evolvent.sandbox import process
 from evolvent.sandbox.limits import Limits
-from evolvent.sandbox.sandbox import GIVEN_UP, LOST, TIME_LIMIT, Sandbox
+from evolvent.sandbox.sandbox import GIVEN_UP, TIME_LIMIT, Sandbox
 from evolvent.sandbox.verdicts import Evaluation, Outcome, Verdict
 from evolvent.sandbox.wall import map_users, maps_nobody
 from tests.processes import LONG_S
@@ -315,24 +315,6 @@ def used(process: int) -> float:
     except OSError:  # gone
         return 0.0
     return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
-
-
-def test_sandbox_that_dies_costs_the_function_at_work_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As when the kernel, short of memory, takes the whole of it."""
-    functions = [
-        "open('/tmp/left', 'w')\ndef evaluate(r): return True",  # so that the next has a process of its own
-        "import time\ndef evaluate(r): time.sleep(60)",
-        "def evaluate(r): return False",
-    ]
-    asked = process.ask
-
-    async def ask(running: process.Running, request: dict[str, Any], most: int, seconds: float) -> object:
-        waits = "time" in request["functions"][0][0]
-        return await asked(running, request, most, 0.5 if waits else seconds)
-
-    monkeypatch.setattr(process, "ask", ask)
-    found = evaluations(functions, ["a"])
-    assert [evaluation.verdicts[0] for evaluation in found] == [Verdict(True), Verdict(None, LOST), Verdict(False)]
 
 
 def test_sandbox_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -215,7 +215,9 @@ def print_verified(found: "VerifyCounts") -> None:
     from evolvent.report.tables import Table
 
     rows = [("rows", found.rows), *((f"matched by {how}", n) for how, n in found.matched.items())]
-    rows += [("unmatched", found.unmatched), ("without an answer", found.empty), ("no verdict", found.no_verdict)]
+    rows += [("unmatched", found.unmatched), ("without an answer", found.empty)]
+    rows += [("no verdict", found.no_verdict.total())]
+    rows += [(f"no verdict: {why}", n) for why, n in found.no_verdict.most_common()]
     rows += [("pass more than half of their functions", found.majority), ("pass all of them", found.strict)]
     rows += found.left_out.items()
     mean = found.mean_accuracy

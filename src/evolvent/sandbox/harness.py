@@ -10,7 +10,8 @@ program (run the source, look for no function), limits, filter, walled. When sta
 after it, evolvent has ended or wants nothing more, and the harness ends with all that it has started.
 Replies on standard output, each four bytes of length and that many of frames: an empty one when ready; then one for
 each function. A frame is a byte that says its kind, and for PROBLEM, NOTHING and VIOLATION four bytes of length and
-words in UTF-8. LAST: the harness ends after this function.
+words in UTF-8. LAST: the harness ends after this function. What is no function's doing (no memory for a fork, a child
+that cannot be confined) is never said in frames: the harness ends with words on its standard error.
 """
 
 from __future__ import annotations
@@ -36,10 +37,13 @@ SCRATCH = "/tmp"
 SCRATCH_FILES = 1000  # tmpfs counts bytes of content, not the kernel's memory for each file
 TICK = 0.05  # seconds between looks at the scratch folder and the clock
 LONGEST_TICK = 2 * TICK  # what one may count for: the time in which the machine stood still is not the function's
-LOADED, PROBLEM, TRUE, FALSE, NOTHING, VIOLATION, LAST, END = b"LPTFNVE."  # END is never written
+# CONFINED and BROKEN come first, before the function's own code has run; END is never written.
+CONFINED, BROKEN, LOADED, PROBLEM, TRUE, FALSE, NOTHING, VIOLATION, LAST, END = b"CBLPTFNVE."
+START_SECONDS = 30.0  # for a child to be confined, on a machine that is busy
 COMMON = ("re", "json", "string", "random", "collections")  # imported before the fork, where a function imports them
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
 SECCOMP_MODE_FILTER = 2
+CLOSE_RANGE, EVERY = 436, 0xFFFFFFFF  # close_range(2)'s number, the same for every architecture that Python runs on
 FORGED = "wrote into the channel of verdicts"
 
 
@@ -54,6 +58,13 @@ def prctl(*arguments: Any) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(*arguments, *(ctypes.c_ulong(0) for _ in range(5 - len(arguments)))):
         raise OSError(ctypes.get_errno(), f"prctl {arguments[0]}")
+
+
+def close_from(first: int) -> None:
+    """Close every descriptor from this one on, however high."""
+    most = ctypes.c_uint(EVERY)
+    if sys.platform != "linux" or ctypes.CDLL(None).syscall(CLOSE_RANGE, ctypes.c_uint(first), most, 0):
+        os.closerange(first, min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 1 << 20))  # before Linux 5.9
 
 
 def packed(kind: int, words: bytes) -> bytes:
@@ -78,15 +89,14 @@ def confine(request: dict[str, Any], channel: int) -> None:
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
     os.closerange(3, channel)
-    os.closerange(channel + 1, 1024)
+    close_from(channel + 1)
     limits = request["limits"]
-    calls = len(request["responses"]) + 1
     # Other systems than Linux refuse a limit to the address space; there they run only without a wall.
     memory = [(resource.RLIMIT_AS, limits["memory"])] if sys.platform == "linux" else []
     for what, most in (
         *memory,
         (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_CPU, math.ceil(limits["seconds"] * calls) + 1),
+        (resource.RLIMIT_CPU, processor_seconds(request)),
         (resource.RLIMIT_FSIZE, limits["scratch"]),
         (resource.RLIMIT_NOFILE, 64),
         (resource.RLIMIT_STACK, 8 << 20),
@@ -116,6 +126,12 @@ def confine(request: dict[str, Any], channel: int) -> None:
     prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program))
 
 
+def processor_seconds(request: dict[str, Any]) -> int:
+    """What all calls of a function may use of the processor."""
+    seconds: float = request["limits"]["seconds"]
+    return math.ceil(seconds * (len(request["responses"]) + 1)) + 1
+
+
 def describe(error: BaseException, most: int) -> bytes:
     """An exception in one line; its own methods may be hostile."""
     try:
@@ -133,10 +149,15 @@ def guest(source: str, first: int, request: dict[str, Any], channel: int) -> Non
     write, leave, most = os.write, os._exit, request["limits"]["output"]
 
     def tell(kind: int, words: bytes = b"") -> None:
-        write(channel, packed(kind, words) if kind in (PROBLEM, NOTHING) else bytes([kind]))
+        write(channel, packed(kind, words[:most]) if kind in (BROKEN, PROBLEM, NOTHING) else bytes([kind]))
 
     try:
         confine(request, channel)
+    except BaseException as error:
+        tell(BROKEN, describe(error, most))
+        leave(0)
+    tell(CONFINED)
+    try:
         if "random" in source:
             import random
 
@@ -165,7 +186,7 @@ def guest(source: str, first: int, request: dict[str, Any], channel: int) -> Non
             elif result is False:
                 tell(FALSE)
             else:
-                tell(NOTHING, f"returned {type(result).__name__}, not a bool".encode("utf-8", "replace")[:most])
+                tell(NOTHING, f"returned {type(result).__name__}, not a bool".encode("utf-8", "replace"))
         except BaseException as error:
             tell(NOTHING, describe(error, most))
     leave(0)
@@ -185,7 +206,7 @@ class Child:
         self.request = request
         self.unread = b""
         self.pipe, channel = os.pipe()
-        self.living, self.code = True, 0
+        self.living, self.code, self.used = True, 0, 0.0
         self.process = os.fork()
         if self.process == 0:
             leave = os._exit
@@ -198,13 +219,13 @@ class Child:
         self.poll.register(self.pipe, select.POLLIN)
         self.poll.register(0, select.POLLIN)
 
-    def frame(self) -> tuple[int, bytes]:
-        """The next frame, within the time of one call: its kind, and its words; END when it ended as it should.
+    def frame(self, left: float) -> tuple[int, bytes]:
+        """The next frame, within the seconds that are left: its kind, and its words; END when it ended as it should.
 
         Raises:
             Stopped: there is none in time, or it is none that a child of ours writes.
         """
-        left, last = self.request["limits"]["seconds"], time.monotonic()
+        last = time.monotonic()
         while (found := self.parse()) is None:
             if left <= 0:
                 raise Stopped("time limit")
@@ -230,11 +251,11 @@ class Child:
         if not self.unread:
             return None
         kind, length, start = self.unread[0], 0, 1
-        if kind in (PROBLEM, NOTHING):
+        if kind in (BROKEN, PROBLEM, NOTHING):
             if len(self.unread) < 5:
                 return None
             length, start = int.from_bytes(self.unread[1:5], "big"), 5
-        elif kind not in (LOADED, TRUE, FALSE):
+        elif kind not in (CONFINED, LOADED, TRUE, FALSE):
             raise Stopped(FORGED)
         if length > self.request["limits"]["output"]:
             raise Stopped(FORGED)
@@ -247,13 +268,18 @@ class Child:
     def end(self) -> tuple[int, bytes]:
         """How it ended, once it has closed its pipe."""
         looks = 0  # not the clock: the machine may stand still
-        while not self.exited():
-            if looks == 2500:  # half a second, at least
-                raise Stopped("closed the channel of verdicts")
+        while looks < 2500 and not self.exited():  # half a second, at least
             time.sleep(0.0002)
             looks += 1
+        if self.living:
+            os.kill(self.process, signal.SIGKILL)  # one that was about to end keeps the code that it ends with
+            self.exited(wait=True)
+            if self.code == -signal.SIGKILL:
+                raise Stopped("closed the channel of verdicts")
         if self.code == -signal.SIGSYS:
             raise Stopped("forbidden system call")
+        if self.code == -signal.SIGKILL and self.used >= processor_seconds(self.request) - 1:
+            raise Stopped("time limit")  # that of the processor, which the kernel keeps
         if self.code < 0:
             names = [known.name for known in signal.Signals if known == -self.code]  # most real-time ones have none
             raise Stopped(f"killed by {names[0] if names else f'signal {-self.code}'}")
@@ -261,12 +287,13 @@ class Child:
             raise Stopped(FORGED)
         return END, b"exited with status %d" % self.code
 
-    def exited(self) -> bool:
+    def exited(self, wait: bool = False) -> bool:
         """Whether it has ended; its code is then known."""
         if self.living:
-            found, status = os.waitpid(self.process, os.WNOHANG)
+            found, status, used = os.wait4(self.process, 0 if wait else os.WNOHANG)
             if found:
                 self.living, self.code = False, os.waitstatus_to_exitcode(status)
+                self.used = used.ru_utime + used.ru_stime
         return not self.living
 
     def close(self) -> None:
@@ -274,7 +301,7 @@ class Child:
         os.close(self.pipe)
         if self.living:
             os.kill(self.process, signal.SIGKILL)
-            os.waitpid(self.process, 0)
+            self.exited(wait=True)
         if not self.request["walled"]:
             try:
                 os.killpg(self.process, signal.SIGKILL)
@@ -295,9 +322,23 @@ def scratch_state() -> tuple[int, ...]:
     return found.st_mode, found.st_atime_ns, found.st_mtime_ns, found.st_ctime_ns
 
 
+def await_confined(child: Child) -> None:
+    """Wait until the child is about to run the function's code: until then all that it does is ours.
+
+    Raises:
+        SystemExit: it could not give up what it has to give up.
+    """
+    try:
+        kind, words = child.frame(START_SECONDS)
+    except Stopped as stop:
+        kind, words = BROKEN, str(stop).encode()
+    if kind != CONFINED:
+        raise SystemExit(f"a function's process could not be confined: {words.decode(errors='replace')}")
+
+
 def expect(child: Child, *kinds: int) -> tuple[int, bytes]:
     """The next frame, which must be of one of these kinds."""
-    kind, words = child.frame()
+    kind, words = child.frame(child.request["limits"]["seconds"])
     if kind == END and END not in kinds:
         raise Stopped(words.decode())
     if kind not in kinds:
@@ -312,6 +353,7 @@ def run(source: str, first: int, request: dict[str, Any]) -> tuple[bytes, bool]:
     scratch = scratch_state()
     child = Child(source, first, request)
     try:
+        await_confined(child)
         kind, words = expect(child, LOADED, PROBLEM)
         loaded = kind == LOADED
         problem = words
@@ -336,6 +378,7 @@ def run(source: str, first: int, request: dict[str, Any]) -> tuple[bytes, bool]:
 
 def main() -> None:
     """Serve one request."""
+    close_from(3)  # what bubblewrap was given, too
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # the kernel keeps from a first process what it has no handler for
     if sys.platform == "linux":
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -343,7 +386,11 @@ def main() -> None:
         prctl(PR_SET_DUMPABLE, 0)
     reply(b"")
     length = int.from_bytes(sys.stdin.buffer.read(4), "big")
-    request = marshal.loads(sys.stdin.buffer.read(length))
+    message = sys.stdin.buffer.read(length)
+    if len(message) < length:
+        raise SystemExit("nothing more is wanted")
+    request = marshal.loads(message)
+    del message  # every child would have it in its address space
     for name in COMMON:
         if any(f"import {name}" in source for source, _ in request["functions"]):
             __import__(name)

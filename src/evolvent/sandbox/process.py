@@ -22,6 +22,8 @@ START_SECONDS = 30.0  # for a process to start, on a machine that is busy
 SPARE_SECONDS = 60.0  # beyond what all calls may take together, as the machine may stand still for a while
 END_SECONDS = 5.0  # for the harness to end by itself, when nothing more is wanted of it
 
+KILLED = "killed by SIGKILL"  # what the harness says of a function whose process was: by itself, or from outside
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -51,6 +53,11 @@ async def serve(
 ) -> list[Answer]:
     """Run functions on responses in a process of their own.
 
+    Its harness is the first process in the sandbox: a function can end itself, which the harness says, but not the
+    harness. So a process that ends before it has answered was ended from outside (the kernel was short of memory, or
+    somebody killed it), and nothing is said of the function at work: it is tried once more in a new process. A function
+    that was killed may have done that itself, as it may have been the kernel: it is tried once more, too.
+
     Args:
         functions: the source of each, and the first response that it is to try.
         responses: None for programs, which are only run.
@@ -58,11 +65,35 @@ async def serve(
         walled: behind the wall, or with the user's rights.
 
     Returns:
-        One answer a function, in order; fewer when one had to be stopped, or left files behind.
+        One answer a function, in order, at least one; fewer when one had to be stopped, or left files behind.
 
     Raises:
-        RunError: the process did not start.
+        RunError: the process did not start, or was ended from outside, twice.
     """
+    how = ""
+    for once_more in (True, False):
+        try:
+            answers, how = await _serve(functions, responses, limits, walled=walled)
+        except RunError:
+            if not once_more:
+                raise
+            continue
+        if once_more and answers and answers[-1].violation == KILLED:
+            before = answers.pop().verdicts[:-1]
+            answers += [Answer(before, None, None)] if before else []
+        if answers:
+            return answers
+    raise RunError(
+        f"a sandbox process was ended from outside, and so was the one that took its place: {how}",
+        fix=f"Most likely the machine is short of memory (dmesg says so): a process may use {limits.memory >> 20} MiB, "
+        "and as many as there are cores, and one more, are at work. Start the same command again when there is more.",
+    )
+
+
+async def _serve(
+    functions: Sequence[tuple[str, int]], responses: Sequence[str] | None, limits: Limits, *, walled: bool
+) -> tuple[list[Answer], str]:
+    """The answers of one process, and how it ended."""
     request = {
         "functions": tuple(functions),
         "responses": tuple(responses or ()),
@@ -74,10 +105,11 @@ async def serve(
     calls = len(responses or ()) + 1
     running = await start(limits, walled=walled)
     try:
-        most = 64 + (limits.output + 5) * (calls + 2)
-        return await ask(running, request, most, limits.seconds * calls * len(functions) + SPARE_SECONDS)
+        most = (max(limits.output, 64) + 5) * (calls + 3)  # 64: the harness's own words
+        answers = await ask(running, request, most, limits.seconds * calls * len(functions) + SPARE_SECONDS)
     finally:
-        await end(running)
+        words = await end(running)
+    return answers, words or f"status {running.process.returncode}"
 
 
 async def start(limits: Limits, *, walled: bool) -> Running:
@@ -183,8 +215,8 @@ def read_answer(frames: bytes) -> Answer:
     return Answer(verdicts, words_of.get("P"), words_of.get("V"))
 
 
-async def end(running: Running) -> None:
-    """End the harness, if it has not ended, and with it all that is in its sandbox; wait until it has.
+async def end(running: Running) -> str:
+    """End the harness, if it has not ended, and with it all that is in its sandbox; wait until it has: its last words.
 
     The channel is closed, at which it ends at any point of its life; only what does not is killed.
     """
@@ -198,8 +230,10 @@ async def end(running: Running) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(running.process.pid, signal.SIGKILL)
         await _ended(running.process)
+    words = running.words()
     assert running.process.stderr is not None
     running.process.stderr.close()
+    return words
 
 
 async def _ended(process: Popen[bytes]) -> None:

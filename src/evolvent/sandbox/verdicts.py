@@ -13,6 +13,11 @@ class Verdict:
     )
 
 
+def kind_of(reason: str) -> str:
+    """A reason without its particulars, to be counted under: "KeyError" for "KeyError: 'x'"."""
+    return reason.partition(":")[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """One verification function over every response, in their order.

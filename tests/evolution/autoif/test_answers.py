@@ -119,7 +119,7 @@ def test_functions_without_a_verdict_do_not_count() -> None:
 def test_an_answer_on_which_no_function_has_a_verdict_is_counted_so() -> None:
     models: dict[str, Scripted] = {}
     rows = answers_to(["Rain.", "Hail."], functions=[RAISES, TEXT], models=models)
-    assert fates(rows) == [("eliminated", "no verdict", None)] * 2
+    assert fates(rows) == [("eliminated", "no verdict: AttributeError", None)] * 2
     assert models["judge"].asked == []
 
 
@@ -255,13 +255,16 @@ def test_of_the_320_published_answers_none_passes() -> None:
     assert not any(ANY.passes(accuracy.share or 0) for row in found for accuracy in row)
     # Every function has a verdict: the answers fail, they are not passed over.
     assert all(
-        accuracy == (0.0, len(row["eval_func"])) for row, some in zip(rows, found, strict=True) for accuracy in some
+        accuracy == (0.0, len(row["eval_func"]), None)
+        for row, some in zip(rows, found, strict=True)
+        for accuracy in some
     )
 
 
 def test_published_dpo_answers_on_which_the_function_raises_have_no_verdict() -> None:
     found = asyncio.run(_published_accuracies(published("dpo_query_w_funcs.jsonl")))
-    assert [accuracy for row in found for accuracy in row] == [(None, 0)] * 168
+    assert [accuracy[:2] for row in found for accuracy in row] == [(None, 0)] * 168
+    assert all(accuracy.why_none for row in found for accuracy in row)
 
 
 async def _published_accuracies(rows: list[dict[str, Any]]) -> list[list[Accuracy]]:

@@ -6,19 +6,28 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pyarrow.parquet as pq
 import pytest
 
 from evolvent.errors import CallError, InputError, RunError
-from evolvent.evolution.autoif.autoif import evolve_stage, planned, respond_stage, self_instruct_stage
+from evolvent.evolution.autoif.autoif import (
+    evolve_stage,
+    planned,
+    respond_stage,
+    self_instruct_stage,
+    write_training_rows,
+)
 from evolvent.evolution.autoif.functions_file import read_functions, write_lines
 from evolvent.evolution.autoif.options import AutoIFOptions
+from evolvent.evolution.autoif.rules import PROFILES
 from evolvent.evolution.evolve import Evolve, evolve
 from evolvent.models import models as opened_models
 from evolvent.models.models import open_chat
 from evolvent.models.protocols import Sampling
 from evolvent.options import Calling, Reading
+from evolvent.records import Record, schema
 from evolvent.runs.manifest import read_manifest
-from evolvent.runs.record_files import read_records
+from evolvent.runs.record_files import read_records, record_table
 from evolvent.runs.run import Run
 from tests.evolution.autoif.test_back_translation import Relations
 from tests.sandbox.wall import needs_wall
@@ -117,6 +126,7 @@ def test_the_whole_path(tmp_path: Path, models: Opened) -> None:
         ("cases without true or false", 0),
         ("verdicts", 6),
         ("no verdict", 3),
+        ("no verdict: AttributeError", 3),
         ("kept cases", 6),
         ("kept functions", 2),
         ("instructions: no case agreed", 1),
@@ -333,6 +343,28 @@ def test_that_no_instruction_was_verified_is_no_fault_of_the_users(tmp_path: Pat
     models[MODEL].reply = lambda *_: "- Be poetic"
     with pytest.raises(RunError, match="was verified: there is nothing to answer"):
         made(tmp_path)
+
+
+@needs_wall
+def test_a_stage_without_any_verdict_fails_with_the_most_frequent_reason(
+    tmp_path: Path, models: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(FUNCTIONS, "commas", FUNCTIONS["poetic"])
+    monkeypatch.setitem(FUNCTIONS, "lower case", FUNCTIONS["poetic"])
+    with pytest.raises(RunError, match=r"no verification function gave a verdict, 9 times .*: AttributeError \(9\)"):
+        made(tmp_path)
+    assert read_manifest(tmp_path / "run")["evolve"].state != "done"
+    assert not (tmp_path / "run" / "functions.jsonl").exists()
+
+
+def test_answers_without_any_verdict_are_no_result(tmp_path: Path) -> None:
+    reasons = ["no verdict: time limit", "no verdict: KeyError", "no verdict: time limit", "empty"]
+    rows = [Record(f"{n}", "s", n, "q", status="eliminated", reason=reason) for n, reason in enumerate(reasons)]
+    path = tmp_path / "responses.parquet"
+    pq.write_table(record_table(rows, schema()), path)
+    with pytest.raises(RunError, match=r"verdict, 3 times .*: time limit \(2\)"):
+        write_training_rows(path, PROFILES["autoif-paper"], 0)
+    assert not (tmp_path / "sft.jsonl").exists()
 
 
 @needs_wall

@@ -1,20 +1,24 @@
 """verify: which instruction a row is matched with, what its functions say, and what is counted."""
 
 import json
+import unicodedata
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
-from evolvent.errors import InputError
+from evolvent.errors import InputError, RunError
 from evolvent.evolution.autoif import verify as module
 from evolvent.evolution.autoif.functions_file import read_functions
 from evolvent.evolution.autoif.training_rows import sft_rows
 from evolvent.evolution.autoif.verify import Matching, reward, rewards, verify
 from evolvent.records import Record, schema
 from evolvent.runs.record_files import record_table
+from evolvent.sandbox.limits import Limits
+from evolvent.sandbox.sandbox import Sandbox
 
 NO_E = "def evaluate(response):\n    return 'e' not in response"
 SHORT = "def evaluate(response):\n    return len(response.split()) <= 3"
@@ -64,7 +68,7 @@ def test_every_row_is_counted_and_written_in_order(functions: Path, tmp_path: Pa
         out=out,
         unsafe_execution=True,
     )
-    assert (found.rows, found.unmatched, found.empty, found.no_verdict) == (7, 1, 1, 1)
+    assert (found.rows, found.unmatched, found.empty, found.no_verdict) == (7, 1, 1, {"AttributeError": 1})
     assert found.matched == {"text": 5}
     # Rain passes both, fog the one with a verdict, mud one of three.
     assert (found.majority, found.strict) == (2, 1)
@@ -79,6 +83,63 @@ def test_every_row_is_counted_and_written_in_order(functions: Path, tmp_path: Pa
         (6, "never", None, 0, "no verdict"),
         (7, None, None, 0, "empty"),
     ]
+
+
+def test_why_there_is_no_verdict_is_said(functions: Path, tmp_path: Path) -> None:
+    data = [row("Be brave.", "I am."), row("Use no letter e.", "Drops.")]
+    verify(data, functions=functions, out=tmp_path / "out.jsonl", unsafe_execution=True)
+    assert [(r["problem"], r["why"]) for r in lines(tmp_path / "out.jsonl")] == [
+        ("no verdict", "AttributeError"),
+        (None, None),
+    ]
+
+
+def test_no_verdict_at_all_is_an_error_and_no_file(functions: Path, tmp_path: Path) -> None:
+    out = tmp_path / "verified.jsonl"
+    out.write_text("as it was")
+    with pytest.raises(
+        RunError, match=r"of 3 that were matched with an instruction; most frequent: AttributeError \(3"
+    ):
+        verify([row("Be brave.", "I am.")] * 3, functions=functions, out=out, unsafe_execution=True)
+    assert out.read_text() == "as it was"
+    assert verify([row("Unmatched", "I am.")] * 3, functions=functions, unsafe_execution=True).unmatched == 3
+
+
+def test_long_answers_together_larger_than_the_sandbox_have_verdicts(
+    functions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WINDOW_TEXT", 200_000_000)
+    data = [row("Use no letter e.", f"{'x' * 39_000}{n}{'e' * (n % 2)}") for n in range(600)]
+    limits = Limits(memory=48 << 20, seconds=20)
+    monkeypatch.setattr(module, "Sandbox", partial(Sandbox, limits))
+    found = verify(data, functions=functions, unsafe_execution=True)
+    assert (found.rows, found.no_verdict, found.strict) == (600, {}, 300)
+
+
+def test_windows_are_cut_by_their_text_too(functions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = [row(f"Say {n}. {SETS['noe'][0]}", "one" * n) for n in range(1, 7)]
+    monkeypatch.setattr(module, "WINDOW_TEXT", 10)
+    records = (Record("s", "s", 0, one["instruction"], output=one["output"]) for one in data)
+    found = [len(window) for window in module._windows(records)]
+    assert found == [3, 1, 1, 1]
+    assert verify(data, functions=functions, unsafe_execution=True).rows == 6
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("asked", ["Réponds en français", "Use ΐ only"])
+def test_an_instruction_is_the_same_in_another_normal_form(form: str, asked: str, tmp_path: Path) -> None:
+    path = tmp_path / "functions.jsonl"
+    line = {"id": "1", "instruction": unicodedata.normalize(form, asked), "functions": [{"code": NO_E}]}
+    path.write_text(json.dumps(line))
+    for other in ("NFC", "NFD"):
+        question = unicodedata.normalize(other, f"Qu'est-ce que la pluie\u202f? {asked.upper()}.").replace(" ", "\xa0")
+        assert match(Record("s", "s", 0, question), path) == ("1", "text")
+        meta = json.dumps({"autoif": {"instruction": unicodedata.normalize(other, asked)}})
+        assert match(Record("s", "s", 0, "?", meta=meta), path) == ("1", "meta")
+
+
+def test_a_letter_with_a_mark_is_another_letter(functions: Path) -> None:
+    assert match(Record("s", "s", 0, "Use no letter e\u0301"), functions) is None
 
 
 def test_windows_change_nothing(functions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +179,7 @@ def test_a_limit_is_kept_whatever_the_data_are(functions: Path, tmp_path: Path) 
     records = [answered("noe", number, "Drops.") for number in range(9)]
     pq.write_table(record_table(records, schema()), tmp_path / "responses.parquet")
     (tmp_path / "sft.jsonl").write_text("\n".join(json.dumps(one) for one in sft_rows(records)))
-    for data in (tmp_path / "responses.parquet", tmp_path / "sft.jsonl", [row("Be brave", "I am.")] * 9):
+    for data in (tmp_path / "responses.parquet", tmp_path / "sft.jsonl", [row("Use no letter e", "I am.")] * 9):
         assert verify(data, functions=functions, limit=5, unsafe_execution=True).rows == 5
 
 

@@ -5,7 +5,7 @@ The reasons written into rows that are eliminated, in the order in which they ar
 ========================  =====================================================================================
 ``filtered``              a content filter of the server cut or withheld the answer
 ``refused``, ``empty``    the teacher gave no text, with a refusal in the field that its server has for it or without
-``no verdict``            no function could say whether it follows the instruction
+``no verdict: WHY``       no function could say whether it follows the instruction; why most of them could not
 ``fails its functions``   too few of the functions that gave a verdict say that it does
 ``duplicate``             an earlier answer to the same instruction and query says the same
 ``no score``              the judge's reply holds no score; "no score: cut at the token limit" if it was cut
@@ -17,6 +17,7 @@ answer of emojis, or of one apology, may be just what the instruction asks for. 
 """
 
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -36,9 +37,12 @@ from evolvent.runs.inputs import Derived, StageInput, Wanted, record_file
 from evolvent.runs.record_files import read_records
 from evolvent.runs.stage import Make
 from evolvent.sandbox.sandbox import Sandbox
+from evolvent.sandbox.verdicts import Verdict, kind_of
 from evolvent.stages import file_of
 
 ANSWER, QUALITY = "answer", "quality"  # the prompts' names
+
+NO_VERDICT = "no verdict"
 
 # What AutoIF's script looks for: not "Score: 8.5", "Score: 9/10", "**Score: 9**", "score: 9" or "Score: 9 ".
 PUBLISHED = re.compile(r"Score: (\d+?)$")
@@ -87,10 +91,12 @@ class Accuracy(NamedTuple):
     Attributes:
         share: of the functions that gave a verdict, the share that said True; None if none gave one.
         verdicts: how many functions gave a verdict. One that raises, takes too long or returns no bool gives none.
+        why_none: where none gave one, the most frequent kind of reason.
     """
 
     share: float | None
     verdicts: int
+    why_none: str | None = None
 
 
 def with_functions(out: Path, queries: int) -> StageInput:
@@ -170,7 +176,7 @@ async def accuracies(sandbox: Sandbox, functions: Sequence[str], answers: Sequen
         return []
     evaluations = await sandbox.evaluate(functions, distinct)
     of = {
-        answer: _accuracy([evaluation.verdicts[index].value for evaluation in evaluations])
+        answer: _accuracy([evaluation.verdicts[index] for evaluation in evaluations])
         for index, answer in enumerate(distinct)
     }
     return [of[answer] for answer in answers]
@@ -251,9 +257,12 @@ async def _judge(row: Record, how: AutoIF, judge: ChatModel) -> None:
         _eliminate(row, "low quality")
 
 
-def _accuracy(values: Sequence[bool | None]) -> Accuracy:
-    given = [value for value in values if value is not None]
-    return Accuracy(sum(given) / len(given) if given else None, len(given))
+def _accuracy(verdicts: Sequence[Verdict]) -> Accuracy:
+    given = [verdict.value for verdict in verdicts if verdict.value is not None]
+    if given:
+        return Accuracy(sum(given) / len(given), len(given))
+    [(why, _)] = Counter(kind_of(verdict.reason or "") for verdict in verdicts).most_common(1)
+    return Accuracy(None, 0, why)
 
 
 def _why_not(accuracy: Accuracy, rules: Rules) -> str | None:
@@ -261,7 +270,7 @@ def _why_not(accuracy: Accuracy, rules: Rules) -> str | None:
     if rules.response_share is None:
         return None
     if accuracy.share is None:
-        return "no verdict"
+        return f"{NO_VERDICT}: {accuracy.why_none}"
     return None if rules.response_share.passes(accuracy.share) else "fails its functions"
 
 

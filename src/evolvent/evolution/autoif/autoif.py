@@ -298,15 +298,17 @@ def by_teacher(record: Record) -> str | None:
 
 def write_functions(path: Path, rules: Rules) -> dict[str, Any]:
     """Write functions.jsonl beside evolved.parquet; returns its funnel."""
+    counts = funnel.of_functions(path, rules)
     write_lines(path.with_name(FUNCTIONS), verified_instructions(read_records(path)))
-    return funnel.of_functions(path, rules)
+    return counts
 
 
 def write_training_rows(path: Path, rules: Rules, seed: int) -> dict[str, Any]:
     """Write sft.jsonl and dpo.jsonl beside responses.parquet; returns its funnel."""
+    counts = funnel.of_answers(path, rules)
     sft = write_lines(path.with_name("sft.jsonl"), sft_rows(read_records(path)))
     dpo = write_lines(path.with_name("dpo.jsonl"), dpo_rows(read_records(path), rules, seed))
-    return funnel.of_answers(path, rules, sft=sft, dpo=dpo)
+    return {"funnel": {**counts, "SFT rows": sft, "DPO pairs": dpo}}
 
 
 def _with_others(stage: Stage, ran: Run) -> Run:

@@ -4,13 +4,14 @@ All functions judge the inputs of all cases. A case is kept if enough functions 
 it gives the outputs of enough of those cases. How many are enough, the rules say (``rules.py``).
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evolvent.evolution.autoif.functions import Case, Sample
 from evolvent.evolution.autoif.rules import Bound, Rules
 from evolvent.sandbox.sandbox import Sandbox
-from evolvent.sandbox.verdicts import Evaluation
+from evolvent.sandbox.verdicts import Evaluation, Verdict, kind_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +43,20 @@ async def cross_validate(samples: Sequence[Sample], rules: Rules, sandbox: Sandb
     functions = [code for code in codes if evaluations[code].problem is None]
     loaded = set(functions)
     cases = list(dict.fromkeys(case for sample in samples if sample.code in loaded for case in sample.cases))
-    verdicts = _table([evaluations[code] for code in functions], inputs, cases)
+    table = _table([evaluations[code] for code in functions], inputs, cases)
+    verdicts = [[verdict.value for verdict in row] for row in table]
+    missing = Counter(kind_of(verdict.reason or "") for row in table for verdict in row if verdict.value is None)
+    unloaded = Counter(kind_of(found.problem) for found in evaluations.values() if found.problem is not None)
     counts = {
         "functions": len(functions),
-        "functions not loaded": len(codes) - len(functions),
+        "functions not loaded": unloaded.total(),
         "functions stopped": sum(evaluation.violation is not None for evaluation in evaluations.values()),
         "cases": len(cases),
         "cases without true or false": sum(isinstance(case.output, str) for case in cases),
         "verdicts": sum(verdict is not None for row in verdicts for verdict in row),
-        "no verdict": sum(verdict is None for row in verdicts for verdict in row),
+        "no verdict": missing.total(),
+        **{f"functions not loaded: {why}": count for why, count in sorted(unloaded.items())},
+        **{f"no verdict: {why}": count for why, count in sorted(missing.items())},
     }
     if len(functions) < rules.least_functions:
         return Validated((), (), counts, "too few functions")
@@ -84,7 +90,7 @@ def agreed_shares(agreed: Sequence[Sequence[bool]], cases: Sequence[int]) -> lis
     return [sum(row[case] for case in cases) / len(cases) for row in agreed]
 
 
-def _table(evaluations: Sequence[Evaluation], inputs: list[str], cases: list[Case]) -> list[list[bool | None]]:
+def _table(evaluations: Sequence[Evaluation], inputs: list[str], cases: list[Case]) -> list[list[Verdict]]:
     """Verdicts of functions (rows) on cases (columns)."""
     place = {text: index for index, text in enumerate(inputs)}
-    return [[evaluation.verdicts[place[case.input]].value for case in cases] for evaluation in evaluations]
+    return [[evaluation.verdicts[place[case.input]] for case in cases] for evaluation in evaluations]

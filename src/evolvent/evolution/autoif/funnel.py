@@ -10,6 +10,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from evolvent.errors import RunError
+from evolvent.evolution.autoif.answers import NO_VERDICT
 from evolvent.evolution.autoif.back_translation import CONTRADICTION
 from evolvent.evolution.autoif.find_functions import NO_BACK_TRANSLATION
 from evolvent.evolution.autoif.rules import Rules
@@ -58,7 +60,11 @@ def of_instructions(path: Path, rules: Rules) -> dict[str, Any]:
 
 
 def of_functions(path: Path, rules: Rules) -> dict[str, Any]:
-    """Steps 2 to 6, from evolved.parquet: the counts of all instructions added up, and their fates."""
+    """Steps 2 to 6, from evolved.parquet: the counts of all instructions added up, and their fates.
+
+    Raises:
+        RunError: there are functions, and no verdict of any.
+    """
     counted: Counter[str] = Counter()
     fates: Counter[str] = Counter()
     rows = one_sided = 0
@@ -71,7 +77,9 @@ def of_functions(path: Path, rules: Rules) -> dict[str, Any]:
         counted.update(notes.get("counts", {}))
         one_sided += record.status == "ok" and len({case["output"] for case in notes.get("cases", ())}) == 1
     ordered = [name for name in DETAILS if name in counted]
-    ordered[1:1] = sorted(counted.keys() - set(DETAILS))  # why samples were of no use
+    for why in sorted(counted.keys() - set(DETAILS), reverse=True):  # each behind what it is a reason of
+        ordered.insert(ordered.index(why.partition(":")[0]) + 1, why)
+    require_verdicts(path, counted["verdicts"], _reasons(counted, ("no verdict", "functions not loaded")))
     total, verified = fates.total(), fates.pop("ok", 0)
     at_consistency, at_back_translation = fates[CONTRADICTION], fates[NO_BACK_TRANSLATION]
     counts = {
@@ -87,23 +95,56 @@ def of_functions(path: Path, rules: Rules) -> dict[str, Any]:
     return {"funnel": counts}
 
 
-def of_answers(path: Path, rules: Rules, *, sft: int, dpo: int) -> dict[str, Any]:
-    """Steps 7 to 9 and the pairs, from responses.parquet."""
+def of_answers(path: Path, rules: Rules) -> dict[str, int]:
+    """Steps 7 and 8, from responses.parquet.
+
+    Raises:
+        RunError: there are answers, and no verdict on any.
+    """
     fates: Counter[str] = Counter()
-    scored = 0
+    scored = judged = 0
     for record in read_records(path):
         fates[record.reason or "" if record.status == "eliminated" else record.status] += 1
         scored += noted(record).get("quality") is not None
+        judged += bool(noted(record).get("verdicts"))
     kept = fates.pop("ok", 0)
-    counts = {
+    require_verdicts(path, judged, _reasons(fates, (NO_VERDICT,)))
+    return {
         "answers": kept + sum(fates.values()),
         **{f"answers: {fate}": count for fate, count in sorted(fates.items())},
         **({"answers scored by the judge": scored} if rules.quality else {}),
         "answers kept": kept,
-        "SFT rows": sft,
-        "DPO pairs": dpo,
     }
-    return {"funnel": counts}
+
+
+def require_verdicts(path: Path, given: int, missing: Counter[str]) -> None:
+    """Check that verification functions said something.
+
+    Args:
+        path: the stage's file.
+        given: how many verdicts there are.
+        missing: how many there are not, by reason.
+
+    Raises:
+        RunError: there are none, and some should be.
+    """
+    if missing and not given:
+        [(why, count)] = missing.most_common(1)
+        raise RunError(
+            f"no verification function gave a verdict, {missing.total():,} times in {path}; most frequent: {why} "
+            f"({count:,})",
+            fix="Mend the cause and start the same command again with --fresh: the replies are kept.",
+        )
+
+
+def _reasons(counted: Counter[str], kinds: Sequence[str]) -> Counter[str]:
+    """What was counted under "KIND: reason", by reason."""
+    found: Counter[str] = Counter()
+    for name, count in counted.items():
+        kind, _, why = name.partition(": ")
+        if kind in kinds and why:
+            found[why] += count
+    return found
 
 
 def instructions_at_most(seeds: int, rules: Rules) -> int:

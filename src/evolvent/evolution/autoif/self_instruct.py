@@ -2,6 +2,7 @@
 
 import random
 import re
+import unicodedata
 from array import array
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -175,8 +176,10 @@ def new_instructions(reply: str) -> list[str]:
 
 
 def same(instruction: str) -> str:
-    """The key under which two instructions are duplicates: case, blanks and final punctuation make no difference."""
-    return " ".join(instruction.casefold().split()).rstrip(" .,;:!?…。！？")
+    """The key under which two instructions are duplicates: no difference by case, blanks, final
+    punctuation and Unicode normal form (NFC, NFD)."""
+    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFD", instruction).casefold())
+    return " ".join(folded.split()).rstrip(" .,;:!?…。！？")
 
 
 def _unwrapped(text: str) -> str:

@@ -4,23 +4,23 @@ A row is matched with a verified instruction by the first of these that finds on
 
 1. ``meta``: its ``autoif`` metadata names the instruction, word for word;
 2. ``id``: the id of its seed is the instruction's;
-3. ``text``: its question holds the instruction's text, as whole words, whatever the letter case, the blanks and the
-   final period. Of several instructions the longest counts.
+3. ``text``: its question holds the instruction's text, as whole words, whatever the letter case, the blanks, the
+   final period and the Unicode normal form (NFC or NFD). Of several instructions the longest counts.
 """
 
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import orjson
 
 from evolvent.concurrency import run_sync, together
-from evolvent.errors import InputError
-from evolvent.evolution.autoif.answers import Accuracy, accuracies
+from evolvent.errors import InputError, RunError
+from evolvent.evolution.autoif.answers import NO_VERDICT, Accuracy, accuracies
 from evolvent.evolution.autoif.functions_file import FUNCTIONS, VerifiedInstruction, codes, read_functions
 from evolvent.evolution.autoif.options import VERIFY, Verify
 from evolvent.evolution.autoif.rules import MAJORITY
@@ -32,8 +32,9 @@ from evolvent.runs.progress import shown
 from evolvent.sandbox.sandbox import Sandbox
 
 # Rows that are read before their answers are evaluated, each instruction's at once: a sandbox process takes longer to
-# start than to check a hundred answers, and rows of many instructions may stand in any order.
-WINDOW = 16_384
+# start than to check a hundred answers, and rows of many instructions may stand in any order. They are in memory at
+# once, so fewer where they are long: so many characters of answers.
+WINDOW, WINDOW_TEXT = 16_384, 1 << 26
 
 
 @dataclass(slots=True)
@@ -45,7 +46,7 @@ class VerifyCounts:
         matched: how many of them were matched with an instruction, by how (``meta``, ``id``, ``text``).
         unmatched: rows that hold no instruction of the file.
         empty: rows without an answer; they are matched with nothing.
-        no_verdict: matched rows whose functions gave no verdict at all.
+        no_verdict: matched rows whose functions gave no verdict at all, by the most frequent kind of reason.
         majority: matched rows of which more than half of the functions with a verdict say that they follow.
         strict: matched rows of which every function says so.
         accuracy_sum: the sum of the accuracies of the matched rows that have one.
@@ -57,7 +58,7 @@ class VerifyCounts:
     matched: Counter[str] = field(default_factory=Counter)
     unmatched: int = 0
     empty: int = 0
-    no_verdict: int = 0
+    no_verdict: Counter[str] = field(default_factory=Counter)
     majority: int = 0
     strict: int = 0
     accuracy_sum: float = 0.0
@@ -67,7 +68,7 @@ class VerifyCounts:
     @property
     def mean_accuracy(self) -> float | None:
         """The mean accuracy of the matched rows with a verdict, in [0, 1]; None if there are none."""
-        with_verdict = self.matched.total() - self.no_verdict
+        with_verdict = self.matched.total() - self.no_verdict.total()
         return self.accuracy_sum / with_verdict if with_verdict else None
 
 
@@ -90,7 +91,7 @@ def verify(data: Data, given: Verify, reading: Reading) -> VerifyCounts:
 
     Raises:
         InputError: unreadable data or functions, a file that cannot be written, or no sandbox on this machine.
-        RunError: the disk is full.
+        RunError: the disk is full; or no answer has a verdict though some were matched: then no file is written.
     """
     path, target = given.functions, given.out
     instructions = read_functions(path / FUNCTIONS if path.is_dir() else path)
@@ -119,6 +120,8 @@ def verify(data: Data, given: Verify, reading: Reading) -> VerifyCounts:
                         file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
                     advance()
         source.unchanged()
+        if counted.matched and counted.matched.total() == counted.no_verdict.total():
+            raise _no_verdict(counted)
         return counted
 
     if target is None:
@@ -163,14 +166,14 @@ class Matching:
 
     def __init__(self, instructions: Mapping[str, VerifiedInstruction]) -> None:
         self._by_id = instructions
-        self._by_instruction = {one["instruction"]: one for one in instructions.values()}
+        self._by_instruction = {_composed(one["instruction"]): one for one in instructions.values()}
         texts = {_plain(one["instruction"]): one for one in instructions.values()}
         self._texts = sorted(((text, one) for text, one in texts.items() if text), key=lambda pair: -len(pair[0]))
 
     def match(self, record: Record) -> Match | None:
         """The instruction of a row, or None if it holds none of them."""
         for autoif, seed_id in _noted(record):
-            if (found := self._by_instruction.get(autoif)) is not None:
+            if (found := self._by_instruction.get(_composed(autoif))) is not None:
                 return Match(found, "meta")
             if (found := self._by_id.get(seed_id)) is not None:
                 return Match(found, "id")
@@ -186,13 +189,26 @@ async def _rows(
 ) -> AsyncIterator[dict[str, Any]]:
     """A row of the result for each record, in order; counted as it goes."""
     position = 0
-    while window := list(islice(records, WINDOW)):
+    for window in _windows(records):
         matches = [matching.match(record) if record.output.strip() else None for record in window]
         found = await _evaluate([(m.instruction, r.output) for m, r in zip(matches, window, strict=True) if m], sandbox)
         of = iter(found)
         for record, match in zip(window, matches, strict=True):
             position += 1
             yield _row(position, record, match, next(of) if match else None, counted)
+
+
+def _windows(records: Iterator[Record]) -> Iterator[list[Record]]:
+    window: list[Record] = []
+    text = 0
+    for record in records:
+        window.append(record)
+        text += len(record.output)
+        if len(window) == WINDOW or text >= WINDOW_TEXT:
+            yield window
+            window, text = [], 0
+    if window:
+        yield window
 
 
 async def _evaluate(pairs: Sequence[tuple[VerifiedInstruction, str]], sandbox: Sandbox) -> list[Accuracy]:
@@ -213,7 +229,7 @@ def _row(
     """The result of one record, counted."""
     counted.rows += 1
     row: dict[str, Any] = {"row": position, "id": record.id, "instruction_id": None, "matched_by": None}
-    row |= {"functions": 0, "verdicts": 0, "accuracy": None, "problem": None}
+    row |= {"functions": 0, "verdicts": 0, "accuracy": None, "problem": None, "why": None}
     if match is None or accuracy is None:
         if record.output.strip():
             counted.unmatched += 1
@@ -227,13 +243,24 @@ def _row(
     row |= {"instruction_id": match.instruction["id"], "matched_by": match.by, "functions": functions}
     row |= {"verdicts": accuracy.verdicts, "accuracy": accuracy.share}
     if accuracy.share is None:
-        counted.no_verdict += 1
-        row["problem"] = "no verdict"
+        why = accuracy.why_none or ""
+        counted.no_verdict[why] += 1
+        row |= {"problem": NO_VERDICT, "why": why}
         return row
     counted.accuracy_sum += accuracy.share
     counted.majority += MAJORITY.passes(accuracy.share)
     counted.strict += accuracy.share == 1 and accuracy.verdicts == functions
     return row
+
+
+def _no_verdict(counted: VerifyCounts) -> RunError:
+    [(why, count)] = counted.no_verdict.most_common(1)
+    return RunError(
+        f"no answer has a verdict, of {counted.matched.total():,} that were matched with an instruction; "
+        f"most frequent: {why} ({count:,})",
+        fix="Nothing was written. See what the functions do with such answers; what each reason means is in "
+        "docs/sandbox.md.",
+    )
 
 
 def _noted(record: Record) -> Iterator[tuple[str, str]]:
@@ -247,6 +274,12 @@ def _noted(record: Record) -> Iterator[tuple[str, str]]:
             yield str(instruction), str(seed_id or place.get("seed_id"))
 
 
+def _composed(text: str) -> str:
+    """A text in one normal form. Not a compatible one (NFKC): an instruction on "²" is none on "2"."""
+    return unicodedata.normalize("NFC", text)
+
+
 def _plain(text: str) -> str:
-    """A text as it is looked for in another: casefolded, blanks made one, without the final period."""
-    return " ".join(text.casefold().split()).removesuffix(".")
+    """A text as it is looked for in another: composed, casefolded, blanks made one, without the final period."""
+    folded = _composed(unicodedata.normalize("NFD", text).casefold())
+    return " ".join(folded.split()).removesuffix(".")
