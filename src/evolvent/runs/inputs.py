@@ -140,7 +140,8 @@ class RecordFile:
             for position, record in enumerate(read_records(self.path, start), start)
             if self.wanted(record.status, record.round)
         )
-        return rows if self.limit is None else islice(rows, max(0, self.limit - before))
+        yield from rows if self.limit is None else islice(rows, max(0, self.limit - before))
+        self.unchanged()
 
     def __iter__(self) -> Iterator[Record]:
         return (record for _, record in self.records())
