@@ -2,14 +2,13 @@ import fcntl
 import os
 import shutil
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from evolvent.errors import InputError
 from evolvent.files import describe_file, file_state, is_as_noted, output_path, replacing
+from tests import processes
 
 KILLED = """
 import os, sys
@@ -66,7 +65,7 @@ def test_links(tmp_path: Path) -> None:
 
 def test_what_a_kill_left_is_removed_and_what_another_process_writes_is_not(tmp_path: Path) -> None:
     for _ in range(2):
-        subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path, check=False)
+        processes.finish(processes.start(processes.python(KILLED), folder=tmp_path))
         assert len(list(tmp_path.iterdir())) == 1  # the second kill has removed what the first one left
     others = [".out.jsonl.tmp", ".out.jsonl.0123abcd.tmp~", ".other.jsonl.0123abcd.tmp"]
     for name in others:

@@ -1,8 +1,6 @@
 import os
 import socket
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ from evolvent.datasets.write import KINDS, write
 from evolvent.errors import InputError, RunError
 from evolvent.files import output_path, replacing
 from evolvent.special_files import descriptor, is_written_through
+from tests import processes
 
 ROWS = [{"instruction": f"Question {n}?", "output": "An answer. " * 50} for n in range(300)]
 DEVICES = {"null": (1, 3), "full": (1, 7)}
@@ -76,15 +75,17 @@ def test_a_pipe_gets_nothing_of_what_fails(tmp_path: Path) -> None:
 
 def test_ctrl_c_ends_the_wait_for_a_reader(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    code = (
-        "import sys, signal; from pathlib import Path; from evolvent.files import replacing; signal.alarm(1);\n"
-        "signal.signal(signal.SIGALRM, signal.default_int_handler)\n"
-        "with replacing(Path('pipe')) as file: file.write(b'all')"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert ended.stderr.rstrip().endswith("KeyboardInterrupt")
+    code = """
+import signal
+from pathlib import Path
+from evolvent.files import replacing
+with replacing(Path("pipe")) as file:
+    file.write(b"all")
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+"""
+    ended = processes.finish(processes.start(processes.python(code), folder=tmp_path))
+    assert ended.errors.rstrip().endswith("KeyboardInterrupt")
 
 
 def test_a_reader_that_goes_away(tmp_path: Path) -> None:

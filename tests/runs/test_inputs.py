@@ -353,6 +353,12 @@ def test_a_file_that_is_replaced_meanwhile_is_seen(tmp_path: Path) -> None:
         source.unchanged()
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "nul\0", "\ud800"])
+def test_a_run_folder_of_a_name_that_cannot_be(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be written"):
+        stage_input(write_seeds(tmp_path), before=None, out=tmp_path / name)
+
+
 @pytest.mark.parametrize("limit", [None, 2])
 @pytest.mark.parametrize("of_a_run", [True, False])
 def test_a_file_that_is_edited_while_it_is_read_is_seen(of_a_run: bool, limit: int | None, tmp_path: Path) -> None:

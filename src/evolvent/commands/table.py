@@ -88,7 +88,8 @@ def _keywords(found: "Keywords", typed: Mapping[str, Any]) -> None:
 def _recipe(done: "RecipeRun", typed: Mapping[str, Any]) -> None:
     if typed.get("dry_run"):
         print_estimates(done.stages)
-    else:
+        return
+    with _beside_data(getattr(done.stages.get("select"), "path", None)):
         print_stages(done.path, done.stages)
 
 

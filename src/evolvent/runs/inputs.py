@@ -296,10 +296,12 @@ def stage_input(
         limit: take the first so many only.
 
     Raises:
-        InputError: the data cannot be read, or the run folder lacks the stage's file.
+        InputError: the data cannot be read, the run folder lacks the stage's file, or there can be none of that name.
     """
     if limit is not None and limit < 1:
         raise InputError(f"limit is {limit}", fix="Give 1 or more.")
+    if out is not None:
+        locate(out, "written")
     if isinstance(data, Run):
         return record_file(_stage_file(data.path, before), wanted, limit, out)
     if isinstance(data, str | Path):
