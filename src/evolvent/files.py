@@ -1,19 +1,24 @@
 """Files: paths as users write them, atomic writing, what a file is known by, and what the disk says in plain words."""
 
 import errno
+import fcntl
 import hashlib
 import os
+import re
 import secrets
+import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping
+import stat
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import IO, Any, NamedTuple
 
 import orjson
 
 from evolvent.errors import EvolventError, InputError, RunError
+from evolvent.special_files import STANDARD_OUTPUT, descriptor, is_written_through
 
 MANIFEST, CALLS = "manifest.json", "calls.sqlite"  # their names in a run folder
 
@@ -21,6 +26,8 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 # The path itself is wrong: a name too long, a file where a folder must be, or the other way round.
 IMPOSSIBLE = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.EINVAL}
+
+TEMPORARY = Path("temporary files (TMPDIR)")  # what they are called in messages
 
 
 # What sqlite's results mean: its own words ("disk I/O error") name neither a cause nor a cure.
@@ -67,6 +74,8 @@ def _explain(error: OSError, path: Path, purpose: str) -> EvolventError:
         return InputError(refused, fix=_permissions(purpose))
     if error.errno in IMPOSSIBLE:
         return InputError(refused, fix="Check the path that --out names.")
+    if error.errno == errno.EPIPE:
+        return RunError(f"{path} was closed by its reader before all was written")
     if error.errno == errno.ENOENT:
         return RunError(f"{path} went away while it was being used", fix="Start the same command again.")
     if error.errno == errno.EIO:
@@ -112,7 +121,7 @@ def _cause(path: Path) -> OSError | None:
     """Why a database cannot be written, which sqlite does not say: what the system says to a new file beside it."""
     try:
         # Never the database itself: closing it would end sqlite's locks on it.
-        with TemporaryFile(dir=path.parent) as probe:
+        with tempfile.TemporaryFile(dir=path.parent) as probe:
             probe.write(bytes(PROBE_BYTES))
             os.fsync(probe.fileno())
     except FileNotFoundError:
@@ -173,6 +182,30 @@ def locate(name: str | Path, purpose: str) -> tuple[Path, os.stat_result | None]
         raise InputError(f"{name} cannot be {purpose}: {str(error).rstrip('.')}", fix="Check the path.") from None
 
 
+def output_path(out: str | Path, *inputs: object) -> Path:
+    """The path of a file to be written, looked at before any work is done; ``-`` is standard output.
+
+    Args:
+        out: the path, as the user wrote it.
+        inputs: paths that are read; whatever is no path is passed over.
+
+    Raises:
+        InputError: it is one of the inputs, or nothing can be written there (no folder, a folder, a socket, a disk).
+    """
+    path, there = locate(STANDARD_OUTPUT if str(out) == "-" else out, "written")
+    with explained(path):
+        through, folder = is_written_through(path), path.resolve().parent
+    if not through and not folder.is_dir():
+        raise _no_folder(path, folder)
+    if there is not None:
+        check_not_read(path, *inputs)
+    return path
+
+
+def _no_folder(path: Path, folder: Path) -> InputError:
+    return InputError(f"{path} cannot be written: there is no folder {folder}", fix="Make it first.")
+
+
 def check_not_read(out: Path, *inputs: object) -> None:
     """Check that a file to be written is none of those that are read.
 
@@ -183,10 +216,15 @@ def check_not_read(out: Path, *inputs: object) -> None:
     Raises:
         InputError: it is one of them.
     """
-    if not out.exists():
+    try:
+        there = out.stat()
+    except OSError:
         return
+    except ValueError as error:
+        raise InputError(f"{out} cannot be written: {error}", fix="Check the path.") from None
     for read in inputs:
-        if isinstance(read, str | Path) and Path(read).exists() and out.samefile(read):
+        found = locate(read, "read")[1] if isinstance(read, str | Path) else None
+        if found and os.path.samestat(there, found) and not stat.S_ISCHR(found.st_mode):
             raise InputError(f"--out {out} is the data itself", fix="Choose another name.")
 
 
@@ -194,7 +232,9 @@ def check_not_read(out: Path, *inputs: object) -> None:
 def replacing(path: Path, *, of_run: bool = False) -> Iterator[IO[bytes]]:
     """A file that takes the place of ``path`` when the block ends well, and vanishes when it does not.
 
-    It is written beside ``path``, brought to the disk and renamed, so that nobody ever sees half of it.
+    It is written beside ``path``, brought to the disk and renamed, so that nobody ever sees half of it. It has the mode
+    and the owner of the file that was there. What is no regular file (a pipe, a device, /dev/stdout) stays, and gets
+    all that was written when the block ends well.
 
     Args:
         path: the file.
@@ -204,28 +244,106 @@ def replacing(path: Path, *, of_run: bool = False) -> Iterator[IO[bytes]]:
         InputError: the folder does not exist or cannot be written to, or the file is a run's own.
         RunError: the disk is full.
     """
-    target = path.resolve()
+    with explained(path):
+        through = is_written_through(path)
+        target = path.resolve()
+    if through:
+        if of_run:
+            raise InputError(f"{path} is not a regular file", fix="Choose another --out: it is read again later.")
+        with _written_through(path) as file:
+            yield file
+        return
     if not target.parent.is_dir():
         if of_run:
             raise RunError(f"{target.parent} went away while it was being used", fix="Start the same command again.")
-        raise InputError(f"{path} cannot be written: there is no folder {target.parent}", fix="Make it first.")
+        raise _no_folder(path, target.parent)
     if not of_run and target.name in _files_of_a_run(target.parent):
         raise InputError(f"{path} is a file of a run", fix="Choose another name: only the run's stages write it.")
-    # Cut, so that the longest name that the system takes has one, too.
-    # A run has one writer, whose next try takes the place of what a kill left.
-    temporary = target.with_name(f".{target.name[:32]}.{'run' if of_run else secrets.token_hex(4)}.tmp")
     with explained(path):
+        temporary, new = _beside(target, of_run=of_run)
         try:
-            with temporary.open("wb" if of_run else "xb") as file:
+            with new as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(target)
-            sync_folder(target.parent)
+                temporary.replace(target)  # while it is open: what is locked is nobody's to remove
+                sync_folder(target.parent)
         except BaseException:
             with suppress(OSError):
                 temporary.unlink()
             raise
+
+
+@contextmanager
+def _written_through(path: Path) -> Iterator[IO[bytes]]:
+    """A temporary file that is copied into what is there when the block ends well; it can be sought in, as any file."""
+    with explained(TEMPORARY), tempfile.TemporaryFile(prefix="evolvent-") as file:
+        yield file
+        file.seek(0)
+        with explained(path):
+            number = descriptor(path)
+            opened = os.open(path, os.O_WRONLY) if number is None else os.dup(number)
+            with os.fdopen(opened, "wb") as there:
+                shutil.copyfileobj(file, there)
+
+
+def _beside(target: Path, *, of_run: bool) -> tuple[Path, IO[bytes]]:
+    """A new file beside another, locked while it is open, with the mode and the owner of that, if it is there.
+
+    What killed processes have left is removed: nobody holds its lock. A run has one writer, who uses one name.
+    """
+    begin = f".{target.name[:32]}."  # cut, so that the longest name that the system takes has one, too
+    if of_run:
+        target.with_name(f"{begin}run.tmp").unlink(missing_ok=True)
+    else:
+        _remove_left(target.parent, re.compile(rf"{re.escape(begin)}[0-9a-f]{{8}}\.tmp"))
+    there = target.stat() if target.exists() else None
+    mode = 0o666 if there is None else stat.S_IMODE(there.st_mode) & 0o777
+    while True:
+        path = target.with_name(f"{begin}{'run' if of_run else secrets.token_hex(4)}.tmp")
+        number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+        with suppress(OSError):  # a file system without locks: nothing is removed there
+            fcntl.flock(number, fcntl.LOCK_EX)
+        if os.fstat(number).st_nlink:
+            break
+        os.close(number)  # removed by another process before it was locked
+    if there is not None:  # as far as this user may, and the file system knows of it
+        with suppress(OSError):
+            os.fchown(number, -1, there.st_gid)
+        with suppress(OSError):
+            os.fchown(number, there.st_uid, -1)
+        with suppress(OSError):
+            os.fchmod(number, mode)
+    return path, os.fdopen(number, "w+b")
+
+
+def _remove_left(folder: Path, name: re.Pattern[str]) -> None:
+    """Remove files of such a name whose writers were killed."""
+    for left in folder.iterdir():
+        if name.fullmatch(left.name):
+            with suppress(OSError), left.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink()
+
+
+@contextmanager
+def turn_in(folder: Path) -> Iterator[Callable[[], object]]:
+    """A way to wait for one's turn in a folder, which lasts to the end of the block: files that belong together.
+
+    Yields:
+        What waits until no other process has its turn.
+    """
+    with explained(folder):
+        opened = os.open(folder, os.O_RDONLY)
+    try:
+
+        def wait() -> None:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(opened, fcntl.LOCK_EX)
+
+        yield wait
+    finally:
+        os.close(opened)
 
 
 def sync_folder(folder: Path) -> None:
@@ -249,11 +367,15 @@ def _files_of_a_run(folder: Path) -> set[str]:
 
 
 class FileState(NamedTuple):
-    """What tells that a file was not touched: its size, the time of its last change, and its inode."""
+    """What tells that a file was not touched: its size, the time that its content has, its inode, the last change.
+
+    The time of the last change nobody can set back; links that are made and removed, and its rights, change it, too.
+    """
 
     size: int
     mtime_ns: int
     inode: int
+    ctime_ns: int
 
 
 def file_state(path: Path) -> FileState:
@@ -265,10 +387,11 @@ def file_state(path: Path) -> FileState:
     with explained(path):
         found = path.stat()
         if not path.is_dir():
-            return FileState(found.st_size, found.st_mtime_ns, found.st_ino)
+            return FileState(found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns)
         within = [file.stat() for file in files_in(path)]
     newest = max([found.st_mtime_ns, *(file.st_mtime_ns for file in within)])
-    return FileState(sum(file.st_size for file in within), newest, found.st_ino)
+    changed = max([found.st_ctime_ns, *(file.st_ctime_ns for file in within)])
+    return FileState(sum(file.st_size for file in within), newest, found.st_ino, changed)
 
 
 def describe_file(path: Path) -> dict[str, Any]:
@@ -284,8 +407,10 @@ def describe_file(path: Path) -> dict[str, Any]:
 
 
 def is_as_noted(path: Path, noted: Mapping[str, Any]) -> bool:
-    """Whether a file is there, and is the one that ``describe_file`` described."""
-    return path.exists() and noted.get("state") == list(file_state(path))
+    """Whether a file is there, and is the one that ``describe_file`` described, or holds the same bytes."""
+    if not path.exists() or "digest" not in noted:
+        return False
+    return noted.get("state") == list(file_state(path)) or noted["digest"] == describe_file(path)["digest"]
 
 
 def file_digest(path: Path) -> str:

@@ -8,11 +8,13 @@ import stat
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from evolvent.datasets import convert, load, write
+from evolvent.datasets.render import render
 from evolvent.errors import EvolventError, InputError
 from evolvent.records import Record
 
@@ -111,6 +113,24 @@ def test_convert_counts(tmp_path: Path) -> None:
     assert str(counts) == "3 rows of alpaca written as messages; 1 bad row left out; 1 duplicate among them"
     counts = convert(MULTI, tmp_path / "out.json", to="alpaca", skip_bad=True)
     assert str(counts) == "2 rows of messages written as alpaca; 2 rows of several turns left out"
+
+
+def test_data_that_changes_while_it_is_converted_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text("".join(f'{{"instruction": "q{n}"}}\n' for n in range(3)))
+    state, writing = path.stat(), import_module("evolvent.datasets.write")
+
+    def rendered(record: Record, format: str, *, restore: bool) -> object:
+        path.write_text(path.read_text().replace("q2", "p2"))
+        os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+        return render(record, format, restore=restore)
+
+    monkeypatch.setattr(writing, "render", rendered)
+    with pytest.raises(InputError, match="has changed since it was checked"):
+        convert(path, tmp_path / "out.jsonl", to="messages")
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_nothing_written_is_an_error(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import pickle
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -216,6 +218,56 @@ def test_findings_that_were_cut_off_are_no_findings(tmp_path: Path, content: byt
     assert (list(again), again.counts) == (list(first), first.counts)
 
 
+def damage(kept: Path, how: str) -> None:
+    """Damage what was found of checked data."""
+    if how == "a folder":
+        kept.unlink()
+        (kept / "with").mkdir(parents=True)
+    elif how == "unfinished, a folder":
+        kept.unlink()
+        kept.with_name(f"{kept.name}.part").mkdir()
+    elif how == "unreadable":
+        kept.chmod(0)
+    else:
+        with closing(sqlite3.connect(kept)) as database, database:
+            if how == "a repeat":
+                database.execute("UPDATE repeats SET occurrence = occurrence + 1")
+            elif how == "no repeats":
+                database.execute("DROP TABLE repeats")
+            elif how == "words for numbers":
+                database.execute("UPDATE repeats SET occurrence = 'two'")
+            else:
+                database.execute("UPDATE note SET content = ?", (how,))
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["a folder", "unfinished, a folder", "unreadable", "a repeat", "no repeats", "words for numbers", "[]", "{", "7"],
+)
+def test_damaged_findings_are_made_anew(how: str, tmp_path: Path, no_check: Callable[[], None]) -> None:
+    path = write_seeds(tmp_path)
+    records = list(checked(path, tmp_path / "run"))
+    kept = next((tmp_path / "run").glob(".checked-*"))
+    damage(kept, how)
+    assert list(checked(path, tmp_path / "run")) == records
+    no_check()
+    assert list(stage_input(path, before=None, out=tmp_path / "run")) == records
+    assert list((tmp_path / "run").iterdir()) == [kept]
+
+
+def test_a_flipped_bit_in_findings_is_seen(tmp_path: Path) -> None:
+    path = write_seeds(tmp_path)
+    first = checked(path, tmp_path / "run")
+    kept = next((tmp_path / "run").glob(".checked-*"))
+    whole = kept.read_bytes()
+    written = [position for position, byte in enumerate(whole) if byte][::5]
+    for position in written:
+        kept.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+        again = stage_input(path, before=None, out=tmp_path / "run")
+        assert (again.about, again.rows, again.counts) == (first.about, first.rows, first.counts)
+        assert list(again) == list(first), position
+
+
 def test_data_that_is_no_file_leaves_no_findings(tmp_path: Path) -> None:
     source = stage_input([{"instruction": "Mend a sock"}], before=None, out=tmp_path)
     source.keep(tmp_path)
@@ -299,6 +351,31 @@ def test_a_file_that_is_replaced_meanwhile_is_seen(tmp_path: Path) -> None:
     run.output.write_bytes(content)
     with pytest.raises(InputError, match="has changed since it was opened"):
         source.unchanged()
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "nul\0", "\ud800"])
+def test_a_run_folder_of_a_name_that_cannot_be(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be written"):
+        stage_input(write_seeds(tmp_path), before=None, out=tmp_path / name)
+
+
+@pytest.mark.parametrize("limit", [None, 2])
+@pytest.mark.parametrize("of_a_run", [True, False])
+def test_a_file_that_is_edited_while_it_is_read_is_seen(of_a_run: bool, limit: int | None, tmp_path: Path) -> None:
+    """By whoever reads it to its end, although neither its size nor its time tells."""
+    if of_a_run:
+        path = finish(tmp_path / "run", "ooo").output
+        source = stage_input(path.parent, before="evolve", limit=limit)
+    else:
+        path = write_seeds(tmp_path)
+        source = stage_input(path, before=None, limit=limit)
+    reading = iter(source)
+    next(reading)
+    state = path.stat()
+    path.write_bytes(path.read_bytes())
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    with pytest.raises(InputError, match="has changed since it was"):
+        list(reading)
 
 
 def test_a_missing_stage_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:

@@ -1,9 +1,13 @@
 import hashlib
 import json
+import os
 import re
+import time
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pyarrow as pa
@@ -265,6 +269,91 @@ def test_a_note_of_an_earlier_version_is_no_proof(tmp_path: Path) -> None:
     assert content.pop("sha256") == hashlib.sha256(out.read_bytes()).hexdigest()
     note.write_text(json.dumps(content))
     assert not select(path, by="quality", top="25%", out=out).already_done
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"counts": None}, {"counts": {"rows": "many"}}, {"input": 7}, {"how": []}, [], {"sha256": ["x"]}, None, "folder"],
+)
+def test_a_damaged_note_is_made_anew(wrong: Any, tmp_path: Path) -> None:
+    path, out = rows(tmp_path / "in.jsonl"), tmp_path / "o.jsonl"
+    done = select(path, by="quality", top="25%", out=out)
+    assert done.note is not None
+    note = json.loads(done.note.read_text())
+    done.note.write_text(json.dumps(note | wrong if isinstance(wrong, dict) else wrong))
+    again = select(path, by="quality", top="25%", out=out)
+    assert (again.counts, again.already_done) == (done.counts, False)
+    assert select(path, by="quality", top="25%", out=out).already_done
+
+
+def test_a_pipe_has_no_note_and_no_entry(tmp_path: Path) -> None:
+    select(rows(tmp_path / "in.jsonl"), by="quality", top="25%", out=tmp_path / "o.jsonl")
+    with RunFolder(tmp_path / "run") as run:
+        run.note("select:other", {}, {"digest": "a"}, {}, tmp_path / "o.jsonl")
+    manifest = (tmp_path / "run/manifest.json").read_bytes()
+    os.mkfifo(tmp_path / "run/pipe")
+    with ThreadPoolExecutor() as pool:
+        reading = pool.submit((tmp_path / "run/pipe").read_bytes)
+        done = select(tmp_path / "in.jsonl", by="quality", top="25%", out=tmp_path / "run/pipe")
+        assert reading.result() == (tmp_path / "o.jsonl").read_bytes()
+    assert done.note is None
+    assert {file.name for file in (tmp_path / "run").iterdir()} == {".lock", "manifest.json", "pipe"}
+    assert (tmp_path / "run/manifest.json").read_bytes() == manifest
+
+
+def test_two_at_once_to_one_file_leave_what_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, out = rows(tmp_path / "in.jsonl"), tmp_path / "o.jsonl"
+    start = Barrier(2)
+
+    def slow(folder: Path) -> None:  # what follows a rename: the other may go on meanwhile
+        time.sleep(0.05)
+
+    monkeypatch.setattr(import_module("evolvent.files"), "sync_folder", slow)
+
+    def choose_at_once(top: str) -> int:
+        start.wait()
+        return int(select(path, by="quality", top=top, out=out).counts["selected"])
+
+    with ThreadPoolExecutor() as pool:
+        for tops in (("3", "5"), ("4", "2")):
+            assert list(pool.map(choose_at_once, tops)) == [int(top) for top in tops]
+            note = json.loads((tmp_path / "o.jsonl.selection.json").read_text())
+            assert note["sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()
+            assert note["counts"]["selected"] == len(chosen(out)) == int(note["how"]["top"])
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_what_is_refused_leaves_the_earlier_selection_with_its_note(tmp_path: Path) -> None:
+    path, out = tmp_path / "in.jsonl", tmp_path / "o.jsonl"
+    turns = [{"role": role, "content": "text"} for role in ("user", "assistant", "user", "assistant")]
+    path.write_text("".join(json.dumps({"messages": turns, "q": n}) + "\n" for n in range(4)))
+    select(path, by="q", top="1", out=out)
+    with pytest.raises(InputError, match="more than one turn"):
+        select(path, by="q", top="2", to="alpaca", out=out)
+    assert select(path, by="q", top="1", out=out).already_done
+
+
+def test_a_note_that_is_a_link_stays_one(tmp_path: Path) -> None:
+    path, out, note = rows(tmp_path / "in.jsonl"), tmp_path / "o.jsonl", tmp_path / "o.jsonl.selection.json"
+    (tmp_path / "elsewhere").mkdir()
+    note.symlink_to("elsewhere/note.json")
+    for top in ("1", "2"):
+        select(path, by="quality", top=top, out=out)
+        assert note.is_symlink()
+    assert json.loads(note.read_text())["how"]["top"] == "2"
+
+
+def test_a_test_file_that_changes_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, tests, selecting = rows(tmp_path / "in.jsonl"), tmp_path / "t.txt", import_module("evolvent.selection.select")
+    tests.write_text(THIRTEEN)
+
+    def changed(files: list[Path]) -> set[bytes]:
+        tests.write_text(THIRTEEN.upper())
+        return set()
+
+    monkeypatch.setattr(selecting, "load_ngrams", changed)
+    with pytest.raises(InputError, match=r"decontaminate .*t\.txt changed while it was read"):
+        select(path, by="quality", top="1", out=tmp_path / "o.jsonl", decontaminate=[tests])
 
 
 def test_numbers_in_csv(tmp_path: Path) -> None:

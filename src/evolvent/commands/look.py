@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from evolvent.call_store.options import Wanted
+from evolvent.files import output_path
 from evolvent.options import argument, option, takes
 from evolvent.report.printing import print_calls, print_summary
 
@@ -41,7 +42,8 @@ def calls(run: Annotated[str, RUN], wanted: Wanted, printing: Printing) -> None:
 
     found = log.stored_calls(Path(run), wanted, None if printing.out else printing.limit)
     if printing.out is not None:
-        typer.echo(f"{printing.out}: {log.export(found, printing.out):,} calls")
+        out = output_path(printing.out)
+        typer.echo(f"{out}: {log.export(found, out):,} calls")
         return
     total = log.count_calls.plain(run, wanted)
     print_calls(found, total, [] if total else log.why_none(run, wanted))

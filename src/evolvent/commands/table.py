@@ -1,8 +1,11 @@
 """The table of commands: the function that each calls, and what it prints of what that returns."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
@@ -20,6 +23,7 @@ from evolvent.report.printing import (
     print_verified,
 )
 from evolvent.report.progress import on_standard_error
+from evolvent.special_files import descriptor
 
 if TYPE_CHECKING:
     from evolvent.evolution.auto_evol_instruct.keywords import Keywords
@@ -84,7 +88,8 @@ def _keywords(found: "Keywords", typed: Mapping[str, Any]) -> None:
 def _recipe(done: "RecipeRun", typed: Mapping[str, Any]) -> None:
     if typed.get("dry_run"):
         print_estimates(done.stages)
-    else:
+        return
+    with _beside_data(getattr(done.stages.get("select"), "path", None)):
         print_stages(done.path, done.stages)
 
 
@@ -143,6 +148,16 @@ def interface_of(name: str) -> Interface:
     return interface
 
 
+@contextmanager
+def _beside_data(out: str | Path | None) -> Iterator[None]:
+    """Say on standard error what is said while a command writes its data to standard output."""
+    if out is not None and (str(out) == "-" or descriptor(Path(out)) == 1):
+        with redirect_stdout(sys.stderr):
+            yield
+    else:
+        yield
+
+
 def made(name: str, typed: Sequence[str]) -> Any:
     """A command as Typer runs it.
 
@@ -160,7 +175,8 @@ def made(name: str, typed: Sequence[str]) -> Any:
         if "progress" in interface.options():
             given["progress"] = on_standard_error
         function = getattr(import_module(interface.module), interface.name)
-        command.show(function(**given), given)
+        with _beside_data(given.get("out")):
+            command.show(function(**given), given)
 
     context = next(iter(inspect.signature(run).parameters.values()))
     run.__signature__ = inspect.Signature([context, *parameters(interface, method)])  # type: ignore[attr-defined]

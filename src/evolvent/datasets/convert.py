@@ -7,8 +7,8 @@ from typing import Any
 
 from evolvent.datasets.load import Problem, load
 from evolvent.datasets.options import CONVERT, Converting
-from evolvent.datasets.write import write
-from evolvent.files import check_not_read, locate
+from evolvent.datasets.write import kind_of_file, write
+from evolvent.files import output_path
 from evolvent.options import Reading, implements
 
 
@@ -66,9 +66,10 @@ def convert(
         InputError: as for ``load`` and ``write``.
         RunError: the disk is full.
     """
-    check_not_read(locate(out, "written")[0], data)
+    path = output_path(out, data)
+    kind_of_file(path)
     seeds = load(data, format=reading.format, map=reading.map, skip_bad=reading.skip_bad, limit=reading.limit)
-    counts = write(seeds, out, format=given.to, skip_bad=reading.skip_bad)
+    counts = write(seeds, path, format=given.to, skip_bad=reading.skip_bad)
     return ConvertCounts(
         rows=seeds.rows,
         skipped=seeds.skipped,

@@ -5,6 +5,7 @@ the pass found of a file can be kept, so that the same file is not checked again
 """
 
 import hashlib
+import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
@@ -124,6 +125,7 @@ class InstructionData:
                 position, occurrence = next(repeats, (-1, 0))
             instruction, input, output, messages = content
             yield Record(seed_id, seed_id, index, instruction, input, output, messages, meta=meta)
+        self.unchanged()
 
     def unchanged(self) -> None:
         """Check that a file is still what was checked.
@@ -143,14 +145,19 @@ class InstructionData:
             return
         note = {name: getattr(self, name) for name in NOTED} | {"known_as": self._known_as}
         note["problems"] = [list(problem) for problem in self.problems]
+        content = orjson.dumps(note).decode()
         unfinished = path.with_name(path.name + ".part")
         with explained(path):
+            for place in (unfinished, path):
+                if place.is_dir():  # nobody's: the name is a cache's
+                    shutil.rmtree(place)
             unfinished.unlink(missing_ok=True)
             self._repeats.execute("VACUUM INTO ?", (str(unfinished),))
             with closing(sqlite3.connect(unfinished)) as kept, kept:
-                kept.execute("CREATE TABLE IF NOT EXISTS note (content TEXT)")
-                kept.execute("DELETE FROM note")
-                kept.execute("INSERT INTO note VALUES (?)", (orjson.dumps(note).decode(),))
+                kept.execute("PRAGMA journal_mode = OFF")
+                kept.execute("DROP TABLE IF EXISTS note")
+                kept.execute("CREATE TABLE note (content TEXT, seal TEXT)")
+                kept.execute("INSERT INTO note VALUES (?, ?)", (content, _seal(content, kept)))
             unfinished.replace(path)
 
 
@@ -246,13 +253,23 @@ def _kept(path: Path, known_as: str) -> tuple[dict[str, Any], sqlite3.Connection
         return None
     repeats = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
     try:
-        note: dict[str, Any] = orjson.loads(repeats.execute("SELECT content FROM note").fetchone()[0])
-        if note["known_as"] == known_as:
-            return note, repeats
-    except (sqlite3.Error, orjson.JSONDecodeError, TypeError, KeyError):
-        pass  # cut off or of another version: the check is made again
+        content, seal = repeats.execute("SELECT content, seal FROM note").fetchone()
+        if seal == _seal(content, repeats):
+            note: dict[str, Any] = orjson.loads(content)
+            if note["known_as"] == known_as:
+                return note, repeats
+    except (sqlite3.Error, AttributeError, TypeError):
+        pass  # damaged or of another version: the check is made again
     repeats.close()
     return None
+
+
+def _seal(content: str, repeats: sqlite3.Connection) -> str:
+    """A hash of all that is kept: a note, and the repeated rows."""
+    seal = hashlib.sha256(content.encode())
+    for row in repeats.execute("SELECT position, occurrence FROM repeats ORDER BY position"):
+        seal.update(b"%d %d\n" % row)
+    return seal.hexdigest()
 
 
 def _check(value: object, format: str, mapping: Mapping[str, str]) -> _Checked:

@@ -22,7 +22,7 @@ from evolvent.datasets.parquet_files import parquet_rows
 from evolvent.datasets.rows import SourceRow, json_default, plain, text_rows, why_not_json
 from evolvent.datasets.spooled import spool
 from evolvent.errors import EvolventError, InputError, require_extra
-from evolvent.files import explained, locate
+from evolvent.files import TEMPORARY, explained, file_state, locate
 from evolvent.hub import without_telemetry
 
 READERS: dict[str, Callable[[Path, int], Iterator[SourceRow]]] = {
@@ -111,12 +111,12 @@ def _file(path: Path, name: str, state: os.stat_result) -> Source:
     except OSError as error:
         raise InputError(f"{name} cannot be read: {error.strerror}", fix="Check its permissions.") from None
 
+    checked = file_state(path)
+
     def unchanged() -> None:
-        try:
-            now = path.stat()
-        except OSError as error:
-            raise InputError(f"{name} cannot be read any more: {error.strerror}", fix="Put it back.") from None
-        if (now.st_size, now.st_mtime_ns) != (state.st_size, state.st_mtime_ns):
+        if not path.exists():
+            raise InputError(f"{name} cannot be read any more: it is not there", fix="Put it back.")
+        if file_state(path) != checked:
             raise InputError(f"{name} has changed since it was checked", fix="Start again when nothing writes to it.")
 
     def read(start: int) -> Iterator[SourceRow]:
@@ -171,7 +171,7 @@ def _hub(name: str, limit: int | None) -> Source:
 
 def _spooled(rows: Iterable[object], name: str) -> Source:
     """Write rows to a temporary file; one that cannot be written becomes a line that begins with ! and says why."""
-    with explained(Path("temporary files (TMPDIR)")):
+    with explained(TEMPORARY):
         file = spool()
         for row in rows:
             try:

@@ -10,11 +10,13 @@ from typing import IO
 import orjson
 
 from evolvent.datasets.formats import Row
+from evolvent.files import TEMPORARY, explained
 
 
 def spool() -> IO[bytes]:
     """A temporary file without a name: nothing is left of it, however the process ends."""
-    return tempfile.TemporaryFile(prefix="evolvent-")
+    with explained(TEMPORARY):
+        return tempfile.TemporaryFile(prefix="evolvent-")
 
 
 class SpooledRows:

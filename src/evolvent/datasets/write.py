@@ -1,7 +1,6 @@
 """write: records become a file that a trainer takes, whole or not at all."""
 
 import gzip
-import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,9 @@ from evolvent.datasets.json_files import write_json, write_jsonl
 from evolvent.datasets.parquet_files import write_parquet
 from evolvent.datasets.render import OUTPUT_FORMATS, render
 from evolvent.errors import InputError
-from evolvent.files import locate, replacing
+from evolvent.files import output_path, replacing
 from evolvent.records import Record
+from evolvent.special_files import is_written_through
 
 KINDS = (".json", ".jsonl", ".csv", ".json.gz", ".jsonl.gz", ".csv.gz", ".parquet")
 SHOWN = 5
@@ -47,45 +47,61 @@ def write(
     *,
     format: str = "messages",
     skip_bad: bool = False,
-    of_run: bool = False,
 ) -> WriteCounts:
     """Write records as a training set; the file appears when it is complete.
 
     Args:
         records: the records, written in their order; those of a run are read once, none is held in memory.
-        path: the file; its name ends in .json, .jsonl, .csv (each also .gz) or .parquet.
+        path: the file; its name ends in .json, .jsonl, .csv (each also .gz) or .parquet. A pipe or a device
+            (/dev/stdout) without such an ending gets JSON Lines.
         format: messages, alpaca, sharegpt or prompt_completion (as lists of messages, to which trainers apply the chat
             template, not as plain texts).
-        of_run: whether the file is a run's own, and its stage writes it.
         skip_bad: leave out, and count, conversations of several turns when the format is alpaca, if others remain.
 
     Raises:
         InputError: an unknown format or kind of file, a folder that cannot be written to, or several turns in alpaca.
         RunError: the disk is full. No half file is left in either case.
     """
-    check_format(format, OUTPUT_FORMATS)
-    path, state = locate(path, "written")
-    if state is not None and stat.S_ISDIR(state.st_mode):
-        raise InputError(f"{path} is a folder", fix="Name a file in it.")
+    path = output_path(path)
+    kind = kind_of_file(path)
+    with replacing(path) as file:
+        return write_rows(records, file, kind=kind, format=format, skip_bad=skip_bad)
+
+
+def kind_of_file(path: Path) -> str:
+    """The kind of file that a path names, by its ending; a pipe or a device without any takes JSON Lines.
+
+    Raises:
+        InputError: there is no such kind.
+    """
     kind = next((kind for kind in KINDS if path.name.lower().endswith(kind)), None)
+    if kind is None and is_written_through(path):
+        return ".jsonl"
     if kind is None:
         raise InputError(f"{path} is of no kind that can be written", fix=f"End its name in one of {', '.join(KINDS)}.")
+    return kind
+
+
+def write_rows(
+    records: Iterable[Record], file: IO[bytes], *, kind: str, format: str, skip_bad: bool = False
+) -> WriteCounts:
+    """Write records as a training set to an open file; arguments and errors as for ``write``."""
+    check_format(format, OUTPUT_FORMATS)
     refused = _Refused()
     rows = _rows(records, format, kind != ".parquet", refused)
-    with replacing(path, of_run=of_run) as file:
-        if kind.endswith(".gz"):
-            # No time stamp and no name: the same rows make the same bytes.
-            with gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as compressed:
-                written = _write_rows(rows, kind, format, cast(IO[bytes], compressed))
-        else:
-            written = _write_rows(rows, kind, format, file)
-        if refused.count and (not skip_bad or not written):
-            rows_of = ", ".join(str(index + 1) for index in refused.first) + ", ..." * (refused.count > SHOWN)
-            raise InputError(
-                f"{refused.count:,} of {refused.count + written:,} records have more than one turn, which {format} "
-                f"cannot hold (input rows {rows_of}). Nothing was written",
-                fix="Write messages or sharegpt" + (", or leave them out with --skip-bad." if written else "."),
-            )
+    if kind.endswith(".gz"):
+        # No time stamp and no name: the same rows make the same bytes.
+        with gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as compressed:
+            written = _write_rows(rows, kind, format, cast(IO[bytes], compressed))
+    else:
+        written = _write_rows(rows, kind, format, file)
+    if refused.count and (not skip_bad or not written):
+        rows_of = ", ".join(str(index + 1) for index in refused.first) + ", ..." * (refused.count > SHOWN)
+        raise InputError(
+            f"{refused.count:,} of {refused.count + written:,} records have more than one turn, which {format} "
+            f"cannot hold (input rows {rows_of}). Nothing was written",
+            fix="Write messages or sharegpt" + (", or leave them out with --skip-bad." if written else "."),
+        )
     return WriteCounts(written, refused.count)
 
 

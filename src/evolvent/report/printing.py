@@ -199,7 +199,8 @@ def print_files(stages: dict[str, Any]) -> None:
         for run in _runs(done):
             already = " (was done already)" if run.already_done else ""
             if isinstance(run, Selection):
-                typer.echo(f"{stage}: {described(run.counts)}{already}\n  {run.path}\n  {run.note}")
+                files = [f"\n  {file}" for file in (run.path, run.note) if file is not None]
+                typer.echo(f"{stage}: {described(run.counts)}{already}{''.join(files)}")
             else:
                 typer.echo(f"{run.stage}: {', '.join(map(str, (run.output, *run.others)))}{already}")
                 print_fates(run)

@@ -141,7 +141,8 @@ class RecordFile:
             for position, record in enumerate(read_records(self.path, start), start)
             if self.wanted(record.status, record.round)
         )
-        return rows if self.limit is None else islice(rows, max(0, self.limit - before))
+        yield from rows if self.limit is None else islice(rows, max(0, self.limit - before))
+        self.unchanged()
 
     def __iter__(self) -> Iterator[Record]:
         return (record for _, record in self.records())
@@ -296,10 +297,12 @@ def stage_input(
         limit: take the first so many only.
 
     Raises:
-        InputError: the data cannot be read, or the run folder lacks the stage's file.
+        InputError: the data cannot be read, the run folder lacks the stage's file, or there can be none of that name.
     """
     if limit is not None and limit < 1:
         raise InputError(f"limit is {limit}", fix="Give 1 or more.")
+    if out is not None:
+        locate(out, "written")
     if isinstance(data, Run):
         return record_file(_stage_file(data.path, before), wanted, limit, out)
     if isinstance(data, str | Path):

@@ -2,20 +2,21 @@
 
 import hashlib
 import logging
+import operator
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from io import BufferedRandom
 from itertools import compress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import orjson
 
-from evolvent.datasets.write import write
+from evolvent.datasets.write import kind_of_file, write_rows
 from evolvent.errors import InputError
-from evolvent.files import MANIFEST, explained, file_digest, file_state, locate, replacing
+from evolvent.files import MANIFEST, file_digest, file_state, output_path, replacing, turn_in
 from evolvent.options import Reading, implements
 from evolvent.records import Record
 from evolvent.runs.folder import RunFolder
@@ -25,6 +26,7 @@ from evolvent.selection.choose import Criteria, check_columns, choose, parse_top
 from evolvent.selection.decontamination import load_ngrams
 from evolvent.selection.options import SELECT, Selecting
 from evolvent.selection.where import parse_conditions
+from evolvent.special_files import is_written_through
 from evolvent.stages import read_by
 
 log = logging.getLogger(__name__)
@@ -39,13 +41,13 @@ class Selection:
 
     Attributes:
         path: the training set.
-        note: the JSON file beside it that says how it was chosen.
+        note: the JSON file beside it that says how it was chosen; None beside a pipe or a device.
         counts: rows looked at, left out by what, and kept.
         already_done: whether the very same selection was there already.
     """
 
     path: Path
-    note: Path
+    note: Path | None
     counts: dict[str, Any]
     already_done: bool = False
 
@@ -65,19 +67,15 @@ def select(data: Data, given: Selecting, reading: Reading) -> Selection:
         RunError: the file cannot be written.
     """
     by, ascending, best_per = given.by, given.ascending, given.best_per
-    out, state = locate(given.out, "written")
-    if state is not None and stat.S_ISDIR(state.st_mode):
-        raise InputError(f"out {out} is a folder", fix="Name a file, e.g. selected.jsonl.")
-    read = locate(data, "read")[1] if isinstance(data, str | Path) else None
-    if state is not None and read is not None and os.path.samestat(state, read):
-        raise InputError(f"out {out} is the data itself", fix="Choose another name.")
+    out = output_path(given.out, data)
+    kind, through = kind_of_file(out), is_written_through(out)
     conditions = parse_conditions(given.where)
     size = parse_top(given.top)
-    folder = out.parent if (out.parent / MANIFEST).is_file() else None
+    folder = out.parent if (out.parent / MANIFEST).is_file() and not through else None
     source = stage_input(
         data, before=read_by("select"), out=folder, format=reading.format, map=reading.map, skip_bad=reading.skip_bad
     )
-    note = out.with_name(out.name + ".selection.json")
+    note = None if through else output_path(out.with_name(f"{out.name}.selection.json"))
     how: dict[str, Any] = {
         "by": by,
         "top": str(given.top),
@@ -89,12 +87,14 @@ def select(data: Data, given: Selecting, reading: Reading) -> Selection:
     }
     if by in LOWER_IS_KEPT and not ascending:
         log.warning("warning: the highest %s are kept; low is good there: ascending keeps the lowest", by)
-    before = _noted(note) if out.is_file() else {}
-    same = before.get("how") == how and before.get("input", {}).get("digest") == source.about["digest"]
-    if same and before.get("sha256") == file_digest(out):
-        _enter_again(folder, out, how, source, before["counts"])
-        return Selection(out, note, before["counts"], already_done=True)
+    before = _counts_before(out, note, how, source)
+    if before is not None:
+        _enter_again(folder, out, how, source, before)
+        return Selection(out, note, before, already_done=True)
     criteria = Criteria(by, size, ascending, conditions, best_per, load_ngrams(given.decontaminate))
+    for path, named in zip(given.decontaminate, how["decontaminate"], strict=True):
+        if _named(path) != named:
+            raise InputError(f"decontaminate {path} changed while it was read", fix="Start the same command again.")
     check_columns(source, criteria, source.about["source"])
     chosen = choose(source, criteria)
     counts = chosen.counts
@@ -106,23 +106,30 @@ def select(data: Data, given: Selecting, reading: Reading) -> Selection:
             fix="Take a larger top, or loosen where.",
         )
     with nullcontext() if folder is None else RunFolder(folder) as run:
-        with explained(note):
-            note.unlink(missing_ok=True)  # a stop before the new one is written must not leave one that does not fit
         own = run is not None and _entry(out) in run.stages
-        write(_kept(source, chosen.kept), out, format=given.to, of_run=own)
-        content = {
-            "selected": out.name,
-            "sha256": file_digest(out),
-            "how": how,
-            "last_score": chosen.edge,
-            "counts": counts,
-        }
-        content |= {"input": source.about, "made": now(), "versions": versions()}
-        with replacing(note) as file:
-            file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+        rows = _kept(source, chosen.kept)
+        if note is None:
+            with replacing(out) as file:
+                write_rows(rows, file, kind=kind, format=given.to)
+        else:
+            # Ends in this order: the file is in place, then the note, then it is the turn of another process.
+            with turn_in(out.parent) as wait_for_turn, replacing(note) as noted, replacing(out, of_run=own) as file:
+                write_rows(rows, file, kind=kind, format=given.to)
+                content = {"selected": out.name, "sha256": _digest(file), "how": how, "last_score": chosen.edge}
+                content |= {"counts": counts, "input": source.about, "made": now(), "versions": versions()}
+                noted.write(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+                wait_for_turn()
+                if note.is_file():  # a stop before the new one is there must not leave one that does not fit
+                    note.resolve().unlink()
         if run is not None:
             run.note(_entry(out), how, source.about, counts, out)
     return Selection(out, note, counts)
+
+
+def _digest(file: IO[bytes]) -> str:
+    """The SHA-256 of what was written to a file, whatever another process puts in its place."""
+    file.seek(0)
+    return hashlib.file_digest(cast(BufferedRandom, file), "sha256").hexdigest()
 
 
 def _kept(source: StageInput, kept: bytes) -> Iterator[Record]:
@@ -148,13 +155,17 @@ def _enter_again(
             run.note(_entry(out), how, source.about, counts, out)
 
 
-def _noted(note: Path) -> dict[str, Any]:
-    """What a note beside an earlier selection says; nothing if there is none that can be read."""
+def _counts_before(out: Path, note: Path | None, how: dict[str, Any], source: StageInput) -> dict[str, int] | None:
+    """The counts of the very same selection, made before; None if its file or its note is not there as it was."""
+    if note is None or not out.is_file():
+        return None
     try:
         content = orjson.loads(note.read_bytes())
-    except (OSError, orjson.JSONDecodeError):
-        return {}
-    return content if isinstance(content, dict) else {}
+        same = content["how"] == how and content["input"]["digest"] == source.about["digest"]
+        counts = {str(what): operator.index(n) for what, n in content["counts"].items()}
+        return counts if same and content["sha256"] == file_digest(out) else None
+    except (InputError, OSError, orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
+        return None
 
 
 def _named(path: str | Path) -> dict[str, str]:

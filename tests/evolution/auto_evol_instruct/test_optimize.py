@@ -1,6 +1,7 @@
 """The stage optimize-method: its options, its files, its command, its dry run."""
 
 import json
+import os
 import pickle
 from collections.abc import Iterable
 from pathlib import Path
@@ -167,6 +168,14 @@ def test_what_cannot_work_is_refused_before_anything_is_written(
     with pytest.raises(InputError, match=words):
         optimized(out, **options)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_read_again_is_refused_before_anything_is_asked(tmp_path: Path, follow: Follow) -> None:
+    os.mkfifo(tmp_path / "m.yaml")
+    follow(Script())
+    with pytest.raises(InputError, match="is not a regular file"):
+        optimized(tmp_path / "m.yaml", fresh=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["m.yaml"]
 
 
 def test_a_file_that_no_search_made_is_not_overwritten(tmp_path: Path, follow: Follow) -> None:

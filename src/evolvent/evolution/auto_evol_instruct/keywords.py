@@ -22,7 +22,7 @@ from evolvent.evolution.auto_evol_instruct.applied import METHOD
 from evolvent.evolution.auto_evol_instruct.options import KEYWORDS, Naming
 from evolvent.evolution.auto_evol_instruct.ways import ListedWays, counting, on_disk, times_of
 from evolvent.evolution.templates import Prompt, load_prompt
-from evolvent.files import MANIFEST, locate, replacing
+from evolvent.files import MANIFEST, locate, output_path, replacing
 from evolvent.models.models import Models, chat_need, opened
 from evolvent.models.protocols import ChatModel, Reply, Sampling, StageModels
 from evolvent.models.uri import parse_uri
@@ -85,6 +85,7 @@ def keywords(
     folder = run.path if isinstance(run, Run) else locate(run, "read")[0]
     if not (folder / MANIFEST).is_file():
         raise InputError(f"{folder} is not a run folder", fix="Name the folder that evolvent evolve wrote.")
+    out = None if given.out is None else output_path(given.out)
     stage = naming_stage(folder, given, calling)
     with opened(models) as shared:
         done = execute(stage, folder, shared, calling)
@@ -94,8 +95,8 @@ def keywords(
         without = stage.source.rows - named.execute("SELECT count(*) FROM way").fetchone()[0]
         frequent = named.execute("SELECT keyword, sum(times) FROM way GROUP BY keyword ORDER BY 2 DESC, 1").fetchall()
         found = Keywords(done, {**stage.source.counts, "ways without a keyword": without}, frequent)
-        if given.out is not None:
-            _write(found, named, locate(given.out, "written")[0])
+        if out is not None:
+            _write(found, named, out)
     return found
 
 

@@ -18,7 +18,7 @@ from evolvent.evolution.auto_evol_instruct.options import OPTIMIZE_METHOD, Optim
 from evolvent.evolution.auto_evol_instruct.proposal import Optimizer
 from evolvent.evolution.auto_evol_instruct.search import STAGE, Found, Search, calls_at_most, in_words, search
 from evolvent.evolution.templates import Prompt, load_prompt
-from evolvent.files import replacing
+from evolvent.files import explained, replacing
 from evolvent.models.models import Models, chat_need, opened
 from evolvent.models.protocols import Sampling, StageModels
 from evolvent.models.uri import parse_uri
@@ -29,6 +29,7 @@ from evolvent.runs.local import run
 from evolvent.runs.manifest import read_manifest, versions
 from evolvent.runs.progress import Display
 from evolvent.runs.stage import Ended, Formula, MakeWhole, Stage, chat_settings
+from evolvent.special_files import is_written_through
 from evolvent.stages import file_of
 
 ENDINGS = (".yaml", ".yml")
@@ -240,6 +241,9 @@ def drawn(source: StageInput, dev: int, pool: int, seed: int) -> tuple[list[Reco
 def _check_out(file: Path, folder: Path, calling: Calling) -> None:
     if file.suffix not in ENDINGS:
         raise InputError(f"--out {file} is no YAML file", fix="Name a file that ends in .yaml.")
+    with explained(file):
+        if is_written_through(file):
+            raise InputError(f"--out {file} is not a regular file", fix="Name one: it is written after every step.")
     entry = read_manifest(folder).get(STAGE)
     mine = (folder / file_of(STAGE)).is_file() or (entry is not None and entry.state == "running")
     if file.exists() and not mine and not calling.fresh and not calling.dry_run:

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evolvent import options
-from evolvent.errors import InputError
-from evolvent.files import locate
+from evolvent.files import output_path
 from evolvent.models.uri import MODELS, check_chat_model
 from evolvent.options import SEEDS, Calling, Interface, Reading, argument, max_tokens, option, seed, temperature, top_p
 
@@ -48,16 +47,6 @@ OPTIMIZE_METHOD = Interface(
 )
 
 
-def check_folder_of(out: str | Path) -> None:
-    """Check that a file can be written where it is to be.
-
-    Raises:
-        InputError: its folder does not exist.
-    """
-    if not locate(out, "written")[0].resolve().parent.is_dir():
-        raise InputError(f"--out {out} cannot be written: its folder does not exist", fix="Make it first.")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Naming:
     """How ways are named."""
@@ -67,7 +56,7 @@ class Naming:
         "Write the counts and all keywords, with the ways that each one names, to a file.",
         None,
         metavar="FILE.json",
-        check=check_folder_of,
+        check=output_path,
     )
     max_tokens: int = max_tokens(512)
 

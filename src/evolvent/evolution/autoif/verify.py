@@ -24,7 +24,7 @@ from evolvent.evolution.autoif.answers import NO_VERDICT, Accuracy, accuracies
 from evolvent.evolution.autoif.functions_file import FUNCTIONS, VerifiedInstruction, codes, read_functions
 from evolvent.evolution.autoif.options import VERIFY, Verify
 from evolvent.evolution.autoif.rules import MAJORITY
-from evolvent.files import check_not_read, replacing
+from evolvent.files import output_path, replacing
 from evolvent.options import Reading, implements
 from evolvent.records import Record
 from evolvent.runs.inputs import Data, Wanted, stage_input
@@ -93,14 +93,11 @@ def verify(data: Data, given: Verify, reading: Reading) -> VerifyCounts:
         InputError: unreadable data or functions, a file that cannot be written, or no sandbox on this machine.
         RunError: the disk is full; or no answer has a verdict though some were matched: then no file is written.
     """
-    path, target = given.functions, given.out
+    path = given.functions
+    target = None if given.out is None else output_path(given.out, data, path, path / FUNCTIONS)
     instructions = read_functions(path / FUNCTIONS if path.is_dir() else path)
     if not instructions:
         raise InputError(f"{path} holds no verified instruction")
-    if target is not None:
-        check_not_read(target, data, path, path / FUNCTIONS)
-        if target.is_dir():
-            raise InputError(f"--out {target} is a folder", fix="Name a file, e.g. verified.jsonl.")
     source = stage_input(
         data,
         before="respond",
