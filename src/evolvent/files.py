@@ -146,8 +146,8 @@ def damaged(path: Path, how: str) -> RunError:
     """What to say of a database that is damaged."""
     return RunError(
         f"{path} is damaged" + f": {how}" * (how != "it is damaged"),
-        fix="If the disk reports errors (dmesg), look to it first. Move it away with the files named after it and "
-        f"start again (its calls are made, and paid, again), or save what it holds with: sqlite3 '{path}' .recover",
+        fix="If the disk reports errors (dmesg), mend it first. Move it away with the files named after it and start "
+        f"again (its calls are made, and paid, again), or save what it holds with: sqlite3 '{path}' .recover",
     )
 
 
