@@ -320,7 +320,7 @@ def _beside(target: Path, *, of_run: bool) -> tuple[Path, IO[bytes]]:
 def _remove_left(folder: Path, name: re.Pattern[str]) -> None:
     """Remove files of such a name whose writers were killed."""
     for left in folder.iterdir():
-        if name.fullmatch(left.name):
+        if name.fullmatch(left.name) and left.is_file():
             with suppress(OSError), left.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 left.unlink()
