@@ -12,8 +12,9 @@ import orjson
 
 from evolvent.call_store.options import CALLS_OF, First, Wanted
 from evolvent.call_store.store import open_read_only
-from evolvent.files import CALLS, explained, replacing
+from evolvent.files import CALLS, replacing
 from evolvent.options import implements, takes
+from evolvent.storage_errors import explained
 
 # A record's calls are those made for it, for its seed, and for what was made of it.
 # An id begins another's if the next character is a slash; with one after both, an id begins itself.

@@ -24,8 +24,9 @@ from typing import Any
 
 from evolvent.costs.budget import Spent
 from evolvent.errors import EvolventError, InputError, RunError
-from evolvent.files import CALLS, damaged, explained
+from evolvent.files import CALLS
 from evolvent.models.protocols import Usage
+from evolvent.storage_errors import damaged, explained
 
 log = logging.getLogger(__name__)
 

@@ -23,8 +23,8 @@ from evolvent.datasets.formats import FORMATS, Content, check_format, read_row
 from evolvent.datasets.rows import json_default, why_not_json
 from evolvent.datasets.sources import Source, open_source
 from evolvent.errors import InputError, RunError
-from evolvent.files import explained, sqlite_words
 from evolvent.records import Record, content_digest
+from evolvent.storage_errors import explained, sqlite_words
 
 SHOWN = 5
 BATCH = 10_000

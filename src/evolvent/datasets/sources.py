@@ -22,8 +22,9 @@ from evolvent.datasets.parquet_files import parquet_rows
 from evolvent.datasets.rows import SourceRow, json_default, plain, text_rows, why_not_json
 from evolvent.datasets.spooled import spool
 from evolvent.errors import EvolventError, InputError, require_extra
-from evolvent.files import TEMPORARY, explained, file_state, locate
+from evolvent.files import TEMPORARY, file_state, locate
 from evolvent.hub import without_telemetry
+from evolvent.storage_errors import explained
 
 READERS: dict[str, Callable[[Path, int], Iterator[SourceRow]]] = {
     ".json": json_rows,

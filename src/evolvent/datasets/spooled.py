@@ -10,7 +10,8 @@ from typing import IO
 import orjson
 
 from evolvent.datasets.formats import Row
-from evolvent.files import TEMPORARY, explained
+from evolvent.files import TEMPORARY
+from evolvent.storage_errors import explained
 
 
 def spool() -> IO[bytes]:

@@ -15,7 +15,7 @@ from typing import Any, Self
 import orjson
 
 from evolvent.errors import InputError, RunError
-from evolvent.files import describe_file, explained
+from evolvent.files import describe_file
 from evolvent.runs.manifest import (
     DECIDING,
     StageEntry,
@@ -30,6 +30,7 @@ from evolvent.runs.run import Run
 from evolvent.runs.tally import Tally
 from evolvent.runs.whole_parquet import check_whole, is_whole
 from evolvent.stages import file_of, holds_records, in_order, readers_of
+from evolvent.storage_errors import explained
 
 log = logging.getLogger(__name__)
 

@@ -19,12 +19,13 @@ import orjson
 
 from evolvent.call_store.stored import Used
 from evolvent.errors import InputError, RunError
-from evolvent.files import explained, replacing, sync_folder
+from evolvent.files import replacing, sync_folder
 from evolvent.records import Column, Record, schema
 from evolvent.runs.part_files import NOTES, PART_NAME, PartFile, PartNote, checked_note, read_note
 from evolvent.runs.record_files import record_table
 from evolvent.runs.tally import Tally
 from evolvent.runs.whole_parquet import is_whole, row_groups, write_group, writing
+from evolvent.storage_errors import explained
 
 if TYPE_CHECKING:
     import pyarrow as pa

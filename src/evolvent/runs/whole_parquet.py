@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from evolvent.errors import InputError
-from evolvent.files import explained, replacing
+from evolvent.files import replacing
+from evolvent.storage_errors import explained
 
 if TYPE_CHECKING:
     import pyarrow as pa

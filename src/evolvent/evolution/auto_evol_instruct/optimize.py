@@ -18,7 +18,7 @@ from evolvent.evolution.auto_evol_instruct.options import OPTIMIZE_METHOD, Optim
 from evolvent.evolution.auto_evol_instruct.proposal import Optimizer
 from evolvent.evolution.auto_evol_instruct.search import STAGE, Found, Search, calls_at_most, in_words, search
 from evolvent.evolution.templates import Prompt, load_prompt
-from evolvent.files import explained, replacing
+from evolvent.files import replacing
 from evolvent.models.models import Models, chat_need, opened
 from evolvent.models.protocols import Sampling, StageModels
 from evolvent.models.uri import parse_uri
@@ -31,6 +31,7 @@ from evolvent.runs.progress import Display
 from evolvent.runs.stage import Ended, Formula, MakeWhole, Stage, chat_settings
 from evolvent.special_files import is_written_through
 from evolvent.stages import file_of
+from evolvent.storage_errors import explained
 
 ENDINGS = (".yaml", ".yml")
 

@@ -14,9 +14,9 @@ import orjson
 
 from evolvent.errors import RunError
 from evolvent.evolution.auto_evol_instruct.applied import META, METHOD, METHODS_LIST
-from evolvent.files import sqlite_words
 from evolvent.records import Record, content_digest
 from evolvent.runs.inputs import StageInput
+from evolvent.storage_errors import sqlite_words
 
 # Of the pages of a database of ways that are kept in memory.
 CACHE_KIB = 16_000

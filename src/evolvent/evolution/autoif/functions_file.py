@@ -8,8 +8,9 @@ import orjson
 
 from evolvent.errors import InputError
 from evolvent.evolution.autoif.settings import noted
-from evolvent.files import explained, replacing
+from evolvent.files import replacing
 from evolvent.records import Record
+from evolvent.storage_errors import explained
 
 FUNCTIONS = "functions.jsonl"
 

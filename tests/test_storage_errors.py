@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from evolvent.errors import EvolventError, InputError
-from evolvent.files import explained
+from evolvent.storage_errors import explained
 
 RESULTS = {
     name: value for name, value in vars(sqlite3).items() if name.startswith("SQLITE_") and value in range(1, 1 << 14)
