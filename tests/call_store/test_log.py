@@ -15,8 +15,8 @@ import pytest
 from evolvent.call_store.key import call_key
 from evolvent.call_store.log import StoredCall, calls, count_calls, export, why_none
 from evolvent.call_store.options import Wanted
+from evolvent.call_store.replies import reply_to_json
 from evolvent.call_store.store import Call, CallStore, spent_in
-from evolvent.call_store.stored import reply_to_json
 from evolvent.costs.budget import Spent
 from evolvent.errors import InputError
 from evolvent.models.protocols import Reply, Usage

@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
+from evolvent.call_store.replies import reply_from_json, reply_to_json
 from evolvent.call_store.served import NOTED, Name, Served
-from evolvent.call_store.stored import reply_from_json, reply_to_json
 from evolvent.errors import ModelUnavailableError
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.report.summary import summary

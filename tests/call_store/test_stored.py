@@ -12,18 +12,10 @@ import pytest
 
 from evolvent.call_store.ask import ask, why_cut, why_unusable
 from evolvent.call_store.key import call_seed
+from evolvent.call_store.replies import reply_from_json, reply_to_json
 from evolvent.call_store.store import CallStore
-from evolvent.call_store.stored import (
-    Failures,
-    RecordInWork,
-    StoredChat,
-    StoredScorer,
-    Used,
-    lasting_failures,
-    record_in_work,
-    reply_from_json,
-    reply_to_json,
-)
+from evolvent.call_store.stored import StoredChat, StoredScorer
+from evolvent.call_store.used import Failures, RecordInWork, Used, lasting_failures, record_in_work
 from evolvent.costs.budget import Budget
 from evolvent.costs.prices import Price
 from evolvent.errors import BudgetReachedError, CallError, ModelUnavailableError

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolvent.call_store.stored import Used
+from evolvent.call_store.used import Used
 from evolvent.errors import InputError, RunError
 from evolvent.files import replacing
 from evolvent.models.protocols import Reply, Usage

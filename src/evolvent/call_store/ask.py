@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from evolvent.call_store.key import call_seed
-from evolvent.call_store.stored import RecordInWork, StoredChat, Used, record_in_work
+from evolvent.call_store.stored import StoredChat
+from evolvent.call_store.used import RecordInWork, Used, record_in_work
 from evolvent.models.protocols import ChatModel, Reply, Sampling
 from evolvent.records import Message
 

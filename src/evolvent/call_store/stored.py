@@ -4,16 +4,14 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass, field
-from types import UnionType
 from typing import Any, TypeVar
 
-import orjson
-
 from evolvent.call_store.key import chat_key
+from evolvent.call_store.replies import error_from_json, error_to_json, reply_from_json, reply_to_json
 from evolvent.call_store.served import Name, Served
 from evolvent.call_store.store import Call, CallStore
+from evolvent.call_store.used import Used, lasting_failures, record_in_work
 from evolvent.costs.budget import Budget
 from evolvent.errors import CallError
 from evolvent.models.models import Calls, Need, is_server
@@ -21,7 +19,6 @@ from evolvent.models.protocols import (
     ChatModel,
     Reply,
     Sampling,
-    TokenLogprob,
     TokenScorer,
     Usage,
     until_kept,
@@ -29,74 +26,6 @@ from evolvent.models.protocols import (
 from evolvent.records import Message
 
 Result = TypeVar("Result")
-
-
-@dataclass(slots=True)
-class Used:
-    """What records took from one model, whether it was paid for now or found in the store.
-
-    Attributes:
-        calls: replies.
-        prompt_tokens, completion_tokens: of these replies.
-        estimated: whether some of the tokens were not counted by the server.
-        unusable: replies that could not be worked with (empty, say), so that another was asked for.
-        cut_max_tokens: replies whose bound was lowered to fit the context.
-        empty: replies without text that stayed so, however often they were asked for.
-    """
-
-    calls: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    estimated: bool = False
-    unusable: int = 0
-    cut_max_tokens: int = 0
-    empty: int = 0
-
-    def count(self, reply: Reply) -> None:
-        """Count one reply."""
-        self.calls += 1
-        self.prompt_tokens += reply.usage.prompt_tokens
-        self.completion_tokens += reply.usage.completion_tokens
-        self.estimated |= reply.usage.estimated
-        self.cut_max_tokens += reply.cut_max_tokens is not None
-
-    def add(self, other: "Used") -> None:
-        """Add what others took."""
-        self.calls += other.calls
-        self.prompt_tokens += other.prompt_tokens
-        self.completion_tokens += other.completion_tokens
-        self.estimated |= other.estimated
-        self.unusable += other.unusable
-        self.cut_max_tokens += other.cut_max_tokens
-        self.empty += other.empty
-
-
-@dataclass(slots=True)
-class RecordInWork:
-    """The record that a task works for, and what it took from its models so far, by their URIs."""
-
-    id: str = ""
-    used: dict[str, Used] = field(default_factory=dict)
-
-
-# Only for the account: never part of a call's key.
-record_in_work: ContextVar[RecordInWork] = ContextVar("record_in_work")
-
-
-@dataclass(slots=True)
-class Failures:
-    """Failed calls that stay failed: for work that chooses by what came of its calls, and that may be done again.
-
-    Attributes:
-        decided: what is done now was done before, and decided on: a call that the store holds as failed fails again.
-        words: what the store holds of every call that has failed in this work, by its key: none is made again.
-    """
-
-    decided: bool = False
-    words: dict[bytes, str] = field(default_factory=dict)
-
-
-lasting_failures: ContextVar[Failures | None] = ContextVar("lasting_failures", default=None)
 
 
 @dataclass(slots=True)
@@ -254,55 +183,6 @@ def _read(store: CallStore, key: bytes, text: str | None, from_json: Callable[[s
     except (ValueError, TypeError, LookupError, AttributeError):
         store.warn_of_damage(key)
         return None
-
-
-def reply_to_json(reply: Reply) -> str:
-    """A reply as it is stored."""
-    return orjson.dumps(reply).decode()
-
-
-def reply_from_json(text: str) -> Reply:
-    """The reply that was stored as ``text``.
-
-    Raises:
-        ValueError, TypeError, LookupError: the text is damaged.
-    """
-    row = orjson.loads(text)
-    row["usage"] = usage = Usage(**row["usage"])
-    if row.get("served_by") is not None:  # older stores do not hold it
-        row["served_by"] = tuple(row["served_by"])
-    if row["logprobs"] is not None:
-        row["logprobs"] = tuple(
-            TokenLogprob(token["token"], token["logprob"], tuple((t, p) for t, p in token["top"]))
-            for token in row["logprobs"]
-        )
-    reply = Reply(**row)
-    _check(str, reply.text)
-    _check(str | None, reply.finish_reason, reply.refusal, reply.reasoning)
-    _check(int, usage.prompt_tokens, usage.completion_tokens, reply.cut_max_tokens or 0)
-    return reply
-
-
-def _check(kind: type | UnionType, *values: object) -> None:
-    if not all(isinstance(value, kind) for value in values):
-        raise TypeError(f"not all of {kind}")
-
-
-def error_to_json(error: CallError) -> str:
-    """Why a call failed as it is stored."""
-    return orjson.dumps({"error": error.message, "fix": error.fix, "raw": error.raw}).decode()
-
-
-def error_from_json(text: str) -> CallError:
-    """The failure that was stored as ``text``; older stores hold no fix.
-
-    Raises:
-        ValueError, TypeError, LookupError: the text is damaged.
-    """
-    words = orjson.loads(text)
-    error = CallError(words["error"], fix=words.get("fix", ""), raw=words["raw"])
-    _check(str, error.message, error.fix)
-    return error
 
 
 @dataclass(slots=True)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from evolvent.call_store.store import CallStore, spent_in
-from evolvent.call_store.stored import RecordInWork, StoredModels, Used, record_in_work
+from evolvent.call_store.stored import StoredModels
+from evolvent.call_store.used import RecordInWork, Used, record_in_work
 from evolvent.concurrency import in_order
 from evolvent.costs.budget import Budget, Spent
 from evolvent.costs.prices import Price

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from evolvent.call_store.stored import Used
+from evolvent.call_store.used import Used
 from evolvent.errors import InputError, RunError
 from evolvent.files import replacing, sync_folder
 from evolvent.records import Column, Record, schema

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from evolvent.call_store.stored import Used
+from evolvent.call_store.used import Used
 from evolvent.models.models import Need
 from evolvent.models.protocols import StageModels
 from evolvent.options import Calling

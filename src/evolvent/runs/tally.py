@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-from evolvent.call_store.stored import Used
+from evolvent.call_store.used import Used
 from evolvent.records import Record
 
 # Different words of failures that are counted apart; what comes later is counted as one.

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolvent.call_store.stored import Used
+from evolvent.call_store.used import Used
 from evolvent.errors import InputError
 from evolvent.evolution.auto_evol_instruct.failure_rate import Evaluation
 from evolvent.evolution.auto_evol_instruct.history import (

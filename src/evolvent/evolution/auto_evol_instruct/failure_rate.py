@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from evolvent.call_store.ask import ask, why_cut, why_unusable
-from evolvent.call_store.stored import RecordInWork, Used, record_in_work
+from evolvent.call_store.used import RecordInWork, Used, record_in_work
 from evolvent.concurrency import together
 from evolvent.errors import CallError
 from evolvent.evolution.auto_evol_instruct.applied import Applied

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from evolvent.call_store.ask import ask
-from evolvent.call_store.stored import Used
+from evolvent.call_store.used import Used
 from evolvent.errors import CallError
 from evolvent.evolution.auto_evol_instruct.method import Method, candidate_of
 from evolvent.evolution.templates import Prompt

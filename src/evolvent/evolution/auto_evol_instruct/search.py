@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from evolvent.call_store.key import call_seed
-from evolvent.call_store.stored import Failures, RecordInWork, Used, lasting_failures, record_in_work
+from evolvent.call_store.used import Failures, RecordInWork, Used, lasting_failures, record_in_work
 from evolvent.concurrency import together
 from evolvent.errors import RunError
 from evolvent.evolution.auto_evol_instruct.failure_rate import CALL_FAILED, Evaluation, Evolving, evaluate
