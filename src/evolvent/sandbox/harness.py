@@ -128,8 +128,7 @@ def confine(request: dict[str, Any], channel: int) -> None:
 
 def processor_seconds(request: dict[str, Any]) -> int:
     """What all calls of a function may use of the processor."""
-    seconds: float = request["limits"]["seconds"]
-    return math.ceil(seconds * (len(request["responses"]) + 1)) + 1
+    return int(math.ceil(request["limits"]["seconds"] * (len(request["responses"]) + 1)) + 1)
 
 
 def describe(error: BaseException, most: int) -> bytes:
@@ -323,11 +322,7 @@ def scratch_state() -> tuple[int, ...]:
 
 
 def await_confined(child: Child) -> None:
-    """Wait until the child is about to run the function's code: until then all that it does is ours.
-
-    Raises:
-        SystemExit: it could not give up what it has to give up.
-    """
+    """Wait until the child is about to run the function's code; until then what goes wrong is not the function's."""
     try:
         kind, words = child.frame(START_SECONDS)
     except Stopped as stop:
