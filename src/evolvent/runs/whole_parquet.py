@@ -7,7 +7,7 @@ it over.
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -24,6 +24,7 @@ DIGEST = b"evolvent.digest"
 ZEROS = b"0" * 64
 TAIL = 8  # the footer's length and the magic bytes, at the end of every Parquet file
 MAGIC = b"PAR1"
+BLOCK = 1 << 20
 
 
 @contextmanager
@@ -51,11 +52,9 @@ def writing(
         with pq.ParquetWriter(file, schema.remove_metadata(), **options) as writer:
             yield writer, metadata
             writer.add_key_value_metadata({**metadata, DIGEST: ZEROS})
-        file.flush()
-        written = Path(file.name)
-        place = _place_of_digest(written)
+        place = _place_of_digest(file)
         assert place is not None
-        digest = _digest_around(written, place)
+        digest = _digest_around(file, place)
         file.seek(place)
         file.write(digest)
 
@@ -67,13 +66,12 @@ def write_group(writer: "pq.ParquetWriter", table: "pa.Table") -> None:
 
 def is_whole(path: Path) -> bool | None:
     """Whether a file is byte for byte as it was written; None if it holds no digest of its own, or is no Parquet."""
-    with explained(path):
-        place = _place_of_digest(path)
+    with explained(path, "read"), path.open("rb") as file:
+        place = _place_of_digest(file)
         if place is None:
             return None
-        with path.open("rb") as file:
-            file.seek(place)
-            return file.read(len(ZEROS)) == _digest_around(path, place)
+        file.seek(place)
+        return file.read(len(ZEROS)) == _digest_around(file, place)
 
 
 def check_whole(path: Path, fix: str) -> None:
@@ -99,17 +97,16 @@ def row_groups(path: Path, numbers: Iterable[int]) -> "Iterator[pa.Table]":
             yield file.read_row_group(number, use_threads=False)
 
 
-def _place_of_digest(path: Path) -> int | None:
-    """Where the digest of a file stands in it."""
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - TAIL))
-        tail = file.read(TAIL)
-        length = int.from_bytes(tail[:4], "little")
-        if tail[4:] != MAGIC or length + TAIL > size:
-            return None
-        file.seek(size - TAIL - length)
-        footer = file.read(length)
+def _place_of_digest(file: IO[bytes]) -> int | None:
+    """Where the digest of a file stands in it; None if it holds none."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - TAIL))
+    tail = file.read(TAIL)
+    length = int.from_bytes(tail[:4], "little")
+    if tail[4:] != MAGIC or length + TAIL > size:
+        return None
+    file.seek(size - TAIL - length)
+    footer = file.read(length)
     found = footer.rfind(DIGEST)
     # Behind the key, in Thrift's compact encoding: the next field's header, and the length of its text.
     start = found + len(DIGEST) + 2
@@ -118,18 +115,16 @@ def _place_of_digest(path: Path) -> int | None:
     return size - TAIL - length + start
 
 
-def _digest_around(path: Path, place: int) -> bytes:
+def _digest_around(file: IO[bytes], place: int) -> bytes:
     """The digest of a file whose digest stands there."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        _feed(digest.update, file, place)
-        digest.update(ZEROS)
-        file.seek(len(ZEROS), os.SEEK_CUR)
-        _feed(digest.update, file, None)
+    file.seek(0)
+    left = place
+    while left and (block := file.read(min(BLOCK, left))):
+        digest.update(block)
+        left -= len(block)
+    digest.update(ZEROS)
+    file.seek(place + len(ZEROS))
+    while block := file.read(BLOCK):
+        digest.update(block)
     return digest.hexdigest().encode()
-
-
-def _feed(update: Callable[[bytes], None], file: IO[bytes], size: int | None) -> None:
-    while block := file.read(1 << 20 if size is None else min(1 << 20, size)):
-        update(block)
-        size = None if size is None else size - len(block)
