@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from evolvent.concurrency import in_order, run_sync
+from evolvent.concurrency import run_sync
 from tests.processes import LONG_S
 
 
@@ -35,31 +35,6 @@ def test_run_sync_passes_on_errors(error: BaseException) -> None:
     for main in (lambda: run_sync(fail()), lambda: asyncio.run(notebook())):
         with pytest.raises(type(error)):
             main()
-
-
-def test_what_is_begun_and_not_given_out_weighs_no_more_than_was_said() -> None:
-    """But for one item: whatever it weighs, it is worked on; and the order stays."""
-    weights = [5, 1, 1, 30, 1, 1, 12, 1, 4, 4]
-    under_way: set[int] = set()
-    most = 0
-
-    async def work(index: int) -> int:
-        nonlocal most
-        under_way.add(index)
-        most = max(most, sum(weights[one] for one in under_way) - max(weights[one] for one in under_way))
-        await asyncio.sleep(0.001 * (index % 3))
-        return index
-
-    async def main() -> list[int]:
-        found = []
-        working = in_order(range(10), work, 4, weights.__getitem__, lambda index: weights[index], heaviest=10)
-        async for index in working:
-            under_way.discard(index)
-            found.append(index)
-        return found
-
-    assert asyncio.run(main()) == list(range(10))
-    assert most <= 10
 
 
 class Cell:

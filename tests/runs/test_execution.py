@@ -15,6 +15,7 @@ from tests.models.virtual_time import run_virtually
 
 Result = TypeVar("Result")
 
+HEAVIEST = 100
 waits = st.lists(st.floats(0, 10, width=16), max_size=60)
 
 
@@ -372,3 +373,26 @@ def test_together_cancelled_from_outside_leaves_no_task() -> None:
         assert not others()
 
     run_virtually(main())
+
+
+@given(waits, st.integers(1, 5), st.lists(st.integers(0, HEAVIEST), min_size=60, max_size=60))
+def test_what_is_held_is_bounded_and_never_stops_the_work(durations: list[float], bound: int, sizes: list[int]) -> None:
+    under_way: dict[int, int] = {}
+
+    async def work(item: tuple[int, float]) -> int:
+        assert sum(under_way.values()) <= HEAVIEST
+        under_way[item[0]] = sizes[item[0]]
+        await asyncio.sleep(item[1])
+        return item[0]
+
+    def weight(item: tuple[int, float]) -> int:
+        return sizes[item[0]]
+
+    async def main() -> list[int]:
+        results = []
+        async for result in in_order(enumerate(durations), work, bound, weight, heaviest=HEAVIEST):
+            results.append(result)
+            del under_way[result]
+        return results
+
+    assert run_virtually(main()) == list(range(len(durations)))

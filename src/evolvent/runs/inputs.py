@@ -10,7 +10,7 @@ from evolvent.errors import InputError
 from evolvent.files import MANIFEST, FileState, file_digest, file_state, is_as_noted, locate
 from evolvent.records import Record, content_digest
 from evolvent.runs.loaded_file import LoadedFile
-from evolvent.runs.manifest import read_manifest
+from evolvent.runs.manifest import StageEntry, read_manifest
 from evolvent.runs.record_files import count_rows, count_wanted, is_record_file, read_records
 from evolvent.runs.run import Run
 from evolvent.runs.whole_parquet import check_whole
@@ -18,6 +18,7 @@ from evolvent.stages import STAGES, file_of, row_of
 
 # What was found of checked data, in the run folder.
 CHECKED = ".checked-{stage}.sqlite"
+ANEW = "Make it anew with --fresh (equal calls are not paid again), or copy it back."
 
 # What a stage takes: a path, a Hub id, a run, an iterable of dicts (a datasets.Dataset is one).
 Data = str | Path | Run | Iterable[Mapping[str, Any]]
@@ -268,7 +269,7 @@ def stage_input(
         path, _ = locate(data, "read")
         if (path / MANIFEST).is_file():
             return record_file(_stage_file(path, before), wanted, limit, out)
-        if is_record_file(path):
+        if is_record_file(path) or (path.suffix == ".parquet" and _own_entry(path) is not None):
             return record_file(path, wanted if before else Wanted(), limit, out, as_seeds=before is None)
     checked = CHECKED.format(stage=before or "seeds")
     how = {"format": format, "map": map, "skip_bad": skip_bad, "limit": limit}
@@ -290,11 +291,10 @@ def record_file(
     Raises:
         InputError: the file is damaged, or one of the stage's own run folder and not up to date.
     """
-    check_whole(path, "Make it anew: the same command that made it, with --fresh; equal calls are not paid again.")
-    state = file_state(path)
+    state, digest = file_state(path), _digest(path)
     every = count_rows(path)
     rows = min(count_wanted(path, wanted), limit or every)
-    about: dict[str, Any] = {"source": str(path), "rows": every, "digest": _digest(path, state)}
+    about: dict[str, Any] = {"source": str(path), "rows": every, "digest": digest}
     if out is not None and path.parent.resolve() == out.resolve():
         about["stage"] = stage = next((stage for stage in STAGES if file_of(stage) == path.name), None)
         if stage is not None:
@@ -358,9 +358,21 @@ def _check_current(path: Path, stage: str) -> None:
         raise InputError(f"{path} is stale: {why}", fix=f"Bring it up to date: {_command(stage, path.parent)}")
 
 
-def _digest(path: Path, state: FileState) -> str:
-    """A hash of a file's bytes; a stage's own file that nobody touched since is known by the manifest."""
-    for entry in read_manifest(path.parent).values() if (path.parent / MANIFEST).is_file() else ():
-        if entry.output.get("state") == list(state) and path.name == entry.output.get("name"):
-            return str(entry.output["digest"])
-    return file_digest(path)
+def _digest(path: Path) -> str:
+    """The hash of a file's bytes; they must be those that a stage wrote, if one did.
+
+    Raises:
+        InputError: they are not.
+    """
+    entry, digest = _own_entry(path), file_digest(path)
+    if entry is None or entry.state == "running":
+        check_whole(path, ANEW)
+    elif entry.output.get("digest", digest) != digest:
+        raise InputError(f"{path} is not as the stage wrote it: it is damaged, or was changed since", fix=ANEW)
+    return digest
+
+
+def _own_entry(path: Path) -> StageEntry | None:
+    """The entry of the stage that wrote a record file, if the file lies in its run folder."""
+    stage = next((stage for stage in STAGES if file_of(stage) == path.name), None)
+    return read_manifest(path.parent).get(stage) if stage is not None else None
