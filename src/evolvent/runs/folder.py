@@ -221,6 +221,8 @@ class RunFolder:
                     shutil.rmtree(output) if output.is_dir() else output.unlink(missing_ok=True)
         if task.adding:
             keep_earlier(output)
+        elif not task.anew and earlier_file(output).exists():
+            check_whole(earlier_file(output), "Make the stage anew with --fresh; equal calls are not paid again.")
         if task.retry:
             reopen(output, entry.mark, task.wrong)  # the finished file stays in place, and good, until the new one is
         elif task.retry_empty:
