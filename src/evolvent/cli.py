@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from evolvent.commands.table import COMMANDS, made
-from evolvent.errors import EvolventError, InputError, printable
+from evolvent.errors import EvolventError, InputError, RunError, printable
 from evolvent.interrupts import Interrupted, end_now, ended_by_signals
 from evolvent.streams import ReaderGoneError, guard_standard_streams
 
@@ -35,8 +35,11 @@ class Ending(TyperGroup):
         except OSError as error:
             if error.errno == errno.EMFILE:
                 raise too_few_files() from error
-            if error.filename is None:
-                raise
+            if error.filename is None:  # of an open file: a disk that fails
+                words = f"the system reports: {error.strerror or error}"
+                raise RunError(
+                    words, fix="The system's log (dmesg) says more of a disk; --debug says where."
+                ) from error
             # a path that the system refuses: too long, through a file that is no folder, not to be entered
             raise InputError(f"{os.fsdecode(error.filename)}: {error.strerror}", fix="Check the path.") from error
 

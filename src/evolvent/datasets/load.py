@@ -242,7 +242,7 @@ def load(
 
 def _known_as(path: Path, how: list[object]) -> str:
     """A hash of a file's bytes, of how it is to be read, and of what reads it."""
-    with path.open("rb") as file:
+    with explained(path, "read"), path.open("rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()
     return hashlib.sha256(orjson.dumps([content, how, path.suffixes, version("evolvent")])).hexdigest()
 

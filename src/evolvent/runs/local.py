@@ -41,7 +41,7 @@ ALL_FAILED = 20
 # Characters of the records of a window, where it has several, and of all that are in work or wait for those before
 # them: bounds to memory, whatever a record holds.
 LONG = 1 << 24
-MOST_HELD = 1 << 25
+MOST_HELD = 1 << 24
 EMPTY = "the server's reply holds no text"
 
 

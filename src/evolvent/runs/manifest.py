@@ -22,6 +22,7 @@ from evolvent.costs.prices import Price, Prices, read_prices
 from evolvent.errors import InputError
 from evolvent.files import MANIFEST as NAME
 from evolvent.files import replacing
+from evolvent.storage_errors import explained
 
 # Packages that decide numbers and bytes: what one version made of a stage does not belong to what another makes of it.
 DECIDING = ("evolvent", "torch", "transformers", "tokenizers", "numpy", "pyarrow", "vllm")
@@ -79,8 +80,10 @@ def read_manifest(folder: Path) -> dict[str, StageEntry]:
     path = folder / NAME
     if not path.is_file():
         return {}
+    with explained(path, "read"):
+        content = path.read_bytes()
     try:
-        stages = orjson.loads(path.read_bytes())["stages"]
+        stages = orjson.loads(content)["stages"]
         return {name: StageEntry(**entry) for name, entry in stages.items()}
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise InputError(

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 PART = 2_048
 EARLIER = "earlier.parquet"
 # Characters of rows that are gathered before they are written: a bound to memory, whatever a row holds.
-GROUP = 1 << 25
+GROUP = 1 << 24
 
 log = logging.getLogger(__name__)
 

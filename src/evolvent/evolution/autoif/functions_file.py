@@ -63,7 +63,7 @@ def read_functions(path: Path) -> dict[str, VerifiedInstruction]:
             names the line.
     """
     found: dict[str, VerifiedInstruction] = {}
-    with explained(path):
+    with explained(path, "read"):
         if not path.is_file():
             raise InputError(
                 f"there is no file {path}", fix="evolvent evolve … --method autoif writes functions.jsonl."
