@@ -36,6 +36,7 @@ FIRST = 5  # operations that are all tried, of every stage and fault
 SEEDS = 8
 LIMIT_S = 300
 # What no message may be: words of sqlite's or Python's own, without what to do.
+SAYS = {"full": ("no space is left",), "broken": ("Input/output error", "the disk reports an error", "is damaged")}
 BARE = ("Traceback", "disk I/O error", "made by another version", "malformed")
 
 
@@ -127,6 +128,8 @@ def why_not(stage: Swept, folder: Path, whole: dict[str, bytes], first: Ended, f
     bare = [words for words in BARE if words in first.errors]
     if bare:
         return f"says {bare[0]}: {first.errors[-600:]}"
+    if fault in SAYS and first.status and not any(words in first.errors for words in SAYS[fault]):
+        return f"says nothing of the disk: {first.errors[-600:]}"
     if first.status == 0 and any(not (folder / name).is_file() for name in whole):
         return "exit status 0 without its files"
     if first.status == 0 and any((folder / name).read_bytes() != content for name, content in whole.items()):

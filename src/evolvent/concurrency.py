@@ -93,8 +93,7 @@ async def in_order(
     items: Iterable[Item],
     work: Callable[[Item], Awaitable[Result]],
     concurrency: int,
-    weight: Callable[[Item], int] = lambda _: 0,
-    gained: Callable[[Result], int] = lambda _: 0,
+    weight: Callable[[Item, Result | None], int] = lambda *_: 0,
     heaviest: int = 0,
 ) -> AsyncGenerator[Result, None]:
     """Work on items at once and yield the results in the order of the items.
@@ -105,8 +104,8 @@ async def in_order(
         items: what to work on; read as needed, never more than ``WINDOW * concurrency`` ahead of the results.
         work: the work for one item.
         concurrency: how many items at once, at least 1.
-        weight, gained: of an item, and what its result weighs more. No further item is begun while those that are begun
-            and not yet given out weigh more than ``heaviest``.
+        weight: of an item, alone and with its result. No further item is begun while those that are begun and not yet
+            given out weigh more than ``heaviest``.
 
     Yields:
         One result an item.
@@ -125,10 +124,10 @@ async def in_order(
     heavy = 0
     lighter = asyncio.Event()
 
-    def weigh(index: int, more: int) -> None:
+    def weigh(index: int, now: int) -> None:
         nonlocal heavy
-        weights[index] = weights.get(index, 0) + more
-        heavy += more
+        heavy += now - weights.get(index, 0)
+        weights[index] = now
 
     async def worker() -> None:
         while True:
@@ -140,10 +139,9 @@ async def in_order(
                 return
             try:
                 index, item = next(source)
-                weigh(index, weight(item))
-                result = await work(item)
-                weigh(index, gained(result))
-                finished[index] = result
+                weigh(index, weight(item, None))
+                finished[index] = result = await work(item)
+                weigh(index, weight(item, result))
             except StopIteration:
                 return
             except BaseException as error:  # a cancellation that comes from within the work, too: its result is lacking
@@ -179,6 +177,18 @@ async def in_order(
         for task in workers:
             task.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
+
+
+async def in_thread(function: Callable[[], Result]) -> Result:
+    """Call a function in a thread; a cancellation waits until it has ended, as what it works on is its alone."""
+    working = asyncio.ensure_future(asyncio.to_thread(function))
+    try:
+        return await asyncio.shield(working)
+    finally:
+        while not working.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([working])
+        working.exception()  # seen, also where the cancellation is what is raised
 
 
 async def together(work: Iterable[Coroutine[None, None, Result]]) -> list[Result]:

@@ -1,6 +1,8 @@
 """Replies without text: a server that sends nothing else stops the stage, and what came back empty is asked again."""
 
+import sqlite3
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -178,3 +180,14 @@ def test_equal_calls_that_came_back_empty_are_asked_again_once(tmp_path: Path, m
 def test_where_there_is_nothing_to_ask_again(tmp_path: Path, models: Opened) -> None:
     with pytest.raises(InputError, match=r"--retry-empty: .* holds no evolve"):
         evolved(write_seeds(tmp_path, range(2)), tmp_path / "run", retry_empty=True)
+
+
+def test_a_damaged_reply_is_asked_again_with_the_empty_ones(tmp_path: Path, models: Opened) -> None:
+    seeds = write_seeds(tmp_path, range(3))
+    models[EVOLVER].reply = empty_for([1])
+    evolved(seeds, tmp_path / "run")
+    with closing(sqlite3.connect(tmp_path / "run" / "calls.sqlite")) as store, store:
+        store.execute("UPDATE calls SET reply = '{}'")
+    models[EVOLVER].reply = longer
+    run = evolved(seeds, tmp_path / "run", retry_empty=True, fresh=True)
+    assert run.output.read_bytes() == undisturbed(tmp_path, seeds)

@@ -1,6 +1,8 @@
 """Bounded work in order: what comes out, what is under way at once, and how it ends."""
 
 import asyncio
+import threading
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import aclosing
 from typing import Any, TypeVar
@@ -9,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolvent.concurrency import WINDOW, in_order, together
+from evolvent.concurrency import WINDOW, in_order, in_thread, together
 from evolvent.errors import BudgetReachedError
 from tests.models.virtual_time import run_virtually
 
@@ -381,12 +383,13 @@ def test_what_is_held_is_bounded_and_never_stops_the_work(durations: list[float]
 
     async def work(item: tuple[int, float]) -> int:
         assert sum(under_way.values()) <= HEAVIEST
-        under_way[item[0]] = sizes[item[0]]
+        under_way[item[0]] = sizes[item[0]] // 2
         await asyncio.sleep(item[1])
+        under_way[item[0]] = sizes[item[0]]
         return item[0]
 
-    def weight(item: tuple[int, float]) -> int:
-        return sizes[item[0]]
+    def weight(item: tuple[int, float], result: int | None) -> int:
+        return sizes[item[0]] // (2 if result is None else 1)
 
     async def main() -> list[int]:
         results = []
@@ -396,3 +399,29 @@ def test_what_is_held_is_bounded_and_never_stops_the_work(durations: list[float]
         return results
 
     assert run_virtually(main()) == list(range(len(durations)))
+
+
+@pytest.mark.parametrize("cancellations", [0, 1, 3])
+def test_what_works_in_a_thread_has_ended_before_a_cancellation_goes_on(cancellations: int) -> None:
+    begun, ended = threading.Event(), []
+
+    def work() -> str:
+        begun.set()
+        time.sleep(0.2)
+        ended.append(True)
+        return "done"
+
+    async def main() -> None:
+        task = asyncio.create_task(in_thread(work))
+        await asyncio.to_thread(begun.wait)
+        for _ in range(cancellations):
+            task.cancel()
+            await asyncio.sleep(0.01)
+        if cancellations:
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        else:
+            assert await task == "done"
+        assert ended
+
+    asyncio.run(main())

@@ -23,7 +23,18 @@ from evolvent.models.protocols import Reply, Usage
 from evolvent.records import COLUMNS, Column, Record, Status
 from evolvent.runs import parts
 from evolvent.runs.inputs import Listed
-from evolvent.runs.parts import Output, Placed, drop_parts, earlier_file, keep_earlier, parts_folder, reopen
+from evolvent.runs.part_files import NOTES
+from evolvent.runs.parts import (
+    Output,
+    Placed,
+    drop_parts,
+    earlier_file,
+    keep_earlier,
+    leave_out,
+    parts_folder,
+    records_kept,
+    reopen,
+)
 from evolvent.runs.record_files import read_records
 from evolvent.runs.tally import Tally
 
@@ -504,3 +515,36 @@ def test_parts_are_dropped_whether_there_are_any_or_not(tmp_path: Path) -> None:
         work(path, positions(3, gaps=False), stop_after=2)
     drop_parts(path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("where", ["evolvent.runs.part_files.write_group", "evolvent.runs.parts.write_group"])
+def test_a_full_disk_is_no_damaged_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """Neither while a part is written, nor while parts are joined."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "evolved.parquet"
+    with monkeypatch.context() as patch, part_of(3):
+        patch.setattr(where, full)
+        with pytest.raises(RunError, match="no space is left to write"):
+            work(path, positions(6, gaps=False))
+    assert list(tmp_path.rglob("*.tmp")) == []
+    with part_of(3):
+        work(path, positions(6, gaps=False))
+    assert path.read_bytes() == bytes_of(positions(6, gaps=False), 3)[0]
+
+
+@pytest.mark.parametrize("place", range(0, 1200, 7))
+def test_a_note_that_is_damaged_is_none(tmp_path: Path, place: int) -> None:
+    path = tmp_path / "evolved.parquet"
+    with part_of(3):
+        with pytest.raises(Stopped):
+            work(path, positions(6, gaps=False), stop_after=4)
+        file = parts_folder(path) / "000000.parquet"
+        content = file.read_bytes()
+        note = content.index(NOTES)
+        file.write_bytes(content[: note + place] + bytes([content[note + place] ^ 1]) + content[note + place + 1 :])
+        assert records_kept(path) in (0, 3)
+        leave_out(path, "", lambda _: True)
+        assert file.exists()

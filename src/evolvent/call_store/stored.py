@@ -114,8 +114,8 @@ class StoredChat:
 
     def stored(self, messages: Sequence[Message], sampling: Sampling) -> Reply | None:
         """The stored reply of a call, if there is one."""
-        text = self.store.get(chat_key(self._identity, messages, sampling)[0])
-        return None if text is None else reply_from_json(text)
+        key = chat_key(self._identity, messages, sampling)[0]
+        return _read(self.store, key, self.store.get(key), reply_from_json)
 
     def forget(self, messages: Sequence[Message], sampling: Sampling) -> None:
         """Let a call be made again whose reply is stored; once, where several ask for it."""

@@ -226,7 +226,7 @@ class RunFolder:
         if task.retry:
             reopen(output, entry.mark, task.wrong)  # the finished file stays in place, and good, until the new one is
         elif task.retry_empty:
-            leave_out(output, task.wrong)
+            leave_out(output, entry.mark, task.wrong)
         if task.anew or entry.finished:
             # Also when a retry is gone on with: later stages may have read the old file while it was interrupted.
             for reader in readers_of(stage, {name: other.input.get("stage") for name, other in self.stages.items()}):

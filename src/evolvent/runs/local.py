@@ -16,7 +16,7 @@ from typing import Any, cast
 from evolvent.call_store.store import CallStore, spent_in
 from evolvent.call_store.stored import StoredModels
 from evolvent.call_store.used import RecordInWork, Used, record_in_work
-from evolvent.concurrency import in_order
+from evolvent.concurrency import in_order, in_thread
 from evolvent.costs.budget import Budget, Spent
 from evolvent.costs.prices import Price
 from evolvent.errors import BudgetReachedError, EvolventError, InputError, RunError
@@ -42,6 +42,9 @@ ALL_FAILED = 20
 # them: bounds to memory, whatever a record holds.
 LONG = 1 << 24
 MOST_HELD = 1 << 24
+
+# A window, the rows that each of its records became, and what they took from their models.
+Made = tuple[list[Placed], Sequence[Sequence[Record]], RecordInWork]
 EMPTY = "the server's reply holds no text"
 
 
@@ -179,13 +182,11 @@ async def make_parts(
     before = output.tally()
     failing = Failing(stage.name, any_before=before.rows > 0 and why_in_vain(before) is None)
 
-    def weight(window: list[Placed]) -> int:
-        return sum(place.record.size for place in window)
+    def weight(window: list[Placed], made: Made | None) -> int:
+        rows = [row for rows in made[1] for row in rows] if made else []
+        return sum(place.record.size for place in window) + sum(row.size for row in rows)
 
-    def gained(ended: tuple[list[Placed], Sequence[Sequence[Record]], RecordInWork]) -> int:
-        return sum(row.size for rows in ended[1] for row in rows)
-
-    async def one(window: list[Placed]) -> tuple[list[Placed], Sequence[Sequence[Record]], RecordInWork]:
+    async def one(window: list[Placed]) -> Made:
         in_work = RecordInWork(window[0].record.id)
         record_in_work.set(in_work)
         made = await make([place.record for place in window])
@@ -199,15 +200,15 @@ async def make_parts(
             tally.count(row, group, stage.notes(row))
 
     windows = windows_of(output.places(parts, stage.source), stage.window)
-    working = in_order(windows, one, max(1, at_once // stage.window), weight, gained, MOST_HELD)
+    working = in_order(windows, one, max(1, at_once // stage.window), weight, MOST_HELD)
     async with contextlib.aclosing(working) as results:
         async for window, made, in_work in results:
             if output.is_complete_before(window[0]):
-                await asyncio.to_thread(output.keep)  # replies are read meanwhile
+                await in_thread(output.keep)  # replies are read meanwhile
             for place, rows in zip(window, made, strict=True):
                 output.add(place, rows, count)
                 if output.is_full:
-                    await asyncio.to_thread(output.write)
+                    await in_thread(output.write)
                 statuses = [row.status for row in rows if stage.group(row) is not None]
                 advance(**{status: statuses.count(status) for status in ("ok", "failed", "eliminated")})
             output.use(in_work.used)
@@ -215,7 +216,7 @@ async def make_parts(
     words = why_in_vain(whole) if whole.rows else None
     if words is not None:  # not kept: the same command makes them again
         raise _all_failed(stage.name, whole.rows, words)
-    await asyncio.to_thread(output.keep)
+    await in_thread(output.keep)
 
 
 def windows_of(places: Iterable[Placed], size: int) -> Iterator[list[Placed]]:

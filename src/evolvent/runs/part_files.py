@@ -4,13 +4,14 @@ import re
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
 from evolvent.errors import EvolventError
 from evolvent.runs.tally import Tally
 from evolvent.runs.whole_parquet import is_whole, write_group, writing
+from evolvent.storage_errors import explained
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,7 +39,7 @@ class PartNote:
     @classmethod
     def from_json(cls, found: "dict[str, Any]") -> "PartNote":
         """The note of which orjson made this."""
-        return cls(found["end"], found["records"], Tally.from_json(found["tally"]), found["groups"])
+        return cls(found["end"], found["records"], Tally.from_json(found["tally"]), found.get("groups", 1))
 
 
 class PartFile:
@@ -50,13 +51,19 @@ class PartFile:
     """
 
     def __init__(self, path: Path, schema: "pa.Schema") -> None:
+        self._path = path
         self._open = ExitStack()
         self._writer, self._metadata = self._open.enter_context(writing(path, schema, compression="lz4"))
 
     def write(self, table: "pa.Table") -> None:
-        """Write rows as one more row group; where they cannot be written the file is removed."""
+        """Write rows as one more row group; where they cannot be written the file is removed.
+
+        Raises:
+            InputError, RunError: the disk is full, or the folder went away.
+        """
         try:
-            write_group(self._writer, table)
+            with explained(self._path):
+                write_group(self._writer, table)
         except BaseException:
             self.drop()
             raise
@@ -79,24 +86,29 @@ class _Dropped(Exception):
 def checked_note(path: Path, of: str) -> PartNote | None:
     """The note of a part; None if the file is not whole, or is the part of another number or of something else."""
     found = _read(path)
-    if found is None or (found["part"], found["of"]) != (int(path.stem), of) or not is_whole(path):
-        return None
-    return PartNote.from_json(found["note"])
+    return found.note if found and (found.part, found.of) == (int(path.stem), of) and is_whole(path) else None
 
 
 def read_note(path: Path) -> PartNote | None:
-    """The note of a part; None if it cannot be read."""
+    """The note of a part, whose other bytes are not looked at; None if it cannot be read."""
     found = _read(path)
-    return None if found is None else PartNote.from_json(found["note"])
+    return found.note if found else None
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    """What a part's footer says of it; None if it does not."""
+class _Part(NamedTuple):
+    """What a part's footer says of it."""
+
+    part: int
+    of: str
+    note: PartNote
+
+
+def _read(path: Path) -> _Part | None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         found = orjson.loads((pq.read_metadata(path).metadata or {})[NOTES])
-        return found if found.keys() >= {"part", "of", "note"} else None
-    except (pa.ArrowException, AttributeError, KeyError, OSError, ValueError):
+        return _Part(found["part"], found["of"], PartNote.from_json(found["note"]))
+    except (pa.ArrowException, AttributeError, KeyError, OSError, TypeError, ValueError):
         return None

@@ -265,11 +265,11 @@ def drop_parts(path: Path) -> None:
     shutil.rmtree(parts_folder(path), ignore_errors=True)
 
 
-def leave_out(path: Path, wrong: Callable[[Tally], object]) -> None:
+def leave_out(path: Path, of: str, wrong: Callable[[Tally], object]) -> None:
     """Remove the parts of an unfinished file of whose counts this holds."""
     with explained(path):
         for file in parts_folder(path).glob("*.parquet"):
-            note = read_note(file) if PART_NAME.fullmatch(file.name) else None
+            note = checked_note(file, of) if PART_NAME.fullmatch(file.name) else None
             if note is not None and wrong(note.tally):
                 file.unlink()
 
@@ -295,7 +295,7 @@ def reopen(path: Path, of: str = "", wrong: Callable[[Tally], object] = failed) 
     import pyarrow.parquet as pq
 
     try:
-        if not is_whole(path):
+        if is_whole(path) is False:
             raise ValueError("its digest is that of other bytes")
         metadata = pq.read_metadata(path)
         notes = [PartNote.from_json(note) for note in orjson.loads(metadata.metadata[NOTES])]
@@ -309,27 +309,38 @@ def reopen(path: Path, of: str = "", wrong: Callable[[Tally], object] = failed) 
             groups = range(first, first := first + note.groups)
             if not wrong(note.tally):
                 part = PartFile(parts_folder(path) / f"{number:06}.parquet", pq.read_schema(path))
-                for table in row_groups(path, groups):
-                    part.write(table)
-                part.finish(number, of, note)
+                try:
+                    for table in row_groups(path, groups):
+                        part.write(table)
+                    part.finish(number, of, note)
+                finally:
+                    part.drop()  # unless it is finished
     except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is not as the stage wrote it: {error}", fix="Make it anew with --fresh.") from error
 
 
 def _join(path: Path, parts: Sequence[Path], notes: Sequence[PartNote], schema: "pa.Schema") -> None:
     """Write all parts to one file, row group by row group."""
-    import pyarrow as pa
-
     with writing(path, schema, compression="zstd") as (writer, metadata):
         for part, note in zip(parts, notes, strict=True):
-            try:
-                if not is_whole(part):
-                    raise OSError("its digest is that of other bytes")
-                for table in row_groups(part, range(note.groups)):
-                    write_group(writer, table)
-            except (pa.ArrowException, OSError) as error:
-                raise RunError(
-                    f"{part} is damaged: {error}",
-                    fix="Start the same command again: it is made anew from the stored calls.",
-                ) from error
+            for table in _row_groups_of(part, note):
+                write_group(writer, table)
         metadata[NOTES] = orjson.dumps(list(notes))
+
+
+def _row_groups_of(part: Path, note: PartNote) -> "Iterator[pa.Table]":
+    """The rows of a part.
+
+    Raises:
+        RunError: it is damaged.
+    """
+    import pyarrow as pa
+
+    try:
+        if not is_whole(part):
+            raise OSError("its digest is that of other bytes")
+        yield from row_groups(part, range(note.groups))
+    except (pa.ArrowException, OSError) as error:
+        raise RunError(
+            f"{part} is damaged: {error}", fix="Start the same command again: it is made anew from the stored calls."
+        ) from error

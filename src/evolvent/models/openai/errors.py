@@ -36,10 +36,12 @@ REFUSED = re.compile(
 )
 # How servers call an account that is empty, in codes and words; a quota of requests a minute is a rate limit.
 UNPAID = re.compile(
-    r"insufficient[ _-]?(user[ _-]?)?(quota|balance|credits?|funds)|(credit )?balance is (too low|not enough)"
-    r"|exceeded_current_quota|billing_(hard_limit|not_active)|account_?overdue|arrear",
+    r"insufficient[ _](user[ _])?(quota|balance|credits?|funds)|credit balance is too low"
+    r"|exceeded_current_quota|billing_(hard_limit|not_active)|account_?overdue|arrearage",
     re.IGNORECASE,
 )
+NO_CREDIT = "Your credit balance is too low"  # how Anthropic's answer begins, a 400
+OF_THE_ACCOUNT = {401, 402, 403, 429}  # other errors may repeat what the conversation says
 MODERATED = re.compile(r"flagged|moderation|content[ _](policy|filter)", re.IGNORECASE)
 
 # Where a completion's message has something that was generated.
@@ -79,7 +81,10 @@ class ServerError:
     @property
     def out_of_quota(self) -> bool:
         """The account is empty: not a rate limit, although it is a 429 too."""
-        return UNPAID.search(f"{self.code} {self.message if self.status < 500 else ''}") is not None
+        if UNPAID.search(self.code) or (self.status == 400 and self.message.startswith(NO_CREDIT)):
+            return True
+        speaks_of_it = self.status in OF_THE_ACCOUNT and not MODERATED.search(self.message)
+        return speaks_of_it and UNPAID.search(self.message) is not None
 
     @property
     def unpaid(self) -> bool:
