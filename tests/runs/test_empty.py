@@ -187,7 +187,7 @@ def test_a_damaged_reply_is_asked_again_with_the_empty_ones(tmp_path: Path, mode
     models[EVOLVER].reply = empty_for([1])
     evolved(seeds, tmp_path / "run")
     with closing(sqlite3.connect(tmp_path / "run" / "calls.sqlite")) as store, store:
-        store.execute("UPDATE calls SET reply = '{}'")
+        store.execute("UPDATE calls SET reply = '{}', checksum = NULL")
     models[EVOLVER].reply = longer
     run = evolved(seeds, tmp_path / "run", retry_empty=True, fresh=True)
     assert run.output.read_bytes() == undisturbed(tmp_path, seeds)
