@@ -142,6 +142,7 @@ async def in_order(
                 weigh(index, weight(item, None))
                 finished[index] = result = await work(item)
                 weigh(index, weight(item, result))
+                del item, result  # one that waits for the next holds nothing
             except StopIteration:
                 return
             except BaseException as error:  # a cancellation that comes from within the work, too: its result is lacking

@@ -1,8 +1,10 @@
 """Bounded work in order: what comes out, what is under way at once, and how it ends."""
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import aclosing
 from typing import Any, TypeVar
@@ -425,3 +427,31 @@ def test_what_works_in_a_thread_has_ended_before_a_cancellation_goes_on(cancella
         assert ended
 
     asyncio.run(main())
+
+
+class Thing:
+    def __init__(self, number: int, alive: list[weakref.ref["Thing"]]) -> None:
+        self.number = number
+        alive.append(weakref.ref(self))
+
+
+def test_what_was_given_out_is_held_by_nobody_who_waits() -> None:
+    """Neither the item nor its result: there may be a thousand workers, and a record may be long."""
+    alive: list[weakref.ref[Thing]] = []
+    goes_on = asyncio.Event()
+
+    async def work(thing: Thing) -> Thing:
+        if thing.number == 2:
+            await goes_on.wait()
+        return Thing(thing.number, alive)
+
+    async def main() -> None:
+        results = in_order((Thing(number, alive) for number in range(3)), work, 4)
+        for _ in range(2):
+            await anext(results)
+        gc.collect()
+        assert [thing().number for thing in alive if thing() is not None] == [2]
+        goes_on.set()
+        assert (await anext(results)).number == 2
+
+    run_virtually(main())
