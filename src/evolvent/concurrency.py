@@ -161,10 +161,9 @@ async def in_order(
     try:
         while not end.done() or given in finished:
             while not broken and given in finished:
-                result = finished.pop(given)
                 given += 1
                 room.release()
-                yield result
+                yield finished.pop(given - 1)
                 heavy -= weights.pop(given - 1)
                 lighter.set()
             if broken:
