@@ -36,7 +36,7 @@ FIRST = 5  # operations that are all tried, of every stage and fault
 SEEDS = 8
 LIMIT_S = 300
 # What no message may be: words of sqlite's or Python's own, without what to do.
-SAYS = {"full": ("no space is left",), "broken": ("Input/output error", "the disk reports an error", "is damaged")}
+SAYS = {"full": ("no space is left",), "broken": ("Input/output error", "disk", "is damaged")}
 BARE = ("Traceback", "disk I/O error", "made by another version", "malformed")
 
 

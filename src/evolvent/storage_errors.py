@@ -90,7 +90,9 @@ def _explain_sqlite(error: sqlite3.Error, path: Path, purpose: str) -> EvolventE
             return _explain(cause, path, purpose)
         if result == sqlite3.SQLITE_IOERR:
             return _disk_error(path, purpose)
-        return InputError(refused, fix=_permissions(purpose))
+        return InputError(
+            refused, fix=f"{_permissions(purpose)} If those are right, look for the disk's errors (dmesg)."
+        )
     if result in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}:
         return damaged(path, sqlite_words(error).removeprefix("it is damaged: "))
     if result in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}:
