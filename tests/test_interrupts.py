@@ -30,13 +30,13 @@ def signalled(process: subprocess.Popen[str], sent: signal.Signals) -> tuple[int
 
 
 @pytest.mark.parametrize("sent", ENDED)
-@pytest.mark.parametrize("loads", ["__import__('swallows')", "models.exec_in_models()"])
+@pytest.mark.parametrize("loads", ["__import__('swallows')", "models.Models().open(models.Need('chat', 'embedded'))"])
 def test_where_others_code_would_swallow_it(tmp_path: Path, sent: signal.Signals, loads: str) -> None:
     (tmp_path / "swallows.py").write_text(SWALLOWS)
     code = (
         "import sys; sys.path.insert(0, '.')\n"
         "from evolvent.interrupts import ended_by_signals\nfrom evolvent.models import models\n"
-        "exec('def exec_in_models(): exec(open(\"swallows.py\").read(), {})', models.__dict__)\n"
+        "models.open_chat = lambda *_, **__: exec(open('swallows.py').read(), {})\n"
         f"with ended_by_signals(): {loads}\n"
     )
     assert signalled(processes.start(python(code), folder=tmp_path), sent) == ENDED[sent]
@@ -63,3 +63,17 @@ def test_before_the_command_line_is_there_it_is_silent(tmp_path: Path) -> None:
     (tmp_path / "typer.py").write_text(SWALLOWS)
     command = [sys.executable, "-c", "import sys; sys.path.insert(0, '.')\nfrom evolvent.__main__ import main; main()"]
     assert signalled(processes.start(command, folder=tmp_path), signal.SIGINT) == (-signal.SIGINT, "")
+
+
+def test_told_to_end_while_handlers_are_put_back(tmp_path: Path) -> None:
+    code = (
+        "import os, signal\nfrom evolvent.interrupts import ToldToEnd, ended_by_signals\n"
+        "signal.signal(signal.SIGINT, signal.SIG_DFL)\n"
+        "try:\n"
+        "    with ended_by_signals():\n"
+        "        signal.signal(signal.SIGINT, signal.SIG_DFL)\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "except ToldToEnd:\n    raise SystemExit(143)\n"
+    )
+    ended = finish(processes.start(python(code), folder=tmp_path))
+    assert (ended.status, ended.errors) == (143, "")

@@ -5,7 +5,6 @@ import hashlib
 import os
 import re
 import secrets
-import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +17,7 @@ import orjson
 from evolvent.errors import InputError, RunError
 from evolvent.special_files import STANDARD_OUTPUT, descriptor, is_written_through
 from evolvent.storage_errors import explained
+from evolvent.streams import write_all, write_output
 
 MANIFEST, CALLS = "manifest.json", "calls.sqlite"  # their names in a run folder
 
@@ -148,9 +148,13 @@ def _written_through(path: Path) -> Iterator[IO[bytes]]:
         file.seek(0)
         with explained(path):
             number = descriptor(path)
-            opened = os.open(path, os.O_WRONLY) if number is None else os.dup(number)
-            with os.fdopen(opened, "wb") as there:
-                shutil.copyfileobj(file, there)
+            opened = os.open(path, os.O_WRONLY) if number is None else number
+            try:
+                while block := file.read(1 << 20):
+                    write_output(memoryview(block)) if number == 1 else write_all(opened, memoryview(block))
+            finally:
+                if number is None:
+                    os.close(opened)
 
 
 def _beside(target: Path, *, of_run: bool) -> tuple[Path, IO[bytes]]:

@@ -16,6 +16,7 @@ from types import FrameType
 from evolvent.errors import EvolventError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_loading: list[bool] = []  # one for each model that is being loaded
 
 
 class Interrupted(EvolventError):
@@ -42,9 +43,12 @@ def ended_by_signals() -> Iterator[None]:
 
     def end(number: int, frame: FrameType | None) -> None:
         told.set()
-        interrupt_now = signal.getsignal(signal.SIGINT)
-        assert callable(interrupt_now)
-        interrupt_now(number, frame)  # the way down of Ctrl-C, through the event loop and the threads
+        interrupt_now = signal.getsignal(
+            signal.SIGINT
+        )  # the way down of Ctrl-C, through the event loop and the threads
+        if not callable(interrupt_now):
+            raise KeyboardInterrupt
+        interrupt_now(number, frame)
 
     if before[signal.SIGINT] is signal.SIG_IGN:  # a shell's background job: it goes on ignoring Ctrl-C
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -55,8 +59,9 @@ def ended_by_signals() -> Iterator[None]:
     except KeyboardInterrupt:
         raise _problem(signal.SIGTERM if told.is_set() else signal.SIGINT) from None
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number in reversed(SIGNALS):  # SIGTERM's first, which asks for the other
+            if before[number] is not None:  # else it was not set from Python
+                signal.signal(number, before[number])
 
 
 @contextmanager
@@ -72,11 +77,20 @@ def cancelling() -> Iterator[None]:
             signal.signal(signal.SIGINT, interrupt)
 
 
+@contextmanager
+def ending_at_once() -> Iterator[None]:
+    """While others' code loads a model: what ends the command then ends the process, where it is a command."""
+    _loading.append(True)
+    try:
+        yield
+    finally:
+        _loading.pop()
+
+
 def interrupt(number: int, frame: FrameType | None) -> None:
     """What a command does on Ctrl-C outside event loops."""
     while frame is not None:
-        imports = frame.f_code.co_filename.startswith("<frozen importlib")
-        if imports or frame.f_globals.get("__name__") == "evolvent.models.models":
+        if _loading or frame.f_code.co_filename.startswith("<frozen importlib"):
             end_now(_problem(number))
         frame = frame.f_back
     raise KeyboardInterrupt

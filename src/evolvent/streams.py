@@ -55,7 +55,7 @@ def guard_standard_streams() -> None:
         except OSError:
             os.set_inheritable(os.open(os.devnull, mode), True)
     # A terminal may know ASCII only.
-    for name, number, write in (("stdout", 1, _write_output), ("stderr", 2, _dropping())):
+    for name, number, write in (("stdout", 1, write_output), ("stderr", 2, _dropping())):
         encoding = getattr(getattr(sys, name), "encoding", "utf-8")
         stream = io.TextIOWrapper(
             Descriptor(number, write),  # type: ignore[type-var]  # as Python itself has it under -u
@@ -66,11 +66,22 @@ def guard_standard_streams() -> None:
         setattr(sys, name, stream)
 
 
-def _write_output(data: memoryview) -> None:
+def write_all(number: int, data: memoryview) -> None:
+    """Write to a descriptor, also to one that does not block: whoever shares it may have made it so."""
+    while data:
+        select.select([], [number], [])
+        data = data[os.write(number, data) :]
+
+
+def write_output(data: memoryview) -> None:
+    """Write to standard output.
+
+    Raises:
+        ReaderGoneError: nobody reads it any more.
+        RunError: it cannot be written.
+    """
     try:
-        while data:
-            select.select([], [1], [])  # whoever shares it may have made it one that does not block
-            data = data[os.write(1, data) :]
+        write_all(1, data)
     except BrokenPipeError:
         raise ReaderGoneError("nobody reads standard output any more") from None
     except OSError as error:

@@ -14,7 +14,7 @@ import pytest
 from evolvent.call_store.key import call_key
 from evolvent.call_store.log import calls, count_calls, why_none
 from evolvent.call_store.options import Wanted
-from evolvent.call_store.store import Call, CallStore, spent_in
+from evolvent.call_store.store import Call, CallStore, open_read_only, spent_in
 from evolvent.errors import InputError, RunError
 from evolvent.models.protocols import Usage
 from tests.call_store.test_store import killed_writer
@@ -156,3 +156,15 @@ def test_a_store_of_layout_1_is_gone_on_with(tmp_path: Path) -> None:
     with closing(CallStore(path)) as store:
         asyncio.run(store.put([Call(call_key(2), "s", "r", "m", "{}", "new", usage=Usage(1, 1))]))
         assert [store.get(call_key(n)) for n in (1, 2)] == ["old", "new"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are not listed here")
+def test_a_store_that_is_refused_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "calls.sqlite"
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA user_version = 99")
+    before = sorted(Path("/proc/self/fd").iterdir())
+    for refuse in (CallStore, open_read_only):
+        with pytest.raises(InputError, match="another version") as error:
+            refuse(path)
+        assert sorted(Path("/proc/self/fd").iterdir()) == before, error

@@ -2,7 +2,9 @@
 
 import json
 import os
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -50,7 +52,7 @@ def test_a_pipe_holds_the_data_alone(typed: tuple[str, ...], folder: Path) -> No
     [
         (">> log", 0, "3 rows of alpaca written as messages"),
         (">&-", 2, "/dev/stdout is not open to be written"),
-        ("> full", 1, "no space is left to write /dev/stdout"),
+        ("> full", 1, "standard output cannot be written: No space left"),
     ],
 )
 def test_what_standard_output_may_be(redirected: str, status: int, words: str, folder: Path) -> None:
@@ -67,3 +69,23 @@ def test_what_standard_output_may_be(redirected: str, status: int, words: str, f
     assert words in ended.errors and "Traceback" not in ended.errors
     assert len((folder / "log").read_text().splitlines()) == (4 if status == 0 else 1)
     assert (folder / "log").read_text().startswith("before\n")
+
+
+def test_a_reader_that_is_gone_ends_it_quietly(folder: Path) -> None:
+    (folder / "seeds.jsonl").write_text('{"instruction": "Name a tool"}\n' * 20_000)
+    command = f"{sys.executable} -m evolvent {' '.join(CONVERT)} 2>words | head -1; s=${{PIPESTATUS[0]}}; cat words; echo $s"
+    ended = processes.finish(processes.start(["bash", "-c", command], folder=folder))
+    first, *words, status = ended.output.splitlines()
+    assert (json.loads(first)["messages"][0]["content"], words, status) == ("Name a tool", [], "141")
+
+
+def test_a_pipe_that_does_not_block_gets_all_of_it(folder: Path) -> None:
+    (folder / "seeds.jsonl").write_text('{"instruction": "Name a tool"}\n' * 20_000)
+    ends = os.pipe()
+    os.set_blocking(ends[1], False)
+    process = subprocess.Popen([sys.executable, "-m", "evolvent", *CONVERT], cwd=folder, stdout=ends[1])
+    os.close(ends[1])
+    with os.fdopen(ends[0]) as read:
+        time.sleep(0.5)  # until it is full
+        assert sum(1 for _ in read) == 20_000
+    assert process.wait() == 0

@@ -540,3 +540,17 @@ def test_a_finished_file_that_is_damaged_is_made_anew(tmp_path: Path, caplog: py
         assert begin(run) is None
         run.start("evolve", {"embedded": "weights 1"})
     assert "evolved.parquet is damaged: it is made anew from the stored calls" in caplog.text
+
+
+def test_a_folder_that_was_refused_is_left_as_it_was(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no evolve with failures"), RunFolder(tmp_path / "new") as run:
+        begin(run, retry_failed=True)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "there").mkdir()
+    with pytest.raises(InputError), RunFolder(tmp_path / "there") as run:
+        begin(run, retry_failed=True)
+    assert list((tmp_path / "there").iterdir()) == []
+    interrupt(tmp_path / "there")
+    with pytest.raises(InputError, match="other settings"), RunFolder(tmp_path / "there") as run:
+        begin(run, settings={"rounds": 9})
+    assert (tmp_path / "there" / "manifest.json").is_file()

@@ -172,3 +172,9 @@ def test_no_descriptor_is_inherited(number: int, monkeypatch: pytest.MonkeyPatch
             os.close(descriptor)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert found.verdicts[0].reason == "ValueError: (4, True)"  # three of /dev/null, and the channel of verdicts
+
+
+def test_a_machine_that_stands_still_is_no_verdict_and_no_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "SPARE_SECONDS", -9.5)
+    with pytest.raises(RunError, match="has not answered in"):
+        within(lambda sandbox: sandbox.evaluate([SLOW.replace("0.4", "3")], ["good"]), Limits(seconds=5))

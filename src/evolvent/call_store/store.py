@@ -14,7 +14,7 @@ import time
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -134,10 +134,12 @@ class CallStore:
                 log.warning(
                     "warning: %s is gone, and with it what was stored: those calls are made, and paid, again", path
                 )
-            self._reader = _connect(path)
-            _lay_out(self._reader, path)
-            self._connection = _connect(path)
-            self._file = _file(path)
+            with ExitStack() as opened:  # closed again where the store is refused
+                self._reader = opened.enter_context(closing(_connect(path)))
+                _lay_out(self._reader, path)
+                self._connection = opened.enter_context(closing(_connect(path)))
+                self._file = _file(path)
+                opened.pop_all()
         self._writer = ThreadPoolExecutor(1, "evolvent-store")
         self._waiting: list[_Waiting] = []
         self._writing = False
@@ -352,11 +354,13 @@ def open_read_only(path: Path) -> sqlite3.Connection:
     with explained(path, "read"):
         if not path.is_file():
             raise InputError(f"{path.parent} has no {path.name}", fix="Name a run folder that a stage has worked in.")
-        store = _connect_to_read(path)
-        if not _layout(store, path):
-            store.close()
-            store = sqlite3.connect(":memory:")
-            store.executescript(TABLES)
+        with ExitStack() as opened:
+            store = opened.enter_context(closing(_connect_to_read(path)))
+            if _layout(store, path):
+                opened.pop_all()
+            else:
+                store = sqlite3.connect(":memory:")
+                store.executescript(TABLES)
     store.text_factory = _text
     return store
 
@@ -366,9 +370,12 @@ def _connect_to_read(path: Path) -> sqlite3.Connection:
     uri = path.resolve().as_uri()
     unmerged = [path.with_name(path.name + end) for end in ("-wal", "-journal")]
     try:
-        # What a stop left in a journal is taken back first, which writes.
-        store = sqlite3.connect(f"{uri}?mode={'rw' if unmerged[1].exists() else 'ro'}", uri=True)
-        store.execute("SELECT 1 FROM sqlite_master").fetchone()
+        with ExitStack() as opened:
+            # What a stop left in a journal is taken back first, which writes.
+            mode = "rw" if unmerged[1].exists() else "ro"
+            store = opened.enter_context(closing(sqlite3.connect(f"{uri}?mode={mode}", uri=True)))
+            store.execute("SELECT 1 FROM sqlite_master").fetchone()
+            opened.pop_all()
         return store
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode & 0xFF not in NOT_WRITABLE:

@@ -15,6 +15,7 @@ import orjson
 
 from evolvent.concurrency import EventLoop
 from evolvent.errors import InputError, ModelUnavailableError, require_extra
+from evolvent.interrupts import ending_at_once
 from evolvent.models.folders import EMBEDDED_FOLDER
 from evolvent.models.protocols import ChatModel, PairClassifier, TokenScorer
 from evolvent.models.uri import EMBEDDED, ModelURI, parse_uri
@@ -114,7 +115,8 @@ class Models:
         """
         key = need.capability, need.name, need.how
         if key not in self._opened:
-            self._opened[key] = _open(need)
+            with ending_at_once():
+                self._opened[key] = _open(need)
         return self._opened[key]
 
     def close(self, *, keep: Collection[str] = ()) -> None:

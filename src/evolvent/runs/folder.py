@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -68,6 +69,7 @@ class RunFolder:
     stages: dict[str, StageEntry] = field(default_factory=dict)
     _tasks: dict[str, _Task] = field(default_factory=dict)
     _lock: int = -1
+    _new: list[Path] = field(default_factory=list)  # of the lock's file and the folder, what was not there before
     _since: float = 0.0  # when the stage started; 0 before
     _before: dict[str, StageEntry] = field(default_factory=dict)  # the stages as they were when it started
 
@@ -75,6 +77,7 @@ class RunFolder:
         with explained(self.path):
             if self.path.exists() and not self.path.is_dir():
                 raise InputError(f"--out {self.path} is a file", fix="Name a folder: the run's files go into it.")
+            self._new = [path for path in (self.path / LOCK, self.path) if not path.exists()]
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
         self._take_lock()
@@ -91,6 +94,10 @@ class RunFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None and not self._since:  # it was refused: what was not there is not there again
+            with suppress(OSError):
+                for path in self._new:
+                    path.rmdir() if path == self.path else path.unlink()
         os.close(self._lock)
 
     def output(self, stage: str) -> Path:

@@ -185,15 +185,26 @@ async def ask(running: Running, request: dict[str, Any], most: int, seconds: flo
 
     Returns:
         The answers until then.
+
+    Raises:
+        RunError: there is none in that time.
     """
     answers: list[Answer] = []
     message = marshal.dumps(request)
-    with contextlib.suppress(TimeoutError, ConnectionError):
+    try:
         async with asyncio.timeout(seconds):
-            loop = asyncio.get_running_loop()
-            await loop.sock_sendall(running.channel, len(message).to_bytes(4, "big") + message)
-            while (frames := await _frames(running.channel, most)) is not None:
-                answers.append(read_answer(frames))
+            with contextlib.suppress(ConnectionError):
+                loop = asyncio.get_running_loop()
+                await loop.sock_sendall(running.channel, len(message).to_bytes(4, "big") + message)
+                while (frames := await _frames(running.channel, most)) is not None:
+                    answers.append(read_answer(frames))
+    except TimeoutError:
+        if not answers:
+            raise RunError(
+                f"a sandbox process has not answered in {seconds:.0f} s, {SPARE_SECONDS:.0f} s more than its functions "
+                "may take",
+                fix="The machine stands still or is overloaded; start the same command again when it is not.",
+            ) from None
     return answers
 
 
