@@ -73,7 +73,8 @@ def test_what_standard_output_may_be(redirected: str, status: int, words: str, f
 
 def test_a_reader_that_is_gone_ends_it_quietly(folder: Path) -> None:
     (folder / "seeds.jsonl").write_text('{"instruction": "Name a tool"}\n' * 20_000)
-    command = f"{sys.executable} -m evolvent {' '.join(CONVERT)} 2>words | head -1; s=${{PIPESTATUS[0]}}; cat words; echo $s"
+    command = f"{sys.executable} -m evolvent {' '.join(CONVERT)} 2>words | head -1"
+    command += "; s=${PIPESTATUS[0]}; cat words; echo $s"
     ended = processes.finish(processes.start(["bash", "-c", command], folder=folder))
     first, *words, status = ended.output.splitlines()
     assert (json.loads(first)["messages"][0]["content"], words, status) == ("Name a tool", [], "141")
