@@ -13,13 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import orjson
-
 from evolvent.errors import InputError, RunError
 from evolvent.files import describe_file
 from evolvent.runs.manifest import (
     DECIDING,
     StageEntry,
+    as_json,
     differences,
     now,
     read_manifest,
@@ -147,7 +146,7 @@ class RunFolder:
         settings = as_json(settings, stage)
         entry, output = self.stages.get(stage), self.output(stage)
         kept = has_parts(output) or earlier_file(output).exists()
-        if entry is not None and _came_to_nothing(entry) and not kept:
+        if entry is not None and entry.came_to_nothing and not kept:
             entry = None
         task = _Task(
             entry or StageEntry(settings, source, started=now()),
@@ -157,36 +156,13 @@ class RunFolder:
             retry_empty=retry_empty,
         )
         if entry is not None:
-            found = differences(entry, settings, source)
-            finished = entry.state != "running" and bool(entry.finished) and output.exists()
-            if finished and output.is_file() and is_whole(output) is False:
-                if adds_to is not None and found and not fresh:
-                    check_whole(output, "Make it anew with --fresh; equal calls are not paid again.")
-                log.warning("warning: %s is damaged: it is made anew from the stored calls", output)
-                finished = False
-            builds_on = settings if adds_to is None else as_json(adds_to, stage)
-            if adds_to is not None and finished and not differences(entry, builds_on, source):
-                task.adding = task.anew = True
-            elif fresh:
-                # An interrupted stage with these very settings goes on: it is what --fresh had begun.
-                task.anew = bool(found) or entry.state != "running"
-            elif found and entry.state == "stale" and not differences(entry, builds_on, entry.input):
-                task.anew = True  # what it reads was made anew and came out otherwise
-            elif found:
-                raise InputError(
-                    f"run folder {self.path} holds {stage} with other settings:\n  " + "\n  ".join(found),
-                    fix="Use another --out, or --fresh to make this stage anew (equal calls are not paid again).",
-                )
-            elif finished:
-                empty = any(used.get("empty") for used in entry.used.values())
-                task.retry = bool((retry_failed and entry.counts.get("failed")) or (retry_empty and empty))
-                if not task.retry:
-                    drop_parts(output)  # a kill may have left them there, although all is done
-                    # Stale: what it reads was made anew and came out the same, so what was made of it still holds.
-                    if entry.state == "stale":
-                        entry.state = "done"
-                        self.write()
-                    return Run(self.path, stage, output, entry.counts, already_done=True)
+            if self._is_done(stage, task, entry, settings, source, adds_to):
+                drop_parts(output)  # a kill may have left them there, although all is done
+                # Stale: what it reads was made anew and came out the same, so what was made of it still holds.
+                if entry.state == "stale":
+                    entry.state = "done"
+                    self.write()
+                return Run(self.path, stage, output, entry.counts, already_done=True)
             if task.anew:
                 task.entry = StageEntry(settings, source, started=now())
             if task.adding:  # the columns that are there are still of these
@@ -197,6 +173,46 @@ class RunFolder:
                 self._check_versions(stage, task, mix=mix_versions or task.adding)
         self._tasks[stage] = task
         return None
+
+    def _is_done(
+        self,
+        stage: str,
+        task: _Task,
+        entry: StageEntry,
+        settings: dict[str, Any],
+        source: dict[str, Any],
+        adds_to: Mapping[str, Any] | None,
+    ) -> bool:
+        """Find out what there is to do for a stage that the folder holds, noted in the task; whether there is nothing.
+
+        Raises:
+            InputError: the folder holds it with other settings or another input, or a damaged file of it.
+        """
+        output, found = self.output(stage), differences(entry, settings, source)
+        finished = entry.state != "running" and bool(entry.finished) and output.exists()
+        if finished and output.is_file() and is_whole(output) is False:
+            if adds_to is not None and found and not task.fresh:
+                check_whole(output, "Make it anew with --fresh; equal calls are not paid again.")
+            log.warning("warning: %s is damaged: it is made anew from the stored calls", output)
+            finished = False
+        builds_on = settings if adds_to is None else as_json(adds_to, stage)
+        if adds_to is not None and finished and not differences(entry, builds_on, source):
+            task.adding = task.anew = True
+        elif task.fresh:
+            # An interrupted stage with these very settings goes on: it is what --fresh had begun.
+            task.anew = bool(found) or entry.state != "running"
+        elif found and entry.state == "stale" and not differences(entry, builds_on, entry.input):
+            task.anew = True  # what it reads was made anew and came out otherwise
+        elif found:
+            raise InputError(
+                f"run folder {self.path} holds {stage} with other settings:\n  " + "\n  ".join(found),
+                fix="Use another --out, or --fresh to make this stage anew (equal calls are not paid again).",
+            )
+        elif finished:
+            empty = any(used.get("empty") for used in entry.used.values())
+            task.retry = bool((task.retry_failed and entry.counts.get("failed")) or (task.retry_empty and empty))
+            return not task.retry
+        return False
 
     def start(self, stage: str, models: dict[str, str]) -> None:
         """Note that the stage is under way, with these models; an interrupted one must go on with the very same.
@@ -377,21 +393,3 @@ def in_use(folder: Path) -> bool:
 
 def _calls(paid: Account) -> dict[str, int]:
     return {uri: account["calls"] for uri, account in paid.items()}
-
-
-def _came_to_nothing(entry: StageEntry) -> bool:
-    """Whether a stage was stopped before its first reply (a wrong model, say): then it binds nobody."""
-    started = entry.state == "running" and bool(entry.models) and entry.wall_s > 0
-    return started and not entry.paid and not entry.finished
-
-
-def as_json(settings: Mapping[str, Any], stage: str) -> dict[str, Any]:
-    """Settings as the manifest gives them back: a tuple is a list there."""
-    try:
-        found: dict[str, Any] = orjson.loads(orjson.dumps(dict(settings)))
-    except TypeError as error:
-        raise InputError(
-            f"a setting of {stage} cannot be written down: {error}",
-            fix="Settings are texts in UTF-8, numbers, lists and mappings with text keys.",
-        ) from None
-    return found

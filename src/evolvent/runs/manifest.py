@@ -65,6 +65,12 @@ class StageEntry:
     versions: dict[str, str] = field(default_factory=dict)
 
     @property
+    def came_to_nothing(self) -> bool:
+        """Whether the stage was stopped before its first reply (a wrong model, say): then it binds nobody."""
+        started = self.state == "running" and bool(self.models) and self.wall_s > 0
+        return started and not self.paid and not self.finished
+
+    @property
     def mark(self) -> str:
         """What tells its output from that of other settings or another input: a hash of them."""
         decides = orjson.dumps([self.settings, self.input["digest"]], option=orjson.OPT_SORT_KEYS)
@@ -114,6 +120,18 @@ def differences(old: StageEntry, settings: dict[str, Any], source: dict[str, Any
         ]
         lines += how or [f"input: other content than {old.input.get('source', 'before')} had"]
     return lines
+
+
+def as_json(settings: Mapping[str, Any], stage: str) -> dict[str, Any]:
+    """Settings as the manifest gives them back: a tuple is a list there."""
+    try:
+        found: dict[str, Any] = orjson.loads(orjson.dumps(dict(settings)))
+    except TypeError as error:
+        raise InputError(
+            f"a setting of {stage} cannot be written down: {error}",
+            fix="Settings are texts in UTF-8, numbers, lists and mappings with text keys.",
+        ) from None
+    return found
 
 
 def now() -> str:
