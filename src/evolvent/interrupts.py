@@ -43,9 +43,8 @@ def ended_by_signals() -> Iterator[None]:
 
     def end(number: int, frame: FrameType | None) -> None:
         told.set()
-        interrupt_now = signal.getsignal(
-            signal.SIGINT
-        )  # the way down of Ctrl-C, through the event loop and the threads
+        # The way down of Ctrl-C, through the event loop and the threads.
+        interrupt_now = signal.getsignal(signal.SIGINT)
         if not callable(interrupt_now):
             raise KeyboardInterrupt
         interrupt_now(number, frame)

@@ -70,7 +70,8 @@ def write_all(number: int, data: memoryview) -> None:
     """Write to a descriptor, also to one that does not block: whoever shares it may have made it so."""
     while data:
         select.select([], [number], [])
-        data = data[os.write(number, data) :]
+        with suppress(BlockingIOError):  # another writer was faster
+            data = data[os.write(number, data) :]
 
 
 def write_output(data: memoryview) -> None:

@@ -275,7 +275,8 @@ def read_spent(connection: sqlite3.Connection, path: Path) -> Iterator[Spent]:
     with explained(path):
         for row in connection.execute("SELECT * FROM spent ORDER BY stage, model"):
             stage, model, calls, prompt, completion, estimated, seconds = row
-            if any(type(number) is not int for number in (calls, prompt, completion)):
+            whole = all(type(number) is int for number in (calls, prompt, completion, estimated))
+            if not whole or not isinstance(seconds, float):
                 raise damaged(path, "its account")
             yield Spent(stage, model, calls, prompt, completion, bool(estimated), seconds)
 

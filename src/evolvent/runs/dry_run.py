@@ -24,6 +24,7 @@ from evolvent.models.token_counts import TokenCounter, open_counter
 from evolvent.models.uri import parse_uri
 from evolvent.options import Calling
 from evolvent.records import Message, Record
+from evolvent.runs.manifest import as_json, differences, known_prices, read_manifest
 from evolvent.runs.run import Run
 from evolvent.runs.stage import Formula, Rehearsed, Stage, Work
 from evolvent.stages import file_of

@@ -80,10 +80,11 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
         self._take_lock()
-        with explained(self.path):
-            os.ftruncate(self._lock, 0)
-            os.pwrite(self._lock, str(os.getpid()).encode(), 0)
         try:
+            self.check_there()  # whoever was refused may have removed it meanwhile
+            with explained(self.path):
+                os.ftruncate(self._lock, 0)
+                os.pwrite(self._lock, str(os.getpid()).encode(), 0)
             self.stages = read_manifest(self.path)
         except BaseException:
             os.close(self._lock)
