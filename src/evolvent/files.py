@@ -264,23 +264,20 @@ def file_state(path: Path) -> FileState:
     return FileState(sum(file.st_size for file in within), newest, found.st_ino, changed)
 
 
-def describe_file(path: Path) -> dict[str, Any]:
-    """The name, state and digest of a file, or of a folder with all its files, as an entry's ``output`` holds them."""
-    state = file_state(path)
+def describe_file(path: Path) -> dict[str, str]:
+    """The name and the digest of a file, or of a folder with all its files, as an entry's ``output`` holds them."""
     with explained(path):
         if not path.is_dir():
-            return {"name": path.name, "state": list(state), "digest": file_digest(path)}
+            return {"name": path.name, "digest": file_digest(path)}
         digest = hashlib.sha256()
         for file in files_in(path):
             digest.update(f"{file.relative_to(path)}\0{file_digest(file)}\0".encode())
-    return {"name": f"{path.name}/", "state": list(state), "digest": digest.hexdigest()}
+    return {"name": f"{path.name}/", "digest": digest.hexdigest()}
 
 
 def is_as_noted(path: Path, noted: Mapping[str, Any]) -> bool:
-    """Whether a file is there, and is the one that ``describe_file`` described, or holds the same bytes."""
-    if not path.exists() or "digest" not in noted:
-        return False
-    return noted.get("state") == list(file_state(path)) or noted["digest"] == describe_file(path)["digest"]
+    """Whether a file, or a folder, is there and holds what ``describe_file`` described."""
+    return path.exists() and noted.get("digest") == describe_file(path)["digest"]
 
 
 def file_digest(path: Path) -> str:

@@ -141,5 +141,5 @@ def damaged(path: Path, how: str) -> RunError:
 def _full(path: Path) -> RunError:
     return RunError(
         f"no space is left to write {path}",
-        fix="Free some space and start the same command again; a run goes on where it stopped.",
+        fix="Free some space and start the same command again.",
     )

@@ -49,7 +49,7 @@ FILES: list[tuple[str, bytes | Callable[[Path], bytes], str]] = [
     ("a.json", b'{\n "version": 1,\n "data": [' + GOOD + b"," + GOOD + b"]}", 'its key "data" holds 2 of them'),
     ("a.json", b'{"rows": [' + GOOD[:-1] + b"]}", 'is one JSON object, not a list of rows; its key "rows" holds 1 '),
     ("a.json", b'{"instruction": {"0": "a", "1": "b"}}', "holds columns, as pandas' to_json writes them"),
-    ("a.csv", b"instruction,instruction\na,b\n", "column instruction comes twice"),
+    ("a.csv", b"instruction,instruction\na,b\n", "column 'instruction' comes twice"),
     ("a.csv", b"instruction,output\na,b\n\nc\n", r"line 4 \(row 2\): 1 cells where the header has 2"),
     ("a.csv", b'instruction,output\na,b\n"c,d\n', "broken CSV in the row that begins at line 3"),
     ("a.csv", b"instruction,output\na,\xff\n", r'line 2 \(row 1\): column "output" is not UTF-8'),

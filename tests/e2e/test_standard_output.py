@@ -1,10 +1,12 @@
 """Data on standard output: whatever that is, the command's own words are elsewhere."""
 
+import fcntl
 import json
 import os
 import subprocess
 import sys
-import time
+import termios
+from array import array
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,16 @@ from tests import processes
 from tests.e2e.command import evolvent
 
 CONVERT = ("convert", "seeds.jsonl", "/dev/stdout", "--to", "messages")
+
+
+PIPE = 65_536  # bytes that a pipe takes before it is full
+
+
+def unread(number: int) -> int:
+    """The bytes that wait in a pipe."""
+    waiting = array("i", [0])
+    fcntl.ioctl(number, termios.FIONREAD, waiting)
+    return waiting[0]
 
 
 @pytest.fixture
@@ -87,6 +99,6 @@ def test_a_pipe_that_does_not_block_gets_all_of_it(folder: Path) -> None:
     process = subprocess.Popen([sys.executable, "-m", "evolvent", *CONVERT], cwd=folder, stdout=ends[1])
     os.close(ends[1])
     with os.fdopen(ends[0]) as read:
-        time.sleep(0.5)  # until it is full
+        processes.wait_until(lambda: unread(ends[0]) >= PIPE)
         assert sum(1 for _ in read) == 20_000
     assert process.wait() == 0

@@ -58,7 +58,10 @@ def test_nothing_but_empty_replies_stops_it_early_and_they_are_asked_again(
     models[EVOLVER].reply = empty
     seeds = write_seeds(tmp_path, range(40))
     options = {"method": method, "profile": profile}
-    with pytest.raises(RunError, match=r"every record of evolve failed, 20 so far; the first: .* holds no text\n.*RUN"):
+    with pytest.raises(
+        RunError,
+        match=r"every record of evolve failed, 20 so far; the first: .* holds no text\n.*evolvent calls .*/run",
+    ):
         evolved(seeds, tmp_path / "run", **options)
     attempts = 3 if profile == "default" else 1
     assert attempts * 20 <= asked_in(models[EVOLVER]) < attempts * 30

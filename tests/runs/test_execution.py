@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import threading
-import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import aclosing
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from evolvent.concurrency import WINDOW, in_order, in_thread, together
 from evolvent.errors import BudgetReachedError
 from tests.models.virtual_time import run_virtually
+from tests.processes import LONG_S
 
 Result = TypeVar("Result")
 
@@ -405,11 +405,11 @@ def test_what_is_held_is_bounded_and_never_stops_the_work(durations: list[float]
 
 @pytest.mark.parametrize("cancellations", [0, 1, 3])
 def test_what_works_in_a_thread_has_ended_before_a_cancellation_goes_on(cancellations: int) -> None:
-    begun, ended = threading.Event(), []
+    begun, goes_on, ended = threading.Event(), threading.Event(), []
 
     def work() -> str:
         begun.set()
-        time.sleep(0.2)
+        assert goes_on.wait(LONG_S)
         ended.append(True)
         return "done"
 
@@ -418,7 +418,9 @@ def test_what_works_in_a_thread_has_ended_before_a_cancellation_goes_on(cancella
         await asyncio.to_thread(begun.wait)
         for _ in range(cancellations):
             task.cancel()
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0)
+        assert not task.done()
+        goes_on.set()
         if cancellations:
             with pytest.raises(asyncio.CancelledError):
                 await task

@@ -1,6 +1,7 @@
 """The run folder: what is the same run, what is refused, who may work in it."""
 
 import fcntl
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,6 @@ import orjson
 import pytest
 
 from evolvent.errors import InputError, RunError
-from evolvent.files import file_state
 from evolvent.records import Column, Record
 from evolvent.runs import folder, parts
 from evolvent.runs.folder import RunFolder, in_use
@@ -61,8 +61,7 @@ def test_the_same_again_is_nothing_to_do(tmp_path: Path) -> None:
     entry = read_manifest(tmp_path / "run")["evolve"]
     assert (entry.state, entry.counts, entry.used, entry.paid) == ("done", {"ok": 2}, {"embedded": {"calls": 4}}, PAID)
     output = tmp_path / "run" / "evolved.parquet"
-    assert entry.output["name"] == "evolved.parquet"
-    assert entry.output["state"] == list(file_state(output))
+    assert entry.output == {"name": "evolved.parquet", "digest": hashlib.sha256(output.read_bytes()).hexdigest()}
     assert (entry.started <= entry.finished, entry.versions["python"][0]) == (True, "3")
 
 
@@ -524,22 +523,20 @@ def test_a_stage_may_write_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert first["digest"] != second["digest"]
 
 
-def test_a_finished_file_that_is_damaged_is_made_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with RunFolder(tmp_path) as run:
-        begin(run)
-        run.start("evolve", {"embedded": "weights 1"})
-        tally = grown(tmp_path, "evolve", ["ok"] * 3).finish()
-        run.finish("evolve", tally.summary(), {}, PAID)
+@pytest.mark.parametrize("content", [b"", b"ro", b"rows, edited", b"PAR1"])
+@pytest.mark.parametrize("options", [{}, {"retry_failed": True}, {"settings": {**SETTINGS, "rounds": 9}}])
+def test_a_finished_file_that_is_not_as_it_was_written_is_made_anew_if_it_is_asked_for(
+    tmp_path: Path, content: bytes, options: dict[str, Any]
+) -> None:
+    """It may be damaged, or the user's own work: nobody writes over it unasked."""
+    finish(tmp_path)
     path = tmp_path / "evolved.parquet"
-    content = bytearray(path.read_bytes())
-    with RunFolder(tmp_path) as run:
-        assert begin(run) is not None
-    content[100] ^= 1
     path.write_bytes(content)
-    with RunFolder(tmp_path) as run:
-        assert begin(run) is None
-        run.start("evolve", {"embedded": "weights 1"})
-    assert "evolved.parquet is damaged: it is made anew from the stored calls" in caplog.text
+    with RunFolder(tmp_path) as run, pytest.raises(InputError, match=r"is not as the stage wrote it.*\n.*--fresh"):
+        begin(run, **options)
+    assert path.read_bytes() == content
+    assert finish(tmp_path, fresh=True)
+    assert path.read_bytes() == b"rows"
 
 
 def test_a_folder_that_was_refused_is_left_as_it_was(tmp_path: Path) -> None:

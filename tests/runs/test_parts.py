@@ -78,6 +78,10 @@ def part_of(size: int) -> Iterator[None]:
         yield
 
 
+def failed(tally: Tally) -> bool:
+    return tally.status["failed"] > 0
+
+
 def positions(total: int, gaps: bool) -> list[int]:
     """Where the records of an input stand; with gaps (rows that are skipped) every third position is empty."""
     return [position for position in range(2 * total + 2) if not (gaps and position % 3 == 1)][:total]
@@ -186,7 +190,7 @@ def test_failures_reopened_and_mended_give_the_same_bytes_as_no_failures(
         path = Path(folder) / "evolved.parquet"
         work(path, places, failing=failing)
         before = path.read_bytes()
-        reopen(path)
+        reopen(path, "", failed)
         assert path.read_bytes() == before  # the old one stays until the new one is there
         assert {int(file.stem) for file in parts_folder(path).iterdir()} == {n // size for n in places} - {
             n // size for n in failing
@@ -209,10 +213,10 @@ def test_reopen_begins_again_where_it_was_killed(tmp_path: Path) -> None:
     path = tmp_path / "evolved.parquet"
     with part_of(2):
         work(path, positions(8, gaps=False), failing=frozenset([3]))
-        reopen(path)
+        reopen(path, "", failed)
         (parts_folder(path) / "000003.parquet").unlink()  # as if it had been killed before
         (parts_folder(path) / "000002.parquet.part").write_bytes(b"half")
-        reopen(path)
+        reopen(path, "", failed)
     assert sorted(file.name for file in parts_folder(path).iterdir()) == [f"00000{n}.parquet" for n in (0, 2, 3)]
 
 
@@ -345,7 +349,7 @@ def test_long_rows_are_written_as_they_come_and_the_bytes_are_the_same(
         assert path.read_bytes() == whole.read_bytes()
         assert [row.id for row in read_records(path)] == [row.id for p in places for row in rows_of(seed(p))]
         assert pq.read_metadata(path).num_row_groups > 2
-        reopen(path)
+        reopen(path, "", failed)
         seen = list(missing(Output(path, 8, columns=[IFD]), places))
         assert seen == []
         work_long(path)
@@ -429,7 +433,7 @@ def test_any_record_comes_back_as_it_was(found: list[Record]) -> None:
         output.finish()
         assert list(read_records(path)) == found
         assert pq.read_schema(path).names == [*COLUMNS, "ifd"]
-        reopen(path)
+        reopen(path, "", failed)
         again = Output(path, 1, columns=[IFD])
         before = path.read_bytes()
         again.finish()

@@ -120,5 +120,5 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
 
 def test_a_file_of_another_kind_is_named_when_it_is_read(tmp_path: Path) -> None:
     pq.write_table(pa.table({"instruction": ["x"]}), tmp_path / "other.parquet")
-    with pytest.raises(InputError, match=r"other\.parquet is not a record file"):
+    with pytest.raises(InputError, match=r"other\.parquet is damaged, or is not a record file"):
         list(read_records(tmp_path / "other.parquet"))

@@ -2,12 +2,11 @@ import hashlib
 import json
 import os
 import re
-import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Event
 from typing import Any
 
 import pyarrow as pa
@@ -303,12 +302,17 @@ def test_a_pipe_has_no_note_and_no_entry(tmp_path: Path) -> None:
 
 def test_two_at_once_to_one_file_leave_what_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, out = rows(tmp_path / "in.jsonl"), tmp_path / "o.jsonl"
-    start = Barrier(2)
+    start, first = Barrier(2), Event()
+    waits: list[bool] = []
 
-    def slow(folder: Path) -> None:  # what follows a rename: the other may go on meanwhile
-        time.sleep(0.05)
+    def after_a_rename(folder: Path) -> None:
+        """The first to put its file in place waits until the other has, too, unless that waits for its turn."""
+        if not waits:
+            waits.append(True)
+            first.wait(0.5)
+        first.set()
 
-    monkeypatch.setattr(import_module("evolvent.files"), "sync_folder", slow)
+    monkeypatch.setattr(import_module("evolvent.files"), "sync_folder", after_a_rename)
 
     def choose_at_once(top: str) -> int:
         start.wait()
@@ -316,6 +320,8 @@ def test_two_at_once_to_one_file_leave_what_fits(tmp_path: Path, monkeypatch: py
 
     with ThreadPoolExecutor() as pool:
         for tops in (("3", "5"), ("4", "2")):
+            waits.clear()
+            first.clear()
             assert list(pool.map(choose_at_once, tops)) == [int(top) for top in tops]
             note = json.loads((tmp_path / "o.jsonl.selection.json").read_text())
             assert note["sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()

@@ -1,6 +1,7 @@
 """Ask a model until its reply can be worked with, and say what is wrong with one that cannot."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from evolvent.call_store.key import call_seed
 from evolvent.call_store.stored import StoredChat
@@ -62,22 +63,18 @@ async def ask(
     Raises:
         CallError: from the model.
     """
-    draws = [
-        Sampling(
-            sampling.temperature,
-            sampling.top_p,
-            sampling.max_tokens,
-            call_seed(run_seed, record_id, stage, attempt=attempt),
-            top_logprobs=sampling.top_logprobs,
-        )
-        for attempt in range(attempts if sampling.temperature > 0 else 1)
-    ]
+    attempts = attempts if sampling.temperature > 0 else 1
+
+    def draw(attempt: int) -> Sampling:
+        seed = call_seed(run_seed, record_id, stage, attempt=attempt)
+        return replace(sampling, seed=seed)
+
     if isinstance(model, StoredChat) and model.retry_empty:
-        _forget_empty(model, messages, draws, usable)
+        _forget_empty(model, messages, list(map(draw, range(attempts))), usable)
     record = record_in_work.get(RecordInWork())
-    for drawn in draws:
-        reply = await model.chat(messages, drawn)
-        if usable(reply) or drawn is draws[-1]:
+    for attempt in range(attempts):
+        reply = await model.chat(messages, draw(attempt))
+        if usable(reply) or attempt == attempts - 1:
             break
         record.used.setdefault(model.uri, Used()).unusable += 1
     if is_empty(reply):

@@ -24,7 +24,7 @@ from typing import Any
 
 from evolvent.costs.budget import Spent
 from evolvent.errors import EvolventError, InputError, RunError
-from evolvent.files import CALLS
+from evolvent.files import CALLS, FileState, file_state
 from evolvent.models.protocols import Usage
 from evolvent.storage_errors import damaged, explained
 
@@ -386,8 +386,11 @@ def _connect_to_read(path: Path) -> sqlite3.Connection:
         return sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True)
     store = sqlite3.connect("")  # without a name: a temporary file that goes with the connection
     with TemporaryDirectory() as folder:
-        for file in (path, *unmerged):
-            shutil.copyfile(file, Path(folder, file.name))
+        copied: list[FileState] = []
+        while copied != (now := [file_state(file) for file in (path, *unmerged)]):  # a run may write them meanwhile
+            for file in (path, *unmerged):
+                shutil.copyfile(file, Path(folder, file.name))
+            copied = now
         with closing(sqlite3.connect(Path(folder, path.name))) as copy:
             copy.backup(store)
     return store

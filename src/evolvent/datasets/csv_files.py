@@ -85,7 +85,7 @@ def _header(reader: Iterator[list[str]], path: Path) -> list[str]:
         )
     twice = sorted({name for name in header if header.count(name) > 1})
     if not header or twice:
-        what = f"the column {', '.join(twice)} comes twice" if twice else "there are no column names"
+        what = f"the column {', '.join(map(repr, twice))} comes twice" if twice else "there are no column names"
         raise InputError(f"{path}, line 1: {what}", fix="Write each column's name once in the first line.")
     return header
 

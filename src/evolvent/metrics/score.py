@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from evolvent.files import is_as_noted
 from evolvent.metrics.all_metrics import METRICS, chosen, supplied
 from evolvent.metrics.metric import Metric, Window
 from evolvent.metrics.options import SCORE, Scores
@@ -245,7 +246,8 @@ def _of_these_pairs(entry: StageEntry | None, out: Path, source: StageInput, lim
     if not entry.finished and not entry.settings["before"]:
         return entry
     file = out / file_of(STAGE)
-    return entry if (file if entry.finished else earlier_file(file)).is_file() else None
+    there = is_as_noted(file, entry.output) if entry.finished else earlier_file(file).is_file()
+    return entry if there else None
 
 
 def _scores_in(entry: StageEntry | None) -> dict[str, str]:

@@ -224,8 +224,6 @@ def print_verified(found: "VerifyCounts") -> None:
     mean = found.mean_accuracy
     notes = () if mean is None else (f"mean accuracy {mean:.4f}: the share of its functions that an answer passes",)
     print_tables([Table("verification", ("", "rows"), [(what, f"{n:,}") for what, n in rows], notes)])
-    if not found.matched:
-        typer.echo("no row was matched with an instruction of the file", err=True)
     if found.out is not None:
         typer.echo(f"\nwritten: {found.out}")
 

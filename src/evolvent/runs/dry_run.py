@@ -24,7 +24,7 @@ from evolvent.models.token_counts import TokenCounter, open_counter
 from evolvent.models.uri import parse_uri
 from evolvent.options import Calling
 from evolvent.records import Message, Record
-from evolvent.runs.manifest import as_json, differences, known_prices, read_manifest
+from evolvent.runs.manifest import as_json, check_as_written, differences, known_prices, read_manifest
 from evolvent.runs.run import Run
 from evolvent.runs.stage import Formula, Rehearsed, Stage, Work
 from evolvent.stages import file_of
@@ -67,6 +67,8 @@ def dry_run(stage: Stage, out: Path, calling: Calling) -> Run:
         settings = as_json(stage.settings, stage.name)
         found = tuple(differences(entry, settings, stage.source.about))
         finished = entry.state != "running" and bool(entry.finished) and not found
+        if finished and not calling.fresh and (out / file_of(stage.name)).exists():
+            check_as_written(out / file_of(stage.name), entry)
         if entry.state == "stale" and not differences(entry, settings, entry.input):
             found = ()  # what it reads was made anew: it will be, too
         estimate = replace(estimate, differences=found, finished=finished)

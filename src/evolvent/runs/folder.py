@@ -2,7 +2,6 @@
 
 import copy
 import fcntl
-import logging
 import os
 import shutil
 import time
@@ -19,6 +18,7 @@ from evolvent.runs.manifest import (
     DECIDING,
     StageEntry,
     as_json,
+    check_as_written,
     differences,
     now,
     read_manifest,
@@ -28,11 +28,9 @@ from evolvent.runs.manifest import (
 from evolvent.runs.parts import drop_parts, earlier_file, has_parts, keep_earlier, leave_out, reopen
 from evolvent.runs.run import Run
 from evolvent.runs.tally import Tally
-from evolvent.runs.whole_parquet import check_whole, is_whole
+from evolvent.runs.whole_parquet import check_whole
 from evolvent.stages import file_of, holds_records, in_order, readers_of
 from evolvent.storage_errors import explained
-
-log = logging.getLogger(__name__)
 
 Account = dict[str, dict[str, Any]]
 
@@ -191,11 +189,8 @@ class RunFolder:
         """
         output, found = self.output(stage), differences(entry, settings, source)
         finished = entry.state != "running" and bool(entry.finished) and output.exists()
-        if finished and output.is_file() and is_whole(output) is False:
-            if adds_to is not None and found and not task.fresh:
-                check_whole(output, "Make it anew with --fresh; equal calls are not paid again.")
-            log.warning("warning: %s is damaged: it is made anew from the stored calls", output)
-            finished = False
+        if finished and not task.fresh and not (found and entry.state == "stale"):
+            check_as_written(output, entry)
         builds_on = settings if adds_to is None else as_json(adds_to, stage)
         if adds_to is not None and finished and not differences(entry, builds_on, source):
             task.adding = task.anew = True

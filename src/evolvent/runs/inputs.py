@@ -10,7 +10,7 @@ from evolvent.errors import InputError
 from evolvent.files import MANIFEST, FileState, file_digest, file_state, is_as_noted, locate
 from evolvent.records import Record, content_digest
 from evolvent.runs.loaded_file import LoadedFile
-from evolvent.runs.manifest import StageEntry, read_manifest
+from evolvent.runs.manifest import StageEntry, check_as_written, read_manifest
 from evolvent.runs.record_files import count_rows, count_wanted, is_record_file, read_records
 from evolvent.runs.run import Run
 from evolvent.runs.whole_parquet import check_whole
@@ -18,7 +18,6 @@ from evolvent.stages import STAGES, file_of, row_of
 
 # What was found of checked data, in the run folder.
 CHECKED = ".checked-{stage}.sqlite"
-ANEW = "Make it anew with --fresh (equal calls are not paid again), or copy it back."
 
 # What a stage takes: a path, a Hub id, a run, an iterable of dicts (a datasets.Dataset is one).
 Data = str | Path | Run | Iterable[Mapping[str, Any]]
@@ -364,12 +363,12 @@ def _digest(path: Path) -> str:
     Raises:
         InputError: they are not.
     """
-    entry, digest = _own_entry(path), file_digest(path)
+    entry = _own_entry(path)
     if entry is None or entry.state == "running":
-        check_whole(path, ANEW)
-    elif entry.output.get("digest", digest) != digest:
-        raise InputError(f"{path} is not as the stage wrote it: it is damaged, or was changed since", fix=ANEW)
-    return digest
+        check_whole(path, "Make it anew, or copy it back.")
+        return file_digest(path)
+    check_as_written(path, entry)
+    return str(entry.output["digest"])
 
 
 def _own_entry(path: Path) -> StageEntry | None:

@@ -9,6 +9,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
@@ -144,13 +145,15 @@ async def _make_rows(
         folder.check_there()
 
     path = folder.output(stage.name)
-    output = Output(path, stage.source.rows, unchanged, stage.columns, folder.stages[stage.name].mark)
-    with shown(stage.name, stage.source.rows, done=output.records_done, show=calling.progress) as advance:
+    mark = folder.stages[stage.name].mark
+    # In threads: what is long for many rows would keep Ctrl-C waiting.
+    output = await in_thread(partial(Output, path, stage.source.rows, unchanged, stage.columns, mark))
+    before = output.tally().status
+    with shown(stage.name, stage.source.rows, done=output.records_done, fates=before, show=calling.progress) as advance:
         try:
             await make_parts(stage, make, output, output.missing(), at_once, advance)
         finally:
             output.drop()
-    # In threads: what is long for many rows would keep Ctrl-C waiting.
     tally = await asyncio.to_thread(output.finish)
     derived = await asyncio.to_thread(stage.derive, path)
     return {**stage.counts, **tally.summary(), **derived}, tally.used_json()
@@ -180,7 +183,7 @@ async def make_parts(
     """
     assert stage.window is not None
     before = output.tally()
-    failing = Failing(stage.name, any_before=before.rows > 0 and why_in_vain(before) is None)
+    failing = Failing(stage.name, output.path.parent, any_before=before.rows > 0 and why_in_vain(before) is None)
 
     def weight(window: list[Placed], made: Made | None) -> int:
         rows = [row for rows in made[1] for row in rows] if made else []
@@ -215,7 +218,7 @@ async def make_parts(
     whole = output.tally()
     words = why_in_vain(whole) if whole.rows else None
     if words is not None:  # not kept: the same command makes them again
-        raise _all_failed(stage.name, whole.rows, words)
+        raise _all_failed(stage.name, output.path.parent, whole.rows, words)
     await in_thread(output.keep)
 
 
@@ -238,11 +241,13 @@ class Failing:
 
     Args:
         stage: its name.
+        run: its run folder.
         any_before: whether earlier commands had any success.
     """
 
-    def __init__(self, stage: str, *, any_before: bool) -> None:
+    def __init__(self, stage: str, run: Path, *, any_before: bool) -> None:
         self._stage = stage
+        self._run = run
         self._failed: dict[str | None, list[str]] = {}
         self._worked: set[str | None] = set()
         self._any_before = any_before
@@ -259,7 +264,7 @@ class Failing:
         """
         if self._any_before:
             return
-        for teacher in {row.teacher for row in rows}:
+        for teacher in {row.teacher for row in rows} - self._worked:
             tally = Tally(used={uri: one for uri, one in used.items() if teacher in (None, uri)})
             for row in rows:
                 if row.teacher == teacher:
@@ -267,12 +272,12 @@ class Failing:
             words = why_in_vain(tally)
             if words is None:
                 self._worked.add(teacher)
-            elif teacher not in self._worked:
+            else:
                 failed = self._failed.setdefault(teacher, [])
                 failed.append(words)
                 if len(failed) == ALL_FAILED:
                     which = f"{self._stage} by {teacher}" if teacher else self._stage
-                    raise _all_failed(which, ALL_FAILED, failed[0])
+                    raise _all_failed(which, self._run, ALL_FAILED, failed[0])
 
 
 def why_in_vain(tally: Tally) -> str | None:
@@ -283,12 +288,12 @@ def why_in_vain(tally: Tally) -> str | None:
     return EMPTY if replies and replies == tally.empty else None
 
 
-def _all_failed(which: str, records: int, words: str) -> RunError:
+def _all_failed(which: str, run: Path, records: int, words: str) -> RunError:
     fix = "Mend the cause and start the same command again."
     if words == EMPTY:
         fix = (
-            "See what the server sends: evolvent calls RUN. Reasoning that takes up all of --max-tokens, a wrong chat "
-            "template or a broken server do this. Mend it, then start the same command with --retry-empty."
+            f"See what the server sends: evolvent calls {run}. Reasoning that takes up all of --max-tokens, a wrong "
+            "chat template or a broken server do this. Mend it, then start the same command with --retry-empty."
         )
     return RunError(f"every record of {which} failed, {records:,} so far; the first: {words}", fix=fix)
 

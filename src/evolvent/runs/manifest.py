@@ -21,7 +21,7 @@ from evolvent.costs.budget import Spent
 from evolvent.costs.prices import Price, Prices, read_prices
 from evolvent.errors import InputError
 from evolvent.files import MANIFEST as NAME
-from evolvent.files import replacing
+from evolvent.files import is_as_noted, replacing
 from evolvent.storage_errors import explained
 
 # Packages that decide numbers and bytes: what one version made of a stage does not belong to what another makes of it.
@@ -43,7 +43,7 @@ class StageEntry:
         paid: by model URI, the calls and tokens that this stage has ever paid for in this folder, and their cost
             where a price was given.
         used: by model URI, the calls and tokens behind the rows, whether paid for by this stage or found in the store.
-        output: the finished file's name, state and digest.
+        output: the finished file's name and digest.
         started: when the stage was first started, UTC.
         finished: when it was done, UTC.
         wall_s: seconds of work, interrupted sessions included.
@@ -92,8 +92,9 @@ def read_manifest(folder: Path) -> dict[str, StageEntry]:
         stages = orjson.loads(content)["stages"]
         return {name: StageEntry(**entry) for name, entry in stages.items()}
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        why = error if isinstance(error, orjson.JSONDecodeError) else "it is of another form"
         raise InputError(
-            f"{path} is not a manifest of evolvent: {error}", fix="Restore it, or use another --out."
+            f"{path} is not a manifest of evolvent: {why}", fix="Restore it, or use another --out."
         ) from error
 
 
@@ -132,6 +133,19 @@ def as_json(settings: Mapping[str, Any], stage: str) -> dict[str, Any]:
             fix="Settings are texts in UTF-8, numbers, lists and mappings with text keys.",
         ) from None
     return found
+
+
+def check_as_written(path: Path, entry: StageEntry) -> None:
+    """Check that a stage's finished file holds what the stage wrote.
+
+    Raises:
+        InputError: it does not.
+    """
+    if not is_as_noted(path, entry.output):
+        raise InputError(
+            f"{path} is not as the stage wrote it: it is damaged, or was changed since",
+            fix="Make it anew with --fresh (equal calls are not paid again), or copy it back.",
+        )
 
 
 def now() -> str:

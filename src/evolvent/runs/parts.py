@@ -274,12 +274,7 @@ def leave_out(path: Path, of: str, wrong: Callable[[Tally], object]) -> None:
                 file.unlink()
 
 
-def failed(tally: Tally) -> bool:
-    """Whether some of these rows failed."""
-    return bool(tally.status["failed"])
-
-
-def reopen(path: Path, of: str = "", wrong: Callable[[Tally], object] = failed) -> None:
+def reopen(path: Path, of: str, wrong: Callable[[Tally], object]) -> None:
     """Take a finished file apart again, leaving out the parts of whose counts this holds. The file itself stays.
 
     Args:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -69,19 +69,24 @@ Display = Callable[[Progress], AbstractContextManager[Callable[[], object]]]
 
 
 @contextmanager
-def shown(stage: str, total: int, *, done: int = 0, show: bool | Display) -> Iterator[Callable[..., None]]:
+def shown(
+    stage: str, total: int, *, done: int = 0, fates: Mapping[str, int] | None = None, show: bool | Display
+) -> Iterator[Callable[..., None]]:
     """Show a stage's progress while it runs.
 
     Args:
         stage: the stage's name.
         total: how many records it will work through.
         done: how many of them are done already.
+        fates: how many of their rows are ok, failed and eliminated.
         show: False counts in silence, True writes plain lines, a display shows it in its own way.
 
     Yields:
         A function to call once a record, with ``ok=``, ``failed=`` and ``eliminated=`` for the rows that record made.
     """
     progress = Progress(stage, total, done, done)
+    if done and fates:
+        progress.ok, progress.failed, progress.eliminated = (fates[fate] for fate in ("ok", "failed", "eliminated"))
     if show is False:
         yield progress.advance
         return

@@ -116,7 +116,7 @@ def read_records(path: Path, start: int = 0) -> Iterator[Record]:
                     start = max(0, start - batch.num_rows)
                     yield from map(from_row, rows)
     except (pa.ArrowException, OSError, KeyError) as error:
-        raise InputError(f"{path} is not a record file of evolvent: {error}") from error
+        raise _damaged(path, error) from error
 
 
 def count_rows(path: Path) -> int:
@@ -195,4 +195,7 @@ def _numbers(array: "pa.Array") -> "np.ndarray":
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path} is damaged: {error}", fix="Make it anew with --fresh.")
+    return InputError(
+        f"{path} is damaged, or is not a record file of evolvent: {error}",
+        fix="If a stage wrote it, make it anew with --fresh.",
+    )

@@ -68,7 +68,7 @@ async def serve(
         One answer a function, in order, at least one; fewer when one had to be stopped, or left files behind.
 
     Raises:
-        RunError: the process did not start, or was ended from outside, twice.
+        RunError: the process did not start, or was ended from outside, twice; or it took far too long.
     """
     how = ""
     for once_more in (True, False):
@@ -78,6 +78,11 @@ async def serve(
             if not once_more:
                 raise
             continue
+        except TimeoutError:  # it is tried no more: the next one would take as long
+            raise RunError(
+                f"a sandbox process took {SPARE_SECONDS:.0f} s more than all calls of its functions may take together",
+                fix="The machine stands still or is overloaded; start the same command again when it is not.",
+            ) from None
         if once_more and answers and answers[-1].violation == KILLED:
             before = answers.pop().verdicts[:-1]
             answers += [Answer(before, None, None)] if before else []
@@ -175,7 +180,7 @@ def _started(command: Sequence[str], channel: socket.socket, given: tuple[int, .
 
 
 async def ask(running: Running, request: dict[str, Any], most: int, seconds: float) -> list[Answer]:
-    """Send a request and take the answers, until the process ends or the time is over.
+    """Send a request and take the answers, until the process ends.
 
     Args:
         running: from ``start``.
@@ -187,24 +192,16 @@ async def ask(running: Running, request: dict[str, Any], most: int, seconds: flo
         The answers until then.
 
     Raises:
-        RunError: there is none in that time.
+        TimeoutError: it has not ended in that time.
     """
     answers: list[Answer] = []
     message = marshal.dumps(request)
-    try:
+    with contextlib.suppress(ConnectionError):
         async with asyncio.timeout(seconds):
-            with contextlib.suppress(ConnectionError):
-                loop = asyncio.get_running_loop()
-                await loop.sock_sendall(running.channel, len(message).to_bytes(4, "big") + message)
-                while (frames := await _frames(running.channel, most)) is not None:
-                    answers.append(read_answer(frames))
-    except TimeoutError:
-        if not answers:
-            raise RunError(
-                f"a sandbox process has not answered in {seconds:.0f} s, {SPARE_SECONDS:.0f} s more than its functions "
-                "may take",
-                fix="The machine stands still or is overloaded; start the same command again when it is not.",
-            ) from None
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(running.channel, len(message).to_bytes(4, "big") + message)
+            while (frames := await _frames(running.channel, most)) is not None:
+                answers.append(read_answer(frames))
     return answers
 
 

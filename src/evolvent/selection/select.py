@@ -16,7 +16,7 @@ import orjson
 
 from evolvent.datasets.write import kind_of_file, write_rows
 from evolvent.errors import InputError
-from evolvent.files import MANIFEST, file_digest, file_state, output_path, replacing, turn_in
+from evolvent.files import MANIFEST, file_digest, is_as_noted, output_path, replacing, turn_in
 from evolvent.options import Reading, implements
 from evolvent.records import Record
 from evolvent.runs.folder import RunFolder
@@ -150,7 +150,7 @@ def _enter_again(
     if folder is None:
         return
     entry = read_manifest(folder).get(_entry(out))
-    if entry is None or entry.state != "done" or entry.output.get("state") != list(file_state(out)):
+    if entry is None or entry.state != "done" or not is_as_noted(out, entry.output):
         with RunFolder(folder) as run:
             run.note(_entry(out), how, source.about, counts, out)
 

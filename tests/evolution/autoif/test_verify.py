@@ -102,7 +102,10 @@ def test_no_verdict_at_all_is_an_error_and_no_file(functions: Path, tmp_path: Pa
     ):
         verify([row("Be brave.", "I am.")] * 3, functions=functions, out=out, unsafe_execution=True)
     assert out.read_text() == "as it was"
-    assert verify([row("Unmatched", "I am.")] * 3, functions=functions, unsafe_execution=True).unmatched == 3
+    with pytest.raises(RunError, match="2 hold none of its instructions, 1 have no answer"):
+        data = [row("Unmatched", "I am."), row("Unmatched", "We are."), row("Be brave.", "")]
+        verify(data, functions=functions, out=out, unsafe_execution=True)
+    assert out.read_text() == "as it was"
 
 
 def test_long_answers_together_larger_than_the_sandbox_have_verdicts(

@@ -91,7 +91,7 @@ def verify(data: Data, given: Verify, reading: Reading) -> VerifyCounts:
 
     Raises:
         InputError: unreadable data or functions, a file that cannot be written, or no sandbox on this machine.
-        RunError: the disk is full; or no answer has a verdict though some were matched: then no file is written.
+        RunError: the disk is full; or no answer has a verdict, or is matched at all: then no file is written.
     """
     path = given.functions
     target = None if given.out is None else output_path(given.out, data, path, path / FUNCTIONS)
@@ -117,7 +117,7 @@ def verify(data: Data, given: Verify, reading: Reading) -> VerifyCounts:
                         file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
                     advance()
         source.unchanged()
-        if counted.matched and counted.matched.total() == counted.no_verdict.total():
+        if counted.matched.total() == counted.no_verdict.total():
             raise _no_verdict(counted)
         return counted
 
@@ -251,6 +251,12 @@ def _row(
 
 
 def _no_verdict(counted: VerifyCounts) -> RunError:
+    if not counted.matched:
+        return RunError(
+            f"no row was matched with an instruction of the file: {counted.unmatched:,} hold none of its instructions, "
+            f"{counted.empty:,} have no answer",
+            fix="Nothing was written. How a row is matched is in docs/methods/autoif.md.",
+        )
     [(why, count)] = counted.no_verdict.most_common(1)
     return RunError(
         f"no answer has a verdict, of {counted.matched.total():,} that were matched with an instruction; "
