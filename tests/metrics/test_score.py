@@ -173,6 +173,19 @@ def test_other_metrics_add_their_columns(pairs: Path, opened: list[Any]) -> None
     }
 
 
+@pytest.mark.parametrize("further", [{}, {"metrics": ["ifd"]}, {"layout": "chat"}])
+def test_scores_that_are_damaged_are_made_anew_if_it_is_asked_for(
+    pairs: Path, opened: list[Any], further: dict[str, Any]
+) -> None:
+    """Whatever further scores were asked for: they would stand beside damaged ones."""
+    file = scored(pairs).output
+    whole = file.read_bytes()
+    file.write_bytes(whole[:300] + bytes([whole[300] ^ 4]) + whole[301:])
+    with pytest.raises(InputError, match=r"scored\.parquet is not as the stage wrote it.*\n.*--fresh"):
+        scored(pairs, **further)
+    assert scored(pairs, fresh=True).output.read_bytes() == whole
+
+
 def test_a_stop_while_a_view_is_added_loses_neither(
     pairs: Path, opened: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
