@@ -25,10 +25,10 @@ from evolvent.runs.manifest import (
     versions,
     write_manifest,
 )
+from evolvent.runs.part_files import check_whole
 from evolvent.runs.parts import drop_parts, earlier_file, has_parts, keep_earlier, leave_out, reopen
 from evolvent.runs.run import Run
 from evolvent.runs.tally import Tally
-from evolvent.runs.whole_parquet import check_whole
 from evolvent.stages import file_of, holds_records, in_order, readers_of
 from evolvent.storage_errors import explained
 

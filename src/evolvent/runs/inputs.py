@@ -11,9 +11,9 @@ from evolvent.files import MANIFEST, FileState, file_digest, file_state, is_as_n
 from evolvent.records import Record, content_digest
 from evolvent.runs.loaded_file import LoadedFile
 from evolvent.runs.manifest import StageEntry, check_as_written, read_manifest
+from evolvent.runs.part_files import check_whole
 from evolvent.runs.record_files import count_rows, count_wanted, is_record_file, read_records
 from evolvent.runs.run import Run
-from evolvent.runs.whole_parquet import check_whole
 from evolvent.stages import STAGES, file_of, row_of
 
 # What was found of checked data, in the run folder.

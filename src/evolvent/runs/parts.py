@@ -21,10 +21,20 @@ from evolvent.call_store.used import Used
 from evolvent.errors import InputError, RunError
 from evolvent.files import replacing, sync_folder
 from evolvent.records import Column, Record, schema
-from evolvent.runs.part_files import NOTES, PART_NAME, PartFile, PartNote, checked_note, read_note
+from evolvent.runs.part_files import (
+    NOTES,
+    PART_NAME,
+    PartFile,
+    PartNote,
+    checked_note,
+    is_whole,
+    read_note,
+    row_groups,
+    write_group,
+    writing,
+)
 from evolvent.runs.record_files import record_table
 from evolvent.runs.tally import Tally
-from evolvent.runs.whole_parquet import is_whole, row_groups, write_group, writing
 from evolvent.storage_errors import explained
 
 if TYPE_CHECKING:

@@ -193,7 +193,7 @@ def read_answer(
                 raise Transient(what, raw=_kept(raw, redact)) from None
         if succeeded:
             inside = error_in_success(body) if isinstance(body, dict) else None
-            if inside is None and isinstance(body, dict) and not body.get("choices", body):
+            if inside is None and isinstance(body, dict) and (not body or body.get("choices", True) in (None, [])):
                 raise Transient("a reply without choices", raw=_kept(raw, redact))
             if inside is None:
                 try:

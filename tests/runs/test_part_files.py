@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from evolvent.errors import InputError
-from evolvent.runs.whole_parquet import check_whole, is_whole, row_groups, write_group, writing
+from evolvent.runs.part_files import check_whole, is_whole, row_groups, write_group, writing
 
 FIX = "Make it anew."
 
