@@ -282,7 +282,7 @@ def is_as_noted(path: Path, noted: Mapping[str, Any]) -> bool:
 
 def file_digest(path: Path) -> str:
     """The SHA-256 of a file's bytes."""
-    with explained(path), path.open("rb") as file:
+    with explained(path, "read"), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -23,6 +23,7 @@ from evolvent.datasets.formats import FORMATS, Content, check_format, read_row
 from evolvent.datasets.rows import json_default, why_not_json
 from evolvent.datasets.sources import Source, open_source
 from evolvent.errors import InputError, RunError
+from evolvent.files import file_digest
 from evolvent.records import Record, content_digest
 from evolvent.storage_errors import explained, sqlite_words
 
@@ -242,9 +243,7 @@ def load(
 
 def _known_as(path: Path, how: list[object]) -> str:
     """A hash of a file's bytes, of how it is to be read, and of what reads it."""
-    with explained(path, "read"), path.open("rb") as file:
-        content = hashlib.file_digest(file, "sha256").hexdigest()
-    return hashlib.sha256(orjson.dumps([content, how, path.suffixes, version("evolvent")])).hexdigest()
+    return hashlib.sha256(orjson.dumps([file_digest(path), how, path.suffixes, version("evolvent")])).hexdigest()
 
 
 def _kept(path: Path, known_as: str) -> tuple[dict[str, Any], sqlite3.Connection] | None:

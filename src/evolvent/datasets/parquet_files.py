@@ -1,6 +1,6 @@
 """Parquet files, read batch by batch, written in row groups. A column of mixed kinds is JSON text."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -57,11 +57,14 @@ def rows_at_once(group: "pq.RowGroupMetaData", most: int) -> int:
 
 
 def _batch_rows(batch: Any) -> Iterator[SourceRow]:
-    batch = _times_as_text(batch)
+    import pyarrow as pa
+
+    # Nanoseconds, which Python's times do not hold, come otherwise where pandas is installed.
+    batch = _times_as_text(batch, lambda kind: bool(pa.types.is_timestamp(kind)) and kind.unit == "ns")
     try:
-        for row in batch.to_pylist():
-            yield SourceRow(None, row)
-    except ValueError:
+        rows = batch.to_pylist()
+    except (ValueError, OverflowError):
+        batch = _times_as_text(batch, pa.types.is_timestamp)  # one may be out of Python's range
         for position in range(batch.num_rows):
             try:
                 yield SourceRow(None, batch.slice(position, 1).to_pylist()[0])
@@ -69,25 +72,19 @@ def _batch_rows(batch: Any) -> Iterator[SourceRow]:
                 yield SourceRow(None, None, "a text that is not UTF-8")
             except (ValueError, OverflowError) as error:
                 yield SourceRow(None, None, f"a value that cannot be read: {error}")
+        return
+    yield from (SourceRow(None, row) for row in rows)
 
 
-def _times_as_text(batch: Any) -> Any:
-    """Points in time as ISO text where Python's own cannot hold them: nanoseconds, years past 9999 (which are null)."""
+def _times_as_text(batch: Any, wanted: "Callable[[pa.DataType], bool]") -> Any:
+    """The columns of wanted types, points in time, as ISO text; a year past 9999 is null."""
     import pyarrow as pa
 
     for index, field in enumerate(batch.schema):
-        if not pa.types.is_timestamp(field.type):
-            continue
-        column = batch.column(index)
-        try:
-            if field.type.unit != "ns":
-                column.to_pylist()
-                continue
-        except (OverflowError, ValueError):
-            pass
-        texts = [text and text.replace(" ", "T", 1) for text in column.cast(pa.string()).to_pylist()]
-        texts = [None if text is None or text.startswith("<") else text for text in texts]
-        batch = batch.set_column(index, field.name, pa.array(texts, pa.string()))
+        if wanted(field.type):
+            texts = batch.column(index).cast(pa.string()).to_pylist()
+            texts = [None if not text or text.startswith("<") else text.replace(" ", "T", 1) for text in texts]
+            batch = batch.set_column(index, field.name, pa.array(texts, pa.string()))
     return batch
 
 

@@ -1,8 +1,8 @@
 """The files that stages write, and their parts: Parquet with checksums of its pages and a digest of the whole file.
 
 A bit that flips anywhere is noticed: in the pages by their checksums, and everywhere by the digest, which is the
-SHA-256 of the file with zeros in the digest's own place. The digest stands among the footer's metadata, where any reader passes
-it over. A part also knows which one it is and of what.
+SHA-256 of the file with zeros in the digest's own place, among the footer's metadata, where any reader passes it over.
+A part also knows which one it is and of what.
 """
 
 import hashlib

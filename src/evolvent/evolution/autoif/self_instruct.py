@@ -176,8 +176,7 @@ def new_instructions(reply: str) -> list[str]:
 
 
 def same(instruction: str) -> str:
-    """The key under which two instructions are duplicates: no difference by case, blanks, final
-    punctuation and Unicode normal form (NFC, NFD)."""
+    """The key of duplicates: case, blanks, final punctuation and the normal form (NFC, NFD) make no difference."""
     folded = unicodedata.normalize("NFC", unicodedata.normalize("NFD", instruction).casefold())
     return " ".join(folded.split()).rstrip(" .,;:!?…。！？")
 
