@@ -9,6 +9,7 @@ its last token then takes part in the next step like the last token of any other
 there, where no token sees the padding. Rows stay dense: the last ones move into the slots of those that have left.
 """
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,6 +58,9 @@ class Lane:
     def __init__(self, model: Any) -> None:
         self.rows: list[Row] = []
         self._model = model
+        # What the model calls its cache: transformers 5.24 gave it another name.
+        parameters = inspect.signature(model.forward).parameters
+        self._argument = "cache" if "cache" in parameters else "past_key_values"
         self._cache: SlotCache | None = None
 
     @property
@@ -80,7 +84,7 @@ class Lane:
         width = max(map(len, heads))
         ids = torch.tensor([[*head, *[0] * (width - len(head))] for head in heads], device=self._model.device)
         prefilled = DynamicCache(config=self._model.config)
-        self._model(input_ids=ids, past_key_values=prefilled, use_cache=True, logits_to_keep=1)
+        self._model(input_ids=ids, **{self._argument: prefilled}, use_cache=True, logits_to_keep=1)
         rows_in_flight = len(self.rows)
         cache = SlotCache(prefilled) if self._cache is None else self._cache
         cache.make_room(rows_in_flight + len(requests), max(self.longest, width + 1), rows_in_flight)
@@ -143,7 +147,7 @@ class Lane:
             input_ids=torch.tensor([[row.last] for row in self.rows], device=device),
             attention_mask=self._mask(lengths, width),
             position_ids=(lengths - 1).unsqueeze(1),
-            past_key_values=self._cache,
+            **{self._argument: self._cache},
             use_cache=True,
         ).logits
         return logits[:, -1].float()
