@@ -85,6 +85,7 @@ def calls_made(store: CallStore, *asked: tuple[Sequence[Message], Sampling, str]
         (Sampling(0.7, 0.9, seed=1), Sampling(0.7, 0.8, seed=1), 2),
         (Sampling(0.7, max_tokens=5), Sampling(0.7, max_tokens=6), 2),
         (Sampling(0.7), Sampling(0.7, top_logprobs=1), 2),
+        (Sampling(0.0), Sampling(0.0, stop=("\n",)), 2),
         (Sampling(0.0, 0.9, seed=1), Sampling(0.0, 0.8, seed=2), 1),
         (Sampling(0), Sampling(0.0), 1),
         (Sampling(1, 1, seed=1), Sampling(1.0, 1.0, seed=1), 1),

@@ -2,7 +2,8 @@
 
 In the key: the model's identity (base URL, model name, extra request fields; of local weights their revision, dtype,
 chat template), the messages, temperature and max_tokens, top_p and seed above temperature 0, top_logprobs when they are
-asked for. Of a pair's losses: the base model's identity, the layout, question, output and turns.
+asked for, stop texts where there are any. Of a pair's losses: the base model's identity, the layout, question, output
+and turns.
 
 Not in the key: time-outs, retries, concurrency, caps, prices and budgets, keys and their variables, device and batch
 size, the stage and the record that the call is made for; at temperature 0 neither seed nor top_p.
@@ -34,6 +35,8 @@ def chat_key(identity: bytes, messages: Sequence[Message], sampling: Sampling) -
         decides |= {"top_p": float(sampling.top_p), "seed": sampling.seed}
     if sampling.top_logprobs:
         decides["top_logprobs"] = sampling.top_logprobs
+    if sampling.stop:
+        decides["stop"] = list(sampling.stop)
     request = orjson.dumps({"messages": messages, **decides}, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(b"%d\n%b%b" % (len(identity), identity, request)).digest()[:16], request
 

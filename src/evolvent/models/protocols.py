@@ -29,6 +29,7 @@ class Sampling:
         max_tokens: upper bound of the reply's length in tokens.
         seed: seed of this one call, below 2**31; None leaves the server its own.
         top_logprobs: 0, or how many alternatives a token to return with log probabilities (natural logarithm).
+        stop: texts before which the reply ends; it does not hold them.
     """
 
     temperature: float = 0.7
@@ -36,6 +37,7 @@ class Sampling:
     max_tokens: int = 2048
     seed: int | None = None
     top_logprobs: int = 0
+    stop: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature <= 5:
