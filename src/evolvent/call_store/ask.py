@@ -82,6 +82,11 @@ async def ask(
     return reply
 
 
+def note_redrawn(model: ChatModel) -> None:
+    """Count, for the record in work, a reply that could not be worked with and is drawn again."""
+    record_in_work.get(RecordInWork()).used.setdefault(model.uri, Used()).unusable += 1
+
+
 def _forget_empty(
     model: StoredChat, messages: Sequence[Message], draws: Sequence[Sampling], usable: Callable[[Reply], bool]
 ) -> None:

@@ -10,15 +10,15 @@ from pathlib import Path
 
 from evolvent.errors import InputError
 from evolvent.evolution import EVOL_INSTRUCT
+from evolvent.evolution.demonstrated import BREADTH, demonstrated_operator
 from evolvent.evolution.elimination import LEAKS, strip_marker
 from evolvent.evolution.templates import NO_OPERATORS, Prompt, load_prompt
-from evolvent.evolution.trajectory import Profile
+from evolvent.evolution.trajectory import Profile, Rewriting
 from evolvent.models.protocols import Reply
-from evolvent.records import Record
+from evolvent.records import Message, Record, conversation
 
 METHOD = EVOL_INSTRUCT
 IN_DEPTH = ("constraints", "deepening", "concretizing", "reasoning")
-BREADTH = "breadth"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,8 @@ class Operator:
     template: Prompt
     method: str = METHOD
     scaffold: Collection[str] = LEAKS
+    stop: tuple[str, ...] = ()
+    reply_tokens: int | None = None
 
     @property
     def operator(self) -> str:
@@ -37,30 +39,39 @@ class Operator:
     def version(self) -> str:
         return self.template.version
 
-    def prompt(self, parent: Record, profile: Profile) -> str:
-        shown = parent.input if profile == "default" else ""
-        return self.template.render(instruction=parent.instruction, input=shown)
+    @property
+    def breadth(self) -> bool:
+        return self.operator == BREADTH
+
+    def turns(self, parent: Record, profile: Profile, seed: int) -> list[Message]:  # noqa: ARG002
+        shown = "" if profile == "paper" else parent.input
+        return conversation(self.template.render(instruction=parent.instruction, input=shown))
 
     def read(self, reply: Reply, parent: Record, profile: Profile) -> str:
         return reply.text.strip() if profile == "paper" else strip_marker(reply.text, parent.instruction)
 
     def input_after(self, parent: Record, profile: Profile) -> str:
         """A prompt new in breadth stands alone, unless paper 1's code is followed."""
-        return "" if self.operator == BREADTH and profile == "default" else parent.input
+        return "" if self.breadth and profile == "default" else parent.input
 
     def meta(self, seed: Record, reply: Reply) -> str | None:  # noqa: ARG002
         return seed.meta
 
 
 def choose_operators(
-    names: str | Sequence[str] | None, *, breadth: bool = True, templates: str | Path | None = None
-) -> tuple[Operator, ...]:
+    names: str | Sequence[str] | None,
+    *,
+    breadth: bool = True,
+    templates: str | Path | None = None,
+    profile: Profile = "default",
+) -> tuple[Rewriting, ...]:
     """The operators in their order.
 
     Args:
         names: their names in the order wanted; None for the four in depth, and the one in breadth if ``breadth``.
         breadth: whether in-breadth is among them when none are named.
         templates: folder with the user's own templates.
+        profile: ``small`` has operators of another form.
 
     Raises:
         InputError: an unknown operator, one named twice, or a template that cannot be filled in.
@@ -81,6 +92,8 @@ def choose_operators(
     reserved = NO_OPERATORS & set(names)
     if reserved:
         raise InputError(f"{', '.join(reserved)} is no operator", fix=known)
+    if profile == "small":
+        return tuple(demonstrated_operator(name, templates) for name in names)
     prompts = [load_prompt(name, templates) for name in names]
     for prompt in prompts:
         for shown in ("", "an input"):

@@ -1,7 +1,7 @@
 """The evolve stage: seeds in, what a method makes of them out, in a run folder that can be stopped and gone on with."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from evolvent.errors import InputError
 from evolvent.evolution.auto_evol_instruct.applied import Applied
@@ -11,7 +11,7 @@ from evolvent.evolution.autoif.options import AutoIFOptions
 from evolvent.evolution.evol_instruct import choose_operators
 from evolvent.evolution.options import EVOLVE, AutoEvolInstructOptions, EvolInstructOptions, Evolve
 from evolvent.evolution.templates import load_prompt
-from evolvent.evolution.trajectory import STAGE, Evolution, Rewriting
+from evolvent.evolution.trajectory import STAGE, Evolution, Profile, Rewriting
 from evolvent.models.models import Models, chat_need, opened
 from evolvent.models.protocols import Sampling
 from evolvent.models.uri import parse_uri
@@ -78,12 +78,13 @@ def evolve_stage(
         evolver=str(parse_uri(given.model)),
         rewritings=rewritings,
         rounds=by.rounds,
-        profile="paper" if by.profile == "paper" else "default",
+        profile=cast(Profile, by.profile),
         sampling=Sampling(given.temperature, given.top_p, given.max_tokens),
         seed=given.seed,
         judge=str(parse_uri(given.judge)) if given.judge else None,
         equality=equality,
         system=by.system,
+        retries=by.retry_eliminated or 0,
     )
     source = stage_input(
         seeds,
@@ -102,6 +103,7 @@ def evolve_stage(
             "rounds": how.rounds,
             "model": how.evolver,
             "judge": {how.judge: equality.version} if equality else None,
+            "retry_eliminated": how.retries,
             "system": how.system,
             **chat_settings(given, calling),
             **settings,
@@ -135,7 +137,9 @@ def rewritings_of(
         InputError: an unknown operator, or a method file that cannot be used.
     """
     if isinstance(by, EvolInstructOptions):
-        operators = choose_operators(by.operators, breadth=by.breadth, templates=by.templates)
+        operators = choose_operators(
+            by.operators, breadth=by.breadth, templates=by.templates, profile=cast(Profile, by.profile)
+        )
         return operators, {"operators": [[one.operator, one.version] for one in operators]}, ""
     method = read_method(Path(by.method_file)) if by.method_file else initial_method()
     return (Applied(method),), {"evolving_method": method.version}, f"#{method.final_heading}#:\n"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from evolvent.evolution import AUTO_EVOL_INSTRUCT, AUTOIF, EVOL_INSTRUCT
 from evolvent.evolution.autoif.options import AutoIFOptions
@@ -21,7 +21,7 @@ from evolvent.options import (
     top_p,
 )
 
-PROFILES = ("default", "paper")
+PROFILES = ("default", "small", "paper")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +44,16 @@ class Evolve:
 
 
 def _profile() -> Any:
-    help = "default shows the evolver the input and eliminates; paper does what the code of arXiv 2412.11231 does."
+    help = (
+        "default shows the evolver the input and eliminates; small also shows it how to evolve, for models of up to some "
+        "3 billion parameters; paper does what the code of arXiv 2412.11231 does."
+    )
     return option(help, "default", names=PROFILES)
+
+
+def _retry_eliminated() -> Any:
+    help = "An eliminated evolution is drawn again so many times before the record goes on."
+    return option(help, 0, metavar="N", least=0)
 
 
 def _rounds(default: int) -> Any:
@@ -66,12 +74,13 @@ class EvolInstructOptions:
     operators: tuple[str, ...] | None = option("These operators only, in this order.", None, metavar="A,B", parse=names)
     templates: str | Path | None = option("Prompt templates of your own: OPERATOR.j2.", None, metavar="DIR")
     system: str | None = _system()
+    retry_eliminated: int = _retry_eliminated()
 
     def __post_init__(self) -> None:
         from evolvent.evolution.evol_instruct import choose_operators
 
         choose_operators(
-            self.operators, breadth=self.breadth, templates=self.templates
+            self.operators, breadth=self.breadth, templates=self.templates, profile=cast(Any, self.profile)
         )  # what is wrong with them is known before anything begins
 
 
@@ -85,6 +94,7 @@ class AutoEvolInstructOptions:
         "What optimize-method wrote; the paper's initial method if not given.", None, metavar="METHOD.yaml"
     )
     system: str | None = _system()
+    retry_eliminated: int = _retry_eliminated()
 
 
 METHODS: dict[str, type] = {

@@ -6,10 +6,11 @@ operators, which take their turns; Auto Evol-Instruct has one, its evolving meth
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
-from evolvent.call_store.ask import ask, why_cut, why_unusable
+from evolvent.call_store.ask import ask, note_redrawn, why_cut, why_unusable
+from evolvent.call_store.key import call_seed
 from evolvent.errors import CallError
 from evolvent.evolution.elimination import eliminate, judged_equal
 from evolvent.evolution.templates import Prompt
@@ -17,7 +18,7 @@ from evolvent.models.protocols import ChatModel, Reply, Sampling, StageModels
 from evolvent.records import Message, Record, conversation
 from evolvent.runs.stage import Make
 
-Profile = Literal["default", "paper"]
+Profile = Literal["default", "small", "paper"]
 
 STAGE = "evolve"
 NO_VERDICT = "judge gave no verdict"
@@ -33,7 +34,10 @@ class Rewriting(Protocol):
         method: the method that it belongs to.
         operator: its name; None where the method has no operators.
         version: that of its prompt.
+        breadth: whether it makes a new instruction beside the old one, and no harder one of it.
         scaffold: words of its prompt that must not leak into an instruction, casefolded.
+        stop: texts before which a reply ends.
+        reply_tokens: how long a reply may be at the most; None where only the run's ``max_tokens`` bounds it.
     """
 
     @property
@@ -46,10 +50,19 @@ class Rewriting(Protocol):
     def version(self) -> str: ...
 
     @property
+    def breadth(self) -> bool: ...
+
+    @property
     def scaffold(self) -> Collection[str]: ...
 
-    def prompt(self, parent: Record, profile: Profile) -> str:
-        """What the evolver is asked."""
+    @property
+    def stop(self) -> tuple[str, ...]: ...
+
+    @property
+    def reply_tokens(self) -> int | None: ...
+
+    def turns(self, parent: Record, profile: Profile, seed: int) -> list[Message]:
+        """What the evolver is asked; ``seed`` decides what is drawn for it."""
         ...
 
     def read(self, reply: Reply, parent: Record, profile: Profile) -> str | None:
@@ -73,12 +86,14 @@ class Evolution:
         evolver: URI of the model that rewrites, as records hold it.
         rewritings: the rewritings in their order; that of round r of seed i is number (i + r - 1) mod K.
         rounds: how many times each seed is evolved.
-        profile: ``default`` shows the evolver the input and eliminates; ``paper`` does what paper 1's code does.
+        profile: ``default`` shows the evolver the input and eliminates; ``small`` does so, too, and shows it how;
+            ``paper`` does what paper 1's code does.
         sampling: how the evolver's replies are drawn.
         seed: the run's seed.
         judge: URI of the model that says whether an evolution gains information, if any.
         equality: the judge's prompt.
-        system: system prompt of the evolver, if any.
+        system: system prompt of the evolver, if any, instead of the rewriting's own.
+        retries: how often an eliminated evolution is drawn again before the record goes on.
     """
 
     evolver: str
@@ -90,6 +105,7 @@ class Evolution:
     judge: str | None = None
     equality: Prompt | None = None
     system: str | None = None
+    retries: int = 0
 
     @asynccontextmanager
     async def open(self, models: StageModels) -> AsyncIterator[Make]:
@@ -113,7 +129,12 @@ async def trajectory(seed: Record, how: Evolution, evolver: ChatModel, judge: Ch
     records, parent = [seed], seed
     for round in range(1, how.rounds + 1):
         rewriting = how.rewritings[(seed.seed_index + round - 1) % len(how.rewritings)]
-        evolved = await evolve_once(seed, parent, round, rewriting, how, evolver, judge)
+        for draw in range(how.retries + 1):
+            evolved = await evolve_once(seed, parent, round, rewriting, how, evolver, judge, draw)
+            if evolved.status != "eliminated":
+                break
+            if draw < how.retries:
+                note_redrawn(evolver)
         records.append(evolved)
         if evolved.status == "ok":
             parent = evolved
@@ -128,8 +149,9 @@ async def evolve_once(
     how: Evolution,
     evolver: ChatModel,
     judge: ChatModel | None,
+    draw: int = 0,
 ) -> Record:
-    """Evolve one instruction, and judge the result."""
+    """Evolve one instruction, and judge the result; each ``draw`` of it is another one."""
     record = Record(
         id=f"{seed.seed_id}/r{round}",
         seed_id=seed.seed_id,
@@ -144,17 +166,22 @@ async def evolve_once(
         input=rewriting.input_after(parent, how.profile),
         meta=seed.meta,
     )
+    stage = f"{STAGE}/{draw}" if draw else STAGE
+    asked = rewriting.turns(parent, how.profile, call_seed(how.seed, record.id, f"{stage}/turns"))
+    if how.system:
+        asked = [Message(role="system", content=how.system), *(turn for turn in asked if turn["role"] != "system")]
+    most = min(how.sampling.max_tokens, rewriting.reply_tokens or how.sampling.max_tokens)
     try:
         reply = await ask(
             evolver,
-            conversation(rewriting.prompt(parent, how.profile), how.system),
-            how.sampling,
+            asked,
+            replace(how.sampling, max_tokens=most, stop=rewriting.stop),
             run_seed=how.seed,
             record_id=record.id,
-            stage=STAGE,
+            stage=stage,
             usable=lambda reply: why_unusable(reply) is None and rewriting.read(reply, parent, how.profile) is not None,
             # Paper 1's code takes the first generation, whatever it is; the default tries again with another seed.
-            attempts=3 if how.profile == "default" else 1,
+            attempts=1 if how.profile == "paper" else 3,
         )
         text = rewriting.read(reply, parent, how.profile)
         _take_instruction(record, parent, reply.text if text is None else text, reply)
@@ -182,7 +209,7 @@ def _why_eliminated(
 ) -> str | None:
     """Why an evolution fails without asking anybody; a reply that was cut or empty is that, and not unparsed."""
     if text is None:
-        return (why_cut(reply) if profile == "default" else None) or UNPARSED
+        return (why_cut(reply) if profile != "paper" else None) or UNPARSED
     if profile == "paper":
         return None
     return eliminate(parent.instruction, text, reply, rewriting.scaffold)

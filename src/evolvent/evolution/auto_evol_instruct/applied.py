@@ -10,7 +10,7 @@ from evolvent.evolution.auto_evol_instruct.method import Method, headings
 from evolvent.evolution.auto_evol_instruct.parsing import final_instruction, methods_list, paper_instruction
 from evolvent.evolution.trajectory import Profile
 from evolvent.models.protocols import Reply
-from evolvent.records import Record
+from evolvent.records import Message, Record, conversation
 
 METHOD = AUTO_EVOL_INSTRUCT
 
@@ -26,6 +26,9 @@ class Applied:
     evolving: Method
     method: str = METHOD
     operator: str | None = None
+    breadth: bool = False
+    stop: tuple[str, ...] = ()
+    reply_tokens: int | None = None
 
     @property
     def version(self) -> str:
@@ -37,8 +40,8 @@ class Applied:
         marked = {f"#{heading}#".casefold() for heading in headings(self.evolving.text)}
         return frozenset({"rewritten instruction", "#instruction#", "#input#", *marked})
 
-    def prompt(self, parent: Record, profile: Profile) -> str:
-        return self.evolving.render(parent, show_input=profile == "default")
+    def turns(self, parent: Record, profile: Profile, seed: int) -> list[Message]:  # noqa: ARG002
+        return conversation(self.evolving.render(parent, show_input=profile != "paper"))
 
     def read(self, reply: Reply, parent: Record, profile: Profile) -> str | None:
         if profile == "paper":

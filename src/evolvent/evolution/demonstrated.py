@@ -1,0 +1,123 @@
+"""The operators of Evol-Instruct in the form that small models can follow: the profile ``small``.
+
+A small model that is told to rewrite an instruction answers it, or copies the prompt. It does better when it is shown
+how, in earlier turns of the conversation, and has little to write. So an operator in depth asks for one sentence, gives
+its first words, and adds it to the instruction, which thereby stays whole (the *append* form); breadth asks for a whole
+new task.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from evolvent.evolution import EVOL_INSTRUCT
+from evolvent.evolution.demonstrations import Demonstrations, load_demonstrations
+from evolvent.evolution.elimination import LEAKS
+from evolvent.evolution.task_kinds import task_kind
+from evolvent.evolution.templates import Prompt, load_prompt
+from evolvent.evolution.trajectory import Profile
+from evolvent.models.protocols import Reply
+from evolvent.records import Message, Record
+
+BREADTH = "breadth"
+
+# Demonstrations a prompt, drawn anew for each record so that none comes back in many rows.
+SHOWN = 4
+
+# A sentence, or a task, in tokens; what goes on longer is no such thing.
+REPLY_TOKENS = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstrated:
+    """An operator that shows how (a ``Rewriting``).
+
+    Attributes:
+        operator: its name.
+        system: the system prompt.
+        question: the prompt of a turn, with the slots ``instruction``, ``input`` and, in depth, ``lead``.
+        demonstrations: what is drawn from.
+    """
+
+    operator: str
+    system: Prompt
+    question: Prompt
+    demonstrations: Demonstrations
+    method: str = EVOL_INSTRUCT
+    scaffold: Collection[str] = LEAKS
+    stop: tuple[str, ...] = ("\n",)
+    reply_tokens: int | None = REPLY_TOKENS
+
+    @property
+    def version(self) -> str:
+        return f"{self.system.version}-{self.question.version}-{self.demonstrations.version}"
+
+    @property
+    def breadth(self) -> bool:
+        return self.operator == BREADTH
+
+    def turns(self, parent: Record, profile: Profile, seed: int) -> list[Message]:  # noqa: ARG002
+        shown, lead = self.demonstrations.draw(task_kind(parent.instruction, parent.input), seed, SHOWN)
+        turns = [Message(role="system", content=self.system.render())]
+        for one in shown:
+            question = self.question.render(instruction=one.instruction, input=one.input, lead=one.lead)
+            turns += [Message(role="user", content=question), Message(role="assistant", content=one.reply)]
+        question = self.question.render(instruction=parent.instruction, input=parent.input, lead=lead)
+        return [*turns, Message(role="user", content=question)]
+
+    def read(self, reply: Reply, parent: Record, profile: Profile) -> str | None:  # noqa: ARG002
+        """The new task; in depth the parent's instruction and the sentence behind it.
+
+        The sentence may stand behind the instruction, too: larger models write both. Alone it must begin as it was
+        told to, or it is no sentence to be added but an answer.
+        """
+        text = reply.text.strip().removeprefix("Task:").strip()
+        if self.breadth or not text:
+            return text
+        before, whole, sentence = text.partition(parent.instruction.strip())
+        if whole and not before:
+            return f"{parent.instruction.rstrip()} {sentence.strip()}".rstrip()
+        leads = self.demonstrations.leads(task_kind(parent.instruction, parent.input))
+        if not text.casefold().startswith(tuple(lead.casefold() for lead in leads)):
+            return None
+        return added(parent.instruction, text)
+
+    def input_after(self, parent: Record, profile: Profile) -> str:  # noqa: ARG002
+        return "" if self.breadth else parent.input
+
+    def meta(self, seed: Record, reply: Reply) -> str | None:  # noqa: ARG002
+        return seed.meta
+
+
+# What an instruction ends with that needs no full stop before the next sentence.
+_ENDS = tuple('.!?;"”’)…。！？')
+
+
+def added(instruction: str, sentence: str) -> str:
+    """An instruction and a sentence behind it; a full stop between them where there is none."""
+    instruction = instruction.rstrip()
+    if "\n" in instruction:
+        return f"{instruction}\n{sentence}"
+    instruction = instruction.removesuffix(":")  # its input follows elsewhere
+    return f"{instruction}{'' if instruction.endswith(_ENDS) else '.'} {sentence}"
+
+
+def demonstrated_operator(name: str, templates: Path | None = None) -> Demonstrated:
+    """An operator in this form.
+
+    Args:
+        name: the operator's name.
+        templates: folder with the user's own templates and demonstrations, in its folder ``small``.
+
+    Raises:
+        InputError: an unknown operator, or files that cannot be used.
+    """
+    form = "in_breadth" if name == BREADTH else "in_depth"
+    operator = Demonstrated(
+        name,
+        load_prompt(f"small/{form}_system", templates),
+        load_prompt(f"small/{form}", templates),
+        load_demonstrations(name, templates),
+    )
+    operator.question.render(instruction="an instruction", input="an input", lead="a lead")  # a wrong slot shows now
+    return operator
