@@ -1,7 +1,8 @@
 import pytest
 
 from evolvent.models.protocols import Reply
-from evolvent.responses.answer_rules import STOP_WORDS, eliminate_response, other_language
+from evolvent.responses.answer_rules import eliminate_response
+from evolvent.words import STOP_WORDS, other_language
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,15 @@ class Demonstrated:
             return None
         return added(parent.instruction, text)
 
+    def own(self, evolved: str, parent: Record) -> str | None:
+        """In depth the sentence that was added, without the words that it was to begin with."""
+        if self.breadth:
+            return None
+        sentence = evolved.removeprefix(parent.instruction.rstrip().removesuffix(":")).lstrip(". \n")
+        leads = self.demonstrations.leads(task_kind(parent.instruction, parent.input))
+        begun = max((lead for lead in leads if sentence.casefold().startswith(lead.casefold())), key=len, default="")
+        return sentence[len(begun) :].strip()
+
     def input_after(self, parent: Record, profile: Profile) -> str:  # noqa: ARG002
         return "" if self.breadth else parent.input
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from evolvent.errors import InputError
 from evolvent.evolution import EVOL_INSTRUCT
 from evolvent.evolution.demonstrated import BREADTH, demonstrated_operator
-from evolvent.evolution.elimination import LEAKS, strip_marker
+from evolvent.evolution.elimination import LEAKS
+from evolvent.evolution.salvage import salvage
 from evolvent.evolution.templates import NO_OPERATORS, Prompt, load_prompt
 from evolvent.evolution.trajectory import Profile, Rewriting
 from evolvent.models.protocols import Reply
@@ -48,7 +49,10 @@ class Operator:
         return conversation(self.template.render(instruction=parent.instruction, input=shown))
 
     def read(self, reply: Reply, parent: Record, profile: Profile) -> str:
-        return reply.text.strip() if profile == "paper" else strip_marker(reply.text, parent.instruction)
+        return reply.text.strip() if profile == "paper" else salvage(reply.text, parent)
+
+    def own(self, evolved: str, parent: Record) -> str | None:  # noqa: ARG002
+        return None
 
     def input_after(self, parent: Record, profile: Profile) -> str:
         """A prompt new in breadth stands alone, unless paper 1's code is followed."""

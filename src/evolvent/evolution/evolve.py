@@ -84,7 +84,8 @@ def evolve_stage(
         judge=str(parse_uri(given.judge)) if given.judge else None,
         equality=equality,
         system=by.system,
-        retries=by.retry_eliminated or 0,
+        retries=by.retry_eliminated,
+        without=by.without_rules or (),
     )
     source = stage_input(
         seeds,
@@ -104,6 +105,7 @@ def evolve_stage(
             "model": how.evolver,
             "judge": {how.judge: equality.version} if equality else None,
             "retry_eliminated": how.retries,
+            "without_rules": list(how.without),
             "system": how.system,
             **chat_settings(given, calling),
             **settings,

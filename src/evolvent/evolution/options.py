@@ -45,10 +45,15 @@ class Evolve:
 
 def _profile() -> Any:
     help = (
-        "default shows the evolver the input and eliminates; small also shows it how to evolve, for models of up to some "
-        "3 billion parameters; paper does what the code of arXiv 2412.11231 does."
+        "default shows the evolver the input and eliminates; small also shows it how, for models of up to some 3 "
+        "billion parameters; paper does what the code of arXiv 2412.11231 does."
     )
     return option(help, "default", names=PROFILES)
+
+
+def _without_rules() -> Any:
+    help = "Rules of elimination that are switched off, by their reasons: answered,paraphrase …"
+    return option(help, None, metavar="A,B", parse=names)
 
 
 def _retry_eliminated() -> Any:
@@ -75,10 +80,13 @@ class EvolInstructOptions:
     templates: str | Path | None = option("Prompt templates of your own: OPERATOR.j2.", None, metavar="DIR")
     system: str | None = _system()
     retry_eliminated: int = _retry_eliminated()
+    without_rules: tuple[str, ...] | None = _without_rules()
 
     def __post_init__(self) -> None:
+        from evolvent.evolution.elimination import check_rules
         from evolvent.evolution.evol_instruct import choose_operators
 
+        check_rules(self.without_rules or ())
         choose_operators(
             self.operators, breadth=self.breadth, templates=self.templates, profile=cast(Any, self.profile)
         )  # what is wrong with them is known before anything begins
@@ -95,6 +103,12 @@ class AutoEvolInstructOptions:
     )
     system: str | None = _system()
     retry_eliminated: int = _retry_eliminated()
+    without_rules: tuple[str, ...] | None = _without_rules()
+
+    def __post_init__(self) -> None:
+        from evolvent.evolution.elimination import check_rules
+
+        check_rules(self.without_rules or ())
 
 
 METHODS: dict[str, type] = {

@@ -69,6 +69,10 @@ class Rewriting(Protocol):
         """The evolved instruction in a reply; None if the reply cannot be read."""
         ...
 
+    def own(self, evolved: str, parent: Record) -> str | None:
+        """What of an evolved instruction the evolver made up, where it only added to the parent's; None for all."""
+        ...
+
     def input_after(self, parent: Record, profile: Profile) -> str:
         """The input that goes with the evolved instruction."""
         ...
@@ -94,6 +98,7 @@ class Evolution:
         equality: the judge's prompt.
         system: system prompt of the evolver, if any, instead of the rewriting's own.
         retries: how often an eliminated evolution is drawn again before the record goes on.
+        without: rules of elimination that are switched off.
     """
 
     evolver: str
@@ -106,6 +111,7 @@ class Evolution:
     equality: Prompt | None = None
     system: str | None = None
     retries: int = 0
+    without: tuple[str, ...] = ()
 
     @asynccontextmanager
     async def open(self, models: StageModels) -> AsyncIterator[Make]:
@@ -186,7 +192,7 @@ async def evolve_once(
         text = rewriting.read(reply, parent, how.profile)
         _take_instruction(record, parent, reply.text if text is None else text, reply)
         record.meta = rewriting.meta(seed, reply)
-        reason = _why_eliminated(parent, text, reply, rewriting, how.profile)
+        reason = _why_eliminated(parent, text, reply, asked, rewriting, how)
         if reason is None and judge is not None and how.equality is not None:
             reason, record.reason = await _no_gain(parent, record, judge, how.equality, how)
     except CallError as error:
@@ -205,14 +211,17 @@ def _take_instruction(record: Record, parent: Record, text: str, reply: Reply) -
 
 
 def _why_eliminated(
-    parent: Record, text: str | None, reply: Reply, rewriting: Rewriting, profile: Profile
+    parent: Record, text: str | None, reply: Reply, asked: Sequence[Message], rewriting: Rewriting, how: Evolution
 ) -> str | None:
     """Why an evolution fails without asking anybody; a reply that was cut or empty is that, and not unparsed."""
     if text is None:
-        return (why_cut(reply) if profile != "paper" else None) or UNPARSED
-    if profile == "paper":
+        return (None if how.profile == "paper" else why_cut(reply)) or UNPARSED
+    if how.profile == "paper":
         return None
-    return eliminate(parent.instruction, text, reply, rewriting.scaffold)
+    own = rewriting.own(text, parent)
+    return eliminate(
+        parent, text, reply, asked, own=own, scaffold=rewriting.scaffold, breadth=rewriting.breadth, without=how.without
+    )
 
 
 async def _no_gain(

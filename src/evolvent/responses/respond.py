@@ -13,7 +13,7 @@ from evolvent.models.protocols import ChatModel, Sampling, StageModels
 from evolvent.models.uri import parse_uri
 from evolvent.options import Calling, Reading, implements
 from evolvent.records import Message, Record, conversation
-from evolvent.responses.answer_rules import eliminate_response, other_language
+from evolvent.responses.answer_rules import eliminate_response
 from evolvent.responses.options import RESPOND, Respond
 from evolvent.runs.dry_run import ANSWER_TOKENS
 from evolvent.runs.inputs import Data, Wanted, check_taken, stage_input
@@ -21,6 +21,7 @@ from evolvent.runs.local import run
 from evolvent.runs.run import Run
 from evolvent.runs.stage import Make, Rehearsed, Stage, chat_settings
 from evolvent.stages import read_by
+from evolvent.words import other_language
 
 STAGE = "respond"
 OTHER_LANGUAGE = "not English: rules R2 and R3 not applied"

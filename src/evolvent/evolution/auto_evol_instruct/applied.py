@@ -48,6 +48,9 @@ class Applied:
             return paper_instruction(reply.text, self.evolving)
         return final_instruction(reply.text, self.evolving, parent.instruction)
 
+    def own(self, evolved: str, parent: Record) -> str | None:  # noqa: ARG002
+        return None
+
     def input_after(self, parent: Record, profile: Profile) -> str:  # noqa: ARG002
         return parent.input
 

@@ -2,9 +2,6 @@
 
 The papers parse by one fixed string, and lose every reply as soon as the method's last heading evolves. Here the last
 heading of the method that was used decides; ``paper_instruction`` is what paper 1's code does.
-
-Notes that a model writes under an instruction to tell how it rewrote it are cut off. An instruction may hold a note of
-its own ("Note: use SI units."), so only a note that speaks of the rewriting is one.
 """
 
 import re
@@ -13,6 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from evolvent.evolution.auto_evol_instruct.method import NUMBER, Method, headings
+from evolvent.evolution.salvage import unwrapped, without_note
 
 _MARK = r"(?:[^\w\n]|_)*+"
 _MARKS = re.compile(r"[*_`]+")
@@ -20,10 +18,6 @@ _CLOSED_MARK = re.compile(r"[ \t]*[*_`]+[ \t]*[:：]?|[ \t]*[:：][ \t]*[*_`]+|[
 # No letter and no digit: what stands there belongs to the heading.
 _REST_OF_LINE = re.compile(rf"{_MARK}(?=\n|\Z)")
 _COLON = re.compile(r"[ \t]*[)\]\\#]*[ \t]*[:：]")
-
-_RULE = re.compile(r"^[ \t]*(?:-{3,}|\*{3,}|_{3,})[ \t]*$", re.MULTILINE)
-_FENCED = re.compile(r"\A(`{3,})[ \t]*(?:|text|markdown|md|plaintext)[ \t]*\n(?P<text>.*)\n[ \t]*\1\Z", re.DOTALL)
-_QUOTES = (("**", "**"), ('"', '"'), ("“", "”"), ("«", "»"), ("'", "'"))
 
 
 def final_instruction(reply: str, method: Method, parent: str = "") -> str | None:
@@ -46,7 +40,7 @@ def final_instruction(reply: str, method: Method, parent: str = "") -> str | Non
     for start, begin in reversed(_heading_lines(reply, method.final_heading)):
         text = without_note(reply[begin:end], parent).strip()
         if text:
-            return _unwrapped(text, parent)
+            return unwrapped(text, parent)
         end = start
     return None
 
@@ -109,70 +103,3 @@ def _is_marked(before: str) -> bool:
         before_text = mark.end() == len(before) or not before[mark.end()].isspace()
         opened = not after_text if opened else before_text
     return opened
-
-
-def _unwrapped(text: str, parent: str) -> str:
-    """The text without a horizontal rule above or below it, and without a fence, bold or quotes around all of it."""
-    rules = list(_RULE.finditer(text))
-    if len(rules) == 1 and not _RULE.search(parent):
-        above, below = text[: rules[0].start()].strip(), text[rules[0].end() :].strip()
-        if not (above and below):
-            text = above or below or text
-    fenced = _FENCED.match(text)
-    if fenced and "```" not in fenced["text"] and not parent.startswith("```"):
-        return fenced["text"].strip() or text
-    for left, right in _QUOTES:
-        inner = text[len(left) : -len(right)]
-        if text == left + inner + right and inner.strip() and not parent.startswith(left):
-            return inner.strip() if left not in inner and right not in inner else text
-    return text
-
-
-_REWRITTEN = (
-    r"(?:(?:rewritten|revised|evolved|original|new|final) +(?:instruction|prompt)|(?:rewritten|revised) +version"
-    r"|added +(?:only +)?\d+ +(?:\w+ +)?words|\d+ +words +(?:were +|have +been +)?added)\b"
-)
-# These words count after a label and in brackets only: an instruction may itself tell what somebody added.
-_CHANGED = (
-    r"(?:(?:I|I['’]ve|we|version|rewrite|rewriting) +(?:have +|has +|only +)?"
-    r"(?:added|adds|kept|keeps|introduced|introduces|changed|changes|rewrote|rewritten|made|makes|increased|increases)"
-    r"|increas(?:e|es|ed|ing) +(?:the +|its +)?complexity|more +complex +than|changes +made)\b"
-)
-_LABEL = (
-    r"(?:(?:key|main|revision) +)?(?:explanation +of +(?:the +)?)?(?:notes?|explanations?|rationale|justification"
-    r"|reasoning|comments?|what +changed|modifications?(?: +made)?|changes(?: +made)?)"
-)
-_NOTE = re.compile(
-    # "**Note:** I added a limit." "Changes:" with the first of them on the next line.
-    rf"^[ \t>*_#(\[-]*+{_LABEL}\b[ \t*_#]*+[:：][ \t*_#]*+(?:\n\s*+)?+"
-    rf"(?=[^\n]*?\b(?:{_REWRITTEN}|{_CHANGED})|[\W\d]*+(?:added|adds|kept|introduced|introduces)\b)"
-    # "(I added 12 words.)" "[Added a limit]"
-    rf"|^[ \t*_]*+[(\[](?=added\b|[^\n]*?\b(?:{_REWRITTEN}|{_CHANGED}))[^\n]*[)\]][ \t*_.]*$"
-    # A paragraph: "This rewritten instruction asks for more."
-    rf"|(?<=\n\n)[ \t*_]*+(?:I|I['’]ve|we|this|the)\b(?=[^\n]*?\b{_REWRITTEN})"
-    # "No changes were made, as the rewritten instruction is reasonable." It would be a leak if it stayed.
-    r"|(?<=\n\n)(?=[^\n]*?\brewritten +instruction\b)",
-    re.IGNORECASE | re.MULTILINE,
-)
-# A horizontal rule above the note goes with it.
-_RULE_AT_THE_END = re.compile(r"\n[ \t]*(?:-{3,}|\*{3,}|_{3,})\s*\Z")
-
-
-def without_note(text: str, parent: str = "") -> str:
-    """The text up to the first note about the rewriting; what stands in the first line is none.
-
-    Where the parent has such a note itself, it belongs to the instruction, and nothing is cut.
-
-    A note begins at a line and is one of these, together with all that follows it:
-
-    - a label (Note, Explanation, Changes made and the like) and a colon, and on the same line, or the next if nothing
-      else stands there, words about the rewriting: "the original instruction", "I added", "12 words were added";
-    - a line in brackets with such words;
-    - a paragraph that begins with I, We, This or The and speaks of the rewritten, revised, evolved, original, new or
-      final instruction or prompt, or of a number of words added; or any that speaks of the rewritten instruction.
-    """
-    if parent and without_note(parent) != parent:
-        return text
-    begun = len(text) - len(text.lstrip())
-    note = _NOTE.search(text, begun + 1)
-    return _RULE_AT_THE_END.sub("", text[: note.start()]) if note else text
