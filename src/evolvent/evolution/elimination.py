@@ -238,9 +238,8 @@ def paraphrases(parent: Record, new: str, *, added: bool, breadth: bool) -> bool
     old, stems = content_stems(parent.question), content_stems(new)
     if breadth:
         return len(stems & old) >= SHARED_IN_BREADTH * min(len(stems), len(old)) and len(stems - old) < NEW_WORDS + 1
-    return len(stems - old) < (NEW_WORDS_ADDED if added else NEW_WORDS) or (
-        added and len(stems - old) < NEW_SHARE * len(stems)
-    )
+    enough = min(NEW_WORDS_ADDED if added else NEW_WORDS, max(1, len(old) // 2))  # "Bake bread" takes one more word
+    return len(stems - old) < enough or (added and len(stems - old) < NEW_SHARE * len(stems))
 
 
 def loses(parent: Record, evolved: str, *, english: bool) -> bool:
