@@ -207,6 +207,8 @@ def open_chat(
         from evolvent.models.vllm import VLLMChat, engine_numbers
 
         return VLLMChat.load(**_weights(parsed), **engine_numbers(parsed))
+    if parsed.scheme == "gguf":
+        return _open_gguf(parsed)
     require_extra("torch", "local")
     require_extra("transformers", "local")
     from evolvent.models.hf.chat import HFChat
@@ -302,6 +304,20 @@ def _open_openai(
         timeout_s=timeout,
         api_key_env=variable,
     )
+
+
+def _open_gguf(uri: ModelURI) -> ChatModel:
+    require_extra("xllamacpp", "gguf")
+    from evolvent.models.gguf import GGUFChat
+
+    numbers = {}
+    for name in ("context", "slots"):
+        if name in uri.options:
+            if not uri.options[name].isdecimal() or not int(uri.options[name]):
+                raise InputError(f"model {uri}: {name}={uri.options[name]} is not a whole number above 0")
+            numbers[name] = int(uri.options[name])
+    template = uri.options.get("chat_template")
+    return GGUFChat.load(uri.name, uri=str(uri), revision=uri.revision, chat_template=template, **numbers)
 
 
 def _weights(uri: ModelURI) -> dict[str, Any]:

@@ -8,13 +8,14 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from evolvent.errors import InputError
 
 # The models that answer, as help texts name them.
-MODELS = "embedded, hf:ID-or-folder, vllm:ID-or-folder, openai:MODEL?base_url=http://host:port/v1"
+MODELS = "embedded, hf:ID-or-folder, gguf:FILE, vllm:ID-or-folder, openai:MODEL?base_url=http://host:port/v1"
 
 EMBEDDED = {"embedded": "instruct", "embedded-base": "base"}
 
 OPTIONS: dict[str, tuple[str, ...]] = {
     "embedded": (),
     "embedded-base": (),
+    "gguf": ("chat_template", "context", "slots"),
     "hf": ("chat_template", "device", "dtype", "trust_remote_code"),
     "openai": ("api_key_env", "base_url", "timeout"),
     "vllm": (
@@ -31,7 +32,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 WEIGHTS = {"hf", "vllm"}
 
 # What says how a model is reached, not which model it is: left out of the name that records and manifests hold.
-TRANSPORT = {"api_key_env", "device", "gpu_memory_utilization", "tensor_parallel_size", "timeout"}
+TRANSPORT = {"api_key_env", "device", "gpu_memory_utilization", "slots", "tensor_parallel_size", "timeout"}
 
 # Only an id on the Hub has a revision; a folder's path may hold @ too.
 HUB_REVISION = re.compile(r"([\w.-]+(?:/[\w.-]+)?)@(.*)")
@@ -72,7 +73,7 @@ def parse_uri(text: str) -> ModelURI:
     head, _, query = text.strip().partition("?")
     scheme, colon, name = head.rstrip().partition(":")  # as blanks at the end of the whole, so those before options
     accepted = (
-        "Accepted: embedded, embedded-base, hf:ID[@revision] or hf:folder, vllm: likewise, "
+        "Accepted: embedded, embedded-base, hf:ID[@revision] or hf:folder, gguf:FILE, vllm: as hf:, "
         "openai:MODEL?base_url=http://host:port/v1."
     )
     if scheme not in OPTIONS:
