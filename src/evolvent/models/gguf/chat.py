@@ -49,10 +49,10 @@ class GGUFChat:
         concurrency: the slots.
     """
 
-    def __init__(self, engine: Engine, uri: str, template: str | None, slots: int) -> None:
+    def __init__(self, engine: Engine, uri: str, template: str | None) -> None:
         self.uri = uri
         self.identity = _identity(engine, template)
-        self.concurrency = slots
+        self.concurrency = engine.slots
         self._engine: Engine | None = engine
 
     @classmethod
@@ -61,7 +61,6 @@ class GGUFChat:
         name: str,
         *,
         uri: str,
-        revision: str | None = None,
         chat_template: str | None = None,
         context: int | None = None,
         slots: int | None = None,
@@ -71,7 +70,6 @@ class GGUFChat:
         Args:
             name: a file, a folder that holds one, or ``OWNER/NAME/FILE.gguf`` on the Hub.
             uri: the model's URI, for records and messages.
-            revision: branch, tag or commit on the Hub.
             chat_template: a file with a Jinja chat template, instead of the model's own.
             context: tokens of one conversation; None for the model's own, up to 4,096.
             slots: conversations at once; None for 8.
@@ -81,8 +79,8 @@ class GGUFChat:
             ModelUnavailableError: no such file, or none that llama.cpp can load.
         """
         template = read_template(chat_template, uri) if chat_template else None
-        engine = open_engine(find_gguf(name, revision, uri), uri, context=context, slots=slots, template=template)
-        return cls(engine, uri, template, engine.threads._max_workers)
+        engine = open_engine(find_gguf(name, uri), uri, context=context, slots=slots, template=template)
+        return cls(engine, uri, template)
 
     async def chat(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
         """Answer one conversation.
@@ -107,7 +105,7 @@ class GGUFChat:
             stop.set()
             raise
         except _Refused as error:
-            raise CallError(f"model {self.uri}: {error}") from error
+            raise CallError(f"model {self.uri} {error}") from error
         prompt = int(completion["prompt_tokens"])
         room = engine.context - prompt
         answer, reasoning = split_generated(text, engine.opening)
@@ -170,13 +168,22 @@ def _generate(
         else:
             take(server.handle_chat_completions(request))
     except Exception as error:  # a conversation that it cannot read: whatever Cython makes of C++'s exceptions
-        raise _Refused(str(error)) from error
+        raise _Refused(f"failed: {error}") from error
     if "error" in answer:
-        raise _Refused(answer["error"].get("message"))
+        raise _refused(answer["error"])
     if "usage" not in answer:
-        raise _Refused("llama.cpp gave the request up")
+        raise _Refused("failed: llama.cpp gave the request up")
     steps = (answer["logprobs"] or {}).get("content") or ()
     return answer["usage"], "".join(texts), answer["reason"], tuple(map(_token_logprob, steps))
+
+
+def _refused(error: dict[str, Any]) -> _Refused:
+    if error.get("type") == "exceed_context_size_error":
+        return _Refused(
+            f"has no room for a reply: the prompt has {error.get('n_prompt_tokens')} tokens, "
+            f"the context {error.get('n_ctx')}"
+        )
+    return _Refused(f"failed: {error.get('message')}")
 
 
 def _token_logprob(step: dict[str, Any]) -> TokenLogprob:

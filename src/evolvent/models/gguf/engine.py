@@ -1,8 +1,8 @@
 """llama.cpp with a model, once a process for each file and context, shared by all that use it."""
 
-import hashlib
 import os
 import secrets
+import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +14,8 @@ from weakref import WeakValueDictionary
 import orjson
 
 from evolvent.errors import InputError, ModelUnavailableError
+from evolvent.interrupts import killed_by_signals
+from evolvent.models.gguf.files import digest_of
 from evolvent.models.gguf.header import read_header
 
 # The context of a conversation where the model was trained on more: every slot has the memory for all of it.
@@ -38,6 +40,7 @@ class Engine:
 
     Attributes:
         server: xllamacpp's ``Server``: llama.cpp's scheduler with its slots.
+        slots: conversations at once.
         threads: one a slot: each waits for the reply of one call.
         digest: SHA-256 of the file.
         context: tokens of one conversation, prompt and reply together.
@@ -45,6 +48,7 @@ class Engine:
     """
 
     server: Any
+    slots: int
     threads: ThreadPoolExecutor
     digest: str
     context: int
@@ -92,7 +96,7 @@ def _load(file: Path, uri: str, context: int | None, slots: int, template: str |
     params.model.path = str(file)
     params.n_ctx, params.n_parallel = context * slots, slots
     params.n_batch = params.n_ubatch = max(STEP_TOKENS, slots)
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = len(os.sched_getaffinity(0))
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = _cores()
     # one conversation's numbers do not depend on the others', nor on what the slot answered before
     params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     params.cache_prompt, params.cache_ram_mib = False, 0
@@ -105,7 +109,8 @@ def _load(file: Path, uri: str, context: int | None, slots: int, template: str |
     key = secrets.token_urlsafe()
     params.api_keys = [key]
     try:
-        server = xllamacpp.Server(params)
+        with killed_by_signals():  # it keeps Python's lock: no handler would run
+            server = xllamacpp.Server(params)
     except RuntimeError as error:  # its only words: "please check the input params"
         raise ModelUnavailableError(
             f"model {uri}: llama.cpp cannot load {file} (architecture {architecture})",
@@ -113,18 +118,28 @@ def _load(file: Path, uri: str, context: int | None, slots: int, template: str |
             "release of llama.cpp does not know (pip install -U xllamacpp), or its context too large for the memory "
             "(?context=2048&slots=2).",
         ) from error
-    with file.open("rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    opening = _written(server.listening_address, key)
-    return Engine(server, ThreadPoolExecutor(slots, "evolvent-gguf"), digest, context, opening)
+    opening = _written(server.listening_address, key, uri)
+    return Engine(server, slots, ThreadPoolExecutor(slots, "evolvent-gguf"), digest_of(file), context, opening)
 
 
-def _written(address: str, key: str) -> str:
+def _cores() -> int:
+    """Those that this process may use, where the system says which."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _written(address: str, key: str, uri: str) -> str:
     """A question as the model's chat template writes it."""
     request = urllib.request.Request(
         f"{address}/apply-template",
         orjson.dumps({"messages": [{"role": "user", "content": "?"}]}),
         {"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
     )
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as answer:
-        return str(orjson.loads(answer.read())["prompt"])
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as answer:
+            return str(orjson.loads(answer.read())["prompt"])
+    except urllib.error.HTTPError as error:
+        words = orjson.loads(error.read())["error"]["message"]
+        raise InputError(
+            f"model {uri}: its chat template cannot write a single turn of a user: {words}",
+            fix="Mend the template, or name another: gguf:FILE?chat_template=FILE",
+        ) from error

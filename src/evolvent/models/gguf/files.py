@@ -1,20 +1,21 @@
 """Which GGUF file a name means: a file, the one in a folder, or one of a repository on the Hugging Face Hub."""
 
+import hashlib
 import re
+from functools import cache
 from pathlib import Path
 
-from evolvent.errors import ModelUnavailableError
+from evolvent.errors import ModelUnavailableError, require_extra
 from evolvent.hub import without_telemetry
 
 SPLIT = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
 
 
-def find_gguf(name: str, revision: str | None, uri: str) -> Path:
+def find_gguf(name: str, uri: str) -> Path:
     """Find the file of a model; one on the Hub is downloaded if it is not in the Hub's cache.
 
     Args:
         name: a file, a folder that holds one, or ``OWNER/NAME/FILE.gguf`` on the Hub.
-        revision: branch, tag or commit on the Hub; None for its default.
         uri: the model's name in messages to the user.
 
     Raises:
@@ -33,7 +34,7 @@ def find_gguf(name: str, revision: str | None, uri: str) -> Path:
             fix="Put the parts together first: llama-gguf-split --merge FIRST-PART OUT.gguf. Or take a file that is "
             "not split: most repositories have smaller quantisations in one file.",
         )
-    return path if there else _from_hub(name, revision, uri)
+    return path if there else _from_hub(name, uri)
 
 
 def _only(folder: Path, uri: str) -> Path:
@@ -52,7 +53,7 @@ def _only(folder: Path, uri: str) -> Path:
     )
 
 
-def _from_hub(name: str, revision: str | None, uri: str) -> Path:
+def _from_hub(name: str, uri: str) -> Path:
     owner, _, rest = name.partition("/")
     repository, _, file = rest.partition("/")
     if name.startswith((".", "/", "~")) or not file.endswith(".gguf"):
@@ -60,14 +61,27 @@ def _from_hub(name: str, revision: str | None, uri: str) -> Path:
             f"model {uri}: there is no file {name}",
             fix="Check the path. A file of a repository on the Hub is named gguf:OWNER/NAME/FILE.gguf",
         )
+    require_extra("huggingface_hub", "local")
     without_telemetry()
     from huggingface_hub import hf_hub_download
 
     try:
-        return Path(hf_hub_download(f"{owner}/{repository}", file, revision=revision))
+        return Path(hf_hub_download(f"{owner}/{repository}", file))
     except Exception as error:  # no network, a gated or absent model, no id: the Hub's client raises anything then
         raise ModelUnavailableError(
             f"model {uri}: there is no file {name}, and the Hub gives none: "
             f"{' '.join(str(error).split())[:300] or type(error).__name__}",
             fix="Check the name and the network; for a gated model set HF_TOKEN.",
         ) from error
+
+
+def digest_of(file: Path) -> str:
+    """SHA-256 of a file; a file that has not changed is read once a process."""
+    about = file.stat()
+    return _digest(file.resolve(), about.st_size, about.st_mtime_ns)
+
+
+@cache
+def _digest(file: Path, size: int, changed: int) -> str:  # noqa: ARG001
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

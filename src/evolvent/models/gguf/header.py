@@ -16,14 +16,14 @@ TEXT, LIST = 8, 9
 
 
 def read_header(file: Path, uri: str) -> dict[str, Any]:
-    """The metadata of a GGUF file; of a list only its length.
+    """The metadata of a whole GGUF file; of a list only its length.
 
     Args:
         file: the file.
         uri: the model's name in messages to the user.
 
     Raises:
-        ModelUnavailableError: it cannot be read, is no GGUF file, or ends before its metadata do.
+        ModelUnavailableError: it cannot be read, is no GGUF file, or is cut off.
     """
     try:
         with file.open("rb") as opened:
@@ -39,7 +39,7 @@ def read_header(file: Path, uri: str) -> dict[str, Any]:
         raise ModelUnavailableError(f"model {uri}: cannot read {file}: {error}", fix="Check the path.") from error
     except (struct.error, IndexError, KeyError, UnicodeDecodeError) as error:
         raise ModelUnavailableError(
-            f"model {uri}: the metadata of {file} are damaged or cut off",
+            f"model {uri}: {file} is damaged or cut off",
             fix="Its download may have been cut: compare its size with the source's, and download it again.",
         ) from error
 
@@ -80,5 +80,15 @@ def _metadata(content: mmap.mmap) -> dict[str, Any]:
         return count
 
     take("I")  # version
-    take("Q")  # tensors
-    return {text(): value(take("I")) for _ in range(take("Q"))}
+    tensors, entries = take("Q"), take("Q")
+    metadata = {text(): value(take("I")) for _ in range(entries)}
+    offsets = [0]
+    for _ in range(tensors):
+        text()
+        shape = take("I")
+        place += shape * 8
+        take("I")  # the numbers' type
+        offsets.append(take("Q"))
+    if place + max(offsets) >= len(content):  # the last tensor begins beyond the end
+        raise IndexError(max(offsets))
+    return metadata
