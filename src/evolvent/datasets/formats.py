@@ -20,7 +20,7 @@ from evolvent.datasets.conversations import (
 )
 from evolvent.datasets.rows import json_default
 from evolvent.errors import InputError
-from evolvent.records import Message
+from evolvent.records import COLUMNS, Message
 
 Row = dict[str, Any]
 
@@ -176,7 +176,7 @@ FORMATS: dict[str, Format] = {
     "record": Format(
         ("instruction", "input", "output", "messages"),
         "the columns of a run's file",
-        lambda names: {"seed_id", "seed_index", "instruction", "round", "status"} <= names,
+        lambda names: set(COLUMNS) <= names,
         _record,
     ),
     "preference": Format(
