@@ -128,6 +128,14 @@ class InstructionData:
             yield Record(seed_id, seed_id, index, instruction, input, output, messages, meta=meta)
         self.unchanged()
 
+    def digest_of(self, rows: int) -> str:
+        """The digest of the first so many good rows alone."""
+        hash = hashlib.sha256()
+        for record in islice(self.records(), rows):
+            digest = content_digest(record.instruction, record.input, record.output, record.messages)
+            _add(hash, record.seed_index, digest, record.meta)
+        return _ended(hash, self.format, self._mapping)
+
     def unchanged(self) -> None:
         """Check that a file is still what was checked.
 
@@ -224,14 +232,13 @@ def load(
         ) from None
     if tally.skipped and (not skip_bad or not tally.rows):
         raise _bad_rows(source, tally)
-    tally.hash.update(orjson.dumps([format, mapping], option=orjson.OPT_SORT_KEYS))
     return InstructionData(
         name=source.name,
         format=format,
         rows=tally.rows,
         skipped=tally.skipped,
         duplicates=repeats.execute("SELECT count(*) FROM repeats").fetchone()[0],
-        digest=tally.hash.hexdigest(),
+        digest=_ended(tally.hash, format, mapping),
         problems=tuple(tally.problems),
         _source=source,
         _mapping=mapping,
@@ -239,6 +246,17 @@ def load(
         _repeats=repeats,
         _known_as=known_as,
     )
+
+
+def _add(hash: Any, index: int, digest: str, meta: str | None) -> None:
+    """Add a good row to the digest of all."""
+    hash.update(f"{index}\0{digest}\0{meta or ''}\n".encode())
+
+
+def _ended(hash: Any, format: str, mapping: Mapping[str, str]) -> str:
+    """The digest of the rows that were added, read in this way."""
+    hash.update(orjson.dumps([format, mapping], option=orjson.OPT_SORT_KEYS))
+    return str(hash.hexdigest())
 
 
 def _known_as(path: Path, how: list[object]) -> str:
@@ -341,7 +359,7 @@ def _check_all(
                 tally.problems.append(Problem(source.name, source_row.line, index + 1, str(error)))
             continue
         tally.rows += 1
-        tally.hash.update(f"{index}\0{digest}\0{meta or ''}\n".encode())
+        _add(tally.hash, index, digest, meta)
         seen.append((index, int(digest, 16) - (1 << 63)))
         if len(seen) == BATCH:
             repeats.executemany("INSERT INTO seen VALUES (?, ?)", seen)

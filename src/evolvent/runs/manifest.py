@@ -7,7 +7,7 @@ run: go on, or nothing to do. Another entry is refused with the differences, unl
 import hashlib
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -120,6 +120,35 @@ def differences(old: StageEntry, settings: dict[str, Any], source: dict[str, Any
             if old.input.get(name) != source.get(name)
         ]
         lines += how or [f"input: other content than {old.input.get('source', 'before')} had"]
+    return lines
+
+
+def growth(
+    old: StageEntry,
+    settings: Mapping[str, Any],
+    source: Mapping[str, Any],
+    grows: Collection[str],
+    begins_with: Callable[[Mapping[str, Any]], bool],
+) -> list[str]:
+    """How a stage's settings and input have grown since its entry, one line each; none if anything else differs.
+
+    Args:
+        old: the entry.
+        settings, source: those of now.
+        grows: the settings that may grow (None is without a limit), and ``input`` if the input may.
+        begins_with: whether the input begins with what the manifest noted this of.
+    """
+    lines = []
+    for name in sorted(old.settings.keys() | settings.keys()):
+        before, now = old.settings.get(name), settings.get(name)
+        if before != now:
+            if name not in grows or not isinstance(before, int) or not (now is None or now > before):
+                return []
+            lines.append(f"{name} {before:,} → {'all' if now is None else f'{now:,}'}")
+    if old.input["digest"] != source["digest"]:
+        if "input" not in grows or not begins_with(old.input):
+            return []
+        lines.append(f"input {old.input['rows']:,} → {source['rows']:,} rows")
     return lines
 
 
