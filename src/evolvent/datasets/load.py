@@ -24,6 +24,7 @@ from evolvent.datasets.rows import json_default, why_not_json
 from evolvent.datasets.sources import Source, open_source
 from evolvent.errors import InputError, RunError
 from evolvent.files import file_digest
+from evolvent.options import Reading, takes
 from evolvent.records import Record, content_digest
 from evolvent.storage_errors import explained, sqlite_words
 
@@ -170,13 +171,11 @@ class InstructionData:
             unfinished.replace(path)
 
 
+@takes(Reading)
 def load(
     data: str | Path | Iterable[Mapping[str, Any]],
     *,
-    format: str | None = None,
-    map: Mapping[str, str] | None = None,
-    skip_bad: bool = False,
-    limit: int | None = None,
+    reading: Reading,
     known: Path | None = None,
 ) -> InstructionData:
     """Read and check instruction data.
@@ -184,10 +183,6 @@ def load(
     Args:
         data: a path (JSON, JSON Lines, CSV, each also .gz, or Parquet), a dataset of the Hugging Face Hub
             (``ORG/NAME``, ``ORG/NAME:SPLIT``, ``ORG/NAME:CONFIG:SPLIT``), a ``datasets.Dataset``, or dicts.
-        format: alpaca, sharegpt, messages, prompt_completion, preference or turns; found from the columns if None.
-        map: a format's column to the data's, ``{"instruction": "question"}``; ``instances.0.input`` reaches inside.
-        skip_bad: leave out rows that cannot be used, and count them, instead of stopping.
-        limit: the first so many rows, bad ones counted.
         known: what ``InstructionData.keep`` wrote; the same file read in the same way is not checked again.
 
     Returns:
@@ -197,9 +192,7 @@ def load(
         InputError: the data cannot be read, fits no format, has no good row, or has bad rows without ``skip_bad``.
         RunError: the disk is full (temporary files hold what can be read only once, and the duplicates).
     """
-    if limit is not None and limit < 1:
-        raise InputError(f"limit is {limit}", fix="Give 1 or more.")
-    mapping = dict(map or {})
+    format, skip_bad, limit, mapping = reading.format, reading.skip_bad, reading.limit, dict(reading.map or {})
     if format is not None:
         check_format(format, FORMATS)
     check_mapping(mapping, format)
