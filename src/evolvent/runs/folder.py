@@ -72,7 +72,7 @@ class RunFolder:
     stages: dict[str, StageEntry] = field(default_factory=dict)
     _tasks: dict[str, _Task] = field(default_factory=dict)
     _lock: int = -1
-    _new: list[Path] = field(default_factory=list)  # of the lock's file and the folder, what was not there before
+    _new: list[Path] = field(default_factory=list)  # the lock's file, the folder, its parents: those not there before
     _since: float = 0.0  # when the stage started; 0 before
     _before: dict[str, StageEntry] = field(default_factory=dict)  # the stages as they were when it started
 
@@ -80,29 +80,40 @@ class RunFolder:
         with explained(self.path):
             if self.path.exists() and not self.path.is_dir():
                 raise InputError(f"--out {self.path} is a file", fix="Name a folder: the run's files go into it.")
-            self._new = [path for path in (self.path / LOCK, self.path) if not path.exists()]
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        self._take_lock()
+        there = (self.path / LOCK, self.path, *self.path.parents)
+        self._new = [path for path in there if not path.exists()]
         try:
+            with explained(self.path):
+                self.path.mkdir(parents=True, exist_ok=True)
+                self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+            self._take_lock()
             self.check_there()  # whoever was refused may have removed it meanwhile
             with explained(self.path):
                 os.ftruncate(self._lock, 0)
                 os.pwrite(self._lock, str(os.getpid()).encode(), 0)
             self.stages = read_manifest(self.path)
         except BaseException:
-            os.close(self._lock)
+            self._leave()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and not self._since:  # it was refused: what was not there is not there again
-            with suppress(OSError):
-                for path in self._new:
-                    path.rmdir() if path == self.path else path.unlink()
-        os.close(self._lock)
+        if error is not None and not self._since:
+            self._leave()
+        else:
+            os.close(self._lock)
+
+    def _leave(self) -> None:
+        """Close a folder that was refused: what was not there is not there again."""
+        with suppress(OSError, RunError):
+            if self._lock >= 0:
+                self.check_there()  # or it is another's by now
+            for path in self._new:
+                path.unlink() if path.name == LOCK else path.rmdir()
+        if self._lock >= 0:
+            os.close(self._lock)
 
     def output(self, stage: str) -> Path:
         """The file that a stage writes."""
@@ -383,7 +394,7 @@ class RunFolder:
             except BlockingIOError:
                 time.sleep(LOCK_WAIT_S)  # one that only looks holds it for a moment
         holder = os.pread(self._lock, 32, 0).decode(errors="replace").strip() or "unknown"
-        os.close(self._lock)
+        self._new = []  # it is another's
         raise InputError(
             f"run folder {self.path} is in use by another process (pid {holder})",
             fix="Wait until it is done, stop it, or use another --out.",

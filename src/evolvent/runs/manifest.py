@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import orjson
 
@@ -90,12 +91,54 @@ def read_manifest(folder: Path) -> dict[str, StageEntry]:
         content = path.read_bytes()
     try:
         stages = orjson.loads(content)["stages"]
-        return {name: StageEntry(**entry) for name, entry in stages.items()}
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        why = error if isinstance(error, orjson.JSONDecodeError) else "it is of another form"
+        return {name: _checked(name, StageEntry(**entry)) for name, entry in stages.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # orjson's is a ValueError
+        why = error if isinstance(error, ValueError) else "it is of another form"
         raise InputError(
             f"{path} is not a manifest of evolvent: {why}", fix="Restore it, or use another --out."
         ) from error
+
+
+# What a stage counts, where it is more than a number, and the amounts of an account.
+COUNTED = {
+    "groups": dict[str, dict[str, int]],
+    **dict.fromkeys(("funnel", "failures", "notes", "without a score"), dict[str, int]),
+}
+AMOUNTS = dict.fromkeys(("calls", "prompt_tokens", "completion_tokens"), int)
+
+
+def _checked(stage: str, entry: StageEntry) -> StageEntry:
+    """An entry as it was read.
+
+    Raises:
+        ValueError: something in it is of another type than what is written.
+    """
+
+    def check(known: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+        for name, kind in known.items():
+            if name in found and not _fits(kind, found[name]):
+                raise ValueError(f"{name} of {stage} is {str(found[name])[:80]!r}")
+
+    check(get_type_hints(StageEntry), asdict(entry))
+    check({"digest": str}, {"digest": None, **entry.input})
+    check(COUNTED, entry.counts)
+    for account in (*entry.paid.values(), *entry.used.values()):
+        check(AMOUNTS, account)
+    return entry
+
+
+def _fits(kind: Any, value: object) -> bool:
+    """Whether a value of JSON is of a type as the entry's fields have it."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return value in inner
+    if origin is UnionType:
+        return any(_fits(one, value) for one in inner)
+    if origin is dict:
+        return isinstance(value, dict) and all(_fits(inner[1], one) for one in value.values())
+    if origin is list:
+        return isinstance(value, list) and all(_fits(inner[0], one) for one in value)
+    return kind is Any or isinstance(value, int | float if kind is float else kind)
 
 
 def write_manifest(folder: Path, stages: dict[str, StageEntry]) -> None:
