@@ -141,7 +141,6 @@ def test_seeds_are_checked_once(seeds: Path, models: Opened, monkeypatch: pytest
 
 BOUND = {
     "profile": "paper",
-    "rounds": 2,
     "operators": ["deepening"],
     "breadth": False,
     "model": OTHER,

@@ -24,6 +24,7 @@ from evolvent.datasets.rows import json_default, why_not_json
 from evolvent.datasets.sources import Source, open_source
 from evolvent.errors import InputError, RunError
 from evolvent.files import file_digest
+from evolvent.options import Reading, takes
 from evolvent.records import Record, content_digest
 from evolvent.storage_errors import explained, sqlite_words
 
@@ -128,6 +129,14 @@ class InstructionData:
             yield Record(seed_id, seed_id, index, instruction, input, output, messages, meta=meta)
         self.unchanged()
 
+    def digest_of(self, rows: int) -> str:
+        """The digest of the first so many good rows alone."""
+        hash = hashlib.sha256()
+        for record in islice(self.records(), rows):
+            digest = content_digest(record.instruction, record.input, record.output, record.messages)
+            _add(hash, record.seed_index, digest, record.meta)
+        return _ended(hash, self.format, self._mapping)
+
     def unchanged(self) -> None:
         """Check that a file is still what was checked.
 
@@ -162,13 +171,11 @@ class InstructionData:
             unfinished.replace(path)
 
 
+@takes(Reading)
 def load(
     data: str | Path | Iterable[Mapping[str, Any]],
     *,
-    format: str | None = None,
-    map: Mapping[str, str] | None = None,
-    skip_bad: bool = False,
-    limit: int | None = None,
+    reading: Reading,
     known: Path | None = None,
 ) -> InstructionData:
     """Read and check instruction data.
@@ -176,10 +183,6 @@ def load(
     Args:
         data: a path (JSON, JSON Lines, CSV, each also .gz, or Parquet), a dataset of the Hugging Face Hub
             (``ORG/NAME``, ``ORG/NAME:SPLIT``, ``ORG/NAME:CONFIG:SPLIT``), a ``datasets.Dataset``, or dicts.
-        format: alpaca, sharegpt, messages, prompt_completion, preference or turns; found from the columns if None.
-        map: a format's column to the data's, ``{"instruction": "question"}``; ``instances.0.input`` reaches inside.
-        skip_bad: leave out rows that cannot be used, and count them, instead of stopping.
-        limit: the first so many rows, bad ones counted.
         known: what ``InstructionData.keep`` wrote; the same file read in the same way is not checked again.
 
     Returns:
@@ -189,9 +192,7 @@ def load(
         InputError: the data cannot be read, fits no format, has no good row, or has bad rows without ``skip_bad``.
         RunError: the disk is full (temporary files hold what can be read only once, and the duplicates).
     """
-    if limit is not None and limit < 1:
-        raise InputError(f"limit is {limit}", fix="Give 1 or more.")
-    mapping = dict(map or {})
+    format, skip_bad, limit, mapping = reading.format, reading.skip_bad, reading.limit, dict(reading.map or {})
     if format is not None:
         check_format(format, FORMATS)
     check_mapping(mapping, format)
@@ -224,14 +225,13 @@ def load(
         ) from None
     if tally.skipped and (not skip_bad or not tally.rows):
         raise _bad_rows(source, tally)
-    tally.hash.update(orjson.dumps([format, mapping], option=orjson.OPT_SORT_KEYS))
     return InstructionData(
         name=source.name,
         format=format,
         rows=tally.rows,
         skipped=tally.skipped,
         duplicates=repeats.execute("SELECT count(*) FROM repeats").fetchone()[0],
-        digest=tally.hash.hexdigest(),
+        digest=_ended(tally.hash, format, mapping),
         problems=tuple(tally.problems),
         _source=source,
         _mapping=mapping,
@@ -239,6 +239,17 @@ def load(
         _repeats=repeats,
         _known_as=known_as,
     )
+
+
+def _add(hash: Any, index: int, digest: str, meta: str | None) -> None:
+    """Add a good row to the digest of all."""
+    hash.update(f"{index}\0{digest}\0{meta or ''}\n".encode())
+
+
+def _ended(hash: Any, format: str, mapping: Mapping[str, str]) -> str:
+    """The digest of the rows that were added, read in this way."""
+    hash.update(orjson.dumps([format, mapping], option=orjson.OPT_SORT_KEYS))
+    return str(hash.hexdigest())
 
 
 def _known_as(path: Path, how: list[object]) -> str:
@@ -341,7 +352,7 @@ def _check_all(
                 tally.problems.append(Problem(source.name, source_row.line, index + 1, str(error)))
             continue
         tally.rows += 1
-        tally.hash.update(f"{index}\0{digest}\0{meta or ''}\n".encode())
+        _add(tally.hash, index, digest, meta)
         seen.append((index, int(digest, 16) - (1 << 63)))
         if len(seen) == BATCH:
             repeats.executemany("INSERT INTO seen VALUES (?, ?)", seen)

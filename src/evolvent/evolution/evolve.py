@@ -116,6 +116,7 @@ def evolve_stage(
         group=by_round,
         counts={"seeds": source.rows, **source.counts},
         dry_run=Rehearsed(reply_begins=begins),
+        grows=("rounds", "max_tokens", "input"),
     )
 
 

@@ -42,6 +42,9 @@ class LoadedFile:
     def __iter__(self) -> Iterator[Record]:
         return iter(self._loaded)
 
+    def begins_with(self, noted: Mapping[str, Any]) -> bool:
+        return bool(noted["rows"] <= self.rows and self._loaded.digest_of(noted["rows"]) == noted["digest"])
+
     def unchanged(self) -> None:
         self._loaded.unchanged()
 

@@ -81,6 +81,8 @@ def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
             retry_empty=calling.retry_empty and stage.window is not None,  # another is to be made anew as a whole
             mix_versions=calling.mix_versions,
             adds_to=stage.adds_to,
+            grows=stage.grows,
+            begins_with=stage.source.begins_with,
         )
         if done:
             return done

@@ -116,6 +116,8 @@ class Stage:
         derive: makes further files of the finished one, before the stage counts as done; returns further counts.
         dry_run: how a dry run estimates it.
         adds_to: the settings of the finished stage whose rows get further columns.
+        grows: settings that may grow, and ``input`` if that may: then the stage is made anew from the stored calls,
+            and the rows that are there become the same rows, but for those that a limit had cut.
     """
 
     name: str
@@ -131,6 +133,7 @@ class Stage:
     derive: Callable[[Path], Mapping[str, Any]] = nothing_more
     dry_run: Rehearsed | Formula = Rehearsed()
     adds_to: Mapping[str, Any] | None = None
+    grows: tuple[str, ...] = ()
 
 
 class Drawing(Protocol):
