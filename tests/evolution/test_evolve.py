@@ -24,7 +24,7 @@ SEEDS = [{"instruction": f"Mend sock {n}", "input": "wool"} for n in range(3)]
 def longer(prompt: str, _: Sampling) -> str:
     if "The First Prompt" in prompt:
         return "Equal" if "sock 1" in prompt else "Not Equal"
-    return prompt.split("Prompt#:\n", 1)[1].split("\n", 1)[0] + " well"
+    return prompt.split("Prompt#:\n", 1)[1].split("\n", 1)[0] + " with thread"
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_rounds(seeds: Path, models: Opened) -> None:
 
 
 def test_the_paper_profile_hides_the_input_and_eliminates_nothing(seeds: Path, models: Opened) -> None:
-    models[EVOLVER].reply = lambda *_: "Mend sock 0"
+    models[EVOLVER].reply = lambda prompt, _: "Mend sock 0" if "sock 0" in prompt else "Mend sock 0 with thread"
     assert {row.status for row in evolved(seeds, profile="paper")} == {"ok"}
     assert not any("wool" in prompt for prompt, _ in models[EVOLVER].asked)
     assert {row.reason for row in evolved(seeds, out=seeds.parent / "other") if row.round} == {"unchanged", None}

@@ -33,6 +33,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 
 from evolvent.call_store.ask import why_cut
+from evolvent.datasets.language import language
 from evolvent.errors import InputError
 from evolvent.models.protocols import Reply
 from evolvent.records import Message, Record
@@ -147,7 +148,7 @@ def eliminate(
     added, new = own is not None, evolved if own is None else own
     if own is None and not breadth and (further := _further(parent.instruction, evolved)):
         added, new = True, further
-    english = not other_language(parent.question)
+    english = language(parent.question) in (None, "en") and not other_language(parent.question)
     rules: dict[str, Callable[[], object]] = {
         "unchanged": lambda: _bare(evolved) == _bare(parent.instruction),
         "leak": lambda: leaks(parent.instruction, evolved, scaffold),
@@ -159,6 +160,7 @@ def eliminate(
         "paraphrase": lambda: english and paraphrases(parent, new, added=added, breadth=breadth),
         "lost": lambda: not breadth and loses(parent, evolved, english=english),
         "missing_input": lambda: english and misses_input(parent, evolved, breadth=breadth),
+        "language": lambda: speaks_another(parent, new),
     }
     return next((name for name, holds in rules.items() if name not in without and holds()), None)
 
@@ -238,7 +240,8 @@ def paraphrases(parent: Record, new: str, *, added: bool, breadth: bool) -> bool
     old, stems = content_stems(parent.question), content_stems(new)
     if breadth:
         return len(stems & old) >= SHARED_IN_BREADTH * min(len(stems), len(old)) and len(stems - old) < NEW_WORDS + 1
-    enough = min(NEW_WORDS_ADDED if added else NEW_WORDS, max(1, len(old) // 2))  # "Bake bread" takes one more word
+    short = max(1, len(content_stems(parent.instruction)) // 2)  # "Bake bread" takes one more word
+    enough = min(NEW_WORDS_ADDED if added else NEW_WORDS, short)
     return len(stems - old) < enough or (added and len(stems - old) < NEW_SHARE * len(stems))
 
 
@@ -258,6 +261,12 @@ def misses_input(parent: Record, evolved: str, *, breadth: bool) -> bool:
     if ":" in evolved or "\n" in evolved or '"' in evolved:  # it may hold the input itself
         return False
     return breadth or not _REFERENCE.search(parent.instruction)
+
+
+def speaks_another(parent: Record, new: str) -> bool:
+    """Whether a text is in another language than the parent's instruction, where both can be told."""
+    before, after = language(parent.instruction), language(new)
+    return before is not None and after is not None and before != after
 
 
 def judged_equal(reply: Reply) -> bool | None:

@@ -36,6 +36,7 @@ from evolvent.concurrency import together
 from evolvent.errors import CallError
 from evolvent.evolution.auto_evol_instruct.applied import Applied
 from evolvent.evolution.auto_evol_instruct.method import Method
+from evolvent.evolution.elimination import RULES
 from evolvent.evolution.trajectory import Evolution, Profile, trajectory
 from evolvent.models.protocols import ChatModel, Reply, Sampling
 from evolvent.records import Record, conversation
@@ -60,9 +61,6 @@ NOT_EVOLVED, NOT_ANSWERED, ANSWERED = "not evolved", "not answered", "answered"
 
 # What a reason begins with where it is that a call failed for good; the server's words follow.
 CALL_FAILED = "call failed: "
-
-# Why an evolution is eliminated although it is an instruction: the paper eliminates nothing.
-STILL_AN_INSTRUCTION = ("unchanged", "leak")
 
 # The share of such intervals that hold the true rate.
 CONFIDENCE = 0.95
@@ -196,7 +194,7 @@ async def fate_of(row: Record, method: Method, run: Evolving) -> tuple[str, str 
     *_, evolved = await trajectory(row, run.by(method, rounds=1), run.evolver)
     if evolved.status == "failed":
         return NOT_EVOLVED, f"{CALL_FAILED}{evolved.reason}"
-    passes = run.profile == "paper" and evolved.reason in STILL_AN_INSTRUCTION
+    passes = run.profile == "paper" and evolved.reason in RULES  # the paper eliminates nothing
     if evolved.status == "eliminated" and not passes:
         return NOT_EVOLVED, evolved.reason
     question = evolved.messages or conversation(evolved.question)  # as a teacher is asked
