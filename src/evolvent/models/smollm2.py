@@ -3,7 +3,7 @@
 Only the GGUF file of that wheel is used. What the wheel requires is not: it would compile llama.cpp.
 """
 
-from importlib import metadata
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def find_smollm2() -> Path | str:
 def wheel_file() -> Path | None:
     """The model's file in the installed wheel; the wheel is not imported."""
     try:
-        file = Path(str(metadata.distribution(WHEEL).locate_file(FILE)))
-    except metadata.PackageNotFoundError:
+        file = Path(str(distribution(WHEEL).locate_file(FILE)))
+    except PackageNotFoundError:
         return None
     return file if file.is_file() else None

@@ -7,6 +7,8 @@ out of their quantisation and kept as float16, in which they are what llama.cpp 
 import logging
 import os
 import shutil
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,7 @@ def transformers_folder(file: Path, uri: str) -> Path:
     require_extra("gguf", "gguf")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):
+        with FileLock(folder.parent / "lock"):
             if not folder.is_dir():
                 log.warning("%s is converted for transformers, once, into %s …", uri, folder)
                 _convert(file, folder)
@@ -63,18 +65,17 @@ def transformers_folder(file: Path, uri: str) -> Path:
 def _convert(file: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging as transformers_logging
 
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # the terminal shows the stage's
     part = folder.with_suffix(".part")  # that of a process that was killed is overwritten
     shutil.rmtree(part, ignore_errors=True)
-    AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(part)
-    model: Any = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
-    # the weights are plain numbers now
-    model.hf_quantizer, model.is_quantized = None, False
-    if hasattr(model.config, "quantization_config"):
-        del model.config.quantization_config
-    model.to(torch.float16).save_pretrained(part)
+    with redirect_stderr(StringIO()):  # bars of their own
+        AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(part)
+        model: Any = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+        # the weights are plain numbers now
+        model.hf_quantizer, model.is_quantized = None, False
+        if hasattr(model.config, "quantization_config"):
+            del model.config.quantization_config
+        model.to(torch.float16).save_pretrained(part)
     for written in part.iterdir():
         os.utime(written, (0, 0))  # the same file is the same model, whenever it was converted
     part.rename(folder)

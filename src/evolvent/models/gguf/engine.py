@@ -118,6 +118,8 @@ def _load(file: Path, uri: str, context: int | None, slots: int, template: str |
             "release of llama.cpp does not know (pip install -U xllamacpp), or its context too large for the memory "
             "(?context=2048&slots=2).",
         ) from error
+    # its loop runs once a call is answered: a server that is given up before would wait for ever
+    server.handle_completions({"prompt": "?", "max_tokens": 1})
     opening = _written(server.listening_address, key, uri)
     return Engine(server, slots, ThreadPoolExecutor(slots, "evolvent-gguf"), digest_of(file), context, opening)
 
