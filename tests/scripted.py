@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from evolvent.models.protocols import Reply, Sampling, Usage
+from evolvent.models.stop_texts import before_stop
 from evolvent.models.uri import parse_uri
 from evolvent.records import Message
 
@@ -29,7 +30,10 @@ class Scripted:
         self.asked.append((prompt, sampling))
         self.conversations.append(list(messages))
         reply = self.reply(prompt, sampling)
-        return reply if isinstance(reply, Reply) else Reply(reply, "stop", Usage(len(prompt), len(reply)))
+        if isinstance(reply, Reply):
+            return reply
+        before = before_stop(reply, sampling.stop)
+        return Reply(reply if before is None else before, "stop", Usage(len(prompt), len(reply)))
 
     async def close(self) -> None:
         self.closed = True

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from evolvent.call_store.store import CallStore
 from evolvent.call_store.stored import StoredChat
-from evolvent.errors import CallError
+from evolvent.errors import CallError, InputError
 from evolvent.models.openai.wire import MOST_TOKENS, retry_after, seconds
 from evolvent.models.protocols import Reply, Sampling, TokenLogprob, Usage
 from tests.models.openai_server import ASK, GREEDY, OK, WARM, Body, ask, completion, says, serving, writes
@@ -88,6 +89,23 @@ def test_extra_max_completion_tokens_replaces_max_tokens() -> None:
     body = body_of(WARM, extra_body={"max_completion_tokens": 99})
     assert body["max_completion_tokens"] == 99
     assert "max_tokens" not in body
+
+
+def test_stop_texts_are_sent_and_cut_at_where_the_server_paid_no_heed() -> None:
+    stopping = replace(GREEDY, stop=("###", "\nQ:"))
+    assert body_of(stopping)["stop"] == ["###", "\nQ:"]
+    assert "stop" not in body_of(GREEDY)
+    reply = reply_to(completion({"content": "é one\nQ: two ###"}, finish_reason="length"), stopping)
+    assert (reply.text, reply.finish_reason, reply.usage) == ("é one", "stop", Usage(5, 2))
+    reply = reply_to(completion({"content": "<think>### or not</think>one ### two"}), stopping)
+    assert (reply.text, reply.reasoning) == ("one ", "### or not")
+    reply = reply_to(completion({"content": "one"}, finish_reason="length"), stopping)
+    assert (reply.text, reply.finish_reason) == ("one", "length")
+
+
+def test_more_stop_texts_than_the_api_takes_are_refused() -> None:
+    with pytest.raises(InputError, match="5 stop texts, and the API takes 4"):
+        body_of(replace(GREEDY, stop=tuple("abcde")))
 
 
 def test_null_content_is_empty_text() -> None:

@@ -145,6 +145,7 @@ class VLLMChat:
                 seed=sampling.seed,
                 max_tokens=bound,
                 logprobs=sampling.top_logprobs or None,
+                stop=list(sampling.stop) or None,
                 output_kind=RequestOutputKind.FINAL_ONLY,
             )
             # cancelling this call ends the generator, which takes the request out of the engine

@@ -15,11 +15,13 @@ import orjson
 from evolvent.errors import InputError
 from evolvent.models.protocols import Reply, Sampling, TokenLogprob, Usage
 from evolvent.models.reasoning import split_reasoning
+from evolvent.models.stop_texts import before_stop
 from evolvent.models.token_counts import CHARACTERS_A_TOKEN
 from evolvent.records import Message
 
 # Without one of these a reply is still a reply, drawn otherwise; without any other field it is not what was asked for.
-OPTIONAL = ("seed", "top_p", "temperature")
+OPTIONAL = ("seed", "top_p", "temperature", "stop")
+MOST_STOP_TEXTS = 4  # by the API's reference
 OTHER_LENGTH = "max_completion_tokens"
 
 MOST_TOKENS = 1 << 40
@@ -58,6 +60,9 @@ class Dialect:
             messages: the conversation.
             sampling: what is asked for.
             without: fields to go without on trial, as if they had been refused.
+
+        Raises:
+            InputError: more stop texts than the API takes.
         """
         body: dict[str, object] = {"model": self.model, "messages": messages, "temperature": sampling.temperature}
         body["stream"] = False  # which some proxies take for true where it is not given
@@ -65,6 +70,11 @@ class Dialect:
             body["top_p"] = sampling.top_p
         if sampling.temperature > 0 and sampling.seed is not None:
             body["seed"] = sampling.seed
+        if sampling.stop:
+            if len(sampling.stop) > MOST_STOP_TEXTS:
+                words = f"model {self.uri}: {len(sampling.stop)} stop texts, and the API takes {MOST_STOP_TEXTS}"
+                raise InputError(words, fix=f"Leave out {len(sampling.stop) - MOST_STOP_TEXTS} of them.")
+            body["stop"] = list(sampling.stop)
         if sampling.top_logprobs:
             body["logprobs"] = True
             body["top_logprobs"] = sampling.top_logprobs
@@ -157,13 +167,14 @@ def read_reply(body: Any, messages: Sequence[Message], sampling: Sampling) -> Re
     beside = well_formed(beside) if isinstance(beside, str) else ""
     text, aloud = split_reasoning(content, unopened=not beside)
     reasoning = "\n\n".join(filter(None, (beside, aloud))) if beside or aloud else None
+    before = before_stop(text, sampling.stop)  # a server may take no stop texts, or pay no heed to them
     refusal = message.get("refusal") or refused or None
     called = message.get("tool_calls") or message.get("function_call")
     reason = choice.get("finish_reason") or ("tool_calls" if called else "unknown")
     model = _name(body.get("model"))
     return Reply(
-        text=text,
-        finish_reason=well_formed(str(reason)),
+        text=text if before is None else before,
+        finish_reason=well_formed(str(reason)) if before is None else "stop",
         usage=_usage(body.get("usage"), messages, content + beside),
         refusal=well_formed(refusal) if isinstance(refusal, str) else None,
         reasoning=reasoning,
