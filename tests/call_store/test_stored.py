@@ -510,7 +510,12 @@ def test_closing_closes_the_model(store: CallStore) -> None:
     [
         (Reply("Seven loaves", "stop"), None, None),
         (Reply("Seven", "length"), None, "truncated"),
-        (Reply("", "length"), "empty", "truncated"),
+        (Reply("", "length"), "truncated", "truncated"),
+        (Reply("Seven, seven, seven", "loop"), None, "loop"),
+        (Reply("", "loop", reasoning="Seven, seven, seven"), "loop", "loop"),
+        (Reply("", "length", reasoning="Seven"), "cut inside its reasoning", "cut inside its reasoning"),
+        (Reply(" ", "stop", reasoning="Seven"), "only reasoning", "only reasoning"),
+        (Reply("Seven", "length", reasoning="Seven"), None, "truncated"),
         (Reply("Seven", "content_filter"), "filtered", "filtered"),
         (Reply(" \n", "stop"), "empty", "empty"),
         (Reply("", "stop", refusal="No."), "refused", "refused"),

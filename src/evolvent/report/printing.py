@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from evolvent.call_store.ask import THINKING
 from evolvent.errors import InputError, printable
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ NARROWEST = 8
 
 # Amounts, tokens, times, shares: cells that are not to be wrapped.
 NUMBER = re.compile(r"(~?[\d,]+(\.\d+)?(e[+-]\d+)?( (s|min|h))?)?")
+
+AGAIN = "the same command with --retry-empty asks for them again"
 
 # Characters of a long turn or reply in a list of calls.
 SHOWN = 200
@@ -64,9 +67,10 @@ def print_fates(run: Any) -> None:
         if not failed:
             which = f"all {eliminated:,} rows were"
         typer.echo(f"warning: {run.stage}: {which} eliminated: {why}; see evolvent calls {run.path}", err=True)
-    empty = sum(fates.get("eliminated: empty", 0) for fates in counts.get("groups", {}).values())
-    if empty:
-        typer.echo(f"{run.stage}: {empty:,} came back empty; the same command with --retry-empty asks for them again")
+    for reason, hint in {"empty": AGAIN, **THINKING}.items():
+        rows = sum(fates.get(f"eliminated: {reason}", 0) for fates in counts.get("groups", {}).values())
+        if rows:
+            typer.echo(f"{run.stage}: {rows:,} came back {reason}; {hint}")
     if counts.get("failed"):
         failed = f"{run.stage}: {counts['failed']:,} failed"
         typer.echo(f"{failed}; the same command with --retry-failed takes just those again")

@@ -29,6 +29,26 @@ LONGEST_NAME = 300
 OTHER_SHAPE = (AttributeError, LookupError, OverflowError, TypeError, ValueError)  # so JSON that is no completion ends
 DEEPEST = 64  # levels; a completion with log probabilities has seven
 
+# What servers and gateways say instead of the API's words, in lower case: Anthropic (end_turn, stop_sequence,
+# max_tokens, refusal), Bedrock (guardrail_intervened), Cohere (complete, error_toxic), DeepSeek
+# (insufficient_system_resource), Google (max_tokens, safety …), Mistral (model_length), TGI (eos_token), Together
+# (eos), vLLM (abort, repetition), Zhipu (sensitive, network_error).
+GIVEN_UP = "error"
+MEANS = {
+    word: reason
+    for reason, words in {
+        "stop": "stop eos eos_token stop_token stop_sequence end_turn complete completed",
+        "length": "length max_tokens max_output_tokens max_new_tokens max_length model_length error_limit"
+        " model_context_window_exceeded",
+        "content_filter": "content_filter content_filtered safety recitation blocklist prohibited_content spii"
+        " error_toxic refusal sensitive guardrail_intervened",
+        "loop": "loop repetition",
+        GIVEN_UP: "error abort aborted cancel cancelled canceled user_cancel timeout network_error"
+        " insufficient_system_resource",
+    }.items()
+    for word in words.split()
+}
+
 EPOCH_S = 1e9  # a greater number of seconds is a point in time
 EPOCH_MS = 1e11
 DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)(d|h|ms|m|s))+?", re.ASCII)
@@ -165,22 +185,34 @@ def read_reply(body: Any, messages: Sequence[Message], sampling: Sampling) -> Re
     content, thoughts, refused = _content(message.get("content"))
     beside = message.get("reasoning_content") or message.get("reasoning") or thoughts
     beside = well_formed(beside) if isinstance(beside, str) else ""
-    text, aloud = split_reasoning(content, unopened=not beside)
+    reason = finish_reason(choice)
+    text, aloud = split_reasoning(content, unopened=not beside, cut=reason in ("length", "loop"))
     reasoning = "\n\n".join(filter(None, (beside, aloud))) if beside or aloud else None
     before = before_stop(text, sampling.stop)  # a server may take no stop texts, or pay no heed to them
     refusal = message.get("refusal") or refused or None
-    called = message.get("tool_calls") or message.get("function_call")
-    reason = choice.get("finish_reason") or ("tool_calls" if called else "unknown")
     model = _name(body.get("model"))
     return Reply(
         text=text if before is None else before,
-        finish_reason=well_formed(str(reason)) if before is None else "stop",
+        finish_reason=reason if before is None else "stop",
         usage=_usage(body.get("usage"), messages, content + beside),
         refusal=well_formed(refusal) if isinstance(refusal, str) else None,
         reasoning=reasoning,
         logprobs=_logprobs(choice.get("logprobs")) if sampling.top_logprobs else None,
         served_by=(model, _name(body.get("system_fingerprint"))) if model else None,
     )
+
+
+def finish_reason(choice: Mapping[str, Any]) -> str:
+    """Why a reply ended: in the API's words where the server's mean one of them, else in its own.
+
+    ``unknown`` where it gives none; ``GIVEN_UP`` where it did not finish the reply.
+    """
+    reason = choice.get("finish_reason")
+    if not reason:
+        message = choice.get("message")
+        called = isinstance(message, dict) and (message.get("tool_calls") or message.get("function_call"))
+        return "tool_calls" if called else "unknown"
+    return MEANS.get(re.sub(r"[- ]", "_", str(reason).strip().lower()), well_formed(str(reason)))
 
 
 def well_formed(text: str) -> str:
