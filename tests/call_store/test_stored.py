@@ -518,6 +518,8 @@ def test_closing_closes_the_model(store: CallStore) -> None:
         (Reply("Seven", "length", reasoning="Seven"), None, "truncated"),
         (Reply("Seven", "content_filter"), "filtered", "filtered"),
         (Reply(" \n", "stop"), "empty", "empty"),
+        (Reply("\ufeff\u200b\0\x1b", "stop"), "empty", "empty"),
+        (Reply("\u200b7", "stop"), None, None),
         (Reply("", "stop", refusal="No."), "refused", "refused"),
         (Reply("Seven", "stop", refusal="No."), None, None),
     ],

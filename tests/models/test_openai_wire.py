@@ -241,6 +241,14 @@ def test_logprobs_the_server_ignored_are_none() -> None:
     assert reply_to(completion(logprobs=None), Sampling(top_logprobs=2)).logprobs is None
 
 
+def test_a_nul_becomes_a_replacement_character_wherever_it_stands() -> None:
+    message = {"content": "one\0two", "reasoning": "\0", "refusal": "no\0"}
+    reply = reply_to(completion(message, finish_reason="st\0op") | {"model": "m\0"})
+    assert (reply.text, reply.reasoning, reply.refusal) == ("one\ufffdtwo", "\ufffd", "no\ufffd")
+    assert (reply.finish_reason, reply.served_by) == ("st\ufffdop", ("m\ufffd", None))
+    assert Reply("one\0two", "stop").text == "one\ufffdtwo"  # of a model in this process
+
+
 def test_half_a_character_becomes_a_replacement_character() -> None:
     raw = json.dumps(completion({"content": "ok \ud83d"})).encode()
     assert b"\\ud83d" in raw

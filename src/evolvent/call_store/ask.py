@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from unicodedata import category
 
 from evolvent.call_store.key import call_seed
 from evolvent.call_store.stored import StoredChat
@@ -29,7 +30,7 @@ def why_unusable(reply: Reply) -> str | None:
     """
     if reply.finish_reason == "content_filter":
         return "filtered"
-    if reply.text.strip():
+    if not _is_blank(reply.text):
         return None
     if reply.refusal:
         return "refused"
@@ -46,6 +47,11 @@ def is_empty(reply: Reply) -> bool:
 def why_cut(reply: Reply) -> str | None:
     """Why a reply is not whole, or None: ``why_unusable``, ``truncated`` at the token limit, or ``loop``."""
     return why_unusable(reply) or _why_ended(reply)
+
+
+def _is_blank(text: str) -> bool:
+    """Whether nothing of a text can be seen: blanks, control and format characters, what was no character."""
+    return all(char == "\ufffd" or char.isspace() or category(char) in ("Cc", "Cf") for char in text)
 
 
 def _why_ended(reply: Reply) -> str | None:

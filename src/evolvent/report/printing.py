@@ -66,7 +66,8 @@ def print_fates(run: Any) -> None:
         which = f"none of {eliminated + failed:,} rows is ok: {failed:,} failed, {eliminated:,}"
         if not failed:
             which = f"all {eliminated:,} rows were"
-        typer.echo(f"warning: {run.stage}: {which} eliminated: {why}; see evolvent calls {run.path}", err=True)
+        words = f"warning: {run.stage}: {which} eliminated: {why}; see evolvent calls {run.path}"
+        typer.echo(printable(words), err=True)
     for reason, hint in {"empty": AGAIN, **THINKING}.items():
         rows = sum(fates.get(f"eliminated: {reason}", 0) for fates in counts.get("groups", {}).values())
         if rows:
@@ -107,17 +108,17 @@ def print_calls(found: "Iterable[StoredCall]", total: int, why_none: list[str]) 
     for call in found:
         more -= 1
         took = f"{call.seconds:.2f} s, waiting included"
-        typer.echo(f"[{call.at}] {call.stage} {call.record} {call.model} {took}")
+        typer.echo(printable(f"[{call.at}] {call.stage} {call.record} {call.model} {took}"))
         if isinstance(call.request, str):
             typer.echo(f"  damaged request: {_short(call.request)}")
         else:
             for turn in call.request.get("messages", ()):
-                typer.echo(f"  {turn['role']}: {_short(turn['content'])}")
+                typer.echo(f"  {printable(turn['role'])}: {_short(turn['content'])}")
         if isinstance(call.reply, str):
             typer.echo(f"  damaged reply: {_short(call.reply)}")
         elif call.reply is not None:
             text = str(call.reply.get("text", call.reply))
-            typer.echo(f"  reply ({call.reply.get('finish_reason', 'token losses')}): {_short(text)}")
+            typer.echo(f"  reply ({printable(call.reply.get('finish_reason', 'token losses'))}): {_short(text)}")
         if call.error is not None:
             words = call.error if isinstance(call.error, str) else str(call.error.get("error", call.error))
             typer.echo(f"  failed: {printable(words)}")
@@ -168,10 +169,10 @@ def print_tables(tables: "Iterable[Table]") -> None:
             longest = max(map(len, cells), default=0)
             if all(NUMBER.fullmatch(cell) for cell in cells):
                 heading = textwrap.fill(name, max(longest, HEADING), break_long_words=False)
-                shown.add_column(heading, justify="right", no_wrap=True)
+                shown.add_column(Text(printable(heading)), justify="right", no_wrap=True)
                 longest = max(longest, *map(len, heading.split("\n")))
             else:
-                shown.add_column(name, overflow="fold", min_width=min(longest, NARROWEST))
+                shown.add_column(Text(printable(name)), overflow="fold", min_width=min(longest, NARROWEST))
                 longest = min(longest, NARROWEST)
             needed += longest + 3  # a border and a space on both sides
         for row in table.rows:

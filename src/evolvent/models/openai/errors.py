@@ -249,7 +249,7 @@ def read_error(status: int, body: object, raw: bytes, redact: Redact) -> ServerE
             parameter = str(inner.get("param") or "")
     else:
         words = _plain(raw.decode("utf-8", "replace"))
-    text = " ".join(redact(str(words)).encode("utf-8", "replace").decode().split()) or "(no words)"
+    text = " ".join(well_formed(redact(str(words))).split()) or "(no words)"
     text = text if len(text) <= WORDS else f"{text[:WORDS]}… ({len(text):,} characters)"
     return ServerError(status, text, code, parameter)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from evolvent.errors import InputError
+from evolvent.errors import InputError, printable
 from evolvent.models.protocols import Reply, Sampling, TokenLogprob, Usage
 from evolvent.models.reasoning import split_reasoning
 from evolvent.models.stop_texts import before_stop
@@ -120,8 +120,9 @@ class Dialect:
         """Go without a refused field from now on, and say so."""
         self.refused.add(name)
         if name != "max_tokens":
+            words = printable(str(error))
             log.warning(
-                "model %s: the server refuses %s, so calls go without it from now on (%s)", self.uri, name, error
+                "model %s: the server refuses %s, so calls go without it from now on (%s)", self.uri, name, words
             )
 
 
@@ -212,11 +213,13 @@ def finish_reason(choice: Mapping[str, Any]) -> str:
         message = choice.get("message")
         called = isinstance(message, dict) and (message.get("tool_calls") or message.get("function_call"))
         return "tool_calls" if called else "unknown"
-    return MEANS.get(re.sub(r"[- ]", "_", str(reason).strip().lower()), well_formed(str(reason)))
+    word = well_formed(str(reason))[:LONGEST_NAME]
+    return MEANS.get(re.sub(r"[- ]", "_", word.strip().lower()), word)
 
 
 def well_formed(text: str) -> str:
-    """The text with each lone surrogate (half a character, cut by a token limit) replaced by U+FFFD."""
+    """The text with NULs and lone surrogates (half a character, cut by a token limit) replaced by U+FFFD."""
+    text = text.replace("\0", "\ufffd")
     try:
         text.encode()
     except UnicodeEncodeError:
