@@ -18,7 +18,7 @@ from evolvent.call_store.stored import StoredChat
 from evolvent.errors import CallError, InputError
 from evolvent.models.openai.wire import MOST_TOKENS, retry_after, seconds
 from evolvent.models.protocols import Reply, Sampling, TokenLogprob, Usage
-from tests.models.openai_server import ASK, GREEDY, OK, WARM, Body, ask, completion, says, serving, writes
+from tests.models.openai_server import ASK, GREEDY, OK, WARM, Body, ask, completion, hurry, says, serving, writes
 
 
 def reply_to(body: Any, sampling: Sampling = GREEDY) -> Reply:
@@ -170,6 +170,45 @@ def test_finish_reason_is_the_servers_word(said: str) -> None:
     assert reply_to(completion(finish_reason=said)).finish_reason == said
 
 
+@pytest.mark.parametrize(
+    ("said", "means"),
+    [
+        ("eos", "stop"),
+        ("eos_token", "stop"),
+        ("end_turn", "stop"),
+        ("stop_sequence", "stop"),
+        ("COMPLETE", "stop"),
+        ("STOP", "stop"),
+        ("MAX_TOKENS", "length"),
+        ("max_output_tokens", "length"),
+        ("model_length", "length"),
+        ("SAFETY", "content_filter"),
+        ("RECITATION", "content_filter"),
+        ("content-filter", "content_filter"),
+        ("sensitive", "content_filter"),
+        ("repetition", "loop"),
+        ("function_call", "function_call"),
+        ("something new", "something new"),
+    ],
+)
+def test_finish_reasons_outside_the_standard_are_read_as_what_they_mean(said: str, means: str) -> None:
+    assert reply_to(completion(finish_reason=said)).finish_reason == means
+
+
+@pytest.mark.parametrize("said", ["error", "ERROR", "abort", "cancelled", "insufficient_system_resource"])
+def test_a_reply_that_the_server_gave_up_is_asked_for_again(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    hurry(monkeypatch)
+    reply, server = ask(says(completion({"content": "hel"}, finish_reason=said)), OK)
+    assert (reply, len(server.bodies)) == (Reply("hello", "stop", Usage(5, 2)), 2)
+
+
+def test_an_answer_in_a_tag_of_reasoning_is_one_unless_it_was_cut() -> None:
+    message = {"content": "<thinking>The user wants"}
+    assert reply_to(completion(message)).text == "<thinking>The user wants"
+    cut = reply_to(completion(message, finish_reason="MAX_TOKENS"))
+    assert (cut.text, cut.reasoning) == ("", "The user wants")
+
+
 def test_absent_finish_reason_is_unknown() -> None:
     assert reply_to(completion(finish_reason=None)).finish_reason == "unknown"
 
@@ -200,6 +239,14 @@ def test_logprobs_are_sent_for_and_sorted() -> None:
 
 def test_logprobs_the_server_ignored_are_none() -> None:
     assert reply_to(completion(logprobs=None), Sampling(top_logprobs=2)).logprobs is None
+
+
+def test_a_nul_becomes_a_replacement_character_wherever_it_stands() -> None:
+    message = {"content": "one\0two", "reasoning": "\0", "refusal": "no\0"}
+    reply = reply_to(completion(message, finish_reason="st\0op") | {"model": "m\0"})
+    assert (reply.text, reply.reasoning, reply.refusal) == ("one\ufffdtwo", "\ufffd", "no\ufffd")
+    assert (reply.finish_reason, reply.served_by) == ("st\ufffdop", ("m\ufffd", None))
+    assert Reply("one\0two", "stop").text == "one\ufffdtwo"  # of a model in this process
 
 
 def test_half_a_character_becomes_a_replacement_character() -> None:

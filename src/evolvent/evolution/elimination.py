@@ -4,15 +4,15 @@ WizardLM's rules (arXiv 2304.12244, §3.2) are R1, which a judge decides, and R4
 applied where responses are made. The others are ours: what small models give back instead of a new instruction. The
 reasons written into records, in the order in which they are looked for:
 
-================  =====================================================================================
-``empty``         the evolver gave no text
+================  ==============================================================================================
+``empty``         the evolver gave no text; where it only thought: ``only reasoning``, ``cut inside its reasoning``
 ``truncated``     its reply was cut at the token limit
 ``filtered``      a content filter of the server cut or withheld it
 ``refused``       the evolver gave a refusal and no text
 ``unchanged``     equal to the parent after casefolding and dropping punctuation and spaces
 ``leak``          it holds words of the prompt's scaffold that the parent does not hold (R4)
 ``equals_input``  equal to the parent's input or output
-``loop``          a line or a run of words comes again and again
+``loop``          a line or a run of words comes again and again, or its reply was ended in a loop
 ``prompt_echo``   a run of words comes from our own prompt or from a demonstration, and not from the parent
 ``meta``          it speaks of the prompt, of its rewriting or of an AI; the parent does not
 ``answered``      a reply to the parent instead of an instruction
@@ -21,7 +21,7 @@ reasons written into records, in the order in which they are looked for:
 ``missing_input`` it refers to an input that is not there
 ``language``      another language than the parent's
 ``equal``         the judge found no information gain over the parent (R1)
-================  =====================================================================================
+================  ==============================================================================================
 
 From ``prompt_echo`` on they are rules on English words; where the parent is plainly in another language they are silent
 apart from ``lost`` and ``language``.
@@ -32,7 +32,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 
-from evolvent.call_store.ask import why_cut
+from evolvent.call_store.ask import CUT, why_cut
 from evolvent.datasets.language import language
 from evolvent.errors import InputError
 from evolvent.models.protocols import Reply
@@ -271,7 +271,7 @@ def speaks_another(parent: Record, new: str) -> bool:
 
 def judged_equal(reply: Reply) -> bool | None:
     """R1: the judge's verdict; None if the reply holds none ("Equal" is part of "Not Equal", hence the order)."""
-    if reply.finish_reason == "length":
+    if reply.finish_reason in CUT:
         return None
     if re.search(r"(?:\bnot|n['’]t)\W+(?:\w+\W+){0,2}equal\b", reply.text, re.IGNORECASE):
         return False

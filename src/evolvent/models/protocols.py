@@ -73,7 +73,8 @@ class Reply:
     """What a model answered.
 
     Attributes:
-        text: the answer; empty when the model gave none (null content, a refusal, reasoning that never ended).
+        text: the answer, a NUL in it replaced by U+FFFD; empty when the model gave none (null content, a refusal,
+            reasoning that never ended).
         finish_reason: ``stop``, ``length`` at the token limit, ``loop`` where it repeats itself without end,
             ``content_filter`` …; one that is none of these as the server says it.
         usage: tokens in and out.
@@ -92,6 +93,13 @@ class Reply:
     logprobs: tuple[TokenLogprob, ...] | None = None
     cut_max_tokens: int | None = None
     served_by: tuple[str, str | None] | None = None
+
+    def __post_init__(self) -> None:
+        # Some models have a token for NUL, and readers of text files take what holds one for no text.
+        for name in ("text", "finish_reason", "refusal", "reasoning"):
+            value = getattr(self, name)
+            if isinstance(value, str) and "\0" in value:
+                object.__setattr__(self, name, value.replace("\0", "\ufffd"))
 
 
 class ChatModel(Protocol):

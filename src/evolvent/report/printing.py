@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from evolvent.call_store.ask import THINKING
 from evolvent.errors import InputError, printable
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ NARROWEST = 8
 
 # Amounts, tokens, times, shares: cells that are not to be wrapped.
 NUMBER = re.compile(r"(~?[\d,]+(\.\d+)?(e[+-]\d+)?( (s|min|h))?)?")
+
+AGAIN = "the same command with --retry-empty asks for them again"
 
 # Characters of a long turn or reply in a list of calls.
 SHOWN = 200
@@ -63,10 +66,12 @@ def print_fates(run: Any) -> None:
         which = f"none of {eliminated + failed:,} rows is ok: {failed:,} failed, {eliminated:,}"
         if not failed:
             which = f"all {eliminated:,} rows were"
-        typer.echo(f"warning: {run.stage}: {which} eliminated: {why}; see evolvent calls {run.path}", err=True)
-    empty = sum(fates.get("eliminated: empty", 0) for fates in counts.get("groups", {}).values())
-    if empty:
-        typer.echo(f"{run.stage}: {empty:,} came back empty; the same command with --retry-empty asks for them again")
+        words = f"warning: {run.stage}: {which} eliminated: {why}; see evolvent calls {run.path}"
+        typer.echo(printable(words), err=True)
+    for reason, hint in {"empty": AGAIN, **THINKING}.items():
+        rows = sum(fates.get(f"eliminated: {reason}", 0) for fates in counts.get("groups", {}).values())
+        if rows:
+            typer.echo(f"{run.stage}: {rows:,} came back {reason}; {hint}")
     if counts.get("failed"):
         failed = f"{run.stage}: {counts['failed']:,} failed"
         typer.echo(f"{failed}; the same command with --retry-failed takes just those again")
@@ -103,17 +108,17 @@ def print_calls(found: "Iterable[StoredCall]", total: int, why_none: list[str]) 
     for call in found:
         more -= 1
         took = f"{call.seconds:.2f} s, waiting included"
-        typer.echo(f"[{call.at}] {call.stage} {call.record} {call.model} {took}")
+        typer.echo(printable(f"[{call.at}] {call.stage} {call.record} {call.model} {took}"))
         if isinstance(call.request, str):
             typer.echo(f"  damaged request: {_short(call.request)}")
         else:
             for turn in call.request.get("messages", ()):
-                typer.echo(f"  {turn['role']}: {_short(turn['content'])}")
+                typer.echo(f"  {printable(turn['role'])}: {_short(turn['content'])}")
         if isinstance(call.reply, str):
             typer.echo(f"  damaged reply: {_short(call.reply)}")
         elif call.reply is not None:
             text = str(call.reply.get("text", call.reply))
-            typer.echo(f"  reply ({call.reply.get('finish_reason', 'token losses')}): {_short(text)}")
+            typer.echo(f"  reply ({printable(call.reply.get('finish_reason', 'token losses'))}): {_short(text)}")
         if call.error is not None:
             words = call.error if isinstance(call.error, str) else str(call.error.get("error", call.error))
             typer.echo(f"  failed: {printable(words)}")
@@ -164,10 +169,10 @@ def print_tables(tables: "Iterable[Table]") -> None:
             longest = max(map(len, cells), default=0)
             if all(NUMBER.fullmatch(cell) for cell in cells):
                 heading = textwrap.fill(name, max(longest, HEADING), break_long_words=False)
-                shown.add_column(heading, justify="right", no_wrap=True)
+                shown.add_column(Text(printable(heading)), justify="right", no_wrap=True)
                 longest = max(longest, *map(len, heading.split("\n")))
             else:
-                shown.add_column(name, overflow="fold", min_width=min(longest, NARROWEST))
+                shown.add_column(Text(printable(name)), overflow="fold", min_width=min(longest, NARROWEST))
                 longest = min(longest, NARROWEST)
             needed += longest + 3  # a border and a space on both sides
         for row in table.rows:

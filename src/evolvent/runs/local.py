@@ -7,6 +7,7 @@ that ``make_parts`` may make any of them, in this process or another one.
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -14,6 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
+from evolvent.call_store.ask import THINKING
 from evolvent.call_store.store import CallStore, spent_in
 from evolvent.call_store.stored import StoredModels
 from evolvent.call_store.used import RecordInWork, Used, record_in_work
@@ -47,6 +49,7 @@ MOST_HELD = 1 << 24
 # A window, the rows that each of its records became, and what they took from their models.
 Made = tuple[list[Placed], Sequence[Sequence[Record]], RecordInWork]
 EMPTY = "the server's reply holds no text"
+THOUGHT = {f"{EMPTY}: {reason}": mending for reason, mending in THINKING.items()}
 
 
 def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
@@ -219,7 +222,8 @@ async def make_parts(
             output.use(in_work.used)
     whole = output.tally()
     words = why_in_vain(whole) if whole.rows else None
-    if words is not None:  # not kept: the same command makes them again
+    thought = words in THOUGHT and whole.rows < ALL_FAILED  # a few that only thought are no fault of the server's
+    if words is not None and not thought:  # not kept: the same command makes them again
         raise _all_failed(stage.name, output.path.parent, whole.rows, words)
     await in_thread(output.keep)
 
@@ -270,7 +274,7 @@ class Failing:
             tally = Tally(used={uri: one for uri, one in used.items() if teacher in (None, uri)})
             for row in rows:
                 if row.teacher == teacher:
-                    tally.count(row, "")
+                    tally.count(row, self._stage)
             words = why_in_vain(tally)
             if words is None:
                 self._worked.add(teacher)
@@ -283,15 +287,25 @@ class Failing:
 
 
 def why_in_vain(tally: Tally) -> str | None:
-    """Why there is nothing good about rows: the first one's words if all failed, EMPTY if no reply held text."""
+    """Why there is nothing good about rows: the first one's words if all failed, EMPTY if no reply held text.
+
+    Where one of these replies is reasoning, THOUGHT's words for the commonest kind of it.
+    """
     if tally.rows == tally.status["failed"]:
         return next(iter(tally.failures))
     replies = sum(used.calls - used.unusable for used in tally.used.values())
-    return EMPTY if replies and replies == tally.empty else None
+    if not replies or replies != tally.empty:
+        return None
+    fates = sum(tally.groups.values(), Counter[str]())
+    reason = max(THINKING, key=lambda reason: fates[f"eliminated: {reason}"])
+    return f"{EMPTY}: {reason}" if fates[f"eliminated: {reason}"] else EMPTY
 
 
 def _all_failed(which: str, run: Path, records: int, words: str) -> RunError:
     fix = "Mend the cause and start the same command again."
+    if words in THOUGHT:
+        mending = THOUGHT[words]
+        fix = f"{mending[0].upper()}{mending[1:]}. After a change at the server add --retry-empty to the same command."
     if words == EMPTY:
         fix = (
             f"See what the server sends: evolvent calls {run}. Reasoning that takes up all of --max-tokens, a wrong "

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from evolvent.call_store.ask import CUT
 from evolvent.call_store.used import Used
 from evolvent.models.models import Need
 from evolvent.models.protocols import StageModels
@@ -85,8 +86,8 @@ def uncounted(_: Record) -> str | None:
 
 def notes_of(row: Record) -> Iterator[str]:
     """What there is to say of a row: that it was cut, what it says although it passed."""
-    if row.finish_reason == "length":
-        yield "cut at the token limit"
+    if row.finish_reason in CUT:
+        yield CUT[row.finish_reason]
     if row.status == "ok" and row.reason:
         yield row.reason
 

@@ -57,7 +57,7 @@ def test_lineage_and_what_the_evolver_sees() -> None:
         ("auto-evol-instruct", None, INITIAL.version, "scripted")
     }
     assert evolver.asked[1][0].endswith(
-        "#Instruction#:\nBake bread soon\n\n#Input# (it belongs to the instruction: refer to it, do not copy it):\nflour"
+        "Bake bread soon\n\n#Input# (it belongs to the instruction: refer to it, do not copy it):\nflour"
     )
 
 

@@ -30,7 +30,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from evolvent.call_store.ask import ask, why_cut, why_unusable
+from evolvent.call_store.ask import CUT_REASONING, ONLY_REASONING, ask, why_cut, why_unusable
 from evolvent.call_store.used import RecordInWork, Used, record_in_work
 from evolvent.concurrency import together
 from evolvent.errors import CallError
@@ -44,7 +44,7 @@ from evolvent.records import Record, conversation
 Kind = Literal["stagnant", "insufficient", "loss"]
 KINDS: tuple[Kind, ...] = ("stagnant", "insufficient", "loss")
 
-APART = ("filtered", "refused", "empty", "truncated")
+APART = ("filtered", "refused", "empty", ONLY_REASONING, CUT_REASONING, "truncated", "loop")
 
 # A refusal in words: rule R2 of WizardLM (arXiv 2304.12244).
 SORRY, SHORT = "sorry", 80
@@ -222,8 +222,9 @@ def set_apart(reply: Reply) -> str | None:
     """What the paper's rules do not see in an answer that shows no failure, or None if there is nothing.
 
     ``filtered``: a content filter of the server cut or withheld it. ``refused``: the server gave a refusal and no
-    text, or the text holds "sorry" and has fewer than 80 words. ``empty``: there is no text. ``truncated``: it was cut
-    at the token limit.
+    text, or the text holds "sorry" and has fewer than 80 words. ``empty``: there is no text; ``only reasoning`` and
+    ``cut inside its reasoning`` where there are thoughts. ``truncated``: it was cut at the token limit; ``loop``: it
+    ended in one.
     """
     why = why_unusable(reply)
     if why is None and SORRY in reply.text.lower() and len(reply.text.split()) < SHORT:

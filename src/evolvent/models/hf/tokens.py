@@ -108,9 +108,11 @@ def end_tokens(weights: Weights, uri: str) -> list[int]:
         ) from error
 
 
-def split_reply(weights: Weights, request: Request, tokens: Sequence[int]) -> tuple[str, str | None]:
-    """Answer and reasoning that a row's tokens are so far."""
-    return split_generated(text_of(weights, tokens), _decoded(weights, request.prompt[-PROMPT_END:]))
+def split_reply(
+    weights: Weights, request: Request, tokens: Sequence[int], *, cut: bool = True
+) -> tuple[str, str | None]:
+    """Answer and reasoning that a row's tokens are so far; ``cut``: there would be more."""
+    return split_generated(text_of(weights, tokens), _decoded(weights, request.prompt[-PROMPT_END:]), cut=cut)
 
 
 def text_of(weights: Weights, tokens: Sequence[int]) -> str:
@@ -143,7 +145,7 @@ def reply(
         )
         for trace in traces
     )
-    answer, reasoning = split_reply(weights, request, tokens)
+    answer, reasoning = split_reply(weights, request, tokens, cut=finish_reason != "stop")
     before = before_stop(answer, request.sampling.stop)
     return Reply(
         text=answer if before is None else before,
