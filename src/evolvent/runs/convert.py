@@ -38,6 +38,7 @@ class ConvertCounts:
         format: the format that was read.
         to: the format that was written.
         problems: the first bad rows, five at most.
+        no_input: rows whose input only said that there is none; it is written empty.
         left_out: rows of a run that were left out, by why.
     """
 
@@ -49,6 +50,7 @@ class ConvertCounts:
     format: str
     to: str
     problems: tuple[Problem, ...] = ()
+    no_input: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -59,6 +61,8 @@ class ConvertCounts:
             parts.append(f"{_rows(self.multi_turn)} of several turns left out")
         if self.duplicates:
             parts.append(f"{_rows(self.duplicates, 'duplicate')} among them")
+        if self.no_input:
+            parts.append(f"{_rows(self.no_input, 'input')} that said there is none written empty")
         if self.left_out:
             why = ", ".join(f"{n:,} {what}" for what, n in self.left_out.items())
             parts.append(f"{_rows(sum(self.left_out.values()))} left out ({why}); --all writes them, too")
@@ -106,6 +110,7 @@ def _convert_data(
         format=seeds.format,
         to=given.to,
         problems=seeds.problems,
+        no_input=seeds.no_input,
     )
 
 
