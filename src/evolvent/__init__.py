@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from evolvent.call_store.log import calls as calls
-    from evolvent.datasets.convert import convert as convert
     from evolvent.datasets.load import load as load
     from evolvent.errors import EvolventError as EvolventError
     from evolvent.evolution.auto_evol_instruct.keywords import keywords as keywords
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from evolvent.recipe import run as run
     from evolvent.records import Record as Record
     from evolvent.responses.respond import respond as respond
+    from evolvent.runs.convert import convert as convert
     from evolvent.runs.run import Run as Run
     from evolvent.selection.select import select as select
 
@@ -31,7 +31,7 @@ _HOME = {
     "Record": "evolvent.records",
     "Run": "evolvent.runs.run",
     "calls": "evolvent.call_store.log",
-    "convert": "evolvent.datasets.convert",
+    "convert": "evolvent.runs.convert",
     "evolve": "evolvent.evolution.evolve",
     "keywords": "evolvent.evolution.auto_evol_instruct.keywords",
     "load": "evolvent.datasets.load",

@@ -19,7 +19,7 @@ import orjson
 
 from evolvent.datasets.conversations import BadRow, kind_of
 from evolvent.datasets.detection import check_mapping, find_format, mapped
-from evolvent.datasets.formats import FORMATS, Content, check_format, read_row
+from evolvent.datasets.formats import FORMATS, Content, check_format, read_row, says_none
 from evolvent.datasets.rows import json_default, why_not_json
 from evolvent.datasets.sources import Source, open_source
 from evolvent.errors import InputError, RunError
@@ -30,7 +30,7 @@ from evolvent.storage_errors import explained, sqlite_words
 
 SHOWN = 5
 BATCH = 10_000
-NOTED = ("name", "format", "rows", "skipped", "duplicates", "digest")
+NOTED = ("name", "format", "rows", "skipped", "duplicates", "no_input", "digest")
 
 
 class Problem(NamedTuple):
@@ -50,6 +50,7 @@ class _Checked(NamedTuple):
     content: Content
     digest: str
     meta: str | None
+    no_input: bool
 
 
 @dataclass(slots=True)
@@ -58,6 +59,7 @@ class _Tally:
 
     rows: int = 0
     skipped: int = 0
+    no_input: int = 0
     problems: list[Problem] = field(default_factory=list)
     hash: Any = field(default_factory=hashlib.sha256)
 
@@ -72,6 +74,7 @@ class InstructionData:
         rows: number of good rows, the number of records it yields.
         skipped: number of bad rows, left out.
         duplicates: number of good rows that say exactly what an earlier one says; they are kept.
+        no_input: number of good rows whose input only said that there is none: it is empty.
         digest: hash of the content, the format and the mapping: the same input has the same digest.
         problems: the first bad rows, five at most.
     """
@@ -81,6 +84,7 @@ class InstructionData:
     rows: int
     skipped: int
     duplicates: int
+    no_input: int
     digest: str
     problems: tuple[Problem, ...]
     _source: Source = field(repr=False)
@@ -113,7 +117,7 @@ class InstructionData:
             try:
                 if source_row.problem is not None:
                     raise BadRow(source_row.problem)
-                content, digest, meta = _check(source_row.value, self.format, self._mapping)
+                content, digest, meta, _ = _check(source_row.value, self.format, self._mapping)
             except BadRow as error:
                 if self.skipped:
                     continue  # counted when the data was checked
@@ -231,6 +235,7 @@ def load(
         rows=tally.rows,
         skipped=tally.skipped,
         duplicates=repeats.execute("SELECT count(*) FROM repeats").fetchone()[0],
+        no_input=tally.no_input,
         digest=_ended(tally.hash, format, mapping),
         problems=tuple(tally.problems),
         _source=source,
@@ -266,7 +271,7 @@ def _kept(path: Path, known_as: str) -> tuple[dict[str, Any], sqlite3.Connection
         content, seal = repeats.execute("SELECT content, seal FROM note").fetchone()
         if seal == _seal(content, repeats):
             note: dict[str, Any] = orjson.loads(content)
-            if note["known_as"] == known_as:
+            if note["known_as"] == known_as and note.keys() >= set(NOTED):
                 return note, repeats
     except (sqlite3.Error, AttributeError, TypeError):
         pass  # damaged or of another version: the check is made again
@@ -309,7 +314,7 @@ def _check(value: object, format: str, mapping: Mapping[str, str]) -> _Checked:
         if format in ("alpaca", "prompt_completion") and row.get(FORMATS[format].columns[0]) is None:
             raise BadRow(f'column "{FORMATS[format].columns[0]}" is missing or null; columns found: {", ".join(value)}')
         raise BadRow("the instruction is empty" if messages is None else "the first user turn is empty")
-    return _Checked(content, digest, meta)
+    return _Checked(content, digest, meta, "input" not in extras and format != "record" and says_none(row.get("input")))
 
 
 def _nul_inside(messages: list[Any] | None) -> bool:
@@ -345,13 +350,14 @@ def _check_all(
         try:
             if source_row.problem is not None:
                 raise BadRow(source_row.problem)
-            _, digest, meta = _check(source_row.value, format, mapping)
+            _, digest, meta, no_input = _check(source_row.value, format, mapping)
         except BadRow as error:
             tally.skipped += 1
             if len(tally.problems) < SHOWN:
                 tally.problems.append(Problem(source.name, source_row.line, index + 1, str(error)))
             continue
         tally.rows += 1
+        tally.no_input += no_input
         _add(tally.hash, index, digest, meta)
         seen.append((index, int(digest, 16) - (1 << 63)))
         if len(seen) == BATCH:
