@@ -114,7 +114,7 @@ def evolve_stage(
         group=by_round,
         counts={"seeds": source.rows, **source.counts},
         dry_run=Rehearsed(reply_begins=begins),
-        grows=("rounds", "max_tokens", "input"),
+        grows=("rounds", "retry_eliminated", "max_tokens", "input"),
     )
 
 

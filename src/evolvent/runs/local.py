@@ -196,7 +196,11 @@ async def make_parts(
         record_in_work.set(in_work)
         made = await make([place.record for place in window])
         for rows in made:
-            failing.check([row for row in rows if stage.group(row) is not None], in_work.used)
+            counted = [row for row in rows if stage.group(row) is not None]
+            failing.check(counted, in_work.used)
+            for row in counted:
+                if row.status != "ok":
+                    in_work.throw_away(row.id)
         return window, made, in_work
 
     def count(tally: Tally, row: Record) -> None:
