@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from evolvent.records import Record as Record
     from evolvent.report.show import show as show
     from evolvent.responses.respond import respond as respond
+    from evolvent.runs.progress import Progress as Progress
     from evolvent.runs.run import Run as Run
     from evolvent.selection.select import select as select
 
 _HOME = {
     "EvolventError": "evolvent.errors",
+    "Progress": "evolvent.runs.progress",
     "Record": "evolvent.records",
     "Run": "evolvent.runs.run",
     "calls": "evolvent.call_store.log",
@@ -49,6 +51,7 @@ _HOME = {
 
 __all__ = [
     "EvolventError",
+    "Progress",
     "Record",
     "Run",
     "calls",

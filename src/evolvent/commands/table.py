@@ -176,7 +176,7 @@ def made(name: str, typed: Sequence[str]) -> Any:
         typed = {name: value for name, value in found.items() if getattr(source(name), "name", "") != "DEFAULT"}
         given = values(interface, typed)
         if "progress" in interface.options():
-            given["progress"] = on_standard_error
+            given["progress"] = on_standard_error()
         function = getattr(import_module(interface.module), interface.name)
         with _beside_data(given.get("out")):
             command.show(function(**given), given)

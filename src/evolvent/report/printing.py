@@ -47,9 +47,20 @@ def print_run(run: Any) -> None:
     else:
         print_summary(run.path, stage=None if run.stages else run.stage)
         files = [file for stage in stages if not stage.already_done for file in (stage.output, *stage.others)]
+        for stage in stages:
+            print_made(stage)
         typer.echo(f"\nwritten: {', '.join(map(str, files))}")
     for stage in stages:
         print_fates(stage)
+
+
+def print_made(run: Any) -> None:
+    """What this command did of a stage, where that is not all of it: an earlier one began it, or calls were stored."""
+    made, used = run.made, run.counts.get("tokens", {}).get("out", 0)
+    if made and made["completion_tokens"] < used:
+        records = f"{made['records']:,} of {made['records'] + made['before']:,} records"
+        tokens = f"{made['completion_tokens']:,} of {used:,} tokens out"
+        typer.echo(f"{run.stage}: of all this, this command made {records}, {made['calls']:,} new calls, {tokens}")
 
 
 def print_fates(run: Any) -> None:
