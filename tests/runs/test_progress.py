@@ -114,6 +114,25 @@ def test_a_line_now_and_then_and_one_at_the_end(clock: Clock, monkeypatch: pytes
     ]
 
 
+def test_loading_and_waiting_for_the_first_reply_make_no_line(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    running = Progress("evolve", 3)
+    with told(running, True):
+        running.load("hf:big")
+        clock.now += 60
+        running.begin(1)
+        clock.now += 9
+        running.called(Usage(1, 1))
+        clock.now += 1
+        running.called(Usage(1, 1))
+        running.advance()
+        running.advance()
+    assert capsys.readouterr().err.splitlines() == [
+        "evolve: loading hf:big …",
+        "evolve: 1 of 3 records (0 by this command), 2 calls, 0 tokens/s, 0 failed, 0 eliminated",
+        "evolve: 3 of 3 records (2 by this command), 12.0/min, 2 calls, 0 tokens/s, 0 failed, 0 eliminated",
+    ]
+
+
 def test_silence(capsys: pytest.CaptureFixture[str]) -> None:
     with shown("evolve", 3, show=False) as advance:
         advance(failed=1)

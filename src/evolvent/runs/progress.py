@@ -194,6 +194,8 @@ def plain_lines(*, rate: bool = True) -> Tell:
         nonlocal last
         for line in news(progress):
             say(line)
+        if not progress.calls and progress.done == progress.before:  # nothing is to be told yet
+            last = time.monotonic()
         if rate and (time.monotonic() - last >= LINE_SECONDS or progress.ended):
             last = time.monotonic()
             if progress.begun and not progress.stopped:
