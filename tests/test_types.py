@@ -11,6 +11,7 @@ from evolvent.options import Function
 FUNCTIONS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "calls": (("run",), {}),
     "convert": (("in.jsonl", "out.jsonl"), {"to": "alpaca"}),
+    "doctor": ((), {}),
     "evolve": (("seeds.jsonl",), {"model": "embedded", "out": "run"}),
     "keywords": (("run",), {"model": "embedded"}),
     "load": (("in.jsonl",), {}),
@@ -19,6 +20,7 @@ FUNCTIONS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "run": (("recipe.yaml",), {}),
     "score": (("run",), {"base_model": "embedded-base", "out": "run"}),
     "select": (("run",), {"by": "ifd", "top": "25%", "out": "train.jsonl"}),
+    "show": (("run",), {}),
     "verify": (("run",), {"functions": "f.jsonl", "out": "v.jsonl"}),
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from evolvent.errors import InputError
-from evolvent.report.summary import summary
+from evolvent.report.contents import contents
 from evolvent.runs.folder import RunFolder
 from evolvent.runs.inputs import stage_input
 from evolvent.runs.manifest import StageEntry, read_manifest, write_manifest
@@ -64,7 +64,7 @@ def test_what_is_of_another_type_is_named(tmp_path: Path, keys: tuple[str, ...],
     write_manifest(tmp_path, {"evolve": ENTRY})
     assert read_manifest(tmp_path) == {"evolve": ENTRY}
     put(tmp_path / "manifest.json", *keys, value=value)
-    reading: list[Callable[[Path], object]] = [read_manifest, summary, lambda run: RunFolder(run).__enter__()]
+    reading: list[Callable[[Path], object]] = [read_manifest, contents, lambda run: RunFolder(run).__enter__()]
     (tmp_path / "evolved.parquet").touch()
     for read in [*reading, lambda run: stage_input(run, before="evolve")]:
         with pytest.raises(InputError, match=rf"manifest\.json is not a manifest of evolvent: {words}") as error:

@@ -6,7 +6,7 @@ from unicodedata import category
 
 from evolvent.call_store.key import call_seed
 from evolvent.call_store.stored import StoredChat
-from evolvent.call_store.used import RecordInWork, Used, record_in_work
+from evolvent.call_store.used import RecordInWork, record_in_work
 from evolvent.models.protocols import ChatModel, Reply, Sampling
 from evolvent.records import Message
 
@@ -100,15 +100,19 @@ async def ask(
         reply = await model.chat(messages, draw(attempt))
         if usable(reply) or attempt == attempts - 1:
             break
-        record.used.setdefault(model.uri, Used()).unusable += 1
+        record.used_of(model.uri).unusable += 1
+        record.used_of(model.uri).thrown_away += reply.usage.completion_tokens
+    record.behind[record_id, model.uri] += reply.usage.completion_tokens
     if is_empty(reply):
-        record.used.setdefault(model.uri, Used()).empty += 1
+        record.used_of(model.uri).empty += 1
     return reply
 
 
-def note_redrawn(model: ChatModel) -> None:
-    """Count, for the record in work, a reply that could not be worked with and is drawn again."""
-    record_in_work.get(RecordInWork()).used.setdefault(model.uri, Used()).unusable += 1
+def note_redrawn(model: ChatModel, record_id: str) -> None:
+    """Count, for the record in work, a reply that could not be worked with and is drawn again for this row."""
+    record = record_in_work.get(RecordInWork())
+    record.used_of(model.uri).unusable += 1
+    record.throw_away(record_id)
 
 
 def _forget_empty(

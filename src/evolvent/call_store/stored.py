@@ -40,6 +40,7 @@ class StoredChat:
         budget: asked before a call is made; None where nothing limits the spending.
         served: notices what a server says that its replies are made with.
         retry_empty: whether replies without text that the store holds are asked for again.
+        called: told what each new reply took, once that is stored.
     """
 
     model: ChatModel
@@ -48,6 +49,7 @@ class StoredChat:
     budget: Budget | None = None
     served: Served | None = None
     retry_empty: bool = False
+    called: Callable[[Usage], object] | None = None
     _running: dict[bytes, asyncio.Future[Reply]] = field(default_factory=dict)
     _retried: set[bytes] = field(default_factory=set)
     _forgotten: set[bytes] = field(default_factory=set)  # those of them that are yet to be made
@@ -184,6 +186,8 @@ class StoredChat:
             took = time.monotonic() - began
             await self.store.put([about(reply_to_json(reply), None, usage, took, max_tokens=sampling.max_tokens)])
             self._forgotten.discard(key)
+            if self.called is not None:
+                self.called(usage)
         finally:
             until_kept.reset(token)
             for give_back in places:
@@ -290,6 +294,7 @@ class StoredModels:
         names: by URI, what servers said in this stage before that they answer with; new names are added.
         noted: called when one was.
         retry_empty: whether replies without text that the store holds are asked for again.
+        called: told what each new reply of a chat model took.
     """
 
     def __init__(
@@ -302,13 +307,14 @@ class StoredModels:
         noted: Callable[[], None] = lambda: None,
         *,
         retry_empty: bool = False,
+        called: Callable[[Usage], object] | None = None,
     ) -> None:
         names = {} if names is None else names
         self._opened: dict[tuple[str, str], Any] = {
             (need.capability, need.name): model for need, model in opened.items()
         }
         self._chat = {
-            name: StoredChat(model, store, stage, budget, Served(name, names, noted), retry_empty)
+            name: StoredChat(model, store, stage, budget, Served(name, names, noted), retry_empty, called)
             for (capability, name), model in self._opened.items()
             if capability == "chat"
         }

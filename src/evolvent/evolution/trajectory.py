@@ -140,7 +140,7 @@ async def trajectory(seed: Record, how: Evolution, evolver: ChatModel, judge: Ch
             if evolved.status != "eliminated":
                 break
             if draw < how.retries:
-                note_redrawn(evolver)
+                note_redrawn(evolver, evolved.id)
         records.append(evolved)
         if evolved.status == "ok":
             parent = evolved

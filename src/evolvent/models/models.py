@@ -122,6 +122,9 @@ class Models:
                 self._opened[key] = _open(need)
         return self._opened[key]
 
+    def __contains__(self, need: Need) -> bool:
+        return (need.capability, need.name, need.how) in self._opened
+
     def close(self, *, keep: Collection[str] = ()) -> None:
         """Close the models, and with all of them the event loop.
 

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from evolvent.call_store.ask import THINKING
-from evolvent.errors import InputError, printable
+from evolvent.errors import printable
 
 if TYPE_CHECKING:
     from evolvent.call_store.log import StoredCall
     from evolvent.costs.estimates import Estimate
-    from evolvent.doctor import Finding
+    from evolvent.environment import Finding
     from evolvent.evolution.autoif.verify import VerifyCounts
+    from evolvent.report.contents import Contents
     from evolvent.report.tables import Table
 
 # The width of tables where there is no terminal, of the headings of columns of numbers, and of a column of text that
@@ -49,9 +50,20 @@ def print_run(run: Any) -> None:
     else:
         print_summary(run.path, stage=None if run.stages else run.stage)
         files = [file for stage in stages if not stage.already_done for file in (stage.output, *stage.others)]
+        for stage in stages:
+            print_made(stage)
         typer.echo(f"\nwritten: {', '.join(map(str, files))}")
     for stage in stages:
         print_fates(stage)
+
+
+def print_made(run: Any) -> None:
+    """What this command did of a stage, where that is not all of it: an earlier one began it, or calls were stored."""
+    made, used = run.made, run.counts.get("tokens", {}).get("out", 0)
+    if made and made["completion_tokens"] < used:
+        records = f"{made['records']:,} of {made['records'] + made['before']:,} records"
+        tokens = f"{made['completion_tokens']:,} of {used:,} tokens out"
+        typer.echo(f"{run.stage}: of all this, this command made {records}, {made['calls']:,} new calls, {tokens}")
 
 
 def print_fates(run: Any) -> None:
@@ -137,18 +149,19 @@ def _short(text: str) -> str:
 
 
 def print_summary(folder: Path, *, stage: str | None = None, examples: int = 0) -> None:
-    """The tables of a run folder, or of one of its stages, then so many example trajectories."""
-    import pyarrow as pa
+    """What a run folder holds, or one of its stages: its yield first, then its tables and so many trajectories."""
+    from evolvent.report.contents import contents
 
-    from evolvent.report.summary import summary, trajectories
+    print_contents(contents(folder, stage, examples))
 
-    try:
-        tables = [*summary(folder, stage), *trajectories(folder, examples)]
-    except pa.ArrowException as error:
-        raise InputError(
-            f"a file in {folder} is damaged: {error}", fix="Make it anew: its stage's command with --fresh."
-        ) from error
-    print_tables(tables)
+
+def print_contents(found: "Contents") -> None:
+    """What ``evolvent.show`` found."""
+    from evolvent.report.summary import summary, yields
+
+    for line in yields(found):
+        typer.echo(printable(line))
+    print_tables(summary(found))
 
 
 def print_tables(tables: "Iterable[Table]") -> None:
@@ -197,7 +210,7 @@ def print_stages(folder: Path, stages: dict[str, Any], *, examples: int = 0) -> 
 
 def print_files(stages: dict[str, Any]) -> None:
     """The file that each stage wrote, a line each, and what must not be missed of its rows."""
-    from evolvent.report.summary import described
+    from evolvent.report.contents import described
     from evolvent.selection.select import Selection
 
     for stage, done in stages.items():

@@ -9,7 +9,7 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -24,14 +24,14 @@ from evolvent.costs.budget import Budget, Spent
 from evolvent.costs.prices import Price
 from evolvent.errors import BudgetReachedError, EvolventError, InputError, RunError
 from evolvent.files import CALLS, check_not_read
-from evolvent.models.models import Models, Need
+from evolvent.models.models import Models, Need, is_server
 from evolvent.options import Calling
 from evolvent.records import Record
 from evolvent.runs.dry_run import dry_run
 from evolvent.runs.folder import Account, RunFolder
 from evolvent.runs.manifest import known_prices
 from evolvent.runs.parts import Output, Placed
-from evolvent.runs.progress import shown
+from evolvent.runs.progress import Progress, plain_lines, told
 from evolvent.runs.run import Run
 from evolvent.runs.stage import Make, MakeWhole, Stage, WholeWork, Work
 from evolvent.runs.tally import Tally
@@ -95,9 +95,17 @@ def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
         budget = None
         if calling.budget is not None:
             budget = Budget(calling.budget, prices, spent, stage=stage.name, models=called)
-        opened = {need: models.open(need) for need in stage.needs}
-        stage.source.keep(folder.path)
-        return models.run(_run(stage, folder, opened, prices, budget, calling))
+        progress = Progress(stage.name, stage.source.rows, calls_each=stage.calls_each, samples=calling.show)
+        with told(progress, calling.progress or (plain_lines(rate=False) if calling.show else False)):
+            opened = {}
+            for need in stage.needs:
+                if not is_server(need.uri) and need not in models:
+                    progress.load(need.name)
+                opened[need] = models.open(need)
+            stage.source.keep(folder.path)
+            done = models.run(_run(stage, folder, opened, prices, budget, calling, progress))
+        made = {name: getattr(progress, name) for name in ("before", "calls", "prompt_tokens", "completion_tokens")}
+        return replace(done, made={"records": progress.done - progress.before, **made} if progress.begun else {})
 
 
 async def _run(
@@ -107,6 +115,7 @@ async def _run(
     prices: Mapping[str, Price],
     budget: Budget | None,
     calling: Calling,
+    progress: Progress,
 ) -> Run:
     with contextlib.closing(CallStore(folder.path / CALLS)) as store:
         try:
@@ -119,13 +128,14 @@ async def _run(
                 folder.stages[stage.name].served,
                 folder.write,
                 retry_empty=calling.retry_empty,
+                called=progress.called,
             )
             if stage.window is None:
                 async with cast(WholeWork, stage.work).open(stored) as whole:
                     counts, used = await _make_whole(stage, whole, folder)
             else:
                 async with cast(Work, stage.work).open(stored) as make:
-                    counts, used = await _make_rows(stage, make, folder, stored.at_once, calling)
+                    counts, used = await _make_rows(stage, make, folder, stored.at_once, progress)
             spent = paid(store, stage.name, prices)
             return await asyncio.to_thread(folder.finish, stage.name, counts, used, spent)
         except BaseException as error:
@@ -143,7 +153,7 @@ async def _make_whole(stage: Stage, make: MakeWhole, folder: RunFolder) -> tuple
 
 
 async def _make_rows(
-    stage: Stage, make: Make, folder: RunFolder, at_once: int, calling: Calling
+    stage: Stage, make: Make, folder: RunFolder, at_once: int, progress: Progress
 ) -> tuple[dict[str, Any], Account]:
     def unchanged() -> None:
         stage.source.unchanged()
@@ -153,12 +163,11 @@ async def _make_rows(
     mark = folder.stages[stage.name].mark
     # In threads: what is long for many rows would keep Ctrl-C waiting.
     output = await in_thread(partial(Output, path, stage.source.rows, unchanged, stage.columns, mark))
-    before = output.tally().status
-    with shown(stage.name, stage.source.rows, done=output.records_done, fates=before, show=calling.progress) as advance:
-        try:
-            await make_parts(stage, make, output, output.missing(), at_once, advance)
-        finally:
-            output.drop()
+    progress.begin(output.records_done, output.tally().status)
+    try:
+        await make_parts(stage, make, output, output.missing(), at_once, progress.advance)
+    finally:
+        output.drop()
     tally = await asyncio.to_thread(output.finish)
     derived = await asyncio.to_thread(stage.derive, path)
     return {**stage.counts, **tally.summary(), **derived}, tally.used_json()
@@ -199,7 +208,11 @@ async def make_parts(
         record_in_work.set(in_work)
         made = await make([place.record for place in window])
         for rows in made:
-            failing.check([row for row in rows if stage.group(row) is not None], in_work.used)
+            counted = [row for row in rows if stage.group(row) is not None]
+            failing.check(counted, in_work.used)
+            for row in counted:
+                if row.status != "ok":
+                    in_work.throw_away(row.id)
         return window, made, in_work
 
     def count(tally: Tally, row: Record) -> None:
@@ -218,7 +231,8 @@ async def make_parts(
                 if output.is_full:
                     await in_thread(output.write)
                 statuses = [row.status for row in rows if stage.group(row) is not None]
-                advance(**{status: statuses.count(status) for status in ("ok", "failed", "eliminated")})
+                fates = {status: statuses.count(status) for status in ("ok", "failed", "eliminated")}
+                advance(**fates, rows=rows)
             output.use(in_work.used)
     whole = output.tally()
     words = why_in_vain(whole) if whole.rows else None

@@ -102,7 +102,7 @@ def read_manifest(folder: Path) -> dict[str, StageEntry]:
 # What a stage counts, where it is more than a number, and the amounts of an account.
 COUNTED = {
     "groups": dict[str, dict[str, int]],
-    **dict.fromkeys(("funnel", "failures", "notes", "without a score"), dict[str, int]),
+    **dict.fromkeys(("funnel", "failures", "notes", "tokens", "without a score"), dict[str, int]),
 }
 AMOUNTS = dict.fromkeys(("calls", "prompt_tokens", "completion_tokens"), int)
 

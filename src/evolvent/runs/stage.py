@@ -116,6 +116,7 @@ class Stage:
         counts: what was counted before.
         derive: makes further files of the finished one, before the stage counts as done; returns further counts.
         dry_run: how a dry run estimates it.
+        calls_each: about how many calls a record takes, for the time that is left; 0 where that is not known.
         adds_to: the settings of the finished stage whose rows get further columns.
         grows: settings that may grow, and ``input`` if that may: then the stage is made anew from the stored calls,
             and the rows that are there become the same rows, but for those that a limit had cut.
@@ -133,6 +134,7 @@ class Stage:
     counts: Mapping[str, Any] = field(default_factory=dict)
     derive: Callable[[Path], Mapping[str, Any]] = nothing_more
     dry_run: Rehearsed | Formula = Rehearsed()
+    calls_each: float = 0.0
     adds_to: Mapping[str, Any] | None = None
     grows: tuple[str, ...] = ()
 

@@ -30,7 +30,7 @@ class Finding:
 
 
 @takes()
-def examine() -> list[Finding]:
+def doctor() -> list[Finding]:
     """Look at the environment; nothing is downloaded, no server is called."""
     findings = [
         Finding("evolvent", True, metadata.version("evolvent")),
