@@ -105,14 +105,13 @@ def _check_no_other(row: Row, name: str) -> None:
 def _check_not_around(row: Row, name: str) -> None:
     """Check that the only object of data does not hold the rows."""
     values = list(row.values())
+    lists = len(row) > 1 and all(
+        isinstance(value, list) and value and not isinstance(value[0], dict) for value in values
+    )
     columns = bool(row) and (
         all(isinstance(value, dict) and "0" in value for value in values)
         or {"columns", "data"} <= row.keys() <= {"columns", "index", "data", "index_names", "column_names"}
-        or (
-            len(row) > 1
-            and "turns" not in row
-            and all(isinstance(v, list) and v and not isinstance(v[0], dict) for v in values)
-        )
+        or (lists and "turns" not in row)
     )
     if columns:
         raise InputError(
