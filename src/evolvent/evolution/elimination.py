@@ -306,17 +306,6 @@ def changes_language(parent: str, evolved: str) -> bool:
     return before is not None and after is not None and before != after
 
 
-def judged_equal(reply: Reply) -> bool | None:
-    """R1: the judge's verdict; None if the reply holds none ("Equal" is part of "Not Equal", hence the order)."""
-    if reply.finish_reason == "length":
-        return None
-    if re.search(r"(?:\bnot|n['’]t)\W+(?:\w+\W+){0,2}equal\b", reply.text, re.IGNORECASE):
-        return False
-    if re.search(r"\bequal\b", reply.text, re.IGNORECASE):
-        return True
-    return None
-
-
 def _bare(text: str) -> str:
     """The text casefolded, without punctuation and blanks; all of it if nothing else is left."""
     return _kept(text.casefold()) or "".join(text.split())

@@ -37,13 +37,13 @@ _AGREEMENT = re.compile(
     r"|let['’]s|happy to|glad to)\b[^\n.!:]*)?[!.,:][ \t]*\n*[ \t]*(?=\S)",
     re.IGNORECASE,
 )
-# A line before the instruction that speaks of it, and ends with a colon.
+# A sentence before the instruction that speaks of the rewriting, and ends with a colon.
 _PREAMBLE = re.compile(
     rf"\A\W*(?:(?:so|now|then|well|ok(?:ay)?|sure|certainly)\W+)?"
-    rf"(?:here|below|this|the|my|an?|i|we|you|one|to|as|for|how|try|let)\b"
-    rf"(?=[^\n:]{{0,160}}\b(?:{_NEW}|re-?writ\w*|re-?phras\w*|re-?word\w*|rewrote|evol\w+|version|prompt|instruction"
-    rf"|attempt|variant|suggest\w*|try)\b)"
-    rf"[^\n:]{{0,200}}[:：][ \t*_]*",
+    rf"(?:here|below|this|the|my|an?|i|we|you|one|to|as|for|how|try|let|{_NEW})\b"
+    rf"(?=[^\n:]{{0,160}}\b(?:re-?writ\w*|re-?phras\w*|re-?word\w*|rewrote|evolved|versions?|prompts?|instructions?|variants?"
+    rf"|attempt|{_NEW} (?:and \w+ )?(?:question|task|problem|request|one)s?|(?:could|can|might|would) (?:ask|be)|how about|try)\b)"
+    rf"[^\n:.!?]{{0,200}}[:：][ \t*_]*",
     re.IGNORECASE,
 )
 _SEVERAL = re.compile(
@@ -103,8 +103,11 @@ _OFFER = re.compile(r"\W*(?:let me know|feel free|(?:i )?hope|would you like|do 
 
 _INPUT = re.compile(r"^[ \t]*[#*_]*(?:the )?(?:given |original )?inputs?[#*_]*[ \t]*[:：][ \t#*_]*", re.IGNORECASE | re.MULTILINE)
 _OUTPUT = re.compile(
-    r"(?<=\n)[ \t]*[#*_]*(?:expected )?(?:output|answer|response|solution)[#*_]*[ \t]*[:：]", re.IGNORECASE
+    r"\n[ \t]*(?:\n[ \t]*[#*_]*|[#*_]+)(?:the |expected |sample |\w{1,10} )?(?:outputs?|answers?|responses?|solutions?|reply|result)[#*_]*[ \t]*[:：]",
+    re.IGNORECASE,
 )
+# Before a form that the answer is to have, and before examples, an output is no answer.
+_FORM = re.compile(r"\bexamples?\b|\bformat|\bform\b|\btemplate|\bfollow\w*\b|[:：]\s*\Z", re.IGNORECASE)
 
 
 def salvage(text: str, parent: Record, *, breadth: bool = False) -> str:
@@ -118,11 +121,11 @@ def salvage(text: str, parent: Record, *, breadth: bool = False) -> str:
     Returns:
         The instruction without surrounding blanks; empty if there is none.
     """
-    text = _of_the_markers(text.strip(), parent.instruction)
-    text = unwrapped(without_note(_without_preamble(text, parent.instruction), parent.instruction).strip(), parent.instruction)
-    if not breadth:
-        text = _without_copied_input(text, parent)
-    return text
+    own = parent.instruction
+    text = _of_the_markers(text.strip(), own)
+    text = without_note(_without_preamble(text, own), own).strip()
+    text = unwrapped(text, own)
+    return _without_sections(text, parent, breadth=breadth)
 
 
 def _of_the_markers(text: str, parent: str) -> str:
@@ -177,20 +180,19 @@ def _without_preamble(text: str, parent: str) -> str:
     return text
 
 
-def _without_copied_input(text: str, parent: Record) -> str:
-    """The text without the parent's input behind it, which the record holds, and without an output behind that."""
-    given = _bare(parent.input)
-    if given:
-        for section in _INPUT.finditer(text):
-            output = _OUTPUT.search(text, section.end())
-            inside = text[section.end() : output.start() if output else len(text)]
-            if section.start() and _bare(inside) in (given, ""):
-                return text[: section.start()].strip()
-        if text.endswith(parent.input.strip()) and not parent.instruction.endswith(parent.input.strip()):
-            before = text[: -len(parent.input.strip())]
-            if before.strip() and before[-1] == "\n":
-                return before.strip()
-    return text
+def _without_sections(text: str, parent: Record, *, breadth: bool) -> str:
+    """The text without an answer behind it, and without the parent's input, which the record holds."""
+    output = _OUTPUT.search(text)
+    if output and not _OUTPUT.search(f"\n{parent.question}") and not _FORM.search(text[: output.start()]):
+        text = text[: output.start()].strip()
+    given = parent.input.strip()
+    if breadth or not given:
+        return text
+    for section in _INPUT.finditer(text):
+        if section.start() and _bare(text[section.end() :]) in (_bare(given), ""):
+            return text[: section.start()].strip()
+    before = text.removesuffix(given)
+    return before.strip() if before.strip() and before.endswith("\n") else text
 
 
 def unwrapped(text: str, parent: str) -> str:

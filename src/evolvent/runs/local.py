@@ -115,6 +115,7 @@ async def _run(
                 folder.write,
                 retry_empty=calling.retry_empty,
             )
+            await stage.trial(stored)
             if stage.window is None:
                 async with cast(WholeWork, stage.work).open(stored) as whole:
                     counts, used = await _make_whole(stage, whole, folder)
