@@ -1,7 +1,7 @@
 """Options written once: what users may give a function that takes groups, and what it shows of them."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -101,6 +101,8 @@ def test_options_are_sorted_into_groups() -> None:
     ("options", "words"),
     [
         ({"dsh": "cake"}, "cook.. has no option 'dsh'; did you mean 'dish'"),
+        ({"warm": 1}, "did you mean 'warmth'"),
+        ({"share_": 1}, "did you mean 'share'"),
         ({"zzz": 1}, "cook.. has no option 'zzz'; its options: out"),
         ({"given": 1}, "has no option 'given'"),
     ],
@@ -164,6 +166,36 @@ def test_what_is_missing_is_named() -> None:
 def test_values_that_cannot_be(options: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         cook("d", **{"out": "o", **options})
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"out": 3.5}, "out is 3.5\nIt is a path."),
+        ({"out": None}, "out is None\nIt is a path."),
+        ({"limit": True}, "limit is True\nIt is a whole number."),
+        ({"stirs": "3"}, "stirs is '3'\nIt is a whole number."),
+        ({"guests": 5}, "guests is 5\nIt is a text or a list."),
+        ({"data": 5}, "data is 5\nIt is a text. What is in the house. Or a list."),
+        ({"data": b"d"}, "data is b'd'\nIt is a text."),
+        ({"data": None}, "data is None\nIt is a text."),
+    ],
+)
+def test_a_value_of_another_type_is_a_type_error_and_a_wrong_input(options: dict[str, Any], words: str) -> None:
+    for kind in (TypeError, InputError):
+        with pytest.raises(kind, match=words):
+            cook(**{"data": "d", "out": "o", **options})
+
+
+def test_an_argument_may_be_of_several_types() -> None:
+    @takes()
+    def keep(data: Annotated[str | Path | Iterable[Mapping[str, Any]], argument("Rows.", "DATA")] = "") -> Any:
+        return data
+
+    rows = iter([{"a": 1}])
+    assert [keep("d"), keep(Path("d")), keep(rows), keep(data=[]), keep()] == ["d", Path("d"), rows, [], ""]
+    with pytest.raises(TypeError, match=r"data is 1\nIt is a text or a path or a list\. Rows\."):
+        keep(1)
 
 
 def test_none_for_an_option_of_another_method_is_not_given() -> None:

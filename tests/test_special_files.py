@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from evolvent.datasets.convert import convert
 from evolvent.datasets.load import load
 from evolvent.datasets.write import KINDS, write
 from evolvent.errors import InputError, RunError
 from evolvent.files import output_path, replacing
+from evolvent.runs.convert import convert
 from evolvent.special_files import descriptor, is_written_through
 from tests import processes
 

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from evolvent.call_store.log import calls as calls
-    from evolvent.datasets.convert import convert as convert
     from evolvent.datasets.load import load as load
+    from evolvent.environment import doctor as doctor
     from evolvent.errors import EvolventError as EvolventError
     from evolvent.evolution.auto_evol_instruct.keywords import keywords as keywords
     from evolvent.evolution.auto_evol_instruct.optimize import optimize_method as optimize_method
@@ -22,16 +22,21 @@ if TYPE_CHECKING:
     from evolvent.metrics.score import score as score
     from evolvent.recipe import run as run
     from evolvent.records import Record as Record
+    from evolvent.report.show import show as show
     from evolvent.responses.respond import respond as respond
+    from evolvent.runs.convert import convert as convert
+    from evolvent.runs.progress import Progress as Progress
     from evolvent.runs.run import Run as Run
     from evolvent.selection.select import select as select
 
 _HOME = {
     "EvolventError": "evolvent.errors",
+    "Progress": "evolvent.runs.progress",
     "Record": "evolvent.records",
     "Run": "evolvent.runs.run",
     "calls": "evolvent.call_store.log",
-    "convert": "evolvent.datasets.convert",
+    "convert": "evolvent.runs.convert",
+    "doctor": "evolvent.environment",
     "evolve": "evolvent.evolution.evolve",
     "keywords": "evolvent.evolution.auto_evol_instruct.keywords",
     "load": "evolvent.datasets.load",
@@ -40,15 +45,18 @@ _HOME = {
     "run": "evolvent.recipe",
     "score": "evolvent.metrics.score",
     "select": "evolvent.selection.select",
+    "show": "evolvent.report.show",
     "verify": "evolvent.evolution.autoif.verify",
 }
 
 __all__ = [
     "EvolventError",
+    "Progress",
     "Record",
     "Run",
     "calls",
     "convert",
+    "doctor",
     "evolve",
     "keywords",
     "load",
@@ -57,6 +65,7 @@ __all__ = [
     "run",
     "score",
     "select",
+    "show",
     "verify",
 ]
 

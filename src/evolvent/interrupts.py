@@ -86,6 +86,20 @@ def ending_at_once() -> Iterator[None]:
         _loading.pop()
 
 
+@contextmanager
+def killed_by_signals() -> Iterator[None]:
+    """While others' code lets no handler of Python's run: what ends a command then ends the process without a word."""
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is interrupt
+    before = [(number, signal.getsignal(number)) for number in SIGNALS] if ours else []
+    for number, _ in before:
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+
+
 def interrupt(number: int, frame: FrameType | None) -> None:
     """What a command does on Ctrl-C outside event loops."""
     while frame is not None:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Status = Literal["ok", "eliminated", "failed"]
 Score = float | int | str | None
 
+# Why a generation ended before its text did: at the token limit, or where a local model repeated itself.
+CUT = ("length", "loop")
+
 
 class Message(TypedDict):
     """One turn of a conversation; ``role`` is system, user, assistant or tool."""

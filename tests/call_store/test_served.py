@@ -12,6 +12,7 @@ from evolvent.call_store.replies import reply_from_json, reply_to_json
 from evolvent.call_store.served import NOTED, Name, Served
 from evolvent.errors import ModelUnavailableError
 from evolvent.models.protocols import Reply, Sampling
+from evolvent.report.contents import contents
 from evolvent.report.summary import summary
 from evolvent.responses.respond import respond
 from evolvent.runs.manifest import read_manifest
@@ -89,7 +90,7 @@ def test_a_stage_notes_what_its_servers_named(tmp_path: Path, models: Opened, ca
     assert read_manifest(tmp_path / "run")["respond"].served == {TEACHER: [["small-v1", None], ["small-v2", None]]}
     assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 1
     assert f"reply 8 of this command is by {TWO[0]}, those before it by {ONE[0]}" in caplog.text
-    notes = summary(tmp_path / "run")[0].notes
+    notes = summary(contents(tmp_path / "run"))[0].notes
     assert notes == (f"respond: the server changed under {TEACHER}: replies are by small-v1, small-v2",)
 
 

@@ -163,3 +163,42 @@ def test_an_answer_under_another_name_is_not_put_aside(row: dict[str, str], answ
 def test_columns_that_are_no_answers() -> None:
     for row in ({"instruction": "Sing.", "answer": " "}, {"instruction": "Sing.", "output": "", "answer": "La."}):
         assert load([row]).format == "alpaca"
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        *("<noinput>", "<no input>", "No Input.", "no_input", "[noinput]", "`<noinput>`", "\\<noinput\\>"),
+        *("< noinput >", "<noinput", "N/A", "<N/A>", "n/a.", "None", "<none>", "No input required."),
+        *("No input needed", "nan", " null "),
+    ],
+)
+def test_an_input_that_says_there_is_none_is_empty(cell: str) -> None:
+    row = {"instruction": "Name a river.", "output": "The Nile."}
+    rows = [{**row, "input": cell}, {**row, "input": ""}, {**row, "input": "He was <noinput>"}]
+    data = load(rows)
+    first, second, third = data
+    assert (first.input, third.input, data.no_input, data.duplicates) == ("", "He was <noinput>", 1, 1)
+    assert (first.id, second.id) == (next(iter(load([row]))).id, f"{first.id}-2")  # it is what the row says that counts
+    [conversation] = load([{**rows[0], "system": "Be brief."}])
+    assert conversation.messages is not None
+    assert conversation.messages[1]["content"] == "Name a river."
+
+
+@pytest.mark.parametrize("cell", ["Na", "no", "-", "Banana", "Nancy", "none of them", "Input: none"])
+def test_other_short_inputs_stay(cell: str) -> None:
+    data = load([{"instruction": "Name it.", "input": cell, "output": "x"}])
+    assert [record.input for record in data] == [cell]
+    assert data.no_input == 0
+
+
+def test_such_words_elsewhere_are_texts() -> None:
+    rows = [{"prompt": "Is there any?", "completion": "None", "input": "N/A"}]
+    [record] = load(rows)
+    assert (record.output, record.meta) == ("None", '{"input":"N/A"}')
+    assert load(rows).no_input == 0
+    mapped = load(
+        [{"q": "Name it.", "context": "N/A", "a": "x"}], map={"instruction": "q", "input": "context", "output": "a"}
+    )
+    assert [record.input for record in mapped] == [""]
+    assert mapped.no_input == 1

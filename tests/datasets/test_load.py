@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evolvent.datasets import convert, json_files, load, parquet_files, write
+from evolvent.datasets import json_files, load, parquet_files, write
 from evolvent.datasets import sources as sources_module
 from evolvent.errors import InputError
 from evolvent.records import Record, content_digest
+from evolvent.runs.convert import convert
 
 ROWS = [{"instruction": text, "n": n} for n, text in enumerate("abacaab")]
 

@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import pytest
 
-from evolvent.datasets import convert, load, write
+from evolvent.datasets import load, write
 from evolvent.datasets.render import conversation
 from evolvent.errors import InputError
 from evolvent.records import Message, Record
+from evolvent.runs.convert import convert
 
 QUESTION = {"instruction": "question", "output": "answer"}
 INSTANCE = {"instruction": "instruction", "input": "instances.0.input", "output": "instances.0.output"}

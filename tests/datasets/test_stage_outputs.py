@@ -9,11 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from evolvent.datasets import convert, load
+from evolvent.datasets import load
 from evolvent.errors import InputError
 from evolvent.evolution.autoif.rules import Rules
 from evolvent.evolution.autoif.training_rows import dpo_rows, sft_rows
 from evolvent.records import Record, schema
+from evolvent.runs.convert import convert
 from evolvent.runs.record_files import record_table
 from evolvent.selection.select import select
 

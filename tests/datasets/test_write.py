@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from evolvent.datasets import convert, load, write
+from evolvent.datasets import load, write
 from evolvent.datasets.render import render
 from evolvent.errors import EvolventError, InputError
 from evolvent.records import Record
+from evolvent.runs.convert import convert
 
 MULTI = [
     {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]},

@@ -1,31 +1,15 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from evolvent.evolution.elimination import eliminate, judged_equal, leaks, strip_marker
+from evolvent.errors import InputError
+from evolvent.evolution.elimination import RULES, check_rules, eliminate, leaks
 from evolvent.models.protocols import Reply
+from evolvent.records import Message, Record
 
 
-@pytest.mark.parametrize(
-    ("reply", "verdict"),
-    [
-        ("Equal", True),
-        ("equal.", True),
-        ("Not Equal", False),
-        ("NOT  EQUAL", False),
-        ("They are not\nequal", False),
-        ("**Equal**", True),
-        ("Unequal", None),
-        ("equality", None),
-        ("", None),
-        ("I cannot say", None),
-        ("Equal? No: Not Equal", False),
-        ("**Not** Equal", False),
-        ("Not-Equal", False),
-        ("They aren't equal", False),
-        ("not exactly equal", False),
-    ],
-)
-def test_judged_equal(reply: str, verdict: bool | None) -> None:
-    assert judged_equal(Reply(reply, "stop")) is verdict
+def seed(instruction: str, input: str = "", output: str = "") -> Record:
+    return Record("s", "s", 0, instruction, input=input, output=output)
 
 
 @pytest.mark.parametrize(
@@ -41,47 +25,117 @@ def test_judged_equal(reply: str, verdict: bool | None) -> None:
         ("Bake bread", "#Rewritten Prompt#: Bake bread twice", "stop", "leak"),
         ("What is a Given Prompt?", "Explain what a given prompt is to a child.", "stop", None),
         ("Straße", "STRASSE", "stop", "unchanged"),
-        ("???", "!!!", "stop", None),
         ("2+2", "2 + 2?", "stop", "unchanged"),
-        ("Solve x < 3", "Solve x > 3", "stop", None),
         ("Add the numbers", "Add the numbers twice\n\n#Input#:\n3 and 4", "stop", "leak"),
         ("Bake bread", "", "length", "truncated"),
     ],
 )
 def test_eliminate(parent: str, evolved: str, finish: str, reason: str | None) -> None:
-    assert eliminate(parent, evolved, Reply(evolved, finish)) == reason
+    assert eliminate(seed(parent), evolved, Reply(evolved, finish)) == reason
+
+
+BERRIES = "Mia picks 12 cups of berries and eats 3 of them. How many cups are left?"
+
+
+@pytest.mark.parametrize(
+    ("parent", "evolved", "reason"),
+    [
+        # a reply instead of an instruction
+        ("Name a bird that swims.", "A bird that swims very well is the penguin of the south.", "answered"),
+        (BERRIES, "Mia has 12 - 3 = 9 cups of fresh berries left in her basket.", "answered"),
+        ("Write a function that adds two numbers.", "def add(first, second): return first + second", "code"),
+        ("Write a function.", "Write a function that checks leap years.\n```python\nx = 1\n```", "code"),
+        ("Name a bird that swims.", "Name a bird that swims, and explain how its feathers stay dry.", None),
+        ("The sun is hot.", "The sun is hot, and its surface measures thousands of degrees.", None),  # it asks nothing
+        # the same in other words
+        ("Describe the main causes of wind erosion.", "Describe the causes of the wind erosion.", "paraphrase"),
+        ("Describe the main causes of wind erosion.", "Describe the main causes of erosion by the wind.", "paraphrase"),
+        ("Bake bread", "Bake rye", None),
+        # talk about prompts
+        ("Bake some rye bread", "To make the prompt harder, ask for several kinds of rye flour.", "meta"),
+        ("Write a prompt for a chat bot.", "Write a prompt for a chat bot that sells old bicycles.", None),
+        # what has to stay
+        (BERRIES, "Tom buys some apples at the market. How many apples does he carry home?", "lost"),
+        ("Name a bird that swims.", "Explain the rules of chess to a young child.", "lost"),
+        (BERRIES, "Mia picks 12 cups of berries, eats 3 and sells half of the rest. How many are left?", None),
+        # what is not there
+        ("Count words.", "Count the words of the following paragraph and of its title.", "missing_input"),
+        ("Count words.", "Count the words of the following sentence: Birds can fly in the rain.", None),
+        # again and again
+        ("Name birds.", "Name birds.\nName more swimming birds.\n" + "Name flying birds.\n" * 3, "loop"),
+        ("Name birds.", "Name birds that swim and birds that " + "fly over the sea " * 5, "loop"),
+        # another language
+        (
+            "Nenne drei Vögel, die gut schwimmen können.",
+            "Name three birds that can swim well, and explain how they find their food.",
+            "language",
+        ),
+        ("Nenne drei Vögel, die gut schwimmen können.", "Nenne drei Vögel, die im Winter gut schwimmen.", None),
+        ("请列出三种会游泳的鸟。", "请列出三种会游泳的鸟，并说明它们冬天住在哪里。", None),
+    ],
+)
+def test_rules_on_what_the_evolver_wrote(parent: str, evolved: str, reason: str | None) -> None:
+    found = eliminate(seed(parent), evolved, Reply(evolved, "stop"))
+    assert found == reason
+    if reason:
+        assert eliminate(seed(parent), evolved, Reply(evolved, "stop"), without=[reason]) != reason
+
+
+def test_an_evolution_that_is_the_input_or_the_answer() -> None:
+    parent = seed("Correct the sentence.", "He go home.", "He goes home.")
+    for evolved in ("He go home.", "“He goes home”"):
+        assert eliminate(parent, evolved, Reply(evolved, "stop")) == "equals_input"
+
+
+def test_words_of_a_demonstration_that_come_back() -> None:
+    shown = [
+        Message(role="user", content="Task: Explain why bread rises."),
+        Message(role="assistant", content="Use at most 80 words a ten-year-old would know."),
+        Message(role="user", content="Task: Name a bird that swims."),
+    ]
+    copied = "Name a bird that swims. Use at most 80 words a ten-year-old likes."
+    assert eliminate(seed("Name a bird that swims."), copied, Reply(copied, "stop"), shown) == "prompt_echo"
+    assert eliminate(seed("Name a bird that swims."), copied, Reply(copied, "stop")) is None
+
+
+def test_what_was_added_is_judged_alone() -> None:
+    parent = seed("Describe how a mill turns wind into flour.")
+
+    def reason(own: str) -> str | None:
+        evolved = f"{parent.instruction} Also explain how {own}"
+        return eliminate(parent, evolved, Reply(own, "stop"), own=own)
+
+    assert reason("wind turns into flour.") == "paraphrase"
+    assert reason("the miller stores sacks in winter.") is None
+    assert reason("it works: Sails turn. The stone moves. Then the grain becomes flour.") == "answered"
+
+
+def test_breadth_wants_another_task_that_stands_alone() -> None:
+    parent = seed("Sort the words by length.", "pear, fig, banana")
+    near = "Sort the words by their length."
+    other = "Write a haiku about the first snow on a mountain."
+    points = "Count the vowels in the given text."
+    assert eliminate(parent, near, Reply(near, "stop"), breadth=True) == "paraphrase"
+    assert eliminate(parent, other, Reply(other, "stop"), breadth=True) is None
+    assert eliminate(parent, points, Reply(points, "stop"), breadth=True) == "missing_input"
+
+
+@given(st.text(max_size=200), st.text(max_size=200), st.booleans())
+def test_any_text_gets_a_known_reason_or_none(parent: str, evolved: str, breadth: bool) -> None:
+    known = {None, "empty", *RULES}
+    assert eliminate(seed(parent), evolved, Reply(evolved or " ", "stop"), breadth=breadth) in known | {"empty"}
+
+
+def test_unknown_rules_are_named() -> None:
+    check_rules(RULES)
+    with pytest.raises(InputError, match="no rule of elimination is named answer"):
+        check_rules(["answer"])
 
 
 def test_a_refusal_is_told_from_nothing() -> None:
-    assert eliminate("Bake bread", "", Reply("", "stop", refusal="No.")) == "refused"
+    assert eliminate(seed("Bake bread"), "", Reply("", "stop", refusal="No.")) == "refused"
 
 
 def test_each_leak_counts_alone() -> None:
     assert not leaks("a given prompt", "a GIVEN PROMPT, better")
     assert leaks("a given prompt", "a given prompt, a created prompt")
-
-
-@pytest.mark.parametrize(
-    ("text", "stripped"),
-    [
-        ("  Bake bread \n", "Bake bread"),
-        ("#Rewritten Prompt#:\nBake bread", "Bake bread"),
-        ("**Rewritten Prompt:** Bake bread", "Bake bread"),
-        ("Created prompt\nBake bread", "Bake bread"),
-        ("## A heading\n\nBake bread", "Bake bread"),
-        ("#Rewritten Prompt#: #Rewritten Prompt#: Bake", "#Rewritten Prompt#: Bake"),
-        ("# include <stdio.h>", "# include <stdio.h>"),
-        ("Given prompt engineering is hard, explain it.", "Given prompt engineering is hard, explain it."),
-        ("Bake bread\n## Notes\nnone", "Bake bread\n## Notes\nnone"),
-    ],
-)
-def test_strip_marker(text: str, stripped: str) -> None:
-    assert strip_marker(text) == stripped
-
-
-def test_a_verdict_that_was_cut_is_none() -> None:
-    assert judged_equal(Reply("The constraints are equal in the first part, but", "length")) is None
-
-
-def test_a_heading_of_the_instruction_itself_stays() -> None:
-    assert strip_marker("# Python 3\nfor x in y: pass", parent="# Python 3\nfor x") == "# Python 3\nfor x in y: pass"

@@ -1,6 +1,7 @@
 """Trajectories: the schedule of operators, what the evolver sees, who is whose parent."""
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -47,7 +48,7 @@ def evolve(record: Record, run: Run) -> list[Record]:
 
 def longer(prompt: str, _: Sampling) -> str:
     parent = prompt.split("Prompt#:\n", 1)[1].split("\n", 1)[0]
-    return f"{parent} well"
+    return f"{parent} with nut{len(parent)} fig{len(parent)}"  # words that are not there yet
 
 
 @pytest.mark.parametrize("breadth", [True, False])
@@ -63,10 +64,11 @@ def test_schedule_is_index_plus_round_modulo_k(index: int, breadth: bool) -> Non
 
 
 def test_lineage() -> None:
-    rows = evolve(seed(3), run(Scripted(longer)))
+    rows = evolve(seed(3), run(Scripted(longer), rewritings=choose_operators(None, breadth=False)))
     assert [row.id for row in rows] == ["s3", "s3/r1", "s3/r2", "s3/r3"]
     assert [row.parent_id for row in rows] == [None, "s3", "s3/r1", "s3/r2"]
-    assert [row.instruction for row in rows] == ["Bake bread" + " well" * n for n in range(4)]
+    texts = [row.instruction for row in rows]
+    assert all(next.startswith(f"{text} with nut") for text, next in itertools.pairwise(texts))
     assert {row.seed_id for row in rows} == {"s3"}
     assert {row.seed_index for row in rows} == {3}
     assert {row.meta for row in rows} == {'{"k":1}'}
@@ -74,7 +76,7 @@ def test_lineage() -> None:
 
 
 def test_eliminated_parent_goes_on() -> None:
-    replies = iter(["Bake bread.", "Bake rye bread", "Bake rye bread now"])
+    replies = iter(["Bake bread.", "Bake rye bread", "Bake rye bread, salted"])
     rows = evolve(seed(), run(Scripted(lambda *_: next(replies))))
     assert [(row.status, row.reason) for row in rows[1:]] == [("eliminated", "unchanged"), ("ok", None), ("ok", None)]
     assert [row.parent_id for row in rows[1:]] == ["s0", "s0", "s0/r2"]
@@ -139,7 +141,7 @@ def test_judge(verdict: str, status: str, reason: str | None) -> None:
     assert (rows[1].status, rows[1].reason) == (status, reason)
     prompt, sampling = judge.asked[0]
     assert "The First Prompt:\nBake bread\nflour" in prompt
-    assert "The Second Prompt:\nBake bread well\nflour" in prompt
+    assert "The Second Prompt:\nBake bread with nut10 fig10\nflour" in prompt
     assert sampling.temperature == 0
 
 
@@ -152,7 +154,7 @@ def test_the_judge_is_not_asked_about_what_a_rule_eliminates() -> None:
 def test_a_conversations_system_turn_stays() -> None:
     talk = [Message(role="system", content="Be brief."), Message(role="user", content="Bake bread")]
     rows = evolve(seed(messages=talk, input=""), run(Scripted(longer), rounds=1))
-    assert rows[1].messages == [talk[0], Message(role="user", content="Bake bread well")]
+    assert rows[1].messages == [talk[0], Message(role="user", content="Bake bread with nut10 fig10")]
 
 
 def test_system_prompt_comes_first() -> None:

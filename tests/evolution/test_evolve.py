@@ -15,7 +15,7 @@ from evolvent.models import models as opened_models
 from evolvent.models.protocols import Sampling
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.run import Run
-from tests.scripted import Opened, write_both
+from tests.scripted import Opened, knows, write_both
 
 EVOLVER, JUDGE, OTHER = (f"openai:{name}?base_url=http://host:1/v1" for name in ("evolver", "judge", "other"))
 SEEDS = [{"instruction": f"Mend sock {n}", "input": "wool"} for n in range(3)]
@@ -23,8 +23,8 @@ SEEDS = [{"instruction": f"Mend sock {n}", "input": "wool"} for n in range(3)]
 
 def longer(prompt: str, _: Sampling) -> str:
     if "The First Prompt" in prompt:
-        return "Equal" if "sock 1" in prompt else "Not Equal"
-    return prompt.split("Prompt#:\n", 1)[1].split("\n", 1)[0] + " well"
+        return knows(prompt) or ("Equal" if "sock 1" in prompt else "Not Equal")
+    return prompt.split("Prompt#:\n", 1)[1].split("\n", 1)[0] + " with thread"
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_the_defaults(seeds: Path, models: Opened) -> None:
 def test_the_evolver_gets_the_system_prompt_and_the_judge_does_not(seeds: Path, models: Opened) -> None:
     evolved(seeds, system="Be terse.", judge=JUDGE)
     assert [turns[0] for turns in models[EVOLVER].conversations] == [{"role": "system", "content": "Be terse."}] * 3
-    assert [[turn["role"] for turn in turns] for turns in models[JUDGE].conversations] == [["user"]] * 3
+    assert [[turn["role"] for turn in turns] for turns in models[JUDGE].conversations[-3:]] == [["user"]] * 3
 
 
 def test_the_judge_eliminates(seeds: Path, models: Opened) -> None:
@@ -76,7 +76,7 @@ def test_rounds(seeds: Path, models: Opened) -> None:
 
 
 def test_the_paper_profile_hides_the_input_and_eliminates_nothing(seeds: Path, models: Opened) -> None:
-    models[EVOLVER].reply = lambda *_: "Mend sock 0"
+    models[EVOLVER].reply = lambda prompt, _: "Mend sock 0" if "sock 0" in prompt else "Mend sock 0 with thread"
     assert {row.status for row in evolved(seeds, profile="paper")} == {"ok"}
     assert not any("wool" in prompt for prompt, _ in models[EVOLVER].asked)
     assert {row.reason for row in evolved(seeds, out=seeds.parent / "other") if row.round} == {"unchanged", None}
@@ -141,7 +141,6 @@ def test_seeds_are_checked_once(seeds: Path, models: Opened, monkeypatch: pytest
 
 BOUND = {
     "profile": "paper",
-    "rounds": 2,
     "operators": ["deepening"],
     "breadth": False,
     "model": OTHER,

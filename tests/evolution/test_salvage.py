@@ -33,6 +33,8 @@ def parent(instruction: str = "Name the capital.", input: str = "") -> Record:
         "Below is the modified instruction:\n",
         "This is a more challenging prompt:\n",
         "Okay, let me make it harder.\n\nNew prompt: ",
+        "Certainly! I made it harder.\n\n",
+        "The new instruction: ",
         "Absolutely! ",
         "Task: ",
         "Instruction: ",
@@ -104,6 +106,9 @@ def test_what_is_wrapped_around_an_instruction_goes(around: str) -> None:
         "Translate into German:\n“Good morning”",
         "Bake bread\n## Notes\nnone",
         "# include <stdio.h>",
+        "Write a letter that begins: Here is my answer",
+        "Bake it like this:\n```\nflour\n```\nand say why",
+        "Okapis live where?",
         "# Report\n\nSummarise it.\n\n## Numbers\n\n3, 4",
         "Given prompt engineering is hard, explain it.",
         "Here is a list of numbers: 3, 4, 5. Add them.",
@@ -135,6 +140,8 @@ def test_what_belongs_to_an_instruction_stays(own: str) -> None:
         "Task: bake bread",
         "Here is the rewritten prompt: grade it.",
         "Say it.\n\nOutput: a word",
+        "Fill in the table.\nInput: 3\nOutput: ?",
+        '"To be or not to be" is from which play, and who says it',
     ],
 )
 def test_what_the_parent_has_itself_stays(own: str) -> None:

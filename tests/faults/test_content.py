@@ -21,7 +21,7 @@ GROUPS = {
 FATES = {
     "no text": {"eliminated": ["empty"]},
     "cut": {"eliminated": ["truncated"]},
-    "ended otherwise": {"eliminated": ["empty", "filtered", "refused"]},
+    "ended otherwise": {"eliminated": ["empty", "filtered", "refused", "only reasoning", "cut inside its reasoning"]},
     "odd but good": {"eliminated": ["unchanged"]},
     "no completion": {"failed": ["no chat completion", "no choices"]},
     "refused": {"failed": ["maximum context length", "flagged by moderation"]},

@@ -3,6 +3,8 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,8 +26,10 @@ from transformers import (
 import evolvent
 from evolvent.models.hf.batching import Limits, Request, newcomers, whole_batch
 from evolvent.models.hf.chat import HFChat
+from evolvent.models.hf.endings import LOOK_EVERY, Ending, finish_reason
 from evolvent.models.hf.generation import ContinuousBatch, takes_slots
 from evolvent.models.protocols import Reply, Sampling
+from evolvent.models.repetition import has_looped
 from evolvent.records import Message
 from tests.models.tiny_llama import EOS, save_tiny_llama, tiny_llama, words
 
@@ -52,9 +56,14 @@ def request(prompt: list[int], max_tokens: int = 12, seed: int = 0, temperature:
     return Request(prompt, Sampling(temperature, 0.9, max_tokens, seed), max_tokens)
 
 
+def until(*ends: int) -> Ending:
+    """Ends a reply at these tokens, or at its limit."""
+    return partial(finish_reason, ends, lambda _: "", lambda *_: "")
+
+
 def plain(model: LlamaForCausalLM, asked: Request) -> list[int]:
     """The request alone, from its first step to its last."""
-    batch = ContinuousBatch(model, [EOS], call=10**6)
+    batch = ContinuousBatch(model, until(EOS), call=10**6)
     batch.admit([asked])
     while True:
         for row in batch.step():
@@ -88,7 +97,7 @@ def test_a_request_gets_the_same_tokens_whoever_comes_and_goes_beside_it(llama: 
         for seed in range(data.draw(st.integers(1, 9)))
     ]
     expected = [plain(llama, one) for one in asked]
-    batch = ContinuousBatch(llama, [EOS], call=data.draw(st.sampled_from([1, 20, 10**6])))
+    batch = ContinuousBatch(llama, until(EOS), call=data.draw(st.sampled_from([1, 20, 10**6])))
     batch._weights = 0
     waiting, said, gone = list(enumerate(asked)), {}, set()
     while waiting or batch.rows:
@@ -108,7 +117,7 @@ def test_a_request_gets_the_same_tokens_whoever_comes_and_goes_beside_it(llama: 
 def test_what_a_broken_row_leaves_in_its_slot_harms_nobody(llama: LlamaForCausalLM) -> None:
     first, second, third = request([20] * 9), request([30] * 3), request([40] * 2, seed=3)
     expected = plain(llama, third)
-    batch = ContinuousBatch(llama, [], call=10**6)
+    batch = ContinuousBatch(llama, until(), call=10**6)
     batch.admit([first, second])
     batch.step()
     assert batch._short._cache is not None
@@ -300,7 +309,7 @@ def test_a_row_much_longer_than_the_others_gets_a_lane_of_its_own_and_comes_back
     asked = [request([20] * 60, 40), *(request([30 + n] * 3, 5 + 2 * n, seed=n) for n in range(12))]
     expected = [plain(llama, one) for one in asked]
     call = 12 * 40  # what the long row costs the short ones, but for the last few of them
-    batch = ContinuousBatch(llama, [EOS], call=call)
+    batch = ContinuousBatch(llama, until(EOS), call=call)
     batch._weights = 0  # this model's weights are much beside its keys and values
     batch.admit(asked)
     lanes: list[tuple[int, int]] = []
@@ -318,7 +327,7 @@ def test_a_row_much_longer_than_the_others_gets_a_lane_of_its_own_and_comes_back
 def test_when_one_lane_fails_no_row_of_the_other_is_lost(
     llama: LlamaForCausalLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batch = ContinuousBatch(llama, [], call=1)
+    batch = ContinuousBatch(llama, until(), call=1)
     batch._weights = 0
     asked = [request([20] * 60, 40), request([30] * 3, 2), request([40] * 3, 40)]
     batch.admit(asked)
@@ -332,3 +341,36 @@ def test_when_one_lane_fails_no_row_of_the_other_is_lost(
     with pytest.raises(RuntimeError):
         batch.step()  # the second request has its last token with it
     assert {id(row.request) for row in batch.rows} == set(map(id, asked))
+
+
+@pytest.mark.parametrize("continuous", [True, False], ids=["in slots", "in whole batches"])
+def test_a_reply_ends_before_the_first_stop_text_and_the_others_go_on(tmp_path: Path, continuous: bool) -> None:
+    model = HFChat.load(str(save_tiny_llama(tmp_path, eos=False)), uri="hf:tiny")
+    model._continuous = continuous
+    turn: list[Message] = [{"role": "user", "content": "w20 w21"}]
+    drawn = Sampling(temperature=1, max_tokens=30, seed=1)
+    [whole] = ask(model, [(turn, drawn)])
+    # within a token, over two of them, the earlier of two, and one that does not come
+    stops = (("nowhere",), (whole.text[21:23],), (whole.text[20:25],), (whole.text[28:33], whole.text[14:19]))
+    other, *cut = ask(model, [(turn, replace(drawn, stop=stop)) for stop in stops])
+    assert other == whole
+    for reply, stop in zip(cut, stops[1:], strict=True):
+        first = min(whole.text.find(each) for each in stop)
+        assert (reply.text, reply.finish_reason) == (whole.text[:first], "stop")
+        assert reply.usage.completion_tokens < whole.usage.completion_tokens
+    assert cut[2].usage.completion_tokens <= 8  # it ended at once
+
+
+@pytest.mark.parametrize("continuous", [True, False], ids=["in slots", "in whole batches"])
+def test_a_loop_ends_a_reply_and_the_others_go_on(tmp_path: Path, continuous: bool) -> None:
+    model = HFChat.load(str(save_tiny_llama(tmp_path, eos=False, context=1024)), uri="hf:tiny")
+    model._continuous = continuous
+    turn: list[Message] = [{"role": "user", "content": "w20 w21"}]
+    looping, other = ask(
+        model,
+        [(turn, Sampling(temperature=0, max_tokens=600)), (turn, Sampling(temperature=2, max_tokens=600, seed=1))],
+    )
+    assert looping.finish_reason == "loop"
+    assert has_looped(looping.text)
+    assert looping.usage.completion_tokens % LOOK_EVERY == 0
+    assert (other.finish_reason, other.usage.completion_tokens) == ("length", 600)

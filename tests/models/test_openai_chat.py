@@ -4,6 +4,7 @@ import asyncio
 import gc
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -233,12 +234,12 @@ def test_max_completion_tokens_is_used_once_it_was_asked_for() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["seed", "temperature", "top_p"])
+@pytest.mark.parametrize("name", ["seed", "temperature", "top_p", "stop"])
 def test_refused_parameter_is_left_out_and_said_once(name: str, caplog: pytest.LogCaptureFixture) -> None:
     async def calls() -> list[Body]:
         async with serving(refusing(name)) as (server, model):
-            await model.chat(ASK, WARM)
-            await model.chat(ASK, WARM)
+            await model.chat(ASK, replace(WARM, stop=("###",)))
+            await model.chat(ASK, replace(WARM, stop=("###",)))
             return server.bodies
 
     assert [name in body for body in asyncio.run(calls())] == [True, False, False]

@@ -55,7 +55,7 @@ def test_error_shapes(body: Any, error: ServerError) -> None:
         ({"object": "error", "message": "flat", "type": "BadRequestError"}, ServerError(400, "flat", "BadRequestError")),
         ({"error": {"message": "inner", "code": "429"}}, ServerError(429, "inner", "429")),
         ({"error": {"message": "inner", "code": "²²²"}}, ServerError(500, "inner", "²²²")),
-        ({"choices": [{"finish_reason": "error"}]}, ServerError(500, "the reply broke off with an error")),
+        ({"choices": [{"finish_reason": "error"}]}, ServerError(500, "the reply broke off: finish_reason error")),
         ({"choices": [{"finish_reason": "error", "error": {"message": "died"}}]}, ServerError(500, "died")),
     ],
 )  # fmt: skip

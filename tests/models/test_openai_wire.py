@@ -3,6 +3,7 @@
 import asyncio
 import json
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -14,10 +15,10 @@ from hypothesis import strategies as st
 
 from evolvent.call_store.store import CallStore
 from evolvent.call_store.stored import StoredChat
-from evolvent.errors import CallError
+from evolvent.errors import CallError, InputError
 from evolvent.models.openai.wire import MOST_TOKENS, retry_after, seconds
 from evolvent.models.protocols import Reply, Sampling, TokenLogprob, Usage
-from tests.models.openai_server import ASK, GREEDY, OK, WARM, Body, ask, completion, says, serving, writes
+from tests.models.openai_server import ASK, GREEDY, OK, WARM, Body, ask, completion, hurry, says, serving, writes
 
 
 def reply_to(body: Any, sampling: Sampling = GREEDY) -> Reply:
@@ -90,6 +91,23 @@ def test_extra_max_completion_tokens_replaces_max_tokens() -> None:
     assert "max_tokens" not in body
 
 
+def test_stop_texts_are_sent_and_cut_at_where_the_server_paid_no_heed() -> None:
+    stopping = replace(GREEDY, stop=("###", "\nQ:"))
+    assert body_of(stopping)["stop"] == ["###", "\nQ:"]
+    assert "stop" not in body_of(GREEDY)
+    reply = reply_to(completion({"content": "é one\nQ: two ###"}, finish_reason="length"), stopping)
+    assert (reply.text, reply.finish_reason, reply.usage) == ("é one", "stop", Usage(5, 2))
+    reply = reply_to(completion({"content": "<think>### or not</think>one ### two"}), stopping)
+    assert (reply.text, reply.reasoning) == ("one ", "### or not")
+    reply = reply_to(completion({"content": "one"}, finish_reason="length"), stopping)
+    assert (reply.text, reply.finish_reason) == ("one", "length")
+
+
+def test_more_stop_texts_than_the_api_takes_are_refused() -> None:
+    with pytest.raises(InputError, match="5 stop texts, and the API takes 4"):
+        body_of(replace(GREEDY, stop=tuple("abcde")))
+
+
 def test_null_content_is_empty_text() -> None:
     assert reply_to(completion({"content": None})).text == ""
 
@@ -152,6 +170,45 @@ def test_finish_reason_is_the_servers_word(said: str) -> None:
     assert reply_to(completion(finish_reason=said)).finish_reason == said
 
 
+@pytest.mark.parametrize(
+    ("said", "means"),
+    [
+        ("eos", "stop"),
+        ("eos_token", "stop"),
+        ("end_turn", "stop"),
+        ("stop_sequence", "stop"),
+        ("COMPLETE", "stop"),
+        ("STOP", "stop"),
+        ("MAX_TOKENS", "length"),
+        ("max_output_tokens", "length"),
+        ("model_length", "length"),
+        ("SAFETY", "content_filter"),
+        ("RECITATION", "content_filter"),
+        ("content-filter", "content_filter"),
+        ("sensitive", "content_filter"),
+        ("repetition", "loop"),
+        ("function_call", "function_call"),
+        ("something new", "something new"),
+    ],
+)
+def test_finish_reasons_outside_the_standard_are_read_as_what_they_mean(said: str, means: str) -> None:
+    assert reply_to(completion(finish_reason=said)).finish_reason == means
+
+
+@pytest.mark.parametrize("said", ["error", "ERROR", "abort", "cancelled", "insufficient_system_resource"])
+def test_a_reply_that_the_server_gave_up_is_asked_for_again(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    hurry(monkeypatch)
+    reply, server = ask(says(completion({"content": "hel"}, finish_reason=said)), OK)
+    assert (reply, len(server.bodies)) == (Reply("hello", "stop", Usage(5, 2)), 2)
+
+
+def test_an_answer_in_a_tag_of_reasoning_is_one_unless_it_was_cut() -> None:
+    message = {"content": "<thinking>The user wants"}
+    assert reply_to(completion(message)).text == "<thinking>The user wants"
+    cut = reply_to(completion(message, finish_reason="MAX_TOKENS"))
+    assert (cut.text, cut.reasoning) == ("", "The user wants")
+
+
 def test_absent_finish_reason_is_unknown() -> None:
     assert reply_to(completion(finish_reason=None)).finish_reason == "unknown"
 
@@ -182,6 +239,14 @@ def test_logprobs_are_sent_for_and_sorted() -> None:
 
 def test_logprobs_the_server_ignored_are_none() -> None:
     assert reply_to(completion(logprobs=None), Sampling(top_logprobs=2)).logprobs is None
+
+
+def test_a_nul_becomes_a_replacement_character_wherever_it_stands() -> None:
+    message = {"content": "one\0two", "reasoning": "\0", "refusal": "no\0"}
+    reply = reply_to(completion(message, finish_reason="st\0op") | {"model": "m\0"})
+    assert (reply.text, reply.reasoning, reply.refusal) == ("one\ufffdtwo", "\ufffd", "no\ufffd")
+    assert (reply.finish_reason, reply.served_by) == ("st\ufffdop", ("m\ufffd", None))
+    assert Reply("one\0two", "stop").text == "one\ufffdtwo"  # of a model in this process
 
 
 def test_half_a_character_becomes_a_replacement_character() -> None:

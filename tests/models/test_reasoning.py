@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolvent.models.reasoning import split_reasoning
+from evolvent.models.reasoning import split_generated, split_reasoning
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,59 @@ from evolvent.models.reasoning import split_reasoning
 )
 def test_split(text: str, answer: str, reasoning: str | None) -> None:
     assert split_reasoning(text) == (answer, reasoning)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "reasoning"),
+    [
+        ("<thinking>six</thinking>\n42", "42", "six"),
+        ("<reasoning>\nsix\n</reasoning>\n\n42", "42", "six"),
+        ("<thought>six</thought> 42", "42", "six"),
+        ("[THINK]six[/THINK]42", "42", "six"),
+        ("[THINK]six by", "", "six by"),
+        ("<seed:think>six</seed:think>42", "42", "six"),
+        ("six\n</seed:think>42", "42", "six"),
+        ("◁think▷six◁/think▷42", "42", "six"),
+        ("<|START_THINKING|>six<|END_THINKING|><|START_RESPONSE|>42<|END_RESPONSE|>", "42", "six"),
+        ("<|begin_of_thought|>\nsix\n<|end_of_thought|>\n<|begin_of_solution|>\n42\n<|end_of_solution|>", "42", "six"),
+        (
+            "<|channel|>analysis<|message|>six<|end|><|start|>assistant<|channel|>final<|message|>42<|return|>",
+            "42",
+            "six",
+        ),
+        ("<|channel|>analysis<|message|>six", "", "six"),
+        ("<|channel|>final<|message|>42", "42", None),
+        ("analysisThe user asks.assistantfinal42", "42", "The user asks."),
+    ],
+)
+def test_other_tags(text: str, answer: str, reasoning: str | None) -> None:
+    assert split_reasoning(text) == (answer, reasoning)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<reasoning>six</reasoning><answer>42</answer>",
+        "<thought>A poem in a tag</thought>",
+        "<thinking>\n  <step>1</step>\n",
+        "Wrap it in <thinking>…</thinking> tags.",
+        "```xml\n<reasoning>six</reasoning>\n```\n42",
+        "`<thinking>` opens it",
+        "A model writes [THINK]six[/THINK] and then 42.",
+        "analysis of the data",
+        "Analysis: assistantfinal is a word of harmony.",
+        "The <|channel|>final marker",
+        "<html><body>[/THINK]</body></html>",
+    ],
+)
+def test_answers_that_speak_of_other_tags_are_unchanged(text: str) -> None:
+    assert split_reasoning(text) == (text, None)
+
+
+def test_what_was_cut_inside_a_tag_that_an_answer_may_begin_with() -> None:
+    assert split_reasoning("<thinking>six by", cut=True) == ("", "six by")
+    assert split_reasoning("analysisThe user", cut=True) == ("", "The user")
+    assert split_generated("six by", "<|assistant|>[THINK]\n") == ("", "six by")
 
 
 def test_reasoning_that_came_beside_leaves_none_without_its_opening_tag() -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from evolvent.errors import InputError
 from evolvent.models.models import open_chat, open_scorer
-from evolvent.models.uri import checked_base_url, parse_uri
+from evolvent.models.uri import check_chat_model, check_local_model, checked_base_url, parse_uri
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,8 @@ from evolvent.models.uri import checked_base_url, parse_uri
             "openai:m/x:free?base_url=http://h:1/v1",
         ),
         ("openai:a@b", "openai", "a@b", None, "openai:a@b"),
+        ("smollm2", "smollm2", "", None, "smollm2"),
+        ("gguf:o/m/f.gguf?slots=4&context=99", "gguf", "o/m/f.gguf", None, "gguf:o/m/f.gguf?context=99"),
     ],
 )
 def test_uris(text: str, scheme: str, name: str, revision: str | None, shown: str) -> None:
@@ -161,3 +163,32 @@ def test_a_bad_address_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
 def test_servers_do_not_score() -> None:
     with pytest.raises(InputError, match="cannot score"):
         open_scorer("openai:m?base_url=http://127.0.0.1:1/v1")
+
+
+@pytest.mark.parametrize(
+    ("text", "nearest"),
+    [
+        ("ollama:llama3", "openai:NAME?base_url=http://localhost:11434/v1"),
+        ("llama.cpp:model.gguf", "gguf:FILE"),
+        ("transformers:org/model", "hf:ID-or-folder"),
+        ("./model.gguf", "gguf:FILE"),
+        ("org/model", "hf:ID-or-folder"),
+    ],
+)
+def test_other_tools_names_get_the_nearest_of_ours(text: str, nearest: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_uri(text)
+    assert f"Write {nearest}." in caught.value.fix
+
+
+@pytest.mark.parametrize("scheme", ["hf", "vllm"])
+def test_a_gguf_file_answers_through_llama_cpp_alone(tmp_path: Path, scheme: str) -> None:
+    file = tmp_path / "model.gguf"
+    file.touch()
+    for check in (check_chat_model, open_chat):
+        with pytest.raises(InputError, match="this is a GGUF file") as caught:
+            check(f"{scheme}:{file}")
+        assert f"gguf:{file}" in caught.value.fix
+    check_local_model(f"hf:{file}")  # as a base model it is converted
+    with pytest.raises(InputError, match="there is no file"):
+        check_local_model(f"gguf:{tmp_path}/other.gguf")

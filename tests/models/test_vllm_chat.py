@@ -137,7 +137,7 @@ def ask(model: VLLMChat, **sampling: Any) -> Reply:
 
 def test_a_conversation_becomes_token_ids_and_a_reply(vllm: type[AsyncLLM]) -> None:
     model = load()
-    reply = ask(model, temperature=0.7, top_p=0.9, max_tokens=20, seed=7)
+    reply = ask(model, temperature=0.7, top_p=0.9, max_tokens=20, seed=7, stop=("\n\n",))
     [(prompt, parameters, name)] = vllm.last.asked
     tokenizer = AutoTokenizer.from_pretrained(CHAT)
     expected = tokenizer.apply_chat_template(HELLO, add_generation_prompt=True, tokenize=False)
@@ -148,6 +148,7 @@ def test_a_conversation_becomes_token_ids_and_a_reply(vllm: type[AsyncLLM]) -> N
         "seed": 7,
         "max_tokens": 20,
         "logprobs": None,
+        "stop": ["\n\n"],
         "output_kind": "final",
     }
     assert (reply.text, reply.finish_reason, reply.usage.completion_tokens) == ("An answer.", "stop", 3)

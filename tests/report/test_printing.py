@@ -123,6 +123,15 @@ def test_what_was_left_out_of_a_verification(capsys: pytest.CaptureFixture[str])
     assert ["rows left out", "4"] in cells and ["skipped rows", "1"] in cells
 
 
+def test_calls_steer_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    request = {"messages": [{"role": "us\x1b[31mer", "content": "\x1b]0;title\x07"}]}
+    reply = {"text": "red\x1b[31m\u202e", "finish_reason": "st\x1b[2Jop"}
+    print_calls([StoredCall("evolve", "a\x1b[31m", "m\x1b[31m", request, reply, None, "2025", 1.5)], 1, [])
+    out = capsys.readouterr().out
+    assert out.replace("\n", "").isprintable()
+    assert "reply (st\\x1b[2Jop): red\\x1b[31m\\u202e" in out
+
+
 def test_the_end_of_a_long_prompt_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     prompt = "Rewrite it. " + "rules " * 500 + "#Given Prompt#: Mend a sock"
     reply = {"text": "Mend a red sock", "finish_reason": "stop"}

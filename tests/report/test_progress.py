@@ -14,7 +14,7 @@ class Terminal(io.StringIO):
 
 
 def run_a_stage() -> None:
-    with shown("evolve", 2, show=on_standard_error) as advance:
+    with shown("evolve", 2, show=on_standard_error()) as advance:
         advance(ok=1)
         advance(ok=0, failed=1)
 

@@ -13,7 +13,8 @@ from evolvent.call_store.store import Call, CallStore
 from evolvent.errors import InputError
 from evolvent.models.protocols import Usage
 from evolvent.records import Column, Record
-from evolvent.report.summary import described, summary, trajectories
+from evolvent.report.contents import contents, described
+from evolvent.report.summary import summary as tables_of
 from evolvent.report.tables import Table
 from evolvent.runs.folder import RunFolder
 from evolvent.runs.parts import PART, Output, Placed, parts_folder
@@ -21,6 +22,14 @@ from evolvent.runs.parts import PART, Output, Placed, parts_folder
 M = "openai:m"
 USED = {M: {"calls": 5, "prompt_tokens": 50, "completion_tokens": 1234, "estimated": True, "unusable": 2}}
 PAID = {M: {"calls": 3, "prompt_tokens": 30, "completion_tokens": 20, "estimated": False, "cost": 1.5}}
+
+
+def summary(folder: Path, stage: str | None = None) -> list[Table]:
+    return tables_of(contents(folder, stage))
+
+
+def trajectories(folder: Path, count: int) -> list[Table]:
+    return [one for one in tables_of(contents(folder, None, count)) if one.title.startswith("seed ")]
 
 
 def begin(run: RunFolder, stage: str) -> None:
@@ -153,13 +162,12 @@ def test_trajectories(run: Path) -> None:
         ("2", "breadth", "failed: server said no", ""),
     ]
     assert [one.title for one in trajectories(run, 1)] == ["seed 0, id a"]
-    assert list(trajectories(run, 0)) == []
+    assert trajectories(run, 0) == []
 
 
 def test_what_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not a run folder"):
         summary(tmp_path)
-    assert list(trajectories(tmp_path, 3)) == []
 
 
 def test_counts_as_a_line() -> None:

@@ -194,3 +194,26 @@ def test_a_damaged_reply_is_asked_again_with_the_empty_ones(tmp_path: Path, mode
     models[EVOLVER].reply = longer
     run = evolved(seeds, tmp_path / "run", retry_empty=True, fresh=True)
     assert run.output.read_bytes() == undisturbed(tmp_path, seeds)
+
+
+def thoughts(prompt: str, _: Sampling) -> Reply:
+    return Reply("", "length" if "number 1:" in prompt else "stop", reasoning="The user wants bread.")
+
+
+def test_a_few_answers_that_are_only_reasoning_say_so(
+    tmp_path: Path, models: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models[TEACHER].reply = thoughts
+    run = respond(write_seeds(tmp_path, range(3)), teacher=[TEACHER], out=tmp_path / "run")
+    assert [row.reason for row in run] == ["only reasoning", "cut inside its reasoning", "only reasoning"]
+    print_run(run)
+    out, err = capsys.readouterr()
+    assert "2 came back only reasoning; switch the model's thinking off" in out
+    assert "1 came back cut inside its reasoning; raise --max-tokens, or switch" in out
+    assert "all 3 rows were eliminated: only reasoning 2, cut inside its reasoning 1" in err
+
+
+def test_a_teacher_that_only_thinks_stops_it_and_the_error_says_what_to_do(tmp_path: Path, models: Opened) -> None:
+    models[TEACHER].reply = thoughts
+    with pytest.raises(RunError, match=r"20 so far; .* holds no text: only reasoning\nSwitch the .*thinking"):
+        respond(write_seeds(tmp_path, range(30)), teacher=[TEACHER], out=tmp_path / "run")

@@ -411,6 +411,7 @@ def test_a_broken_manifest_is_named_and_leaves_no_lock(tmp_path: Path, content: 
     for _ in range(2):
         with pytest.raises(InputError, match=r"manifest\.json is not a manifest"), RunFolder(tmp_path):
             pass
+        assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
 
 
 def test_out_is_a_file(tmp_path: Path) -> None:
@@ -540,9 +541,10 @@ def test_a_finished_file_that_is_not_as_it_was_written_is_made_anew_if_it_is_ask
 
 
 def test_a_folder_that_was_refused_is_left_as_it_was(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no evolve with failures"), RunFolder(tmp_path / "new") as run:
-        begin(run, retry_failed=True)
-    assert list(tmp_path.iterdir()) == []
+    for new in ("new", "of/several/new"):
+        with pytest.raises(InputError, match="holds no evolve with failures"), RunFolder(tmp_path / new) as run:
+            begin(run, retry_failed=True)
+        assert list(tmp_path.iterdir()) == []
     (tmp_path / "there").mkdir()
     with pytest.raises(InputError), RunFolder(tmp_path / "there") as run:
         begin(run, retry_failed=True)

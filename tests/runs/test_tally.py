@@ -111,5 +111,6 @@ def test_what_replies_took() -> None:
             "unusable": 2,
             "cut_max_tokens": 1,
             "empty": 0,
+            "thrown_away": 0,
         }
     }

@@ -207,7 +207,7 @@ def test_a_column_of_text_is_no_column_to_go_by(tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     row = {"instruction": "q", "output": "a", "topic": "home", "good": True, "s": 1, "none": None}
     path.write_text(json.dumps(row) + "\n")
-    columns = r"\nColumns of numbers: round, s, seed_index; of text: topic\.$"
+    columns = r"\nColumns of numbers: s, seed_index; of text: good, topic\.$"
     with pytest.raises(
         InputError, match=rf"^topic holds no number \(in the first row that has it: 'home'\).*{columns}"
     ):
@@ -216,6 +216,92 @@ def test_a_column_of_text_is_no_column_to_go_by(tmp_path: Path) -> None:
         select(path, by="nope", where="good>0", top="1", out=tmp_path / "o.jsonl")
     with pytest.raises(InputError, match=r"nothing is selected.*\(1 without none\)"):
         select(path, by="none", top="1", out=tmp_path / "o.jsonl")
+
+
+def run_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
+    """A run's file of pairs: what is not given is as in any answered evolution."""
+    made = []
+    for n, row in enumerate(rows):
+        scores = {"s": row.pop("s", float(n))}
+        own = {"instruction": f"Question {n}?", "output": f"Answer {n}.", "round": 1, "teacher": "t"} | row
+        made.append(Record(f"id{n}", f"id{n}", n, scores=scores, **own))
+    pq.write_table(record_table(made, schema([Column("s")])), path)
+    return path
+
+
+@pytest.mark.parametrize("reason", ["length", "loop"])
+def test_answers_that_were_cut_are_left_out_and_counted(tmp_path: Path, reason: str) -> None:
+    data = run_rows(tmp_path / "scored.parquet", [{"finish_reason": why} for why in ("stop", reason, None)])
+    done = select(data, by="s", top="100%", out=tmp_path / "o.jsonl")
+    assert chosen(tmp_path / "o.jsonl") == ["Question 0?", "Question 2?"]
+    assert done.counts["cut (keep_cut keeps them)"] == 1
+    assert select(data, by="s", top="100%", keep_cut=True, out=tmp_path / "o.jsonl").counts["selected"] == 3
+
+
+def test_a_users_columns_with_our_names_are_the_users(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    row = {
+        "instruction": "q",
+        "output": "a",
+        "finish_reason": "length",
+        "status": "failed",
+        "reason": "none",
+        "meta": 1,
+    }
+    row |= {"seed_id": "mine", "id": 7, "method": "hand", "evolver": 3, "teacher": ["x"], "scores": {"ifd": 1}}
+    path.write_text("".join(json.dumps({**row, "round": n, "ifd": n / 9, "seed_index": -n}) + "\n" for n in range(4)))
+    done = select(
+        path, by="ifd", where=["round>=2", "method==hand", "status==failed"], top="2", out=tmp_path / "o.jsonl"
+    )
+    assert done.counts == {"rows": 4, "where not met": 2, "competing": 2, "selected": 2}
+    again = [json.loads(line) for line in (tmp_path / "o.jsonl").read_text().splitlines()]
+    assert [(row["round"], row["finish_reason"], row["status"], row["id"]) for row in again] == [
+        (2, "length", "failed", 7),
+        (3, "length", "failed", 7),
+    ]
+    assert select(path, by="seed_index", top="1", out=tmp_path / "p.jsonl").counts["selected"] == 1
+    assert json.loads((tmp_path / "p.jsonl").read_text())["round"] == 0
+
+
+def test_refusals_and_other_languages_are_left_out_where_that_is_asked_for(tmp_path: Path) -> None:
+    pytest.importorskip("py3langid")
+    english, german = (
+        "Write a short description of autumn and the wind.",
+        "Schreibe ein kurzes Gedicht über den Herbst.",
+    )
+    rows = [
+        {"instruction": english, "output": "Golden leaves are falling on the quiet street tonight."},
+        {"instruction": english, "output": "I'm sorry, but I can't help you with that."},
+        {"instruction": german, "output": "Golden leaves are falling on the quiet street tonight."},
+        {"instruction": english, "output": "Goldene Blätter fallen heute leise auf die stille Straße."},
+        {"instruction": f"{english} Do it in German.", "output": "Goldene Blätter fallen leise auf die stille Straße."},
+        {"instruction": "2 + 2?", "output": "4"},
+    ]
+    data = run_rows(tmp_path / "scored.parquet", rows)
+    done = select(data, by="s", top="100%", drop_refusals=True, language="en", out=tmp_path / "o.jsonl", to="alpaca")
+    assert done.counts["refusals"] == 1
+    assert done.counts["in another language"] == 2
+    assert done.counts["kept though no language can be told"] == 1
+    kept = [json.loads(line)["output"] for line in (tmp_path / "o.jsonl").read_text().splitlines()]
+    assert kept == [rows[n]["output"] for n in (0, 4, 5)]
+    with pytest.raises(InputError, match=r"language 'english' is none that can be told\nCodes .* de, .*en, "):
+        select(data, by="s", top="100%", language="english", out=tmp_path / "o.jsonl")
+
+
+def test_of_near_duplicates_the_best_stays(tmp_path: Path) -> None:
+    pytest.importorskip("rensa")
+    asked = "Explain how a sailing boat can move against the wind, step by step, with a drawing."
+    rows = [
+        {"instruction": asked, "s": 1.0},
+        {"instruction": asked.upper().replace(",", " -"), "s": 3.0},
+        {"instruction": "Name three rivers of Portugal.", "s": 2.0},
+        {"instruction": asked.replace("drawing", "sketch"), "s": 0.5},
+    ]
+    data = run_rows(tmp_path / "scored.parquet", rows)
+    done = select(data, by="s", top="100%", dedup=0.8, out=tmp_path / "o.jsonl")
+    assert chosen(tmp_path / "o.jsonl") == [rows[1]["instruction"], rows[2]["instruction"]]
+    assert done.counts["near-duplicates of a better one"] == 2
+    assert select(data, by="s", top="100%", dedup=1, out=tmp_path / "o.jsonl").counts["selected"] == 3
 
 
 THIRTEEN = "one two three four five six seven eight nine ten eleven twelve thirteen"

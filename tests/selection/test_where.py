@@ -90,9 +90,35 @@ def test_texts(text: str, holds: bool) -> None:
     assert parse_condition(text).holds(row) is holds
 
 
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ('kind=="open qa, long"', True),
+        ("kind == 'open qa, long'", True),
+        ("kind==open qa, long", True),
+        ('kind!="open qa"', True),
+        ('label=="1"', True),
+        ("label==1", True),
+        ('number=="1"', False),
+        ("number==1", True),
+        ("quoted==\"'so'\"", True),
+        ('empty==""', True),
+        ('kind!=""', True),
+        ("checked==true", True),
+        ("checked!=true", False),
+    ],
+)
+def test_quotes_make_a_text_of_anything(text: str, holds: bool) -> None:
+    row = {"kind": "open qa, long", "label": "1", "number": 1, "quoted": "'so'", "empty": "", "checked": True}
+    assert parse_condition(text).holds(row) is holds
+
+
 def test_a_condition_reads_back_as_itself() -> None:
     for text in ("ifd<=1.5", "teacher!=openai:a/b", "a b==c d"):
         assert str(parse_condition(text)) == text
+    for text in ('label=="1"', "a==' b'", 'a==""', "a=='\"x\"'", 'a=="nan"'):
+        again = str(parse_condition(text))
+        assert parse_condition(again) == parse_condition(text)
     with pytest.raises(InputError, match=r"of texts == and !="):
         parse_condition("teacher<b")
 

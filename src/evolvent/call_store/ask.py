@@ -2,12 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from unicodedata import category
 
 from evolvent.call_store.key import call_seed
 from evolvent.call_store.stored import StoredChat
-from evolvent.call_store.used import RecordInWork, Used, record_in_work
+from evolvent.call_store.used import RecordInWork, record_in_work
 from evolvent.models.protocols import ChatModel, Reply, Sampling
 from evolvent.records import Message
+
+# Finish reasons of replies that are not whole, in words for the user.
+CUT = {"length": "cut at the token limit", "loop": "ended in a loop"}
+
+ONLY_REASONING, CUT_REASONING = "only reasoning", "cut inside its reasoning"
+SWITCH = "switch the model's thinking off, in --extra-body or at the server (docs/models.md)"
+# What to do about a model that thinks and comes to no answer.
+THINKING = {ONLY_REASONING: SWITCH, CUT_REASONING: f"raise --max-tokens, or {SWITCH}"}
 
 
 def why_unusable(reply: Reply) -> str | None:
@@ -15,23 +24,38 @@ def why_unusable(reply: Reply) -> str | None:
 
     Returns:
         ``filtered``: a content filter of the server cut or withheld it; ``refused``: no text, and a refusal in the
-        field that the server has for it; ``empty``: no text.
+        field that the server has for it; ``cut inside its reasoning`` at the token limit, ``only reasoning`` where it
+        ended by itself: a model that thinks came to no answer; ``loop``: it thought the same again and again;
+        ``truncated``: the token limit came before any text; ``empty``: no text, and nothing says why.
     """
     if reply.finish_reason == "content_filter":
         return "filtered"
-    if reply.text.strip():
+    if not _is_blank(reply.text):
         return None
-    return "refused" if reply.refusal else "empty"
+    if reply.refusal:
+        return "refused"
+    if reply.reasoning and reply.finish_reason != "loop":
+        return CUT_REASONING if reply.finish_reason == "length" else ONLY_REASONING
+    return _why_ended(reply) or "empty"
 
 
 def is_empty(reply: Reply) -> bool:
-    """Whether a reply holds no text, and the server does not say why."""
-    return why_unusable(reply) == "empty"
+    """Whether a reply holds no text, and neither a filter nor a refusal is the cause."""
+    return why_unusable(reply) not in (None, "filtered", "refused")
 
 
 def why_cut(reply: Reply) -> str | None:
-    """Why a reply is not whole, or None: ``why_unusable``, or ``truncated`` at the token limit."""
-    return "truncated" if reply.finish_reason == "length" else why_unusable(reply)
+    """Why a reply is not whole, or None: ``why_unusable``, ``truncated`` at the token limit, or ``loop``."""
+    return why_unusable(reply) or _why_ended(reply)
+
+
+def _is_blank(text: str) -> bool:
+    """Whether nothing of a text can be seen: blanks, control and format characters, what was no character."""
+    return all(char == "\ufffd" or char.isspace() or category(char) in ("Cc", "Cf") for char in text)
+
+
+def _why_ended(reply: Reply) -> str | None:
+    return {"length": "truncated", "loop": "loop"}.get(reply.finish_reason)
 
 
 async def ask(
@@ -76,15 +100,19 @@ async def ask(
         reply = await model.chat(messages, draw(attempt))
         if usable(reply) or attempt == attempts - 1:
             break
-        record.used.setdefault(model.uri, Used()).unusable += 1
+        record.used_of(model.uri).unusable += 1
+        record.used_of(model.uri).thrown_away += reply.usage.completion_tokens
+    record.behind[record_id, model.uri] += reply.usage.completion_tokens
     if is_empty(reply):
-        record.used.setdefault(model.uri, Used()).empty += 1
+        record.used_of(model.uri).empty += 1
     return reply
 
 
-def note_redrawn(model: ChatModel) -> None:
-    """Count, for the record in work, a reply that could not be worked with and is drawn again."""
-    record_in_work.get(RecordInWork()).used.setdefault(model.uri, Used()).unusable += 1
+def note_redrawn(model: ChatModel, record_id: str) -> None:
+    """Count, for the record in work, a reply that could not be worked with and is drawn again for this row."""
+    record = record_in_work.get(RecordInWork())
+    record.used_of(model.uri).unusable += 1
+    record.throw_away(record_id)
 
 
 def _forget_empty(

@@ -4,7 +4,8 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from evolvent.call_store.key import chat_key
@@ -39,6 +40,7 @@ class StoredChat:
         budget: asked before a call is made; None where nothing limits the spending.
         served: notices what a server says that its replies are made with.
         retry_empty: whether replies without text that the store holds are asked for again.
+        called: told what each new reply took, once that is stored.
     """
 
     model: ChatModel
@@ -47,6 +49,7 @@ class StoredChat:
     budget: Budget | None = None
     served: Served | None = None
     retry_empty: bool = False
+    called: Callable[[Usage], object] | None = None
     _running: dict[bytes, asyncio.Future[Reply]] = field(default_factory=dict)
     _retried: set[bytes] = field(default_factory=set)
     _forgotten: set[bytes] = field(default_factory=set)  # those of them that are yet to be made
@@ -77,10 +80,11 @@ class StoredChat:
             RunError: the store cannot be written.
         """
         key, request = chat_key(self._identity, messages, sampling)
-        held = None if key in self._forgotten else self.store.get(key)
-        stored = _read(self.store, key, held, reply_from_json)
+        stored = None if key in self._forgotten else self._stored_as(key)
         if stored is None:
             self._check_not_failed(key)
+            if key not in self._forgotten:
+                stored = self._of_another_limit(messages, sampling)
         if stored is not None:
             reply = stored
         elif key in self._running:
@@ -113,9 +117,9 @@ class StoredChat:
         return reply
 
     def stored(self, messages: Sequence[Message], sampling: Sampling) -> Reply | None:
-        """The stored reply of a call, if there is one."""
-        key = chat_key(self._identity, messages, sampling)[0]
-        return _read(self.store, key, self.store.get(key), reply_from_json)
+        """The stored reply of a call, if there is one; also one that another limit would have been given, too."""
+        stored = self._stored_as(chat_key(self._identity, messages, sampling)[0])
+        return self._of_another_limit(messages, sampling) if stored is None else stored
 
     def forget(self, messages: Sequence[Message], sampling: Sampling) -> None:
         """Let a call be made again whose reply is stored; once, where several ask for it."""
@@ -126,6 +130,19 @@ class StoredChat:
 
     async def close(self) -> None:
         await self.model.close()
+
+    def _stored_as(self, key: bytes) -> Reply | None:
+        return _read(self.store, key, self.store.get(key), reply_from_json)
+
+    def _of_another_limit(self, messages: Sequence[Message], sampling: Sampling) -> Reply | None:
+        """The stored reply to the same request with another ``max_tokens``, if it would be the same with this one."""
+        for limit in self.store.limits:
+            if limit != sampling.max_tokens:
+                other = chat_key(self._identity, messages, replace(sampling, max_tokens=limit))[0]
+                reply = self._stored_as(other)
+                if reply is not None and holds_under(reply, limit, sampling.max_tokens):
+                    return reply
+        return None
 
     def _check_not_failed(self, key: bytes) -> None:
         """Raise what a call failed with before, if it is not to be made again."""
@@ -143,7 +160,7 @@ class StoredChat:
     async def _call(self, key: bytes, request: bytes, messages: Sequence[Message], sampling: Sampling) -> Reply:
         """Make a call and store what came of it."""
         record = record_in_work.get(None)
-        about = (key, self.stage, record.id if record else "", self.uri, request.decode())
+        about = partial(Call, key, self.stage, record.id if record else "", self.uri, request.decode())
         usage: Usage | None = None
         if self.budget is not None:
             await self.budget.begin(self.uri)
@@ -156,7 +173,8 @@ class StoredChat:
                 usage = reply.usage
             except CallError as error:
                 words = error_to_json(error)
-                await self.store.put([Call(*about, None, words, seconds=time.monotonic() - began)])
+                failed = about(None, words, seconds=time.monotonic() - began, max_tokens=sampling.max_tokens)
+                await self.store.put([failed])
                 self._forgotten.discard(key)
                 failures = lasting_failures.get()
                 if failures is not None:
@@ -165,13 +183,30 @@ class StoredChat:
             finally:
                 if self.budget is not None:
                     self.budget.end(self.uri, usage)
-            await self.store.put([Call(*about, reply_to_json(reply), None, usage, time.monotonic() - began)])
+            took = time.monotonic() - began
+            await self.store.put([about(reply_to_json(reply), None, usage, took, max_tokens=sampling.max_tokens)])
             self._forgotten.discard(key)
+            if self.called is not None:
+                self.called(usage)
         finally:
             until_kept.reset(token)
             for give_back in places:
                 give_back()
         return reply
+
+
+# Why generation ended, where it was not at a limit: text that had come to its end, or that went round in circles.
+ENDED = ("stop", "loop")
+
+
+def holds_under(reply: Reply, limit: int, other: int) -> bool:
+    """Whether a reply that was made with one ``max_tokens`` would be the same with another.
+
+    It is if it ended by itself and, where the other limit is lower, its tokens were counted and are within that.
+    """
+    usage, bound = reply.usage, reply.cut_max_tokens
+    within = not usage.estimated and usage.completion_tokens <= other and (bound is None or bound <= other)
+    return reply.finish_reason in ENDED and (other > limit or within)
 
 
 def _read(store: CallStore, key: bytes, text: str | None, from_json: Callable[[str], Result]) -> Result | None:
@@ -259,6 +294,7 @@ class StoredModels:
         names: by URI, what servers said in this stage before that they answer with; new names are added.
         noted: called when one was.
         retry_empty: whether replies without text that the store holds are asked for again.
+        called: told what each new reply of a chat model took.
     """
 
     def __init__(
@@ -271,13 +307,14 @@ class StoredModels:
         noted: Callable[[], None] = lambda: None,
         *,
         retry_empty: bool = False,
+        called: Callable[[Usage], object] | None = None,
     ) -> None:
         names = {} if names is None else names
         self._opened: dict[tuple[str, str], Any] = {
             (need.capability, need.name): model for need, model in opened.items()
         }
         self._chat = {
-            name: StoredChat(model, store, stage, budget, Served(name, names, noted), retry_empty)
+            name: StoredChat(model, store, stage, budget, Served(name, names, noted), retry_empty, called)
             for (capability, name), model in self._opened.items()
             if capability == "chat"
         }

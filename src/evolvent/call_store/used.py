@@ -1,5 +1,6 @@
 """What is known of a task while it calls: the record it works for, what that took from its models, what failed."""
 
+from collections import Counter
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -17,6 +18,8 @@ class Used:
         unusable: replies that could not be worked with (empty, say), so that another was asked for.
         cut_max_tokens: replies whose bound was lowered to fit the context.
         empty: replies without text that stayed so, however often they were asked for.
+        thrown_away: completion tokens of replies that could not be worked with, and of those behind rows that were
+            eliminated or failed.
     """
 
     calls: int = 0
@@ -26,6 +29,7 @@ class Used:
     unusable: int = 0
     cut_max_tokens: int = 0
     empty: int = 0
+    thrown_away: int = 0
 
     def count(self, reply: Reply) -> None:
         """Count one reply."""
@@ -44,14 +48,31 @@ class Used:
         self.unusable += other.unusable
         self.cut_max_tokens += other.cut_max_tokens
         self.empty += other.empty
+        self.thrown_away += other.thrown_away
 
 
 @dataclass(slots=True)
 class RecordInWork:
-    """The record that a task works for, and what it took from its models so far, by their URIs."""
+    """The record that a task works for, and what it took from its models so far.
+
+    Attributes:
+        id: the record.
+        used: by the models' URIs.
+        behind: completion tokens behind each row that is made of it, by the row's id and the model's URI.
+    """
 
     id: str = ""
     used: dict[str, Used] = field(default_factory=dict)
+    behind: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def used_of(self, uri: str) -> Used:
+        """What it took from one model."""
+        return self.used.setdefault(uri, Used())
+
+    def throw_away(self, row: str) -> None:
+        """Count what stands behind a row as thrown away."""
+        for found, uri in [place for place in self.behind if place[0] == row]:
+            self.used_of(uri).thrown_away += self.behind.pop((found, uri))
 
 
 # Only for the account: never part of a call's key.

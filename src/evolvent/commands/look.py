@@ -1,4 +1,4 @@
-"""Commands that only look: what a run holds, and its calls."""
+"""The command that looks into a run's calls."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,22 +9,9 @@ import typer
 from evolvent.call_store.options import Wanted
 from evolvent.files import output_path
 from evolvent.options import argument, option, takes
-from evolvent.report.printing import print_calls, print_summary
+from evolvent.report.printing import print_calls
 
 RUN = argument("A run folder.", "RUN")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Showing:
-    """What is shown of a run."""
-
-    examples: int = option("How many trajectories to show.", 3, metavar="N", least=0)
-
-
-@takes(Showing)
-def show(run: Annotated[str, RUN], showing: Showing) -> None:
-    """Show what a run holds: counts, tokens, scores, examples."""
-    print_summary(Path(run), examples=showing.examples)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ import typer
 from evolvent.commands.parameters import further, method_in, parameters, values
 from evolvent.options import Interface
 from evolvent.report.printing import (
+    print_contents,
     print_estimates,
     print_fates,
     print_files,
@@ -126,7 +127,9 @@ COMMANDS = {
     ),
     "run": Command("evolvent.recipe_options:RUN", "Run a recipe: the same calls, named in a file.", _recipe),
     "show": Command(
-        "evolvent.commands.look:show", "Show what a run holds: counts, tokens, scores, examples.", _nothing
+        "evolvent.report.show:show",
+        "Show what a run holds: counts, tokens, scores, examples.",
+        lambda found, _: print_contents(found),
     ),
     "calls": Command("evolvent.commands.look:calls", "Look into a run's calls: prompts, replies, failures.", _nothing),
     "convert": Command(
@@ -135,7 +138,7 @@ COMMANDS = {
         lambda counts, typed: typer.echo(f"{typed['out']}: {counts}"),
     ),
     "doctor": Command(
-        "evolvent.doctor:examine", "Say what this machine can run.", lambda found, _: print_findings(found)
+        "evolvent.environment:doctor", "Say what this machine can run.", lambda found, _: print_findings(found)
     ),
 }
 
@@ -173,7 +176,7 @@ def made(name: str, typed: Sequence[str]) -> Any:
         typed = {name: value for name, value in found.items() if getattr(source(name), "name", "") != "DEFAULT"}
         given = values(interface, typed)
         if "progress" in interface.options():
-            given["progress"] = on_standard_error
+            given["progress"] = on_standard_error()
         function = getattr(import_module(interface.module), interface.name)
         with _beside_data(given.get("out")):
             command.show(function(**given), given)

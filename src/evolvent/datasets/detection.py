@@ -53,10 +53,13 @@ def find_format(source: Source, mapping: Mapping[str, str], limit: int | None) -
 
 def _detect(row: Row, mapping: Mapping[str, str]) -> str | None:
     """The format of a row by its columns (those that are null do not count) and the mapped ones, or None."""
-    names = frozenset(name for name, value in row.items() if value is not None)
-    return next(
-        (name for name, spec in FORMATS.items() if mapping.keys() <= set(spec.columns) and spec.matches(names)), None
+    every, names = frozenset(row), frozenset(name for name, value in row.items() if value is not None)
+    fits = (
+        name
+        for name, spec in FORMATS.items()
+        if mapping.keys() <= set(spec.columns) and spec.matches(every if name == "record" else names)
     )
+    return next(fits, None)
 
 
 def _check_no_other(row: Row, name: str) -> None:

@@ -5,6 +5,7 @@ What messages cannot say (tool calls, loss weights, an alpaca history) is kept, 
 JSON text, in its ``_original``.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from evolvent.datasets.conversations import (
 )
 from evolvent.datasets.rows import json_default
 from evolvent.errors import InputError
-from evolvent.records import Message
+from evolvent.records import COLUMNS, Message
 
 Row = dict[str, Any]
 
@@ -51,6 +52,18 @@ class Format(NamedTuple):
     read: Callable[[Row], Reading]
 
 
+# What people write into the input of an instruction that needs none: the whole cell, in any case, without the signs
+# around it and the blanks in it.
+NO_INPUT = frozenset(
+    {
+        *("noinput", "noinputs", "noinputneeded", "noinputrequired", "noinputnecessary", "noinputprovided"),
+        *("noinputgiven", "noinputisneeded", "noinputisrequired", "noadditionalinput", "notapplicable"),
+        *("n/a", "none", "noneneeded", "nonerequired", "null", "nan"),
+    }
+)
+LONGEST = 40  # characters of such a cell
+_SIGNS = re.compile(r"[\s<>()\[\]{}`'\"\\*.,;:!_-]+")
+
 ALPACA_COLUMNS = frozenset({"instruction", "input", "output", "system", "history"})
 
 
@@ -61,6 +74,11 @@ def _text(row: Row, column: str) -> str:
     if value is None:
         return ""
     raise BadRow(f'column "{column}" is {kind_of(value)}, not text (mixed types)')
+
+
+def says_none(input: object) -> bool:
+    """Whether an input only says that there is none: ``<noinput>``, ``N/A``, ``No input required.`` …"""
+    return isinstance(input, str) and 0 < len(input) <= LONGEST and _SIGNS.sub("", input).casefold() in NO_INPUT
 
 
 def _pairs(history: object) -> list[Message]:
@@ -80,6 +98,8 @@ def _pairs(history: object) -> list[Message]:
 
 def _alpaca(row: Row) -> Reading:
     instruction, input, output = _text(row, "instruction"), _text(row, "input"), _text(row, "output")
+    if says_none(input):
+        input = ""
     system = _text(row, "system")
     if row.get("history"):
         turns = _pairs(row["history"]) + single_exchange(instruction, input, output)
@@ -176,7 +196,7 @@ FORMATS: dict[str, Format] = {
     "record": Format(
         ("instruction", "input", "output", "messages"),
         "the columns of a run's file",
-        lambda names: {"seed_id", "seed_index", "instruction", "round", "status"} <= names,
+        lambda names: set(COLUMNS) <= names,
         _record,
     ),
     "preference": Format(

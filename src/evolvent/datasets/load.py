@@ -19,17 +19,18 @@ import orjson
 
 from evolvent.datasets.conversations import BadRow, kind_of
 from evolvent.datasets.detection import check_mapping, find_format, mapped
-from evolvent.datasets.formats import FORMATS, Content, check_format, read_row
+from evolvent.datasets.formats import FORMATS, Content, check_format, read_row, says_none
 from evolvent.datasets.rows import json_default, why_not_json
 from evolvent.datasets.sources import Source, open_source
 from evolvent.errors import InputError, RunError
 from evolvent.files import file_digest
+from evolvent.options import Reading, takes
 from evolvent.records import Record, content_digest
 from evolvent.storage_errors import explained, sqlite_words
 
 SHOWN = 5
 BATCH = 10_000
-NOTED = ("name", "format", "rows", "skipped", "duplicates", "digest")
+NOTED = ("name", "format", "rows", "skipped", "duplicates", "no_input", "digest")
 
 
 class Problem(NamedTuple):
@@ -49,6 +50,7 @@ class _Checked(NamedTuple):
     content: Content
     digest: str
     meta: str | None
+    no_input: bool
 
 
 @dataclass(slots=True)
@@ -57,6 +59,7 @@ class _Tally:
 
     rows: int = 0
     skipped: int = 0
+    no_input: int = 0
     problems: list[Problem] = field(default_factory=list)
     hash: Any = field(default_factory=hashlib.sha256)
 
@@ -71,6 +74,7 @@ class InstructionData:
         rows: number of good rows, the number of records it yields.
         skipped: number of bad rows, left out.
         duplicates: number of good rows that say exactly what an earlier one says; they are kept.
+        no_input: number of good rows whose input only said that there is none: it is empty.
         digest: hash of the content, the format and the mapping: the same input has the same digest.
         problems: the first bad rows, five at most.
     """
@@ -80,6 +84,7 @@ class InstructionData:
     rows: int
     skipped: int
     duplicates: int
+    no_input: int
     digest: str
     problems: tuple[Problem, ...]
     _source: Source = field(repr=False)
@@ -112,7 +117,7 @@ class InstructionData:
             try:
                 if source_row.problem is not None:
                     raise BadRow(source_row.problem)
-                content, digest, meta = _check(source_row.value, self.format, self._mapping)
+                content, digest, meta, _ = _check(source_row.value, self.format, self._mapping)
             except BadRow as error:
                 if self.skipped:
                     continue  # counted when the data was checked
@@ -127,6 +132,14 @@ class InstructionData:
             instruction, input, output, messages = content
             yield Record(seed_id, seed_id, index, instruction, input, output, messages, meta=meta)
         self.unchanged()
+
+    def digest_of(self, rows: int) -> str:
+        """The digest of the first so many good rows alone."""
+        hash = hashlib.sha256()
+        for record in islice(self.records(), rows):
+            digest = content_digest(record.instruction, record.input, record.output, record.messages)
+            _add(hash, record.seed_index, digest, record.meta)
+        return _ended(hash, self.format, self._mapping)
 
     def unchanged(self) -> None:
         """Check that a file is still what was checked.
@@ -162,13 +175,11 @@ class InstructionData:
             unfinished.replace(path)
 
 
+@takes(Reading)
 def load(
     data: str | Path | Iterable[Mapping[str, Any]],
     *,
-    format: str | None = None,
-    map: Mapping[str, str] | None = None,
-    skip_bad: bool = False,
-    limit: int | None = None,
+    reading: Reading,
     known: Path | None = None,
 ) -> InstructionData:
     """Read and check instruction data.
@@ -176,10 +187,6 @@ def load(
     Args:
         data: a path (JSON, JSON Lines, CSV, each also .gz, or Parquet), a dataset of the Hugging Face Hub
             (``ORG/NAME``, ``ORG/NAME:SPLIT``, ``ORG/NAME:CONFIG:SPLIT``), a ``datasets.Dataset``, or dicts.
-        format: alpaca, sharegpt, messages, prompt_completion, preference or turns; found from the columns if None.
-        map: a format's column to the data's, ``{"instruction": "question"}``; ``instances.0.input`` reaches inside.
-        skip_bad: leave out rows that cannot be used, and count them, instead of stopping.
-        limit: the first so many rows, bad ones counted.
         known: what ``InstructionData.keep`` wrote; the same file read in the same way is not checked again.
 
     Returns:
@@ -189,9 +196,7 @@ def load(
         InputError: the data cannot be read, fits no format, has no good row, or has bad rows without ``skip_bad``.
         RunError: the disk is full (temporary files hold what can be read only once, and the duplicates).
     """
-    if limit is not None and limit < 1:
-        raise InputError(f"limit is {limit}", fix="Give 1 or more.")
-    mapping = dict(map or {})
+    format, skip_bad, limit, mapping = reading.format, reading.skip_bad, reading.limit, dict(reading.map or {})
     if format is not None:
         check_format(format, FORMATS)
     check_mapping(mapping, format)
@@ -224,14 +229,14 @@ def load(
         ) from None
     if tally.skipped and (not skip_bad or not tally.rows):
         raise _bad_rows(source, tally)
-    tally.hash.update(orjson.dumps([format, mapping], option=orjson.OPT_SORT_KEYS))
     return InstructionData(
         name=source.name,
         format=format,
         rows=tally.rows,
         skipped=tally.skipped,
         duplicates=repeats.execute("SELECT count(*) FROM repeats").fetchone()[0],
-        digest=tally.hash.hexdigest(),
+        no_input=tally.no_input,
+        digest=_ended(tally.hash, format, mapping),
         problems=tuple(tally.problems),
         _source=source,
         _mapping=mapping,
@@ -239,6 +244,17 @@ def load(
         _repeats=repeats,
         _known_as=known_as,
     )
+
+
+def _add(hash: Any, index: int, digest: str, meta: str | None) -> None:
+    """Add a good row to the digest of all."""
+    hash.update(f"{index}\0{digest}\0{meta or ''}\n".encode())
+
+
+def _ended(hash: Any, format: str, mapping: Mapping[str, str]) -> str:
+    """The digest of the rows that were added, read in this way."""
+    hash.update(orjson.dumps([format, mapping], option=orjson.OPT_SORT_KEYS))
+    return str(hash.hexdigest())
 
 
 def _known_as(path: Path, how: list[object]) -> str:
@@ -255,7 +271,7 @@ def _kept(path: Path, known_as: str) -> tuple[dict[str, Any], sqlite3.Connection
         content, seal = repeats.execute("SELECT content, seal FROM note").fetchone()
         if seal == _seal(content, repeats):
             note: dict[str, Any] = orjson.loads(content)
-            if note["known_as"] == known_as:
+            if note["known_as"] == known_as and note.keys() >= set(NOTED):
                 return note, repeats
     except (sqlite3.Error, AttributeError, TypeError):
         pass  # damaged or of another version: the check is made again
@@ -298,7 +314,7 @@ def _check(value: object, format: str, mapping: Mapping[str, str]) -> _Checked:
         if format in ("alpaca", "prompt_completion") and row.get(FORMATS[format].columns[0]) is None:
             raise BadRow(f'column "{FORMATS[format].columns[0]}" is missing or null; columns found: {", ".join(value)}')
         raise BadRow("the instruction is empty" if messages is None else "the first user turn is empty")
-    return _Checked(content, digest, meta)
+    return _Checked(content, digest, meta, "input" not in extras and format != "record" and says_none(row.get("input")))
 
 
 def _nul_inside(messages: list[Any] | None) -> bool:
@@ -334,14 +350,15 @@ def _check_all(
         try:
             if source_row.problem is not None:
                 raise BadRow(source_row.problem)
-            _, digest, meta = _check(source_row.value, format, mapping)
+            _, digest, meta, no_input = _check(source_row.value, format, mapping)
         except BadRow as error:
             tally.skipped += 1
             if len(tally.problems) < SHOWN:
                 tally.problems.append(Problem(source.name, source_row.line, index + 1, str(error)))
             continue
         tally.rows += 1
-        tally.hash.update(f"{index}\0{digest}\0{meta or ''}\n".encode())
+        tally.no_input += no_input
+        _add(tally.hash, index, digest, meta)
         seen.append((index, int(digest, 16) - (1 << 63)))
         if len(seen) == BATCH:
             repeats.executemany("INSERT INTO seen VALUES (?, ?)", seen)

@@ -23,13 +23,16 @@ class Converting:
     """What data is converted to."""
 
     to: str = output_format()
+    all: bool = option("Of a run, write every row: also what is not ok, seeds, and what has no answer.", False)
+    with_history: bool = option("Of a run, write our other columns, too: how each row came about, in meta.", False)
+    dataset_info: bool = option("Enter the file into a dataset_info.json beside it, for LLaMA-Factory.", False)
 
 
 CONVERT = Interface(
-    "evolvent.datasets.convert",
+    "evolvent.runs.convert",
     "convert",
     {
-        "data": argument("A data file or a Hub id.", "IN", more="Or an iterable of dicts."),
+        "data": argument("A run folder, a data file or a Hub id.", "IN", more="Or a Run, or an iterable of dicts."),
         "out": argument(WRITTEN, "OUT"),
     },
     (Converting, Reading),

@@ -85,7 +85,7 @@ def _original_columns(original: str, record: Record, format: str) -> Row | None:
     return columns if content == now else None
 
 
-def render(record: Record, format: str, *, restore: bool = True) -> Row | None:
+def render(record: Record, format: str, *, restore: bool = True, history: bool = True) -> Row | None:
     """A record as a row.
 
     Args:
@@ -93,12 +93,13 @@ def render(record: Record, format: str, *, restore: bool = True) -> Row | None:
         format: a key of OUTPUT_FORMATS.
         restore: write the seed's own columns (tool calls, loss weights) where nothing has changed them; otherwise, and
             where something has, they stay in ``meta`` as JSON text. Not for files whose columns have one type.
+        history: write how the record came about into ``meta``.
 
     Returns:
         The format's columns, then the user's, then ``meta``; None if the record has more turns than the format holds.
     """
     users: Row = orjson.loads(record.meta) if record.meta else {}
-    ours = lineage(record)
+    ours = lineage(record) if history else {}
     row = None
     original = users.get("_original")
     if isinstance(original, str):

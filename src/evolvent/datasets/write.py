@@ -1,8 +1,9 @@
 """write: records become a file that a trainer takes, whole or not at all."""
 
 import gzip
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, cast
 
@@ -27,10 +28,12 @@ class WriteCounts:
     Attributes:
         written: rows in the file.
         multi_turn: records left out because they have more turns than the format holds.
+        columns: the columns that the rows have, in the order in which they came.
     """
 
     written: int
     multi_turn: int = 0
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -47,6 +50,7 @@ def write(
     *,
     format: str = "messages",
     skip_bad: bool = False,
+    history: bool = True,
 ) -> WriteCounts:
     """Write records as a training set; the file appears when it is complete.
 
@@ -57,6 +61,7 @@ def write(
         format: messages, alpaca, sharegpt or prompt_completion (as lists of messages, to which trainers apply the chat
             template, not as plain texts).
         skip_bad: leave out, and count, conversations of several turns when the format is alpaca, if others remain.
+        history: write how records of a run came about, in ``meta``.
 
     Raises:
         InputError: an unknown format or kind of file, a folder that cannot be written to, or several turns in alpaca.
@@ -65,7 +70,7 @@ def write(
     path = output_path(path)
     kind = kind_of_file(path)
     with replacing(path) as file:
-        return write_rows(records, file, kind=kind, format=format, skip_bad=skip_bad)
+        return write_rows(records, file, kind=kind, format=format, skip_bad=skip_bad, history=history)
 
 
 def kind_of_file(path: Path) -> str:
@@ -83,12 +88,19 @@ def kind_of_file(path: Path) -> str:
 
 
 def write_rows(
-    records: Iterable[Record], file: IO[bytes], *, kind: str, format: str, skip_bad: bool = False
+    records: Iterable[Record],
+    file: IO[bytes],
+    *,
+    kind: str,
+    format: str,
+    skip_bad: bool = False,
+    history: bool = True,
 ) -> WriteCounts:
     """Write records as a training set to an open file; arguments and errors as for ``write``."""
     check_format(format, OUTPUT_FORMATS)
     refused = _Refused()
-    rows = _rows(records, format, kind != ".parquet", refused)
+    columns: dict[str, None] = {}
+    rows = _rows(records, partial(render, format=format, restore=kind != ".parquet", history=history), refused, columns)
     if kind.endswith(".gz"):
         # No time stamp and no name: the same rows make the same bytes.
         with gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as compressed:
@@ -102,17 +114,23 @@ def write_rows(
             f"cannot hold (input rows {rows_of}). Nothing was written",
             fix="Write messages or sharegpt" + (", or leave them out with --skip-bad." if written else "."),
         )
-    return WriteCounts(written, refused.count)
+    return WriteCounts(written, refused.count, tuple(columns))
 
 
-def _rows(records: Iterable[Record], format: str, restore: bool, refused: _Refused) -> Iterator[Row]:
+def _rows(
+    records: Iterable[Record],
+    rendered: Callable[[Record], Row | None],
+    refused: _Refused,
+    columns: dict[str, None],
+) -> Iterator[Row]:
     for record in records:
-        row = render(record, format, restore=restore)
+        row = rendered(record)
         if row is None:
             refused.count += 1
             if len(refused.first) < SHOWN:
                 refused.first += (record.seed_index,)
         else:
+            columns.update(dict.fromkeys(row))
             yield row
 
 

@@ -4,15 +4,15 @@ WizardLM's rules (arXiv 2304.12244, §3.2) are R1, which a judge decides, and R4
 applied where responses are made. The others are ours: what small models give back instead of a new instruction. The
 reasons written into records, in the order in which they are looked for:
 
-================  =====================================================================================
-``empty``         the evolver gave no text
+================  ==============================================================================================
+``empty``         the evolver gave no text; where it only thought: ``only reasoning``, ``cut inside its reasoning``
 ``truncated``     its reply was cut at the token limit
 ``filtered``      a content filter of the server cut or withheld it
 ``refused``       the evolver gave a refusal and no text
 ``unchanged``     equal to the parent after casefolding and dropping punctuation and spaces
 ``leak``          it holds words of the prompt's scaffold that the parent does not hold (R4)
 ``equals_input``  equal to the parent's input or output
-``loop``          a line or a run of words comes again and again
+``loop``          a line or a run of words comes again and again, or its reply was ended in a loop
 ``prompt_echo``   a run of words comes from our own prompt or from a demonstration, and not from the parent
 ``meta``          it speaks of the prompt, of its rewriting or of an AI; the parent does not
 ``answered``      a reply to the parent instead of an instruction
@@ -22,7 +22,7 @@ reasons written into records, in the order in which they are looked for:
 ``missing_input`` it refers to an input that is not there
 ``language``      another language than the parent's
 ``equal``         the judge found no information gain over the parent (R1)
-================  =====================================================================================
+================  ==============================================================================================
 
 From ``prompt_echo`` on they are rules on English words; where the parent is plainly in another language they are silent
 apart from ``lost`` and ``language``.
@@ -34,8 +34,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 
 from evolvent.call_store.ask import why_cut
-from evolvent.errors import InputError
 from evolvent.datasets.language import language
+from evolvent.errors import InputError
 from evolvent.evolution.requests import REQUESTS, asks
 from evolvent.models.protocols import Reply
 from evolvent.records import Message, Record
@@ -79,8 +79,7 @@ LANGUAGE_LETTERS = 40
 
 # Words that tasks share by chance.
 _COMMON = frozenset(
-    "given following example way ways list lists number numbers function python code string strings program takes returns"
-    " argument arguments text sentence sentences word words task question answer input output value values people".split()
+    ["given", "following", "example", "way", "ways", "list", "lists", "number", "numbers", "function", "python", "code", "string", "strings", "program", "takes", "returns", "argument", "arguments", "text", "sentence", "sentences", "word", "words", "task", "question", "answer", "input", "output", "value", "values", "people"]
 )
 _DROPPED = bytes(code for code in range(128) if unicodedata.category(chr(code))[0] in "PZC")
 _META = re.compile(
@@ -115,9 +114,7 @@ _CODE = re.compile(
     r"|return |@\w+|[{}^])",
     re.MULTILINE,
 )
-_SPEAKS_OF_CODE = re.compile(
-    r"\b(?:code|snippet|program|function|script|query|class|html|css|json|output|error|bug|following|below|example)\b", re.IGNORECASE
-)
+_SHOWS_CODE = re.compile(r"\b(?:this|these|following|below|given|provided|attached|here is|my)\b|:\s*\Z", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?](?=\s+[A-Z])")
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*(?!\w)")
 _THINGS = (
@@ -134,8 +131,7 @@ _REFERENCE = re.compile(
 )
 _QUOTED = re.compile(r"\"([^\"\n]{2,60})\"|“([^”\n]{2,60})”|(?<!\w)'([^'\n]{2,40})'(?!\w)")
 _NUMBER_WORDS = frozenset(
-    "one two three four five six seven eight nine ten eleven twelve half twice double third quarter dozen"
-    " thirds fourth fifth sixth seventh eighth ninth tenth twenty hundred thousand".split()  # noqa: SIM905
+    ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "half", "twice", "double", "third", "quarter", "dozen", "thirds", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "twenty", "hundred", "thousand"]
 )
 
 
@@ -168,8 +164,7 @@ def eliminate(
     added, new = own is not None, evolved if own is None else own
     if own is None and not breadth and (further := _further(parent.instruction, evolved)):
         added, new = True, further
-    spoken = language(parent.instruction)
-    english = spoken in (None, "en") and not other_language(parent.question)
+    english = language(parent.question) in (None, "en") and not other_language(parent.question)
     rules: dict[str, Callable[[], object]] = {
         "unchanged": lambda: _bare(evolved) == _bare(parent.instruction),
         "leak": lambda: leaks(parent.instruction, evolved, scaffold),
@@ -182,7 +177,7 @@ def eliminate(
         "paraphrase": lambda: english and paraphrases(parent, new, added=added, breadth=breadth),
         "lost": lambda: not breadth and loses(parent, evolved, english=english),
         "missing_input": lambda: english and misses_input(parent, evolved, breadth=breadth),
-        "language": lambda: changes_language(parent.instruction, evolved),
+        "language": lambda: speaks_another(parent, new),
     }
     return next((name for name, holds in rules.items() if name not in without and holds()), None)
 
@@ -250,7 +245,7 @@ def brings_code(parent: Record, new: str) -> bool:
     if _CODE.match(new) and not _CODE.match(parent.instruction):
         return True
     before, fence, _ = new.partition("```")
-    return bool(fence) and "```" not in parent.question and not _SPEAKS_OF_CODE.search(before)
+    return bool(fence) and "```" not in parent.question and not _SHOWS_CODE.search(before)
 
 
 def paraphrases(parent: Record, new: str, *, added: bool, breadth: bool) -> bool:
@@ -258,13 +253,14 @@ def paraphrases(parent: Record, new: str, *, added: bool, breadth: bool) -> bool
     old, stems = content_stems(parent.question), content_stems(new)
     if breadth:
         return len(stems & old) >= SHARED_IN_BREADTH * min(len(stems), len(old)) and len(stems - old) < NEW_WORDS + 1
+    short = max(1, len(content_stems(parent.instruction)) // 2)  # "Bake bread" takes one more word
     numbers = {stem for stem in stems - old if stem[0].isdigit()}
     exchanged = min(len(numbers), sum(stem[0].isdigit() for stem in old - stems)) if not added else 0
     fresh, longer = len(stems - old) - exchanged, len(words(new)) - len(words(parent.instruction))
     if added:
-        return fresh < min(NEW_WORDS_ADDED, max(1, len(old) // 2)) or fresh < NEW_SHARE * len(stems)
-    enough = 1 if longer >= LONGER else NEW_WORDS if longer > 2 else NEW_WORDS + 1
-    return fresh < min(enough, max(1, len(old) // 2))  # "Bake bread" takes one more word
+        return fresh < min(NEW_WORDS_ADDED, short) or fresh < NEW_SHARE * len(stems)
+    enough = 1 if longer >= LONGER else NEW_WORDS
+    return fresh < min(enough, short)
 
 
 def loses(parent: Record, evolved: str, *, english: bool) -> bool:
@@ -293,16 +289,18 @@ def misses_input(parent: Record, evolved: str, *, breadth: bool) -> bool:
         return False
     if re.search(r"[:\n\"“”]", evolved):  # it may hold the input itself
         return False
-    if re.search(r"\b(?:function|program|script|query|method|algorithm|code to|class)\b", evolved[: reference.start()], re.I):
+    if re.search(
+        r"\b(?:function|program|script|query|method|algorithm|code to|class)\b", evolved[: reference.start()], re.I
+    ):
         return False  # its argument
     return breadth or not _REFERENCE.search(parent.instruction)
 
 
-def changes_language(parent: str, evolved: str) -> bool:
-    """Whether two texts, long enough to be sure, are in different languages."""
-    if min(len(parent), len(evolved)) < LANGUAGE_LETTERS:
+def speaks_another(parent: Record, new: str) -> bool:
+    """Whether a text is in another language than the parent's instruction, where both are long enough to tell."""
+    if min(len(parent.instruction), len(new)) < LANGUAGE_LETTERS:
         return False
-    before, after = language(parent), language(evolved)
+    before, after = language(parent.instruction), language(new)
     return before is not None and after is not None and before != after
 
 

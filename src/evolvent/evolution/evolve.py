@@ -117,6 +117,8 @@ def evolve_stage(
         group=by_round,
         counts={"seeds": source.rows, **source.counts},
         dry_run=Rehearsed(reply_begins=begins),
+        calls_each=how.rounds * (2 if how.judge else 1),
+        grows=("rounds", "retry_eliminated", "max_tokens", "input"),
     )
 
 

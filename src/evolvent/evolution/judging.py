@@ -8,7 +8,7 @@ import asyncio
 import re
 from collections import Counter
 
-from evolvent.call_store.ask import ask
+from evolvent.call_store.ask import CUT, ask
 from evolvent.errors import CallError, InputError
 from evolvent.evolution.templates import Prompt
 from evolvent.models.protocols import ChatModel, Reply, Sampling
@@ -47,7 +47,10 @@ DIFFERENT = (
 # What a judge is tried with: each pair in both orders, and what is right.
 QUESTIONS = tuple(
     dict.fromkeys(
-        (*ordered, equal) for pairs, equal in ((EQUAL, True), (DIFFERENT, False)) for a, b in pairs for ordered in ((a, b), (b, a))
+        (*ordered, equal)
+        for pairs, equal in ((EQUAL, True), (DIFFERENT, False))
+        for a, b in pairs
+        for ordered in ((a, b), (b, a))
     )
 )
 
@@ -103,7 +106,7 @@ async def try_judge(judge: ChatModel, equality: Prompt, *, max_tokens: int, seed
 
 def judged_equal(reply: Reply) -> bool | None:
     """R1: the judge's verdict; None if the reply holds none ("Equal" is part of "Not Equal", hence the order)."""
-    if reply.finish_reason == "length":
+    if reply.finish_reason in CUT:
         return None
     if re.search(r"(?:\bnot|n['’]t)\W+(?:\w+\W+){0,2}equal\b", reply.text, re.IGNORECASE):
         return False

@@ -7,6 +7,7 @@ what the parent has itself stays.
 """
 
 import re
+
 from evolvent.evolution.requests import asks
 from evolvent.records import Record
 
@@ -37,6 +38,8 @@ _AGREEMENT = re.compile(
     r"|let['’]s|happy to|glad to)\b[^\n.!:]*)?[!.,:][ \t]*\n*[ \t]*(?=\S)",
     re.IGNORECASE,
 )
+# What follows an agreement, and is no instruction either.
+_OPENING = re.compile(r"(?:I|let['’]?s?|we|that|this|here)\b[^\n:]{0,120}[.!][ \t]*\n\s*(?=\S)", re.IGNORECASE)
 # A sentence before the instruction that speaks of the rewriting, and ends with a colon.
 _PREAMBLE = re.compile(
     rf"\A\W*(?:(?:so|now|then|well|ok(?:ay)?|sure|certainly)\W+)?"
@@ -47,16 +50,32 @@ _PREAMBLE = re.compile(
     re.IGNORECASE,
 )
 _SEVERAL = re.compile(
-    rf"\b(?:some|several|a few|two|three|four|five|\d)\b[^\n]{{0,60}}\b{_KIND[:-1]}|ways|suggestions|examples)s?\b", re.I
+    rf"\b(?:some|several|a few|two|three|four|five|\d)\b[^\n]{{0,60}}\b{_KIND[:-1]}|ways|suggestions|examples)s?\b",
+    re.I,
 )
 _OR = re.compile(r"^\W*or\b\W*$", re.IGNORECASE | re.MULTILINE)
 _ITEM = re.compile(r"^[ \t]*(?:\d+[.)]|[-*•])[ \t]+", re.MULTILINE)
 
 _RULE = re.compile(r"^[ \t]*(?:-{3,}|\*{3,}|_{3,})[ \t]*$", re.MULTILINE)
-_FENCED = re.compile(r"\A(`{3,})[ \t]*(?:|text|markdown|md|plaintext|txt|prompt)[ \t]*\n(?P<text>.*)\n[ \t]*\1\Z", re.DOTALL)
-_FENCED_FIRST = re.compile(r"\A(`{3,})[ \t]*(?:|text|markdown|md|plaintext|txt|prompt)[ \t]*\n(?P<text>.*?)\n[ \t]*\1[ \t]*(?:\n|\Z)", re.DOTALL)
+_FENCED = re.compile(
+    r"\A(`{3,})[ \t]*(?:|text|markdown|md|plaintext|txt|prompt)[ \t]*\n(?P<text>.*)\n[ \t]*\1\Z", re.DOTALL
+)
+_FENCED_FIRST = re.compile(
+    r"\A(`{3,})[ \t]*(?:|text|markdown|md|plaintext|txt|prompt)[ \t]*\n(?P<text>.*?)\n[ \t]*\1[ \t]*(?:\n|\Z)",
+    re.DOTALL,
+)
 _QUOTED_FIRST = re.compile(r"\A(?:\"(?P<straight>[^\"\n]+)\"|“(?P<curly>[^”\n]+)”)[ \t]*(?:\n|\Z)")
-_QUOTES = (("**", "**"), ('"', '"'), ("“", "”"), ("«", "»"), ("„", "“"), ("「", "」"), ("'", "'"), ("‘", "’"), ("`", "`"))
+_QUOTES = (
+    ("**", "**"),
+    ('"', '"'),
+    ("“", "”"),
+    ("«", "»"),
+    ("„", "“"),
+    ("「", "」"),
+    ("'", "'"),
+    ("‘", "’"),
+    ("`", "`"),
+)
 
 _REWRITTEN = (
     r"(?:(?:rewritten|revised|evolved|original|new|final) +(?:instruction|prompt)|(?:rewritten|revised) +version"
@@ -99,9 +118,13 @@ _REMARK = re.compile(
     r"|(?:notes?|explanations?|rationale|reasoning|justification|changes|why this works|what changed)[ \t*_]*[:：])",
     re.IGNORECASE,
 )
-_OFFER = re.compile(r"\W*(?:let me know|feel free|(?:i )?hope|would you like|do you want|is there anything)\b", re.IGNORECASE)
+_OFFER = re.compile(
+    r"\W*(?:let me know|feel free|(?:i )?hope|would you like|do you want|is there anything)\b", re.IGNORECASE
+)
 
-_INPUT = re.compile(r"^[ \t]*[#*_]*(?:the )?(?:given |original )?inputs?[#*_]*[ \t]*[:：][ \t#*_]*", re.IGNORECASE | re.MULTILINE)
+_INPUT = re.compile(
+    r"^[ \t]*[#*_]*(?:the )?(?:given |original )?inputs?[#*_]*[ \t]*[:：][ \t#*_]*", re.IGNORECASE | re.MULTILINE
+)
 _OUTPUT = re.compile(
     r"\n[ \t]*(?:\n[ \t]*[#*_]*|[#*_]+)(?:the |expected |sample |\w{1,10} )?(?:outputs?|answers?|responses?|solutions?|reply|result)[#*_]*[ \t]*[:：]",
     re.IGNORECASE,
@@ -163,6 +186,8 @@ def _without_preamble(text: str, parent: str) -> str:
     for pattern in (_AGREEMENT, _PREAMBLE, _AGREEMENT, _PREAMBLE, _LABEL):
         match = pattern.match(text)
         if match and text[match.end() :].strip() and not pattern.match(parent):
+            if pattern is _AGREEMENT and (opening := _OPENING.match(text, match.end())):
+                match = opening
             begun |= pattern is not _AGREEMENT
             several |= bool(_SEVERAL.search(match[0]))
             text = text[match.end() :].strip()

@@ -16,7 +16,7 @@ from evolvent.evolution.elimination import eliminate
 from evolvent.evolution.judging import finds_equal, try_judge
 from evolvent.evolution.templates import Prompt
 from evolvent.models.protocols import ChatModel, Reply, Sampling, StageModels
-from evolvent.records import Message, Record, conversation
+from evolvent.records import Message, Record
 from evolvent.runs.stage import Make
 
 Profile = Literal["default", "small", "paper"]
@@ -151,7 +151,7 @@ async def trajectory(seed: Record, how: Evolution, evolver: ChatModel, judge: Ch
             if evolved.status != "eliminated":
                 break
             if draw < how.retries:
-                note_redrawn(evolver)
+                note_redrawn(evolver, evolved.id)
         records.append(evolved)
         if evolved.status == "ok":
             parent = evolved

@@ -31,7 +31,10 @@ class Scores:
 
     out: Path = run_folder()
     base_model: str | None = option(
-        "The model to be tuned: embedded-base, hf:ID-or-folder.", None, metavar="URI", check=check_local_model
+        "The model to be tuned: embedded-base, smollm2, hf:ID-or-folder, gguf:FILE.",
+        None,
+        metavar="URI",
+        check=check_local_model,
     )
     metrics: tuple[str, ...] = option(
         "Which metrics; the perplexities and token counts are always written.",

@@ -6,8 +6,9 @@ The one place that knows which back end serves which scheme.
 import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -17,8 +18,10 @@ from evolvent.concurrency import EventLoop
 from evolvent.errors import InputError, ModelUnavailableError, require_extra
 from evolvent.interrupts import ending_at_once
 from evolvent.models.folders import EMBEDDED_FOLDER
+from evolvent.models.gguf.files import find_gguf
 from evolvent.models.protocols import ChatModel, PairClassifier, TokenScorer
-from evolvent.models.uri import EMBEDDED, ModelURI, parse_uri
+from evolvent.models.smollm2 import ON_HUB, find_smollm2
+from evolvent.models.uri import EMBEDDED, ModelURI, is_gguf, parse_uri, require_answering
 from evolvent.options import Calling
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -119,6 +122,9 @@ class Models:
                 self._opened[key] = _open(need)
         return self._opened[key]
 
+    def __contains__(self, need: Need) -> bool:
+        return (need.capability, need.name, need.how) in self._opened
+
     def close(self, *, keep: Collection[str] = ()) -> None:
         """Close the models, and with all of them the event loop.
 
@@ -191,8 +197,7 @@ def open_chat(
         if cap is not None and not (isfinite(cap) and cap > 0):
             raise InputError(f"the cap of {name} a minute is {cap:g}", fix="It is a number above 0.")
     parsed = parse_uri(uri)
-    if parsed.scheme == "embedded-base":
-        raise InputError("embedded-base is a base model: it does not follow instructions", fix="Use embedded.")
+    require_answering(parsed)
     if parsed.scheme == "openai":
         return _open_openai(parsed, extra_body or {}, concurrency, requests_per_minute, tokens_per_minute)
     if extra_body:
@@ -207,6 +212,9 @@ def open_chat(
         from evolvent.models.vllm import VLLMChat, engine_numbers
 
         return VLLMChat.load(**_weights(parsed), **engine_numbers(parsed))
+    gguf = _gguf_name(parsed)
+    if gguf:
+        return _open_gguf(gguf, parsed)
     require_extra("torch", "local")
     require_extra("transformers", "local")
     from evolvent.models.hf.chat import HFChat
@@ -218,7 +226,7 @@ def open_scorer(uri: str, *, device: str = "auto", dtype: str = "auto", batch_to
     """Open a base model that gives token losses.
 
     Args:
-        uri: ``embedded-base``, ``embedded`` or ``hf:…``.
+        uri: ``embedded-base``, ``embedded``, ``smollm2``, ``hf:…`` or ``gguf:…``, which is converted the first time.
         device: auto, cpu or cuda.
         dtype: auto (float32 on CPU, bfloat16 on a GPU), float32 or bfloat16.
         batch_tokens: padded tokens a batch; None for the measured default.
@@ -239,7 +247,14 @@ def open_scorer(uri: str, *, device: str = "auto", dtype: str = "auto", batch_to
     require_extra("transformers", "local")
     from evolvent.models.hf.scorer import HFScorer
 
-    chosen = _weights(parsed)
+    gguf = _gguf_name(parsed)
+    if gguf:
+        from evolvent.models.gguf.convert import transformers_folder
+
+        folder = transformers_folder(find_gguf(gguf, str(parsed)), str(parsed))
+        chosen = _weights(replace(parsed, name=str(folder)))
+    else:
+        chosen = _weights(parsed)
     chosen |= {key: value for key, value in (("device", device), ("dtype", dtype)) if value != "auto"}
     return HFScorer.load(**chosen, batch_tokens=batch_tokens)
 
@@ -304,10 +319,34 @@ def _open_openai(
     )
 
 
+def _gguf_name(uri: ModelURI) -> str | None:
+    """The GGUF file that a model is read from, as the user named it or as smollm2 was found; None if from none."""
+    if uri.scheme == "smollm2":
+        found = find_smollm2()
+        return str(found) if isinstance(found, Path) else None
+    return uri.name if is_gguf(uri) else None
+
+
+def _open_gguf(name: str, uri: ModelURI) -> ChatModel:
+    require_extra("xllamacpp", "gguf")
+    from evolvent.models.gguf.chat import GGUFChat
+
+    numbers = {}
+    for option in ("context", "slots"):
+        if option in uri.options:
+            if not uri.options[option].isdecimal() or not int(uri.options[option]):
+                raise InputError(f"model {uri}: {option}={uri.options[option]} is not a whole number above 0")
+            numbers[option] = int(uri.options[option])
+    template = uri.options.get("chat_template")
+    return GGUFChat.load(name, uri=str(uri), chat_template=template, **numbers)
+
+
 def _weights(uri: ModelURI) -> dict[str, Any]:
     """The arguments with which a back end of local weights loads this model."""
     if uri.scheme in EMBEDDED:
         return {"name": str(EMBEDDED_FOLDER / EMBEDDED[uri.scheme]), "uri": uri.scheme}
+    if uri.scheme == "smollm2":
+        return {"name": uri.name or ON_HUB, "uri": uri.scheme}
     trust = uri.options.get("trust_remote_code", "false")
     if trust not in ("true", "false"):
         raise InputError(f"model {uri}: trust_remote_code={trust} is neither true nor false")

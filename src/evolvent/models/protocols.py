@@ -46,6 +46,8 @@ class Sampling:
             raise InputError(f"top_p is {self.top_p}", fix="It lies above 0, up to 1.")
         if self.max_tokens < 1:
             raise InputError(f"max_tokens is {self.max_tokens}", fix="It is at least 1.")
+        if "" in self.stop:
+            raise InputError("a stop text is empty", fix="Every reply would end before its first character.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,10 @@ class Reply:
     """What a model answered.
 
     Attributes:
-        text: the answer; empty when the model gave none (null content, a refusal, reasoning that never ended).
-        finish_reason: ``stop``, ``length``, ``content_filter`` … as the server says.
+        text: the answer, a NUL in it replaced by U+FFFD; empty when the model gave none (null content, a refusal,
+            reasoning that never ended).
+        finish_reason: ``stop``, ``length`` at the token limit, ``loop`` where it repeats itself without end,
+            ``content_filter`` …; one that is none of these as the server says it.
         usage: tokens in and out.
         refusal: the server's refusal text, if it gave one.
         reasoning: what the model thought before the answer, from a field beside the content or from ``<think>`` tags.
@@ -89,6 +93,13 @@ class Reply:
     logprobs: tuple[TokenLogprob, ...] | None = None
     cut_max_tokens: int | None = None
     served_by: tuple[str, str | None] | None = None
+
+    def __post_init__(self) -> None:
+        # Some models have a token for NUL, and readers of text files take what holds one for no text.
+        for name in ("text", "finish_reason", "refusal", "reasoning"):
+            value = getattr(self, name)
+            if isinstance(value, str) and "\0" in value:
+                object.__setattr__(self, name, value.replace("\0", "\ufffd"))
 
 
 class ChatModel(Protocol):

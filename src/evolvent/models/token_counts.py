@@ -12,7 +12,7 @@ from typing import Any
 from evolvent.errors import CallError, InputError
 from evolvent.hub import without_telemetry
 from evolvent.models.folders import EMBEDDED_FOLDER, cached_folder, own_folder, read_template
-from evolvent.models.uri import EMBEDDED, ModelURI, parse_uri
+from evolvent.models.uri import EMBEDDED, ModelURI, is_gguf, parse_uri
 from evolvent.records import Message
 
 # English in the tokenizers of today; what is counted so is marked as an estimate.
@@ -48,6 +48,8 @@ def open_counter(uri: str) -> TokenCounter:
     model = parse_uri(uri)
     if model.scheme == "openai":
         return _about("the server's tokenizer is not known here")
+    if is_gguf(model) or model.scheme == "smollm2":
+        return _about("the tokenizer of a GGUF file is llama.cpp's")
     if find_spec("transformers") is None:
         return _about("transformers is not installed")
     try:

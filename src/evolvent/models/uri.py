@@ -1,22 +1,24 @@
-"""Model URIs: ``embedded``, ``hf:ID@revision?option=value``, ``vllm:…``, ``openai:MODEL?base_url=…``."""
+"""Model URIs: ``embedded``, ``hf:ID@revision?option=value``, ``gguf:FILE``, ``vllm:…``, ``openai:MODEL?base_url=…``."""
 
 import re
 from dataclasses import dataclass
-from os.path import expanduser, isdir
+from os.path import expanduser, isdir, isfile
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from evolvent.errors import InputError
 
 # The models that answer, as help texts name them.
-MODELS = "embedded, hf:ID-or-folder, vllm:ID-or-folder, openai:MODEL?base_url=http://host:port/v1"
+MODELS = "embedded, smollm2, hf:ID-or-folder, gguf:FILE, vllm:ID-or-folder, openai:MODEL?base_url=http://host:port/v1"
 
 EMBEDDED = {"embedded": "instruct", "embedded-base": "base"}
 
 OPTIONS: dict[str, tuple[str, ...]] = {
     "embedded": (),
     "embedded-base": (),
+    "gguf": ("chat_template", "context", "slots"),
     "hf": ("chat_template", "device", "dtype", "trust_remote_code"),
     "openai": ("api_key_env", "base_url", "timeout"),
+    "smollm2": (),
     "vllm": (
         "chat_template",
         "dtype",
@@ -27,11 +29,35 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     ),
 }
 
+# Models that are named without a colon.
+NAMES = {*EMBEDDED, "smollm2"}
+
+# What other tools call their back ends: what to write here.
+ELSEWHERE = {
+    "llama": "gguf:FILE",
+    "llama-cpp": "gguf:FILE",
+    "llama.cpp": "gguf:FILE",
+    "llama_cpp": "gguf:FILE",
+    "llamacpp": "gguf:FILE",
+    "huggingface": "hf:ID-or-folder",
+    "local": "hf:ID-or-folder",
+    "transformers": "hf:ID-or-folder",
+    "lmstudio": "openai:NAME?base_url=http://localhost:1234/v1",
+    "ollama": "openai:NAME?base_url=http://localhost:11434/v1",
+    "openrouter": "openai:NAME?base_url=https://openrouter.ai/api/v1",
+    "hosted_vllm": "openai:NAME?base_url=http://host:port/v1",
+    "http": "openai:NAME?base_url=http://host:port/v1",
+    "https": "openai:NAME?base_url=http://host:port/v1",
+    "litellm": "openai:NAME?base_url=http://host:port/v1",
+    "sglang": "openai:NAME?base_url=http://host:port/v1",
+    "tgi": "openai:NAME?base_url=http://host:port/v1",
+}
+
 # Back ends that load weights themselves, from a folder or the Hub.
 WEIGHTS = {"hf", "vllm"}
 
 # What says how a model is reached, not which model it is: left out of the name that records and manifests hold.
-TRANSPORT = {"api_key_env", "device", "gpu_memory_utilization", "tensor_parallel_size", "timeout"}
+TRANSPORT = {"api_key_env", "device", "gpu_memory_utilization", "slots", "tensor_parallel_size", "timeout"}
 
 # Only an id on the Hub has a revision; a folder's path may hold @ too.
 HUB_REVISION = re.compile(r"([\w.-]+(?:/[\w.-]+)?)@(.*)")
@@ -42,8 +68,8 @@ class ModelURI:
     """A parsed model URI.
 
     Attributes:
-        scheme: the back end: embedded, embedded-base, hf, vllm or openai.
-        name: the model's name, id or folder; empty for the embedded models.
+        scheme: the back end: hf, gguf, vllm or openai; or a model named without one: embedded, embedded-base, smollm2.
+        name: the model's name, id, folder or file; empty for those.
         revision: ``hf:`` and ``vllm:`` only, the part after ``@``.
         options: what stands behind ``?``.
     """
@@ -72,14 +98,17 @@ def parse_uri(text: str) -> ModelURI:
     head, _, query = text.strip().partition("?")
     scheme, colon, name = head.rstrip().partition(":")  # as blanks at the end of the whole, so those before options
     accepted = (
-        "Accepted: embedded, embedded-base, hf:ID[@revision] or hf:folder, vllm: likewise, "
+        "Accepted: embedded, embedded-base, smollm2, hf:ID[@revision] or hf:folder, gguf:FILE, vllm: as hf:, "
         "openai:MODEL?base_url=http://host:port/v1."
     )
     if scheme not in OPTIONS:
-        raise InputError(f"unknown model {scheme + colon!r}", fix=accepted)
-    if scheme in EMBEDDED and colon:
+        nearest = _nearest(scheme, colon)
+        raise InputError(
+            f"unknown model {scheme + colon!r}", fix=f"Write {nearest}. {accepted}" if nearest else accepted
+        )
+    if scheme in NAMES and colon:
         raise InputError(f"the model {scheme} takes no name", fix=accepted)
-    if scheme not in EMBEDDED and not name:
+    if scheme not in NAMES and not name:
         raise InputError(f"{scheme}: names no model", fix=accepted)
     if scheme == "openai" and "://" in name:
         raise InputError("openai: is followed by an address, not by a model's name", fix=accepted)
@@ -100,15 +129,51 @@ def parse_uri(text: str) -> ModelURI:
     return ModelURI(scheme, name, revision, options)
 
 
+def _nearest(scheme: str, colon: str) -> str | None:
+    """What to write for a model of another tool's, or for one without its back end."""
+    if colon:
+        return ELSEWHERE.get(scheme.lower())
+    if scheme.lower().endswith(".gguf"):
+        return "gguf:FILE"
+    return "hf:ID-or-folder" if "/" in scheme else None
+
+
+def is_gguf(uri: ModelURI) -> bool:
+    """Whether a model is in a GGUF file, whichever back end is to read it."""
+    return uri.scheme == "gguf" or (uri.scheme in WEIGHTS and uri.name.lower().endswith(".gguf"))
+
+
 def require_folder(uri: ModelURI) -> None:
-    """Check that there is a folder, where the name can only be a folder's; any other may be an id on the Hub.
+    """Check that a model's folder or file is there, where its name can be no other's; else it may be on the Hub.
 
     Raises:
         InputError: there is none.
     """
     path = expanduser(uri.name)  # noqa: PTH111 (unlike Path's it raises nothing)
-    if uri.scheme in WEIGHTS and not can_be_hub_id(uri.name) and not isdir(path):  # noqa: PTH112
+    if is_gguf(uri):
+        on_hub = can_be_hub_id(uri.name.rpartition("/")[0]) and uri.name.count("/") == 2
+        if not (on_hub or isdir(path) or isfile(path)):  # noqa: PTH112, PTH113
+            raise InputError(
+                f"model {uri}: there is no file {uri.name}",
+                fix="Check the path. A file of a repository on the Hub is named gguf:OWNER/NAME/FILE.gguf",
+            )
+    elif uri.scheme in WEIGHTS and not can_be_hub_id(uri.name) and not isdir(path):  # noqa: PTH112
         raise InputError(f"model {uri}: there is no folder {uri.name}", fix="Check the path.")
+
+
+def require_answering(uri: ModelURI) -> None:
+    """Check that a model, as it is named, can answer.
+
+    Raises:
+        InputError: a base model, or a GGUF file that is not named as one.
+    """
+    if uri.scheme == "embedded-base":
+        raise InputError("embedded-base is a base model: it does not follow instructions", fix="Use embedded.")
+    if is_gguf(uri) and uri.scheme != "gguf":
+        raise InputError(
+            f"model {uri}: {uri.scheme}: loads folders of transformers, and this is a GGUF file",
+            fix=f"llama.cpp answers with it: gguf:{uri.name}",
+        )
 
 
 def check_chat_model(uri: str) -> None:
@@ -118,16 +183,15 @@ def check_chat_model(uri: str) -> None:
         InputError: a bad URI, a base model, or a folder that is not there.
     """
     parsed = parse_uri(uri)
-    if parsed.scheme == "embedded-base":
-        raise InputError("embedded-base is a base model: it does not follow instructions", fix="Use embedded.")
+    require_answering(parsed)
     require_folder(parsed)
 
 
 def check_local_model(uri: str) -> None:
-    """Check that a model's folder is there, where its name can only be a folder's.
+    """Check that a model's folder or file is there, where its name can be no other's.
 
     Raises:
-        InputError: a bad URI, or a folder that is not there.
+        InputError: a bad URI, or a folder or file that is not there.
     """
     require_folder(parse_uri(uri))
 

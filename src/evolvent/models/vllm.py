@@ -145,6 +145,7 @@ class VLLMChat:
                 seed=sampling.seed,
                 max_tokens=bound,
                 logprobs=sampling.top_logprobs or None,
+                stop=list(sampling.stop) or None,
                 output_kind=RequestOutputKind.FINAL_ONLY,
             )
             # cancelling this call ends the generator, which takes the request out of the engine
@@ -159,17 +160,17 @@ class VLLMChat:
         except Exception as error:  # a refused parameter, a failed request: vLLM's errors share no base with Python's
             raise CallError(f"model {self.uri} failed: {_words(error)}") from error
         completion = last.outputs[0] if last else None
-        if completion is None or completion.finish_reason in (None, "abort"):
+        if completion is None or completion.finish_reason in (None, "abort", "error"):
             raise CallError(f"model {self.uri}: vLLM gave the request up")
         opening = self._tokenizer.decode(prompt[-PROMPT_END:])
-        text, reasoning = split_generated(completion.text, opening)
+        text, reasoning = split_generated(completion.text, opening, cut=completion.finish_reason != "stop")
         logprobs = None
         if completion.logprobs is not None:
             steps = zip(completion.token_ids, completion.logprobs, strict=True)
             logprobs = tuple(_token_logprob(token, step, sampling.top_logprobs) for token, step in steps)
         return Reply(
             text=text,
-            finish_reason=completion.finish_reason,
+            finish_reason="loop" if completion.finish_reason == "repetition" else completion.finish_reason,
             usage=Usage(len(prompt), len(completion.token_ids)),
             reasoning=reasoning,
             logprobs=logprobs,

@@ -10,6 +10,7 @@ from dataclasses import MISSING as MISSING
 from evolvent.options.fields import About as About
 from evolvent.options.fields import Option as Option
 from evolvent.options.fields import OptionError as OptionError
+from evolvent.options.fields import OptionTypeError as OptionTypeError
 from evolvent.options.fields import argument as argument
 from evolvent.options.fields import as_json as as_json
 from evolvent.options.fields import checked as checked

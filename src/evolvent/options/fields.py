@@ -10,7 +10,7 @@ import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from evolvent.errors import InputError
 
@@ -25,6 +25,10 @@ class OptionError(InputError):
     def __init__(self, option: str, message: str, *, fix: str = "") -> None:
         super().__init__(message, fix=fix)
         self.option = option
+
+
+class OptionTypeError(OptionError, TypeError):
+    """An option's or an argument's value is of another type: what Python calls a TypeError, and a wrong input."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +180,8 @@ def checked(option: Option, value: Any) -> Any:
         value: its value.
 
     Raises:
-        InputError: it is of another type, out of bounds, unknown, or does not pass the option's own check.
+        OptionTypeError: it is of another type.
+        InputError: it is out of bounds, unknown, or does not pass the option's own check.
     """
     name, about = option.name, option.about
     if value is option.default:
@@ -185,8 +190,7 @@ def checked(option: Option, value: Any) -> Any:
         return option.default
     fitted = _fitted(option.kind, value)
     if fitted is MISSING:
-        wanted = " or ".join(dict.fromkeys(_named(option.kind)))
-        raise OptionError(name, f"{name} is {short(value)}", fix=f"It is {wanted}.")
+        raise _of_another_type(name, option.kind, value)
     if isinstance(fitted, int | float) and not isinstance(fitted, bool):
         _check_bounds(name, about, fitted)
     if about.names:
@@ -200,6 +204,26 @@ def checked(option: Option, value: Any) -> Any:
         except InputError as error:
             raise OptionError(name, error.message, fix=error.fix) from error
     return fitted
+
+
+def check_argument(name: str, kind: Any, value: Any, about: About | None) -> None:
+    """Check that the value of an argument is of its type; what rows of data hold is found out when they are read.
+
+    Raises:
+        OptionTypeError: it is not.
+    """
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    kinds = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+    origins = tuple(get_origin(one) or one for one in kinds)
+    classes = tuple(os.PathLike if one is Path else one for one in origins if isinstance(one, type))
+    if len(classes) == len(origins) and (not isinstance(value, classes) or isinstance(value, bytes)):
+        raise _of_another_type(name, kind, value, f" {about.text} {about.more}".rstrip() if about else "")
+
+
+def _of_another_type(name: str, kind: Any, value: Any, more: str = "") -> OptionTypeError:
+    wanted = " or ".join(dict.fromkeys(_named(kind)))
+    return OptionTypeError(name, f"{name} is {short(value)}", fix=f"It is {wanted}.{more}")
 
 
 def read_text(option: Option, value: Any) -> Any:

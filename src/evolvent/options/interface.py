@@ -8,7 +8,17 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, replace
 from typing import Any, Protocol, TypeVar, cast, get_args
 
-from evolvent.options.fields import About, Option, OptionError, checked, options_in, short, typed_name
+from evolvent.options.fields import (
+    About,
+    Option,
+    OptionError,
+    OptionTypeError,
+    check_argument,
+    checked,
+    options_in,
+    short,
+    typed_name,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +70,8 @@ class Interface:
         method = given.get(self.choice, self.options()[self.choice].default)
         if not isinstance(method, str) or method not in self.methods:
             fix = f"Known are: {', '.join(self.methods)}."
-            raise OptionError(self.choice, f"unknown {self.choice} {short(method)}", fix=fix)
+            wrong = OptionError if isinstance(method, str) else OptionTypeError
+            raise wrong(self.choice, f"unknown {self.choice} {short(method)}", fix=fix)
         return method
 
 
@@ -71,7 +82,7 @@ def collect(interface: Interface, options: Mapping[str, Any]) -> list[Any]:
         The groups, in the order of the interface.
 
     Raises:
-        TypeError: there is no such option, or one is missing.
+        TypeError: there is no such option, one is missing, or a value is of another type.
         InputError: a value that cannot be, an option of another method, or options that do not go together.
     """
     method = interface.method(options)
@@ -101,8 +112,8 @@ def collect(interface: Interface, options: Mapping[str, Any]) -> list[Any]:
 def _closest(name: str, known: list[str]) -> str:
     from difflib import get_close_matches
 
-    found = get_close_matches(name, known, 1)
-    return f"; did you mean {found[0]!r}?" if found else f"; its options: {', '.join(known)}"
+    found = " or ".join(map(repr, get_close_matches(name, known)))
+    return f"; did you mean {found}?" if found else f"; its options: {', '.join(known)}"
 
 
 WIDTH = 116
@@ -182,8 +193,9 @@ def takes(
         without: options of the groups that the function does not take: they keep their defaults.
 
     Returns:
-        The decorator; what it makes raises TypeError for an option that is not there and for one that is missing, and
-        InputError for a value that cannot be or an option of another method.
+        The decorator; what it makes raises TypeError for an option that is not there, for one that is missing and for a
+        value of another type (which is an InputError, too), and InputError for a value that cannot be or an option of
+        another method.
     """
     return lambda plain: _taking(plain, None, groups, methods, without)
 
@@ -213,6 +225,8 @@ def _taking(
     @functools.wraps(plain)
     def call(*arguments: Any, **options: Any) -> R:
         bound = own.bind(*arguments, **{name: options.pop(name) for name in [*own.parameters] if name in options})
+        for name, value in bound.arguments.items():
+            check_argument(name, own.parameters[name].annotation, value, interface.arguments.get(name))
         found = collect(interface, options)
         return plain(**bound.arguments, **dict(zip(places, found, strict=True)))
 

@@ -29,7 +29,8 @@ def fresh(what: str) -> Any:
 
 def progress() -> Any:
     """An option of Python: whether, or to whom, progress is shown."""
-    return option("Show progress on standard error, or tell it to a function.", False, typed=False)
+    more = "The function is given an ``evolvent.Progress``: calls, tokens, records done, what became of their rows."
+    return option("Show progress on standard error, or tell it to a function.", False, more=more, typed=False)
 
 
 def dry_run() -> Any:
@@ -103,6 +104,12 @@ class Calling:
     )
     fresh: bool = fresh("the stage")
     mix_versions: bool = mix_versions()
+    show: int = option(
+        "Show so many sample rows while it runs, on standard error or to the function of progress.",
+        0,
+        metavar="N",
+        least=0,
+    )
     progress: bool | Callable[..., Any] = progress()
 
 

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from evolvent.errors import InputError, printable
+from evolvent.call_store.ask import THINKING
+from evolvent.errors import printable
 
 if TYPE_CHECKING:
     from evolvent.call_store.log import StoredCall
     from evolvent.costs.estimates import Estimate
-    from evolvent.doctor import Finding
+    from evolvent.environment import Finding
     from evolvent.evolution.autoif.verify import VerifyCounts
+    from evolvent.report.contents import Contents
     from evolvent.report.tables import Table
 
 # The width of tables where there is no terminal, of the headings of columns of numbers, and of a column of text that
@@ -28,6 +30,8 @@ NARROWEST = 8
 
 # Amounts, tokens, times, shares: cells that are not to be wrapped.
 NUMBER = re.compile(r"(~?[\d,]+(\.\d+)?(e[+-]\d+)?( (s|min|h))?)?")
+
+AGAIN = "the same command with --retry-empty asks for them again"
 
 # Characters of a long turn or reply in a list of calls.
 SHOWN = 200
@@ -46,9 +50,20 @@ def print_run(run: Any) -> None:
     else:
         print_summary(run.path, stage=None if run.stages else run.stage)
         files = [file for stage in stages if not stage.already_done for file in (stage.output, *stage.others)]
+        for stage in stages:
+            print_made(stage)
         typer.echo(f"\nwritten: {', '.join(map(str, files))}")
     for stage in stages:
         print_fates(stage)
+
+
+def print_made(run: Any) -> None:
+    """What this command did of a stage, where that is not all of it: an earlier one began it, or calls were stored."""
+    made, used = run.made, run.counts.get("tokens", {}).get("out", 0)
+    if made and made["completion_tokens"] < used:
+        records = f"{made['records']:,} of {made['records'] + made['before']:,} records"
+        tokens = f"{made['completion_tokens']:,} of {used:,} tokens out"
+        typer.echo(f"{run.stage}: of all this, this command made {records}, {made['calls']:,} new calls, {tokens}")
 
 
 def print_fates(run: Any) -> None:
@@ -63,10 +78,12 @@ def print_fates(run: Any) -> None:
         which = f"none of {eliminated + failed:,} rows is ok: {failed:,} failed, {eliminated:,}"
         if not failed:
             which = f"all {eliminated:,} rows were"
-        typer.echo(f"warning: {run.stage}: {which} eliminated: {why}; see evolvent calls {run.path}", err=True)
-    empty = sum(fates.get("eliminated: empty", 0) for fates in counts.get("groups", {}).values())
-    if empty:
-        typer.echo(f"{run.stage}: {empty:,} came back empty; the same command with --retry-empty asks for them again")
+        words = f"warning: {run.stage}: {which} eliminated: {why}; see evolvent calls {run.path}"
+        typer.echo(printable(words), err=True)
+    for reason, hint in {"empty": AGAIN, **THINKING}.items():
+        rows = sum(fates.get(f"eliminated: {reason}", 0) for fates in counts.get("groups", {}).values())
+        if rows:
+            typer.echo(f"{run.stage}: {rows:,} came back {reason}; {hint}")
     if counts.get("failed"):
         failed = f"{run.stage}: {counts['failed']:,} failed"
         typer.echo(f"{failed}; the same command with --retry-failed takes just those again")
@@ -103,17 +120,17 @@ def print_calls(found: "Iterable[StoredCall]", total: int, why_none: list[str]) 
     for call in found:
         more -= 1
         took = f"{call.seconds:.2f} s, waiting included"
-        typer.echo(f"[{call.at}] {call.stage} {call.record} {call.model} {took}")
+        typer.echo(printable(f"[{call.at}] {call.stage} {call.record} {call.model} {took}"))
         if isinstance(call.request, str):
             typer.echo(f"  damaged request: {_short(call.request)}")
         else:
             for turn in call.request.get("messages", ()):
-                typer.echo(f"  {turn['role']}: {_short(turn['content'])}")
+                typer.echo(f"  {printable(turn['role'])}: {_short(turn['content'])}")
         if isinstance(call.reply, str):
             typer.echo(f"  damaged reply: {_short(call.reply)}")
         elif call.reply is not None:
             text = str(call.reply.get("text", call.reply))
-            typer.echo(f"  reply ({call.reply.get('finish_reason', 'token losses')}): {_short(text)}")
+            typer.echo(f"  reply ({printable(call.reply.get('finish_reason', 'token losses'))}): {_short(text)}")
         if call.error is not None:
             words = call.error if isinstance(call.error, str) else str(call.error.get("error", call.error))
             typer.echo(f"  failed: {printable(words)}")
@@ -132,18 +149,19 @@ def _short(text: str) -> str:
 
 
 def print_summary(folder: Path, *, stage: str | None = None, examples: int = 0) -> None:
-    """The tables of a run folder, or of one of its stages, then so many example trajectories."""
-    import pyarrow as pa
+    """What a run folder holds, or one of its stages: its yield first, then its tables and so many trajectories."""
+    from evolvent.report.contents import contents
 
-    from evolvent.report.summary import summary, trajectories
+    print_contents(contents(folder, stage, examples))
 
-    try:
-        tables = [*summary(folder, stage), *trajectories(folder, examples)]
-    except pa.ArrowException as error:
-        raise InputError(
-            f"a file in {folder} is damaged: {error}", fix="Make it anew: its stage's command with --fresh."
-        ) from error
-    print_tables(tables)
+
+def print_contents(found: "Contents") -> None:
+    """What ``evolvent.show`` found."""
+    from evolvent.report.summary import summary, yields
+
+    for line in yields(found):
+        typer.echo(printable(line))
+    print_tables(summary(found))
 
 
 def print_tables(tables: "Iterable[Table]") -> None:
@@ -164,10 +182,10 @@ def print_tables(tables: "Iterable[Table]") -> None:
             longest = max(map(len, cells), default=0)
             if all(NUMBER.fullmatch(cell) for cell in cells):
                 heading = textwrap.fill(name, max(longest, HEADING), break_long_words=False)
-                shown.add_column(heading, justify="right", no_wrap=True)
+                shown.add_column(Text(printable(heading)), justify="right", no_wrap=True)
                 longest = max(longest, *map(len, heading.split("\n")))
             else:
-                shown.add_column(name, overflow="fold", min_width=min(longest, NARROWEST))
+                shown.add_column(Text(printable(name)), overflow="fold", min_width=min(longest, NARROWEST))
                 longest = min(longest, NARROWEST)
             needed += longest + 3  # a border and a space on both sides
         for row in table.rows:
@@ -192,7 +210,7 @@ def print_stages(folder: Path, stages: dict[str, Any], *, examples: int = 0) -> 
 
 def print_files(stages: dict[str, Any]) -> None:
     """The file that each stage wrote, a line each, and what must not be missed of its rows."""
-    from evolvent.report.summary import described
+    from evolvent.report.contents import described
     from evolvent.selection.select import Selection
 
     for stage, done in stages.items():

@@ -1,127 +1,97 @@
 """What a run holds, as plain tables: its stages' counts, what they used, its scores, and example trajectories."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import groupby
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from evolvent.call_store.store import spent_in
-from evolvent.costs.budget import Spent
 from evolvent.costs.prices import money
-from evolvent.errors import InputError
-from evolvent.files import is_as_noted
+from evolvent.records import Record
+from evolvent.report.contents import Contents, ScoreFigures, StageContents, described
 from evolvent.report.tables import Table, short_names
-from evolvent.runs.folder import in_use
-from evolvent.runs.manifest import StageEntry, read_manifest
-from evolvent.runs.parts import records_kept
+from evolvent.report.yields import in_words
 from evolvent.runs.progress import time_words
-from evolvent.runs.record_files import read_numbers, read_records, score_columns
-from evolvent.stages import file_of
+
+COUNTED = ("failures", "notes", "without a score")
 
 
-def summary(folder: Path, stage: str | None = None) -> list[Table]:
-    """The tables of a run folder.
-
-    Args:
-        folder: the run folder.
-        stage: that stage's tables only.
-
-    Raises:
-        InputError: it is not a run folder.
-    """
-    every = read_manifest(folder)
-    if not every:
-        raise InputError(f"{folder} is not a run folder", fix="Make one: evolvent demo, or evolvent evolve SEEDS …")
-    stages = {name: entry for name, entry in every.items() if stage in (None, name)}
-    for name, entry in stages.items():
-        if entry.state == "running":
-            entry.paid = _paid_so_far(entry, [use for use in spent_in(folder) if use.stage == name])
-    tables = [_overview(folder, stages)]
-    for name, entry in stages.items():
-        if entry.counts.get("groups"):
-            tables.append(_fates(name, entry))
-        if entry.counts.get("funnel"):
-            steps = [(what, f"{n:,}") for what, n in entry.counts["funnel"].items()]
+def summary(found: Contents) -> list[Table]:
+    """The tables of what a run folder holds."""
+    tables = [_overview(found.stages)]
+    for name, stage in found.stages.items():
+        if stage.counts.get("groups"):
+            tables.append(_fates(name, stage))
+        if stage.counts.get("funnel"):
+            steps = [(what, f"{n:,}") for what, n in stage.counts["funnel"].items()]
             tables.append(Table(f"{name}: what came through", ("", "count"), steps))
-        for counted in ("failures", "notes", "without a score"):
-            reasons = entry.counts.get(counted)
+        for counted in COUNTED:
+            reasons = stage.counts.get(counted)
             if reasons:
-                tables.append(
-                    Table(f"{name}: {counted}", ("rows", "reason"), [(f"{n:,}", why) for why, n in reasons.items()])
-                )
-    if any(entry.paid for entry in stages.values()):
-        tables.append(_paid(stages))
-    if any(entry.used for entry in stages.values()):
-        tables.append(_used(stages))
-    scored = folder / file_of("score")
-    if "score" in stages and _is_its_own(scored, stages["score"]):
-        tables.append(_scores(scored))
-    return tables
+                rows = [(f"{n:,}", why) for why, n in reasons.items()]
+                tables.append(Table(f"{name}: {counted}", ("rows", "reason"), rows))
+    if any(stage.paid for stage in found.stages.values()):
+        tables.append(_paid(found.stages))
+    if any(stage.used for stage in found.stages.values()):
+        tables.append(_used(found.stages))
+    if found.scores:
+        tables.append(_scores(found.scores))
+    return tables + list(map(_trajectory, found.examples))
 
 
-def _overview(folder: Path, stages: dict[str, StageEntry]) -> Table:
+def yields(found: Contents) -> list[str]:
+    """The yield of each stage, a line each."""
+    return [in_words(name, stage.yields) for name, stage in found.stages.items() if stage.yields is not None]
+
+
+def _overview(stages: Mapping[str, StageContents]) -> Table:
     rows, notes = [], []
-    busy = in_use(folder)
-    for name, entry in stages.items():
-        output = folder / file_of(name)
-        state: str = entry.state
-        counts = described(entry.counts)
-        if entry.state == "running":
-            state = "running" if busy else "interrupted"
-            counts = _so_far(output, entry)
-            if not busy:
-                notes.append(f"{name} was interrupted: start the same command again to go on")
-        elif entry.state == "stale":
+    for name, stage in stages.items():
+        unfinished = stage.state in ("running", "interrupted")
+        if stage.state == "interrupted":
+            notes.append(f"{name} was interrupted: start the same command again to go on")
+        elif stage.state == "stale":
             notes.append(f"{name} is stale: what it was made of was made anew; its own command brings it up to date")
-        for uri, served in entry.served.items():
-            if len(served) > 1:
-                marks = Counter(model for model, _ in served)
-                by = ", ".join(
-                    f"{model} ({n} system_fingerprints)" if n > 1 else str(model) for model, n in marks.items()
-                )
-                notes.append(f"{name}: the server changed under {uri}: replies are by {by}")
-        file = file_of(name) if _is_its_own(output, entry) else "not yet"
-        time = time_words(entry.wall_s) if entry.wall_s else ""  # noted when a command ends, unless it was killed
-        rows.append((name.partition(":")[0], state, time, counts, file))
+        if stage.damaged:
+            notes.append(
+                f"{stage.file.name} is not as {name} wrote it: it is damaged, or was changed since; the command of "
+                f"{name} with --fresh makes it anew (equal calls are not paid again), or copy it back"
+            )
+        elif not stage.there and not unfinished:
+            notes.append(f"{stage.file.name} is gone: the command of {name} makes it again from the stored calls")
+        notes += _changes(name, stage)
+        file = ("damaged" if stage.damaged else stage.file.name) if stage.there else "not yet" if unfinished else "gone"
+        time = time_words(stage.seconds) if stage.seconds else ""  # noted when a command ends, unless it was killed
+        counts = _so_far(stage) if unfinished else described(stage.counts)
+        rows.append((name.partition(":")[0], stage.state, time, counts, file))
     return Table("stages", ("stage", "state", "time", "counts", "file"), rows, tuple(notes))
 
 
-def _is_its_own(output: Path, entry: StageEntry) -> bool:
-    """Whether an entry's file is there. While a stage is made anew its old file is, and is not its own."""
-    return output.exists() and (entry.state != "running" or is_as_noted(output, entry.output))
+def _changes(name: str, stage: StageContents) -> Iterator[str]:
+    """Where a server named several models behind one address, a line each."""
+    for uri, served in stage.served.items():
+        if len(served) > 1:
+            marks = Counter(model for model, _ in served)
+            by = ", ".join(f"{model} ({n} system_fingerprints)" if n > 1 else str(model) for model, n in marks.items())
+            yield f"{name}: the server changed under {uri}: replies are by {by}"
 
 
-def _so_far(output: Path, entry: StageEntry) -> str:
+def _so_far(stage: StageContents) -> str:
     """What an unfinished stage has done: the records of its finished parts, and the calls that it paid for."""
-    records = records_kept(output)
-    # of a run's file it is not known here which rows the stage takes
-    total = f" of {entry.input['rows']:,}" if "format" in entry.input else ""
-    calls = sum(account["calls"] for account in entry.paid.values())
-    return f"{records:,}{total} records written" + (f", {calls:,} calls stored" if calls else "")
+    total = "" if stage.of is None else f" of {stage.of:,}"
+    calls = sum(account["calls"] for account in stage.paid.values())
+    return f"{stage.written:,}{total} records written" + (f", {calls:,} calls stored" if calls else "")
 
 
-def _paid_so_far(entry: StageEntry, spent: Sequence[Spent]) -> dict[str, dict[str, Any]]:
-    """What an unfinished stage has paid for: the store knows more than the manifest, but no prices."""
-    return {
-        use.model: noted
-        if (noted := entry.paid.get(use.model, {})).get("calls") == use.calls
-        else {name: getattr(use, name) for name in ("calls", "prompt_tokens", "completion_tokens", "estimated")}
-        for use in spent
-    }
-
-
-def _fates(stage: str, entry: StageEntry) -> Table:
-    groups: dict[str, dict[str, int]] = entry.counts["groups"]
+def _fates(name: str, stage: StageContents) -> Table:
+    groups: dict[str, dict[str, int]] = stage.counts["groups"]
     names, notes = short_names(groups)
     fates = sorted({fate for group in groups.values() for fate in group}, key=lambda fate: (fate != "ok", fate))
     rows = [(fate, *(f"{group.get(fate, 0):,}" for group in groups.values())) for fate in fates]
-    return Table(f"{stage}: what became of the rows", ("", *(names[group] for group in groups)), rows, notes)
+    return Table(f"{name}: what became of the rows", ("", *(names[group] for group in groups)), rows, notes)
 
 
-def _paid(stages: dict[str, StageEntry]) -> Table:
+def _paid(stages: Mapping[str, StageContents]) -> Table:
     """What each stage has paid for in this folder, rows that were thrown away included."""
-    accounts = [(stage, uri, account) for stage, entry in stages.items() for uri, account in entry.paid.items()]
+    accounts = [(name, uri, account) for name, stage in stages.items() for uri, account in stage.paid.items()]
     columns = {
         "calls": [_count(account, "calls") for *_, account in accounts],
         **_tokens(accounts),
@@ -130,9 +100,9 @@ def _paid(stages: dict[str, StageEntry]) -> Table:
     return _account("paid for in this folder", accounts, columns)
 
 
-def _used(stages: dict[str, StageEntry]) -> Table:
+def _used(stages: Mapping[str, StageContents]) -> Table:
     """What the rows were made of, whether paid for by their stage or found in the store."""
-    accounts = [(stage, uri, account) for stage, entry in stages.items() for uri, account in entry.used.items()]
+    accounts = [(name, uri, account) for name, stage in stages.items() for uri, account in stage.used.items()]
     columns = {
         "replies": [_count(account, "calls") for *_, account in accounts],
         **_tokens(accounts),
@@ -174,38 +144,19 @@ def _count(account: dict[str, Any], key: str) -> str:
     return f"{account.get(key, 0):,}"
 
 
-def _scores(path: Path) -> Table:
-    import numpy as np
-
-    names = [name for name, column in score_columns(path).items() if column.kind == "double"]
-    rows = []
-    for name, values, absent in read_numbers(path, names):
-        missing = f"{absent:,}"
-        if len(values):
-            low, middle, high = np.quantile(values, [0.1, 0.5, 0.9])
-            rows.append((name, *(f"{x:.4g}" for x in (values.mean(), low, middle, high)), missing))
-        else:
-            rows.append((name, "", "", "", "", missing))
+def _scores(scores: Mapping[str, ScoreFigures]) -> Table:
+    rows = [
+        (name, *("" if figure is None else f"{figure:.4g}" for figure in figures), f"{absent:,}")
+        for name, (absent, *figures) in scores.items()
+    ]
     return Table("scores", ("score", "mean", "10 %", "median", "90 %", "null"), rows)
 
 
-def trajectories(folder: Path, count: int) -> Iterator[Table]:
-    """The first ``count`` trajectories of a run, one table each."""
-    path = folder / file_of("evolve")
-    if not path.is_file():
-        return
-    for index, (_, group) in enumerate(groupby(read_records(path), key=lambda record: record.seed_id)):
-        if index == count:
-            return
-        rows: list[tuple[str, ...]] = []
-        for record in group:
-            fate = record.status if record.status == "ok" else f"{record.status}: {record.reason}"
-            by = (record.operator or record.method or "") if record.round else "seed"
-            rows.append((str(record.round), by, fate, record.question))
-            title = f"seed {record.seed_index}, id {record.seed_id}"
-        yield Table(title, ("round", "operator", "status", "instruction"), rows)
-
-
-def described(counts: dict[str, Any]) -> str:
-    """Counts as one line of text."""
-    return ", ".join(f"{n:,} {what}" for what, n in counts.items() if isinstance(n, int) and n)
+def _trajectory(records: Sequence[Record]) -> Table:
+    rows = []
+    for record in records:
+        fate = record.status if record.status == "ok" else f"{record.status}: {record.reason}"
+        by = (record.operator or record.method or "") if record.round else "seed"
+        rows.append((str(record.round), by, fate, record.question))
+    first = records[0]
+    return Table(f"seed {first.seed_index}, id {first.seed_id}", ("round", "operator", "status", "instruction"), rows)

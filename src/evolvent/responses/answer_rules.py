@@ -3,7 +3,7 @@
 ============  ==============================================================================================
 ``filtered``  a content filter of the server cut or withheld it
 ``refused``   the teacher gave a refusal in the field that its server has for it, and no text
-``empty``     the teacher gave no text
+``empty``     the teacher gave no text; where it only thought: ``only reasoning``, ``cut inside its reasoning``
 ``sorry``     R2: the response holds "sorry" and has fewer than 80 words
 ``no words``  R3: nothing is left of it without punctuation and stop words
 ============  ==============================================================================================

@@ -94,6 +94,8 @@ def respond_stage(data: Data, given: Respond, reading: Reading, calling: Calling
         group=by_teacher,
         counts={"instructions": source.rows, **source.counts},
         dry_run=Rehearsed(reply_tokens=ANSWER_TOKENS),
+        calls_each=len(how.teachers),
+        grows=("limit", "max_tokens", "input"),
     )
 
 

@@ -24,7 +24,7 @@ from evolvent.models.token_counts import TokenCounter, open_counter
 from evolvent.models.uri import parse_uri
 from evolvent.options import Calling
 from evolvent.records import Message, Record
-from evolvent.runs.manifest import as_json, check_as_written, differences, known_prices, read_manifest
+from evolvent.runs.manifest import as_json, check_as_written, differences, growth, known_prices, read_manifest
 from evolvent.runs.run import Run
 from evolvent.runs.stage import Formula, Rehearsed, Stage, Work
 from evolvent.stages import file_of
@@ -69,6 +69,11 @@ def dry_run(stage: Stage, out: Path, calling: Calling) -> Run:
         finished = entry.state != "running" and bool(entry.finished) and not found
         if finished and not calling.fresh and (out / file_of(stage.name)).exists():
             check_as_written(out / file_of(stage.name), entry)
+        source = entry.input if entry.state == "stale" else stage.source.about
+        grown = growth(entry, settings, source, stage.grows, stage.source.begins_with)
+        if grown:
+            words = f"{stage.name} goes on in the folder: {', '.join(grown)}"
+            found, estimate = (), replace(estimate, lines=(words, *estimate.lines))
         if entry.state == "stale" and not differences(entry, settings, entry.input):
             found = ()  # what it reads was made anew: it will be, too
         estimate = replace(estimate, differences=found, finished=finished)

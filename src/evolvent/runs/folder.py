@@ -2,12 +2,14 @@
 
 import copy
 import fcntl
+import logging
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +22,7 @@ from evolvent.runs.manifest import (
     as_json,
     check_as_written,
     differences,
+    growth,
     now,
     read_manifest,
     versions,
@@ -33,6 +36,8 @@ from evolvent.stages import file_of, holds_records, in_order, readers_of
 from evolvent.storage_errors import explained
 
 Account = dict[str, dict[str, Any]]
+
+log = logging.getLogger(__name__)
 
 LOCK = ".lock"
 LOCK_TRIES, LOCK_WAIT_S = 5, 0.02
@@ -49,6 +54,7 @@ class _Task:
     adding: bool = False
     retry_failed: bool = False
     retry_empty: bool = False
+    grown: Sequence[str] = ()  # what has, in words
 
     def wrong(self, tally: Tally) -> bool:
         """Whether rows of these counts are to be made again."""
@@ -66,7 +72,7 @@ class RunFolder:
     stages: dict[str, StageEntry] = field(default_factory=dict)
     _tasks: dict[str, _Task] = field(default_factory=dict)
     _lock: int = -1
-    _new: list[Path] = field(default_factory=list)  # of the lock's file and the folder, what was not there before
+    _new: list[Path] = field(default_factory=list)  # the lock's file, the folder, its parents: those not there before
     _since: float = 0.0  # when the stage started; 0 before
     _before: dict[str, StageEntry] = field(default_factory=dict)  # the stages as they were when it started
 
@@ -74,29 +80,40 @@ class RunFolder:
         with explained(self.path):
             if self.path.exists() and not self.path.is_dir():
                 raise InputError(f"--out {self.path} is a file", fix="Name a folder: the run's files go into it.")
-            self._new = [path for path in (self.path / LOCK, self.path) if not path.exists()]
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        self._take_lock()
+        there = (self.path / LOCK, self.path, *self.path.parents)
+        self._new = [path for path in there if not path.exists()]
         try:
+            with explained(self.path):
+                self.path.mkdir(parents=True, exist_ok=True)
+                self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+            self._take_lock()
             self.check_there()  # whoever was refused may have removed it meanwhile
             with explained(self.path):
                 os.ftruncate(self._lock, 0)
                 os.pwrite(self._lock, str(os.getpid()).encode(), 0)
             self.stages = read_manifest(self.path)
         except BaseException:
-            os.close(self._lock)
+            self._leave()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and not self._since:  # it was refused: what was not there is not there again
-            with suppress(OSError):
-                for path in self._new:
-                    path.rmdir() if path == self.path else path.unlink()
-        os.close(self._lock)
+        if error is not None and not self._since:
+            self._leave()
+        else:
+            os.close(self._lock)
+
+    def _leave(self) -> None:
+        """Close a folder that was refused: what was not there is not there again."""
+        with suppress(OSError, RunError):
+            if self._lock >= 0:
+                self.check_there()  # or it is another's by now
+            for path in self._new:
+                path.unlink() if path.name == LOCK else path.rmdir()
+        if self._lock >= 0:
+            os.close(self._lock)
 
     def output(self, stage: str) -> Path:
         """The file that a stage writes."""
@@ -113,6 +130,8 @@ class RunFolder:
         retry_empty: bool = False,
         mix_versions: bool = False,
         adds_to: Mapping[str, Any] | None = None,
+        grows: Collection[str] = (),
+        begins_with: Callable[[Mapping[str, Any]], bool] = lambda _: False,
     ) -> Run | None:
         """Find out what there is to do; nothing is changed before the stage starts (``start``).
 
@@ -126,6 +145,8 @@ class RunFolder:
             mix_versions: go on although packages that decide numbers have changed since the stage began.
             adds_to: the settings of the finished stage whose rows get further columns; if it is stale, and its input
                 came out otherwise, the stage is made anew.
+            grows: settings that may grow, and ``input``: if nothing else differs the stage is made anew.
+            begins_with: whether the input begins with the one that the manifest noted this of.
 
         Returns:
             The finished run if there is nothing left to do, else None.
@@ -155,7 +176,8 @@ class RunFolder:
             retry_empty=retry_empty,
         )
         if entry is not None:
-            if self._is_done(stage, task, entry, settings, source, adds_to):
+            grown = partial(growth, grows=grows, begins_with=begins_with)
+            if self._is_done(stage, task, entry, settings, source, adds_to, grown):
                 drop_parts(output)  # a kill may have left them there, although all is done
                 # Stale: what it reads was made anew and came out the same, so what was made of it still holds.
                 if entry.state == "stale":
@@ -168,6 +190,8 @@ class RunFolder:
                 task.entry.models, task.entry.versions = dict(entry.models), dict(entry.versions)
                 task.entry.output, task.entry.started = dict(entry.output), entry.started
                 task.entry.wall_s = entry.wall_s
+            if task.grown:  # all but its counts, which are to come: what is there is good until then
+                task.entry = replace(copy.deepcopy(entry), settings=settings, input=source, counts={}, versions={})
             if task.adding or not task.anew:
                 self._check_versions(stage, task, mix=mix_versions or task.adding)
         self._tasks[stage] = task
@@ -181,6 +205,7 @@ class RunFolder:
         settings: dict[str, Any],
         source: dict[str, Any],
         adds_to: Mapping[str, Any] | None,
+        grown: Callable[[StageEntry, Mapping[str, Any], Mapping[str, Any]], list[str]],
     ) -> bool:
         """Find out what there is to do for a stage that the folder holds, noted in the task; whether there is nothing.
 
@@ -199,6 +224,8 @@ class RunFolder:
             task.anew = bool(found) or entry.state != "running"
         elif found and entry.state == "stale" and not differences(entry, builds_on, entry.input):
             task.anew = True  # what it reads was made anew and came out otherwise
+        elif found and (lines := grown(entry, builds_on, entry.input if entry.state == "stale" else source)):
+            task.anew, task.grown = True, lines
         elif found:
             raise InputError(
                 f"run folder {self.path} holds {stage} with other settings:\n  " + "\n  ".join(found),
@@ -233,6 +260,8 @@ class RunFolder:
                 "fields have changed since",
                 fix="Use another --out, or --fresh to make this stage anew.",
             )
+        if task.grown:
+            log.warning("%s: %s: going on; calls that are stored are not paid again", stage, ", ".join(task.grown))
         if task.anew:
             drop_parts(output)
             if not holds_records(stage):
@@ -365,7 +394,7 @@ class RunFolder:
             except BlockingIOError:
                 time.sleep(LOCK_WAIT_S)  # one that only looks holds it for a moment
         holder = os.pread(self._lock, 32, 0).decode(errors="replace").strip() or "unknown"
-        os.close(self._lock)
+        self._new = []  # it is another's
         raise InputError(
             f"run folder {self.path} is in use by another process (pid {holder})",
             fix="Wait until it is done, stop it, or use another --out.",

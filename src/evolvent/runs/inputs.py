@@ -19,6 +19,9 @@ from evolvent.stages import STAGES, file_of, row_of
 # What was found of checked data, in the run folder.
 CHECKED = ".checked-{stage}.sqlite"
 
+# In an input's digest, between that of a file and how many of its rows are taken.
+FIRST = ", first "
+
 # What a stage takes: a path, a Hub id, a run, an iterable of dicts (a datasets.Dataset is one).
 Data = str | Path | Run | Iterable[Mapping[str, Any]]
 
@@ -76,6 +79,10 @@ class StageInput(Protocol):
         """All records in order."""
         ...
 
+    def begins_with(self, noted: Mapping[str, Any]) -> bool:
+        """Whether it begins with another input, of which a manifest noted this; False where that cannot be said."""
+        ...
+
     def unchanged(self) -> None:
         """Check that it is still what was checked.
 
@@ -106,6 +113,9 @@ class Listed:
 
     def __iter__(self) -> Iterator[Record]:
         return iter(self.items)
+
+    def begins_with(self, noted: Mapping[str, Any]) -> bool:  # noqa: ARG002
+        return False
 
     def unchanged(self) -> None:
         pass
@@ -146,6 +156,12 @@ class RecordFile:
 
     def __iter__(self) -> Iterator[Record]:
         return (record for _, record in self.records())
+
+    def begins_with(self, noted: Mapping[str, Any]) -> bool:
+        """So far as both are the first rows of one file, taken as seeds."""
+        file, _, taken = noted["digest"].partition(FIRST)
+        same = file == self.about["digest"].partition(FIRST)[0]
+        return same and bool(taken) and (self.limit or self.rows) >= int(taken)
 
     def unchanged(self) -> None:
         if file_state(self.path) != self.state:
@@ -192,6 +208,9 @@ class Joined:
     def __iter__(self) -> Iterator[Record]:
         return (record for _, record in self.records())
 
+    def begins_with(self, noted: Mapping[str, Any]) -> bool:  # noqa: ARG002
+        return False
+
     def unchanged(self) -> None:
         self.source.unchanged()
 
@@ -225,6 +244,9 @@ class Derived:
 
     def __iter__(self) -> Iterator[Record]:
         return (record for _, record in self.records())
+
+    def begins_with(self, noted: Mapping[str, Any]) -> bool:  # noqa: ARG002
+        return False
 
     def unchanged(self) -> None:
         self.source.unchanged()
@@ -293,11 +315,13 @@ def record_file(
     state, digest = file_state(path), _digest(path)
     every = count_rows(path)
     rows = min(count_wanted(path, wanted), limit or every)
-    about: dict[str, Any] = {"source": str(path), "rows": every, "digest": digest}
+    about: dict[str, Any] = {"source": str(path), "rows": rows if as_seeds else every, "digest": digest}
     if out is not None and path.parent.resolve() == out.resolve():
         about["stage"] = stage = next((stage for stage in STAGES if file_of(stage) == path.name), None)
         if stage is not None:
             _check_current(path, stage)
+    if as_seeds and limit is not None:  # of other inputs the stage's settings hold the limit
+        about["digest"] += f"{FIRST}{limit}"
     counts = {"rows left out": every - rows} if every > rows else {}
     return RecordFile(path, wanted, limit, about, rows, counts, state, as_seeds)
 

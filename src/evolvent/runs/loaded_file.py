@@ -25,6 +25,7 @@ class LoadedFile:
         self.about: dict[str, Any] = {"source": name, "format": loaded.format, "rows": loaded.rows}
         self.about |= {"digest": loaded.digest, "limit": how["limit"], "map": dict(mapping) if mapping else None}
         counts = {"skipped rows": loaded.skipped, "exact duplicates": loaded.duplicates}
+        counts["inputs that said there is none"] = loaded.no_input
         self.counts = {name: n for name, n in counts.items() if n}
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -41,6 +42,9 @@ class LoadedFile:
 
     def __iter__(self) -> Iterator[Record]:
         return iter(self._loaded)
+
+    def begins_with(self, noted: Mapping[str, Any]) -> bool:
+        return bool(noted["rows"] <= self.rows and self._loaded.digest_of(noted["rows"]) == noted["digest"])
 
     def unchanged(self) -> None:
         self._loaded.unchanged()

@@ -7,13 +7,15 @@ that ``make_parts`` may make any of them, in this process or another one.
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
+from evolvent.call_store.ask import THINKING
 from evolvent.call_store.store import CallStore, spent_in
 from evolvent.call_store.stored import StoredModels
 from evolvent.call_store.used import RecordInWork, Used, record_in_work
@@ -22,14 +24,14 @@ from evolvent.costs.budget import Budget, Spent
 from evolvent.costs.prices import Price
 from evolvent.errors import BudgetReachedError, EvolventError, InputError, RunError
 from evolvent.files import CALLS, check_not_read
-from evolvent.models.models import Models, Need
+from evolvent.models.models import Models, Need, is_server
 from evolvent.options import Calling
 from evolvent.records import Record
 from evolvent.runs.dry_run import dry_run
 from evolvent.runs.folder import Account, RunFolder
 from evolvent.runs.manifest import known_prices
 from evolvent.runs.parts import Output, Placed
-from evolvent.runs.progress import shown
+from evolvent.runs.progress import Progress, plain_lines, told
 from evolvent.runs.run import Run
 from evolvent.runs.stage import Make, MakeWhole, Stage, WholeWork, Work
 from evolvent.runs.tally import Tally
@@ -47,6 +49,7 @@ MOST_HELD = 1 << 24
 # A window, the rows that each of its records became, and what they took from their models.
 Made = tuple[list[Placed], Sequence[Sequence[Record]], RecordInWork]
 EMPTY = "the server's reply holds no text"
+THOUGHT = {f"{EMPTY}: {reason}": mending for reason, mending in THINKING.items()}
 
 
 def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
@@ -81,6 +84,8 @@ def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
             retry_empty=calling.retry_empty and stage.window is not None,  # another is to be made anew as a whole
             mix_versions=calling.mix_versions,
             adds_to=stage.adds_to,
+            grows=stage.grows,
+            begins_with=stage.source.begins_with,
         )
         if done:
             return done
@@ -90,9 +95,17 @@ def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
         budget = None
         if calling.budget is not None:
             budget = Budget(calling.budget, prices, spent, stage=stage.name, models=called)
-        opened = {need: models.open(need) for need in stage.needs}
-        stage.source.keep(folder.path)
-        return models.run(_run(stage, folder, opened, prices, budget, calling))
+        progress = Progress(stage.name, stage.source.rows, calls_each=stage.calls_each, samples=calling.show)
+        with told(progress, calling.progress or (plain_lines(rate=False) if calling.show else False)):
+            opened = {}
+            for need in stage.needs:
+                if not is_server(need.uri) and need not in models:
+                    progress.load(need.name)
+                opened[need] = models.open(need)
+            stage.source.keep(folder.path)
+            done = models.run(_run(stage, folder, opened, prices, budget, calling, progress))
+        made = {name: getattr(progress, name) for name in ("before", "calls", "prompt_tokens", "completion_tokens")}
+        return replace(done, made={"records": progress.done - progress.before, **made} if progress.begun else {})
 
 
 async def _run(
@@ -102,6 +115,7 @@ async def _run(
     prices: Mapping[str, Price],
     budget: Budget | None,
     calling: Calling,
+    progress: Progress,
 ) -> Run:
     with contextlib.closing(CallStore(folder.path / CALLS)) as store:
         try:
@@ -114,6 +128,7 @@ async def _run(
                 folder.stages[stage.name].served,
                 folder.write,
                 retry_empty=calling.retry_empty,
+                called=progress.called,
             )
             await stage.trial(stored)
             if stage.window is None:
@@ -121,7 +136,7 @@ async def _run(
                     counts, used = await _make_whole(stage, whole, folder)
             else:
                 async with cast(Work, stage.work).open(stored) as make:
-                    counts, used = await _make_rows(stage, make, folder, stored.at_once, calling)
+                    counts, used = await _make_rows(stage, make, folder, stored.at_once, progress)
             spent = paid(store, stage.name, prices)
             return await asyncio.to_thread(folder.finish, stage.name, counts, used, spent)
         except BaseException as error:
@@ -139,7 +154,7 @@ async def _make_whole(stage: Stage, make: MakeWhole, folder: RunFolder) -> tuple
 
 
 async def _make_rows(
-    stage: Stage, make: Make, folder: RunFolder, at_once: int, calling: Calling
+    stage: Stage, make: Make, folder: RunFolder, at_once: int, progress: Progress
 ) -> tuple[dict[str, Any], Account]:
     def unchanged() -> None:
         stage.source.unchanged()
@@ -149,12 +164,11 @@ async def _make_rows(
     mark = folder.stages[stage.name].mark
     # In threads: what is long for many rows would keep Ctrl-C waiting.
     output = await in_thread(partial(Output, path, stage.source.rows, unchanged, stage.columns, mark))
-    before = output.tally().status
-    with shown(stage.name, stage.source.rows, done=output.records_done, fates=before, show=calling.progress) as advance:
-        try:
-            await make_parts(stage, make, output, output.missing(), at_once, advance)
-        finally:
-            output.drop()
+    progress.begin(output.records_done, output.tally().status)
+    try:
+        await make_parts(stage, make, output, output.missing(), at_once, progress.advance)
+    finally:
+        output.drop()
     tally = await asyncio.to_thread(output.finish)
     derived = await asyncio.to_thread(stage.derive, path)
     return {**stage.counts, **tally.summary(), **derived}, tally.used_json()
@@ -195,7 +209,11 @@ async def make_parts(
         record_in_work.set(in_work)
         made = await make([place.record for place in window])
         for rows in made:
-            failing.check([row for row in rows if stage.group(row) is not None], in_work.used)
+            counted = [row for row in rows if stage.group(row) is not None]
+            failing.check(counted, in_work.used)
+            for row in counted:
+                if row.status != "ok":
+                    in_work.throw_away(row.id)
         return window, made, in_work
 
     def count(tally: Tally, row: Record) -> None:
@@ -214,11 +232,13 @@ async def make_parts(
                 if output.is_full:
                     await in_thread(output.write)
                 statuses = [row.status for row in rows if stage.group(row) is not None]
-                advance(**{status: statuses.count(status) for status in ("ok", "failed", "eliminated")})
+                fates = {status: statuses.count(status) for status in ("ok", "failed", "eliminated")}
+                advance(**fates, rows=rows)
             output.use(in_work.used)
     whole = output.tally()
     words = why_in_vain(whole) if whole.rows else None
-    if words is not None:  # not kept: the same command makes them again
+    thought = words in THOUGHT and whole.rows < ALL_FAILED  # a few that only thought are no fault of the server's
+    if words is not None and not thought:  # not kept: the same command makes them again
         raise _all_failed(stage.name, output.path.parent, whole.rows, words)
     await in_thread(output.keep)
 
@@ -269,7 +289,7 @@ class Failing:
             tally = Tally(used={uri: one for uri, one in used.items() if teacher in (None, uri)})
             for row in rows:
                 if row.teacher == teacher:
-                    tally.count(row, "")
+                    tally.count(row, self._stage)
             words = why_in_vain(tally)
             if words is None:
                 self._worked.add(teacher)
@@ -282,15 +302,25 @@ class Failing:
 
 
 def why_in_vain(tally: Tally) -> str | None:
-    """Why there is nothing good about rows: the first one's words if all failed, EMPTY if no reply held text."""
+    """Why there is nothing good about rows: the first one's words if all failed, EMPTY if no reply held text.
+
+    Where one of these replies is reasoning, THOUGHT's words for the commonest kind of it.
+    """
     if tally.rows == tally.status["failed"]:
         return next(iter(tally.failures))
     replies = sum(used.calls - used.unusable for used in tally.used.values())
-    return EMPTY if replies and replies == tally.empty else None
+    if not replies or replies != tally.empty:
+        return None
+    fates = sum(tally.groups.values(), Counter[str]())
+    reason = max(THINKING, key=lambda reason: fates[f"eliminated: {reason}"])
+    return f"{EMPTY}: {reason}" if fates[f"eliminated: {reason}"] else EMPTY
 
 
 def _all_failed(which: str, run: Path, records: int, words: str) -> RunError:
     fix = "Mend the cause and start the same command again."
+    if words in THOUGHT:
+        mending = THOUGHT[words]
+        fix = f"{mending[0].upper()}{mending[1:]}. After a change at the server add --retry-empty to the same command."
     if words == EMPTY:
         fix = (
             f"See what the server sends: evolvent calls {run}. Reasoning that takes up all of --max-tokens, a wrong "

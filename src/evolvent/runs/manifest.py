@@ -7,12 +7,13 @@ run: go on, or nothing to do. Another entry is refused with the differences, unl
 import hashlib
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import orjson
 
@@ -90,12 +91,54 @@ def read_manifest(folder: Path) -> dict[str, StageEntry]:
         content = path.read_bytes()
     try:
         stages = orjson.loads(content)["stages"]
-        return {name: StageEntry(**entry) for name, entry in stages.items()}
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        why = error if isinstance(error, orjson.JSONDecodeError) else "it is of another form"
+        return {name: _checked(name, StageEntry(**entry)) for name, entry in stages.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # orjson's is a ValueError
+        why = error if isinstance(error, ValueError) else "it is of another form"
         raise InputError(
             f"{path} is not a manifest of evolvent: {why}", fix="Restore it, or use another --out."
         ) from error
+
+
+# What a stage counts, where it is more than a number, and the amounts of an account.
+COUNTED = {
+    "groups": dict[str, dict[str, int]],
+    **dict.fromkeys(("funnel", "failures", "notes", "tokens", "without a score"), dict[str, int]),
+}
+AMOUNTS = dict.fromkeys(("calls", "prompt_tokens", "completion_tokens"), int)
+
+
+def _checked(stage: str, entry: StageEntry) -> StageEntry:
+    """An entry as it was read.
+
+    Raises:
+        ValueError: something in it is of another type than what is written.
+    """
+
+    def check(known: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+        for name, kind in known.items():
+            if name in found and not _fits(kind, found[name]):
+                raise ValueError(f"{name} of {stage} is {str(found[name])[:80]!r}")
+
+    check(get_type_hints(StageEntry), asdict(entry))
+    check({"digest": str}, {"digest": None, **entry.input})
+    check(COUNTED, entry.counts)
+    for account in (*entry.paid.values(), *entry.used.values()):
+        check(AMOUNTS, account)
+    return entry
+
+
+def _fits(kind: Any, value: object) -> bool:
+    """Whether a value of JSON is of a type as the entry's fields have it."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return value in inner
+    if origin is UnionType:
+        return any(_fits(one, value) for one in inner)
+    if origin is dict:
+        return isinstance(value, dict) and all(_fits(inner[1], one) for one in value.values())
+    if origin is list:
+        return isinstance(value, list) and all(_fits(inner[0], one) for one in value)
+    return kind is Any or isinstance(value, int | float if kind is float else kind)
 
 
 def write_manifest(folder: Path, stages: dict[str, StageEntry]) -> None:
@@ -120,6 +163,35 @@ def differences(old: StageEntry, settings: dict[str, Any], source: dict[str, Any
             if old.input.get(name) != source.get(name)
         ]
         lines += how or [f"input: other content than {old.input.get('source', 'before')} had"]
+    return lines
+
+
+def growth(
+    old: StageEntry,
+    settings: Mapping[str, Any],
+    source: Mapping[str, Any],
+    grows: Collection[str],
+    begins_with: Callable[[Mapping[str, Any]], bool],
+) -> list[str]:
+    """How a stage's settings and input have grown since its entry, one line each; none if anything else differs.
+
+    Args:
+        old: the entry.
+        settings, source: those of now.
+        grows: the settings that may grow (None is without a limit), and ``input`` if the input may.
+        begins_with: whether the input begins with what the manifest noted this of.
+    """
+    lines = []
+    for name in sorted(old.settings.keys() | settings.keys()):
+        before, now = old.settings.get(name), settings.get(name)
+        if before != now:
+            if name not in grows or not isinstance(before, int) or not (now is None or now > before):
+                return []
+            lines.append(f"{name} {before:,} → {'all' if now is None else f'{now:,}'}")
+    if old.input["digest"] != source["digest"]:
+        if "input" not in grows or not begins_with(old.input):
+            return []
+        lines.append(f"input {old.input['rows']:,} → {source['rows']:,} rows")
     return lines
 
 

@@ -63,7 +63,7 @@ def is_record_file(path: Path) -> bool:
 
     try:
         return set(COLUMNS) <= set(pq.read_schema(path).names)
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError, UnicodeDecodeError):
         return False
 
 
@@ -80,7 +80,7 @@ def score_columns(path: Path) -> dict[str, Column]:
     kinds = {pa.float64(): "double", pa.int64(): "int64", pa.string(): "string"}
     try:
         schema = pq.read_schema(path)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _damaged(path, error) from error
     return {
         field.name: Column(field.name, kinds[field.type])
@@ -115,7 +115,7 @@ def read_records(path: Path, start: int = 0) -> Iterator[Record]:
                     rows = batch.slice(start).to_pylist()
                     start = max(0, start - batch.num_rows)
                     yield from map(from_row, rows)
-    except (pa.ArrowException, OSError, KeyError) as error:
+    except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
         raise _damaged(path, error) from error
 
 
@@ -130,7 +130,7 @@ def count_rows(path: Path) -> int:
 
     try:
         return int(pq.read_metadata(path).num_rows)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _damaged(path, error) from error
 
 
@@ -156,7 +156,7 @@ def count_wanted(path: Path, wanted: Callable[[str, int], bool]) -> int:
                 kinds, counts = np.unique(codes << 32 | rounds, return_counts=True)
                 for kind, rows in zip(kinds.tolist(), counts.tolist(), strict=True):
                     found += rows if wanted(names[kind >> 32], kind & 0xFFFFFFFF) else 0
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _damaged(path, error) from error
     return found
 
@@ -177,7 +177,7 @@ def read_numbers(path: Path, columns: Sequence[str]) -> "Iterator[tuple[str, np.
                 chunks = [_numbers(chunk) for chunk in file.read([name], use_threads=False).column(0).chunks]
                 values = np.concatenate(chunks) if chunks else np.empty(0)
                 yield name, values, file.metadata.num_rows - len(values)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _damaged(path, error) from error
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from evolvent.call_store.ask import CUT
 from evolvent.call_store.used import Used
 from evolvent.models.models import Need
 from evolvent.models.protocols import StageModels
@@ -85,8 +86,8 @@ def uncounted(_: Record) -> str | None:
 
 def notes_of(row: Record) -> Iterator[str]:
     """What there is to say of a row: that it was cut, what it says although it passed."""
-    if row.finish_reason == "length":
-        yield "cut at the token limit"
+    if row.finish_reason in CUT:
+        yield CUT[row.finish_reason]
     if row.status == "ok" and row.reason:
         yield row.reason
 
@@ -120,7 +121,10 @@ class Stage:
         counts: what was counted before.
         derive: makes further files of the finished one, before the stage counts as done; returns further counts.
         dry_run: how a dry run estimates it.
+        calls_each: about how many calls a record takes, for the time that is left; 0 where that is not known.
         adds_to: the settings of the finished stage whose rows get further columns.
+        grows: settings that may grow, and ``input`` if that may: then the stage is made anew from the stored calls,
+            and the rows that are there become the same rows, but for those that a limit had cut.
     """
 
     name: str
@@ -136,7 +140,9 @@ class Stage:
     counts: Mapping[str, Any] = field(default_factory=dict)
     derive: Callable[[Path], Mapping[str, Any]] = nothing_more
     dry_run: Rehearsed | Formula = Rehearsed()
+    calls_each: float = 0.0
     adds_to: Mapping[str, Any] | None = None
+    grows: tuple[str, ...] = ()
 
 
 class Drawing(Protocol):

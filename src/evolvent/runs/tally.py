@@ -90,6 +90,10 @@ class Tally:
         """The counts as the manifest holds them, commonest failures first."""
         found: dict[str, Any] = {status: self.status[status] for status in ("ok", "eliminated", "failed")}
         found["groups"] = {group: dict(sorted(fates.items())) for group, fates in self.groups.items()}
+        tokens = sum(used.completion_tokens for used in self.used.values())
+        if tokens:
+            thrown_away = sum(used.thrown_away for used in self.used.values())
+            found["tokens"] = {"out": tokens, "thrown away": thrown_away}
         if self.notes:
             found["notes"] = dict(self.notes.most_common())
         if self.failures:

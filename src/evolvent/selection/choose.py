@@ -11,11 +11,15 @@ from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from evolvent.datasets.language import languages
 from evolvent.errors import InputError
-from evolvent.records import Record
+from evolvent.records import CUT, Record
 from evolvent.selection.columns import columns
 from evolvent.selection.decontamination import contaminated
-from evolvent.selection.where import Condition, number
+from evolvent.selection.languages import in_another_language
+from evolvent.selection.near_duplicates import SpooledTexts, distinct
+from evolvent.selection.refusals import refuses
+from evolvent.selection.where import Condition, number, text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +62,12 @@ class Criteria:
         ascending: keep the lowest instead of the highest.
         where: conditions that must all hold.
         best_per: ``instruction`` or ``seed_id``: only the best row of each competes.
+        keep_cut: whether answers that were cut compete.
+        drop_refusals: whether answers that refuse do not.
+        language: only rows in this language compete, and those where none can be told.
+        dedup: of rows with this share of n-grams in common only the best competes.
         tests: n-grams of test files; rows that share one do not compete.
+        format: the format of the data file; None if the rows are a run's.
     """
 
     by: str
@@ -66,7 +75,12 @@ class Criteria:
     ascending: bool = False
     where: tuple[Condition, ...] = ()
     best_per: str | None = None
+    keep_cut: bool = False
+    drop_refusals: bool = False
+    language: str | None = None
+    dedup: float | None = None
     tests: Set[bytes] = frozenset()
+    format: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +122,22 @@ def check_best_per(name: str) -> None:
         raise InputError(f"best_per {name!r} is not known", fix=f"One of: {', '.join(BEST_PER)}.")
 
 
+def check_language(code: str) -> None:
+    """Check that texts in a language can be told.
+
+    Raises:
+        InputError: they cannot.
+    """
+    if code not in languages():
+        raise InputError(
+            f"language {code!r} is none that can be told", fix=f"Codes (ISO 639-1): {', '.join(languages())}."
+        )
+
+
 def choose(records: Iterable[Record], criteria: Criteria) -> Chosen:
     """The rows with the best values among those that compete; equal values in the order of their ids.
 
-    Memory: 100 to 200 bytes for each row that competes, whatever it holds.
+    Memory: 100 to 200 bytes for each row that competes, whatever it holds; with ``dedup`` 1 to 3 kB.
 
     Args:
         records: the rows, read once.
@@ -122,6 +148,7 @@ def choose(records: Iterable[Record], criteria: Criteria) -> Chosen:
     counts: Counter[str] = Counter()
     positions, values, groups = array("q"), array("d"), array("Q")
     of = BEST_PER[criteria.best_per] if criteria.best_per else None
+    texts = SpooledTexts() if criteria.dedup else None
 
     def competing() -> Iterator[bytes]:
         for value, position, record in _competing(records, criteria, counts):
@@ -130,6 +157,8 @@ def choose(records: Iterable[Record], criteria: Criteria) -> Chosen:
             if of is not None:
                 key = of[1](record).encode("utf-8", "surrogatepass")
                 groups.append(int.from_bytes(hashlib.blake2b(key, digest_size=8).digest()))
+            if texts is not None:
+                texts.append(record.question)
             yield record.id.encode()
 
     ids = _packed(competing())
@@ -139,6 +168,10 @@ def choose(records: Iterable[Record], criteria: Criteria) -> Chosen:
         first = np.unique(np.frombuffer(groups, np.uint64)[order], return_index=True)[1]
         counts[f"not the best of its {of[0]}"] += len(order) - len(first)
         order = order[np.sort(first)]
+    if texts is not None and criteria.dedup:
+        new = np.fromiter(distinct(texts, order.tolist(), criteria.dedup), bool, len(order))
+        counts["near-duplicates of a better one"] += len(order) - int(new.sum())
+        order = order[new]
     best = order[: criteria.top(len(order))]
     kept = np.zeros(counts["rows"], np.uint8)
     kept[np.frombuffer(positions, np.int64)[best]] = 1
@@ -154,17 +187,26 @@ def _competing(
     counts["rows"] = 0
     for position, record in enumerate(records):
         counts["rows"] += 1
-        row = columns(record)
+        row = columns(record, criteria.format)
         value = number(row.get(criteria.by))
+        other: bool | None = False
         if record.status != "ok":
             counts[f"not ok ({record.status})"] += 1
         elif value is None or not math.isfinite(value):
             counts[f"without {criteria.by}"] += 1
+        elif criteria.format in (None, "record") and row.get("finish_reason") in CUT and not criteria.keep_cut:
+            counts["cut (keep_cut keeps them)"] += 1
         elif not all(condition.holds(row) for condition in criteria.where):
             counts["where not met"] += 1
+        elif criteria.drop_refusals and refuses(record):
+            counts["refusals"] += 1
+        elif criteria.language and (other := in_another_language(record, criteria.language)):
+            counts["in another language"] += 1
         elif contaminated(record, criteria.tests):
             counts["contaminated"] += 1
         else:
+            if other is None:
+                counts["kept though no language can be told"] += 1
             yield float(value), position, record
 
 
@@ -191,10 +233,10 @@ def check_columns(records: Iterable[Record], criteria: Criteria, name: str) -> N
     wanted = dict.fromkeys([(criteria.by, "number"), *kinds])
     found, first = set[tuple[str, str]](), dict[str, Any]()
     for record in records:
-        for column, value in columns(record).items():
+        for column, value in columns(record, criteria.format).items():
             if number(value) is not None:
                 found.add((column, "number"))
-            if isinstance(value, str):
+            if text(value) is not None:
                 found.add((column, "text"))
             if first.get(column) is None:
                 first[column] = value

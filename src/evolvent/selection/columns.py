@@ -26,9 +26,17 @@ TEXTS = ("method", "operator", "prompt_version", "evolver", "teacher", "finish_r
 _TEXTS = attrgetter(*TEXTS)
 
 
-def columns(record: Record) -> dict[str, Any]:
-    """The columns of a row and what they hold; the user's where the record says nothing itself."""
+def columns(record: Record, format: str | None = None) -> dict[str, Any]:
+    """The columns of a row and what they hold: of a run's row ours, and the user's where it says nothing itself.
+
+    Args:
+        record: the row.
+        format: the format that it was read in, if it stood in a data file: its columns are then the user's, and
+            ``seed_index`` is its position where the user has no such column.
+    """
     own = orjson.loads(record.meta) if record.meta else {}
+    if format is not None:
+        return {"seed_index": record.seed_index, **own}
     texts = {name: value for name, value in zip(TEXTS, _TEXTS(record), strict=True) if value is not None}
     return {**own, **texts, "round": record.round, "seed_index": record.seed_index, **record.scores}
 

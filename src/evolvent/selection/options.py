@@ -22,6 +22,13 @@ def check_best_per(name: str) -> None:
     choose.check_best_per(name)
 
 
+def check_language(code: str) -> None:
+    """Check that texts in this language can be told; errors as for ``choose.check_language``."""
+    from evolvent.selection import choose
+
+    choose.check_language(code)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selecting:
     """Which rows are kept, and where they are written."""
@@ -42,6 +49,21 @@ class Selecting:
         None,
         metavar="NAME",
         check=check_best_per,
+    )
+    keep_cut: bool = option("Keep answers that were cut (finish_reason length or loop), too.", False)
+    drop_refusals: bool = option("Leave out answers whose first sentence refuses (rules for English).", False)
+    language: str | None = option(
+        "Leave out rows in another language than this; those where none can be told stay.",
+        None,
+        metavar="CODE",
+        check=check_language,
+    )
+    dedup: float | None = option(
+        "Keep the best of near-duplicate instructions: of this share of common n-grams or more, 0.8 say.",
+        None,
+        metavar="SHARE",
+        least=0.5,
+        most=1,
     )
     decontaminate: tuple[str | Path, ...] = option(
         "Leave out rows that share a run of 13 words with this file.", (), metavar="FILE", repeatable=True

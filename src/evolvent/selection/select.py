@@ -56,8 +56,9 @@ class Selection:
 def select(data: Data, given: Selecting, reading: Reading) -> Selection:
     """Keep the rows with the highest score and write them, in the order of the data.
 
-    Rows with status ok, with a score, that pass ``where`` and are not contaminated compete, with ``best_per`` only the
-    best of each instruction or seed; of N such rows ``top="25%"`` keeps int(N * 0.25). Ties are broken by id.
+    Rows with status ok, with a score, that were not cut, pass ``where`` and the filters and are not contaminated
+    compete, with ``best_per`` only the best of each instruction or seed, with ``dedup`` of near-duplicates; of N such
+    rows ``top="25%"`` keeps int(N * 0.25). Ties are broken by id.
 
     Returns:
         The file, the note beside it (``OUT.selection.json``) and the counts.
@@ -76,12 +77,14 @@ def select(data: Data, given: Selecting, reading: Reading) -> Selection:
         data, before=read_by("select"), out=folder, format=reading.format, map=reading.map, skip_bad=reading.skip_bad
     )
     note = None if through else output_path(out.with_name(f"{out.name}.selection.json"))
+    filters = {name: getattr(given, name) for name in ("keep_cut", "drop_refusals", "language", "dedup")}
     how: dict[str, Any] = {
         "by": by,
         "top": str(given.top),
         "ascending": ascending,
         "where": [str(condition) for condition in conditions],
         "best_per": best_per,
+        **filters,
         "decontaminate": [_named(path) for path in given.decontaminate],
         "format": given.to,
     }
@@ -91,7 +94,16 @@ def select(data: Data, given: Selecting, reading: Reading) -> Selection:
     if before is not None:
         _enter_again(folder, out, how, source, before)
         return Selection(out, note, before, already_done=True)
-    criteria = Criteria(by, size, ascending, conditions, best_per, load_ngrams(given.decontaminate))
+    criteria = Criteria(
+        by,
+        size,
+        ascending,
+        conditions,
+        best_per,
+        **filters,
+        tests=load_ngrams(given.decontaminate),
+        format=source.about.get("format"),
+    )
     for path, named in zip(given.decontaminate, how["decontaminate"], strict=True):
         if _named(path) != named:
             raise InputError(f"decontaminate {path} changed while it was read", fix="Start the same command again.")

@@ -36,11 +36,13 @@ class Condition:
     def holds(self, row: Mapping[str, Any]) -> bool:
         """Whether it holds for a row; a missing value never does, nor one that is no number (no text)."""
         cell = row.get(self.column)
-        value = number(cell) if isinstance(self.value, float) else cell if isinstance(cell, str) else None
+        value = number(cell) if isinstance(self.value, float) else text(cell)
         return value is not None and COMPARISONS[self.sign](value, self.value)
 
     def __str__(self) -> str:
-        return f"{self.column}{self.sign}{self.value if isinstance(self.value, str) else repr(self.value)}"
+        value = repr(self.value) if isinstance(self.value, float) else self.value
+        plain = isinstance(self.value, float) or (value and value == value.strip() and _read(value) == value)
+        return f"{self.column}{self.sign}" + (value if plain else f'"{value}"')
 
 
 def number(value: object) -> float | None:
@@ -50,27 +52,41 @@ def number(value: object) -> float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def parse_conditions(texts: Iterable[str]) -> tuple[Condition, ...]:
+def text(value: object) -> str | None:
+    """The text that a cell holds, true and false by their names in JSON. None if it holds none."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else None
+
+
+def parse_conditions(conditions: Iterable[str]) -> tuple[Condition, ...]:
     """Parse conditions; errors as for ``parse_condition``."""
-    return tuple(parse_condition(text) for text in texts)
+    return tuple(parse_condition(condition) for condition in conditions)
 
 
-def parse_condition(text: str) -> Condition:
-    """Parse ``COLUMN<NUMBER`` (also <=, >, >=, ==, !=) or ``COLUMN==TEXT`` (also !=).
+def parse_condition(condition: str) -> Condition:
+    """Parse ``COLUMN<NUMBER`` (also <=, >, >=, ==, !=) or ``COLUMN==TEXT`` (also !=); what is in quotes is a text.
 
     Raises:
         InputError: it is of neither form.
     """
-    match = _CONDITION.fullmatch(text)
+    match = _CONDITION.fullmatch(condition)
     if match is not None:
-        column, sign, value = match.groups()
-        try:
-            limit: float | str = float(value)
-        except ValueError:
-            limit = value
-        if limit == limit and (isinstance(limit, float) or sign in EQUALITY):
-            return Condition(column, sign, limit)
+        column, sign, written = match.groups()
+        value = _read(written)
+        if value == value and (isinstance(value, float) or sign in EQUALITY):
+            return Condition(column, sign, value)
     raise InputError(
-        f"where {text!r} is neither COLUMN<NUMBER nor COLUMN==TEXT",
-        fix='Examples: "ifd<1", "teacher==hf:NAME". Signs: < <= > >= == != (of texts == and !=).',
+        f"where {condition!r} is neither COLUMN<NUMBER nor COLUMN==TEXT",
+        fix='Examples: "ifd<1", "teacher==hf:NAME", \'label=="1"\'. Signs: < <= > >= == != (of texts == and !=).',
     )
+
+
+def _read(value: str) -> float | str:
+    """What a condition compares with: a text if it stands in quotes or is no number."""
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        return value[1:-1]
+    try:
+        return float(value)
+    except ValueError:
+        return value

@@ -94,7 +94,7 @@ class Script:
             given = given.partition(" Do it")[0]
             return (
                 "Step 1 #Methods List#:\n1. Add a limit.\nStep 2 #Plan#:\nDo so.\nStep 3 #Rewritten Instruction#:\n"
-                f"{given} Do it\nStep 4 #Finally Rewritten Instruction#:\n{given} Do it with quality {quality}."
+                f"{given} Do it\nStep 4 #Finally Rewritten Instruction#:\n{given} Do it neatly with quality {quality}."
             )
         assert found is not None
         if place < int(found[1]):

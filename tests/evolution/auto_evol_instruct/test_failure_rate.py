@@ -75,7 +75,7 @@ def test_without_a_question_mark_only_a_loss_can_be_found(answer: str) -> None:
     ("reply", "apart"),
     [
         (Reply("", "stop"), "empty"),
-        (Reply(" \n", "length"), "empty"),
+        (Reply(" \n", "length"), "truncated"),
         (Reply("", "stop", refusal="I cannot"), "refused"),
         (Reply("I am SORRY, I cannot.", "stop"), "refused"),
         (Reply("sorry " + "word " * 78, "stop"), "refused"),
@@ -83,6 +83,8 @@ def test_without_a_question_mark_only_a_loss_can_be_found(answer: str) -> None:
         (Reply("", "content_filter"), "filtered"),
         (Reply("some of it", "content_filter"), "filtered"),
         (Reply("a long answer that was", "length"), "truncated"),
+        (Reply("again and again and", "loop"), "loop"),
+        (Reply("", "stop", reasoning="So it is."), "only reasoning"),
         (Reply("An answer.", "stop"), None),
     ],
 )

@@ -151,7 +151,7 @@ def test_how_models_are_asked(tmp_path: Path, follow: Follow) -> None:
     # Shown to the analysis: numbered cases, and no inputs.
     shown = next(prompt for prompt, _ in opened[OPTIMIZER].asked if prompt.startswith("The cases"))
     assert [line for line in shown.splitlines() if line.startswith("Case ")][:3] == ["Case 1", "Case 2", "Case 3"]
-    assert shown.count("Stage 0: Mend sock number") == shown.count("Do it with quality 6.") == BATCH
+    assert shown.count("Stage 0: Mend sock number") == shown.count("Do it neatly with quality 6.") == BATCH
     assert "wool" not in shown
 
 

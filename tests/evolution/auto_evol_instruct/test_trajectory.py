@@ -47,23 +47,23 @@ def replies(*texts: str | Reply) -> Callable[[str, Sampling], str | Reply]:
 
 
 def test_lineage_and_what_the_evolver_sees() -> None:
-    evolver = Scripted(replies(reply("Bake bread now"), reply("Bake bread now\nor never", ways="- a\n- b")))
+    evolver = Scripted(replies(reply("Bake bread soon"), reply("Bake bread soon\nwith rye and seeds", ways="- a\n- b")))
     rows = evolve(evolver, rounds=2)
     assert [row.id for row in rows] == ["s3", "s3/r1", "s3/r2"]
     assert [row.parent_id for row in rows] == [None, "s3", "s3/r1"]
-    assert [row.instruction for row in rows] == ["Bake bread", "Bake bread now", "Bake bread now\nor never"]
+    assert [row.instruction for row in rows] == ["Bake bread", "Bake bread soon", "Bake bread soon\nwith rye and seeds"]
     assert {(row.seed_id, row.seed_index, row.input, row.status) for row in rows} == {("s3", 3, "flour", "ok")}
     assert {(row.method, row.operator, row.prompt_version, row.evolver) for row in rows[1:]} == {
         ("auto-evol-instruct", None, INITIAL.version, "scripted")
     }
     assert evolver.asked[1][0].endswith(
-        "#Instruction#:\nBake bread now\n\n#Input# (it belongs to the instruction: refer to it, do not copy it):\nflour"
+        "Bake bread soon\n\n#Input# (it belongs to the instruction: refer to it, do not copy it):\nflour"
     )
 
 
 def test_the_list_of_ways_is_kept_in_meta_each_rounds_own() -> None:
     none = "#Finally Rewritten Instruction#:\nBake bread at noon"
-    rows = evolve(Scripted(replies(reply("Bake bread now", ways="1. a\n\n2. b"), none)), rounds=2)
+    rows = evolve(Scripted(replies(reply("Bake bread soon", ways="1. a\n\n2. b"), none)), rounds=2)
     assert [json.loads(row.meta or "") for row in rows] == [
         {"k": 1},
         {"k": 1, "auto_evol_instruct": {"methods_list": "1. a\n\n2. b"}},
@@ -111,9 +111,9 @@ def test_elimination(answer: str | Reply, reason: str | None) -> None:
 
 def test_the_parent_goes_on_and_failed_calls_fail_one_record() -> None:
     def say(prompt: str, sampling: Sampling) -> str:
-        if "Bake bread now" in prompt:
+        if "Bake bread soon" in prompt:
             raise CallError("server said no")
-        return reply("Bake bread now")
+        return reply("Bake bread soon")
 
     rows = evolve(Scripted(say), rounds=3)
     assert [(row.status, row.reason, row.parent_id) for row in rows[1:]] == [

@@ -30,12 +30,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from evolvent.call_store.ask import ask, why_cut, why_unusable
+from evolvent.call_store.ask import CUT_REASONING, ONLY_REASONING, ask, why_cut, why_unusable
 from evolvent.call_store.used import RecordInWork, Used, record_in_work
 from evolvent.concurrency import together
 from evolvent.errors import CallError
 from evolvent.evolution.auto_evol_instruct.applied import Applied
 from evolvent.evolution.auto_evol_instruct.method import Method
+from evolvent.evolution.elimination import RULES
 from evolvent.evolution.trajectory import Evolution, Profile, trajectory
 from evolvent.models.protocols import ChatModel, Reply, Sampling
 from evolvent.records import Record, conversation
@@ -43,7 +44,7 @@ from evolvent.records import Record, conversation
 Kind = Literal["stagnant", "insufficient", "loss"]
 KINDS: tuple[Kind, ...] = ("stagnant", "insufficient", "loss")
 
-APART = ("filtered", "refused", "empty", "truncated")
+APART = ("filtered", "refused", "empty", ONLY_REASONING, CUT_REASONING, "truncated", "loop")
 
 # A refusal in words: rule R2 of WizardLM (arXiv 2304.12244).
 SORRY, SHORT = "sorry", 80
@@ -60,9 +61,6 @@ NOT_EVOLVED, NOT_ANSWERED, ANSWERED = "not evolved", "not answered", "answered"
 
 # What a reason begins with where it is that a call failed for good; the server's words follow.
 CALL_FAILED = "call failed: "
-
-# Why an evolution is eliminated although it is an instruction: the paper eliminates nothing.
-STILL_AN_INSTRUCTION = ("unchanged", "leak")
 
 # The share of such intervals that hold the true rate.
 CONFIDENCE = 0.95
@@ -196,7 +194,7 @@ async def fate_of(row: Record, method: Method, run: Evolving) -> tuple[str, str 
     *_, evolved = await trajectory(row, run.by(method, rounds=1), run.evolver)
     if evolved.status == "failed":
         return NOT_EVOLVED, f"{CALL_FAILED}{evolved.reason}"
-    passes = run.profile == "paper" and evolved.reason in STILL_AN_INSTRUCTION
+    passes = run.profile == "paper" and evolved.reason in RULES  # the paper eliminates nothing
     if evolved.status == "eliminated" and not passes:
         return NOT_EVOLVED, evolved.reason
     question = evolved.messages or conversation(evolved.question)  # as a teacher is asked
@@ -224,8 +222,9 @@ def set_apart(reply: Reply) -> str | None:
     """What the paper's rules do not see in an answer that shows no failure, or None if there is nothing.
 
     ``filtered``: a content filter of the server cut or withheld it. ``refused``: the server gave a refusal and no
-    text, or the text holds "sorry" and has fewer than 80 words. ``empty``: there is no text. ``truncated``: it was cut
-    at the token limit.
+    text, or the text holds "sorry" and has fewer than 80 words. ``empty``: there is no text; ``only reasoning`` and
+    ``cut inside its reasoning`` where there are thoughts. ``truncated``: it was cut at the token limit; ``loop``: it
+    ended in one.
     """
     why = why_unusable(reply)
     if why is None and SORRY in reply.text.lower() and len(reply.text.split()) < SHORT:

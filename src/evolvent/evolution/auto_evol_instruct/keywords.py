@@ -134,6 +134,8 @@ def naming_stage(folder: Path, given: Naming, calling: Calling) -> Stage:
         counts=source.counts,
         derive=different_keywords,
         dry_run=Rehearsed(reply_tokens=PHRASE_TOKENS),
+        calls_each=1,
+        grows=("max_tokens",),
     )
 
 

@@ -27,7 +27,7 @@ from evolvent.records import Record
 from evolvent.runs.inputs import Data, StageInput, stage_input
 from evolvent.runs.local import run
 from evolvent.runs.manifest import read_manifest, versions
-from evolvent.runs.progress import Display
+from evolvent.runs.progress import Tell
 from evolvent.runs.stage import Ended, Formula, MakeWhole, Stage, chat_settings
 from evolvent.special_files import is_written_through
 from evolvent.stages import file_of
@@ -162,7 +162,7 @@ class MethodSearch:
     analysis: Prompt
     optimization: Prompt
     settings: Mapping[str, Any]
-    progress: bool | Display
+    progress: bool | Tell
 
     @asynccontextmanager
     async def open(self, models: StageModels) -> AsyncIterator[MakeWhole]:

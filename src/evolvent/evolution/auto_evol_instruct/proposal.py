@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from evolvent.call_store.ask import ask
+from evolvent.call_store.ask import CUT_REASONING, ONLY_REASONING, ask
 from evolvent.call_store.used import Used
 from evolvent.errors import CallError
 from evolvent.evolution.auto_evol_instruct.method import Method, candidate_of
@@ -14,10 +14,13 @@ from evolvent.records import Record, conversation
 
 NO_STAGE = "(no instruction: the reply did not keep to the format, was cut, or was empty)"
 FAILED = "its calls failed: "
-CUT = " (the reply was cut at the token limit, --max-tokens)"
+HOW_CUT = {
+    "length": " (the reply was cut at the token limit, --max-tokens)",
+    "loop": " (the reply ended in a loop)",
+}
 
 # Why a stage has no instruction that could be shown.
-WITHOUT_TEXT = (UNPARSED, "empty", "refused", "filtered", "truncated")
+WITHOUT_TEXT = (UNPARSED, "empty", "refused", "filtered", "truncated", "loop", ONLY_REASONING, CUT_REASONING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +109,8 @@ async def propose(number: int, name: str, method: Method, cases: str, run: Optim
         return candidate
     candidate.text = _plain(reply.text)
     candidate.method, candidate.problem = candidate_of(candidate.text)
-    if candidate.problem and reply.finish_reason == "length":
-        candidate.problem += CUT
+    if candidate.problem:
+        candidate.problem += HOW_CUT.get(reply.finish_reason, "")
     if candidate.method is not None:
         candidate.text = candidate.method.text
     return candidate

@@ -20,7 +20,7 @@ from evolvent.evolution.auto_evol_instruct.method import Method
 from evolvent.evolution.auto_evol_instruct.proposal import FAILED, Candidate, Optimizer, cases_of, propose
 from evolvent.evolution.trajectory import trajectory
 from evolvent.records import Record
-from evolvent.runs.progress import Display, say, shown
+from evolvent.runs.progress import Tell, say, shown
 
 STAGE = "optimize-method"
 
@@ -53,7 +53,7 @@ class Search:
     candidates: int
     batch: int
     rounds: int
-    progress: bool | Display
+    progress: bool | Tell
 
 
 @dataclass(slots=True)

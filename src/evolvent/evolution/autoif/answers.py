@@ -26,7 +26,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from evolvent.call_store.ask import ask, why_unusable
+from evolvent.call_store.ask import CUT, ask, why_unusable
 from evolvent.concurrency import together
 from evolvent.errors import CallError, InputError
 from evolvent.evolution.autoif.rules import Rules
@@ -252,7 +252,7 @@ async def _judge(row: Record, how: AutoIF, judge: ChatModel) -> None:
     score = quality_score(reply.text, how.profile)
     _note(row, quality=score)
     if score is None:
-        _eliminate(row, "no score: cut at the token limit" if reply.finish_reason == "length" else "no score")
+        _eliminate(row, ": ".join(filter(None, ("no score", CUT.get(reply.finish_reason)))))
     elif not how.rules.quality.passes(score):
         _eliminate(row, "low quality")
 

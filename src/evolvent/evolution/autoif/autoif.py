@@ -196,6 +196,7 @@ def self_instruct_stage(plan: Plan, _: bool) -> Stage:
         counts={"seeds": plan.seeds.rows, **plan.seeds.counts},
         derive=partial(funnel.of_instructions, rules=rules),
         dry_run=Rehearsed(reply_tokens=12 * rules.instructions_per_prompt, reply_begins="- "),
+        grows=("max_tokens",),
     )
 
 
@@ -235,6 +236,7 @@ def evolve_stage(plan: Plan, ready: bool) -> Stage:
         },
         derive=partial(write_functions, rules=rules),
         dry_run=funnel.evolve_formula(how, instructions, known=ready),
+        grows=("max_tokens",),
     )
 
 
@@ -278,6 +280,7 @@ def respond_stage(plan: Plan, ready: bool) -> Stage:
         counts={"queries": source.rows, **source.counts},
         derive=partial(write_training_rows, rules=rules, seed=how.seed),
         dry_run=funnel.respond_formula(how, asked, known=ready),
+        grows=("max_tokens",),
     )
 
 

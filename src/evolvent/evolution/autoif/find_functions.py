@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 
-from evolvent.call_store.ask import ask
+from evolvent.call_store.ask import CUT, ask
 from evolvent.concurrency import together
 from evolvent.errors import CallError
 from evolvent.evolution.autoif.back_translation import CONTRADICTION, back_translations, contradicted
@@ -165,7 +165,7 @@ async def _sample(record: Record, number: int, how: AutoIF, tools: Tools) -> Sam
     except CallError as error:
         return error
     sample = parse_sample(reply.text)
-    return "cut at the token limit" if isinstance(sample, str) and reply.finish_reason == "length" else sample
+    return CUT.get(reply.finish_reason, sample) if isinstance(sample, str) else sample
 
 
 async def _translated(record: Record, functions: list[str], how: AutoIF, tools: Tools) -> tuple[str, ...] | None:

@@ -11,7 +11,7 @@ from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 
-from evolvent.call_store.ask import ask
+from evolvent.call_store.ask import CUT, ask
 from evolvent.call_store.key import call_seed
 from evolvent.errors import CallError
 from evolvent.evolution.autoif.rules import METHOD
@@ -108,8 +108,8 @@ async def instructions_of(record: Record, how: AutoIF, model: ChatModel, example
     if not found:
         return [replace(made, instruction=reply.text, status="eliminated", reason="no instruction in the reply")]
     rows = [replace(made, id=f"{record.id}/{number}", instruction=text) for number, text in enumerate(found)]
-    if reply.finish_reason == "length":
-        rows[-1].status, rows[-1].reason = "eliminated", "cut at the token limit"
+    if reply.finish_reason in CUT:
+        rows[-1].status, rows[-1].reason = "eliminated", CUT[reply.finish_reason]
         for whole in rows[:-1]:
             whole.finish_reason = None  # the limit cut what came behind them
     return rows

@@ -15,14 +15,23 @@ from collections.abc import Sequence
 from concurrent.futures import InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Self, Unpack
 
 from evolvent.errors import CallError, RunError
 from evolvent.models.hf.batching import Limits, Request, newcomers, original_context, whole_batch
+from evolvent.models.hf.endings import finish_reason
 from evolvent.models.hf.generation import ContinuousBatch, generate, generation_config, takes_slots
 from evolvent.models.hf.loading import Loading, Weights, load_weights
 from evolvent.models.hf.sampling import TokenTrace
-from evolvent.models.hf.tokens import conversation_tokens, end_tokens, reply, require_template
+from evolvent.models.hf.tokens import (
+    conversation_tokens,
+    end_tokens,
+    reply,
+    require_template,
+    split_reply,
+    text_of,
+)
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Message
 
@@ -81,6 +90,12 @@ class HFChat:
         self._weights = weights
         self._limits = replace(limits, original=original_context(weights.model))
         self._ends = end_tokens(weights, uri)
+        self._ending = partial(
+            finish_reason,
+            frozenset(self._ends),
+            partial(text_of, weights),
+            lambda request, tokens: split_reply(weights, request, tokens)[0],
+        )
         # generate() fills what a call leaves open from the model's own config: a repetition penalty, a temperature.
         # Sampling is set by the caller alone, so the model keeps none; its end tokens the next user wants to know.
         weights.model.generation_config = generation_config(eos_token_id=self._ends or None)
@@ -189,7 +204,7 @@ class HFChat:
     def _answer_calls(self, worker: Worker) -> None:
         """Take what is on the queue, go a step on, begin again, until the queue holds None."""
         waiting: list[Request] = []
-        batch = ContinuousBatch(self._weights.model, self._ends, self._limits.call)
+        batch = ContinuousBatch(self._weights.model, self._ending, self._limits.call)
         while self._gather(worker.queue, waiting, busy=bool(batch.rows)):
             waiting[:] = [request for request in waiting if not request.future.cancelled()]
             batch.remove([row for row in batch.rows if row.request.future.cancelled()])
@@ -245,13 +260,13 @@ class HFChat:
         while again:  # not among the lines above: there the error still holds the memory of the step
             self._answer(_taken(whole_batch(again, self._limits), again), stop)
         for row in ended:
-            self._deliver(row.request, row.tokens, row.draw.traces)
+            self._deliver(row.request, row.tokens, row.draw.traces, str(row.finish_reason))
 
     def _answer(self, batch: list[Request], stop: threading.Event) -> None:
         """Run a batch to its end and set its futures. One that fails is halved, so that a request fails alone."""
         try:
             with self._weights.lock:
-                generated = generate(self._weights.model, batch, self._ends, stop)
+                generated = generate(self._weights.model, batch, self._ends, self._ending, stop)
         except Exception as error:  # whatever it is, its caller is to know, and the thread must live on
             if len(batch) == 1:
                 self._fail(batch[0], error)
@@ -261,15 +276,15 @@ class HFChat:
             self._answer(batch[: len(batch) // 2], stop)
             self._answer(batch[len(batch) // 2 :], stop)
             return
-        for request, (tokens, traces) in zip(batch, generated, strict=True):
+        for request, (tokens, traces, reason) in zip(batch, generated, strict=True):
             if stop.is_set():  # the replies may be cut short
                 request.future.cancel()
             else:
-                self._deliver(request, tokens, traces)
+                self._deliver(request, tokens, traces, reason)
 
-    def _deliver(self, request: Request, tokens: list[int], traces: list[TokenTrace]) -> None:
+    def _deliver(self, request: Request, tokens: list[int], traces: list[TokenTrace], reason: str) -> None:
         try:
-            answer = reply(self._weights, request, tokens, traces, self._ends)
+            answer = reply(self._weights, request, tokens, traces, reason)
         except Exception as error:  # a tokenizer that cannot write a token its model made
             self._fail(request, error)
             return

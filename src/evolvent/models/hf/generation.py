@@ -19,6 +19,7 @@ from transformers import DynamicCache, GenerationConfig, LogitsProcessor, Stoppi
 from transformers.cache_utils import DynamicLayer
 
 from evolvent.models.hf.batching import Request, original_context
+from evolvent.models.hf.endings import Ending
 from evolvent.models.hf.lane import Lane, Row
 from evolvent.models.hf.sampling import Draw, TokenTrace, draw
 from evolvent.models.protocols import Sampling
@@ -36,13 +37,13 @@ class ContinuousBatch:
 
     Args:
         model: a transformers model for which ``takes_slots`` is true.
-        ends: tokens that end a reply.
+        ending: says why a reply ends, asked after each of its tokens.
         call: the padded tokens of attention that take as long as a call of the model takes without any.
     """
 
-    def __init__(self, model: Any, ends: Sequence[int], call: int) -> None:
+    def __init__(self, model: Any, ending: Ending, call: int) -> None:
         self._short, self._long = Lane(model), Lane(model)
-        self._ends = frozenset(ends)
+        self._ending = ending
         self._call = call
         self._weights = sum(weight.numel() * weight.element_size() for weight in model.parameters())
 
@@ -77,7 +78,9 @@ class ContinuousBatch:
         for lane in (self._short, self._long):
             if lane.rows:
                 lane.step()
-        ended = [row for row in self.rows if row.tokens[-1] in self._ends or len(row.tokens) == row.request.max_tokens]
+        for row in self.rows:
+            row.finish_reason = self._ending(row.request, row.tokens)
+        ended = [row for row in self.rows if row.finish_reason]
         self.remove(ended)
         return ended
 
@@ -147,18 +150,19 @@ def _decodes_in_slots(model: Any) -> bool:
 
 
 def generate(
-    model: Any, batch: Sequence[Request], ends: Sequence[int], stop: threading.Event
-) -> list[tuple[list[int], list[TokenTrace]]]:
+    model: Any, batch: Sequence[Request], ends: Sequence[int], ending: Ending, stop: threading.Event
+) -> list[tuple[list[int], list[TokenTrace], str]]:
     """Run a batch: left-padded prompts, an attention mask, and each row's own sampling.
 
     Args:
         model: a transformers model.
         batch: one request a row.
         ends: tokens that end a reply.
+        ending: says why a reply ends, asked after each of its tokens.
         stop: ends all rows at the next step.
 
     Returns:
-        For each request its tokens, with padding after the end, and their log probabilities if asked for.
+        For each request its tokens, their log probabilities if asked for, and why it ended.
 
     Raises:
         Exception: whatever the model raises.
@@ -171,8 +175,9 @@ def generate(
         ids[row, width - len(request.prompt) :] = torch.tensor(request.prompt)
         mask[row, width - len(request.prompt) :] = 1
     sampler = RowSampler([Draw(request, model.device) for request in batch])
+    limits = RowLimits(batch, ending, stop)
     with torch.inference_mode():
-        grown = model.generate(
+        model.generate(
             input_ids=ids.to(model.device),
             attention_mask=mask.to(model.device),
             generation_config=generation_config(
@@ -182,10 +187,12 @@ def generate(
                 pad_token_id=pad,
             ),
             logits_processor=[sampler],
-            stopping_criteria=StoppingCriteriaList([RowLimits(batch, width, model.device, stop)]),
+            stopping_criteria=StoppingCriteriaList([limits]),
         )
-    rows = grown[:, width:].tolist()
-    return [(row, draw.traces) for row, draw in zip(rows, sampler.draws, strict=True)]
+    return [
+        (tokens, draw.traces[: len(tokens)], reason or "length")
+        for tokens, draw, reason in zip(limits.tokens, sampler.draws, limits.reasons, strict=True)
+    ]
 
 
 def generation_config(**settings: Any) -> Any:
@@ -210,19 +217,30 @@ class RowSampler(LogitsProcessor):
 
 
 class RowLimits(StoppingCriteria):
-    """Ends a row at its own max_tokens, at once when nobody waits for its reply (Ctrl-C), and all rows on ``stop``."""
+    """Ends a row where its reply ends, at once when nobody waits for it (Ctrl-C), and all rows on ``stop``.
 
-    def __init__(self, requests: Sequence[Request], width: int, device: torch.device, stop: threading.Event) -> None:
+    Attributes:
+        tokens: each row's reply.
+        reasons: why it ended; None as long as it has not.
+    """
+
+    def __init__(self, requests: Sequence[Request], ending: Ending, stop: threading.Event) -> None:
         self._requests = requests
+        self._ending = ending
         self._stop = stop
-        self._limits = torch.tensor([width + request.max_tokens for request in requests], device=device)
+        self.tokens: list[list[int]] = [[] for _ in requests]
+        self.reasons: list[str | None] = [None for _ in requests]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: object) -> torch.Tensor:  # noqa: ARG002
         """Args: input_ids: [rows, length so far]. Returns: booleans [rows], true where the row has ended."""
         if self._stop.is_set():
-            return torch.ones_like(self._limits, dtype=torch.bool)
-        ended = self._limits <= input_ids.shape[1]
-        abandoned = [row for row, request in enumerate(self._requests) if request.future.cancelled()]
-        if abandoned:
-            ended[abandoned] = True
-        return ended
+            return torch.ones(len(input_ids), dtype=torch.bool, device=input_ids.device)
+        for row, token in enumerate(input_ids[:, -1].tolist()):
+            if self.reasons[row] is None:
+                self.tokens[row].append(token)
+                self.reasons[row] = self._ending(self._requests[row], self.tokens[row])
+        ended = [
+            reason is not None or request.future.cancelled()
+            for request, reason in zip(self._requests, self.reasons, strict=True)
+        ]
+        return torch.tensor(ended, device=input_ids.device)

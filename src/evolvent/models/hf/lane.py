@@ -28,11 +28,12 @@ SPARE_TOKENS = 64
 
 @dataclass(eq=False, slots=True)
 class Row:
-    """A request under way: how it is drawn, and the tokens of its reply so far."""
+    """A request under way: how it is drawn, the tokens of its reply so far, and once it has ended why."""
 
     request: Request
     draw: Draw
     tokens: list[int] = field(default_factory=list)
+    finish_reason: str | None = None
 
     @property
     def length(self) -> int:

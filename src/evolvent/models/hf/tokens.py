@@ -1,7 +1,6 @@
 """From text to tokens and back: texts, conversations in the chat template of a model, and the replies it generates."""
 
 from collections.abc import Sequence
-from functools import partial
 
 from evolvent.errors import CallError, InputError, ModelUnavailableError
 from evolvent.models.hf.batching import Request
@@ -9,6 +8,7 @@ from evolvent.models.hf.loading import Weights
 from evolvent.models.hf.sampling import TokenTrace
 from evolvent.models.protocols import Reply, TokenLogprob, Usage
 from evolvent.models.reasoning import PROMPT_END, split_generated
+from evolvent.models.stop_texts import before_stop
 from evolvent.records import Message
 
 
@@ -108,34 +108,48 @@ def end_tokens(weights: Weights, uri: str) -> list[int]:
         ) from error
 
 
+def split_reply(
+    weights: Weights, request: Request, tokens: Sequence[int], *, cut: bool = True
+) -> tuple[str, str | None]:
+    """Answer and reasoning that a row's tokens are so far; ``cut``: there would be more."""
+    return split_generated(text_of(weights, tokens), _decoded(weights, request.prompt[-PROMPT_END:]), cut=cut)
+
+
+def text_of(weights: Weights, tokens: Sequence[int]) -> str:
+    """The text of generated tokens, without special ones."""
+    return _decoded(weights, tokens, skip_special_tokens=True)
+
+
+def _decoded(weights: Weights, tokens: Sequence[int], **how: bool) -> str:
+    # tokenizers of old may ask to take out spaces before punctuation, which is not what the model said
+    return str(weights.tokenizer.decode(tokens, clean_up_tokenization_spaces=False, **how))
+
+
 def reply(
-    weights: Weights, request: Request, tokens: Sequence[int], traces: Sequence[TokenTrace], ends: Sequence[int]
+    weights: Weights, request: Request, tokens: Sequence[int], traces: Sequence[TokenTrace], finish_reason: str
 ) -> Reply:
     """The reply that a row's tokens are.
 
     Args:
         weights: the model.
         request: what was asked.
-        tokens: what was generated; what stands after an end token or the request's limit is cut off.
+        tokens: what was generated, an end token included.
         traces: log probabilities of the tokens, if they were asked for.
-        ends: tokens that end a reply.
+        finish_reason: why it ended with its last token.
     """
-    end = next((place for place, token in enumerate(tokens) if token in ends), len(tokens))
-    stopped = end < request.max_tokens
-    tokens = tokens[: end + 1] if stopped else tokens[: request.max_tokens]
-    # tokenizers of old may ask to take out spaces before punctuation, which is not what the model said
-    decode = partial(weights.tokenizer.decode, clean_up_tokenization_spaces=False)
     logprobs = tuple(
         TokenLogprob(
-            decode([trace.token]), trace.logprob, tuple((decode([token]), value) for token, value in trace.top)
+            _decoded(weights, [trace.token]),
+            trace.logprob,
+            tuple((_decoded(weights, [token]), value) for token, value in trace.top),
         )
-        for trace in traces[: len(tokens)]
+        for trace in traces
     )
-    text = decode(tokens, skip_special_tokens=True)
-    answer, reasoning = split_generated(text, decode(request.prompt[-PROMPT_END:]))
+    answer, reasoning = split_reply(weights, request, tokens, cut=finish_reason != "stop")
+    before = before_stop(answer, request.sampling.stop)
     return Reply(
-        text=answer,
-        finish_reason="stop" if stopped else "length",
+        text=answer if before is None else before,
+        finish_reason=finish_reason if before is None else "stop",
         usage=Usage(len(request.prompt), len(tokens)),
         reasoning=reasoning,
         logprobs=logprobs if request.sampling.top_logprobs else None,

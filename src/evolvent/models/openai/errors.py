@@ -11,7 +11,15 @@ from html import unescape
 from typing import Any
 
 from evolvent.errors import CallError, EvolventError
-from evolvent.models.openai.wire import OTHER_SHAPE, decode, read_reply, retry_after, well_formed
+from evolvent.models.openai.wire import (
+    GIVEN_UP,
+    OTHER_SHAPE,
+    decode,
+    finish_reason,
+    read_reply,
+    retry_after,
+    well_formed,
+)
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Message
 
@@ -241,7 +249,7 @@ def read_error(status: int, body: object, raw: bytes, redact: Redact) -> ServerE
             parameter = str(inner.get("param") or "")
     else:
         words = _plain(raw.decode("utf-8", "replace"))
-    text = " ".join(redact(str(words)).encode("utf-8", "replace").decode().split()) or "(no words)"
+    text = " ".join(well_formed(redact(str(words))).split()) or "(no words)"
     text = text if len(text) <= WORDS else f"{text[:WORDS]}… ({len(text):,} characters)"
     return ServerError(status, text, code, parameter)
 
@@ -253,10 +261,10 @@ def error_in_success(body: Mapping[str, object]) -> tuple[int, Mapping[str, obje
         choice = choices[0] if isinstance(choices, list) and isinstance(choices[0], dict) else {}
         message = choice.get("message")
         error = choice.get("error") or body.get("error")
-        broke_off = choice.get("finish_reason") == "error"
+        broke_off = finish_reason(choice) == GIVEN_UP
         if not broke_off and not (error and isinstance(message, dict) and not any(map(message.get, HOLDS))):
             return None
-        body = {"error": error or "the reply broke off with an error"}
+        body = {"error": error or f"the reply broke off: finish_reason {choice.get('finish_reason')}"}
     error = body if body.get("object") == "error" else body.get("error")
     if not error:
         return None

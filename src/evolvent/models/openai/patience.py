@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from tenacity import AsyncRetrying, RetryCallState, wait_exponential, wait_random_exponential
 
-from evolvent.errors import CallError, EvolventError, ModelUnavailableError, RunError
+from evolvent.errors import CallError, EvolventError, ModelUnavailableError, RunError, printable
 from evolvent.models.openai.errors import Fault, Transient
 
 MAX_FAULTS = 6
@@ -163,7 +163,7 @@ class Availability:
         lately = self._told_at is not None and now - self._told_at < TELL_AGAIN_S
         if now - self._silent_since > TELL_AFTER_S and not lately:
             self._told_at = now
-            log.warning("model %s: no answer at %s yet (%s); trying on", self.uri, self.base_url, words)
+            log.warning("model %s: no answer at %s yet (%s); trying on", self.uri, self.base_url, printable(words))
 
     def refuses_all(self, *, first: bool, now: float) -> bool:
         """Count a refusal that says that no call can succeed.

@@ -12,20 +12,42 @@ from typing import Any
 
 import orjson
 
-from evolvent.errors import InputError
+from evolvent.errors import InputError, printable
 from evolvent.models.protocols import Reply, Sampling, TokenLogprob, Usage
 from evolvent.models.reasoning import split_reasoning
+from evolvent.models.stop_texts import before_stop
 from evolvent.models.token_counts import CHARACTERS_A_TOKEN
 from evolvent.records import Message
 
 # Without one of these a reply is still a reply, drawn otherwise; without any other field it is not what was asked for.
-OPTIONAL = ("seed", "top_p", "temperature")
+OPTIONAL = ("seed", "top_p", "temperature", "stop")
+MOST_STOP_TEXTS = 4  # by the API's reference
 OTHER_LENGTH = "max_completion_tokens"
 
 MOST_TOKENS = 1 << 40
 LONGEST_NAME = 300
 OTHER_SHAPE = (AttributeError, LookupError, OverflowError, TypeError, ValueError)  # so JSON that is no completion ends
 DEEPEST = 64  # levels; a completion with log probabilities has seven
+
+# What servers and gateways say instead of the API's words, in lower case: Anthropic (end_turn, stop_sequence,
+# max_tokens, refusal), Bedrock (guardrail_intervened), Cohere (complete, error_toxic), DeepSeek
+# (insufficient_system_resource), Google (max_tokens, safety …), Mistral (model_length), TGI (eos_token), Together
+# (eos), vLLM (abort, repetition), Zhipu (sensitive, network_error).
+GIVEN_UP = "error"
+MEANS = {
+    word: reason
+    for reason, words in {
+        "stop": "stop eos eos_token stop_token stop_sequence end_turn complete completed",
+        "length": "length max_tokens max_output_tokens max_new_tokens max_length model_length error_limit"
+        " model_context_window_exceeded",
+        "content_filter": "content_filter content_filtered safety recitation blocklist prohibited_content spii"
+        " error_toxic refusal sensitive guardrail_intervened",
+        "loop": "loop repetition",
+        GIVEN_UP: "error abort aborted cancel cancelled canceled user_cancel timeout network_error"
+        " insufficient_system_resource",
+    }.items()
+    for word in words.split()
+}
 
 EPOCH_S = 1e9  # a greater number of seconds is a point in time
 EPOCH_MS = 1e11
@@ -58,6 +80,9 @@ class Dialect:
             messages: the conversation.
             sampling: what is asked for.
             without: fields to go without on trial, as if they had been refused.
+
+        Raises:
+            InputError: more stop texts than the API takes.
         """
         body: dict[str, object] = {"model": self.model, "messages": messages, "temperature": sampling.temperature}
         body["stream"] = False  # which some proxies take for true where it is not given
@@ -65,6 +90,11 @@ class Dialect:
             body["top_p"] = sampling.top_p
         if sampling.temperature > 0 and sampling.seed is not None:
             body["seed"] = sampling.seed
+        if sampling.stop:
+            if len(sampling.stop) > MOST_STOP_TEXTS:
+                words = f"model {self.uri}: {len(sampling.stop)} stop texts, and the API takes {MOST_STOP_TEXTS}"
+                raise InputError(words, fix=f"Leave out {len(sampling.stop) - MOST_STOP_TEXTS} of them.")
+            body["stop"] = list(sampling.stop)
         if sampling.top_logprobs:
             body["logprobs"] = True
             body["top_logprobs"] = sampling.top_logprobs
@@ -90,8 +120,9 @@ class Dialect:
         """Go without a refused field from now on, and say so."""
         self.refused.add(name)
         if name != "max_tokens":
+            words = printable(str(error))
             log.warning(
-                "model %s: the server refuses %s, so calls go without it from now on (%s)", self.uri, name, error
+                "model %s: the server refuses %s, so calls go without it from now on (%s)", self.uri, name, words
             )
 
 
@@ -155,15 +186,15 @@ def read_reply(body: Any, messages: Sequence[Message], sampling: Sampling) -> Re
     content, thoughts, refused = _content(message.get("content"))
     beside = message.get("reasoning_content") or message.get("reasoning") or thoughts
     beside = well_formed(beside) if isinstance(beside, str) else ""
-    text, aloud = split_reasoning(content, unopened=not beside)
+    reason = finish_reason(choice)
+    text, aloud = split_reasoning(content, unopened=not beside, cut=reason in ("length", "loop"))
     reasoning = "\n\n".join(filter(None, (beside, aloud))) if beside or aloud else None
+    before = before_stop(text, sampling.stop)  # a server may take no stop texts, or pay no heed to them
     refusal = message.get("refusal") or refused or None
-    called = message.get("tool_calls") or message.get("function_call")
-    reason = choice.get("finish_reason") or ("tool_calls" if called else "unknown")
     model = _name(body.get("model"))
     return Reply(
-        text=text,
-        finish_reason=well_formed(str(reason)),
+        text=text if before is None else before,
+        finish_reason=reason if before is None else "stop",
         usage=_usage(body.get("usage"), messages, content + beside),
         refusal=well_formed(refusal) if isinstance(refusal, str) else None,
         reasoning=reasoning,
@@ -172,8 +203,23 @@ def read_reply(body: Any, messages: Sequence[Message], sampling: Sampling) -> Re
     )
 
 
+def finish_reason(choice: Mapping[str, Any]) -> str:
+    """Why a reply ended: in the API's words where the server's mean one of them, else in its own.
+
+    ``unknown`` where it gives none; ``GIVEN_UP`` where it did not finish the reply.
+    """
+    reason = choice.get("finish_reason")
+    if not reason:
+        message = choice.get("message")
+        called = isinstance(message, dict) and (message.get("tool_calls") or message.get("function_call"))
+        return "tool_calls" if called else "unknown"
+    word = well_formed(str(reason))[:LONGEST_NAME]
+    return MEANS.get(re.sub(r"[- ]", "_", word.strip().lower()), word)
+
+
 def well_formed(text: str) -> str:
-    """The text with each lone surrogate (half a character, cut by a token limit) replaced by U+FFFD."""
+    """The text with NULs and lone surrogates (half a character, cut by a token limit) replaced by U+FFFD."""
+    text = text.replace("\0", "\ufffd")
     try:
         text.encode()
     except UnicodeEncodeError:

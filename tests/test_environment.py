@@ -2,8 +2,8 @@ from importlib import metadata
 
 import pytest
 
-from evolvent import doctor
-from evolvent.doctor import Finding, examine
+from evolvent import environment
+from evolvent.environment import Finding, doctor
 
 
 def vllm_found(monkeypatch: pytest.MonkeyPatch, version: str | None, device: Finding) -> Finding:
@@ -14,9 +14,9 @@ def vllm_found(monkeypatch: pytest.MonkeyPatch, version: str | None, device: Fin
             return version
         return "1.0"
 
-    monkeypatch.setattr(doctor.metadata, "version", installed)
-    monkeypatch.setattr(doctor, "_device", lambda: device)
-    [finding] = [finding for finding in examine() if finding.subject == "vllm:"]
+    monkeypatch.setattr(environment.metadata, "version", installed)
+    monkeypatch.setattr(environment, "_device", lambda: device)
+    [finding] = [finding for finding in doctor() if finding.subject == "vllm:"]
     return finding
 
 
@@ -46,8 +46,8 @@ def test_vllm_is_not_usable(
 
 
 def sandbox_found(monkeypatch: pytest.MonkeyPatch, problem: tuple[str, str] | None) -> Finding:
-    monkeypatch.setattr(doctor, "missing", lambda: problem)
-    [finding] = [finding for finding in examine() if finding.subject == "sandbox"]
+    monkeypatch.setattr(environment, "missing", lambda: problem)
+    [finding] = [finding for finding in doctor() if finding.subject == "sandbox"]
     return finding
 
 
@@ -62,6 +62,6 @@ def test_sandbox_is_missing_with_the_line_that_installs_it(monkeypatch: pytest.M
 
 
 def test_this_machine_is_examined() -> None:
-    findings = {finding.subject: finding for finding in examine()}
+    findings = {finding.subject: finding for finding in doctor()}
     assert findings["embedded"].usable
     assert findings["sqlite"].usable

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
 
+from evolvent.errors import ModelUnavailableError
 from evolvent.models.folders import EMBEDDED_FOLDER
+from evolvent.models.smollm2 import find_smollm2
 from evolvent.models.uri import EMBEDDED
 from evolvent.options import takes
 from evolvent.sandbox.requirements import missing
 
 VLLM = "0.33"  # the release that the vllm extra brings
 
-EXTRAS = {"torch": "local", "transformers": "local", "datasets": "hub"}
+EXTRAS = {"torch": "local", "transformers": "local", "datasets": "hub", "xllamacpp": "gguf"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Finding:
 
 
 @takes()
-def examine() -> list[Finding]:
+def doctor() -> list[Finding]:
     """Look at the environment; nothing is downloaded, no server is called."""
     findings = [
         Finding("evolvent", True, metadata.version("evolvent")),
@@ -47,6 +49,7 @@ def examine() -> list[Finding]:
         findings.append(
             Finding(uri, there, found, "for trying the tool, tests and offline work; not for data to train on")
         )
+    findings.append(_smollm2())
     key = bool(os.environ.get("OPENAI_API_KEY"))
     findings.append(
         Finding(
@@ -64,6 +67,19 @@ def _sandbox() -> Finding:
     if problem is None:
         return Finding("sandbox", True, "bubblewrap", "runs the functions of AutoIF: docs/sandbox.md")
     return Finding("sandbox", False, problem[0], problem[1])
+
+
+def _smollm2() -> Finding:
+    """Whether ``smollm2`` is on this machine, and what it needs there."""
+    try:
+        found = find_smollm2()
+    except ModelUnavailableError as error:
+        return Finding("smollm2", False, error.message.removeprefix("model smollm2 "), error.fix)
+    if isinstance(found, str):
+        return Finding("smollm2", True, f"hf:{found}", "SmolLM2-135M-Instruct, through transformers")
+    if find_spec("xllamacpp") is None:
+        return Finding("smollm2", False, str(found), "to answer it needs llama.cpp: pip install 'evolvent[gguf]'")
+    return Finding("smollm2", True, str(found), "SmolLM2-135M-Instruct, through llama.cpp")
 
 
 def _vllm() -> Finding:

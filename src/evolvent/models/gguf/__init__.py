@@ -1,0 +1,1 @@
+"""Models in GGUF files: llama.cpp in this process."""

@@ -1,0 +1,159 @@
+"""What a run folder holds, as data: ``evolvent.show``."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from evolvent.call_store.store import spent_in
+from evolvent.costs.budget import Spent
+from evolvent.errors import InputError
+from evolvent.files import is_as_noted
+from evolvent.records import Record
+from evolvent.report.yields import Yield, yield_of
+from evolvent.runs.folder import in_use
+from evolvent.runs.manifest import StageEntry, read_manifest
+from evolvent.runs.parts import records_kept
+from evolvent.runs.record_files import read_numbers, read_records, score_columns
+from evolvent.stages import file_of
+
+
+@dataclass(frozen=True, slots=True)
+class StageContents:
+    """What a run folder holds of a stage.
+
+    Attributes:
+        state: running, interrupted, done or stale.
+        file: the stage's file.
+        there: whether it is there, and this stage's own: while it is made anew, its old one is not.
+        damaged: whether it is not as the stage wrote it.
+        counts: rows and what became of them.
+        yields: how many of them are usable, and why the others are not; None if there are none yet.
+        written: of an unfinished stage, the records of input whose rows are written.
+        of: how many it has in all; None where that is not known.
+        seconds: of work so far.
+        paid, used: by model URI, what was paid for in this folder, and what stands behind the rows.
+        served: by model URI, what its server said that it answers with.
+    """
+
+    state: str
+    file: Path
+    there: bool
+    damaged: bool
+    counts: dict[str, Any]
+    yields: Yield | None
+    written: int
+    of: int | None
+    seconds: float
+    paid: dict[str, dict[str, Any]]
+    used: dict[str, dict[str, Any]]
+    served: dict[str, list[list[str | None]]]
+
+
+class ScoreFigures(NamedTuple):
+    """A score over all rows: null in ``absent`` of them; None where no row has one."""
+
+    absent: int
+    mean: float | None = None
+    low: float | None = None
+    median: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a run folder holds.
+
+    Attributes:
+        path: the folder.
+        stages: by name.
+        scores: mean, 10 %, median and 90 % of each score.
+        examples: the first trajectories that were asked for, each a list of records.
+    """
+
+    path: Path
+    stages: dict[str, StageContents]
+    scores: dict[str, ScoreFigures] = field(default_factory=dict)
+    examples: list[list[Record]] = field(default_factory=list)
+
+
+def contents(folder: Path, stage: str | None = None, examples: int = 0, *, compared: bool = False) -> Contents:
+    """What a run folder holds.
+
+    Args:
+        folder: the run folder.
+        stage: that stage alone.
+        examples: how many trajectories.
+        compared: whether finished files are compared with what their stages wrote; they are read for that.
+
+    Raises:
+        InputError: it is not a run folder, or a file of it is damaged so that it cannot be read.
+    """
+    every = read_manifest(folder)
+    if not every:
+        raise InputError(f"{folder} is not a run folder", fix="Make one: evolvent demo, or evolvent evolve SEEDS …")
+    wanted = {name: entry for name, entry in every.items() if stage in (None, name)}
+    busy = in_use(folder)
+    stages = {name: _stage(folder, name, entry, busy=busy, compared=compared) for name, entry in wanted.items()}
+    scored = stages.get("score")
+    scores = dict(_scores(scored.file)) if scored is not None and scored.there else {}
+    return Contents(folder, stages, scores, list(trajectories(folder, examples)))
+
+
+def _stage(folder: Path, name: str, entry: StageEntry, *, busy: bool, compared: bool) -> StageContents:
+    file, running = folder / file_of(name), entry.state == "running"
+    # While a stage is made anew its old file is there, and is not its own.
+    own = file.exists() and (
+        not (running or (compared and "digest" in entry.output)) or is_as_noted(file, entry.output)
+    )
+    spent = [use for use in spent_in(folder) if use.stage == name] if running else []
+    return StageContents(
+        state=("running" if busy else "interrupted") if running else entry.state,
+        file=file,
+        there=own if running else file.exists(),
+        damaged=file.exists() and not running and not own,
+        counts=entry.counts,
+        yields=yield_of(entry.counts),
+        written=records_kept(file) if running else 0,
+        of=entry.input["rows"] if "format" in entry.input else None,  # of a run's file the stage may take some rows
+        seconds=entry.wall_s,
+        paid=_paid_so_far(entry, spent) if running else entry.paid,
+        used=entry.used,
+        served=entry.served,
+    )
+
+
+def _paid_so_far(entry: StageEntry, spent: Sequence[Spent]) -> dict[str, dict[str, Any]]:
+    """What an unfinished stage has paid for: the store knows more than the manifest, but no prices."""
+    return {
+        use.model: noted
+        if (noted := entry.paid.get(use.model, {})).get("calls") == use.calls
+        else {name: getattr(use, name) for name in ("calls", "prompt_tokens", "completion_tokens", "estimated")}
+        for use in spent
+    }
+
+
+def _scores(path: Path) -> Iterator[tuple[str, ScoreFigures]]:
+    import numpy as np
+
+    names = [name for name, column in score_columns(path).items() if column.kind == "double"]
+    for name, values, absent in read_numbers(path, names):
+        if len(values):
+            low, middle, high = map(float, np.quantile(values, [0.1, 0.5, 0.9]))
+            yield name, ScoreFigures(absent, float(values.mean()), low, middle, high)
+        else:
+            yield name, ScoreFigures(absent)
+
+
+def trajectories(folder: Path, count: int) -> Iterator[list[Record]]:
+    """The first ``count`` trajectories of a run."""
+    path = folder / file_of("evolve")
+    if count and path.is_file():
+        for _, group in islice(groupby(read_records(path), key=lambda record: record.seed_id), count):
+            yield list(group)
+
+
+def described(counts: Mapping[str, Any]) -> str:
+    """Counts as one line of text."""
+    return ", ".join(f"{n:,} {what}" for what, n in counts.items() if isinstance(n, int) and n)

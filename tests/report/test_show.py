@@ -1,0 +1,114 @@
+"""show: what a run folder holds, as data and as the command prints it."""
+
+from pathlib import Path
+
+import pytest
+
+import evolvent
+from evolvent.errors import InputError, ModelUnavailableError
+from evolvent.models import models as opened_models
+from evolvent.models.protocols import Reply, Sampling, Usage
+from evolvent.report.printing import print_contents, print_run
+from evolvent.report.summary import summary
+from evolvent.responses.respond import respond
+from tests.runs.staged import EVOLVER, OTHER, TEACHER, breaking_after, evolved, longer, write_seeds
+from tests.scripted import Opened
+
+
+@pytest.fixture
+def models(monkeypatch: pytest.MonkeyPatch) -> Opened:
+    opened = Opened((EVOLVER, TEACHER, OTHER), longer)
+    monkeypatch.setattr(opened_models, "open_chat", opened.open_chat)
+    return opened
+
+
+def leaking(prompt: str, sampling: Sampling) -> Reply:
+    """Seeds 1 and 2 are not changed; a reply has three tokens, an unusable one before it five."""
+    given = prompt.split("Prompt#:\n", 1)[-1].split("\n", 1)[0]
+    return Reply(given, "stop", Usage(2, 5)) if "number 1:" in given else longer(prompt, sampling)
+
+
+def test_what_a_folder_holds_as_data(tmp_path: Path, models: Opened) -> None:
+    models[EVOLVER].reply = leaking
+    run = evolved(write_seeds(tmp_path, range(4)), tmp_path / "run")
+    found = evolvent.show(run, examples=2)
+    assert found == evolvent.show(str(tmp_path / "run"), examples=2)
+    (stage,) = found.stages.values()
+    assert (stage.state, stage.file, stage.there, stage.damaged) == ("done", run.output, True, False)
+    assert stage.counts["ok"] == 3
+    assert stage.paid[EVOLVER]["calls"] == stage.used[EVOLVER]["calls"] == 4
+    assert stage.yields is not None
+    assert (stage.yields.usable, stage.yields.rows, stage.yields.reasons) == (3, 4, {"unchanged": 1})
+    assert (stage.yields.tokens, stage.yields.thrown_away) == (8, 5)
+    assert [[row.round for row in example] for example in found.examples] == [[0, 1], [0, 1]]
+
+
+def test_the_first_line_of_a_summary_is_the_yield(
+    tmp_path: Path, models: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models[EVOLVER].reply = leaking
+    run = evolved(write_seeds(tmp_path, range(4)), tmp_path / "run")
+    words = (
+        "evolve: 3 of 4 rows usable by our rules (75%); not usable: unchanged 1; "
+        "5 of 8 tokens out (62%) were spent on what was thrown away"
+    )
+    print_run(run)
+    assert capsys.readouterr().out.splitlines()[0] == words
+    respond(run, teacher=TEACHER, out=run.path)
+    print_contents(evolvent.show(run))
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        words,
+        "respond: 3 of 3 rows usable by our rules (100%)",
+    ]
+
+
+def test_replies_that_were_asked_for_again_were_thrown_away(tmp_path: Path, models: Opened) -> None:
+    def blank_first(prompt: str, sampling: Sampling) -> Reply:
+        blank = len(models[EVOLVER].asked) == 1
+        return Reply("", "stop", Usage(2, 7)) if blank else longer(prompt, sampling)
+
+    models[EVOLVER].reply = blank_first
+    run = evolved(write_seeds(tmp_path, range(2)), tmp_path / "run")
+    stage = evolvent.show(run).stages["evolve"]
+    assert stage.yields is not None
+    assert (stage.yields.usable, stage.yields.tokens, stage.yields.thrown_away) == (2, 9, 7)
+
+
+def test_a_damaged_file_and_one_that_is_gone_are_said_with_what_to_do(tmp_path: Path, models: Opened) -> None:
+    run = evolved(write_seeds(tmp_path, range(4)), tmp_path / "run")
+    respond(run, teacher=TEACHER, out=run.path)
+    answers = run.path / "responses.parquet"
+    content = answers.read_bytes()
+    answers.write_bytes(content[:100] + bytes([content[100] ^ 1]) + content[101:])
+    found = evolvent.show(run)
+    assert [stage.damaged for stage in found.stages.values()] == [False, True]
+    (note,) = summary(found)[0].notes
+    assert "responses.parquet is not as respond wrote it" in note and "--fresh makes it anew" in note
+    answers.unlink()
+    (note,) = summary(evolvent.show(run))[0].notes
+    assert note == "responses.parquet is gone: the command of respond makes it again from the stored calls"
+    assert len(models[TEACHER].asked) == 4
+    assert respond(run, teacher=TEACHER, out=run.path).counts["ok"] == 4
+    assert len(models[TEACHER].asked) == 4
+
+
+@pytest.mark.parametrize("place", range(4, 100, 7))
+def test_a_file_that_cannot_be_read_is_said_in_our_words(tmp_path: Path, models: Opened, place: int) -> None:
+    run = evolved(write_seeds(tmp_path, range(4)), tmp_path / "run")
+    content = run.output.read_bytes()
+    at = len(content) * place // 100
+    run.output.write_bytes(content[:at] + bytes([content[at] ^ 255]) + content[at + 1 :])
+    try:
+        assert evolvent.show(run).stages["evolve"].damaged
+    except InputError as error:
+        assert "make it anew with --fresh" in error.fix
+    assert models
+
+
+def test_an_unfinished_stage(tmp_path: Path, models: Opened) -> None:
+    models[EVOLVER].reply = breaking_after(2, ModelUnavailableError("gone"))
+    with pytest.raises(ModelUnavailableError):
+        evolved(write_seeds(tmp_path, range(4)), tmp_path / "run", concurrency=1)
+    stage = evolvent.show(tmp_path / "run").stages["evolve"]
+    assert (stage.state, stage.there, stage.written, stage.of, stage.yields) == ("interrupted", False, 0, 4, None)
+    assert stage.paid[EVOLVER]["calls"] == 2

@@ -1,0 +1,54 @@
+"""Every public function says which argument is of a wrong type, and what it takes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import evolvent
+from evolvent.options import Function
+
+FUNCTIONS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
+    "calls": (("run",), {}),
+    "convert": (("in.jsonl", "out.jsonl"), {"to": "alpaca"}),
+    "doctor": ((), {}),
+    "evolve": (("seeds.jsonl",), {"model": "embedded", "out": "run"}),
+    "keywords": (("run",), {"model": "embedded"}),
+    "load": (("in.jsonl",), {}),
+    "optimize_method": (("seeds.jsonl",), {"evolver": "embedded", "optimizer": "embedded", "out": "m.yaml"}),
+    "respond": (("run",), {"teacher": "embedded", "out": "run"}),
+    "run": (("recipe.yaml",), {}),
+    "score": (("run",), {"base_model": "embedded-base", "out": "run"}),
+    "select": (("run",), {"by": "ifd", "top": "25%", "out": "train.jsonl"}),
+    "show": (("run",), {}),
+    "verify": (("run",), {"functions": "f.jsonl", "out": "v.jsonl"}),
+}
+
+
+class Odd:
+    """A value that nothing takes."""
+
+    def __repr__(self) -> str:
+        return "<odd>"
+
+
+def test_every_public_function_is_tried() -> None:
+    public = {name for name in evolvent.__all__ if name[0].islower()}
+    assert public == set(FUNCTIONS)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_value_of_a_wrong_type_is_named(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    function: Function[Any] = getattr(evolvent, name)
+    arguments, options = FUNCTIONS[name]
+    for place, argument in enumerate(function.interface.arguments):
+        wrong = [*arguments[:place], Odd(), *arguments[place + 1 :]]
+        with pytest.raises(TypeError, match=f"{argument} is <odd>\nIt is "):
+            function(*wrong, **options)
+    for option in function.interface.options(function.interface.method({})):
+        with pytest.raises(TypeError, match=f"{option} (is )?<odd>\n(It is|Known are)"):
+            function(*arguments, **{**options, option: Odd()})
+    with pytest.raises(TypeError, match="has no option 'zzzz'"):
+        function(*arguments, **options, zzzz=1)
+    assert not list(tmp_path.iterdir())
