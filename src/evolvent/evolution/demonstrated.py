@@ -74,9 +74,8 @@ class Demonstrated:
         text = reply.text.strip().removeprefix("Task:").strip()
         if self.breadth or not text:
             return text
-        before, whole, sentence = text.partition(parent.instruction.strip())
-        if whole and not before:
-            return f"{parent.instruction.rstrip()} {sentence.strip()}".rstrip()
+        if text.startswith(parent.instruction.strip()):
+            return text
         leads = self.demonstrations.leads(task_kind(parent.instruction, parent.input))
         if not text.casefold().startswith(tuple(lead.casefold() for lead in leads)):
             return None
