@@ -4,10 +4,19 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from evolvent.evolution.judging import QUESTIONS
 from evolvent.models.protocols import Reply, Sampling, Usage
 from evolvent.models.stop_texts import before_stop
 from evolvent.models.uri import parse_uri
 from evolvent.records import Message
+
+
+def knows(prompt: str) -> str | None:
+    """The right answer to what a judge is tried with; None to another prompt."""
+    for first, second, equal in QUESTIONS:
+        if f"The First Prompt:\n{first}\n\nThe Second Prompt:\n{second}\n" in prompt:
+            return "Equal" if equal else "Not Equal"
+    return None
 
 
 class Scripted:

@@ -3,41 +3,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evolvent.errors import InputError
-from evolvent.evolution.elimination import RULES, check_rules, eliminate, judged_equal, leaks
+from evolvent.evolution.elimination import RULES, check_rules, eliminate, leaks
 from evolvent.models.protocols import Reply
 from evolvent.records import Message, Record
 
 
 def seed(instruction: str, input: str = "", output: str = "") -> Record:
     return Record("s", "s", 0, instruction, input=input, output=output)
-
-
-@pytest.mark.parametrize(
-    ("reply", "verdict"),
-    [
-        ("Equal", True),
-        ("equal.", True),
-        ("Not Equal", False),
-        ("NOT  EQUAL", False),
-        ("They are not\nequal", False),
-        ("**Equal**", True),
-        ("Unequal", None),
-        ("equality", None),
-        ("", None),
-        ("I cannot say", None),
-        ("Equal? No: Not Equal", False),
-        ("**Not** Equal", False),
-        ("Not-Equal", False),
-        ("They aren't equal", False),
-        ("not exactly equal", False),
-    ],
-)
-def test_judged_equal(reply: str, verdict: bool | None) -> None:
-    assert judged_equal(Reply(reply, "stop")) is verdict
-
-
-def test_a_verdict_that_was_cut_is_none() -> None:
-    assert judged_equal(Reply("The constraints are equal in the first part, but", "length")) is None
 
 
 @pytest.mark.parametrize(
@@ -71,8 +43,8 @@ BERRIES = "Mia picks 12 cups of berries and eats 3 of them. How many cups are le
         # a reply instead of an instruction
         ("Name a bird that swims.", "A bird that swims very well is the penguin of the south.", "answered"),
         (BERRIES, "Mia has 12 - 3 = 9 cups of fresh berries left in her basket.", "answered"),
-        ("Write a function that adds two numbers.", "def add(first, second): return first + second", "answered"),
-        ("Write a function.", "Write a function that checks leap years.\n```python\nx = 1\n```", "answered"),
+        ("Write a function that adds two numbers.", "def add(first, second): return first + second", "code"),
+        ("Write a function.", "Write a function that checks leap years.\n```python\nx = 1\n```", "code"),
         ("Name a bird that swims.", "Name a bird that swims, and explain how its feathers stay dry.", None),
         ("The sun is hot.", "The sun is hot, and its surface measures thousands of degrees.", None),  # it asks nothing
         # the same in other words

@@ -15,7 +15,7 @@ from evolvent.models import models as opened_models
 from evolvent.models.protocols import Sampling
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.run import Run
-from tests.scripted import Opened, write_both
+from tests.scripted import Opened, knows, write_both
 
 EVOLVER, JUDGE, OTHER = (f"openai:{name}?base_url=http://host:1/v1" for name in ("evolver", "judge", "other"))
 SEEDS = [{"instruction": f"Mend sock {n}", "input": "wool"} for n in range(3)]
@@ -23,7 +23,7 @@ SEEDS = [{"instruction": f"Mend sock {n}", "input": "wool"} for n in range(3)]
 
 def longer(prompt: str, _: Sampling) -> str:
     if "The First Prompt" in prompt:
-        return "Equal" if "sock 1" in prompt else "Not Equal"
+        return knows(prompt) or ("Equal" if "sock 1" in prompt else "Not Equal")
     return prompt.split("Prompt#:\n", 1)[1].split("\n", 1)[0] + " with thread"
 
 
@@ -61,7 +61,7 @@ def test_the_defaults(seeds: Path, models: Opened) -> None:
 def test_the_evolver_gets_the_system_prompt_and_the_judge_does_not(seeds: Path, models: Opened) -> None:
     evolved(seeds, system="Be terse.", judge=JUDGE)
     assert [turns[0] for turns in models[EVOLVER].conversations] == [{"role": "system", "content": "Be terse."}] * 3
-    assert [[turn["role"] for turn in turns] for turns in models[JUDGE].conversations] == [["user"]] * 3
+    assert [[turn["role"] for turn in turns] for turns in models[JUDGE].conversations[-3:]] == [["user"]] * 3
 
 
 def test_the_judge_eliminates(seeds: Path, models: Opened) -> None:

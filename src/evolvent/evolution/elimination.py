@@ -16,6 +16,7 @@ reasons written into records, in the order in which they are looked for:
 ``prompt_echo``   a run of words comes from our own prompt or from a demonstration, and not from the parent
 ``meta``          it speaks of the prompt, of its rewriting or of an AI; the parent does not
 ``answered``      a reply to the parent instead of an instruction
+``code``          it is code, or goes on with a fence of code, and the parent does not
 ``paraphrase``    it asks for nothing that the parent does not ask for
 ``lost``          most numbers of the parent are missing, or all of its subject (not in breadth)
 ``missing_input`` it refers to an input that is not there
@@ -32,12 +33,13 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 
-from evolvent.call_store.ask import CUT, why_cut
+from evolvent.call_store.ask import why_cut
 from evolvent.datasets.language import language
 from evolvent.errors import InputError
+from evolvent.evolution.requests import REQUESTS, asks
 from evolvent.models.protocols import Reply
 from evolvent.records import Message, Record
-from evolvent.words import STOP_WORDS, content_stems, other_language, runs, words
+from evolvent.words import STEM, STOP_WORDS, content_stems, other_language, runs, words
 
 # Words of the prompts' scaffold. "#Given Prompt#" and the like hold them too.
 LEAKS = ("given prompt", "rewritten prompt", "created prompt", "#input#")
@@ -51,71 +53,85 @@ RULES = (
     "prompt_echo",
     "meta",
     "answered",
+    "code",
     "paraphrase",
     "lost",
     "missing_input",
     "language",
 )
 
-# A run of so many words, of which at least so many are no stop words, is no accident.
+# A run of so many words, of which at least so many say something, is no accident.
 ECHO_WORDS, ECHO_CONTENT = 5, 3
-# A line that comes so often makes a loop; so does a run of so many words that comes so often and makes up such a share.
-LOOP_LINES, LOOP_RUN, LOOP_RUNS, LOOP_SHARE = 3, 4, 4, 0.3
-# New content words that a rewritten instruction has at least, and an added sentence; their share of all it has.
-NEW_WORDS, NEW_WORDS_ADDED, NEW_SHARE = 3, 2, 0.25
-# The share of the parent's numbers that may go: strong models change some on purpose.
-LOST_NUMBERS = 0.5
+# A line of so many words that comes so often makes a loop; so does a run of so many words that comes so often and makes
+# up such a share.
+LOOP_WORDS, LOOP_LINES, LOOP_RUN, LOOP_RUNS, LOOP_SHARE = 3, 3, 4, 5, 0.3
+# New content words that a rewritten instruction has at least (one is enough if it is so many words longer), and an
+# added sentence; their share of all it has.
+NEW_WORDS, LONGER, NEW_WORDS_ADDED, NEW_SHARE = 3, 6, 2, 0.25
+# The share of the parent's numbers, and of its quotations, that may go; the share of its subject's words that stays.
+LOST_DATA, KEPT_SUBJECT = 0.5, 0.2
 # In breadth: the share of content words that two different tasks have in common at the most.
 SHARED_IN_BREADTH = 0.6
 # An added sentence with more sentences than this has gone on to answer.
 SENTENCES_ADDED = 2
+# Shorter texts are in no language for sure.
+LANGUAGE_LETTERS = 40
 
+# Words that tasks share by chance.
+_COMMON = frozenset(
+    ["given", "following", "example", "way", "ways", "list", "lists", "number", "numbers", "function", "python", "code", "string", "strings", "program", "takes", "returns", "argument", "arguments", "text", "sentence", "sentences", "word", "words", "task", "question", "answer", "input", "output", "value", "values", "people"]
+)
 _DROPPED = bytes(code for code in range(128) if unicodedata.category(chr(code))[0] in "PZC")
 _META = re.compile(
-    r"\b(?:the|this|a|your|my)\s+(?:\w+\s+)?(?:prompt|instruction)s?\b|\bre-?(?:word|write|writ)(?:ten|ing)?\b[^.\n]*\b"
-    r"(?:prompt|instruction|task)\b|\bas an ai\b|\ba language model\b|\bthe (?:user|task) (?:asks|wants|is)\b"
-    r"|\bnew task\b|\bhow to rewrite\b",
+    r"\b(?:the|this|your|my|original|given|rewritten|created|new)\s+(?:\w+\s+)?prompts?\b(?! engineering)"
+    r"|\b(?:this|original|given|rewritten|new|your) instructions?\b|\bthe instruction (?:is|asks|should|can|must|needs)\b"
+    r"|\bre-?(?:word|writ|phras)(?:e|ten|ing|ed)?\b[^.\n]*\b(?:prompt|instruction|task|question)\b"
+    r"|\b(?:make|makes|making) (?:it|this|that|the (?:question|task|problem)) (?:\w+ )?(?:harder|difficult|challenging|complex)\b"
+    r"|\bas an ai\b|\blanguage model\b|\bthe user (?:asks|wants|is)\b|\bnew task\b|\bwords? (?:were |are )?added\b"
+    r"|\A\W*(?:this|the|to answer (?:this|the)) (?:question|task|problem|prompt|request)\b",
     re.IGNORECASE,
 )
+_AMOUNT = r"[$€£]?\d[\d.,]*(?:\s?%|\s[a-z]{1,12}){0,2}\)?"
 _RESULT = re.compile(
-    r"=\s*[$€£]?\s*\d[\d,.]*\s*(?:$|[.\n;)])|\bthe answer is\b|\bhere(?: is|'s|’s| are)\b", re.IGNORECASE
+    # "4 + 4 + 2 = 10", "5 packs * 18 = 90": a sum of numbers that is worked out
+    rf"(?<![\w^{{}}\\.])\(?{_AMOUNT}(?:\s*[-+*/x×÷−]\s*\(?{_AMOUNT})+\s*=\s*[$€£]?\d"
+    r"|(?:\A|[.!?\n]\s*)(?:so|thus|therefore|hence)?,? ?the (?:final |correct )?answer is\b(?!.*\?)",
+    re.IGNORECASE,
 )
-_REQUESTS = frozenset(
-    """
-    add adjust analyze analyse answer apply argue arrange assess assign assume brainstorm build calculate categorize
-    change characterize check choose cite clarify classify combine come compare compile complete compose compute
-    conclude condense consider construct contrast convert correct count craft create critique decide deduce define
-    demonstrate derive describe design detect determine develop devise differentiate discuss display distinguish divide
-    do draft draw edit elaborate eliminate estimate evaluate examine expand explain explore express extract fill find
-    fix form format formulate generate give group guess highlight hypothesize identify illustrate imagine implement
-    improve include indicate infer insert interpret introduce invent investigate join judge justify label let list
-    locate look make mark match measure mention merge modify multiply name note offer order organize outline paraphrase
-    perform pick plan plot predict prepare present print produce program prompt proofread propose prove provide put
-    question rank rate read rearrange recite recommend record reduce refactor refer reflect reformulate rename reorder
-    repeat rephrase replace report represent research respond restate retrieve return reverse review revise reword
-    rewrite round say search select sequence set share shorten show simplify simulate sketch solve sort specify spell
-    split start state structure subtract suggest sum summarize summarise suppose take tell test think trace transcribe
-    transform translate turn update use using utilize verify visualize weigh work write
-    """.split()  # noqa: SIM905
+_EXAMPLE = re.compile(r"\bexamples?\b|\be\.g\.", re.IGNORECASE)
+# How replies begin, and no tasks do.
+_BEGINS_A_REPLY = re.compile(
+    r"\W*(?:here(?: is|['’]s| are) (?:a|an|some|the|one|two|three|four|five|my|your|how|what)\b[^\n]*:\s*\n"
+    r"|(?:1[.)]|[-*•]) |step 1\b|day 1\b|dear \w+|title:|subject:|verse\b|once upon a time|as an ai\b|i['’]m sorry|sorry,|yes,|no,"
+    r"|(?:the )?(?:answer|output|result|solution)s?\b\W*(?::|is\b|would be\b|will be\b)|this code\b|in this (?:code|example)\b)",
+    re.IGNORECASE,
 )
-_CODE_LINE = re.compile(
-    r"\A(?:def |import |from \w+ import |class |public |#include|function \w*\(|const |let \w+ = |var |<\w+|SELECT )"
+# How code begins, behind comments.
+_CODE = re.compile(
+    r"(?:\s*(?:#(?!include)|//|--|/\*).*\n)*\s*(?:(?:async )?def \w+\(|class \w+\W|import \w|from [\w.]+ import |#include\b|using namespace"
+    r"|package \w|public |private |static |struct \w+|function \w*\(|func \w+\(|fn \w+\(|const |let \w+ =|var \w+|<[!?/\w]|[.#]?[\w-]+ *\{ *$"
+    r"|(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE TABLE|ALTER TABLE)\b|[\w.\[\]]+ = |[\w.]+\(.*\);?$|(?:for|while|if) ?\(|(?:for|while|if) .*:$"
+    r"|return |@\w+|[{}^])",
+    re.MULTILINE,
 )
-_ASKING = re.compile(
-    r"\?|\b(?:you (?:must|should|have to|need to|are (?:to|asked))|your (?:task|job|answer)|can you)\b", re.I
-)
-_BEFORE_A_REQUEST = frozenset("please then also now first next finally and or to lastly afterwards kindly".split())  # noqa: SIM905
-_CLAUSE = re.compile(r"[.!?;:,\n()]+")
+_SHOWS_CODE = re.compile(r"\b(?:this|these|following|below|given|provided|attached|here is|my)\b|:\s*\Z", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?](?=\s+[A-Z])")
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*(?!\w)")
 _THINGS = (
-    "text|passage|article|paragraph|sentences?|table|list|code|snippet|data(?:set)?|poem|story|email|letter|image|"
-    "picture|graph|numbers?|words?|input|equation|statement|conversation|dialogue|review|quote|function|string|array"
+    "texts?|passages?|articles?|paragraphs?|sentences?|tables?|code|snippets?|data(?:set)?|poems?|story|stories|emails?|letter"
+    "|images?|picture|graph|diagram|equations?|statements?|conversation|dialogue|reviews?|quotes?|tweets?|recipe|documents?"
+    "|lists?|numbers?|words?|strings?|arrays?|input|function|json|inputs"
 )
 _REFERENCE = re.compile(
-    rf"\b(?:following|given|provided|attached)\s+(?:\w+\s+)?(?:{_THINGS})\b|\b(?:{_THINGS})\s+(?:below|above|provided)\b"
-    r"|\b(?:shown|given|listed) (?:below|above)\b",
+    rf"\bfollowing\s+(?:[\w-]+\s+){{0,3}}(?:{_THINGS})\b"
+    rf"|\b(?:the|this|these|my|your)\s+(?:given|provided|attached|above)\s+(?:[\w-]+\s+){{0,2}}(?:{_THINGS})\b"
+    rf"|\b(?:{_THINGS})\s+(?:below|above|provided|attached|given)\b(?! that| by| in| to)"
+    r"|\b(?:shown|given|listed|provided|described) (?:below|above)\b",
     re.IGNORECASE,
+)
+_QUOTED = re.compile(r"\"([^\"\n]{2,60})\"|“([^”\n]{2,60})”|(?<!\w)'([^'\n]{2,40})'(?!\w)")
+_NUMBER_WORDS = frozenset(
+    ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "half", "twice", "double", "third", "quarter", "dozen", "thirds", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "twenty", "hundred", "thousand"]
 )
 
 
@@ -153,10 +169,11 @@ def eliminate(
         "unchanged": lambda: _bare(evolved) == _bare(parent.instruction),
         "leak": lambda: leaks(parent.instruction, evolved, scaffold),
         "equals_input": lambda: _bare(new) in {_bare(text) for text in (parent.input, parent.output) if text},
-        "loop": lambda: loops(new),
+        "loop": lambda: reply.finish_reason == "loop" or loops(new),
         "prompt_echo": lambda: english and echoes(parent.question, new, asked),
         "meta": lambda: english and not _META.search(parent.question) and _META.search(new),
         "answered": lambda: english and answers(parent, evolved if own is None else own, added=own is not None),
+        "code": lambda: brings_code(parent, evolved if own is None else own),
         "paraphrase": lambda: english and paraphrases(parent, new, added=added, breadth=breadth),
         "lost": lambda: not breadth and loses(parent, evolved, english=english),
         "missing_input": lambda: english and misses_input(parent, evolved, breadth=breadth),
@@ -189,8 +206,8 @@ def leaks(parent: str, evolved: str, scaffold: Collection[str] = LEAKS) -> bool:
 
 
 def loops(text: str) -> bool:
-    """Whether a line, or a run of words, comes again and again."""
-    lines = Counter(line.strip() for line in text.splitlines() if len(line.strip()) > 1)
+    """Whether a line of words, or a run of words, comes again and again."""
+    lines = Counter(line.strip().casefold() for line in text.splitlines() if len(words(line)) >= LOOP_WORDS)
     if max(lines.values(), default=0) >= LOOP_LINES:
         return True
     often = max(Counter(runs(text, LOOP_RUN)).values(), default=0)
@@ -202,82 +219,89 @@ def echoes(parent: str, new: str, asked: Sequence[Message]) -> bool:
     shown = set().union(*(runs(turn["content"], ECHO_WORDS) for turn in asked)) if asked else set()
     known = set(runs(parent, ECHO_WORDS))
     return any(
-        run in shown and run not in known and sum(word not in STOP_WORDS for word in run) >= ECHO_CONTENT
+        run in shown and run not in known and len(set(run) - STOP_WORDS - REQUESTS - _COMMON) >= ECHO_CONTENT
         for run in runs(new, ECHO_WORDS)
     )
 
 
 def answers(parent: Record, new: str, *, added: bool) -> bool:
-    """Whether a text is a reply to the parent: it asks for nothing, states a result, or brings code along.
+    """Whether a text is a reply to the parent: it begins as replies do, states a result, or asks for nothing.
 
     A parent that asks for nothing itself is no measure. What was added begins as it was told to, so only what follows
     can be a reply.
     """
-    if _RESULT.search(new) and not _RESULT.search(parent.question):
+    asked = parent.question
+    if _RESULT.search(new) and not _RESULT.search(asked) and not _EXAMPLE.search(new):
         return True
-    if ("```" in new and "```" not in parent.question) or (
-        _CODE_LINE.match(new) and not _CODE_LINE.match(parent.question)
-    ):
+    if _BEGINS_A_REPLY.match(new) and not _BEGINS_A_REPLY.match(asked):
         return True
     if added:
         return len(_SENTENCE_END.findall(new)) >= SENTENCES_ADDED or new.rstrip().endswith(":")
     return asks(parent.instruction) and not asks(new)
 
 
-def asks(text: str) -> bool:
-    """Whether a text asks for something: a question, a word of request that begins a clause, or words to the reader."""
-    if _ASKING.search(text):
+def brings_code(parent: Record, new: str) -> bool:
+    """Whether a text is code or goes on with a fence of it, where the parent has none and nothing refers to it."""
+    if _CODE.match(new) and not _CODE.match(parent.instruction):
         return True
-    for clause in _CLAUSE.split(text.casefold()):
-        begun = [word for word in words(clause)[:3] if word not in _BEFORE_A_REQUEST]
-        if begun and begun[0] in _REQUESTS:
-            return True
-    return False
+    before, fence, _ = new.partition("```")
+    return bool(fence) and "```" not in parent.question and not _SHOWS_CODE.search(before)
 
 
 def paraphrases(parent: Record, new: str, *, added: bool, breadth: bool) -> bool:
-    """Whether a text asks for nothing new, by the content words that the parent lacks."""
+    """Whether a text asks for nothing new, by the content words that the parent lacks; an exchanged number is none."""
     old, stems = content_stems(parent.question), content_stems(new)
     if breadth:
         return len(stems & old) >= SHARED_IN_BREADTH * min(len(stems), len(old)) and len(stems - old) < NEW_WORDS + 1
     short = max(1, len(content_stems(parent.instruction)) // 2)  # "Bake bread" takes one more word
-    enough = min(NEW_WORDS_ADDED if added else NEW_WORDS, short)
-    return len(stems - old) < enough or (added and len(stems - old) < NEW_SHARE * len(stems))
+    numbers = {stem for stem in stems - old if stem[0].isdigit()}
+    exchanged = min(len(numbers), sum(stem[0].isdigit() for stem in old - stems)) if not added else 0
+    fresh, longer = len(stems - old) - exchanged, len(words(new)) - len(words(parent.instruction))
+    if added:
+        return fresh < min(NEW_WORDS_ADDED, short) or fresh < NEW_SHARE * len(stems)
+    enough = 1 if longer >= LONGER else NEW_WORDS
+    return fresh < min(enough, short)
 
 
 def loses(parent: Record, evolved: str, *, english: bool) -> bool:
-    """Whether most numbers of the parent's instruction, or all of its subject, are gone."""
-    numbers, subject = set(_NUMBER.findall(parent.instruction)), content_stems(parent.question)
-    gone = numbers - set(_NUMBER.findall(f"{evolved}\n{parent.input}"))
-    return (len(numbers) > 1 and len(gone) > LOST_NUMBERS * len(numbers)) or (
-        english and bool(subject) and subject.isdisjoint(content_stems(evolved))
-    )
+    """Whether most data of the parent's instruction (numbers, quotations, code) or most of its subject is gone.
+
+    Numbers may be exchanged for as many others: strong models change some on purpose.
+    """
+    told = f"{evolved}\n{parent.input}"
+    if "```" in parent.instruction and "```" not in told:
+        return True
+    numbers, now = set(_NUMBER.findall(parent.instruction)), set(_NUMBER.findall(told))
+    if len(numbers - now) > LOST_DATA * len(numbers):
+        spelt = len(_NUMBER_WORDS.intersection(words(told))) - len(_NUMBER_WORDS.intersection(words(parent.question)))
+        if len(now) + max(0, spelt) < len(numbers):
+            return True
+    quoted = [next(filter(None, found)).casefold() for found in _QUOTED.findall(parent.instruction)]
+    if sum(one not in told.casefold() for one in quoted) > LOST_DATA * len(quoted):
+        return True
+    subject = content_stems(parent.question) - {word[:STEM] for word in REQUESTS | _COMMON}
+    return english and len(subject & content_stems(evolved)) < KEPT_SUBJECT * len(subject)
 
 
 def misses_input(parent: Record, evolved: str, *, breadth: bool) -> bool:
     """Whether a text refers to an input that neither it nor its record holds."""
-    if not _REFERENCE.search(evolved) or ("" if breadth else parent.input):
+    if not (reference := _REFERENCE.search(evolved)) or ("" if breadth else parent.input):
         return False
-    if ":" in evolved or "\n" in evolved or '"' in evolved:  # it may hold the input itself
+    if re.search(r"[:\n\"“”]", evolved):  # it may hold the input itself
         return False
+    if re.search(
+        r"\b(?:function|program|script|query|method|algorithm|code to|class)\b", evolved[: reference.start()], re.I
+    ):
+        return False  # its argument
     return breadth or not _REFERENCE.search(parent.instruction)
 
 
 def speaks_another(parent: Record, new: str) -> bool:
-    """Whether a text is in another language than the parent's instruction, where both can be told."""
+    """Whether a text is in another language than the parent's instruction, where both are long enough to tell."""
+    if min(len(parent.instruction), len(new)) < LANGUAGE_LETTERS:
+        return False
     before, after = language(parent.instruction), language(new)
     return before is not None and after is not None and before != after
-
-
-def judged_equal(reply: Reply) -> bool | None:
-    """R1: the judge's verdict; None if the reply holds none ("Equal" is part of "Not Equal", hence the order)."""
-    if reply.finish_reason in CUT:
-        return None
-    if re.search(r"(?:\bnot|n['’]t)\W+(?:\w+\W+){0,2}equal\b", reply.text, re.IGNORECASE):
-        return False
-    if re.search(r"\bequal\b", reply.text, re.IGNORECASE):
-        return True
-    return None
 
 
 def _bare(text: str) -> str:

@@ -49,7 +49,7 @@ class Operator:
         return conversation(self.template.render(instruction=parent.instruction, input=shown))
 
     def read(self, reply: Reply, parent: Record, profile: Profile) -> str:
-        return reply.text.strip() if profile == "paper" else salvage(reply.text, parent)
+        return reply.text.strip() if profile == "paper" else salvage(reply.text, parent, breadth=self.breadth)
 
     def own(self, evolved: str, parent: Record) -> str | None:  # noqa: ARG002
         return None

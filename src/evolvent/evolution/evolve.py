@@ -113,6 +113,7 @@ def evolve_stage(
         source=source,
         needs=tuple(chat_need(uri, calling) for uri in (given.model, given.judge) if uri),
         work=how,
+        trial=how.try_out,
         group=by_round,
         counts={"seeds": source.rows, **source.counts},
         dry_run=Rehearsed(reply_begins=begins),

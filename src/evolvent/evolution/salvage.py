@@ -1,73 +1,230 @@
-"""What of a reply is the instruction: preambles, notes, fences, quotes and sections around it are taken away.
+"""The instruction inside an evolver's reply: what stands around it is taken away before anything is eliminated.
 
-An instruction may hold such things itself ("Note: use SI units."), so only a note that speaks of the rewriting is one,
-and what the parent has belongs to the instruction.
+Models write more than they are asked for: "Sure! Here is a harder version:", the prompt's headings again, a fence or
+quotes around the instruction, a note on what they changed, the input once more. Text may also belong to the instruction
+(code in a fence, headings of a document, a quotation, a list), so only what speaks of the rewriting is taken away, and
+what the parent has itself stays.
 """
 
 import re
 
+from evolvent.evolution.requests import asks
 from evolvent.records import Record
 
+_KIND = r"(?:prompt|instruction|question|task|request|query|problem|version|rewrite|rewriting|variant|option|candidate)"
+_NEW = (
+    r"(?:re-?written|re-?worded|rephrased|revised|evolved|created|new|modified|updated|improved|enhanced|refined"
+    r"|adapted|expanded|final(?:ly)?|harder|complex|challenging|difficult|specific|detailed|better|brand-new)"
+)
+_OLD = r"(?:given|original|initial|old|first|source|previous)"
+
+# A line, or its beginning, that is a heading of the prompt: "#Rewritten Prompt#:", "**New instruction 2:**".
 _MARKER = re.compile(
-    r"^[\s#*_`]*(?:the\s+)?(?P<which>given|original|rewritten|revised|created|new|evolved)\s+(?:prompt|instruction)"
-    r"[ \t#*_`]*(?::[ \t*_`]*|$)",
+    rf"^[ \t>]*(?:[#*_`]+[ \t]*)?(?:the[ \t]+|my[ \t]+)?"
+    rf"(?:(?P<old>{_OLD})|(?P<final>final(?:ly)?[ \t]+)?(?:more[ \t]+)?{_NEW})(?:[ \t]+|-)"
+    rf"(?:prompt|instruction|question|task|request|query|version)(?:[ \t]*\#?\d+)?"
+    rf"(?:[ \t]*[*_`#]+[ \t]*[:：]?[ \t*_`]*|[ \t]*[:：][ \t]*[#*_`]*[ \t]*|[ \t]*(?=\n|\Z))",
     re.IGNORECASE | re.MULTILINE,
 )
-_HEADING = re.compile(r"\A#{1,6}[^\S\n]+[^\n]{1,60}\n\s*(?=\S)")
-_ASSENT = r"(?:sure(?: thing)?|certainly|of course|okay|ok|absolutely|great|alright)"
-_PREAMBLE = re.compile(
-    rf"\A(?:{_ASSENT}\b[^\n:]{{0,20}}?[,.!]*\s+)?(?:(?:here(?:['’]s| is| are)|below is|this is|i(?:['’]ve| have))\b"
-    r"[^\n:]{0,120}|(?:the\s+)?(?:rewritten|revised|evolved|new)\b[^\n:]{0,40})"
-    r"\b(?:prompt|instruction|version|task|question|problem|one)\b[^\n:]{0,60}:\s*(?=\S)",
+_LABEL = re.compile(
+    r"\A[ \t]*[*_#]*(?:task|prompt|instruction|question|query|request|version|option|rewrite)"
+    r"(?:[ \t]*\#?\d+)?[*_#]*[ \t]*[:：][ \t*_#]*",
     re.IGNORECASE,
 )
-_ASSENT_LINE = re.compile(rf"\A{_ASSENT}[!.,][^\n]{{0,80}}\n+(?=\S)", re.IGNORECASE)
-_SECTION = re.compile(
-    r"^[ \t#*_`]*(?:input|output|answer|response|solution|explanation)[ \t#*_`]*:", re.IGNORECASE | re.MULTILINE
+_HEADING = re.compile(r"\A#{1,6}[^\S\n]+[^\n]{1,60}\n\s*(?=\S)")
+_AGREEMENT = re.compile(
+    r"\A\W*(?:sure(?: thing)?|certainly|of course|absolutely|okay|ok|alright|all right|great|got it|understood|gladly"
+    r"|no problem|definitely|with pleasure|yes|i understand)\b(?:[,!.]? *(?:i['’]?d be|i['’]?ll|i can|i will|i would|i am|let me"
+    r"|let['’]s|happy to|glad to)\b[^\n.!:]*)?[!.,:][ \t]*\n*[ \t]*(?=\S)",
+    re.IGNORECASE,
 )
+# What follows an agreement, and is no instruction either.
+_OPENING = re.compile(r"(?:I|let['’]?s?|we|that|this|here)\b[^\n:]{0,120}[.!][ \t]*\n\s*(?=\S)", re.IGNORECASE)
+# A sentence before the instruction that speaks of the rewriting, and ends with a colon.
+_PREAMBLE = re.compile(
+    rf"\A\W*(?:(?:so|now|then|well|ok(?:ay)?|sure|certainly)\W+)?"
+    rf"(?:here|below|this|the|my|an?|i|we|you|one|to|as|for|how|try|let|{_NEW})\b"
+    rf"(?=[^\n:]{{0,160}}\b(?:re-?writ\w*|re-?phras\w*|re-?word\w*|rewrote|evolved|versions?|prompts?|instructions?|variants?"
+    rf"|attempt|{_NEW} (?:and \w+ )?(?:question|task|problem|request|one)s?|(?:could|can|might|would) (?:ask|be)|how about|try)\b)"
+    rf"[^\n:.!?]{{0,200}}[:：][ \t*_]*",
+    re.IGNORECASE,
+)
+_SEVERAL = re.compile(
+    rf"\b(?:some|several|a few|two|three|four|five|\d)\b[^\n]{{0,60}}\b{_KIND[:-1]}|ways|suggestions|examples)s?\b",
+    re.I,
+)
+_OR = re.compile(r"^\W*or\b\W*$", re.IGNORECASE | re.MULTILINE)
+_ITEM = re.compile(r"^[ \t]*(?:\d+[.)]|[-*•])[ \t]+", re.MULTILINE)
+
 _RULE = re.compile(r"^[ \t]*(?:-{3,}|\*{3,}|_{3,})[ \t]*$", re.MULTILINE)
-_FENCED = re.compile(r"\A(`{3,})[ \t]*(?:|text|markdown|md|plaintext)[ \t]*\n(?P<text>.*)\n[ \t]*\1\Z", re.DOTALL)
-_QUOTES = (("**", "**"), ('"', '"'), ("“", "”"), ("«", "»"), ("'", "'"))
+_FENCED = re.compile(
+    r"\A(`{3,})[ \t]*(?:|text|markdown|md|plaintext|txt|prompt)[ \t]*\n(?P<text>.*)\n[ \t]*\1\Z", re.DOTALL
+)
+_FENCED_FIRST = re.compile(
+    r"\A(`{3,})[ \t]*(?:|text|markdown|md|plaintext|txt|prompt)[ \t]*\n(?P<text>.*?)\n[ \t]*\1[ \t]*(?:\n|\Z)",
+    re.DOTALL,
+)
+_QUOTED_FIRST = re.compile(r"\A(?:\"(?P<straight>[^\"\n]+)\"|“(?P<curly>[^”\n]+)”)[ \t]*(?:\n|\Z)")
+_QUOTES = (
+    ("**", "**"),
+    ('"', '"'),
+    ("“", "”"),
+    ("«", "»"),
+    ("„", "“"),
+    ("「", "」"),
+    ("'", "'"),
+    ("‘", "’"),
+    ("`", "`"),
+)
+
+_REWRITTEN = (
+    r"(?:(?:rewritten|revised|evolved|original|new|final) +(?:instruction|prompt)|(?:rewritten|revised) +version"
+    r"|added +(?:only +)?\d+ +(?:\w+ +)?words|\d+ +words +(?:were +|have +been +)?added)\b"
+)
+# These words count after a label and in brackets only: an instruction may itself tell what somebody added.
+_CHANGED = (
+    r"(?:(?:I|I['’]ve|we|version|rewrite|rewriting) +(?:have +|has +|only +)?"
+    r"(?:added|adds|kept|keeps|introduced|introduces|changed|changes|rewrote|rewritten|made|makes|increased|increases)"
+    r"|increas(?:e|es|ed|ing) +(?:the +|its +)?complexity|more +complex +than|changes +made)\b"
+)
+_NOTE_LABEL = (
+    r"(?:(?:key|main|revision) +)?(?:explanation +of +(?:the +)?)?(?:notes?|explanations?|rationale|justification"
+    r"|reasoning|comments?|what +changed|modifications?(?: +made)?|changes(?: +made)?)"
+)
+_NOTE = re.compile(
+    # "**Note:** I added a limit." "Changes:" with the first of them on the next line.
+    rf"^[ \t>*_#(\[-]*+{_NOTE_LABEL}\b[ \t*_#]*+[:：][ \t*_#]*+(?:\n\s*+)?+"
+    rf"(?=[^\n]*?\b(?:{_REWRITTEN}|{_CHANGED})|[\W\d]*+(?:added|adds|kept|introduced|introduces)\b)"
+    # "(I added 12 words.)" "[Added a limit]"
+    rf"|^[ \t*_]*+[(\[](?=added\b|[^\n]*?\b(?:{_REWRITTEN}|{_CHANGED}))[^\n]*[)\]][ \t*_.]*$"
+    # A paragraph: "This rewritten instruction asks for more."
+    rf"|(?<=\n\n)[ \t*_]*+(?:I|I['’]ve|we|this|the)\b(?=[^\n]*?\b{_REWRITTEN})"
+    # "No changes were made, as the rewritten instruction is reasonable." It would be a leak if it stayed.
+    r"|(?<=\n\n)(?=[^\n]*?\brewritten +instruction\b)",
+    re.IGNORECASE | re.MULTILINE,
+)
+# A horizontal rule above the note goes with it.
+_RULE_AT_THE_END = re.compile(r"\n[ \t]*(?:-{3,}|\*{3,}|_{3,})\s*\Z")
+# A paragraph behind the instruction that says what was done to it, in words that may also stand in one; it is such
+# where nothing is asked for any more.
+_REMARK = re.compile(
+    r"(?<=\n\n)[ \t>*_(\[]*+(?:"
+    r"(?:this|the|these|that|my|our|in this|by|it|note that|note this)\b(?=[^\n]{0,160}?\b(?:version|rewrite|rewriting|prompts?|instructions?"
+    r"|constraints?|requirements?|complexity|complex|challenging|harder|difficult\w*|specific|added|adding|adds|changes?)\b)"
+    r"|(?:I|we)(?:['’]ve|['’]ll|['’]d)? +(?:have +|also +|only +|just +|then +|hope\b|tried +to +|can +)*"
+    r"(?:added|kept|introduced|changed|rewrote|rewritten|made|increased|modified|revised|included|this)\b"
+    r"|this (?:is an?|will|code|function|program|script|query|approach|solution|would|should|can|could|may)\b"
+    r"|(?:let me know|feel free|hope this|i hope|would you like|do you want|is there anything)\b"
+    r"|(?:notes?|explanations?|rationale|reasoning|justification|changes|why this works|what changed)[ \t*_]*[:：])",
+    re.IGNORECASE,
+)
+_OFFER = re.compile(
+    r"\W*(?:let me know|feel free|(?:i )?hope|would you like|do you want|is there anything)\b", re.IGNORECASE
+)
+
+_INPUT = re.compile(
+    r"^[ \t]*[#*_]*(?:the )?(?:given |original )?inputs?[#*_]*[ \t]*[:：][ \t#*_]*", re.IGNORECASE | re.MULTILINE
+)
+_OUTPUT = re.compile(
+    r"\n[ \t]*(?:\n[ \t]*[#*_]*|[#*_]+)(?:the |expected |sample |\w{1,10} )?(?:outputs?|answers?|responses?|solutions?|reply|result)[#*_]*[ \t]*[:：]",
+    re.IGNORECASE,
+)
+# Before a form that the answer is to have, and before examples, an output is no answer.
+_FORM = re.compile(r"\bexamples?\b|\bformat|\bform\b|\btemplate|\bfollow\w*\b|[:：]\s*\Z", re.IGNORECASE)
 
 
-def salvage(text: str, parent: Record) -> str:
-    """The instruction in a reply, which may hold more; "" if there is none.
+def salvage(text: str, parent: Record, *, breadth: bool = False) -> str:
+    """The instruction inside a reply.
 
     Args:
         text: the reply.
-        parent: what the evolver was to evolve; what its instruction has itself is left.
+        parent: what was to be evolved: what it has itself is not taken away.
+        breadth: whether the new instruction stands beside its parent, whose input does not go with it.
+
+    Returns:
+        The instruction without surrounding blanks; empty if there is none.
     """
     own = parent.instruction
-    text = _after_marker(text.strip(), own)
-    for pattern in (_PREAMBLE, _ASSENT_LINE, *(() if own.startswith("#") else (_HEADING,))):
-        if not pattern.match(own):
-            text = pattern.sub("", text, count=1).strip()
-    text = unwrapped(without_note(text, own).strip(), own)
-    section = _SECTION.search(text, 1)
-    if section and not _SECTION.search(parent.question):
-        text = text[: section.start()].strip()
-    if parent.input.strip() and text.endswith(parent.input.strip()):  # it stands in the record already
-        text = text.removesuffix(parent.input.strip()).strip() or text
+    text = _of_the_markers(text.strip(), own)
+    text = without_note(_without_preamble(text, own), own).strip()
+    text = unwrapped(text, own)
+    return _without_sections(text, parent, breadth=breadth)
+
+
+def _of_the_markers(text: str, parent: str) -> str:
+    """The candidate that stands between, before or behind headings of the prompt: the first, or the one called final."""
+    markers = list(_MARKER.finditer(text))
+    if not markers or _MARKER.search(parent):
+        return text
+    before = text[: markers[0].start()].strip()
+    ends = [*(marker.start() for marker in markers[1:]), len(text)]
+    parts = [(marker, text[marker.end() : end].strip()) for marker, end in zip(markers, ends, strict=True)]
+    found = [(marker, part) for marker, part in parts if part and not marker["old"] and _bare(part) != _bare(parent)]
+    if before and not _is_talk(before, parent):
+        return before
+    for marker, part in reversed(found):
+        if marker["final"]:
+            return part
+    return found[0][1] if found else next((part for _, part in parts if part), before)
+
+
+def _is_talk(before: str, parent: str) -> bool:
+    """Whether what stands before the first heading is no instruction: the parent again, or words about rewriting."""
+    return (
+        _bare(before) == _bare(parent)
+        or bool(re.search(rf"\b(?:{_KIND}|re-?writ\w+|harder|complex)\b", before, re.IGNORECASE))
+        or _without_preamble(before + "\nx", parent) == "x"
+        or before.endswith((":", "："))
+        or bool(re.match(r"\W*(?:sure|certainly|of course|okay|step|let|i)\b", before, re.IGNORECASE))
+        or not re.search(r"\w", before)
+    )
+
+
+def _without_preamble(text: str, parent: str) -> str:
+    """The text without what is said before the instruction, and of several candidates the first."""
+    begun, several = False, False
+    for pattern in (_AGREEMENT, _PREAMBLE, _AGREEMENT, _PREAMBLE, _LABEL):
+        match = pattern.match(text)
+        if match and text[match.end() :].strip() and not pattern.match(parent):
+            if pattern is _AGREEMENT and (opening := _OPENING.match(text, match.end())):
+                match = opening
+            begun |= pattern is not _AGREEMENT
+            several |= bool(_SEVERAL.search(match[0]))
+            text = text[match.end() :].strip()
+    heading = _HEADING.match(text)
+    if heading and not parent.startswith("#") and not re.search(r"^#{1,6} ", text[heading.end() :], re.MULTILINE):
+        text = text[heading.end() :].strip()
+    if begun:  # what is wrapped behind "Here is the new version:" is all that belongs to it
+        wrapped = _FENCED_FIRST.match(text) or _QUOTED_FIRST.match(text)
+        if wrapped and not parent.startswith(("```", '"', "“")):
+            return next(filter(None, wrapped.groupdict().values())).strip()
+    if several and len(items := [part.strip() for part in _ITEM.split(text) if part.strip()]) > 1:
+        return items[0]
+    if (either := _OR.search(text)) and not _OR.search(parent):
+        return text[: either.start()].strip() or text
     return text
 
 
-def _after_marker(text: str, parent: str) -> str:
-    """What stands after the last marker of a new instruction; one with no text after it is cut off."""
-    if _MARKER.search(parent):
+def _without_sections(text: str, parent: Record, *, breadth: bool) -> str:
+    """The text without an answer behind it, and without the parent's input, which the record holds."""
+    output = _OUTPUT.search(text)
+    if output and not _OUTPUT.search(f"\n{parent.question}") and not _FORM.search(text[: output.start()]):
+        text = text[: output.start()].strip()
+    given = parent.input.strip()
+    if breadth or not given:
         return text
-    markers = list(_MARKER.finditer(text))
-    if not markers:
-        return text
-    ends = [*(marker.start() for marker in markers[1:]), len(text)]
-    for marker, end in zip(reversed(markers), reversed(ends), strict=True):
-        found = text[marker.end() : end].strip()
-        if found and marker["which"].casefold() not in ("given", "original"):
-            return found
-    return text[: markers[0].start()].strip()
+    for section in _INPUT.finditer(text):
+        if section.start() and _bare(text[section.end() :]) in (_bare(given), ""):
+            return text[: section.start()].strip()
+    before = text.removesuffix(given)
+    return before.strip() if before.strip() and before.endswith("\n") else text
 
 
 def unwrapped(text: str, parent: str) -> str:
-    """The text without a horizontal rule above or below it, and without a fence, bold or quotes around all of it."""
+    """The text without a horizontal rule above or below it, and without a fence, bold or quotes around all of it.
+
+    What the parent stands in stays.
+    """
     rules = list(_RULE.finditer(text))
     if len(rules) == 1 and not _RULE.search(parent):
         above, below = text[: rules[0].start()].strip(), text[rules[0].end() :].strip()
@@ -83,36 +240,6 @@ def unwrapped(text: str, parent: str) -> str:
     return text
 
 
-_REWRITTEN = (
-    r"(?:(?:rewritten|revised|evolved|original|new|final) +(?:instruction|prompt)|(?:rewritten|revised) +version"
-    r"|added +(?:only +)?\d+ +(?:\w+ +)?words|\d+ +words +(?:were +|have +been +)?added)\b"
-)
-# These words count after a label and in brackets only: an instruction may itself tell what somebody added.
-_CHANGED = (
-    r"(?:(?:I|I['’]ve|we|version|rewrite|rewriting) +(?:have +|has +|only +)?"
-    r"(?:added|adds|kept|keeps|introduced|introduces|changed|changes|rewrote|rewritten|made|makes|increased|increases)"
-    r"|increas(?:e|es|ed|ing) +(?:the +|its +)?complexity|more +complex +than|changes +made)\b"
-)
-_LABEL = (
-    r"(?:(?:key|main|revision) +)?(?:explanation +of +(?:the +)?)?(?:notes?|explanations?|rationale|justification"
-    r"|reasoning|comments?|what +changed|modifications?(?: +made)?|changes(?: +made)?)"
-)
-_NOTE = re.compile(
-    # "**Note:** I added a limit." "Changes:" with the first of them on the next line.
-    rf"^[ \t>*_#(\[-]*+{_LABEL}\b[ \t*_#]*+[:：][ \t*_#]*+(?:\n\s*+)?+"
-    rf"(?=[^\n]*?\b(?:{_REWRITTEN}|{_CHANGED})|[\W\d]*+(?:added|adds|kept|introduced|introduces)\b)"
-    # "(I added 12 words.)" "[Added a limit]"
-    rf"|^[ \t*_]*+[(\[](?=added\b|[^\n]*?\b(?:{_REWRITTEN}|{_CHANGED}))[^\n]*[)\]][ \t*_.]*$"
-    # A paragraph: "This rewritten instruction asks for more."
-    rf"|(?<=\n\n)[ \t*_]*+(?:I|I['’]ve|we|this|the)\b(?=[^\n]*?\b{_REWRITTEN})"
-    # "No changes were made, as the rewritten instruction is reasonable." It would be a leak if it stayed.
-    r"|(?<=\n\n)(?=[^\n]*?\brewritten +instruction\b)",
-    re.IGNORECASE | re.MULTILINE,
-)
-# A horizontal rule above the note goes with it.
-_RULE_AT_THE_END = re.compile(r"\n[ \t]*(?:-{3,}|\*{3,}|_{3,})\s*\Z")
-
-
 def without_note(text: str, parent: str = "") -> str:
     """The text up to the first note about the rewriting; what stands in the first line is none.
 
@@ -124,10 +251,20 @@ def without_note(text: str, parent: str = "") -> str:
       else stands there, words about the rewriting: "the original instruction", "I added", "12 words were added";
     - a line in brackets with such words;
     - a paragraph that begins with I, We, This or The and speaks of the rewritten, revised, evolved, original, new or
-      final instruction or prompt, or of a number of words added; or any that speaks of the rewritten instruction.
+      final instruction or prompt, or of a number of words added; or any that speaks of the rewritten instruction;
+    - a paragraph that begins as such remarks do ("This adds …", "I kept …", "Explanation:"), where neither it nor what
+      follows asks for anything, or an offer ("Let me know if …").
     """
     if parent and without_note(parent) != parent:
         return text
     begun = len(text) - len(text.lstrip())
     note = _NOTE.search(text, begun + 1)
-    return _RULE_AT_THE_END.sub("", text[: note.start()]) if note else text
+    remarks = _REMARK.finditer(text, begun + 1)
+    starts = [one.start() for one in remarks if _OFFER.match(one[0]) or not asks(text[one.start() :])]
+    start = min([*starts, *([note.start()] if note else [])], default=None)
+    return text if start is None else _RULE_AT_THE_END.sub("", text[:start])
+
+
+def _bare(text: str) -> str:
+    """The text casefolded, its letters and digits only."""
+    return "".join(filter(str.isalnum, text.casefold()))

@@ -12,10 +12,11 @@ from typing import Literal, Protocol
 from evolvent.call_store.ask import ask, note_redrawn, why_cut, why_unusable
 from evolvent.call_store.key import call_seed
 from evolvent.errors import CallError
-from evolvent.evolution.elimination import eliminate, judged_equal
+from evolvent.evolution.elimination import eliminate
+from evolvent.evolution.judging import finds_equal, try_judge
 from evolvent.evolution.templates import Prompt
 from evolvent.models.protocols import ChatModel, Reply, Sampling, StageModels
-from evolvent.records import Message, Record, conversation
+from evolvent.records import Message, Record
 from evolvent.runs.stage import Make
 
 Profile = Literal["default", "small", "paper"]
@@ -112,6 +113,16 @@ class Evolution:
     system: str | None = None
     retries: int = 0
     without: tuple[str, ...] = ()
+
+    async def try_out(self, models: StageModels) -> None:
+        """Ask the judge, if there is one, what is known.
+
+        Raises:
+            InputError: it cannot be relied on.
+        """
+        if self.judge and self.equality:
+            most = self.sampling.max_tokens
+            await try_judge(models.chat(self.judge), self.equality, max_tokens=most, seed=self.seed)
 
     @asynccontextmanager
     async def open(self, models: StageModels) -> AsyncIterator[Make]:
@@ -229,12 +240,10 @@ async def _no_gain(
 ) -> tuple[str | None, str | None]:
     """R1: the elimination reason if the judge finds the two equal; a note if it gives no verdict (the record stays).
 
-    The judge is greedy, and its reply may be as long as the evolver's.
+    The judge's reply may be as long as the evolver's.
     """
-    question = equality.render(first=parent.question, second=record.question)
-    greedy = Sampling(temperature=0.0, max_tokens=how.sampling.max_tokens)
-    reply = await ask(judge, conversation(question), greedy, run_seed=how.seed, record_id=record.id, stage="judge")
-    verdict = judged_equal(reply)
+    first, second, most = parent.question, record.question, how.sampling.max_tokens
+    verdict = await finds_equal(judge, equality, first, second, max_tokens=most, seed=how.seed, record_id=record.id)
     if verdict is None:
         return None, NO_VERDICT
     return ("equal" if verdict else None), None

@@ -130,6 +130,7 @@ async def _run(
                 retry_empty=calling.retry_empty,
                 called=progress.called,
             )
+            await stage.trial(stored)
             if stage.window is None:
                 async with cast(WholeWork, stage.work).open(stored) as whole:
                     counts, used = await _make_whole(stage, whole, folder)

@@ -97,6 +97,10 @@ def nothing_more(_: Path) -> Mapping[str, Any]:
     return {}
 
 
+async def no_trial(_: StageModels) -> None:
+    """Tries nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """A piece of work as a value.
@@ -107,6 +111,7 @@ class Stage:
         source: its input.
         needs: the models that it calls.
         work: what it does to its records.
+        trial: what is asked of the models before the first record; it raises if they will not do. No dry run does it.
         window: how many records the work takes at once: 1, a fixed number, or None for the whole set; then it writes
             its file, or folder, itself.
         columns: the score columns of its rows, in their order.
@@ -127,6 +132,7 @@ class Stage:
     source: StageInput
     needs: tuple[Need, ...]
     work: Work | WholeWork
+    trial: Callable[[StageModels], Awaitable[None]] = no_trial
     window: int | None = 1
     columns: tuple[Column, ...] = ()
     group: Callable[[Record], str | None] = uncounted
