@@ -79,7 +79,40 @@ LANGUAGE_LETTERS = 40
 
 # Words that tasks share by chance.
 _COMMON = frozenset(
-    ["given", "following", "example", "way", "ways", "list", "lists", "number", "numbers", "function", "python", "code", "string", "strings", "program", "takes", "returns", "argument", "arguments", "text", "sentence", "sentences", "word", "words", "task", "question", "answer", "input", "output", "value", "values", "people"]
+    [
+        "given",
+        "following",
+        "example",
+        "way",
+        "ways",
+        "list",
+        "lists",
+        "number",
+        "numbers",
+        "function",
+        "python",
+        "code",
+        "string",
+        "strings",
+        "program",
+        "takes",
+        "returns",
+        "argument",
+        "arguments",
+        "text",
+        "sentence",
+        "sentences",
+        "word",
+        "words",
+        "task",
+        "question",
+        "answer",
+        "input",
+        "output",
+        "value",
+        "values",
+        "people",
+    ]
 )
 _DROPPED = bytes(code for code in range(128) if unicodedata.category(chr(code))[0] in "PZC")
 _META = re.compile(
@@ -131,7 +164,37 @@ _REFERENCE = re.compile(
 )
 _QUOTED = re.compile(r"\"([^\"\n]{2,60})\"|“([^”\n]{2,60})”|(?<!\w)'([^'\n]{2,40})'(?!\w)")
 _NUMBER_WORDS = frozenset(
-    ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "half", "twice", "double", "third", "quarter", "dozen", "thirds", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "twenty", "hundred", "thousand"]
+    [
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+        "half",
+        "twice",
+        "double",
+        "third",
+        "quarter",
+        "dozen",
+        "thirds",
+        "fourth",
+        "fifth",
+        "sixth",
+        "seventh",
+        "eighth",
+        "ninth",
+        "tenth",
+        "twenty",
+        "hundred",
+        "thousand",
+    ]
 )
 
 
