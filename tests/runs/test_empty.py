@@ -11,8 +11,8 @@ from evolvent.call_store.log import calls
 from evolvent.errors import InputError, ModelUnavailableError, RunError
 from evolvent.evolution.auto_evol_instruct.method import initial_method
 from evolvent.models.protocols import Reply, Sampling, Usage
-from evolvent.report.printing import print_run
 from evolvent.report.contents import contents
+from evolvent.report.printing import print_run
 from evolvent.report.summary import summary
 from evolvent.responses.respond import respond
 from evolvent.runs import parts
