@@ -24,13 +24,13 @@ KEPT_AFTER = WINDOW + 1
 THINGS = (
     "needle thread cotton button zipper ribbon pillow blanket curtain carpet basket bottle kettle candle hammer ladder "
     "bucket shovel garden meadow forest valley river harbour island bridge castle market bakery school museum station"
-).split()  # noqa: SIM905
+)
 
 
 def longer(prompt: str, sampling: Sampling) -> Reply:
     """An answer that the prompt and the seed decide, of 2 tokens in and 1 out."""
     given = prompt.split("Prompt#:\n", 1)[-1].split("\n", 1)[0]
-    drawn = random.Random(f"{prompt}{sampling.seed}").sample(THINGS, 6)
+    drawn = random.Random(f"{prompt}{sampling.seed}").sample(THINGS.split(), 6)
     return Reply(f"{given} Then name a {', '.join(drawn)}.", "stop", Usage(2, 1))
 
 
