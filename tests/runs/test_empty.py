@@ -47,7 +47,8 @@ def empty_for(
 
 
 def auto_evol(prompt: str, sampling: Sampling) -> Reply:
-    return Reply(f"#{initial_method().final_heading}#:\n{longer(prompt[-60:], sampling).text}", "stop", Usage(2, 1))
+    given = prompt[prompt.rindex("Mend sock") :]
+    return Reply(f"#{initial_method().final_heading}#:\n{longer(given, sampling).text}", "stop", Usage(2, 1))
 
 
 @pytest.mark.parametrize("profile", ["default", "paper"])
