@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from evolvent.datasets import json_files, load, parquet_files, write
@@ -248,3 +250,73 @@ def test_memory_does_not_grow_with_the_rows(kind: str, tmp_path: Path, monkeypat
     peak(10)  # what is imported and cached once
     few, many = peak(2_000), peak(6_000)
     assert many < few + 300_000, (few, many)  # held as rows they would be 3 MB more
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", 'instruction;output\n"Add; then, subtract.";5\n'),
+        ("a.csv", '"instruction";"output"\n"Add; then, subtract.";"5"\n'),
+        ("a.csv", "instruction\toutput\nAdd; then, subtract.\t5\n"),
+        ("a.tsv", "\ufeffinstruction\toutput\r\nAdd; then, subtract.\t5\r\n"),
+        ("a.csv", "instruction|output\nAdd; then, subtract.|5\n"),
+        ("a.csv", '\n\ninstruction,output\n"Add; then, subtract.",5\n'),
+        ("a.csv", 'instruction,output,"a;b;c"\n"Add; then, subtract.",5,x\n'),
+    ],
+)
+def test_what_separates_the_cells_is_seen_in_the_header(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text, newline="")
+    [record] = load(tmp_path / name)
+    assert (record.instruction, record.output) == ("Add; then, subtract.", "5")
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        *({"messages": 5}, {"messages": "hello"}, {"messages": ["a"]}, {"messages": []}, {"conversations": "a talk"}),
+        *({"conversation": 3}, {"chosen": True, "rejected": False}, {"turns": 3}, {"prompt": {"a": 1}}),
+        *({"history": "World War I"}, {"status": "failed", "seed_id": "x", "round": 3, "seed_index": 9}),
+        {"_columns": {"a": 1}, "_original": "{}", "meta": "mine", "id": 7},
+    ],
+)
+def test_a_users_column_with_a_name_of_ours_stays_the_users(column: dict[str, Any], tmp_path: Path) -> None:
+    row = {"instruction": "Name a prime.", "output": "7", **column}
+    [record] = load([row])
+    assert (record.instruction, record.output, record.messages) == ("Name a prime.", "7", None)
+    assert json.loads(record.meta or "") == column
+    write([record], tmp_path / "out.jsonl", format="alpaca")
+    [again] = load(tmp_path / "out.jsonl")
+    assert (again.instruction, again.output) == ("Name a prime.", "7")
+
+
+def test_a_map_that_names_a_column_otherwise_is_told_how_it_is_called() -> None:
+    with pytest.raises(InputError, match=r"Correct --map: 'question' is 'Question' here, ' a' is 'a' here\."):
+        load([{"Question": "q", "a": "x"}], map={"instruction": "question", "output": " a"})
+
+
+def test_times_in_nanoseconds_and_beyond_python(tmp_path: Path) -> None:
+    nano = 1_577_836_800_000_000_001
+    columns = {
+        "time": pa.array([nano], pa.timestamp("ns")),
+        "list": pa.array([[nano]], pa.list_(pa.timestamp("ns"))),
+        "inner": pa.array([{"t": nano}], pa.struct([("t", pa.timestamp("ns"))])),
+        "day": pa.array([1001], pa.time64("ns")),
+        "took": pa.array([1001], pa.duration("ns")),
+        "long": pa.array([2**60], pa.duration("s")),
+    }
+    pq.write_table(pa.table({"instruction": ["q"], **columns}), tmp_path / "a.parquet")
+    [record] = load(tmp_path / "a.parquet")
+    assert json.loads(record.meta or "") == {
+        "time": "2020-01-01T00:00:00.000000001",
+        "list": ["2020-01-01T00:00:00"],
+        "inner": {"t": "2020-01-01T00:00:00"},
+        "day": "00:00:00.000001",
+        "took": "0:00:00.000001",
+        "long": None,
+    }
+
+
+def test_a_column_twice_in_parquet_is_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table([["q"], ["a"], ["b"]], names=["instruction", "output", "output"]), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"a\.parquet: the column 'output' comes twice"):
+        load(tmp_path / "a.parquet")

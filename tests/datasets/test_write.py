@@ -123,10 +123,10 @@ def test_data_that_changes_while_it_is_converted_writes_nothing(
     path.write_text("".join(f'{{"instruction": "q{n}"}}\n' for n in range(3)))
     state, writing = path.stat(), import_module("evolvent.datasets.write")
 
-    def rendered(record: Record, format: str, *, restore: bool) -> object:
+    def rendered(record: Record, format: str, **how: bool) -> object:
         path.write_text(path.read_text().replace("q2", "p2"))
         os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
-        return render(record, format, restore=restore)
+        return render(record, format, **how)
 
     monkeypatch.setattr(writing, "render", rendered)
     with pytest.raises(InputError, match="has changed since it was checked"):

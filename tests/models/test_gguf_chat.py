@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from evolvent.errors import CallError, InputError, ModelUnavailableError
-from evolvent.models.gguf import engine
+from evolvent.models.gguf import chat, engine
 from evolvent.models.models import open_chat
 from evolvent.models.protocols import ChatModel, Reply, Sampling
 from tests.models.tiny_gguf import TEMPLATE, write_gguf
@@ -84,6 +84,13 @@ def test_a_reply_is_cut_to_what_the_context_leaves(model: ChatModel) -> None:
     left = 256 - reply.usage.prompt_tokens
     assert (reply.finish_reason, reply.cut_max_tokens) == ("length", left)
     assert left - 1 <= reply.usage.completion_tokens <= left
+
+
+def test_a_reply_that_has_run_into_a_loop_ends_there(monkeypatch: pytest.MonkeyPatch, model: ChatModel) -> None:
+    monkeypatch.setattr(chat, "has_looped", lambda text: len(text) >= 60)
+    reply = asyncio.run(ask(model, "abc", max_tokens=200))
+    assert reply.finish_reason == "loop"
+    assert 60 <= reply.usage.completion_tokens <= 130
 
 
 def test_a_prompt_that_fills_the_context_fails_its_call(model: ChatModel) -> None:

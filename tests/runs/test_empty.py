@@ -12,6 +12,7 @@ from evolvent.errors import InputError, ModelUnavailableError, RunError
 from evolvent.evolution.auto_evol_instruct.method import initial_method
 from evolvent.models.protocols import Reply, Sampling, Usage
 from evolvent.report.printing import print_run
+from evolvent.report.contents import contents
 from evolvent.report.summary import summary
 from evolvent.responses.respond import respond
 from evolvent.runs import parts
@@ -113,7 +114,7 @@ def test_retry_empty_asks_for_the_empty_only(
     assert sum(row.reason == "empty" for row in before) == 4
     print_run(evolved(seeds, tmp_path / "run", rounds=2))
     assert "evolve: 4 came back empty; the same command with --retry-empty asks" in capsys.readouterr().out
-    [behind] = [table for table in summary(tmp_path / "run") if table.title == "behind the rows"]
+    [behind] = [table for table in summary(contents(tmp_path / "run")) if table.title == "behind the rows"]
     assert behind.columns[-1] == "empty" and behind.rows[0][-1] == "4"
     asked_in(models[EVOLVER])
     assert evolved(seeds, tmp_path / "run", rounds=2, retry_failed=True).already_done

@@ -9,13 +9,14 @@ from typing import IO
 
 import orjson
 
+from evolvent.datasets.file_kinds import check_kind
 from evolvent.datasets.formats import FORMATS, Row
-from evolvent.datasets.rows import SourceRow, check_encoding, is_utf8, opened
+from evolvent.datasets.rows import SourceRow, is_utf8, opened
 from evolvent.datasets.spooled import SpooledRows, as_text
 from evolvent.errors import InputError
 
 FIELD_LIMIT = 1 << 27
-OTHER_SEPARATORS = {";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
+SEPARATORS = ",;\t|"
 
 
 def csv_rows(path: Path, start: int = 0) -> Iterator[SourceRow]:
@@ -40,12 +41,13 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     csv.field_size_limit(FIELD_LIMIT)
     with opened(path) as file:
         start = file.readline(FIELD_LIMIT)
-        check_encoding(path, start)
-        spaced = _is_spaced(start)
+        check_kind(path, start, "csv")
+        separator = _separator(start)
+        spaced = separator == "," and _is_spaced(start)
         file.seek(0)
         # What is not UTF-8 becomes surrogates, so that the row can be named.
         text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-        reader = csv.reader(text, strict=True, skipinitialspace=spaced)
+        reader = csv.reader(text, strict=True, skipinitialspace=spaced, delimiter=separator)
         yield 1, [name.strip() if spaced else name for name in _header(reader, path)]
         while True:
             line = reader.line_num + 1
@@ -62,6 +64,15 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
                 yield line, cells
 
 
+def _separator(header: bytes) -> str:
+    """What separates the cells: a comma, or what the header has instead: a semicolon, a tab, a bar."""
+    known = {column for format in FORMATS.values() for column in format.columns}
+    line = header.decode("utf-8-sig", "replace").rstrip("\r\n")
+    cells = {sign: [cell.strip(' "') for cell in line.split(sign)] for sign in SEPARATORS}
+    # the sign that gives most columns of a format; if none gives any, the first that separates anything
+    return max(SEPARATORS, key=lambda sign: (len(known.intersection(cells[sign])), len(cells[sign]) > 1))
+
+
 def _is_spaced(header: bytes) -> bool:
     """Whether a file has a blank behind each comma: it then belongs to the separator, and not to the cells."""
     others = header.decode("utf-8", "replace").split(",")[1:]
@@ -71,18 +82,11 @@ def _is_spaced(header: bytes) -> bool:
 
 def _header(reader: Iterator[list[str]], path: Path) -> list[str]:
     try:
-        header = next(reader, [])
+        header = next((cells for cells in reader if cells), [])
     except csv.Error as error:
         raise InputError(
             f"{path}, line 1: broken CSV: {error}", fix="Write the column names in the first line."
         ) from None
-    other = next((sign for sign in OTHER_SEPARATORS if len(header) == 1 and sign in header[0]), None)
-    if other is not None:
-        raise InputError(
-            f"{path}, line 1: the separator seems to be {OTHER_SEPARATORS[other]}, not a comma",
-            fix=f'Write it with commas: python -c "import csv, sys; csv.writer(sys.stdout).writerows('
-            f'csv.reader(sys.stdin, delimiter={other!r}))" < {path.name} > commas.csv',
-        )
     twice = sorted({name for name in header if header.count(name) > 1})
     if not header or twice:
         what = f"the column {', '.join(map(repr, twice))} comes twice" if twice else "there are no column names"

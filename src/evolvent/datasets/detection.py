@@ -33,7 +33,7 @@ def find_format(source: Source, mapping: Mapping[str, str], limit: int | None) -
         raise InputError(
             f"{source.name}: map names {', '.join(missing)}, which the first row does not have. "
             f"Columns found: {', '.join(first)}",
-            fix="Correct --map.",
+            fix=f"Correct --map{_suggestion(missing, first)}.",
         )
     if not mapping:
         _check_no_other(first, source.name)
@@ -51,15 +51,39 @@ def find_format(source: Source, mapping: Mapping[str, str], limit: int | None) -
     raise _undetected(first, source.name)
 
 
+def _suggestion(missing: list[str], row: Row) -> str:
+    """Which columns may be meant, where they differ in case and blanks only."""
+    plain = {_plain(name): name for name in row}
+    meant = [f"{name!r} is {plain[_plain(name)]!r} here" for name in missing if _plain(name) in plain]
+    return f": {', '.join(meant)}" if meant else ""
+
+
+def _plain(name: str) -> str:
+    return "".join(filter(str.isalnum, name)).casefold()
+
+
 def _detect(row: Row, mapping: Mapping[str, str]) -> str | None:
     """The format of a row by its columns (those that are null do not count) and the mapped ones, or None."""
-    every, names = frozenset(row), frozenset(name for name, value in row.items() if value is not None)
-    fits = (
+    names = frozenset(name for name, value in row.items() if value is not None)
+    # A user's column of the name of ours that holds something else, a number say, makes no conversation if others fit.
+    likely = frozenset(name for name in names if _may_be(name, row[name]))
+    fitting = (
         name
+        for seen in (likely, names)
         for name, spec in FORMATS.items()
-        if mapping.keys() <= set(spec.columns) and spec.matches(every if name == "record" else names)
+        if mapping.keys() <= set(spec.columns) and spec.matches(frozenset(row) if name == "record" else seen)
     )
-    return next(fits, None)
+    return next(fitting, None)
+
+
+def _may_be(name: str, value: object) -> bool:
+    """Whether a column may hold what a format has in a column of that name."""
+    if name in ("messages", "conversations", "conversation"):
+        turns = isinstance(value, list | tuple) and bool(value) and isinstance(value[0], Mapping)
+        return turns or (isinstance(value, str) and value.lstrip().startswith("["))
+    if name in ("chosen", "rejected"):
+        return isinstance(value, str | list | tuple | Mapping)
+    return name not in ("prompt", "turns") or isinstance(value, str | list | tuple)
 
 
 def _check_no_other(row: Row, name: str) -> None:
@@ -80,18 +104,53 @@ def _check_no_other(row: Row, name: str) -> None:
 
 def _check_not_around(row: Row, name: str) -> None:
     """Check that the only object of data does not hold the rows."""
-    if row and all(isinstance(value, dict) and "0" in value for value in row.values()):
+    values = list(row.values())
+    lists = len(row) > 1 and all(
+        isinstance(value, list) and value and not isinstance(value[0], dict) for value in values
+    )
+    columns = bool(row) and (
+        all(isinstance(value, dict) and "0" in value for value in values)
+        or {"columns", "data"} <= row.keys() <= {"columns", "index", "data", "index_names", "column_names"}
+        or (lists and "turns" not in row)
+    )
+    if columns:
         raise InputError(
             f"{name} is one JSON object that holds columns, as pandas' to_json writes them",
             fix='Write rows: to_json(..., orient="records").',
         )
-    if _detect(row, {}) is None:
-        for key, value in row.items():
-            if isinstance(value, list) and value and all(isinstance(inner, dict) for inner in value):
-                raise InputError(
-                    f'{name} is one JSON object, not a list of rows; its key "{key}" holds {len(value):,} of them',
-                    fix=f"Take them out: jq -c '.{key}[]' {name} > rows.jsonl",
-                )
+    if _detect(row, {}) is not None:
+        return
+    found = _rows_inside(row)
+    if found is not None:
+        path, count = found
+        raise InputError(
+            f'{name} is one JSON object, not a list of rows; its key "{path[0]}" holds {count:,} of them',
+            fix=f"Take them out: jq -c '{_jq(path)}' {name} > rows.jsonl",
+        )
+    if len(row) > 1 and all(isinstance(value, dict) and _detect(value, {}) for value in values):
+        raise InputError(
+            f"{name} is one JSON object, not a list of rows; each of its {len(row):,} keys holds one",
+            fix=f"Take them out: jq -c '.[]' {name} > rows.jsonl",
+        )
+
+
+def _rows_inside(row: Row, depth: int = 3) -> tuple[list[str], int] | None:
+    """Where a list of rows stands in an object, as keys, and how many they are; a last key if each row is wrapped."""
+    for key, value in row.items():
+        if isinstance(value, list) and value and all(isinstance(inner, dict) for inner in value):
+            wrapped = all(isinstance(inner.get("row"), dict) for inner in value)  # as the Hub's server gives them
+            return [key, "[]", *(["row"] if wrapped else [])], len(value)
+        if isinstance(value, dict) and depth:
+            found = _rows_inside(value, depth - 1)
+            if found is not None:
+                return [key, *found[0]], found[1]
+    return None
+
+
+def _jq(path: list[str]) -> str:
+    """A path of keys as jq writes it."""
+    steps = (key if key == "[]" else f".{key}" if key.isidentifier() else f'.["{key}"]' for key in path)
+    return "".join(steps).replace("].[", "][")
 
 
 def _check_answer(row: Row, format: str, name: str) -> None:
@@ -119,11 +178,26 @@ def _undetected(row: Row, name: str) -> InputError:
     question = next((c for word in ASKS for c in texts if word in c.lower()), texts[0] if texts else "COLUMN")
     rest = [column for column in texts if column != question]
     answer = next((c for word in ANSWERS for c in rest if word in c.lower()), rest[0] if rest else None)
+    alike = _alike(row)
     hint = f"instruction={question}" + (f",output={answer}" if answer else "")
+    if alike:
+        hint = ",".join(f"{ours}={theirs}" for ours, theirs in alike.items())
+    if " " in hint:
+        hint = f"'{hint}'"
     return InputError(
         f"{name}: the columns fit no format. Columns found: {', '.join(row) or 'none'}. Formats tried: {tried}",
         fix=f"Say which column is what, for example --map {hint}, or name the format with --format.",
     )
+
+
+def _alike(row: Row) -> dict[str, str]:
+    """The columns of a format that a row has, but for upper case, blanks and the like; none if it fits no format so."""
+    plain = {_plain(name): name for name in row}
+    for spec in FORMATS.values():
+        columns = {name: plain[name] for name in spec.columns if name in plain}
+        if spec.matches(frozenset(columns)):
+            return columns
+    return {}
 
 
 def check_mapping(mapping: Mapping[str, str], format: str | None) -> None:

@@ -100,8 +100,11 @@ def _alpaca(row: Row) -> Reading:
     instruction, input, output = _text(row, "instruction"), _text(row, "input"), _text(row, "output")
     if says_none(input):
         input = ""
-    system = _text(row, "system")
-    if row.get("history"):
+    system, history = _text(row, "system"), row.get("history")
+    if isinstance(history, str) and not history.lstrip().startswith("["):  # a user's own: the subject, say
+        content = _alpaca({**row, "history": None}).content
+        return Reading(content, ALPACA_COLUMNS - {"history"})
+    if history:
         turns = _pairs(row["history"]) + single_exchange(instruction, input, output)
         if system:
             turns.insert(0, {"role": "system", "content": system})

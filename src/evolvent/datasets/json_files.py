@@ -12,8 +12,9 @@ from typing import IO
 
 import orjson
 
+from evolvent.datasets.file_kinds import check_kind
 from evolvent.datasets.formats import Row
-from evolvent.datasets.rows import SourceRow, check_encoding, opened, parse_json
+from evolvent.datasets.rows import SourceRow, opened, parse_json
 from evolvent.errors import InputError
 
 BLOCK = 1 << 18
@@ -36,7 +37,7 @@ def json_rows(path: Path, start: int = 0) -> Iterator[SourceRow]:
     """
     with opened(path) as file:
         head = file.read(BLOCK)
-        check_encoding(path, head)
+        check_kind(path, head, "json")
         bom = 3 if head.startswith(b"\xef\xbb\xbf") else 0
         first = head[bom:].lstrip()[:1]
         file.seek(bom)
@@ -69,6 +70,11 @@ def _line_rows(file: IO[bytes], path: Path, start: int) -> Iterator[SourceRow]:
         text = file.readline(ROW_LIMIT + 1)
         if not text:
             return
+        if number == 1 and text.strip() == b"{":
+            raise InputError(
+                f"{path} holds JSON objects over several lines",
+                fix=f"Write each on one line, or a list of them: jq -c . {path.name} > rows.jsonl",
+            )
         if len(text) > ROW_LIMIT:
             raise _too_long(path, number)
         if not text.isspace():

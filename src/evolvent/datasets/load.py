@@ -380,6 +380,10 @@ def _bad_rows(source: Source, tally: _Tally) -> InputError:
     shown = "\n".join(f"  {problem}" for problem in tally.problems)
     more = f"\n  and {tally.skipped - len(tally.problems)} more" if tally.skipped > len(tally.problems) else ""
     what = f"{tally.skipped:,} of {count:,} rows of {source.name} cannot be used:\n{shown}{more}"
+    if any("not UTF-8" in problem.what for problem in tally.problems) and source.path is not None:
+        name = source.path.name
+        fix = f"If it is in an older encoding of Windows: iconv -f WINDOWS-1252 -t UTF-8 {name} > new-{name}"
+        return InputError(what, fix=fix + (". Or leave them out with --skip-bad." if tally.rows else ""))
     if not tally.rows:
         return InputError(what, fix="No row can be used. Check --format and --map.")
     return InputError(what, fix="Correct them, or leave them out with --skip-bad.")

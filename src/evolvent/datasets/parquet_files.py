@@ -38,6 +38,7 @@ def parquet_rows(path: Path, start: int = 0) -> Iterator[SourceRow]:
     try:
         # Buffered: a row group is read page by page, not as a whole.
         with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
+            _check_names(path, file.schema_arrow.names)
             for group in range(file.num_row_groups):
                 size = rows_at_once(file.metadata.row_group(group), BATCH)
                 for batch in file.iter_batches(batch_size=size, row_groups=[group], use_threads=False):
@@ -48,6 +49,12 @@ def parquet_rows(path: Path, start: int = 0) -> Iterator[SourceRow]:
         raise InputError(
             f"{path}{where}: not a sound Parquet file: {error}", fix="Copy or download it again, or make it again."
         ) from None
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"{path}: the column {', '.join(map(repr, twice))} comes twice", fix="Name each column once.")
 
 
 def rows_at_once(group: "pq.RowGroupMetaData", most: int) -> int:
@@ -61,19 +68,53 @@ def _batch_rows(batch: Any) -> Iterator[SourceRow]:
 
     # Nanoseconds, which Python's times do not hold, come otherwise where pandas is installed.
     batch = _times_as_text(batch, lambda kind: bool(pa.types.is_timestamp(kind)) and kind.unit == "ns")
+    batch = _cut_to_microseconds(batch)
     try:
         rows = batch.to_pylist()
     except (ValueError, OverflowError):
         batch = _times_as_text(batch, pa.types.is_timestamp)  # one may be out of Python's range
         for position in range(batch.num_rows):
+            columns = zip(batch.schema.names, batch.slice(position, 1).columns, strict=True)
             try:
-                yield SourceRow(None, batch.slice(position, 1).to_pylist()[0])
+                yield SourceRow(None, {name: _cell(column) for name, column in columns})
             except UnicodeDecodeError:
                 yield SourceRow(None, None, "a text that is not UTF-8")
-            except (ValueError, OverflowError) as error:
-                yield SourceRow(None, None, f"a value that cannot be read: {error}")
         return
     yield from (SourceRow(None, row) for row in rows)
+
+
+def _cell(column: Any) -> object:
+    """The only value of a column; null if it is a time that Python does not reach."""
+    try:
+        return column.to_pylist()[0]
+    except UnicodeDecodeError:
+        raise
+    except (ValueError, OverflowError):
+        return None
+
+
+def _cut_to_microseconds(batch: Any) -> Any:
+    """Times in nanoseconds, inside lists and objects too, without what is less than a microsecond."""
+    for index, field in enumerate(batch.schema):
+        kind = _in_microseconds(field.type)
+        if kind != field.type:
+            batch = batch.set_column(index, field.name, batch.column(index).cast(kind, safe=False))
+    return batch
+
+
+def _in_microseconds(kind: "pa.DataType") -> "pa.DataType":
+    import pyarrow as pa
+
+    if getattr(kind, "unit", "") == "ns":
+        if pa.types.is_timestamp(kind):
+            return pa.timestamp("us", kind.tz)
+        return pa.duration("us") if pa.types.is_duration(kind) else pa.time64("us")
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        make = pa.list_ if pa.types.is_list(kind) else pa.large_list
+        return make(kind.value_field.with_type(_in_microseconds(kind.value_type)))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_in_microseconds(field.type)) for field in kind])
+    return kind
 
 
 def _times_as_text(batch: Any, wanted: "Callable[[pa.DataType], bool]") -> Any:

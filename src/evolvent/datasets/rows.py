@@ -3,7 +3,6 @@
 import base64
 import gzip
 import json
-import re
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,11 +14,10 @@ from typing import IO, NamedTuple, cast
 
 import orjson
 
+from evolvent.datasets.file_kinds import check_kind
 from evolvent.errors import InputError
 
 HEAD = 1 << 16
-JSON_BEGINS = re.compile(rb'\[\s*\{\s*"|\{\s*\n\s*"[^"\n]*"\s*:')  # a list of objects, or one over several lines
-HEADERS = {b"instruction", b"prompt", b"question", b"messages", b"conversations"}  # columns that name a CSV file's kind
 
 
 class SourceRow(NamedTuple):
@@ -43,21 +41,12 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     except EOFError:
         raise InputError(f"{path} is cut off: its gzip data ends too early", fix="Copy or download it again.") from None
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f"{path} is not sound gzip data: {error}", fix="Copy or download it again.") from None
+        raise InputError(
+            f"{path} is not sound gzip data: {error}",
+            fix="Copy or download it again; if it is not compressed, take the .gz off its name.",
+        ) from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}", fix="Check the file.") from None
-
-
-def check_encoding(path: Path, start: bytes) -> None:
-    """Check that a text file is not UTF-16.
-
-    Raises:
-        InputError: its first bytes say that it is.
-    """
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise InputError(
-            f"{path} is UTF-16, not UTF-8", fix=f"Convert it: iconv -f UTF-16 -t UTF-8 {path.name} > new-{path.name}"
-        )
 
 
 def parse_json(text: bytes, line: int) -> SourceRow:
@@ -159,26 +148,6 @@ def why_not_json(row: object, error: TypeError) -> str:
     return f"cannot be written as JSON: {error.__cause__ or error}"
 
 
-def _check_plain(path: Path, head: bytes) -> None:
-    """Check that a text file is not data of another kind under a wrong name: its lines would be instructions.
-
-    Raises:
-        InputError: it begins as JSON does, or with the header of a CSV file.
-    """
-    head = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    first = head.split(b"\n", 1)[0].strip()
-    kind = None
-    if JSON_BEGINS.match(head):
-        kind = ".json"
-    elif first.startswith(b"{") and parse_json(first, 1).problem is None:
-        kind = ".jsonl"
-    elif b"," in first and {name.strip(b' "').lower() for name in first.split(b",")} & HEADERS:
-        kind = ".csv"
-    if kind:
-        name = f"{path.name.removesuffix('.gz').removesuffix('.txt')}{kind}"
-        raise InputError(f"{path} is {kind[1:].upper()}, not one instruction a line", fix=f"Rename it: {name}")
-
-
 def text_rows(path: Path, start: int = 0) -> Iterator[SourceRow]:
     """The lines of a text file as instructions, in order; blank lines are no rows.
 
@@ -195,8 +164,7 @@ def text_rows(path: Path, start: int = 0) -> Iterator[SourceRow]:
 def _lines(path: Path) -> Iterator[SourceRow]:
     with opened(path) as file:
         head = file.read(HEAD)
-        check_encoding(path, head)
-        _check_plain(path, head)
+        check_kind(path, head, "txt")
         file.seek(0)
         for number, line in enumerate(file, 1):
             try:

@@ -31,11 +31,12 @@ READERS: dict[str, Callable[[Path, int], Iterator[SourceRow]]] = {
     ".jsonl": json_rows,
     ".ndjson": json_rows,
     ".csv": csv_rows,
+    ".tsv": csv_rows,
     ".txt": text_rows,
     ".parquet": parquet_rows,
 }
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(:[\w.-]+(?=:))?(:[\w.\[\]%+-]*)?")  # name, configuration, split
-KINDS = ".json, .jsonl, .csv, .txt (each also .gz) and .parquet"
+KINDS = ".json, .jsonl, .csv, .tsv, .txt (each also .gz) and .parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,9 @@ def _file(path: Path, name: str, state: os.stat_result) -> Source:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     kind = suffixes[-2] if len(suffixes) > 1 and suffixes[-1] == ".gz" else suffixes[-1] if suffixes else ""
     if kind not in READERS or (kind == ".parquet" and suffixes[-1] == ".gz"):
-        raise InputError(f"{name} is of no kind that can be read", fix=f"Kinds: {KINDS}. Rename the file accordingly.")
+        raise InputError(
+            f"{name} is of no kind that can be read", fix=f"Kinds: {KINDS}. Rename it if it is one, or save it as one."
+        )
     if state.st_size == 0:
         raise InputError(f"{name} is empty", fix="Give a file with at least one row.")
     try:

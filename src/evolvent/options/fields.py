@@ -131,13 +131,15 @@ def pairs(texts: Sequence[str], option: str) -> dict[str, str]:
     """``KEY=VALUE``, as often as it was typed.
 
     Raises:
-        InputError: a text is no such pair.
+        InputError: a text is no such pair, or a key comes twice.
     """
     found = {}
     for text in texts:
         key, sign, value = text.partition("=")
         if not sign or not key.strip():
             raise InputError(f"{option} {text!r} is not KEY=VALUE")
+        if key.strip() in found:
+            raise InputError(f"{option} gives {key.strip()} twice", fix="Give it once.")
         found[key.strip()] = value  # as it is written: a CSV file may well have a column " answer"
     return found
 

@@ -23,8 +23,8 @@ class Run:
         estimate: of a dry run, what the stage would take; then nothing else was done.
         stages: by name, the runs of all stages that the same call ran, where it ran several.
         others: further files that the stage wrote.
-        made: what this command did of it: ``records``, those done ``before`` it, and the ``calls``, ``prompt_tokens`` and ``completion_tokens``
-            of the replies that it was given; ``counts`` are those of all commands together.
+        made: what this command did of it: ``records``, those done ``before`` it, and the ``calls``, ``prompt_tokens``
+            and ``completion_tokens`` of the replies that it was given; ``counts`` are those of all commands together.
     """
 
     path: Path

@@ -194,7 +194,7 @@ def _competing(
             counts[f"not ok ({record.status})"] += 1
         elif value is None or not math.isfinite(value):
             counts[f"without {criteria.by}"] += 1
-        elif criteria.format in (None, "record") and row.get("finish_reason") in CUT and not criteria.keep_cut:
+        elif not criteria.keep_cut and _finish_reason(record, row, criteria.format) in CUT:
             counts["cut (keep_cut keeps them)"] += 1
         elif not all(condition.holds(row) for condition in criteria.where):
             counts["where not met"] += 1
@@ -208,6 +208,11 @@ def _competing(
             if other is None:
                 counts["kept though no language can be told"] += 1
             yield float(value), position, record
+
+
+def _finish_reason(record: Record, row: dict[str, Any], format: str | None) -> object:
+    """Why a row's generation ended; a user's column of that name says nothing of it."""
+    return row.get("finish_reason") if format == "record" else record.finish_reason
 
 
 def _packed(ids: Iterator[bytes]) -> "np.ndarray":

@@ -18,6 +18,7 @@ from evolvent.models.gguf.engine import Engine, open_engine
 from evolvent.models.gguf.files import find_gguf
 from evolvent.models.protocols import Reply, Sampling, TokenLogprob, Usage
 from evolvent.models.reasoning import split_generated
+from evolvent.models.repetition import has_looped
 from evolvent.records import Message
 
 # What decides the distribution that is drawn from, beside the caller's temperature and top_p: llama.cpp's own defaults
@@ -36,6 +37,9 @@ DRAWN = {
     "mirostat": 0,
     "cache_prompt": False,
 }
+
+# Tokens from one look for a loop to the next, as for hf:
+LOOK_EVERY = 32
 
 
 class GGUFChat:
@@ -100,19 +104,18 @@ class GGUFChat:
         stop = threading.Event()
         call = engine.threads.submit(_generate, engine.server, _request(messages, sampling), stop)
         try:
-            completion, text, reason, logprobs = await asyncio.wrap_future(call)
+            text, reason, usage, logprobs = await asyncio.wrap_future(call)
         except asyncio.CancelledError:
             stop.set()
             raise
         except _Refused as error:
             raise CallError(f"model {self.uri} {error}") from error
-        prompt = int(completion["prompt_tokens"])
-        room = engine.context - prompt
-        answer, reasoning = split_generated(text, engine.opening)
+        room = engine.context - usage.prompt_tokens
+        answer, reasoning = split_generated(text, engine.opening, cut=reason != "stop")
         return Reply(
             text=answer,
             finish_reason=reason,
-            usage=Usage(prompt, int(completion["completion_tokens"])),
+            usage=usage,
             reasoning=reasoning,
             logprobs=logprobs if sampling.top_logprobs else None,
             cut_max_tokens=room if room < sampling.max_tokens else None,
@@ -142,24 +145,32 @@ def _request(messages: Sequence[Message], sampling: Sampling) -> dict[str, Any]:
     }
     if sampling.top_logprobs:  # not in pieces: llama.cpp leaves some tokens out of those
         return request | {"logprobs": True, "top_logprobs": sampling.top_logprobs}
-    return request | {"stream": True, "return_progress": True, "stream_options": {"include_usage": True}}
+    return request | {"stream": True, "return_progress": True, "timings_per_token": True}
 
 
 def _generate(
     server: Any, request: dict[str, Any], stop: threading.Event
-) -> tuple[dict[str, Any], str, str, tuple[TokenLogprob, ...]]:
-    """In a thread: the usage, the text, why it ended, and the log probabilities."""
+) -> tuple[str, str, Usage, tuple[TokenLogprob, ...]]:
+    """In a thread: the text, why it ended, the usage and the log probabilities."""
     texts: list[str] = []
     answer: dict[str, Any] = {}
+    looked = 0
 
     def take(piece: dict[str, Any]) -> bool:
         """One piece of the reply; True ends the call."""
-        answer.update({key: piece[key] for key in ("error", "usage") if key in piece})
+        nonlocal looked
+        answer.update({key: piece[key] for key in ("error", "timings") if key in piece})
         for choice in piece.get("choices") or ():
             message = choice.get("delta") or choice.get("message") or {}
             texts.append(message.get("content") or "")
             answer["reason"] = choice["finish_reason"] or answer.get("reason")
             answer["logprobs"] = choice.get("logprobs")
+        tokens = piece.get("timings", {}).get("predicted_n", 0)
+        if not answer.get("reason") and tokens >= looked + LOOK_EVERY:
+            looked = tokens
+            if has_looped("".join(texts)):
+                answer["reason"] = "loop"
+                return True
         return stop.is_set()
 
     try:
@@ -171,10 +182,12 @@ def _generate(
         raise _Refused(f"failed: {error}") from error
     if "error" in answer:
         raise _refused(answer["error"])
-    if "usage" not in answer:
+    if not answer.get("reason"):
         raise _Refused("failed: llama.cpp gave the request up")
+    counts = answer["timings"]
+    usage = Usage(int(counts["cache_n"] + counts["prompt_n"]), int(counts["predicted_n"]))
     steps = (answer["logprobs"] or {}).get("content") or ()
-    return answer["usage"], "".join(texts), answer["reason"], tuple(map(_token_logprob, steps))
+    return "".join(texts), answer["reason"], usage, tuple(map(_token_logprob, steps))
 
 
 def _refused(error: dict[str, Any]) -> _Refused:
