@@ -80,7 +80,7 @@ def half_of(row: dict[str, Any]) -> str:
 
 def table(judged: Sequence[Judged]) -> Iterator[str]:
     """The figures as lines of text."""
-    yield f"{'model, style':<44}{'replies':>8}{'good':>6}{'passed before':>15}{'pass':>6}{'good of them':>14}{'lost':>6}"
+    yield f"{'model, style':<40}{'replies':>8}{'good':>6}{'once passed':>13}{'pass':>6}{'of them good':>14}{'lost':>6}"
     groups = sorted({(one.row["model"], one.row["style"]) for one in judged})
     for model, style in [*groups, ("all", "")]:
         of_group = [one for one in judged if model == "all" or (one.row["model"], one.row["style"]) == (model, style)]
@@ -89,7 +89,7 @@ def table(judged: Sequence[Judged]) -> Iterator[str]:
         kept = sum(one.good for one in passed)
         before = sum(one.passed_before for one in of_group)
         name = f"{model}, {style}".rstrip(", ")
-        yield f"{name:<44}{len(of_group):>8}{good:>6}{before:>15}{len(passed):>6}{kept:>14}{good - kept:>6}"
+        yield f"{name:<40}{len(of_group):>8}{good:>6}{before:>13}{len(passed):>6}{kept:>14}{good - kept:>6}"
     bad = [one for one in judged if not one.good and one.passed_before]
     caught = sum(one.rule is not None for one in bad)
     yield f"\nnot good, and passed before: {len(bad)}; eliminated now: {caught} ({caught / max(1, len(bad)):.0%})"

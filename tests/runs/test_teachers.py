@@ -8,6 +8,7 @@ import pytest
 
 from evolvent.call_store.store import spent_in
 from evolvent.errors import InputError, ModelUnavailableError
+from evolvent.evolution.judging import QUESTIONS
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Message
 from evolvent.responses.respond import respond
@@ -22,18 +23,18 @@ from tests.runs.staged import (
     longer,
     write_seeds,
 )
-from tests.scripted import Opened, Scripted
+from tests.scripted import Opened, Scripted, knows
 
 
 def test_two_uris_of_one_model_are_one_model(tmp_path: Path, models: Opened) -> None:
     """They differ in how it is reached: the judge is the evolver."""
     models[EVOLVER].reply = lambda prompt, sampling: (
-        "Not Equal" if "The First Prompt" in prompt else longer(prompt, sampling)
+        (knows(prompt) or "Not Equal") if "The First Prompt" in prompt else longer(prompt, sampling)
     )
     run = evolved(write_seeds(tmp_path, range(4)), tmp_path / "run", judge=f"{EVOLVER}&timeout=5")
     assert [uri for uri, _ in models.how] == [EVOLVER]
     assert list(read_manifest(tmp_path / "run")["evolve"].models) == [EVOLVER]
-    assert (run.counts["ok"], len(models[EVOLVER].asked)) == (4, 8)
+    assert (run.counts["ok"], len(models[EVOLVER].asked)) == (4, 8 + len(QUESTIONS))
     with pytest.raises(InputError, match="a teacher is named twice"):
         respond(run, teacher=[TEACHER, f"{TEACHER}&timeout=5"], out=tmp_path / "run")
 

@@ -79,49 +79,22 @@ LANGUAGE_LETTERS = 40
 
 # Words that tasks share by chance.
 _COMMON = frozenset(
-    [
-        "given",
-        "following",
-        "example",
-        "way",
-        "ways",
-        "list",
-        "lists",
-        "number",
-        "numbers",
-        "function",
-        "python",
-        "code",
-        "string",
-        "strings",
-        "program",
-        "takes",
-        "returns",
-        "argument",
-        "arguments",
-        "text",
-        "sentence",
-        "sentences",
-        "word",
-        "words",
-        "task",
-        "question",
-        "answer",
-        "input",
-        "output",
-        "value",
-        "values",
-        "people",
-    ]
+    """
+    given following example way ways list lists number numbers function python code string strings program takes
+    returns argument arguments text sentence sentences word words task question answer input output value values
+    people
+    """.split()  # noqa: SIM905
 )
 _DROPPED = bytes(code for code in range(128) if unicodedata.category(chr(code))[0] in "PZC")
 _META = re.compile(
     r"\b(?:the|this|your|my|original|given|rewritten|created|new)\s+(?:\w+\s+)?prompts?\b(?! engineering)"
-    r"|\b(?:this|original|given|rewritten|new|your) instructions?\b|\bthe instruction (?:is|asks|should|can|must|needs)\b"
+    r"|\b(?:this|original|given|rewritten|new|your) instructions?\b"
+    r"|\bthe instruction (?:is|asks|should|can|must|needs)\b"
     r"|\bre-?(?:word|writ|phras)(?:e|ten|ing|ed)?\b[^.\n]*\b(?:prompt|instruction|task|question)\b"
-    r"|\b(?:make|makes|making) (?:it|this|that|the (?:question|task|problem)) (?:\w+ )?(?:harder|difficult|challenging|complex)\b"
-    r"|\bas an ai\b|\blanguage model\b|\bthe user (?:asks|wants|is)\b|\bnew task\b|\bwords? (?:were |are )?added\b"
-    r"|\A\W*(?:this|the|to answer (?:this|the)) (?:question|task|problem|prompt|request)\b",
+    r"|\bmak(?:e|es|ing) (?:it|this|that|the (?:question|task|problem)) (?:\w+ )?(?:harder|difficult|challenging)\b"
+    r"|\bconstraint or requirement\b|\bas an ai\b|\bas a language model\b|\bthe user (?:asks|wants|is)\b"
+    r"|\bnew task\b|\bwords? (?:were |are )?added\b"
+    r"|\A\W*(?:to answer )?(?:this|the) (?:question|task|problem|prompt|request)\b",
     re.IGNORECASE,
 )
 _AMOUNT = r"[$€£]?\d[\d.,]*(?:\s?%|\s[a-z]{1,12}){0,2}\)?"
@@ -135,24 +108,27 @@ _EXAMPLE = re.compile(r"\bexamples?\b|\be\.g\.", re.IGNORECASE)
 # How replies begin, and no tasks do.
 _BEGINS_A_REPLY = re.compile(
     r"\W*(?:here(?: is|['’]s| are) (?:a|an|some|the|one|two|three|four|five|my|your|how|what)\b[^\n]*:\s*\n"
-    r"|(?:1[.)]|[-*•]) |step 1\b|day 1\b|dear \w+|title:|subject:|verse\b|once upon a time|as an ai\b|i['’]m sorry|sorry,|yes,|no,"
-    r"|(?:the )?(?:answer|output|result|solution)s?\b\W*(?::|is\b|would be\b|will be\b)|this code\b|in this (?:code|example)\b)",
+    r"|(?:1[.)]|[-*•]) |(?:step|day) 1\b|dear \w+|(?:title|subject):|verse\b|once upon a time|yes,|no,"
+    r"|as an ai\b|i['’]m sorry|sorry,|this code\b|in this (?:code|example)\b"
+    r"|(?:the )?(?:answer|output|result|solution)s?\b\W*(?::|is\b|would be\b|will be\b))",
     re.IGNORECASE,
 )
 # How code begins, behind comments.
 _CODE = re.compile(
-    r"(?:\s*(?:#(?!include)|//|--|/\*).*\n)*\s*(?:(?:async )?def \w+\(|class \w+\W|import \w|from [\w.]+ import |#include\b|using namespace"
-    r"|package \w|public |private |static |struct \w+|function \w*\(|func \w+\(|fn \w+\(|const |let \w+ =|var \w+|<[!?/\w]|[.#]?[\w-]+ *\{ *$"
-    r"|(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE TABLE|ALTER TABLE)\b|[\w.\[\]]+ = |[\w.]+\(.*\);?$|(?:for|while|if) ?\(|(?:for|while|if) .*:$"
-    r"|return |@\w+|[{}^])",
+    r"(?:\s*(?:#(?!include)|//|--|/\*|\"\"\").*\n)*\s*(?:(?:async )?def \w+\(|class \w+\W|import \w|from [\w.]+ import "
+    r"|#include\b|using namespace|package \w|(?:public|private|static|return|const) |struct \w+"
+    r"|(?:function|func|fn) \w*\(|let \w+ =|var \w+|@\w+|[{}^]|<[!?/\w]|[.#]?[\w-]+ *\{ *$"
+    r"|[\w.\[\]]+ = |[\w.]+\(.*\);?$|(?:for|while|if) ?\(|(?:for|while|if) .*:$"
+    r"|(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE TABLE|ALTER TABLE)\b)",
     re.MULTILINE,
 )
 _SHOWS_CODE = re.compile(r"\b(?:this|these|following|below|given|provided|attached|here is|my)\b|:\s*\Z", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?](?=\s+[A-Z])")
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*(?!\w)")
 _THINGS = (
-    "texts?|passages?|articles?|paragraphs?|sentences?|tables?|code|snippets?|data(?:set)?|poems?|story|stories|emails?|letter"
-    "|images?|picture|graph|diagram|equations?|statements?|conversation|dialogue|reviews?|quotes?|tweets?|recipe|documents?"
+    "texts?|passages?|articles?|paragraphs?|sentences?|tables?|code|snippets?|data(?:set)?|poems?|story|stories|emails?"
+    "|letter|images?|picture|graph|diagram|equations?|statements?|conversation|dialogue|reviews?|quotes?|tweets?"
+    "|recipe|documents?"
     "|lists?|numbers?|words?|strings?|arrays?|input|function|json|inputs"
 )
 _REFERENCE = re.compile(
@@ -164,37 +140,10 @@ _REFERENCE = re.compile(
 )
 _QUOTED = re.compile(r"\"([^\"\n]{2,60})\"|“([^”\n]{2,60})”|(?<!\w)'([^'\n]{2,40})'(?!\w)")
 _NUMBER_WORDS = frozenset(
-    [
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ten",
-        "eleven",
-        "twelve",
-        "half",
-        "twice",
-        "double",
-        "third",
-        "quarter",
-        "dozen",
-        "thirds",
-        "fourth",
-        "fifth",
-        "sixth",
-        "seventh",
-        "eighth",
-        "ninth",
-        "tenth",
-        "twenty",
-        "hundred",
-        "thousand",
-    ]
+    """
+    one two three four five six seven eight nine ten eleven twelve half twice double third quarter dozen thirds
+    fourth fifth sixth seventh eighth ninth tenth twenty hundred thousand
+    """.split()  # noqa: SIM905
 )
 
 

@@ -37,22 +37,28 @@ REQUESTS = frozenset(
     verify view visit visualize watch weigh work wrap write
     """.split()  # noqa: SIM905
 )
+# "Please also help me to …"
 _BEFORE_A_REQUEST = frozenset("please also and or to kindly just let's help me us re".split())  # noqa: SIM905
 _ASKING = re.compile(
-    r"\?|\A\W*how (?:much|many|long|far|old)\b|, how (?:much|many) (?:\w+ ){1,3}(?:do|does|did|is|are|was|would|will)\b|\A\W*what(?: is|'s| are| was)\b"
-    r"|\b(?:in|to|for|from|by) which \w+ (?:do|does|did|is|are|was)\b|\b(?:who|what|where) (?:is|was) the\b.*(?<![.!:])\Z|\b(?:your (?:task|job|goal|answer|response|essay|output)|(?:can|could|would|will) you\b|you(?:['’]re| are) (?:to|asked|given|tasked)\b"
-    r"|(?:i|we)(?:['’]d| would) like|i (?:want|need) (?:you|to|a|an|help)\b|i['’]m looking for|answer (?:must|should)\b)",
+    r"\?|\A\W*(?:how (?:much|many|long|far|old)|what(?: is|['’]s| are| was))\b"
+    r"|, how (?:much|many) (?:\w+ ){1,3}(?:do|does|did|is|are|was|would|will)\b"
+    r"|\b(?:in|to|for|from|by) which \w+ (?:do|does|did|is|are|was)\b"
+    r"|\b(?:who|what|where) (?:is|was) the\b.*(?<![.!:])\Z"
+    r"|\b(?:your (?:task|job|goal|answer|response|essay|output)|answer (?:must|should)|(?:can|could|would|will) you)\b"
+    r"|\byou(?:['’]re| are) (?:to|asked|given|tasked)\b|\b(?:i|we)(?:['’]d| would) like\b|\bi['’]m looking for\b"
+    r"|\bi (?:want|need) (?:you|to|a|an|help)\b",
     re.IGNORECASE,
 )
 _QUESTION = re.compile(
-    r"\A\W*(?:(?:what|who|whom|whose|which|why|where|how)\b"
-    r"|when (?:is|are|was|were|do|does|did|will)\b|(?:can|could|should|would|will) \w|(?:is|are|was|were|do|does|did|has|have) (?:it|there|this|that|these|the|a|an|i|you|we|they|he|she)\b)",
+    r"\A\W*(?:(?:what|who|whom|whose|which|why|where|how)\b|(?:can|could|should|would|will) \w"
+    r"|when (?:is|are|was|were|do|does|did|will)\b"
+    r"|(?:is|are|was|were|do|does|did|has|have) (?:it|there|this|that|these|the|an?|i|you|we|they|he|she)\b)",
     re.IGNORECASE,
 )
 # "If x + 2 = 7, then find x."
 _PROBLEM = re.compile(
-    r"\A\W*(?:(?:if|given|suppose|assume|let|below|consider|you (?:need|have|must|should|are|will|want))\b).*?\b(?:find|evaluate|compute"
-    r"|determine|calculate|identify|return|write|make|name|what|which|how|read)\b",
+    r"\A\W*(?:if|given|suppose|assume|let|below|consider|you (?:need|have|must|should|are|will|want))\b"
+    r".*?\b(?:find|evaluate|compute|determine|calculate|identify|return|write|make|name|what|which|how|read)\b",
     re.IGNORECASE | re.DOTALL,
 )
 # What stands behind a formula may begin with a request.

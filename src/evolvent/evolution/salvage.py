@@ -34,7 +34,8 @@ _LABEL = re.compile(
 _HEADING = re.compile(r"\A#{1,6}[^\S\n]+[^\n]{1,60}\n\s*(?=\S)")
 _AGREEMENT = re.compile(
     r"\A\W*(?:sure(?: thing)?|certainly|of course|absolutely|okay|ok|alright|all right|great|got it|understood|gladly"
-    r"|no problem|definitely|with pleasure|yes|i understand)\b(?:[,!.]? *(?:i['’]?d be|i['’]?ll|i can|i will|i would|i am|let me"
+    r"|no problem|definitely|with pleasure|yes|i understand)\b"
+    r"(?:[,!.]? *(?:i['’]?d be|i['’]?ll|i can|i will|i would|i am|let me"
     r"|let['’]s|happy to|glad to)\b[^\n.!:]*)?[!.,:][ \t]*\n*[ \t]*(?=\S)",
     re.IGNORECASE,
 )
@@ -44,8 +45,9 @@ _OPENING = re.compile(r"(?:I|let['’]?s?|we|that|this|here)\b[^\n:]{0,120}[.!][
 _PREAMBLE = re.compile(
     rf"\A\W*(?:(?:so|now|then|well|ok(?:ay)?|sure|certainly)\W+)?"
     rf"(?:here|below|this|the|my|an?|i|we|you|one|to|as|for|how|try|let|{_NEW})\b"
-    rf"(?=[^\n:]{{0,160}}\b(?:re-?writ\w*|re-?phras\w*|re-?word\w*|rewrote|evolved|versions?|prompts?|instructions?|variants?"
-    rf"|attempt|{_NEW} (?:and \w+ )?(?:question|task|problem|request|one)s?|(?:could|can|might|would) (?:ask|be)|how about|try)\b)"
+    rf"(?=[^\n:]{{0,160}}\b(?:re-?writ\w*|re-?phras\w*|re-?word\w*|rewrote|evolved|versions?|prompts?"
+    rf"|instructions?|variants?|attempt|{_NEW} (?:and \w+ )?(?:question|task|problem|request|one)s?"
+    rf"|(?:could|can|might|would) (?:ask|be)|how about|try)\b)"
     rf"[^\n:.!?]{{0,200}}[:：][ \t*_]*",
     re.IGNORECASE,
 )
@@ -109,14 +111,19 @@ _RULE_AT_THE_END = re.compile(r"\n[ \t]*(?:-{3,}|\*{3,}|_{3,})\s*\Z")
 # where nothing is asked for any more.
 _REMARK = re.compile(
     r"(?<=\n\n)[ \t>*_(\[]*+(?:"
-    r"(?:this|the|these|that|my|our|in this|by|it|note that|note this)\b(?=[^\n]{0,160}?\b(?:version|rewrite|rewriting|prompts?|instructions?"
-    r"|constraints?|requirements?|complexity|complex|challenging|harder|difficult\w*|specific|added|adding|adds|changes?)\b)"
+    r"(?:this|the|these|that|my|our|in this|by|it|note that|note this)\b"
+    r"(?=[^\n]{0,160}?\b(?:version|rewrite|rewriting|prompts?|instructions?|code|constraints?|requirements?"
+    r"|complexity|complex|challenging|harder|difficult\w*|specific|added|adding|adds|changes?)\b)"
     r"|(?:I|we)(?:['’]ve|['’]ll|['’]d)? +(?:have +|also +|only +|just +|then +|hope\b|tried +to +|can +)*"
     r"(?:added|kept|introduced|changed|rewrote|rewritten|made|increased|modified|revised|included|this)\b"
-    r"|this (?:is an?|will|code|function|program|script|query|approach|solution|would|should|can|could|may)\b"
+    r"|this (?:will|code|function|program|script|query|approach|solution|would|should|can|could|may)\b"
     r"|(?:let me know|feel free|hope this|i hope|would you like|do you want|is there anything)\b"
     r"|(?:notes?|explanations?|rationale|reasoning|justification|changes|why this works|what changed)[ \t*_]*[:：])",
     re.IGNORECASE,
+)
+# What follows may be a text that is to be worked on.
+_DATA = re.compile(
+    r"[:：][ \t]*\n|\b(?:this|following|given|below)\s+(?:text|passage|paragraph|article|email|story)\b", re.IGNORECASE
 )
 _OFFER = re.compile(
     r"\W*(?:let me know|feel free|(?:i )?hope|would you like|do you want|is there anything)\b", re.IGNORECASE
@@ -126,7 +133,8 @@ _INPUT = re.compile(
     r"^[ \t]*[#*_]*(?:the )?(?:given |original )?inputs?[#*_]*[ \t]*[:：][ \t#*_]*", re.IGNORECASE | re.MULTILINE
 )
 _OUTPUT = re.compile(
-    r"\n[ \t]*(?:\n[ \t]*[#*_]*|[#*_]+)(?:the |expected |sample |\w{1,10} )?(?:outputs?|answers?|responses?|solutions?|reply|result)[#*_]*[ \t]*[:：]",
+    r"\n[ \t]*(?:\n[ \t]*[#*_]*|[#*_]+)(?:\w{1,10} )?"
+    r"(?:outputs?|answers?|responses?|solutions?|reply|result)[#*_]*[ \t]*[:：]",
     re.IGNORECASE,
 )
 # Before a form that the answer is to have, and before examples, an output is no answer.
@@ -152,7 +160,7 @@ def salvage(text: str, parent: Record, *, breadth: bool = False) -> str:
 
 
 def _of_the_markers(text: str, parent: str) -> str:
-    """The candidate that stands between, before or behind headings of the prompt: the first, or the one called final."""
+    """Of what stands before, between and behind headings of the prompt the first candidate, or the one called final."""
     markers = list(_MARKER.finditer(text))
     if not markers or _MARKER.search(parent):
         return text
@@ -197,7 +205,7 @@ def _without_preamble(text: str, parent: str) -> str:
     if begun:  # what is wrapped behind "Here is the new version:" is all that belongs to it
         wrapped = _FENCED_FIRST.match(text) or _QUOTED_FIRST.match(text)
         if wrapped and not parent.startswith(("```", '"', "“")):
-            return next(filter(None, wrapped.groupdict().values())).strip()
+            return str(next(filter(None, wrapped.groupdict().values()))).strip()
     if several and len(items := [part.strip() for part in _ITEM.split(text) if part.strip()]) > 1:
         return items[0]
     if (either := _OR.search(text)) and not _OR.search(parent):
@@ -259,8 +267,11 @@ def without_note(text: str, parent: str = "") -> str:
         return text
     begun = len(text) - len(text.lstrip())
     note = _NOTE.search(text, begun + 1)
-    remarks = _REMARK.finditer(text, begun + 1)
-    starts = [one.start() for one in remarks if _OFFER.match(one[0]) or not asks(text[one.start() :])]
+    starts = [
+        one.start()
+        for one in _REMARK.finditer(text, begun + 1)
+        if _OFFER.match(one[0]) or not (_DATA.search(text[: one.start()]) or asks(text[one.start() :]))
+    ]
     start = min([*starts, *([note.start()] if note else [])], default=None)
     return text if start is None else _RULE_AT_THE_END.sub("", text[:start])
 
