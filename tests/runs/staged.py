@@ -24,7 +24,7 @@ def longer(prompt: str, sampling: Sampling) -> Reply:
     """An answer that the prompt and the seed decide, of 2 tokens in and 1 out."""
     given = prompt.split("Prompt#:\n", 1)[-1].split("\n", 1)[0]
     drawn = hashlib.sha256(f"{prompt}{sampling.seed}".encode()).hexdigest()[:6]
-    return Reply(f"{given} and {drawn}", "stop", Usage(2, 1))
+    return Reply(f"{given} and x{drawn} with y{drawn}", "stop", Usage(2, 1))
 
 
 def refuse(*_: object) -> str:
