@@ -10,6 +10,7 @@ import pytest
 from evolvent.call_store.key import call_seed
 from evolvent.errors import InputError
 from evolvent.evolution.evolve import evolve
+from evolvent.evolution.judging import QUESTIONS
 from evolvent.evolution.templates import load_prompt
 from evolvent.models import models as opened_models
 from evolvent.models.protocols import Sampling
@@ -210,3 +211,19 @@ def test_a_misspelled_option_is_none(seeds: Path, models: Opened) -> None:
     with pytest.raises(TypeError, match="no option 'limitt'"):
         evolved(seeds, limitt=3)
     assert not models[EVOLVER].asked
+
+
+def test_a_judge_that_does_not_discriminate_is_refused_before_anything_is_evolved(seeds: Path, models: Opened) -> None:
+    models[JUDGE].reply = lambda *_: "Equal"
+    for _ in range(2):  # its calls are stored: the second time it is asked nothing
+        with pytest.raises(InputError, match="right on 8 of 8 that ask for the same and on 0 of 8"):
+            evolved(seeds, judge=JUDGE)
+    assert (len(models[JUDGE].asked), models[EVOLVER].asked) == (len(QUESTIONS), [])
+    assert evolved(seeds, judge=None, fresh=True).counts["ok"] == 3
+
+
+def test_a_dry_run_throws_no_made_up_reply_away_and_tries_no_judge(seeds: Path, models: Opened) -> None:
+    estimate = evolved(seeds, judge=JUDGE, rounds=4, dry_run=True).estimate
+    assert estimate is not None
+    assert [model.calls for model in estimate.models] == [12, 12]
+    assert models[JUDGE].asked == []

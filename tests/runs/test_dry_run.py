@@ -19,6 +19,7 @@ from evolvent.costs.estimates import Caps, Estimate
 from evolvent.costs.prices import Price
 from evolvent.datasets.load import load
 from evolvent.errors import InputError
+from evolvent.evolution.elimination import RULES
 from evolvent.evolution.evol_instruct import choose_operators
 from evolvent.evolution.templates import load_prompt
 from evolvent.evolution.trajectory import Evolution
@@ -48,6 +49,7 @@ def evolving(uri: str = SERVER, judge: str | None = None, rounds: int = 3, **opt
         seed=0,
         judge=judge,
         equality=load_prompt("equality") if judge else None,
+        without=RULES,
     )
 
 
@@ -113,7 +115,7 @@ def test_a_judge_is_asked_as_often_as_estimated() -> None:
     assert [model.calls for model in estimate.models] == [len(model.asked), len(judge.asked)]
 
 
-def test_the_stand_in_replies_pass_every_rule() -> None:
+def test_no_stand_in_reply_is_thrown_away() -> None:
     # the hardest instructions: a verdict, words of the scaffold, a marker, a heading, nothing but signs
     hard = ["Are they equal?", "Rewritten prompt: sing", "New instruction: sing", "# Title\nsing", "?!", "Sorry"]
     seen: list[Record] = []

@@ -1,5 +1,6 @@
 """The evolve stage: seeds in, what a method makes of them out, in a run folder that can be stopped and gone on with."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,6 +9,7 @@ from evolvent.evolution.auto_evol_instruct.applied import Applied
 from evolvent.evolution.auto_evol_instruct.history import read_method
 from evolvent.evolution.auto_evol_instruct.method import initial_method
 from evolvent.evolution.autoif.options import AutoIFOptions
+from evolvent.evolution.elimination import RULES
 from evolvent.evolution.evol_instruct import choose_operators
 from evolvent.evolution.options import EVOLVE, AutoEvolInstructOptions, EvolInstructOptions, Evolve
 from evolvent.evolution.templates import load_prompt
@@ -117,7 +119,7 @@ def evolve_stage(
         trial=how.try_out,
         group=by_round,
         counts={"seeds": source.rows, **source.counts},
-        dry_run=Rehearsed(reply_begins=begins),
+        dry_run=Rehearsed(reply_begins=begins, work=replace(how, without=RULES)),
         calls_each=how.rounds * (2 if how.judge else 1),
         grows=("rounds", "retry_eliminated", "max_tokens", "input"),
     )

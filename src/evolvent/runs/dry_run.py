@@ -130,7 +130,7 @@ async def rehearse(
     in_work = _InWork(how.reply_begins)
     models = {name: _MadeUp(name, open_counter(uri), in_work) for uri in uris if (name := str(parse_uri(uri)))}
     total, rehearsed, failed = stage.source.rows, 0, []
-    async with cast(Work, stage.work).open(_MadeUpModels(models)) as make:
+    async with cast(Work, how.work or stage.work).open(_MadeUpModels(models)) as make:
         for record in sample(stage.source, total):
             rehearsed += 1
             in_work.instruction = record.instruction.strip()

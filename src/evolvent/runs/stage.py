@@ -55,10 +55,12 @@ class Rehearsed:
     Attributes:
         reply_tokens: how long a reply is assumed to be; None for a rewrite of the instruction.
         reply_begins: what the made-up replies begin with, so that the work can read them.
+        work: the work as it is rehearsed, where it differs: it throws none of these replies away.
     """
 
     reply_tokens: int | None = None
     reply_begins: str = ""
+    work: Work | None = None
 
 
 @dataclass(frozen=True, slots=True)
