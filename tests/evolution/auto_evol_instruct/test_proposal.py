@@ -34,8 +34,8 @@ def test_cases() -> None:
     assert cases_of(trajectories) == (
         "Case 1\nStage 0: Mend a sock. {instruction}\nStage 1: Mend two.\nStage 2: Mend three.\n\n"
         "Case 2\nStage 0: Mend a sock. {instruction}\nStage 1: Mend both.\n\n"
-        "Case 3\nStage 0: Mend a sock. {instruction}\nStage 1: (no instruction: the reply did not keep to the format; it was: "
-        "I would rather not.)\nStage 2: Mend!"
+        "Case 3\nStage 0: Mend a sock. {instruction}\n"
+        "Stage 1: (no instruction: the reply did not keep to the format; it was: I would rather not.)\nStage 2: Mend!"
     )
     assert cases_of([[seed, record(1, "", "failed")]]) == ""
 
