@@ -1,11 +1,18 @@
 """AutoIF, step 2: the verification function and its test cases in a model's reply."""
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 FENCE = "```"
 _OPENING = f"{FENCE}json"
+
+# A function in a fence of its own, where the JSON holds no more than its name.
+_FENCED_SOURCE = re.compile(
+    rf"^{FENCE}(?:python|py)?[ \t]*\n(?P<code>(?:(?!{FENCE}).)*?^def evaluate\b(?:(?!^{FENCE}).)*)^{FENCE}",
+    re.DOTALL | re.MULTILINE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +37,23 @@ class Sample:
         code: source of the function ``evaluate(response)``.
         cases: the test cases that came with it.
         broken_cases: how many more came that have no output or no text as input.
+        salvaged: whether the source stood in a fence of its own, and its name in the JSON.
     """
 
     code: str
     cases: tuple[Case, ...]
     broken_cases: int = 0
+    salvaged: bool = False
 
 
 def parse_sample(reply: str) -> Sample | str:
     """The function and the cases in a reply, or why there are none.
 
-    As AutoIF's ``3_cross_validation.py`` reads them, with three differences. The JSON ends where its object ends, not
+    As AutoIF's ``3_cross_validation.py`` reads them, with five differences. The JSON ends where its object ends, not
     at the first fence: a function that looks for fenced code holds one. No line is cut out for naming ``requests`` or
     ``download``: functions run where there is no network, and code that lost a line may not run at all. A case whose
-    input is no text is left out.
+    input is no text is left out. Line breaks may stand in a text as they are. Where "func" holds no more than a name,
+    as small models write it, the source is taken from a fence of its own, if there is one.
     """
     opening = reply.find(_OPENING)
     if opening < 0:
@@ -51,7 +61,7 @@ def parse_sample(reply: str) -> Sample | str:
     block = reply[opening + len(_OPENING) :]
     try:
         content, rest = leading_json(block)
-        return _sample(content, rest)
+        return _sample(content, rest, _FENCED_SOURCE.search(reply))
     except json.JSONDecodeError as error:
         return f"broken JSON: {error.msg}"
     except (ValueError, RecursionError):  # a number of thousands of digits, thousands of brackets
@@ -66,12 +76,12 @@ def leading_json(text: str) -> tuple[Any, str]:
         RecursionError: thousands of brackets.
     """
     text = text.lstrip()
-    content, end = json.JSONDecoder().raw_decode(text)
+    content, end = json.JSONDecoder(strict=False).raw_decode(text)
     return content, text[end:].strip()
 
 
-def _sample(content: Any, rest: str) -> Sample | str:
-    """The function and the cases in a JSON value, with what stands behind it."""
+def _sample(content: Any, rest: str, fenced: re.Match[str] | None) -> Sample | str:
+    """The function and the cases in a JSON value, with what stands behind it, and a function in a fence of its own."""
     if not rest.startswith(FENCE):
         return "broken JSON: more after the object" if rest else "no fenced JSON"
     if not isinstance(content, dict):
@@ -79,6 +89,9 @@ def _sample(content: Any, rest: str) -> Sample | str:
     code = content.get("func")
     if not is_text(code) or not code.strip():
         return "no function"
+    salvaged = "def " not in code and fenced is not None
+    if salvaged and fenced is not None:
+        code = fenced["code"]
     rows = content.get("cases")
     if not isinstance(rows, list):
         return "no cases"
@@ -87,7 +100,7 @@ def _sample(content: Any, rest: str) -> Sample | str:
         for row in rows
         if isinstance(row, dict) and "output" in row and is_text(row.get("input"))
     )
-    return Sample(code.strip(), cases, len(rows) - len(cases))
+    return Sample(code.strip(), cases, len(rows) - len(cases), salvaged)
 
 
 def is_text(value: object) -> TypeGuard[str]:

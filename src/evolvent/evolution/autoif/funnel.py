@@ -24,6 +24,7 @@ from evolvent.runs.stage import Formula
 DETAILS = (
     "samples",
     "samples read",
+    "sources from a fence of their own",
     "functions",
     "functions not loaded",
     "functions stopped",
