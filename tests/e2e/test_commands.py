@@ -85,12 +85,12 @@ def test_more_rounds_use_the_stored_calls(tmp_path: Path, seeds: Path, model: st
     arguments = ["evolve", seeds, "--model", model, "--out", "run", "--rounds"]
     assert evolvent(*arguments, "1", folder=tmp_path).status == 0
     first = server_stats(url)["requests"]
-    refused = evolvent(*arguments, "2", folder=tmp_path)
-    assert refused.status == 2
-    assert "rounds: 1 in the folder, 2 now" in refused.errors
-    assert evolvent(*arguments, "2", "--fresh", folder=tmp_path).status == 0
+    grown = evolvent(*arguments, "2", folder=tmp_path)
+    assert (grown.status, "evolve: rounds 1 → 2: going on" in grown.errors) == (0, True)
     stats = server_stats(url)
     assert (first, stats["requests"], stats["repeated"]) == (3, 6, 0)
+    refused = evolvent(*arguments, "1", folder=tmp_path)
+    assert (refused.status, "rounds: 2 in the folder, 1 now" in refused.errors) == (2, True)
 
 
 def test_the_python_functions_are_the_commands(tmp_path: Path, seeds: Path, model: str) -> None:
@@ -180,8 +180,8 @@ def test_a_wrong_model_leaves_nothing_behind(tmp_path: Path, seeds: Path) -> Non
 
 def test_another_limit_is_named(tmp_path: Path, seeds: Path, model: str) -> None:
     arguments = ["evolve", seeds, "--model", model, "--out", "run", "--limit"]
-    evolvent(*arguments, "1", folder=tmp_path)
-    assert "limit: 1 in the folder, 2 now" in evolvent(*arguments, "2", folder=tmp_path).errors
+    evolvent(*arguments, "2", folder=tmp_path)
+    assert "limit: 2 in the folder, 1 now" in evolvent(*arguments, "1", folder=tmp_path).errors
 
 
 def test_a_stale_file_is_not_read(tmp_path: Path, seeds: Path, model: str) -> None:

@@ -11,11 +11,13 @@ from evolvent.runs.record_files import read_records
 from tests.e2e.command import evolvent, stop_at, stored_calls
 from tests.processes import slowness
 
+DEMO = ("demo", "--model", "embedded")  # whatever this environment has
+
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo")
-    ended = evolvent("demo", folder=folder, timeout=900)
+    ended = evolvent(*DEMO, folder=folder, timeout=900)
     assert ended.status == 0, ended.errors
     (folder / "output.txt").write_text(ended.output)
     return folder
@@ -34,7 +36,14 @@ def test_the_demo_makes_a_training_set(demo: Path) -> None:
     assert len(selected) == int(0.25 * len(scored))
     assert all([turn["role"] for turn in row["messages"]] == ["user", "assistant"] for row in selected)
     output = (demo / "output.txt").read_text()
-    for name in ("evolved.parquet", "responses.parquet", "scored.parquet", "selected.jsonl", "not for training"):
+    for name in (
+        "evolved.parquet",
+        "responses.parquet",
+        "scored.parquet",
+        "selected.jsonl",
+        "not for training",
+        "what came through",
+    ):
         assert name in output
 
 
@@ -49,22 +58,22 @@ def test_the_demo_again_has_nothing_to_do(demo: Path) -> None:
     before = {
         path.name: path.read_bytes() for path in (demo / "demo").iterdir() if path.suffix in (".parquet", ".jsonl")
     }
-    again = evolvent("demo", folder=demo)
+    again = evolvent(*DEMO, folder=demo)
     assert again.status == 0
     assert again.output.count("was done already") == 4
     assert {name: (demo / "demo" / name).read_bytes() for name in before} == before
 
 
 def test_interrupted_killed_and_gone_on_with_it_is_the_same_run(demo: Path, tmp_path: Path) -> None:
-    interrupted = stop_at(["demo"], tmp_path, tmp_path / "demo", 5, signal.SIGINT)  # while the model writes
+    interrupted = stop_at(DEMO, tmp_path, tmp_path / "demo", 5, signal.SIGINT)  # while the model writes
     assert interrupted.status == 130
     assert interrupted.seconds < 2 * slowness()
     assert interrupted.errors.strip().endswith("start the same command again to go on")
     calls = stored_calls(demo / "demo")
-    killed = stop_at(["demo"], tmp_path, tmp_path / "demo", calls // 3, signal.SIGKILL)
+    killed = stop_at(DEMO, tmp_path, tmp_path / "demo", calls // 3, signal.SIGKILL)
     assert killed.status == -signal.SIGKILL
     assert 0 < stored_calls(tmp_path / "demo") < calls
-    assert evolvent("demo", folder=tmp_path, timeout=900).status == 0
+    assert evolvent(*DEMO, folder=tmp_path, timeout=900).status == 0
     for name in ("evolved.parquet", "responses.parquet", "scored.parquet", "selected.jsonl"):
         assert (tmp_path / "demo" / name).read_bytes() == (demo / "demo" / name).read_bytes(), name
 

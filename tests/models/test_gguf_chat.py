@@ -35,7 +35,7 @@ QUESTIONS = ["a", "Name a fruit.", "Why is the sky blue? " * 3, "One, two, three
 
 
 @pytest.mark.parametrize("temperature", [0, 1.0])
-def test_a_text_does_not_depend_on_what_is_answered_beside_it(model: ChatModel, temperature: float) -> None:
+def test_many_calls_at_once_get_the_texts_that_each_gets_alone(model: ChatModel, temperature: float) -> None:
     async def both() -> tuple[list[Reply], list[Reply]]:
         def calls() -> list[Coroutine[None, None, Reply]]:
             return [ask(model, q, temperature=temperature, seed=i, top_p=0.9) for i, q in enumerate(QUESTIONS)]

@@ -72,11 +72,15 @@ def test_request_holds_what_the_sampling_says() -> None:
     ("sampling", "absent"),
     [
         (Sampling(temperature=0, top_p=0.5, seed=3), {"top_p", "seed", "logprobs", "top_logprobs"}),
-        (Sampling(temperature=1, top_p=1, seed=None), {"top_p", "seed"}),
+        (Sampling(temperature=1, top_p=1, seed=None), {"seed"}),
     ],
 )
 def test_what_decides_nothing_is_not_sent(sampling: Sampling, absent: set[str]) -> None:
     assert not absent & body_of(sampling).keys()
+
+
+def test_a_top_p_of_1_is_sent_since_some_servers_have_another_default() -> None:
+    assert body_of(Sampling(temperature=1, top_p=1))["top_p"] == 1
 
 
 def test_extra_body_is_merged_last() -> None:

@@ -56,5 +56,5 @@ def test_without_the_wheel_the_hubs_cache_serves(monkeypatch: pytest.MonkeyPatch
 
 
 def test_doctor_lists_it() -> None:
-    [finding] = [finding for finding in doctor.examine() if finding.subject == "smollm2"]
+    [finding] = [finding for finding in doctor() if finding.subject == "smollm2"]
     assert not finding.usable and "--no-deps" in finding.note

@@ -1,7 +1,7 @@
 """Stages with scripted models: what they answer, their seeds, and how often they were asked."""
 
-import hashlib
 import json
+import random
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,18 @@ PART = 4
 KEPT_AFTER = WINDOW + 1
 
 
+# What an evolution adds: enough to be no paraphrase.
+THINGS = (
+    "needle thread cotton button zipper ribbon pillow blanket curtain carpet basket bottle kettle candle hammer ladder "
+    "bucket shovel garden meadow forest valley river harbour island bridge castle market bakery school museum station"
+)
+
+
 def longer(prompt: str, sampling: Sampling) -> Reply:
     """An answer that the prompt and the seed decide, of 2 tokens in and 1 out."""
     given = prompt.split("Prompt#:\n", 1)[-1].split("\n", 1)[0]
-    drawn = hashlib.sha256(f"{prompt}{sampling.seed}".encode()).hexdigest()[:6]
-    return Reply(f"{given} and x{drawn} with y{drawn}", "stop", Usage(2, 1))
+    drawn = random.Random(f"{prompt}{sampling.seed}").sample(THINGS.split(), 6)
+    return Reply(f"{given} Then name a {', '.join(drawn)}.", "stop", Usage(2, 1))
 
 
 def refuse(*_: object) -> str:

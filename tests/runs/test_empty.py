@@ -11,8 +11,8 @@ from evolvent.call_store.log import calls
 from evolvent.errors import InputError, ModelUnavailableError, RunError
 from evolvent.evolution.auto_evol_instruct.method import initial_method
 from evolvent.models.protocols import Reply, Sampling, Usage
-from evolvent.report.printing import print_run
 from evolvent.report.contents import contents
+from evolvent.report.printing import print_run
 from evolvent.report.summary import summary
 from evolvent.responses.respond import respond
 from evolvent.runs import parts
@@ -47,7 +47,8 @@ def empty_for(
 
 
 def auto_evol(prompt: str, sampling: Sampling) -> Reply:
-    return Reply(f"#{initial_method().final_heading}#:\n{longer(prompt[-60:], sampling).text}", "stop", Usage(2, 1))
+    given = prompt[prompt.rindex("Mend sock") :]
+    return Reply(f"#{initial_method().final_heading}#:\n{longer(given, sampling).text}", "stop", Usage(2, 1))
 
 
 @pytest.mark.parametrize("profile", ["default", "paper"])

@@ -235,12 +235,12 @@ def test_answers_that_were_cut_are_left_out_and_counted(tmp_path: Path, reason: 
     data = run_rows(tmp_path / "scored.parquet", [{"finish_reason": why} for why in ("stop", reason)] + [users])
     done = select(data, by="s", top="100%", out=tmp_path / "o.jsonl")
     assert chosen(tmp_path / "o.jsonl") == ["Question 0?", "Question 2?"]
-    assert done.counts["cut (keep_cut keeps them)"] == 1
+    assert done.counts["cut (--keep-cut keeps them)"] == 1
     assert select(data, by="s", top="100%", keep_cut=True, out=tmp_path / "o.jsonl").counts["selected"] == 3
     lines = [{**row, "scores": None, "finish_reason": row["finish_reason"]} for row in pq.read_table(data).to_pylist()]
     (tmp_path / "scored.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     copied = select(tmp_path / "scored.jsonl", by="s", top="100%", out=tmp_path / "o.jsonl")
-    assert copied.counts["cut (keep_cut keeps them)"] == 1  # a run's rows as another tool wrote them
+    assert copied.counts["cut (--keep-cut keeps them)"] == 1  # a run's rows as another tool wrote them
 
 
 def test_a_users_columns_with_our_names_are_the_users(tmp_path: Path) -> None:

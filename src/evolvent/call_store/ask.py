@@ -10,9 +10,6 @@ from evolvent.call_store.used import RecordInWork, record_in_work
 from evolvent.models.protocols import ChatModel, Reply, Sampling
 from evolvent.records import Message
 
-# Finish reasons of replies that are not whole, in words for the user.
-CUT = {"length": "cut at the token limit", "loop": "ended in a loop"}
-
 ONLY_REASONING, CUT_REASONING = "only reasoning", "cut inside its reasoning"
 SWITCH = "switch the model's thinking off, in --extra-body or at the server (docs/models.md)"
 # What to do about a model that thinks and comes to no answer.

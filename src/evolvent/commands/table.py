@@ -52,11 +52,9 @@ def _run(run: "Run", _: object) -> None:
 
 
 def _demo(done: "RecipeRun", _: object) -> None:
-    print_stages(done.path, done.stages, examples=2)
-    typer.echo(
-        "\nThe embedded models are for trying the tool: this data is not for training. "
-        "With your own seeds and model:\n  evolvent evolve SEEDS --model hf:ID --out RUN"
-    )
+    from evolvent.report.demo import print_demo
+
+    print_demo(done.path, done.stages)
 
 
 def _searched(found: "OptimizedMethod", _: object) -> None:

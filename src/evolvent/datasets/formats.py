@@ -199,7 +199,7 @@ FORMATS: dict[str, Format] = {
     "record": Format(
         ("instruction", "input", "output", "messages"),
         "the columns of a run's file",
-        lambda names: set(COLUMNS) <= names,
+        lambda names: set(COLUMNS) - {"input", "output", "messages", "meta"} <= names,
         _record,
     ),
     "preference": Format(

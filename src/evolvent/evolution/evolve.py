@@ -106,8 +106,9 @@ def evolve_stage(
             "rounds": how.rounds,
             "model": how.evolver,
             "judge": {how.judge: equality.version} if equality else None,
-            "retry_eliminated": how.retries,
-            "without_rules": list(how.without),
+            # folders of versions that did not know these have them not
+            **({"retry_eliminated": how.retries} if how.retries else {}),
+            **({"without_rules": list(how.without)} if how.without else {}),
             "system": how.system,
             **chat_settings(given, calling),
             **settings,

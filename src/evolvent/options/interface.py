@@ -160,7 +160,7 @@ def _told(options: Mapping[str, Option | About]) -> Iterator[str]:
     for name, one in options.items():
         about = one.about if isinstance(one, Option) else one
         text = f"{name}: {about.text} {about.more}".rstrip()
-        yield textwrap.fill(text, WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 8)
+        yield textwrap.fill(text, WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 8, break_on_hyphens=False)
 
 
 R = TypeVar("R")

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from evolvent.call_store.ask import THINKING
 from evolvent.errors import printable
 
 if TYPE_CHECKING:
@@ -68,6 +67,8 @@ def print_made(run: Any) -> None:
 
 def print_fates(run: Any) -> None:
     """What a user must not miss of a stage's rows: that none passed, that some failed."""
+    from evolvent.call_store.ask import THINKING  # with all that calls models
+
     counts = run.counts
     if counts.get("eliminated") and not counts.get("ok"):
         reasons: Counter[str] = Counter()

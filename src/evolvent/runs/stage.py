@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from evolvent.call_store.ask import CUT
 from evolvent.call_store.used import Used
 from evolvent.models.models import Need
 from evolvent.models.protocols import StageModels
 from evolvent.options import Calling
-from evolvent.records import Column, Record
+from evolvent.records import CUT, Column, Record
 from evolvent.runs.inputs import StageInput
 
 # Given a window of records, the rows that each of them becomes.

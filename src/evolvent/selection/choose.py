@@ -195,7 +195,7 @@ def _competing(
         elif value is None or not math.isfinite(value):
             counts[f"without {criteria.by}"] += 1
         elif not criteria.keep_cut and _finish_reason(record, row, criteria.format) in CUT:
-            counts["cut (keep_cut keeps them)"] += 1
+            counts["cut (--keep-cut keeps them)"] += 1
         elif not all(condition.holds(row) for condition in criteria.where):
             counts["where not met"] += 1
         elif criteria.drop_refusals and refuses(record):

@@ -24,7 +24,7 @@ _BLANKLESS = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\
 
 
 class SpooledTexts:
-    """Texts in a temporary file, to be read again in any order; 8 bytes of memory each."""
+    """Texts in a temporary file, to be read in any order once all are written; 8 bytes of memory each."""
 
     def __init__(self) -> None:
         self._file = spool()

@@ -7,7 +7,7 @@ import pytest
 
 from evolvent.errors import CallError
 from evolvent.evolution.auto_evol_instruct.method import initial_method
-from evolvent.evolution.auto_evol_instruct.proposal import NO_STAGE, Candidate, Optimizer, cases_of, propose
+from evolvent.evolution.auto_evol_instruct.proposal import Candidate, Optimizer, cases_of, propose
 from evolvent.evolution.templates import load_prompt
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Record
@@ -34,7 +34,8 @@ def test_cases() -> None:
     assert cases_of(trajectories) == (
         "Case 1\nStage 0: Mend a sock. {instruction}\nStage 1: Mend two.\nStage 2: Mend three.\n\n"
         "Case 2\nStage 0: Mend a sock. {instruction}\nStage 1: Mend both.\n\n"
-        f"Case 3\nStage 0: Mend a sock. {{instruction}}\nStage 1: {NO_STAGE}\nStage 2: Mend!"
+        "Case 3\nStage 0: Mend a sock. {instruction}\nStage 1: (no instruction: the reply did not keep to the format; it was: "
+        "I would rather not.)\nStage 2: Mend!"
     )
     assert cases_of([[seed, record(1, "", "failed")]]) == ""
 
@@ -104,3 +105,11 @@ def test_a_call_that_fails(fails: str) -> None:
 
     candidate = proposed(Scripted(reply))
     assert (candidate.method, candidate.problem) == (None, "its calls failed: server said no")
+
+
+def test_stages_without_an_instruction_say_why_and_how_the_reply_began() -> None:
+    seed = record(0, "Mend a sock.")
+    cut, nothing = record(1, "x" * 400, "eliminated", "truncated"), record(2, "", "eliminated", "empty")
+    shown = cases_of([[seed, cut, nothing]]).splitlines()
+    assert shown[2] == f"Stage 1: (no instruction: the reply was cut at its token limit; it was: {'x' * 300} …)"
+    assert shown[3] == "Stage 2: (no instruction: the reply held no text)"

@@ -4,7 +4,10 @@ import itertools
 import json
 from pathlib import Path
 
+import pytest
+
 from evolvent.call_store.key import call_seed
+from evolvent.errors import RunError
 from evolvent.evolution.auto_evol_instruct.method import initial_method
 from evolvent.evolution.auto_evol_instruct.optimize import drawn, optimize_method
 from evolvent.evolution.auto_evol_instruct.search import calls_at_most, drawn_batch
@@ -188,3 +191,20 @@ def test_a_conversation_is_asked_with_its_system_turn(tmp_path: Path, follow: Fo
     )
     answering = [turns for turns in opened[EVOLVER].conversations if "#Instruction#" not in turns[-1]["content"]]
     assert {turns[0]["content"] for turns in answering} == {"Be kind."}
+
+
+def test_a_search_whose_initial_method_yields_nothing_starts_from_its_failures(tmp_path: Path, follow: Follow) -> None:
+    opened = follow(Script(6, {(1, 1): "no fence", (1, 2): 3, (1, 3): 5}, unparsed={6: 100}))
+    done = optimized(tmp_path / "m.yaml", steps=1)
+    found = content(done.file)
+    assert (found["initial"]["failure_rate"], found["failure_rate"], done.method.text) == (1.0, 3 / 8, method(3))
+    [analysis, *_] = [prompt for prompt, _ in opened[OPTIMIZER].asked if prompt.startswith("The cases below")]
+    assert "(no instruction: the reply did not keep to the format; it was: I would rather not.)" in analysis
+
+
+def test_a_search_in_which_no_method_yields_anything_says_so(tmp_path: Path, follow: Follow) -> None:
+    follow(Script(6, {(1, 1): 3}, unparsed={6: 100, 3: 100, 9: 100}))
+    with pytest.raises(
+        RunError, match=r"no answer in all 8 rows .*\(unparsed: 8\), and no method made of its failures"
+    ):
+        optimized(tmp_path / "m.yaml", steps=2)

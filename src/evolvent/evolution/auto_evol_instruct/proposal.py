@@ -12,7 +12,15 @@ from evolvent.evolution.trajectory import UNPARSED
 from evolvent.models.protocols import ChatModel, Reply, Sampling
 from evolvent.records import Record, conversation
 
-NO_STAGE = "(no instruction: the reply did not keep to the format, was cut, or was empty)"
+NO_STAGE = "(no instruction: {why})"
+
+# Why there is none, for the optimizer; of a reply it is shown the beginning.
+WHY = {
+    UNPARSED: "the reply did not keep to the format",
+    "truncated": "the reply was cut at its token limit",
+    "loop": "the reply repeated itself without end",
+}
+REPLY_SHOWN = 300
 FAILED = "its calls failed: "
 HOW_CUT = {
     "length": " (the reply was cut at the token limit, --max-tokens)",
@@ -65,7 +73,8 @@ class Candidate:
 def cases_of(trajectories: Sequence[Sequence[Record]]) -> str:
     """Trajectories as the analysis shows them: numbered cases, a line a stage, inputs not shown.
 
-    A case of which every round's call failed is left out; a stage without an instruction says so.
+    A case of which every round's call failed is left out. A stage without an instruction says why, and how the reply
+    began: where a method yields nothing at all, that is what it can be mended by.
     """
     shown: list[str] = []
     for records in trajectories:
@@ -77,9 +86,14 @@ def cases_of(trajectories: Sequence[Sequence[Record]]) -> str:
 
 
 def _line(record: Record) -> str:
-    if record.status == "eliminated" and record.reason in WITHOUT_TEXT:
-        return NO_STAGE
-    return " ".join(record.instruction.split())
+    text = " ".join(record.instruction.split())
+    if record.status != "eliminated" or record.reason not in WITHOUT_TEXT:
+        return text
+    why = WHY.get(record.reason, "the reply held no text")
+    if not text:
+        return NO_STAGE.format(why=why)
+    begun = f"{text[:REPLY_SHOWN]} …" if len(text) > REPLY_SHOWN else text
+    return NO_STAGE.format(why=f"{why}; it was: {begun}")
 
 
 async def propose(number: int, name: str, method: Method, cases: str, run: Optimizer) -> Candidate:

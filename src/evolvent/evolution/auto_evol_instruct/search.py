@@ -175,7 +175,8 @@ async def search(run: Search, note: Callable[[Found], None], noted: int = 0) -> 
     used: dict[str, Used] = {}
     with shown(f"{STAGE}, initial method", len(run.dev), show=run.progress) as advance:
         evaluation = await evaluate(run.initial, run.dev, run.evolving, "initial", used, advance)
-    _require_answers(evaluation)
+    if evaluation.calls_failed == evaluation.rows:
+        raise _no_answers(evaluation)
     found = Found(run.initial, evaluation, used, run.initial, evaluation)
     found.stopped = _ended(found, run.steps)
     await _note(found, note, noted)
@@ -190,6 +191,8 @@ async def search(run: Search, note: Callable[[Found], None], noted: int = 0) -> 
             by = f"candidate {step.chosen}" if step.chosen else "no candidate is better"
             rates = f"failure rate {before:.3f}, now {found.evaluation.rate:.3f}"
             say(f"{STAGE}, step {step.number}: {rates}; {by}")
+    if found.evaluation.unmeasured:
+        raise _no_answers(evaluation)
     return found
 
 
@@ -227,7 +230,7 @@ async def _step(number: int, found: Found, run: Search) -> Step:
     await _evaluate(tried, number, run)
     step = Step(number, batch, fates, tried, used=used)
     best = best_of(tried)
-    if best is not None and best.evaluation is not None and best.evaluation.failed < found.evaluation.failed:
+    if best is not None and best.evaluation is not None and _is_better(best.evaluation, found.evaluation):
         assert best.candidate.method is not None
         step.chosen = best.candidate.number
         found.method, found.evaluation = best.candidate.method, best.evaluation
@@ -298,9 +301,16 @@ def best_of(tried: Sequence[Tried]) -> Tried | None:
     return min(measured, key=lambda one: one.evaluation.failed if one.evaluation else 0, default=None)
 
 
+def _is_better(candidate: Evaluation, current: Evaluation) -> bool:
+    """Whether a method that came to answers fails less often, or the current one came to none at all."""
+    return current.unmeasured or candidate.failed < current.failed
+
+
 def _ended(found: Found, steps: int) -> str | None:
-    """Why the search ends here, or None if it goes on."""
+    """Why the search ends here, or None if it goes on: as long as no method came to an answer, to the last step."""
     last = found.steps[-1] if found.steps else None
+    if found.evaluation.unmeasured:
+        return f"all {steps} steps are done" if len(found.steps) == steps else None
     if last is not None and last.chosen is None:
         if all(one.candidate.method is None for one in last.tried):
             return f"step {last.number} has no usable candidate"
@@ -312,11 +322,10 @@ def _ended(found: Found, steps: int) -> str | None:
     return None
 
 
-def _require_answers(evaluation: Evaluation) -> None:
-    if not evaluation.unmeasured:
-        return
-    reasons = ", ".join(f"{reason}: {rows:,}" for reason, rows in evaluation.reasons.most_common(3))
-    raise RunError(
-        f"the initial method came to no answer in all {evaluation.rows:,} rows of the dev set ({reasons})",
+def _no_answers(initial: Evaluation) -> RunError:
+    reasons = ", ".join(f"{reason}: {rows:,}" for reason, rows in initial.reasons.most_common(3))
+    return RunError(
+        f"the initial method came to no answer in all {initial.rows:,} rows of the dev set ({reasons}), and no method "
+        "made of its failures did",
         fix="The evolver has to keep to the format of the method: see evolvent calls on the run folder.",
     )

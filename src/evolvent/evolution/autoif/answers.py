@@ -26,13 +26,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from evolvent.call_store.ask import CUT, ask, why_unusable
+from evolvent.call_store.ask import ask, why_unusable
 from evolvent.concurrency import together
 from evolvent.errors import CallError, InputError
 from evolvent.evolution.autoif.rules import Rules
 from evolvent.evolution.autoif.settings import AutoIF, noted, noting
 from evolvent.models.protocols import ChatModel, Sampling, StageModels
-from evolvent.records import Record, conversation
+from evolvent.records import CUT, Record, conversation
 from evolvent.runs.inputs import Derived, StageInput, Wanted, record_file
 from evolvent.runs.record_files import read_records
 from evolvent.runs.stage import Make

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 
-from evolvent.call_store.ask import CUT, ask
+from evolvent.call_store.ask import ask
 from evolvent.concurrency import together
 from evolvent.errors import CallError
 from evolvent.evolution.autoif.back_translation import CONTRADICTION, back_translations, contradicted
@@ -20,7 +20,7 @@ from evolvent.evolution.autoif.queries import combined, drawn
 from evolvent.evolution.autoif.rules import METHOD
 from evolvent.evolution.autoif.settings import AutoIF, noting
 from evolvent.models.protocols import ChatModel, PairClassifier, StageModels
-from evolvent.records import Record, conversation
+from evolvent.records import CUT, Record, conversation
 from evolvent.runs.stage import Make
 from evolvent.sandbox.sandbox import Sandbox
 

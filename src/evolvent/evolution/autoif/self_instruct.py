@@ -11,13 +11,13 @@ from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 
-from evolvent.call_store.ask import CUT, ask
+from evolvent.call_store.ask import ask
 from evolvent.call_store.key import call_seed
 from evolvent.errors import CallError
 from evolvent.evolution.autoif.rules import METHOD
 from evolvent.evolution.autoif.settings import AutoIF
 from evolvent.models.protocols import ChatModel, StageModels
-from evolvent.records import Record, content_digest, conversation
+from evolvent.records import CUT, Record, content_digest, conversation
 from evolvent.runs.inputs import Derived, StageInput, Wanted, record_file
 from evolvent.runs.record_files import read_records
 from evolvent.runs.stage import Make

@@ -45,7 +45,8 @@ LOOK_EVERY = 32
 class GGUFChat:
     """A chat model run by llama.cpp (a ``ChatModel``). Made by ``GGUFChat.load``.
 
-    On a CPU a request's text depends on the request alone, not on what is answered beside it.
+    With one slot a request's text depends on the request alone. With more, llama.cpp's sums are rounded otherwise for
+    one row than for several in some kinds of quantisation, so that a text may depend on what is answered beside it.
 
     Attributes:
         uri: the model's URI.

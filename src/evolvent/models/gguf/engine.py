@@ -97,8 +97,8 @@ def _load(file: Path, uri: str, context: int | None, slots: int, template: str |
     params.n_ctx, params.n_parallel = context * slots, slots
     params.n_batch = params.n_ubatch = max(STEP_TOKENS, slots)
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = _cores()
-    # one conversation's numbers do not depend on the others', nor on what the slot answered before: plain attention
-    # adds up otherwise where a prompt's last token is computed apart from the rest
+    # A conversation's numbers are to depend as little as can be on the others', and not at all on what the slot
+    # answered before. Plain attention adds up otherwise where a prompt's last token is computed apart from the rest.
     params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
     params.cache_prompt, params.cache_ram_mib = False, 0
     params.fit_params = params.warmup = False

@@ -86,8 +86,8 @@ class Dialect:
         """
         body: dict[str, object] = {"model": self.model, "messages": messages, "temperature": sampling.temperature}
         body["stream"] = False  # which some proxies take for true where it is not given
-        if sampling.temperature > 0 and sampling.top_p < 1:
-            body["top_p"] = sampling.top_p
+        if sampling.temperature > 0:
+            body["top_p"] = sampling.top_p  # also 1: some servers have another default
         if sampling.temperature > 0 and sampling.seed is not None:
             body["seed"] = sampling.seed
         if sampling.stop:

@@ -1,0 +1,108 @@
+"""What the demo shows at its end: its funnel, three chains from seed to score, and what to make of them."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import typer
+
+from evolvent.records import CUT, Record
+from evolvent.report.printing import print_files, print_tables
+from evolvent.report.tables import Table
+from evolvent.runs.record_files import read_records
+from evolvent.selection.select import Selection
+
+# Characters of a text in a chain.
+SHOWN = 320
+
+METRICS = ("ifd", "ic_ifd")
+
+REAL = """
+smollm2 (SmolLM2-135M-Instruct) writes good English and gets facts, sums and code wrong: read its
+answers with that in mind. A high score is no sign of a right answer: it says how little the
+instruction helps the base model to write it. Nor can a model of this size evolve: of 24 seeds that
+smollm2 evolved (--profile small --retry-eliminated 3) 22 passed the rules and 6 were usable when
+read. So embedded evolved them, which knows a small made-up world. This data is not for training.
+Models of 0.5 to 8 billion parameters do better."""
+
+EMBEDDED = """
+The embedded models have 2.6 million parameters and know a small made-up world. They are for trying
+the tool: this data is not for training."""
+
+NEXT = """
+look next:
+  evolvent show {out}       what the run holds: yields, tokens, scores
+  evolvent calls {out}      every call with its prompt and its reply
+with your own seeds and model:
+  evolvent evolve SEEDS --model hf:ID --out RUN"""
+
+
+def print_demo(folder: Path, stages: Mapping[str, Any]) -> None:
+    """What came of the demo.
+
+    Args:
+        folder: its run folder.
+        stages: what each stage returned, by its name.
+    """
+    evolved = list(read_records(stages["evolve"].output))
+    scored = list(read_records(stages["score"].output))
+    selection: Selection = stages["select"]
+    lines = selection.path.read_bytes().splitlines()
+    selected = {orjson.loads(line)["meta"]["id"] for line in lines}
+    print_tables([funnel(evolved, scored, len(selected)), *chains(evolved, scored, selected)])
+    typer.echo(REAL if scored[0].teacher == "smollm2" else EMBEDDED)
+    typer.echo("")
+    print_files(dict(stages))
+    typer.echo(NEXT.format(out=folder))
+
+
+def funnel(evolved: Sequence[Record], scored: Sequence[Record], selected: int) -> Table:
+    """How many rows came through each stage, and why the others did not."""
+    evolutions = [record for record in evolved if record.round]
+    rows = [("seeds", len(evolved) - len(evolutions))]
+    for fate, n in Counter(map(_fate, evolutions)).most_common():
+        rows.append((f"evolved: {fate}", n))
+    if all(record.status == "ok" for record in evolutions):
+        rows.append(("evolved: eliminated", 0))
+    for fate, n in Counter(map(_fate, scored)).most_common():
+        rows.append((f"answered and scored: {fate}", n))
+    return Table("what came through", ("", "rows"), [(what, f"{n:,}") for what, n in [*rows, ("selected", selected)]])
+
+
+def _fate(record: Record) -> str:
+    if record.status == "ok":
+        return "ok, but the answer is cut" if record.output and record.finish_reason in CUT else "ok"
+    return f"{record.status}: {record.reason}"
+
+
+def chains(evolved: Sequence[Record], scored: Sequence[Record], selected: set[str]) -> Iterator[Table]:
+    """Three chains from seed to score: the best by score, the worst, and one that was left out for another reason."""
+    by_id = {record.id: record for record in evolved}
+    ranked = sorted((one for one in scored if one.scores.get("ic_ifd") is not None), key=lambda one: -_score(one))
+    left_out = [one for one in evolved if one.status != "ok"] + [one for one in ranked if one.finish_reason in CUT]
+    best = next(one for one in ranked if one.id in selected)
+    third = next((one for one in left_out if one is not ranked[-1]), ranked[len(ranked) // 2])
+    shown = {"the highest score": best, "the lowest score": ranked[-1], "another": third}
+    for title, record in shown.items():
+        yield _chain(title, record, by_id[record.seed_id], chosen=record.id in selected)
+
+
+def _score(record: Record) -> float:
+    return float(record.scores["ic_ifd"] or 0)
+
+
+def _chain(title: str, record: Record, seed: Record, *, chosen: bool) -> Table:
+    verdict = f"{record.operator}: {record.status}" + (f", {record.reason}" if record.reason else "")
+    rows = [(f"evolved by {record.evolver}", record.question), ("verdict", verdict)]
+    if record.output:
+        scores = (f"{name} {value:.3f}" for name in METRICS if isinstance(value := record.scores[name], float))
+        rows += [(f"answered by {record.teacher}", record.output), ("scores", ", ".join(scores))]
+    cut = "; the answer is cut" if record.output and record.finish_reason in CUT else ""
+    rows.append(("selected", ("yes" if chosen else "no") + cut))
+    return Table(title, ("seed", _short(seed.question)), [(what, _short(text)) for what, text in rows])
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[:SHOWN].rstrip()} …"

