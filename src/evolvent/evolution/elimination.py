@@ -25,7 +25,7 @@ reasons written into records, in the order in which they are looked for:
 ================  ==============================================================================================
 
 From ``prompt_echo`` on they are rules on English words; where the parent is plainly in another language they are silent
-apart from ``lost`` and ``language``.
+apart from ``code``, ``lost`` and ``language``.
 """
 
 import re
