@@ -139,3 +139,52 @@ def test_a_refusal_is_told_from_nothing() -> None:
 def test_each_leak_counts_alone() -> None:
     assert not leaks("a given prompt", "a GIVEN PROMPT, better")
     assert leaks("a given prompt", "a given prompt, a created prompt")
+
+
+@pytest.mark.parametrize(
+    ("parent", "evolved"),
+    [
+        ("Nenne drei Vögel.", "Nenne drei Vögel und begründe, warum sie im Winter bleiben."),
+        (
+            "Erkläre, warum der Himmel blau ist.",
+            "Erkläre einem Kind in drei Sätzen, warum der Himmel tagsüber blau ist.",
+        ),
+        ("Escribe un poema sobre el mar.", "Escribe un poema de ocho versos sobre el mar sin usar la palabra azul."),
+        ("解释为什么天空是蓝色的。", "用不超过一百字向小学生解释为什么天空是蓝色的，并举两个例子。"),
+        ("Solve $x^2 = 9$.", "Solve $x^2 = 9$ for $x$, and prove that there is no third solution."),
+        ("Solve 2x + 3 = 7 for x.", "Solve 2x + 3 = 7 for x, and check the solution by inserting it."),
+        (
+            "Write a SQL query for the last 10 orders.",
+            "Write a SQL query for the last 10 orders whose status is 'open'.",
+        ),
+        (BERRIES, "Mia picks 15 cups of berries, eats 4, and freezes a third of the rest. How many cups are left?"),
+        (
+            "Each bus holds 1/6 of 120 people.",
+            "Each bus holds one-sixth of the 120 people who wait at the old station.",
+        ),
+        ("Fix this code:\n```\nx = 1\n```", "Fix this code and add a test that fails before:\n```\nx = 1\n```"),
+        ("Sort the list.", "Sort the list without any built-in function. For example, 3 + 4 = 7 comes behind 6."),
+        ("Reverse a string.", "Reverse a string that is given as argument, and keep its capital letters in place."),
+    ],
+)
+def test_good_evolutions_pass(parent: str, evolved: str) -> None:
+    assert eliminate(seed(parent), evolved, Reply(evolved, "stop")) is None
+
+
+@pytest.mark.parametrize(
+    ("parent", "evolved", "reason"),
+    [
+        ("Explain how tides work.", "1. The moon pulls the water.\n2. The earth turns.\n3. Ask a sailor.", "answered"),
+        ("Set a cookie in PHP.", "setcookie('name', 'value');", "code"),
+        ("Select all users.", "-- all users\nSELECT * FROM users;", "code"),
+        ("Say “good morning” in Latin.", "Say something polite in Latin, and explain its grammar.", "lost"),
+        ("Fix this:\n```\nx = 1\n```", "Fix this program so that it prints three numbers in a row.", "lost"),
+        (
+            "Jo walks 10 km and runs 20 km. How far is it?",
+            "Jo walks 30 km and runs 40 km. How far is it?",
+            "paraphrase",
+        ),
+    ],
+)
+def test_bad_evolutions_of_more_kinds(parent: str, evolved: str, reason: str) -> None:
+    assert eliminate(seed(parent), evolved, Reply(evolved, "stop")) == reason

@@ -227,3 +227,16 @@ def test_a_dry_run_throws_no_made_up_reply_away_and_tries_no_judge(seeds: Path, 
     assert estimate is not None
     assert [model.calls for model in estimate.models] == [12, 12]
     assert models[JUDGE].asked == []
+
+
+def test_notes_fences_and_quotes_around_an_evolution_are_no_part_of_it(seeds: Path, models: Opened) -> None:
+    around = [
+        "Sure! Here's a more complex version:\n\n```\n{}\n```\n\nThis adds a constraint.",
+        "{}\n\n**Explanation:** I added a constraint.",
+        '"{}"',
+    ]
+    new = "Mend sock {} with thread and say why."
+    models[EVOLVER].reply = lambda prompt, _: next(
+        text.format(new.format(n)) for n, text in enumerate(around) if f"sock {n}" in prompt
+    )
+    assert [row.instruction for row in evolved(seeds) if row.round] == [new.format(n) for n in range(3)]

@@ -15,17 +15,17 @@ reasons written into records, in the order in which they are looked for:
 ``loop``          a line or a run of words comes again and again, or its reply was ended in a loop
 ``prompt_echo``   a run of words comes from our own prompt or from a demonstration, and not from the parent
 ``meta``          it speaks of the prompt, of its rewriting or of an AI; the parent does not
-``answered``      a reply to the parent instead of an instruction
 ``code``          it is code, or goes on with a fence of code, and the parent does not
+``answered``      a reply to the parent instead of an instruction
 ``paraphrase``    it asks for nothing that the parent does not ask for
-``lost``          most numbers of the parent are missing, or all of its subject (not in breadth)
+``lost``          most data or most of the subject of the parent is missing (not in breadth)
 ``missing_input`` it refers to an input that is not there
 ``language``      another language than the parent's
 ``equal``         the judge found no information gain over the parent (R1)
 ================  ==============================================================================================
 
 From ``prompt_echo`` on they are rules on English words; where the parent is plainly in another language they are silent
-apart from ``lost`` and ``language``.
+apart from ``code``, ``lost`` and ``language``.
 """
 
 import re
@@ -52,8 +52,8 @@ RULES = (
     "loop",
     "prompt_echo",
     "meta",
-    "answered",
     "code",
+    "answered",
     "paraphrase",
     "lost",
     "missing_input",
@@ -184,8 +184,8 @@ def eliminate(
         "loop": lambda: reply.finish_reason == "loop" or loops(new),
         "prompt_echo": lambda: english and echoes(parent.question, new, asked),
         "meta": lambda: english and not _META.search(parent.question) and _META.search(new),
-        "answered": lambda: english and answers(parent, evolved if own is None else own, added=own is not None),
         "code": lambda: brings_code(parent, evolved if own is None else own),
+        "answered": lambda: english and answers(parent, evolved if own is None else own, added=own is not None),
         "paraphrase": lambda: english and paraphrases(parent, new, added=added, breadth=breadth),
         "lost": lambda: not breadth and loses(parent, evolved, english=english),
         "missing_input": lambda: english and misses_input(parent, evolved, breadth=breadth),

@@ -40,7 +40,7 @@ REQUESTS = frozenset(
 # "Please also help me to …"
 _BEFORE_A_REQUEST = frozenset("please also and or to kindly just let's help me us re".split())  # noqa: SIM905
 _ASKING = re.compile(
-    r"\?|\A\W*(?:how (?:much|many|long|far|old)|what(?: is|['’]s| are| was))\b"
+    r"\?|=\s*\Z|\A\W*(?:how (?:much|many|long|far|old)|what(?: is|['’]s| are| was))\b"
     r"|, how (?:much|many) (?:\w+ ){1,3}(?:do|does|did|is|are|was|would|will)\b"
     r"|\b(?:in|to|for|from|by) which \w+ (?:do|does|did|is|are|was)\b"
     r"|\b(?:who|what|where) (?:is|was) the\b.*(?<![.!:])\Z"
