@@ -16,10 +16,12 @@ log = logging.getLogger(__name__)
 
 SEEDS = Path(__file__).parent / "datasets" / "samples" / "demo_seeds.jsonl"
 
+BRIEFLY = "Answer briefly, in at most five sentences."
+
 # smollm2 answers, and is the base model of the scores. It does not evolve: see report/demo.py.
-REAL = {
-    "evolve": {"seeds": str(SEEDS), "model": "embedded", "rounds": 1, "limit": 24, "max_tokens": 256},
-    "respond": {"teacher": "smollm2", "max_tokens": 256},
+REAL: dict[str, dict[str, Any]] = {
+    "evolve": {"seeds": str(SEEDS), "model": "embedded", "rounds": 1, "limit": 32, "max_tokens": 256},
+    "respond": {"teacher": "smollm2", "system": BRIEFLY, "max_tokens": 384},
     "score": {"base_model": "smollm2"},
     "select": {"by": "ic_ifd", "top": "25%"},
 }

@@ -9,7 +9,7 @@ from evolvent import doctor
 from evolvent.errors import ModelUnavailableError
 from evolvent.models import models, smollm2
 from evolvent.models.models import open_chat
-from evolvent.models.smollm2 import ON_HUB, find_smollm2
+from evolvent.models.smollm2 import INSTALL, ON_HUB, find_smollm2, lacking
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +53,15 @@ def test_without_the_wheel_the_hubs_cache_serves(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(smollm2, "cached_folder", lambda *_: tmp_path)
     assert find_smollm2() == ON_HUB
     assert models._weights(models.parse_uri("smollm2"))["name"] == ON_HUB
+
+
+def test_what_it_lacks_is_named_with_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(smollm2, "find_spec", lambda name: None if name == "xllamacpp" else name)
+    what, how = lacking() or ("", "")
+    assert what == "model smollm2 is not on this machine (98 MB, Apache-2.0); not installed: xllamacpp"
+    assert INSTALL in how and "pip install 'evolvent[gguf]'" in how
+    monkeypatch.setattr(smollm2, "cached_folder", lambda *_: tmp_path)  # read by transformers alone
+    assert lacking() is None
 
 
 def test_doctor_lists_it() -> None:

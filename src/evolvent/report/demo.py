@@ -78,15 +78,14 @@ def _fate(record: Record) -> str:
 
 
 def chains(evolved: Sequence[Record], scored: Sequence[Record], selected: set[str]) -> Iterator[Table]:
-    """Three chains from seed to score: the best by score, the worst, and one that was left out for another reason."""
-    by_id = {record.id: record for record in evolved}
-    ranked = sorted((one for one in scored if one.scores.get("ic_ifd") is not None), key=lambda one: -_score(one))
-    left_out = [one for one in evolved if one.status != "ok"] + [one for one in ranked if one.finish_reason in CUT]
-    best = next(one for one in ranked if one.id in selected)
-    third = next((one for one in left_out if one is not ranked[-1]), ranked[len(ranked) // 2])
-    shown = {"the highest score": best, "the lowest score": ranked[-1], "another": third}
-    for title, record in shown.items():
-        yield _chain(title, record, by_id[record.seed_id], chosen=record.id in selected)
+    """Three chains from seed to score: the best and the worst by ``ic_ifd``, and one that was left out."""
+    seeds = {record.id: record for record in evolved if not record.round}
+    ranked = sorted((one for one in scored if one.scores.get("ic_ifd") is not None), key=_score)
+    worst, best = ranked[0], next(one for one in reversed(ranked) if one.id in selected)
+    left_out = [one for one in evolved if one.status != "ok"] + [one for one in ranked[1:] if one.finish_reason in CUT]
+    third = ("left out", left_out[0]) if left_out else ("in the middle", ranked[len(ranked) // 2])
+    for title, record in (("selected, with the highest ic_ifd", best), ("the lowest ic_ifd", worst), third):
+        yield _chain(title, record, seeds[record.seed_id], chosen=record.id in selected)
 
 
 def _score(record: Record) -> float:
