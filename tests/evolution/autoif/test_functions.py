@@ -27,11 +27,7 @@ def test_a_function_with_its_cases() -> None:
     ("reply", "why"),
     [
         ("", "no fenced JSON"),
-        (json.dumps({"func": CODE, "cases": CASES}), "no fenced JSON"),
-        (f"```python\n{CODE}\n```", "no fenced JSON"),
-        (f"```json\n{json.dumps({'func': CODE, 'cases': CASES})}", "no fenced JSON"),  # cut before the fence closes
         (fenced('{"func": 3'), "broken JSON: Expecting ',' delimiter"),
-        (fenced('{"func": "' + CODE + '", "cases": []}'), "broken JSON: Invalid control character at"),
         (fenced(r'{"func": "\d", "cases": []}'), r"broken JSON: Invalid \escape"),
         (fenced(""), "broken JSON: Expecting value"),
         (fenced('{"func": "f", "cases": []} {}'), "broken JSON: more after the object"),
@@ -42,12 +38,55 @@ def test_a_function_with_its_cases() -> None:
         (fenced({"func": " \n", "cases": CASES}), "no function"),
         (fenced({"func": [CODE], "cases": CASES}), "no function"),
         (fenced('{"func": "\\ud800", "cases": []}'), "no function"),
-        (fenced({"func": CODE}), "no cases"),
-        (fenced({"func": CODE, "cases": {"input": "a", "output": True}}), "no cases"),
     ],
 )
 def test_replies_of_no_use(reply: str, why: str) -> None:
     assert parse_sample(reply) == why
+
+
+READ = (Case("a b", True), Case("a, b", False))
+OBJECT = json.dumps({"func": CODE, "cases": CASES})
+NAMED = json.dumps({"func": "evaluate", "cases": CASES})
+
+
+@pytest.mark.parametrize(
+    ("reply", "sample"),
+    [
+        (OBJECT, Sample(CODE, READ, salvaged="no fenced JSON")),
+        (f"```json\n{OBJECT}", Sample(CODE, READ, salvaged="no fenced JSON")),
+        (f"```python\n{CODE}\n```", Sample(CODE, (), salvaged="no fenced JSON")),
+        (f"```python\n{CODE}", Sample(CODE, (), salvaged="no fenced JSON")),
+        (
+            fenced(OBJECT.replace(r"\n", "\n")),
+            Sample(CODE, READ, salvaged="broken JSON: Invalid control character at"),
+        ),
+        (f"```python\n{CODE}\n```\n{fenced(NAMED)}", Sample(CODE, READ, salvaged="a name for its source")),
+        (
+            fenced({"func": "evaluate(response)", "code": CODE, "cases": CASES}),
+            Sample(CODE, READ, salvaged="a name for its source"),
+        ),
+        (fenced({"func": CODE}), Sample(CODE, (), salvaged="no cases")),
+        (fenced({"func": CODE, "cases": {"input": "a"}}), Sample(CODE, (), salvaged="no cases")),
+    ],
+)
+def test_a_function_that_stands_elsewhere_than_it_should(reply: str, sample: Sample) -> None:
+    assert parse_sample(reply) == sample
+
+
+@pytest.mark.parametrize(
+    ("reply", "found"),
+    [
+        (fenced(NAMED), Sample("evaluate", READ)),  # no source anywhere: it does not load, and is counted there
+        (f"```python\n{CODE}\n```\n```python\n{CODE} or True\n```", "no fenced JSON"),  # which of the two?
+        ("```python\nevaluate = 3\n```", "no fenced JSON"),
+        ("```python\ndef evaluate(response)\n```", "no fenced JSON"),
+        ("```python\ndef evaluate(): return True\n```", "no fenced JSON"),
+        (f"```javascript\n{CODE}\n```", "no fenced JSON"),
+        (f"Write {CODE}", "no fenced JSON"),
+    ],
+)
+def test_what_is_not_certain_is_not_salvaged(reply: str, found: Sample | str) -> None:
+    assert parse_sample(reply) == found
 
 
 def test_the_first_fenced_json_decides() -> None:

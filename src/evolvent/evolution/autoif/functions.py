@@ -1,8 +1,10 @@
 """AutoIF, step 2: the verification function and its test cases in a model's reply."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeGuard
+
+from evolvent.evolution.autoif.salvage import defines_evaluate, is_name, source_in, with_raw_line_breaks
 
 FENCE = "```"
 _OPENING = f"{FENCE}json"
@@ -30,11 +32,13 @@ class Sample:
         code: source of the function ``evaluate(response)``.
         cases: the test cases that came with it.
         broken_cases: how many more came that have no output or no text as input.
+        salvaged: what was wrong with a reply of which it could be taken all the same.
     """
 
     code: str
     cases: tuple[Case, ...]
     broken_cases: int = 0
+    salvaged: str | None = None
 
 
 def parse_sample(reply: str) -> Sample | str:
@@ -44,7 +48,43 @@ def parse_sample(reply: str) -> Sample | str:
     at the first fence: a function that looks for fenced code holds one. No line is cut out for naming ``requests`` or
     ``download``: functions run where there is no network, and code that lost a line may not run at all. A case whose
     input is no text is left out.
+
+    Where the code would find no function, the reply may hold one all the same, and only one: in strings with raw line
+    breaks, in JSON without a fence or whose fence is not closed, in a fence of Python. It is taken then.
     """
+    sample = _asked_for(reply)
+    if isinstance(sample, Sample) and not is_name(sample.code):
+        return sample
+    salvaged = _salvaged(reply)
+    if salvaged is None:
+        return sample
+    return replace(salvaged, salvaged="a name for its source" if isinstance(sample, Sample) else sample)
+
+
+def _salvaged(reply: str) -> Sample | None:
+    """The one function of a reply that does not hold it as it should, with the cases beside it; None if there is none.
+
+    Without a JSON object that can be read the function comes without cases: those of other samples test it.
+    """
+    begin = reply.find("{", max(reply.find(_OPENING), 0))
+    content: Any = None
+    sample: Sample | str = ""
+    try:
+        content = with_raw_line_breaks(reply[begin:]) if begin >= 0 else None
+        sample = _sample(content, FENCE)
+    except (ValueError, RecursionError):
+        content = None
+    if isinstance(sample, Sample) and defines_evaluate(sample.code):
+        return sample
+    code = source_in(reply, content)
+    if code is None or not is_text(code):
+        return None
+    cases = _sample({**content, "func": code}, FENCE) if isinstance(content, dict) else None
+    return cases if isinstance(cases, Sample) else Sample(code, ())
+
+
+def _asked_for(reply: str) -> Sample | str:
+    """The function and the cases in the form that was asked for, or why they are not there."""
     opening = reply.find(_OPENING)
     if opening < 0:
         return "no fenced JSON"
