@@ -27,9 +27,6 @@ def test_a_function_with_its_cases() -> None:
     ("reply", "why"),
     [
         ("", "no fenced JSON"),
-        (json.dumps({"func": CODE, "cases": CASES}), "no fenced JSON"),
-        (f"```python\n{CODE}\n```", "no fenced JSON"),
-        (f"```json\n{json.dumps({'func': CODE, 'cases': CASES})}", "no fenced JSON"),  # cut before the fence closes
         (fenced('{"func": 3'), "broken JSON: Expecting ',' delimiter"),
         (fenced(r'{"func": "\d", "cases": []}'), r"broken JSON: Invalid \escape"),
         (fenced(""), "broken JSON: Expecting value"),
@@ -41,25 +38,55 @@ def test_a_function_with_its_cases() -> None:
         (fenced({"func": " \n", "cases": CASES}), "no function"),
         (fenced({"func": [CODE], "cases": CASES}), "no function"),
         (fenced('{"func": "\\ud800", "cases": []}'), "no function"),
-        (fenced({"func": CODE}), "no cases"),
-        (fenced({"func": CODE, "cases": {"input": "a", "output": True}}), "no cases"),
     ],
 )
 def test_replies_of_no_use(reply: str, why: str) -> None:
     assert parse_sample(reply) == why
 
 
-def test_line_breaks_may_stand_in_a_text_as_they_are() -> None:
-    assert parse_sample(fenced('{"func": "' + CODE + '", "cases": []}')) == Sample(CODE, ())
+READ = (Case("a b", True), Case("a, b", False))
+OBJECT = json.dumps({"func": CODE, "cases": CASES})
+NAMED = json.dumps({"func": "evaluate", "cases": CASES})
 
 
-@pytest.mark.parametrize("language", ["python", "py", ""])
-@pytest.mark.parametrize("behind", [True, False])
-def test_a_function_whose_name_stands_where_its_source_should(language: str, behind: bool) -> None:
-    named, source = fenced({"func": "evaluate", "cases": CASES}), f"```{language}\nimport re\n\n{CODE}\n```\n"
-    sample = parse_sample(named + "\n" + source if behind else source + named)
-    assert sample == Sample(f"import re\n\n{CODE}", (Case("a b", True), Case("a, b", False)), salvaged=True)
-    assert parse_sample(named) == Sample("evaluate", (Case("a b", True), Case("a, b", False)))  # it will not load
+@pytest.mark.parametrize(
+    ("reply", "sample"),
+    [
+        (OBJECT, Sample(CODE, READ, salvaged="no fenced JSON")),
+        (f"```json\n{OBJECT}", Sample(CODE, READ, salvaged="no fenced JSON")),
+        (f"```python\n{CODE}\n```", Sample(CODE, (), salvaged="no fenced JSON")),
+        (f"```python\n{CODE}", Sample(CODE, (), salvaged="no fenced JSON")),
+        (
+            fenced(OBJECT.replace(r"\n", "\n")),
+            Sample(CODE, READ, salvaged="broken JSON: Invalid control character at"),
+        ),
+        (f"```python\n{CODE}\n```\n{fenced(NAMED)}", Sample(CODE, READ, salvaged="a name for its source")),
+        (
+            fenced({"func": "evaluate(response)", "code": CODE, "cases": CASES}),
+            Sample(CODE, READ, salvaged="a name for its source"),
+        ),
+        (fenced({"func": CODE}), Sample(CODE, (), salvaged="no cases")),
+        (fenced({"func": CODE, "cases": {"input": "a"}}), Sample(CODE, (), salvaged="no cases")),
+    ],
+)
+def test_a_function_that_stands_elsewhere_than_it_should(reply: str, sample: Sample) -> None:
+    assert parse_sample(reply) == sample
+
+
+@pytest.mark.parametrize(
+    ("reply", "found"),
+    [
+        (fenced(NAMED), Sample("evaluate", READ)),  # no source anywhere: it does not load, and is counted there
+        (f"```python\n{CODE}\n```\n```python\n{CODE} or True\n```", "no fenced JSON"),  # which of the two?
+        ("```python\nevaluate = 3\n```", "no fenced JSON"),
+        ("```python\ndef evaluate(response)\n```", "no fenced JSON"),
+        ("```python\ndef evaluate(): return True\n```", "no fenced JSON"),
+        (f"```javascript\n{CODE}\n```", "no fenced JSON"),
+        (f"Write {CODE}", "no fenced JSON"),
+    ],
+)
+def test_what_is_not_certain_is_not_salvaged(reply: str, found: Sample | str) -> None:
+    assert parse_sample(reply) == found
 
 
 def test_the_first_fenced_json_decides() -> None:

@@ -132,8 +132,7 @@ async def functions_for(record: Record, how: AutoIF, tools: Tools) -> Found:
         for sample in drawn
         if not isinstance(sample, Sample)
     )
-    if salvaged := sum(sample.salvaged for sample in samples):
-        counts["sources from a fence of their own"] = salvaged
+    counts.update(f"samples read: salvaged, {sample.salvaged}" for sample in samples if sample.salvaged)
     counts["broken cases"] = sum(sample.broken_cases for sample in samples)
     validated = await cross_validate(samples, how.rules, tools.sandbox)
     functions, cases, reason = validated.functions, validated.cases, validated.reason

@@ -1,18 +1,13 @@
 """AutoIF, step 2: the verification function and its test cases in a model's reply."""
 
 import json
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeGuard
+
+from evolvent.evolution.autoif.salvage import defines_evaluate, is_name, source_in, with_raw_line_breaks
 
 FENCE = "```"
 _OPENING = f"{FENCE}json"
-
-# A function in a fence of its own, where the JSON holds no more than its name.
-_FENCED_SOURCE = re.compile(
-    rf"^{FENCE}(?:python|py)?[ \t]*\n(?P<code>(?:(?!{FENCE}).)*?^def evaluate\b(?:(?!^{FENCE}).)*)^{FENCE}",
-    re.DOTALL | re.MULTILINE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,31 +32,66 @@ class Sample:
         code: source of the function ``evaluate(response)``.
         cases: the test cases that came with it.
         broken_cases: how many more came that have no output or no text as input.
-        salvaged: whether the source stood in a fence of its own, and its name in the JSON.
+        salvaged: what was wrong with a reply of which it could be taken all the same.
     """
 
     code: str
     cases: tuple[Case, ...]
     broken_cases: int = 0
-    salvaged: bool = False
+    salvaged: str | None = None
 
 
 def parse_sample(reply: str) -> Sample | str:
     """The function and the cases in a reply, or why there are none.
 
-    As AutoIF's ``3_cross_validation.py`` reads them, with five differences. The JSON ends where its object ends, not
+    As AutoIF's ``3_cross_validation.py`` reads them, with three differences. The JSON ends where its object ends, not
     at the first fence: a function that looks for fenced code holds one. No line is cut out for naming ``requests`` or
     ``download``: functions run where there is no network, and code that lost a line may not run at all. A case whose
-    input is no text is left out. Line breaks may stand in a text as they are. Where "func" holds no more than a name,
-    as small models write it, the source is taken from a fence of its own, if there is one.
+    input is no text is left out.
+
+    Where the code would find no function, the reply may hold one all the same, and only one: in strings with raw line
+    breaks, in JSON without a fence or whose fence is not closed, in a fence of Python. It is taken then.
     """
+    sample = _asked_for(reply)
+    if isinstance(sample, Sample) and not is_name(sample.code):
+        return sample
+    salvaged = _salvaged(reply)
+    if salvaged is None:
+        return sample
+    return replace(salvaged, salvaged="a name for its source" if isinstance(sample, Sample) else sample)
+
+
+def _salvaged(reply: str) -> Sample | None:
+    """The one function of a reply that does not hold it as it should, with the cases beside it; None if there is none.
+
+    Without a JSON object that can be read the function comes without cases: those of other samples test it.
+    """
+    begin = reply.find("{", max(reply.find(_OPENING), 0))
+    content: Any = None
+    sample: Sample | str = ""
+    try:
+        content = with_raw_line_breaks(reply[begin:]) if begin >= 0 else None
+        sample = _sample(content, FENCE)
+    except (ValueError, RecursionError):
+        content = None
+    if isinstance(sample, Sample) and defines_evaluate(sample.code):
+        return sample
+    code = source_in(reply, content)
+    if code is None or not is_text(code):
+        return None
+    cases = _sample({**content, "func": code}, FENCE) if isinstance(content, dict) else None
+    return cases if isinstance(cases, Sample) else Sample(code, ())
+
+
+def _asked_for(reply: str) -> Sample | str:
+    """The function and the cases in the form that was asked for, or why they are not there."""
     opening = reply.find(_OPENING)
     if opening < 0:
         return "no fenced JSON"
     block = reply[opening + len(_OPENING) :]
     try:
         content, rest = leading_json(block)
-        return _sample(content, rest, _FENCED_SOURCE.search(reply))
+        return _sample(content, rest)
     except json.JSONDecodeError as error:
         return f"broken JSON: {error.msg}"
     except (ValueError, RecursionError):  # a number of thousands of digits, thousands of brackets
@@ -76,12 +106,12 @@ def leading_json(text: str) -> tuple[Any, str]:
         RecursionError: thousands of brackets.
     """
     text = text.lstrip()
-    content, end = json.JSONDecoder(strict=False).raw_decode(text)
+    content, end = json.JSONDecoder().raw_decode(text)
     return content, text[end:].strip()
 
 
-def _sample(content: Any, rest: str, fenced: re.Match[str] | None) -> Sample | str:
-    """The function and the cases in a JSON value, with what stands behind it, and a function in a fence of its own."""
+def _sample(content: Any, rest: str) -> Sample | str:
+    """The function and the cases in a JSON value, with what stands behind it."""
     if not rest.startswith(FENCE):
         return "broken JSON: more after the object" if rest else "no fenced JSON"
     if not isinstance(content, dict):
@@ -89,9 +119,6 @@ def _sample(content: Any, rest: str, fenced: re.Match[str] | None) -> Sample | s
     code = content.get("func")
     if not is_text(code) or not code.strip():
         return "no function"
-    salvaged = "def " not in code and fenced is not None
-    if salvaged and fenced is not None:
-        code = fenced["code"]
     rows = content.get("cases")
     if not isinstance(rows, list):
         return "no cases"
@@ -100,7 +127,7 @@ def _sample(content: Any, rest: str, fenced: re.Match[str] | None) -> Sample | s
         for row in rows
         if isinstance(row, dict) and "output" in row and is_text(row.get("input"))
     )
-    return Sample(code.strip(), cases, len(rows) - len(cases), salvaged)
+    return Sample(code.strip(), cases, len(rows) - len(cases))
 
 
 def is_text(value: object) -> TypeGuard[str]:

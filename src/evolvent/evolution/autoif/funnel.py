@@ -24,7 +24,6 @@ from evolvent.runs.stage import Formula
 DETAILS = (
     "samples",
     "samples read",
-    "sources from a fence of their own",
     "functions",
     "functions not loaded",
     "functions stopped",
