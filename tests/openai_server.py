@@ -15,7 +15,13 @@ from collections import Counter
 import orjson
 from aiohttp import web
 
-WORDS = ("also", "say", "why", "each", "step", "matters", "name", "one", "tool", "beginners", "need", "at", "home")
+WORDS = tuple(
+    """
+    anchor basket candle drawer engine feather garden hammer island jacket kettle ladder mirror needle orchard pillow
+    quarry ribbon saddle tunnel umbrella valley wagon yogurt zipper almond bridge cellar donkey ember fiddle goblet
+    harbor inkwell jungle kernel lantern meadow nutmeg oyster pepper quiver raisin sickle thimble urchin violin walnut
+    """.split()  # noqa: SIM905
+)
 SEEN: Counter[str] = Counter()
 IN_FLIGHT = {"now": 0, "peak": 0}
 
@@ -27,7 +33,8 @@ def reply_to(prompt: str, seed: object) -> str:
     if evolving is not None:
         return evolving
     given = [text.strip() for text in re.split(r"#[^#\n]+#:", prompt) if text.strip()][-1]
-    return " ".join([given, *(WORDS[byte % len(WORDS)] for byte in draw[: 8 + draw[0] % 8])]) + "."
+    drawn = dict.fromkeys(WORDS[byte % len(WORDS)] for byte in draw[: 8 + draw[0] % 8])  # enough that is new
+    return f"{given} Also name the {' '.join(drawn)}."
 
 
 def auto_evol_reply(prompt: str, draw: bytes) -> str | None:
@@ -45,7 +52,8 @@ def auto_evol_reply(prompt: str, draw: bytes) -> str | None:
         steps = (
             "Step 1 #Methods List#:\n1. Add a reason.\nStep 2 #Plan#:\nDo so.\nStep 3 #Rewritten Instruction#:\nDone."
         )
-        return f"{steps}\nStep 4 #Finally Rewritten Instruction#:\n{given} Say why, and evolve {word}."
+        more = " and ".join(WORDS[byte % len(WORDS)] for byte in draw[3:8])
+        return f"{steps}\nStep 4 #Finally Rewritten Instruction#:\n{given} Say why, and evolve {word}, {more}."
     if ", and evolve " in prompt and draw[0] % 3 == 0:
         return "Please provide the thing."
     return None
