@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from evolvent.errors import InputError
-from evolvent.evolution.auto_evol_instruct.applied import Applied
+from evolvent.evolution.auto_evol_instruct.applied import Applied, shown_how
 from evolvent.evolution.auto_evol_instruct.history import read_method
 from evolvent.evolution.auto_evol_instruct.method import initial_method
 from evolvent.evolution.autoif.options import AutoIFOptions
@@ -149,7 +149,8 @@ def rewritings_of(
         )
         return operators, {"operators": [[one.operator, one.version] for one in operators]}, ""
     method = read_method(Path(by.method_file)) if by.method_file else initial_method()
-    return (Applied(method),), {"evolving_method": method.version}, f"#{method.final_heading}#:\n"
+    applied = shown_how(method) if by.profile == "small" else Applied(method)
+    return (applied,), {"evolving_method": applied.version}, f"#{method.final_heading}#:\n"
 
 
 def by_round(record: Record) -> str | None:

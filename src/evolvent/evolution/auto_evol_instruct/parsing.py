@@ -17,6 +17,7 @@ _MARKS = re.compile(r"[*_`]+")
 _CLOSED_MARK = re.compile(r"[ \t]*[*_`]+[ \t]*[:：]?|[ \t]*[:：][ \t]*[*_`]+|[ \t]*[:：]")
 # No letter and no digit: what stands there belongs to the heading.
 _REST_OF_LINE = re.compile(rf"{_MARK}(?=\n|\Z)")
+_RESULT = re.compile(r"\b(?:rewritten|evolved)\b.*\binstruction\b", re.IGNORECASE)
 _COLON = re.compile(r"[ \t]*[)\]\\#]*[ \t]*[:：]")
 
 
@@ -43,6 +44,18 @@ def final_instruction(reply: str, method: Method, parent: str = "") -> str | Non
             return unwrapped(text, parent)
         end = start
     return None
+
+
+def without_last_step(reply: str, method: Method, parent: str = "") -> str | None:
+    """The instruction in a reply that ends before the last step: what stands under a heading such as Rewritten
+    Instruction, if no heading of the method comes after it; None if there is none."""
+    names = headings(method.text)[:-1]
+    lines = [(start, begin, name) for name in names for start, begin in _heading_lines(reply, name)]
+    _, begin, name = max(lines, default=(0, 0, ""))
+    if not _RESULT.search(name):
+        return None
+    text = without_note(reply[begin:], parent).strip()
+    return unwrapped(text, parent) if text else None
 
 
 def paper_instruction(reply: str, method: Method) -> str | None:

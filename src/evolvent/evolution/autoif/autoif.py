@@ -16,6 +16,7 @@ from evolvent.costs.budget import require_prices
 from evolvent.errors import InputError, RunError
 from evolvent.evolution.autoif import funnel
 from evolvent.evolution.autoif.answers import AnswerQueries, with_functions
+from evolvent.evolution.autoif.demonstrated import SMALL, load_demonstrations
 from evolvent.evolution.autoif.find_functions import FindFunctions
 from evolvent.evolution.autoif.functions_file import FUNCTIONS, verified_instructions, write_lines
 from evolvent.evolution.autoif.options import AutoIFOptions
@@ -144,6 +145,7 @@ def planned(seeds: Data | None, given: "Evolve", by: AutoIFOptions, reading: Rea
             sampling=Sampling(given.temperature, given.top_p, given.max_tokens),
             seed=given.seed,
             unsafe=by.unsafe_execution,
+            demonstrations=load_demonstrations(by.templates) if by.profile == SMALL else None,
         ),
         out=given.out,
         seeds=stage_input(

@@ -6,21 +6,30 @@ instruction that came so far is *verified*: it draws its queries (6).
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 
 from evolvent.call_store.ask import ask
+from evolvent.call_store.key import call_seed
 from evolvent.concurrency import together
 from evolvent.errors import CallError
 from evolvent.evolution.autoif.back_translation import CONTRADICTION, back_translations, contradicted
 from evolvent.evolution.autoif.cross_validation import cross_validate
+from evolvent.evolution.autoif.demonstrated import (
+    END_OF_CODE,
+    END_OF_LINE,
+    END_OF_LIST,
+    Demonstrations,
+    read_cases,
+    read_function,
+)
 from evolvent.evolution.autoif.functions import Case, Sample, parse_sample
 from evolvent.evolution.autoif.queries import combined, drawn
 from evolvent.evolution.autoif.rules import METHOD
 from evolvent.evolution.autoif.settings import AutoIF, noting
-from evolvent.models.protocols import ChatModel, PairClassifier, StageModels
-from evolvent.records import CUT, Record, conversation
+from evolvent.models.protocols import ChatModel, PairClassifier, Reply, StageModels
+from evolvent.records import CUT, Message, Record, conversation
 from evolvent.runs.stage import Make
 from evolvent.sandbox.sandbox import Sandbox
 
@@ -153,6 +162,8 @@ async def functions_for(record: Record, how: AutoIF, tools: Tools) -> Found:
 
 async def _sample(record: Record, number: int, how: AutoIF, tools: Tools) -> Sample | str | CallError:
     """One function with cases, or why there is none. A call that failed leaves the other samples to go on with."""
+    if how.demonstrations:
+        return await _shown_how(record, number, how, how.demonstrations, tools)
     prompt = how.prompts[FUNCTIONS].render(instruction=record.instruction)
     try:
         reply = await ask(
@@ -169,8 +180,39 @@ async def _sample(record: Record, number: int, how: AutoIF, tools: Tools) -> Sam
     return CUT.get(reply.finish_reason, sample) if isinstance(sample, str) else sample
 
 
+async def _shown_how(
+    record: Record, number: int, how: AutoIF, shown: Demonstrations, tools: Tools
+) -> Sample | str | CallError:
+    """One function, then cases for it, each in a reply of its own (the profile small)."""
+
+    async def said(stage: str, turns: Callable[[str, int], list[Message]], stop: tuple[str, ...]) -> Reply:
+        asked = turns(record.instruction, call_seed(how.seed, record.id, f"{stage}/turns"))
+        sampling = replace(how.sampling, stop=stop)
+        return await ask(tools.model, asked, sampling, run_seed=how.seed, record_id=record.id, stage=stage)
+
+    try:
+        reply = await said(f"{FUNCTIONS}-{number}", shown.of_functions, END_OF_CODE)
+        sample = read_function(reply.text)
+        if isinstance(sample, str):
+            return CUT.get(reply.finish_reason, sample)
+        reply = await said(f"cases-{number}", shown.of_cases, END_OF_LIST)
+    except CallError as error:
+        return error
+    cases, broken = read_cases(reply.text)
+    return Sample(sample.code, cases, broken)
+
+
 async def _translated(record: Record, functions: list[str], how: AutoIF, tools: Tools) -> tuple[str, ...] | None:
     """The instruction behind each function, in the model's words."""
+    if how.demonstrations:
+        shown, sampling = how.demonstrations, replace(how.sampling, stop=END_OF_LINE)
+        found = []
+        for number, code in enumerate(functions):
+            stage = f"{BACK_TRANSLATION}-{number}"
+            turns = shown.of_back_translation(code, call_seed(how.seed, record.id, f"{stage}/turns"))
+            said = await ask(tools.model, turns, sampling, run_seed=how.seed, record_id=record.id, stage=stage)
+            found.append(said.text.strip())
+        return tuple(found) if all(found) else None
     reply = await ask(
         tools.model,
         conversation(how.prompts[BACK_TRANSLATION].render(functions=functions)),

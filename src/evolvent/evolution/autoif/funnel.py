@@ -162,8 +162,11 @@ def evolve_formula(how: AutoIF, instructions: int, *, known: bool) -> Formula:
     """
     each = (instructions, "instructions")
     steps: dict[str, tuple[str, Factors]] = {"2 functions": (how.model, [each, (how.rules.samples, "samples")])}
+    if how.demonstrations:
+        steps["2 cases"] = (how.model, [each, (how.rules.samples, "samples")])
     if how.rules.back_translated:
-        steps["4 back-translation"] = (how.model, [each])
+        asked = [(how.rules.back_translated, "functions")] if how.demonstrations else []
+        steps["4 back-translation"] = (how.model, [each, *asked])
     return _formula(how, instructions, steps, "" if known else _NOT_YET)
 
 

@@ -2,6 +2,7 @@
 
 ``autoif-paper`` follows the text of arXiv 2406.13542, ``autoif-code`` the scripts published with it, ``paper1`` the
 variant of arXiv 2412.11231 (its §2 and App. A.1), which stops after cross-validation and keeps one answer a query.
+``small`` has the paper's thresholds, fewer calls and no judge: models that need to be shown how judge badly.
 """
 
 import re
@@ -106,6 +107,7 @@ PROFILES = {
     "paper1": Rules(
         case_share=ANY, function_share=FOUR_FIFTHS, back_translated=0, responses=1, response_share=None, quality=None
     ),
+    "small": Rules(prompts=20, instructions_per_prompt=5, back_translated=1, queries=8, responses=4, quality=None),
 }
 
 

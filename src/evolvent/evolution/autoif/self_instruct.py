@@ -14,6 +14,7 @@ from pathlib import Path
 from evolvent.call_store.ask import ask
 from evolvent.call_store.key import call_seed
 from evolvent.errors import CallError
+from evolvent.evolution.autoif.demonstrated import END_OF_LIST, of_self_instruct
 from evolvent.evolution.autoif.rules import METHOD
 from evolvent.evolution.autoif.settings import AutoIF
 from evolvent.models.protocols import ChatModel, StageModels
@@ -85,17 +86,23 @@ async def instructions_of(record: Record, how: AutoIF, model: ChatModel, example
     """A seed instruction as it is; for a record without one, the instructions of one reply."""
     if record.instruction:
         return [record]
-    prompt = how.prompts["self_instruct"]
-    made = replace(record, method=METHOD, operator=STAGE, prompt_version=prompt.version, evolver=model.uri, status="ok")
-    if len(examples) > SHOWN:
-        examples = random.Random(call_seed(how.seed, record.id, "seeds")).sample(examples, SHOWN)
-    lines = "\n".join(f"- {' '.join(example.split())}" for example in examples)
-    asked = prompt.render(seeds=lines, count=how.rules.instructions_per_prompt)
+    prompt, demonstrations = how.prompts["self_instruct"], how.demonstrations
+    version = demonstrations.version if demonstrations else prompt.version
+    made = replace(record, method=METHOD, operator=STAGE, prompt_version=version, evolver=model.uri, status="ok")
+    drawn, sampling = call_seed(how.seed, record.id, "seeds"), how.sampling
+    if demonstrations:
+        asked = of_self_instruct(examples, how.rules.instructions_per_prompt, drawn)
+        sampling = replace(sampling, stop=END_OF_LIST)
+    else:
+        if len(examples) > SHOWN:
+            examples = random.Random(drawn).sample(examples, SHOWN)
+        lines = "\n".join(f"- {' '.join(example.split())}" for example in examples)
+        asked = conversation(prompt.render(seeds=lines, count=how.rules.instructions_per_prompt))
     try:
         reply = await ask(
             model,
-            conversation(asked),
-            how.sampling,
+            asked,
+            sampling,
             run_seed=how.seed,
             record_id=record.id,
             stage=STAGE,

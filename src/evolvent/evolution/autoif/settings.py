@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from evolvent.errors import InputError
+from evolvent.evolution.autoif.demonstrated import Demonstrations
 from evolvent.evolution.autoif.rules import METHOD, Bound, Rules
 from evolvent.evolution.templates import Prompt, load_prompt
 from evolvent.models.protocols import Sampling
@@ -24,6 +25,9 @@ PROMPTS: dict[str, dict[str, object]] = {
     "answer": {"instruction": "Use no commas", "query": "What is rain?"},
     "quality": {"instruction": "Use no commas", "query": "What is rain?", "answer": "Water"},
 }
+
+# Those in whose place the profile small shows how.
+DEMONSTRATED = ("self_instruct", "functions", "back_translation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ class AutoIF:
         sampling: how all replies but the judge's are drawn; in paper 1: temperature 0.7, top_p 0.95.
         seed: the run's seed.
         unsafe: whether functions run without the sandbox's wall.
+        demonstrations: what steps 1 to 4 show the evolver instead of the templates; None but in the profile ``small``.
     """
 
     model: str
@@ -54,13 +59,17 @@ class AutoIF:
     sampling: Sampling
     seed: int
     unsafe: bool = False
+    demonstrations: Demonstrations | None = None
 
     def settings(self, rules: str, *prompts: str) -> dict[str, Any]:
         """These constants, named one after the other, and the versions of these templates, as a stage's settings."""
         values = {name: getattr(self.rules, name) for name in rules.split()}
+        versions = {name: self.prompts[name].version for name in prompts}
+        if self.demonstrations:
+            versions.update({name: self.demonstrations.version for name in prompts if name in DEMONSTRATED})
         return {
             **{name: str(value) if isinstance(value, Bound) else value for name, value in values.items()},
-            "templates": {name: self.prompts[name].version for name in prompts},
+            "templates": versions,
         }
 
 
