@@ -139,7 +139,7 @@ respond: {{teacher: "openai:teacher{URL}"}}
 
 
 def working(prompt: str, _: Sampling) -> str:
-    return f"How do I mend my {'bike' if 'bike' in prompt else 'sock'} in {len(prompt)} steps?"
+    return f"How do I mend my {'bike' if 'bike' in prompt else 'sock'} in {len(prompt)} steps, a{len(prompt)} and b{len(prompt)}?"
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ ECHO_WORDS, ECHO_CONTENT = 5, 3
 LOOP_WORDS, LOOP_LINES, LOOP_RUN, LOOP_RUNS, LOOP_SHARE = 3, 3, 4, 5, 0.3
 # New content words that a rewritten instruction has at least (one is enough if it is so many words longer), and an
 # added sentence; their share of all it has.
-NEW_WORDS, LONGER, NEW_WORDS_ADDED, NEW_SHARE = 3, 6, 2, 0.25
+NEW_WORDS, LONGER, NEW_WORDS_ADDED, NEW_SHARE = 3, 6, 1, 0.25
 # The share of the parent's numbers, and of its quotations, that may go; the share of its subject's words that stays.
 LOST_DATA, KEPT_SUBJECT = 0.5, 0.2
 # In breadth: the share of content words that two different tasks have in common at the most.
@@ -180,14 +180,14 @@ def eliminate(
     rules: dict[str, Callable[[], object]] = {
         "unchanged": lambda: _bare(evolved) == _bare(parent.instruction),
         "leak": lambda: leaks(parent.instruction, evolved, scaffold),
-        "equals_input": lambda: _bare(new) in {_bare(text) for text in (parent.input, parent.output) if text},
+        "equals_input": lambda: _bare(evolved) in {_bare(text) for text in (parent.input, parent.output) if text},
         "loop": lambda: reply.finish_reason == "loop" or loops(new),
         "prompt_echo": lambda: english and echoes(parent.question, new, asked),
         "meta": lambda: english and not _META.search(parent.question) and _META.search(new),
         "code": lambda: brings_code(parent, evolved if own is None else own),
         "answered": lambda: english and answers(parent, evolved if own is None else own, added=own is not None),
         "paraphrase": lambda: english and paraphrases(parent, new, added=added, breadth=breadth),
-        "lost": lambda: not breadth and loses(parent, evolved, english=english),
+        "lost": lambda: own is None and not breadth and loses(parent, evolved, english=english),
         "missing_input": lambda: english and misses_input(parent, evolved, breadth=breadth),
         "language": lambda: speaks_another(parent, new),
     }

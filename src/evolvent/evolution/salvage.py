@@ -55,7 +55,7 @@ _SEVERAL = re.compile(
     rf"\b(?:some|several|a few|two|three|four|five|\d)\b[^\n]{{0,60}}\b{_KIND[:-1]}|ways|suggestions|examples)s?\b",
     re.I,
 )
-_OR = re.compile(r"^\W*or\b\W*$", re.IGNORECASE | re.MULTILINE)
+_OR = re.compile(r"^[^\w\n]*or\b[^\w\n]*$", re.IGNORECASE | re.MULTILINE)
 _ITEM = re.compile(r"^[ \t]*(?:\d+[.)]|[-*•])[ \t]+", re.MULTILINE)
 
 _RULE = re.compile(r"^[ \t]*(?:-{3,}|\*{3,}|_{3,})[ \t]*$", re.MULTILINE)
