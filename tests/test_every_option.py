@@ -69,8 +69,9 @@ def test_the_functions_of_the_package_are_those_of_the_commands() -> None:
 
 @pytest.mark.parametrize("stage", FUNCTIONS)
 def test_in_recipes(stage: str) -> None:
-    for method in interface_of(stage).methods or [None]:
-        assert set(options_of(stage, method)) - set(COMMON) <= set(taken_by(stage))
+    interface = FUNCTIONS[stage].interface
+    for method in interface.methods or [None]:
+        assert set(interface.options(method)) - set(COMMON) <= set(taken_by(stage))
     assert set(COMMON) <= set(inspect.signature(run).parameters)
 
 

@@ -16,6 +16,7 @@ FUNCTIONS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "keywords": (("run",), {"model": "embedded"}),
     "load": (("in.jsonl",), {}),
     "optimize_method": (("seeds.jsonl",), {"evolver": "embedded", "optimizer": "embedded", "out": "m.yaml"}),
+    "pilot": (("seeds.jsonl",), {"model": "embedded", "out": "run"}),
     "respond": (("run",), {"teacher": "embedded", "out": "run"}),
     "run": (("recipe.yaml",), {}),
     "score": (("run",), {"base_model": "embedded-base", "out": "run"}),

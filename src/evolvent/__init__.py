@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from evolvent.evolution.auto_evol_instruct.optimize import optimize_method as optimize_method
     from evolvent.evolution.autoif.verify import verify as verify
     from evolvent.evolution.evolve import evolve as evolve
+    from evolvent.evolution.pilot import pilot as pilot
     from evolvent.metrics.score import score as score
     from evolvent.recipe import run as run
     from evolvent.records import Record as Record
@@ -41,6 +42,7 @@ _HOME = {
     "keywords": "evolvent.evolution.auto_evol_instruct.keywords",
     "load": "evolvent.datasets.load",
     "optimize_method": "evolvent.evolution.auto_evol_instruct.optimize",
+    "pilot": "evolvent.evolution.pilot",
     "respond": "evolvent.responses.respond",
     "run": "evolvent.recipe",
     "score": "evolvent.metrics.score",
@@ -61,6 +63,7 @@ __all__ = [
     "keywords",
     "load",
     "optimize_method",
+    "pilot",
     "respond",
     "run",
     "score",

@@ -12,7 +12,7 @@ import pytest
 
 from evolvent.call_store.store import CallStore
 from evolvent.call_store.stored import StoredModels
-from evolvent.evolution.evolve import evolve_stage
+from evolvent.evolution.evolve import evolve_stage, read_seeds
 from evolvent.evolution.options import EvolInstructOptions, Evolve
 from evolvent.models.models import Models, Need
 from evolvent.options import Calling, Reading
@@ -43,9 +43,9 @@ def make_part(stage: Stage, number: int, folder: Path) -> Path:
 
 def stages(tmp_path: Path) -> list[Stage]:
     seeds, out = write_seeds(tmp_path, range(11)), tmp_path / "whole"
-    evolving = evolve_stage(
-        seeds, Evolve(model=EVOLVER, out=out), EvolInstructOptions(rounds=2), Reading(), Calling(concurrency=3)
-    )
+    given = Evolve(model=EVOLVER, out=out)
+    source = read_seeds(seeds, given, Reading())
+    evolving = evolve_stage(source, given, EvolInstructOptions(rounds=2), Calling(concurrency=3))
     with Models() as models:
         evolved = run(evolving, out, models, Calling())
     answering = respond_stage(evolved, Respond(teacher=(TEACHER,), out=out), Reading(limit=14), Calling(concurrency=3))

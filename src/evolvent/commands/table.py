@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from evolvent.evolution.auto_evol_instruct.keywords import Keywords
     from evolvent.evolution.auto_evol_instruct.optimize import OptimizedMethod
     from evolvent.recipe import RecipeRun
+    from evolvent.runs.pilot import Pilot
     from evolvent.runs.run import Run
 
 
@@ -49,6 +50,16 @@ class Command(NamedTuple):
 
 def _run(run: "Run", _: object) -> None:
     print_run(run)
+
+
+def _evolved(done: "Run | Pilot", _: object) -> None:
+    from evolvent.report.pilot import how_to_go_on
+    from evolvent.runs.pilot import Pilot
+
+    if isinstance(done, Pilot):
+        typer.echo(f"\n{how_to_go_on(done, done.best)}")
+    else:
+        print_run(done)
 
 
 def _demo(done: "RecipeRun", _: object) -> None:
@@ -99,7 +110,7 @@ def _nothing(*_: object) -> None:
 COMMANDS = {
     "demo": Command("evolvent.demo:demo", "Run sample seeds through the whole path, offline.", _demo),
     "evolve": Command(
-        "evolvent.evolution.options:EVOLVE", "Evolve seeds, round after round: OUT/evolved.parquet.", _run
+        "evolvent.commands.evolve:evolve", "Evolve seeds, round after round: OUT/evolved.parquet.", _evolved
     ),
     "optimize-method": Command(
         "evolvent.evolution.auto_evol_instruct.options:OPTIMIZE_METHOD",

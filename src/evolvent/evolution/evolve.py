@@ -19,7 +19,7 @@ from evolvent.models.protocols import Sampling
 from evolvent.models.uri import parse_uri
 from evolvent.options import Calling, Reading, implements
 from evolvent.records import Record
-from evolvent.runs.inputs import Data, stage_input
+from evolvent.runs.inputs import Data, StageInput, stage_input
 from evolvent.runs.local import run
 from evolvent.runs.run import Run
 from evolvent.runs.stage import Rehearsed, Stage, chat_settings
@@ -54,22 +54,35 @@ def evolve(
             from evolvent.evolution.autoif.autoif import autoif  # the others need no sandbox
 
             return autoif(seeds, given, by, reading, calling, shared)
-        return run(evolve_stage(seeds, given, by, reading, calling), given.out, shared, calling)
+        source = read_seeds(seeds, given, reading)
+        return run(evolve_stage(source, given, by, calling), given.out, shared, calling)
+
+
+def read_seeds(seeds: Data | None, given: Evolve, reading: Reading) -> StageInput:
+    """The seeds that a method rewrites, checked.
+
+    Raises:
+        InputError: there are none, or they cannot be read.
+    """
+    return stage_input(
+        check_seeds(given.method, seeds),
+        before=None,
+        out=given.out,
+        format=reading.format,
+        map=reading.map,
+        skip_bad=reading.skip_bad,
+        limit=reading.limit,
+    )
 
 
 def evolve_stage(
-    seeds: Data | None,
-    given: Evolve,
-    by: EvolInstructOptions | AutoEvolInstructOptions,
-    reading: Reading,
-    calling: Calling,
+    source: StageInput, given: Evolve, by: EvolInstructOptions | AutoEvolInstructOptions, calling: Calling
 ) -> Stage:
     """The stage that evolves seeds by rewriting them.
 
     Raises:
-        InputError: wrong options, or unreadable seeds.
+        InputError: wrong options.
     """
-    seeds = check_seeds(given.method, seeds)
     if by.profile == "paper" and given.judge:
         raise InputError(
             "the paper profile eliminates nothing, so it takes no judge", fix="Leave --judge or --profile out."
@@ -88,15 +101,6 @@ def evolve_stage(
         system=by.system,
         retries=by.retry_eliminated,
         without=by.without_rules or (),
-    )
-    source = stage_input(
-        seeds,
-        before=None,
-        out=given.out,
-        format=reading.format,
-        map=reading.map,
-        skip_bad=reading.skip_bad,
-        limit=reading.limit,
     )
     return Stage(
         name=STAGE,

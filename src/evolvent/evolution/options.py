@@ -22,6 +22,7 @@ from evolvent.options import (
 )
 
 PROFILES = ("default", "small", "paper")
+TRIED = ("default", "small")  # by a pilot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,11 +118,30 @@ METHODS: dict[str, type] = {
     AUTOIF: AutoIFOptions,
 }
 
+SEEDS = argument("A data file or a Hub id; AutoIF has seeds of its own.", "SEEDS", optional=True)
 EVOLVE = Interface(
     "evolvent.evolution.evolve",
     "evolve",
-    {"seeds": argument("A data file or a Hub id; AutoIF has seeds of its own.", "SEEDS", optional=True)},
+    {"seeds": SEEDS},
     (Evolve, None, Reading, Calling),
     choice="method",
     methods=METHODS,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piloting:
+    """How a pilot is made."""
+
+    pilot: int = option("How many of the seeds are tried.", 20, metavar="N", least=1)
+
+
+PILOT = Interface(
+    "evolvent.evolution.pilot",
+    "pilot",
+    {"seeds": SEEDS},
+    (Evolve, None, Reading, Calling, Piloting),
+    choice="method",
+    methods={name: METHODS[name] for name in (EVOL_INSTRUCT, AUTO_EVOL_INSTRUCT)},
+    without=("profile", "dry_run", "retry_failed", "fresh", "mix_versions", "show"),
 )

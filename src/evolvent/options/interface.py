@@ -141,7 +141,8 @@ def docstring_of(written: str, interface: Interface) -> str:
     """The docstring as it is written, with arguments and options under its Args, each method's under their own."""
     told = [*_told(interface.arguments), *_told(interface.options())]
     for method, group in interface.methods.items():
-        told += ["", f"Args of {method}:", *_told(options_in(group))]
+        own = {name: one for name, one in options_in(group).items() if name not in interface.without}
+        told += ["", f"Args of {method}:", *_told(own)]
     text = inspect.cleandoc(written)
     after = _AFTER_ARGS.search(text)
     end = after.start() if after else len(text)

@@ -151,13 +151,13 @@ async def rehearse(
     )
 
 
-def sample(records: Iterable[Record], total: int) -> Iterator[Record]:
-    """The first record and others drawn evenly from all, ``SAMPLE`` in all, in order; the same at every dry run."""
-    if total <= SAMPLE:
+def sample(records: Iterable[Record], total: int, size: int = SAMPLE) -> Iterator[Record]:
+    """The first record and others drawn evenly from all, ``size`` in all, in order; the same each time."""
+    if total <= size:
         yield from records
         return
     # drawn, not every n-th: the operator goes by the record's number, so every fifth record has the same one
-    drawn = {0, *random.Random(0).sample(range(1, total), SAMPLE - 1)}
+    drawn = {0, *random.Random(0).sample(range(1, total), size - 1)}
     for index, record in enumerate(records):
         if index in drawn:
             yield record

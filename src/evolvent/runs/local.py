@@ -97,11 +97,7 @@ def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
             budget = Budget(calling.budget, prices, spent, stage=stage.name, models=called)
         progress = Progress(stage.name, stage.source.rows, calls_each=stage.calls_each, samples=calling.show)
         with told(progress, calling.progress or (plain_lines(rate=False) if calling.show else False)):
-            opened = {}
-            for need in stage.needs:
-                if not is_server(need.uri) and need not in models:
-                    progress.load(need.name)
-                opened[need] = models.open(need)
+            opened = open_needs(stage, models, progress)
             stage.source.keep(folder.path)
             done = models.run(_run(stage, folder, opened, prices, budget, calling, progress))
         made = {name: getattr(progress, name) for name in ("before", "calls", "prompt_tokens", "completion_tokens")}
@@ -205,21 +201,10 @@ async def make_parts(
         return sum(place.record.size for place in window) + sum(row.size for row in rows)
 
     async def one(window: list[Placed]) -> Made:
-        in_work = RecordInWork(window[0].record.id)
-        record_in_work.set(in_work)
-        made = await make([place.record for place in window])
+        made, in_work = await work_through(stage, make, [place.record for place in window])
         for rows in made:
-            counted = [row for row in rows if stage.group(row) is not None]
-            failing.check(counted, in_work.used)
-            for row in counted:
-                if row.status != "ok":
-                    in_work.throw_away(row.id)
+            failing.check([row for row in rows if stage.group(row) is not None], in_work.used)
         return window, made, in_work
-
-    def count(tally: Tally, row: Record) -> None:
-        group = stage.group(row)
-        if group is not None:
-            tally.count(row, group, stage.notes(row))
 
     windows = windows_of(output.places(parts, stage.source), stage.window)
     working = in_order(windows, one, max(1, at_once // stage.window), weight, MOST_HELD)
@@ -228,12 +213,10 @@ async def make_parts(
             if output.is_complete_before(window[0]):
                 await in_thread(output.keep)  # replies are read meanwhile
             for place, rows in zip(window, made, strict=True):
-                output.add(place, rows, count)
+                output.add(place, rows, partial(count, stage))
                 if output.is_full:
                     await in_thread(output.write)
-                statuses = [row.status for row in rows if stage.group(row) is not None]
-                fates = {status: statuses.count(status) for status in ("ok", "failed", "eliminated")}
-                advance(**fates, rows=rows)
+                advance(**fates_of(stage, rows), rows=rows)
             output.use(in_work.used)
     whole = output.tally()
     words = why_in_vain(whole) if whole.rows else None
@@ -241,6 +224,42 @@ async def make_parts(
     if words is not None and not thought:  # not kept: the same command makes them again
         raise _all_failed(stage.name, output.path.parent, whole.rows, words)
     await in_thread(output.keep)
+
+
+async def work_through(
+    stage: Stage, make: Make, records: Sequence[Record]
+) -> tuple[Sequence[Sequence[Record]], RecordInWork]:
+    """The rows that each record of a window becomes, and what they took from their models."""
+    in_work = RecordInWork(records[0].id)
+    record_in_work.set(in_work)
+    made = await make(records)
+    for row in (row for rows in made for row in rows):
+        if stage.group(row) is not None and row.status != "ok":
+            in_work.throw_away(row.id)
+    return made, in_work
+
+
+def count(stage: Stage, tally: Tally, row: Record) -> None:
+    """Count a row of a stage, if it is one that counts."""
+    group = stage.group(row)
+    if group is not None:
+        tally.count(row, group, stage.notes(row))
+
+
+def fates_of(stage: Stage, rows: Sequence[Record]) -> dict[str, int]:
+    """What became of a record's rows."""
+    statuses = [row.status for row in rows if stage.group(row) is not None]
+    return {status: statuses.count(status) for status in ("ok", "failed", "eliminated")}
+
+
+def open_needs(stage: Stage, models: Models, progress: Progress) -> dict[Need, Any]:
+    """The models that a stage needs, opened; that a local one is being loaded is told."""
+    opened = {}
+    for need in stage.needs:
+        if not is_server(need.uri) and need not in models:
+            progress.load(need.name)
+        opened[need] = models.open(need)
+    return opened
 
 
 def windows_of(places: Iterable[Placed], size: int) -> Iterator[list[Placed]]:
