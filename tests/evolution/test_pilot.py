@@ -66,15 +66,15 @@ def conversations(models: Opened) -> list[Any]:
 
 def test_a_dry_run_takes_the_length_of_replies_from_the_pilot(tmp_path: Path, models: Opened) -> None:
     seeds = write_seeds(tmp_path, 10)
-    pilot(tmp_path, seeds)
-    estimate = evolvent.evolve(seeds, out=tmp_path / "run", dry_run=True, **HOW).estimate
-    assert estimate is not None
-    assert "calls in this folder" in estimate.models[0].replies
-    (tmp_path / "elsewhere").mkdir()
-    assert (
-        "assumed"
-        in evolvent.evolve(seeds, out=tmp_path / "elsewhere/run", dry_run=True, **HOW).estimate.models[0].replies
-    )  # type: ignore[union-attr]
+    found = pilot(tmp_path, seeds)
+    for profile, trial in found.trials.items():  # each from its own calls: small has another limit
+        estimate = evolvent.evolve(seeds, out=tmp_path / "run", profile=profile, dry_run=True, **HOW).estimate
+        assert estimate is not None
+        (made,) = trial.used.values()
+        assert estimate.models[0].completion_tokens == pytest.approx(made.completion_tokens / made.calls * 20, abs=1)
+        assert f"the mean of {made.calls} calls in this folder with this max-tokens" in estimate.models[0].replies
+    other = evolvent.evolve(seeds, out=tmp_path / "run", dry_run=True, **{**HOW, "max_tokens": 300}).estimate
+    assert other is not None and "calls in this folder" in other.models[0].replies
 
 
 def test_the_folder_is_locked_meanwhile_and_the_budget_holds(tmp_path: Path, models: Opened) -> None:

@@ -7,11 +7,13 @@ says by a formula how many there are. What has to be assumed is named in the est
 
 import random
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+from evolvent.call_store.lengths import Length, reply_lengths
 from evolvent.call_store.store import spent_in
 from evolvent.concurrency import run_sync
 from evolvent.costs.budget import Spent
@@ -61,7 +63,8 @@ def dry_run(stage: Stage, out: Path, calling: Calling) -> Run:
     if isinstance(stage.dry_run, Formula):
         estimate = calculated(stage, stage.dry_run, prices, before, caps)
     else:
-        estimate = run_sync(rehearse(stage, stage.dry_run, uris, prices, before, caps))
+        lengths = reply_lengths(out, stage.name)
+        estimate = run_sync(rehearse(stage, stage.dry_run, uris, prices, before, caps, lengths))
     entry = entries.get(stage.name)
     if entry is not None:
         settings = as_json(stage.settings, stage.name)
@@ -123,6 +126,7 @@ async def rehearse(
     prices: Mapping[str, Price],
     before: Mapping[str, Spent],
     caps: Caps,
+    lengths: Mapping[tuple[str, int], Length] = {},
 ) -> Estimate:
     """Rehearse a stage: its work on a sample of its records, with models that call nothing."""
     if "embedded-base" in uris:
@@ -142,7 +146,7 @@ async def rehearse(
         total,
         rehearsed,
         tuple(
-            _estimate(model, total, scale, prices.get(name), before.get(name), how.reply_tokens, caps)
+            _estimate(model, total, scale, prices.get(name), before.get(name), lengths, how.reply_tokens, caps)
             for name, model in models.items()
         ),
         tuple(in_work.shown),
@@ -204,7 +208,7 @@ class _MadeUp:
     prompt_tokens: int = 0
     prompt_tokens_at_most: int = 0
     reply_tokens: int = 0
-    max_tokens: int = 0
+    limits: Counter[int] = field(default_factory=Counter)  # calls by max_tokens
     holding_replies: int = 0
 
     async def chat(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
@@ -220,7 +224,7 @@ class _MadeUp:
         self.prompt_tokens += prompt
         self.prompt_tokens_at_most += prompt + replies * sampling.max_tokens
         self.reply_tokens += completion
-        self.max_tokens += sampling.max_tokens
+        self.limits[sampling.max_tokens] += 1
         self.holding_replies += replies > 0
         return Reply(text, "stop", Usage(prompt, completion, estimated=True))
 
@@ -248,13 +252,20 @@ def _estimate(
     scale: float,
     price: Price | None,
     before: Spent | None,
+    lengths: Mapping[tuple[str, int], Length],
     reply_tokens: int | None,
     caps: Caps,
 ) -> ModelEstimate:
     calls = round(model.calls * scale)
     prompt, prompt_most = round(model.prompt_tokens * scale), round(model.prompt_tokens_at_most * scale)
-    most = round(model.max_tokens * scale)
-    if before is not None:
+    most = round(scale * sum(calls * limit for limit, calls in model.limits.items()))
+    like = {limit: lengths.get((model.uri, limit)) for limit in model.limits}
+    known = {limit: length for limit, length in like.items() if length is not None}
+    if known and len(known) == len(like):
+        completion = round(scale * sum(calls * known[limit].tokens for limit, calls in model.limits.items()))
+        replies = f"the mean of {sum(length.replies for length in known.values()):,} calls in this folder"
+        replies += " with this max-tokens"
+    elif before is not None:
         completion = round(calls * before.completion_tokens / before.calls)
         replies = f"the mean of {before.calls:,} calls in this folder"
     elif reply_tokens is not None:
