@@ -1,6 +1,7 @@
 """``evolvent evolve`` with a pilot before it: when there is one, what it prints, how it is gone on with."""
 
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def test_elsewhere_it_ends_and_says_what_goes_on(
     assert "  round 1, constraints [eliminated: unchanged]\n    Mend the sock number 0\n    → Mend the" in shown
     assert "say \\x1b[31mwhy" in shown and "\x1b" not in shown
     assert "what a run of all 6 seeds would take" in shown and "cost" in shown
-    assert "--no-pilot --profile small in place of --pilot" in shown
+    assert "--profile small --no-pilot and without --pilot" in shown
     assert not (tmp_path / "run/evolved.parquet").exists() and not (tmp_path / "run/manifest.json").exists()
 
 
@@ -65,7 +66,7 @@ def test_on_a_terminal_it_asks(
     shown = capsys.readouterr()
     assert "go on with which profile? default, small (Enter); anything else stops: " in shown.err
     if profile is None:
-        assert "--no-pilot --profile small" in shown.out and not (tmp_path / "run/evolved.parquet").exists()
+        assert "--profile small --no-pilot" in shown.out and not (tmp_path / "run/evolved.parquet").exists()
     else:
         assert profile_of(tmp_path / "run") == profile
         assert len(models[EVOLVER].asked) == len({str(one) for one in models[EVOLVER].conversations})
@@ -113,6 +114,18 @@ def test_a_run_that_has_begun_has_no_pilot(tmp_path: Path, models: Opened, monke
     asked = len(models[EVOLVER].asked)
     evolving(tmp_path, 3, "--pilot", "2", "--fresh")
     assert len(models[EVOLVER].asked) > asked
+
+
+def test_a_terminal_in_whose_background_it_runs_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = os.openpty()
+    try:
+        with open(ends[1], "w", closefd=False) as terminal:  # noqa: PTH123 (a descriptor)
+            monkeypatch.setattr("sys.stdin", terminal)
+            monkeypatch.setattr("sys.stderr", terminal)
+            assert terminal.isatty() and not command._on_a_terminal()
+    finally:
+        for end in ends:
+            os.close(end)
 
 
 @pytest.mark.parametrize(

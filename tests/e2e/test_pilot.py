@@ -21,7 +21,7 @@ def test_a_pilot_that_is_killed_and_the_run_that_follows(tmp_path: Path) -> None
     assert before >= 3
     piloted = evolvent(*command, "--pilot", str(SAMPLED), folder=tmp_path)
     assert piloted.status == 0, piloted.errors
-    assert f"pilot of {SAMPLED} of 10 seeds" in piloted.output and "--no-pilot --profile " in piloted.output
+    assert f"pilot of {SAMPLED} of 10 seeds" in piloted.output and " --no-pilot and without --pilot" in piloted.output
     assert not [path.name for path in run.iterdir() if path.name not in ("calls.sqlite", ".lock")]
     stored = stored_calls(run)
     assert stored > before and stored_calls(run, "record != ''") == stored

@@ -1,5 +1,6 @@
 """The command that evolves: after a pilot, where one is wanted, with the profile that the user chooses."""
 
+import os
 import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -117,8 +118,13 @@ def _check_pilot(
 
 
 def _on_a_terminal() -> bool:
-    """Whether somebody can be asked."""
-    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
+    """Whether somebody can be asked: a job in the background would be stopped at the question."""
+    if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr)):
+        return False
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except OSError:  # it is not the terminal of this process
+        return False
 
 
 def _chosen(found: "Pilot") -> str | None:

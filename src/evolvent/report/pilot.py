@@ -1,6 +1,6 @@
 """A pilot as it is told: what became of the sample with each profile, examples, and what the whole run would take."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import typer
 
@@ -34,7 +34,7 @@ def print_pilot(found: Pilot) -> None:
 def how_to_go_on(found: Pilot, profile: str) -> str:
     """What to type to evolve all seeds."""
     return (
-        f"to evolve all {found.records:,} seeds: the same command with --no-pilot --profile {profile} in place of "
+        f"to evolve all {found.records:,} seeds: the same command with --profile {profile} --no-pilot and without "
         f"--pilot; the calls of the pilot are stored in {found.path} and not paid again"
     )
 
@@ -54,25 +54,32 @@ def examples(trial: Trial) -> Iterator[str]:
 
 
 def projection(found: Pilot) -> Table:
-    """What all seeds would take with each profile."""
-    columns = ["profile", "usable", "tokens out a usable row", "tokens/s", "time", "calls", "tokens in", "tokens out"]
-    priced = all(trial.expected.cost is not None for trial in found.trials.values())
-    rows, notes = [], ["~: what the sample took, scaled to all seeds; time at the speed of the sample"]
+    """What all seeds would take with each profile, a column each."""
+    trials = found.trials.values()
+    rows = [
+        ("usable", *(f"{trial.share:.0%}" for trial in trials)),
+        ("tokens out a usable row", *(_amount(trial.tokens_per_usable) for trial in trials)),
+        ("tokens out a second", *(_amount(trial.tokens_per_second) for trial in trials)),
+        ("time", *(_about(trial.expected.seconds, time_words) for trial in trials)),
+        ("calls", *(f"~{trial.expected.calls:,}" for trial in trials)),
+        ("tokens in", *(f"~{trial.expected.prompt_tokens:,}" for trial in trials)),
+        ("tokens out", *(f"~{trial.expected.completion_tokens:,}" for trial in trials)),
+    ]
+    if all(trial.expected.cost is not None for trial in trials):
+        rows.append(("cost", *(_about(trial.expected.cost, money) for trial in trials)))
+    notes = ["~: what the sample took, scaled to all seeds; time at the speed of the sample"]
     for profile, trial in found.trials.items():
-        each, speed, expected = trial.tokens_per_usable, trial.tokens_per_second, trial.expected
-        cells = [profile, f"{trial.share:.0%}", "" if each is None else f"{each:,.0f}"]
-        cells += ["" if speed is None else f"{speed:,.0f}"]
-        cells += ["" if expected.seconds is None else f"~{time_words(expected.seconds)}"]
-        cells += [f"~{n:,}" for n in (expected.calls, expected.prompt_tokens, expected.completion_tokens)]
-        if priced and expected.cost is not None:
-            cells.append(f"~{money(expected.cost)}" if expected.cost else "0")
-        if speed is None:
+        if trial.tokens_per_second is None:
             notes.append(f"{profile}: no speed and no time, as all its calls were stored before")
-        rows.append(tuple(cells))
-    if priced:
-        columns.append("cost")
-    title = f"what a run of all {found.records:,} seeds would take"
-    return Table(title, tuple(columns), rows, tuple(notes))
+    return Table(f"what a run of all {found.records:,} seeds would take", ("", *found.trials), rows, tuple(notes))
+
+
+def _amount(amount: float | None) -> str:
+    return "" if amount is None else f"{amount:,.0f}"
+
+
+def _about(amount: float | None, words: Callable[[float], str]) -> str:
+    return f"~{words(amount)}" if amount else "" if amount is None else "0"
 
 
 def _short(row: Record) -> str:
