@@ -119,7 +119,7 @@ def test_a_run_that_has_begun_has_no_pilot(tmp_path: Path, models: Opened, monke
 def test_a_terminal_in_whose_background_it_runs_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     ends = os.openpty()
     try:
-        with open(ends[1], "w", closefd=False) as terminal:  # noqa: PTH123 (a descriptor)
+        with open(ends[1], "w", closefd=False) as terminal:
             monkeypatch.setattr("sys.stdin", terminal)
             monkeypatch.setattr("sys.stderr", terminal)
             assert terminal.isatty() and not command._on_a_terminal()
