@@ -22,9 +22,9 @@ METRICS = ("ifd", "ic_ifd")
 REAL = """
 smollm2 (SmolLM2-135M-Instruct) writes good English and gets facts, sums and code wrong: read its
 answers with that in mind. A high score is no sign of a right answer: it says how little the
-instruction helps the base model to write it. Nor can a model of this size evolve: of 24 seeds that
+instruction helps the base model to write it. Nor can a model of this size evolve: of 24 other seeds that
 smollm2 evolved (--profile small --retry-eliminated 3) 22 passed the rules and 6 were usable when
-read. So embedded evolved them, which knows a small made-up world. This data is not for training.
+read. Here embedded evolved, which knows a small made-up world. This data is not for training.
 Models of 0.5 to 8 billion parameters do better."""
 
 EMBEDDED = """
@@ -73,7 +73,7 @@ def funnel(evolved: Sequence[Record], scored: Sequence[Record], selected: int) -
 
 def _fate(record: Record) -> str:
     if record.status == "ok":
-        return "ok, but the answer is cut" if record.output and record.finish_reason in CUT else "ok"
+        return f"ok, but the answer is cut ({record.finish_reason})" if _is_cut(record) else "ok"
     return f"{record.status}: {record.reason}"
 
 
@@ -82,7 +82,7 @@ def chains(evolved: Sequence[Record], scored: Sequence[Record], selected: set[st
     seeds = {record.id: record for record in evolved if not record.round}
     ranked = sorted((one for one in scored if one.scores.get("ic_ifd") is not None), key=_score)
     worst, best = ranked[0], next(one for one in reversed(ranked) if one.id in selected)
-    left_out = [one for one in evolved if one.status != "ok"] + [one for one in ranked[1:] if one.finish_reason in CUT]
+    left_out = [one for one in evolved if one.status != "ok"] + [one for one in ranked[1:] if _is_cut(one)]
     third = ("left out", left_out[0]) if left_out else ("in the middle", ranked[len(ranked) // 2])
     for title, record in (("selected, with the highest ic_ifd", best), ("the lowest ic_ifd", worst), third):
         yield _chain(title, record, seeds[record.seed_id], chosen=record.id in selected)
@@ -98,9 +98,13 @@ def _chain(title: str, record: Record, seed: Record, *, chosen: bool) -> Table:
     if record.output:
         scores = (f"{name} {value:.3f}" for name in METRICS if isinstance(value := record.scores[name], float))
         rows += [(f"answered by {record.teacher}", record.output), ("scores", ", ".join(scores))]
-    cut = "; the answer is cut" if record.output and record.finish_reason in CUT else ""
+    cut = f"; the answer is cut ({record.finish_reason})" if _is_cut(record) else ""
     rows.append(("selected", ("yes" if chosen else "no") + cut))
     return Table(title, ("seed", _short(seed.question)), [(what, _short(text)) for what, text in rows])
+
+
+def _is_cut(record: Record) -> bool:
+    return bool(record.output) and record.finish_reason in CUT
 
 
 def _short(text: str) -> str:
