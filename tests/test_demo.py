@@ -61,5 +61,5 @@ def test_the_whole_path_with_smollm2(
     done = demo.demo(out=tmp_path / "demo")
     print_demo(done.path, done.stages)
     out = capsys.readouterr().out
-    for words in ("answered by smollm2", "6 were usable when", "what came through", "the lowest score"):
+    for words in ("answered by smollm2", "22 passed the rules", "what came through", "the lowest ic_ifd"):
         assert words in out

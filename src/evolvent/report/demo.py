@@ -22,10 +22,10 @@ METRICS = ("ifd", "ic_ifd")
 REAL = """
 smollm2 (SmolLM2-135M-Instruct) writes good English and gets facts, sums and code wrong: read its
 answers with that in mind. A high score is no sign of a right answer: it says how little the
-instruction helps the base model to write it. Nor can a model of this size evolve: of 24 other seeds that
-smollm2 evolved (--profile small --retry-eliminated 3) 22 passed the rules and 6 were usable when
-read. Here embedded evolved, which knows a small made-up world. This data is not for training.
-Models of 0.5 to 8 billion parameters do better."""
+instruction helps the base model to write it. Nor can a model of this size evolve: of 24 other
+seeds that smollm2 evolved (--profile small --retry-eliminated 3) 22 passed the rules, and 6 were
+usable when read. So embedded evolved here, which knows a small made-up world. This data is not for
+training. Models of 0.5 to 8 billion parameters do better."""
 
 EMBEDDED = """
 The embedded models have 2.6 million parameters and know a small made-up world. They are for trying
@@ -35,8 +35,8 @@ NEXT = """
 look next:
   evolvent show {out}       what the run holds: yields, tokens, scores
   evolvent calls {out}      every call with its prompt and its reply
-with your own seeds and model:
-  evolvent evolve SEEDS --model hf:ID --out RUN"""
+with your own seeds and a model of 0.5 to 3 billion parameters:
+  evolvent evolve SEEDS --model gguf:FILE --profile small --retry-eliminated 3 --out RUN"""
 
 
 def print_demo(folder: Path, stages: Mapping[str, Any]) -> None:
