@@ -78,13 +78,14 @@ def _fate(record: Record) -> str:
 
 
 def chains(evolved: Sequence[Record], scored: Sequence[Record], selected: set[str]) -> Iterator[Table]:
-    """Three chains from seed to score: the best and the worst by ``ic_ifd``, and one that was left out."""
+    """Three chains from seed to score: the best and the worst by ``ic_ifd``, and one that could not be selected."""
     seeds = {record.id: record for record in evolved if not record.round}
     ranked = sorted((one for one in scored if one.scores.get("ic_ifd") is not None), key=_score)
-    worst, best = ranked[0], next(one for one in reversed(ranked) if one.id in selected)
-    left_out = [one for one in evolved if one.status != "ok"] + [one for one in ranked[1:] if _is_cut(one)]
-    third = ("left out", left_out[0]) if left_out else ("in the middle", ranked[len(ranked) // 2])
-    for title, record in (("selected, with the highest ic_ifd", best), ("the lowest ic_ifd", worst), third):
+    left_out = [*(one for one in evolved if one.status != "ok"), *filter(_is_cut, ranked)]
+    competing = [one for one in ranked if not _is_cut(one)]
+    third = ("left out", left_out[0]) if left_out else ("in the middle", competing[len(competing) // 2])
+    best = ("the highest ic_ifd", competing[-1])
+    for title, record in (best, ("the lowest ic_ifd", competing[0]), third):
         yield _chain(title, record, seeds[record.seed_id], chosen=record.id in selected)
 
 
