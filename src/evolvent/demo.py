@@ -20,7 +20,7 @@ BRIEFLY = "Answer briefly, in at most five sentences."
 
 # smollm2 answers, and is the base model of the scores. It does not evolve: see report/demo.py.
 REAL: dict[str, dict[str, Any]] = {
-    "evolve": {"seeds": str(SEEDS), "model": "embedded", "rounds": 1, "limit": 32, "max_tokens": 256},
+    "evolve": {"seeds": str(SEEDS), "model": "embedded", "rounds": 1, "limit": 24, "max_tokens": 256},
     "respond": {"teacher": "smollm2", "system": BRIEFLY, "max_tokens": 384},
     "score": {"base_model": "smollm2"},
     "select": {"by": "ic_ifd", "top": "25%"},

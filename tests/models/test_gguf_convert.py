@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from huggingface_hub import constants
 
-from evolvent.errors import ModelUnavailableError
+from evolvent import errors
+from evolvent.errors import InputError, ModelUnavailableError
 from evolvent.models.gguf import convert
 from evolvent.models.gguf.files import digest_of, find_gguf
 from evolvent.models.models import open_scorer
@@ -57,3 +58,12 @@ def test_a_file_of_a_repository_comes_from_the_hub(tmp_path: Path, monkeypatch: 
     assert asked == [("owner/name", "file.gguf")]
     with pytest.raises(ModelUnavailableError, match="there is no file"):
         find_gguf("./owner/file.gguf", "gguf:…")
+
+
+def test_without_accelerate_the_scores_of_a_gguf_file_say_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(errors, "find_spec", lambda name: None if name == "accelerate" else name)
+    with pytest.raises(InputError, match="accelerate is not installed") as caught:
+        convert.transformers_folder(write_gguf(tmp_path / "tiny.gguf"), "gguf:tiny.gguf")
+    assert "evolvent[local]" in caught.value.fix

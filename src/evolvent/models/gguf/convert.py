@@ -28,7 +28,7 @@ def transformers_folder(file: Path, uri: str) -> Path:
         uri: the model's name in messages to the user.
 
     Raises:
-        InputError: the package gguf is not installed.
+        InputError: gguf or accelerate is not installed.
         ModelUnavailableError: the file is no GGUF file, or of an architecture that transformers cannot read.
         RunError: the cache cannot be written.
     """
@@ -41,6 +41,7 @@ def transformers_folder(file: Path, uri: str) -> Path:
     if folder.is_dir():
         return folder
     require_extra("gguf", "gguf")
+    require_extra("accelerate", "local")  # or transformers reads none
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.parent / "lock"):
