@@ -32,6 +32,8 @@ def test_a_record_draws_its_demonstrations_and_each_draw_others() -> None:
     operator = demonstrated_operator("deepening")
     turns = operator.turns(SEED, "small", 1)
     assert [turn["role"] for turn in turns] == ["system", *["user", "assistant"] * SHOWN, "user"]
+    lead = turns[-1]["content"].rsplit("Begin with: ", 1)[1]
+    assert not any(turn["content"].startswith(lead) for turn in turns if turn["role"] == "assistant")
     assert turns[-1]["content"].startswith("Task: Name three birds that swim\nInput: Antarctica\n\nBegin with: ")
     assert turns == operator.turns(SEED, "small", 1)
     assert len({str(operator.turns(SEED, "small", seed)) for seed in range(20)}) > 10
@@ -98,12 +100,12 @@ def test_a_reply_ends_with_its_line_and_is_short() -> None:
     evolver = Scripted(lambda prompt, _: f"{led(prompt)} penguins and their chicks.")
     row = run(evolver)[1]
     assert (row.status, row.reason, row.input) == ("ok", None, "Antarctica")
-    assert {(one.stop, one.max_tokens) for _, one in evolver.asked} == {(("\n",), 160)}
+    assert {(one.stop, one.max_tokens, one.temperature) for _, one in evolver.asked} == {(("\n",), 160, 0.4)}
     assert row.prompt_version == demonstrated_operator("constraints").version
 
 
 def test_an_eliminated_evolution_is_drawn_again_with_other_demonstrations() -> None:
-    replies = iter(["three birds that swim.", "three swimming birds.", "krill and small squid."])
+    replies = iter(["three birds that swim.", "birds that swim.", "krill and small squid."])
     evolver = Scripted(lambda prompt, _: f"{led(prompt)} {next(replies)}")
     rows = run(evolver, retries=2)
     assert [row.id for row in rows] == ["s0", "s0/r1"]

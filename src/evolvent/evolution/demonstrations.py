@@ -46,11 +46,15 @@ class Demonstrations:
     version: str
 
     def draw(self, kind: TaskKind, seed: int, count: int) -> tuple[list[Demonstration], str]:
-        """Draw demonstrations of one kind, and the words that the next reply is to begin with."""
+        """Draw demonstrations of one kind, and the words that the next reply is to begin with.
+
+        None that is drawn begins with these words itself: its sentence would be copied.
+        """
         of_kind = self.of_kind[kind]
         chance = random.Random(seed)
-        leads = sorted({one.lead for one in of_kind})
-        return chance.sample(of_kind, min(count, len(of_kind))), chance.choice(leads)
+        lead = chance.choice(sorted({one.lead for one in of_kind}))
+        others = [one for one in of_kind if one.lead != lead] or of_kind
+        return chance.sample(others, min(count, len(others))), lead
 
     def leads(self, kind: TaskKind) -> set[str]:
         """The words that replies of one kind begin with."""

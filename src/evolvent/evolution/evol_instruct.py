@@ -31,6 +31,7 @@ class Operator:
     scaffold: Collection[str] = LEAKS
     stop: tuple[str, ...] = ()
     reply_tokens: int | None = None
+    hottest: float | None = None
 
     @property
     def operator(self) -> str:

@@ -39,6 +39,7 @@ class Rewriting(Protocol):
         scaffold: words of its prompt that must not leak into an instruction, casefolded.
         stop: texts before which a reply ends.
         reply_tokens: how long a reply may be at the most; None where only the run's ``max_tokens`` bounds it.
+        hottest: the highest temperature that it is drawn at; None where the run's own holds.
     """
 
     @property
@@ -61,6 +62,9 @@ class Rewriting(Protocol):
 
     @property
     def reply_tokens(self) -> int | None: ...
+
+    @property
+    def hottest(self) -> float | None: ...
 
     def turns(self, parent: Record, profile: Profile, seed: int) -> list[Message]:
         """What the evolver is asked; ``seed`` decides what is drawn for it."""
@@ -187,12 +191,19 @@ async def evolve_once(
     asked = rewriting.turns(parent, how.profile, call_seed(how.seed, record.id, f"{stage}/turns"))
     if how.system:
         asked = [Message(role="system", content=how.system), *(turn for turn in asked if turn["role"] != "system")]
-    most = min(how.sampling.max_tokens, rewriting.reply_tokens or how.sampling.max_tokens)
+    sampling = replace(
+        how.sampling,
+        max_tokens=min(how.sampling.max_tokens, rewriting.reply_tokens or how.sampling.max_tokens),
+        temperature=min(
+            how.sampling.temperature, how.sampling.temperature if rewriting.hottest is None else rewriting.hottest
+        ),
+        stop=rewriting.stop,
+    )
     try:
         reply = await ask(
             evolver,
             asked,
-            replace(how.sampling, max_tokens=most, stop=rewriting.stop),
+            sampling,
             run_seed=how.seed,
             record_id=record.id,
             stage=stage,

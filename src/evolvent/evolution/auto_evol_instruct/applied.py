@@ -35,6 +35,7 @@ class Applied:
     breadth: bool = False
     stop: tuple[str, ...] = ()
     reply_tokens: int | None = None
+    hottest: float | None = None
     shown_how: bool = False
 
     @property
