@@ -32,7 +32,8 @@ def reply_to(prompt: str, seed: object) -> str:
     evolving = auto_evol_reply(prompt, draw)
     if evolving is not None:
         return evolving
-    given = [text.strip() for text in re.split(r"#[^#\n]+#:", prompt) if text.strip()][-1]
+    alone = re.sub(r"#Input#:\n.*?(?=\n\n#|\Z)", "", prompt, flags=re.DOTALL)
+    given = [text.strip() for text in re.split(r"#[^#\n]+#:", alone) if text.strip()][-1]
     drawn = dict.fromkeys(WORDS[byte % len(WORDS)] for byte in draw[: 8 + draw[0] % 8])  # enough that is new
     return f"{given} Also name the {' '.join(drawn)}."
 

@@ -158,7 +158,7 @@ def test_an_option_of_another_method_is_refused_whatever_its_value(tmp_path: Pat
             evolvent.evolve("seeds", model="embedded", out=tmp_path / "r", **given)
     with pytest.raises(InputError, match="rounds is 0\nIt is at least 1"):
         evolvent.evolve("seeds", model="embedded", out=tmp_path / "r", rounds=0)
-    with pytest.raises(InputError, match="evol-instruct has no profile 'paper1'\nKnown are: default, paper"):
+    with pytest.raises(InputError, match="evol-instruct has no profile 'paper1'\nKnown are: default, small, paper"):
         evolvent.evolve("seeds", model="embedded", out=tmp_path / "r", profile="paper1")
 
 

@@ -139,7 +139,8 @@ respond: {{teacher: "openai:teacher{URL}"}}
 
 
 def working(prompt: str, _: Sampling) -> str:
-    return f"How do I mend my {'bike' if 'bike' in prompt else 'sock'} in {len(prompt)} steps, a{len(prompt)} and b{len(prompt)}?"
+    thing, later = ("bike" if "bike" in prompt else "sock"), "steps" in prompt
+    return f"How do I mend my {thing} in {len(prompt)} steps, with {'glue and rope' if later else 'wool and wax'}?"
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ SHOWN = 4
 # A sentence, or a task, in tokens; what goes on longer is no such thing.
 REPLY_TOKENS = 160
 
-# Of 0.5B's sentences read blind, at 0.4 three in four of those that the rules let pass were usable, at 0.7 every second.
+# Of a 0.5B model's sentences that the rules let pass, three in four were usable at 0.4 and every second one at 0.7.
 HOTTEST = 0.4
 
 
