@@ -187,7 +187,7 @@ def eliminate(
         "code": lambda: brings_code(parent, evolved if own is None else own),
         "answered": lambda: english and answers(parent, evolved if own is None else own, added=own is not None),
         "paraphrase": lambda: english and paraphrases(parent, new, added=added, breadth=breadth),
-        "lost": lambda: own is None and not breadth and loses(parent, evolved, english=english),
+        "lost": lambda: not (added or breadth) and loses(parent, evolved, english=english),
         "missing_input": lambda: english and misses_input(parent, evolved, breadth=breadth),
         "language": lambda: speaks_another(parent, new),
     }
