@@ -58,9 +58,9 @@ def demo(given: Demo) -> "RecipeRun":
     from evolvent.recipe import run
 
     lacks = lacking() if given.model is None else None
-    real = given.model == "smollm2" or (given.model is None and lacks is None)
+    real = lacks is None and given.model != "embedded"
     if real:
-        log.warning("demo: embedded evolves, smollm2 answers and scores: some 3 minutes on two cores")
+        log.warning("demo: embedded evolves, smollm2 answers and scores: two to three minutes on two cores")
     elif lacks is not None:
         log.warning("demo: embedded does all, as smollm2, a real model, cannot: %s\n%s", *lacks)
     recipe = {"out": str(given.out), **(REAL if real else EMBEDDED)}
