@@ -70,6 +70,8 @@ def test_breadth_is_a_new_task_without_the_input() -> None:
         ("Bake this:", "Bake this. Now."),
         ("Bake:\nrye", "Bake:\nrye\nNow."),
         ('Say "bread."', 'Say "bread." Now.'),
+        ("Say it without “bread”", "Say it without “bread”. Now."),
+        ("Bake (rye)", "Bake (rye). Now."),
         ("烤面包。", "烤面包。 Now."),
     ],
 )

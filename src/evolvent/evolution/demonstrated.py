@@ -101,8 +101,8 @@ class Demonstrated:
         return seed.meta
 
 
-# What an instruction ends with that needs no full stop before the next sentence.
-_ENDS = tuple('.!?;"”’)…。！？')
+# What a sentence ends with, inside quotes and brackets too.
+_ENDS = tuple(".!?;…。！？")
 
 
 def added(instruction: str, sentence: str) -> str:
@@ -111,7 +111,8 @@ def added(instruction: str, sentence: str) -> str:
     if "\n" in instruction:
         return f"{instruction}\n{sentence}"
     instruction = instruction.removesuffix(":")  # its input follows elsewhere
-    return f"{instruction}{'' if instruction.endswith(_ENDS) else '.'} {sentence}"
+    ended = instruction.rstrip("\"'”’»)]").endswith(_ENDS)
+    return f"{instruction}{'' if ended else '.'} {sentence}"
 
 
 def demonstrated_operator(name: str, templates: Path | None = None) -> Demonstrated:
