@@ -20,6 +20,9 @@ WORDS = tuple(
     anchor basket candle drawer engine feather garden hammer island jacket kettle ladder mirror needle orchard pillow
     quarry ribbon saddle tunnel umbrella valley wagon yogurt zipper almond bridge cellar donkey ember fiddle goblet
     harbor inkwell jungle kernel lantern meadow nutmeg oyster pepper quiver raisin sickle thimble urchin violin walnut
+    acorn badger cactus dagger eagle falcon gravel helmet igloo jaguar kitten lizard magnet napkin otter parrot quilt
+    rocket sailor tailor usher velvet willow yacht beetle carpet dragon elbow forest guitar hornet insect jersey koala
+    lemon marble nephew octopus pigeon rabbit salmon turtle unicorn vulture whistle blanket chimney dolphin emerald
     """.split()  # noqa: SIM905
 )
 SEEN: Counter[str] = Counter()
@@ -34,7 +37,7 @@ def reply_to(prompt: str, seed: object) -> str:
         return evolving
     alone = re.sub(r"#Input#:\n.*?(?=\n\n#|\Z)", "", prompt, flags=re.DOTALL)
     given = [text.strip() for text in re.split(r"#[^#\n]+#:", alone) if text.strip()][-1]
-    drawn = dict.fromkeys(WORDS[byte % len(WORDS)] for byte in draw[: 8 + draw[0] % 8])  # enough that is new
+    drawn = dict.fromkeys(WORDS[byte % len(WORDS)] for byte in draw[: 10 + draw[0] % 6])  # enough that is new
     return f"{given} Also name the {' '.join(drawn)}."
 
 

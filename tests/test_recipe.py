@@ -140,7 +140,9 @@ respond: {{teacher: "openai:teacher{URL}"}}
 
 def working(prompt: str, _: Sampling) -> str:
     thing, later = ("bike" if "bike" in prompt else "sock"), "steps" in prompt
-    return f"How do I mend my {thing} in {len(prompt)} steps, with {'glue and rope' if later else 'wool and wax'}?"
+    return (
+        f"How do I mend my {thing} in {len(prompt)} steps, with {'glue, rope and tape' if later else 'wool and wax'}?"
+    )
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ STAGES: dict[str, Callable[..., Any]] = {
     "evolve": lambda data, out: evolve(data, model="embedded", out=out, rounds=1, max_tokens=128),
     "respond": lambda data, out: respond(data, teacher="embedded", out=out, max_tokens=16),
     "score": lambda data, out: score(data, base_model="embedded-base", out=out),
-    "select": lambda data, out: select(data, by="round", top="100%", out=out.with_suffix(".jsonl")),
+    "select": lambda data, out: select(data, by="seed_index", top="100%", out=out.with_suffix(".jsonl")),
 }
 
 

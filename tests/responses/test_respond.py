@@ -73,10 +73,16 @@ def test_a_conversation_is_answered_as_one() -> None:
     assert answered("7").messages is None
 
 
+def longer(prompt: str) -> str:
+    """The instruction, and words that it does not have yet."""
+    more = " by a steady hand at noon" if " with " in prompt else " with thick thread"
+    return prompt.split("Prompt#:\n", 1)[1].split("\n", 1)[0] + more
+
+
 @pytest.fixture
 def models(monkeypatch: pytest.MonkeyPatch) -> Opened:
     opened = Opened((TEACHER, OTHER), lambda prompt, _: f"Answer to {prompt}")
-    opened[EVOLVER] = Scripted(lambda prompt, _: prompt.split("Prompt#:\n", 1)[1].split("\n", 1)[0] + " well")
+    opened[EVOLVER] = Scripted(lambda prompt, _: longer(prompt))
     opened[EVOLVER].uri = EVOLVER
     monkeypatch.setattr(opened_models, "open_chat", opened.open_chat)
     return opened
@@ -114,7 +120,7 @@ def test_which_rounds_are_answered(run: Path, models: Opened, round: int | None,
 
 
 def test_what_was_eliminated_is_not_answered(run: Path, models: Opened) -> None:
-    models[EVOLVER].reply = lambda *_: "Mend sock 1"  # unchanged, of one seed
+    models[EVOLVER].reply = lambda prompt, _: "Mend sock 1" if "sock 1" in prompt else longer(prompt)
     evolve(run.parent / "seeds.jsonl", model=EVOLVER, out=run, rounds=1, seed=1, fresh=True)
     result = responded(run)
     assert [row.seed_index for row in result] == [0, 2]
