@@ -75,7 +75,7 @@ def test_a_conversation_is_answered_as_one() -> None:
 
 def longer(prompt: str) -> str:
     """The instruction, and words that it does not have yet."""
-    more = " by a steady hand at noon" if " with " in prompt else " with thick thread"
+    more = " by a steady hand at noon" if "thick" in prompt else " with thick thread"
     return prompt.split("Prompt#:\n", 1)[1].split("\n", 1)[0] + more
 
 
