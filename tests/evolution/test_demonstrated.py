@@ -46,6 +46,7 @@ def test_a_record_draws_its_demonstrations_and_each_draw_others() -> None:
         (" also explain how they dive ", "Name three birds that swim. also explain how they dive"),
         # larger models repeat the task before they add to it
         ("Name three birds that swim. Say how deep.", "Name three birds that swim. Say how deep."),
+        ("Name three birds that swimmingly dive.", None),
         ("Task: Also explain why they moult.", "Name three birds that swim. Also explain why they moult."),
         ("The penguin, the cormorant and the coot.", None),
         ("", ""),
@@ -81,7 +82,7 @@ def test_the_sentence_stands_apart(instruction: str, joined: str) -> None:
 
 def test_what_the_evolver_made_up_is_the_sentence_without_its_beginning() -> None:
     operator = demonstrated_operator("deepening")
-    for instruction in ("Name three birds that swim", "Name birds:", "Name birds\nthat swim?"):
+    for instruction in ("Name three birds that swim", "Name birds:", "Name birds\nthat swim?", " Name:\nbirds:"):
         parent = Record("s", "s", 0, instruction)
         evolved = operator.read(Reply("Also explain how they dive.", "stop"), parent, "small")
         assert evolved is not None
@@ -136,9 +137,11 @@ def test_demonstrations_of_the_users_own(tmp_path: Path) -> None:
     assert operator.version != demonstrated_operator("deepening").version
     with pytest.raises(InputError, match=r"cannot be used for constraints: 'constraints' is missing"):
         demonstrated_operator("constraints", tmp_path)
-    for broken in ("text: [", "text: 3\nmath: 3\ncode: 3", "[]", "text: []"):
+    for broken in ("text: []\nmath: []\ncode: []", "text: [", "text: 3\nmath: 3\ncode: 3", "[]", "text: []"):
         own.write_text(broken)
-        with pytest.raises(InputError, match=r"demonstrations\.yaml cannot be used for deepening"):
+        with pytest.raises(
+            InputError, match=r"demonstrations\.yaml (cannot be used for deepening|holds no demonstration)"
+        ):
             demonstrated_operator("deepening", tmp_path)
 
 

@@ -100,15 +100,17 @@ async def ask(
         record.used_of(model.uri).unusable += 1
         record.used_of(model.uri).thrown_away += reply.usage.completion_tokens
     record.behind[record_id, model.uri] += reply.usage.completion_tokens
-    if is_empty(reply):
-        record.used_of(model.uri).empty += 1
+    record.ended_empty = is_empty(reply)
+    record.used_of(model.uri).empty += record.ended_empty
     return reply
 
 
 def note_redrawn(model: ChatModel, record_id: str) -> None:
     """Count, for the record in work, a reply that could not be worked with and is drawn again for this row."""
     record = record_in_work.get(RecordInWork())
-    record.used_of(model.uri).unusable += 1
+    used = record.used_of(model.uri)
+    used.unusable += 1
+    used.empty -= record.ended_empty  # it does not stay so: another is drawn
     record.throw_away(record_id)
 
 

@@ -59,11 +59,13 @@ class RecordInWork:
         id: the record.
         used: by the models' URIs.
         behind: completion tokens behind each row that is made of it, by the row's id and the model's URI.
+        ended_empty: whether the reply that was asked for last held no text.
     """
 
     id: str = ""
     used: dict[str, Used] = field(default_factory=dict)
     behind: Counter[tuple[str, str]] = field(default_factory=Counter)
+    ended_empty: bool = False
 
     def used_of(self, uri: str) -> Used:
         """What it took from one model."""

@@ -78,7 +78,7 @@ class Demonstrated:
         text = reply.text.strip().removeprefix("Task:").strip()
         if self.breadth or not text:
             return text
-        if text.startswith(parent.instruction.strip()):
+        if _behind(text, parent) is not None:
             return text
         leads = self.demonstrations.leads(task_kind(parent.instruction, parent.input))
         if not text.casefold().startswith(tuple(lead.casefold() for lead in leads)):
@@ -89,7 +89,7 @@ class Demonstrated:
         """In depth the sentence that was added, without the words that it was to begin with."""
         if self.breadth:
             return None
-        sentence = evolved.removeprefix(parent.instruction.rstrip().removesuffix(":")).lstrip(". \n")
+        sentence = _behind(evolved, parent) or evolved
         leads = self.demonstrations.leads(task_kind(parent.instruction, parent.input))
         begun = max((lead for lead in leads if sentence.casefold().startswith(lead.casefold())), key=len, default="")
         return sentence[len(begun) :].strip()
@@ -99,6 +99,15 @@ class Demonstrated:
 
     def meta(self, seed: Record, reply: Reply) -> str | None:  # noqa: ARG002
         return seed.meta
+
+
+def _behind(text: str, parent: Record) -> str | None:
+    """What stands behind the parent's instruction in a text that begins with all of it; None if it does not."""
+    text, before = text.strip(), parent.instruction.strip().removesuffix(":")
+    behind = text[len(before) :]
+    if not text.startswith(before) or (behind[:1].isalnum() and before[-1:].isalnum()):
+        return None
+    return behind.lstrip(".: \n")
 
 
 # What a sentence ends with, inside quotes and brackets too.

@@ -83,6 +83,9 @@ def load_demonstrations(operator: str, folder: Path | None = None) -> Demonstrat
             f"the demonstrations in {file} cannot be used for {operator}: {why}",
             fix="Under text, math and code stand tasks, each with its instruction and with a text for each operator.",
         ) from error
+    for kind, found in of_kind.items():
+        if not found:
+            raise InputError(f"{file} holds no demonstration under {kind}", fix="Give it one at least.")
     return Demonstrations(of_kind, hashlib.sha256(repr(sorted(of_kind.items())).encode()).hexdigest()[:8])
 
 

@@ -83,6 +83,13 @@ def evolve_stage(
     Raises:
         InputError: wrong options.
     """
+    if by.retry_eliminated and given.temperature == 0 and by.profile != "small":
+        raise InputError(
+            "at temperature 0 an eliminated evolution is drawn again as it was",
+            fix="Leave out --retry-eliminated, or draw at a --temperature above 0.",
+        )
+    if by.retry_eliminated and by.profile == "paper":
+        raise InputError("the paper profile eliminates nothing", fix="Leave --retry-eliminated or --profile out.")
     if by.profile == "paper" and given.judge:
         raise InputError(
             "the paper profile eliminates nothing, so it takes no judge", fix="Leave --judge or --profile out."
@@ -111,7 +118,7 @@ def evolve_stage(
             "model": how.evolver,
             "judge": {how.judge: equality.version} if equality else None,
             "retry_eliminated": how.retries,
-            "without_rules": list(how.without),
+            "without_rules": sorted(set(how.without)),
             "system": how.system,
             **chat_settings(given, calling),
             **settings,

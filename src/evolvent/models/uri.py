@@ -151,7 +151,7 @@ def require_folder(uri: ModelURI) -> None:
     """
     path = expanduser(uri.name)  # noqa: PTH111 (unlike Path's it raises nothing)
     if is_gguf(uri):
-        on_hub = can_be_hub_id(uri.name.rpartition("/")[0]) and uri.name.count("/") == 2
+        on_hub = can_be_hub_id("/".join(uri.name.split("/")[:2])) and uri.name.count("/") >= 2
         if not (on_hub or isdir(path) or isfile(path)):  # noqa: PTH112, PTH113
             raise InputError(
                 f"model {uri}: there is no file {uri.name}",

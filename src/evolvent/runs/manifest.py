@@ -26,7 +26,19 @@ from evolvent.files import is_as_noted, replacing
 from evolvent.storage_errors import explained
 
 # Packages that decide numbers and bytes: what one version made of a stage does not belong to what another makes of it.
-DECIDING = ("evolvent", "torch", "transformers", "tokenizers", "numpy", "pyarrow", "vllm")
+DECIDING = (
+    "evolvent",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "numpy",
+    "pyarrow",
+    "vllm",
+    "xllamacpp",
+    "gguf",
+    "py3langid",
+    "rensa",
+)
 
 
 @dataclass(slots=True)

@@ -73,6 +73,7 @@ class Progress:
         if done and fates:
             self.ok, self.failed, self.eliminated = (fates[fate] for fate in ("ok", "failed", "eliminated"))
         self.started, self.begun = time.monotonic(), True
+        self.calls = self.prompt_tokens = self.completion_tokens = 0  # what was tried before is no part of the pace
         self._tell()
 
     def called(self, usage: Usage) -> None:

@@ -87,6 +87,6 @@ def _read(value: str) -> float | str:
     if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
         return value[1:-1]
     try:
-        return float(value)
+        return value if "_" in value else float(value)  # Python reads 1_000 as a number
     except ValueError:
         return value

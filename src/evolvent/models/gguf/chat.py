@@ -7,7 +7,7 @@ the pieces of its reply.
 import asyncio
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import orjson
@@ -19,6 +19,7 @@ from evolvent.models.gguf.files import find_gguf
 from evolvent.models.protocols import Reply, Sampling, TokenLogprob, Usage
 from evolvent.models.reasoning import split_generated
 from evolvent.models.repetition import has_looped
+from evolvent.models.stop_texts import before_stop
 from evolvent.records import Message
 
 # What decides the distribution that is drawn from, beside the caller's temperature and top_p: llama.cpp's own defaults
@@ -103,7 +104,12 @@ class GGUFChat:
         engine = self._engine
         assert engine is not None
         stop = threading.Event()
-        call = engine.threads.submit(_generate, engine.server, _request(messages, sampling), stop)
+        request = _request(messages, sampling)
+
+        def ended(text: str) -> bool:  # what is thought before the answer ends at no stop text
+            return before_stop(split_generated(text, engine.opening, cut=True)[0], sampling.stop) is not None
+
+        call = engine.threads.submit(_generate, engine.server, request, stop, ended if sampling.stop else None)
         try:
             text, reason, usage, logprobs = await asyncio.wrap_future(call)
         except asyncio.CancelledError:
@@ -113,8 +119,9 @@ class GGUFChat:
             raise CallError(f"model {self.uri} {error}") from error
         room = engine.context - usage.prompt_tokens
         answer, reasoning = split_generated(text, engine.opening, cut=reason != "stop")
+        before = before_stop(answer, sampling.stop)
         return Reply(
-            text=answer,
+            text=answer if before is None else before,
             finish_reason=reason,
             usage=usage,
             reasoning=reasoning,
@@ -142,15 +149,14 @@ def _request(messages: Sequence[Message], sampling: Sampling) -> dict[str, Any]:
         "top_p": sampling.top_p,
         "max_tokens": sampling.max_tokens,
         "seed": seed,
-        "stop": list(sampling.stop),
     }
     if sampling.top_logprobs:  # not in pieces: llama.cpp leaves some tokens out of those
-        return request | {"logprobs": True, "top_logprobs": sampling.top_logprobs}
+        return request | {"stop": list(sampling.stop), "logprobs": True, "top_logprobs": sampling.top_logprobs}
     return request | {"stream": True, "return_progress": True, "timings_per_token": True}
 
 
 def _generate(
-    server: Any, request: dict[str, Any], stop: threading.Event
+    server: Any, request: dict[str, Any], stop: threading.Event, ended: Callable[[str], bool] | None
 ) -> tuple[str, str, Usage, tuple[TokenLogprob, ...]]:
     """In a thread: the text, why it ended, the usage and the log probabilities."""
     texts: list[str] = []
@@ -166,6 +172,9 @@ def _generate(
             texts.append(message.get("content") or "")
             answer["reason"] = choice["finish_reason"] or answer.get("reason")
             answer["logprobs"] = choice.get("logprobs")
+        if ended is not None and not answer.get("reason") and ended("".join(texts)):
+            answer["reason"] = "stop"
+            return True
         tokens = piece.get("timings", {}).get("predicted_n", 0)
         if not answer.get("reason") and tokens >= looked + LOOK_EVERY:
             looked = tokens

@@ -86,8 +86,8 @@ def _load(file: Path, uri: str, context: int | None, slots: int, template: str |
             fix="Name a Jinja file that holds one: gguf:FILE?chat_template=FILE",
         )
     architecture = header.get("general.architecture")
-    trained = int(header.get(f"{architecture}.context_length", CONTEXT))
-    context = min(context or CONTEXT, trained)
+    trained = header.get(f"{architecture}.context_length")
+    context = min(context or CONTEXT, trained if isinstance(trained, int) else CONTEXT)
     for variable, value in ENVIRONMENT.items():
         os.environ.setdefault(variable, value)
     import xllamacpp

@@ -37,7 +37,7 @@ def read_header(file: Path, uri: str) -> dict[str, Any]:
                 return _metadata(content)
     except OSError as error:
         raise ModelUnavailableError(f"model {uri}: cannot read {file}: {error}", fix="Check the path.") from error
-    except (struct.error, IndexError, KeyError, UnicodeDecodeError) as error:
+    except (struct.error, IndexError, KeyError, UnicodeDecodeError, RecursionError) as error:
         raise ModelUnavailableError(
             f"model {uri}: {file} is damaged or cut off",
             fix="Its download may have been cut: compare its size with the source's, and download it again.",
