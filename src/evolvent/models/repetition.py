@@ -10,6 +10,9 @@ LEAST_UNITS = 6
 LEAST_WITHOUT_LETTERS = 1600
 LONGEST_UNIT = 1200
 
+# Tokens from one look for a loop to the next: a loop is some hundred tokens long.
+LOOK_EVERY = 32
+
 # Where text repeats itself, so do its last characters: that is looked for first, and is quick.
 PROBE = 48
 NUMBERED = re.compile(r"(?m)^([ \t]*)\d{1,4}(?=[.):])")

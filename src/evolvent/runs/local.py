@@ -222,7 +222,7 @@ async def make_parts(
     words = why_in_vain(whole) if whole.rows else None
     thought = words in THOUGHT and whole.rows < ALL_FAILED  # a few that only thought are no fault of the server's
     if words is not None and not thought:  # not kept: the same command makes them again
-        raise _all_failed(stage.name, output.path.parent, whole.rows, words)
+        raise all_failed(stage.name, output.path.parent, whole.rows, words)
     await in_thread(output.keep)
 
 
@@ -317,7 +317,7 @@ class Failing:
                 failed.append(words)
                 if len(failed) == ALL_FAILED:
                     which = f"{self._stage} by {teacher}" if teacher else self._stage
-                    raise _all_failed(which, self._run, ALL_FAILED, failed[0])
+                    raise all_failed(which, self._run, ALL_FAILED, failed[0])
 
 
 def why_in_vain(tally: Tally) -> str | None:
@@ -335,7 +335,8 @@ def why_in_vain(tally: Tally) -> str | None:
     return f"{EMPTY}: {reason}" if fates[f"eliminated: {reason}"] else EMPTY
 
 
-def _all_failed(which: str, run: Path, records: int, words: str) -> RunError:
+def all_failed(which: str, run: Path, records: int, words: str) -> RunError:
+    """What to say where every record failed, or came back empty, in these words."""
     fix = "Mend the cause and start the same command again."
     if words in THOUGHT:
         mending = THOUGHT[words]

@@ -23,7 +23,7 @@ from evolvent.options import Calling
 from evolvent.records import Record
 from evolvent.runs.dry_run import sample
 from evolvent.runs.folder import RunFolder
-from evolvent.runs.local import count, fates_of, open_needs, work_through
+from evolvent.runs.local import all_failed, count, fates_of, open_needs, why_in_vain, work_through
 from evolvent.runs.manifest import known_prices
 from evolvent.runs.progress import Progress, told
 from evolvent.runs.stage import Stage, Work
@@ -139,6 +139,8 @@ def try_ways(ways: Mapping[str, Stage], out: Path, size: int, models: Models, ca
                         tally, rows = models.run(_work(way, records, stored, progress))
                     except BudgetReachedError as error:
                         raise (budget.reached() if budget else error) from None
+            if words := why_in_vain(tally):
+                raise all_failed(f"the pilot with {name}", out, tally.rows, words)
             trials[name] = _trial(tally, rows, stage.source.rows / max(1, len(records)), prices, progress)
     return Pilot(out, stage.source.rows, len(records), trials)
 

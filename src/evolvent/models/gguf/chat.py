@@ -18,7 +18,7 @@ from evolvent.models.gguf.engine import Engine, open_engine
 from evolvent.models.gguf.files import find_gguf
 from evolvent.models.protocols import Reply, Sampling, TokenLogprob, Usage
 from evolvent.models.reasoning import split_generated
-from evolvent.models.repetition import has_looped
+from evolvent.models.repetition import LOOK_EVERY, has_looped
 from evolvent.models.stop_texts import before_stop
 from evolvent.records import Message
 
@@ -38,9 +38,6 @@ DRAWN = {
     "mirostat": 0,
     "cache_prompt": False,
 }
-
-# Tokens from one look for a loop to the next, as for hf:
-LOOK_EVERY = 32
 
 
 class GGUFChat:

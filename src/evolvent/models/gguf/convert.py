@@ -48,13 +48,13 @@ def transformers_folder(file: Path, uri: str) -> Path:
             if not folder.is_dir():
                 log.warning("%s is converted for transformers, once, into %s …", uri, folder)
                 _convert(file, folder)
-    except OSError as error:
-        raise RunError(
-            f"model {uri}: the folder {folder} cannot be written: {error}",
-            fix="It takes about 2 bytes a weight. HF_HOME names another place.",
-        ) from error
     # an architecture or quantisation that it does not know, a damaged file: transformers raises anything then
     except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the disk's, and none of transformers' own
+            raise RunError(
+                f"model {uri}: the folder {folder} cannot be written: {error}",
+                fix="It takes about 2 bytes a weight. HF_HOME names another place.",
+            ) from error
         words = " ".join(str(error).split())[:300] or type(error).__name__
         raise ModelUnavailableError(
             f"model {uri}: transformers cannot read {file} (architecture {architecture}): {words}",

@@ -3,11 +3,8 @@
 from collections.abc import Callable, Collection, Sequence
 
 from evolvent.models.hf.batching import Request
-from evolvent.models.repetition import has_looped
+from evolvent.models.repetition import LOOK_EVERY, has_looped
 from evolvent.models.stop_texts import before_stop
-
-# Tokens from one look for a loop to the next: a loop is some hundred tokens long.
-LOOK_EVERY = 32
 
 # A character has up to four bytes, and a token at least one, but for the few that are no text.
 BYTES_A_CHARACTER = 4
