@@ -175,7 +175,7 @@ def differences(old: StageEntry, settings: dict[str, Any], source: dict[str, Any
             if old.input.get(name) != source.get(name)
         ]
         lines += how or [f"input: other content than {old.input.get('source', 'before')} had"]
-    return lines
+    return sorted(lines, key=len)  # what a long one follows from is short
 
 
 def growth(
