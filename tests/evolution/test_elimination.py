@@ -1,9 +1,11 @@
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evolvent.errors import InputError
-from evolvent.evolution.elimination import RULES, check_rules, eliminate, leaks
+from evolvent.evolution.elimination import RULES, _further, check_rules, eliminate, leaks
 from evolvent.models.protocols import Reply
 from evolvent.records import Message, Record
 
@@ -188,3 +190,65 @@ def test_good_evolutions_pass(parent: str, evolved: str) -> None:
 )
 def test_bad_evolutions_of_more_kinds(parent: str, evolved: str, reason: str) -> None:
     assert eliminate(seed(parent), evolved, Reply(evolved, "stop")) == reason
+
+
+@pytest.mark.parametrize(
+    "evolved",
+    [
+        "Rewrite the sentence He is here as a question and explain what changes in its grammar.",
+        "Write an HTML form with two fields in which the user is asked for a name and an age.",
+        "Design a page for a shop where the user wants to compare two phones by their price.",
+        "Plan my week so that a new task is added each day and none takes more than an hour.",
+        "Write a README with the original instructions for assembly and a list of all tools.",
+        "Explain how the shell prompt is built from PS1 and how colours are added to it.",
+        "Explain why headwinds make it harder to cycle, and by how much at 20 km/h.",
+        "import a repository from Subversion into git and describe how its authors are mapped.",
+        "SELECT the best index for this workload and explain why the others are slower.",
+        "For each kind of loop in Python, explain when it is used and what it costs:",
+        "for each kind of loop in Python, explain when it is used and what it costs:",
+        "return the longest word of a sentence and explain how ties are broken.",
+    ],
+)
+def test_everyday_words_are_no_talk_of_prompts_and_no_code(evolved: str) -> None:
+    assert eliminate(seed("Write something."), evolved, Reply(evolved, "stop"), without=["lost"]) is None
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import os",
+        "import numpy as np\nprint(np.pi)",
+        "import java.util.*;\nclass A {}",
+        "import x from 'y';",
+        "package main",
+        "SELECT name FROM users",
+        "SELECT * FROM users",
+        "CREATE TABLE users (id INT)",
+        "UPDATE users SET name = 'a'",
+        "for a, b in pairs:\n    pass",
+        "if x in (1, 2):\n    pass",
+        "return x + 1",
+        "public static void main() {",
+    ],
+)
+def test_code_is_still_told(code: str) -> None:
+    assert eliminate(seed("Write something."), code, Reply(code, "stop")) == "code"
+
+
+def test_another_word_that_begins_alike_is_no_addition() -> None:
+    evolved = "Write a storyboard for a film"
+    assert _further("Write a story", evolved) == ""
+    assert _further("Write a story.", "Write a story, and name its hero.") == ", and name its hero."
+    assert _further("?!", "Write a story") == ""
+
+
+def test_a_reply_ended_in_a_loop_is_cut_whatever_rules_are_off() -> None:
+    assert eliminate(seed("Bake bread"), "Bake rye bread", Reply("Bake rye bread", "loop"), without=["loop"]) == "loop"
+
+
+@pytest.mark.parametrize("unit", ["\n", "1,", "1 + ", "rewrite ", ". the answer is "])
+def test_long_evolutions_take_no_quadratic_time(unit: str) -> None:
+    evolved = "a" + unit * (300_000 // len(unit)) + "?"
+    begun = time.process_time()
+    eliminate(seed("Name a bird."), evolved, Reply(evolved, "stop"), without=["loop"])
+    assert time.process_time() - begun < 2

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from evolvent.evolution.requests import asks
@@ -35,3 +37,10 @@ def test_what_asks(text: str) -> None:
 )
 def test_what_does_not(text: str) -> None:
     assert not asks(text)
+
+
+def test_a_long_text_takes_no_quadratic_time() -> None:
+    begun = time.process_time()
+    assert not asks("The sea is " + "\\(" * 150_000)
+    assert asks("The sea is " + "\\(" * 150_000 + "\nName it.")
+    assert time.process_time() - begun < 2

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from evolvent.evolution.salvage import salvage
@@ -30,6 +32,8 @@ def parent(instruction: str = "Name the capital.", input: str = "") -> Record:
         "My version: ",
         "A harder question would be: ",
         "You could ask:\n",
+        "How about this harder version: ",
+        "To make it more challenging, try asking: ",
         "Below is the modified instruction:\n",
         "This is a more challenging prompt:\n",
         "Okay, let me make it harder.\n\nNew prompt: ",
@@ -124,6 +128,25 @@ def test_what_is_wrapped_around_an_instruction_goes(around: str) -> None:
         'Is "yes" or "no" right?',
         "为什么天空是蓝色的？请用三句话回答。",
         "Nenne drei Gründe.\n\nHinweis: höchstens 30 Wörter.",
+        "For a customer-support bot, write three versions of a greeting: one formal, one casual, one funny.",
+        "For a bot, write three versions of a greeting:\n- formal\n- casual",
+        "You are given two versions of a file: explain how git merges them.",
+        "How would you rewrite the following sentence in plain English: The cat sat on the mat?",
+        "How would you rewrite this sentence in plain English:\nThe cat sat on the mat",
+        "To help a beginner, compare these Python versions: 2.7, 3.6 and 3.12.",
+        "As a database teacher, write two instructions for a beginner: one on joins, one on keys.",
+        "Write an essay on rivers.\n\nThis essay should mention three specific rivers.",
+        "Write a poem about rain.\n\nIt must have a specific rhyme scheme, ABAB.",
+        "Explain tides.\n\nThe answer has to be written in plain English, with one specific example.",
+        "Write a program that counts words.\n\nThis program should also count lines.",
+        "Classify each review as good or bad.\n\nResponse: one word a line.",
+        "Create a table of planets.\n\nOutput: a Markdown table with two columns.",
+        "Name three rivers.\n\n**Answer:**\nJSON with the keys name and length",
+        "Write about tea\nor\ncoffee, whichever you prefer",
+        'Here is a prompt:\n"Hello"\nTranslate it into French.',
+        'Here are two versions of a sentence:\n"He go"\n"He goes"\nWhich is right?',
+        "I have two versions of a poem:\nA rose\nis red\nWhich is better?",
+        "This is my first attempt:\nx += 1\nMake it faster.",
     ],
 )
 def test_what_belongs_to_an_instruction_stays(own: str) -> None:
@@ -165,3 +188,10 @@ def test_a_new_instruction_beside_the_parent_keeps_its_input() -> None:
 @pytest.mark.parametrize("reply", ["", "  \n", "#Rewritten Prompt#:", "Sure!"])
 def test_nothing_is_made_of_nothing(reply: str) -> None:
     assert salvage(reply, parent()) in ("", reply)
+
+
+@pytest.mark.parametrize("unit", ["\n", "`", "#", "1. ", "Input: 3\n", "\n\nthe code ", "\n\nthe code must ask. Ask"])
+def test_long_replies_take_no_quadratic_time(unit: str) -> None:
+    begun = time.process_time()
+    salvage("a" + unit * (300_000 // len(unit)), parent(input="3, 4"))
+    assert time.process_time() - begun < 2

@@ -12,7 +12,8 @@ reasons written into records, in the order in which they are looked for:
 ``unchanged``     equal to the parent after casefolding and dropping punctuation and spaces
 ``leak``          it holds words of the prompt's scaffold that the parent does not hold (R4)
 ``equals_input``  equal to the parent's input or output
-``loop``          a line or a run of words comes again and again, or its reply was ended in a loop
+``loop``          a line or a run of words comes again and again, or its reply was ended in a loop: such a reply is cut
+                  like one at the token limit, which cannot be switched off
 ``prompt_echo``   a run of words comes from our own prompt or from a demonstration, and not from the parent
 ``meta``          it speaks of the prompt, of its rewriting or of an AI; the parent does not
 ``code``          it is code, or goes on with a fence of code, and the parent does not
@@ -86,22 +87,28 @@ _COMMON = frozenset(
     """.split()  # noqa: SIM905
 )
 _DROPPED = bytes(code for code in range(128) if unicodedata.category(chr(code))[0] in "PZC")
+_OF_OURS = r"(?:original|given|rewritten|created|new|revised|evolved|modified|previous|initial|above|current|user['’]s)"
 _META = re.compile(
-    r"\b(?:the|this|your|my|original|given|rewritten|created|new)\s+(?:\w+\s+)?prompts?\b(?! engineering)"
-    r"|\b(?:this|original|given|rewritten|new|your) instructions?\b"
-    r"|\bthe instruction (?:is|asks|should|can|must|needs)\b"
-    r"|\bre-?(?:word|writ|phras)(?:e|ten|ing|ed)?\b[^.\n]*\b(?:prompt|instruction|task|question)\b"
+    # "the shell prompt" and "the original instructions for assembly" are things of the world
+    rf"\b(?:(?:the|this|your|my)\s+(?:{_OF_OURS}\s+)?|{_OF_OURS}\s+)prompts?\b(?! engineering)"
+    r"|\b(?:this|original|given|the new|your) instruction\b(?! sets?\b)"
+    r"|\b(?:rewritten|revised|evolved) (?:instruction|task|question)s?\b"
+    r"|\bthe instruction (?:asks|is (?:to|now|more|too|clear)|should|must|needs)\b"
+    r"|\bre-?(?:word|writ|phras)(?:e|ten|ing|ed)?\b[^.\n]{0,80}?"
+    r"\b(?:the|this|that|your|my) (?:\w+ )?(?:prompt|instruction|task|question)\b"
     r"|\bmak(?:e|es|ing) (?:it|this|that|the (?:question|task|problem)) (?:\w+ )?(?:harder|difficult|challenging)\b"
-    r"|\bconstraint or requirement\b|\bas an ai\b|\bas a language model\b|\bthe user (?:asks|wants|is)\b"
-    r"|\bnew task\b|\bwords? (?:were |are )?added\b"
+    r"(?! (?:to|for)\b)"
+    r"|\bconstraint or requirement\b|\bas an ai\b|\bas a language model\b|\A\W*the user (?:asks|wants|is)\b"
+    r"|\A\W*(?:(?:the|a|my|your|here is a) )?new task\b|\bnew task:|\b\d+ (?:\w+ )?words? (?:were |are )?added\b"
     r"|\A\W*(?:to answer )?(?:this|the) (?:question|task|problem|prompt|request)\b",
     re.IGNORECASE,
 )
-_AMOUNT = r"[$€£]?\d[\d.,]*(?:\s?%|\s[a-z]{1,12}){0,2}\)?"
+_AMOUNT = r"[$€£]?\d[\d.,]{0,30}+(?:\s?%|\s(?!x\b)[a-z]{1,12}){0,2}+\)?"
 _RESULT = re.compile(
-    # "4 + 4 + 2 = 10", "5 packs * 18 = 90": a sum of numbers that is worked out
-    rf"(?<![\w^{{}}\\.])\(?{_AMOUNT}(?:\s*[-+*/x×÷−]\s*\(?{_AMOUNT})+\s*=\s*[$€£]?\d"
-    r"|(?:\A|[.!?\n]\s*)(?:so|thus|therefore|hence)?,? ?the (?:final |correct )?answer is\b(?!.*\?)",
+    # "4 + 2 = 6", "5 packs * 18 = 90": a sum of numbers that is worked out, or the end of one
+    rf"(?<![\w^{{}}\\.])(?<!\d,)\(?{_AMOUNT}\s*+[-+*/x×÷−]\s*+\(?{_AMOUNT}\s*+=\s*+[$€£]?\d"
+    r"|(?:\A|[.!?\n])[^\S\n]*+(?:(?:so|thus|therefore|hence)?,? ?)the (?:final |correct )?answer is\b"
+    r"(?![^\n]{0,300}\?)",
     re.IGNORECASE,
 )
 _EXAMPLE = re.compile(r"\bexamples?\b|\be\.g\.", re.IGNORECASE)
@@ -115,11 +122,15 @@ _BEGINS_A_REPLY = re.compile(
 )
 # How code begins, behind comments.
 _CODE = re.compile(
-    r"(?:\s*(?:#(?!include)|//|--|/\*|\"\"\").*\n)*\s*(?:(?:async )?def \w+\(|class \w+\W|import \w|from [\w.]+ import "
-    r"|#include\b|using namespace|package \w|(?:public|private|static|return|const) |struct \w+"
+    r"(?:\s*+(?:#(?!include)|//|--|/\*|\"\"\").*\n)*+\s*+(?:(?:async )?def \w+\(|class \w+\W|from [\w.]+ import "
+    r"|(?:import|package) (?:static )?[\w.*]+(?: as \w+)?(?:, *[\w.]+(?: as \w+)?)*[ \t]*(?:[;#]|$)"
+    r"|import [^\n]{0,200}(?:from )?['\"]|return [\w.]+$"
+    r"|#include\b|using namespace|(?:public|private|static|return|const) [^\n]{0,200}[;{}()=+*\[]|struct \w+"
     r"|(?:function|func|fn) \w*\(|let \w+ =|var \w+|@\w+|[{}^]|<[!?/\w]|[.#]?[\w-]+ *\{ *$"
-    r"|[\w.\[\]]+ = |[\w.]+\(.*\);?$|(?:for|while|if) ?\(|(?:for|while|if) .*:$"
-    r"|(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE TABLE|ALTER TABLE)\b)",
+    r"|[\w.\[\]]+ = |[\w.]+\(.*\);?$|(?:for|while|if) ?\(|for \w+(?:, *\w+)* in [^\n]{1,200}:$"
+    r"|(?:while|if) (?:[^,\n]{1,200}|[^\n]{0,200}[=<>()\[\]][^\n]{0,200}):$"
+    r"|SELECT (?:[\d*'\"@(]|[^;]{1,2000}?\bFROM\b)|INSERT INTO \S|UPDATE \S+\s+SET\b|DELETE FROM\b"
+    r"|(?:CREATE|ALTER) TABLE (?:IF (?:NOT )?EXISTS )?\S+?\s*(?:\(|\s(?:AS|ADD|DROP|ALTER|RENAME|MODIFY)\b))",
     re.MULTILINE,
 )
 _SHOWS_CODE = re.compile(r"\b(?:this|these|following|below|given|provided|attached|here is|my)\b|:\s*\Z", re.IGNORECASE)
@@ -181,7 +192,7 @@ def eliminate(
         "unchanged": lambda: _bare(evolved) == _bare(parent.instruction),
         "leak": lambda: leaks(parent.instruction, evolved, scaffold),
         "equals_input": lambda: _bare(evolved) in {_bare(text) for text in (parent.input, parent.output) if text},
-        "loop": lambda: reply.finish_reason == "loop" or loops(new),
+        "loop": lambda: loops(new),
         "prompt_echo": lambda: english and echoes(parent.question, new, asked),
         "meta": lambda: english and not _META.search(parent.question) and _META.search(new),
         "code": lambda: brings_code(parent, evolved if own is None else own),
@@ -208,7 +219,10 @@ def check_rules(names: Collection[str]) -> None:
 def _further(parent: str, evolved: str) -> str:
     """What stands behind the parent's own words, where an evolution begins with all of them."""
     before = parent.strip().rstrip(".?!:;")
-    return evolved[len(before) :].strip() if evolved.casefold().startswith(before.casefold()) else ""
+    if not words(before) or not evolved.casefold().startswith(before.casefold()):
+        return ""
+    further = evolved[len(before) :]
+    return "" if re.match(r"\w", further) else further.strip()  # "Write a storyboard" adds nothing to "Write a story"
 
 
 def leaks(parent: str, evolved: str, scaffold: Collection[str] = LEAKS) -> bool:

@@ -62,13 +62,18 @@ _PROBLEM = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 # What stands behind a formula may begin with a request.
-_FORMULA = re.compile(r"\$(?! )[^$\n]*(?<! )\$(?!\d)|\\\[.*?\\\]|\\\(.*?\\\)|\\begin\{.*?\\end\{[^}]*\}", re.DOTALL)
+_FORMULA = re.compile(
+    r"\$(?! )[^$\n]{0,500}(?<! )\$(?!\d)|\\\[.{0,500}?\\\]|\\\(.{0,500}?\\\)|\\begin\{.{0,2000}?\\end\{[^}\n]{0,40}\}",
+    re.DOTALL,
+)
 _ITEM = re.compile(r"(?m)^[ \t]*(?:[-*•]|\d+[.)]|step \d+\W)[ \t]+.*$", re.IGNORECASE)
 _SENTENCES = re.compile(r"(?<=[.!?;:。？！])\s+|\n+")
 _CLAUSE = re.compile(r"[.!?;:,()\[\]\"“”'‘—–]+|\s-\s")
 
 # Requests stand at the beginning of a text, or at its end, behind what they are about.
 FIRST, LAST = 2, 3
+# They are looked for in so many characters at either end.
+LOOKED_AT = 4_000
 
 
 def asks(text: str) -> bool:
@@ -76,6 +81,8 @@ def asks(text: str) -> bool:
 
     Only its first and last sentences count, and no items of lists: an answer holds such words, too.
     """
+    if len(text) > 2 * LOOKED_AT:
+        text = f"{text[:LOOKED_AT]}\n{text[-LOOKED_AT:]}"
     text = _FORMULA.sub(" ; ", text)
     sentences = [sentence for sentence in _SENTENCES.split(_ITEM.sub("", text)) if sentence.strip()]
     looked_at = sentences if len(sentences) <= FIRST + LAST else [*sentences[:FIRST], *sentences[-LAST:]]

@@ -7,6 +7,7 @@ what the parent has itself stays.
 """
 
 import re
+from itertools import islice
 
 from evolvent.evolution.requests import asks
 from evolvent.records import Record
@@ -16,6 +17,7 @@ _NEW = (
     r"(?:re-?written|re-?worded|rephrased|revised|evolved|created|new|modified|updated|improved|enhanced|refined"
     r"|adapted|expanded|final(?:ly)?|harder|complex|challenging|difficult|specific|detailed|better|brand-new)"
 )
+_SAYS_NEW = re.compile(rf"\b{_NEW}\b", re.IGNORECASE)
 _OLD = r"(?:given|original|initial|old|first|source|previous)"
 
 # A line, or its beginning, that is a heading of the prompt: "#Rewritten Prompt#:", "**New instruction 2:**".
@@ -49,6 +51,24 @@ _PREAMBLE = re.compile(
     rf"|instructions?|variants?|attempt|{_NEW} (?:and \w+ )?(?:question|task|problem|request|one)s?"
     rf"|(?:could|can|might|would) (?:ask|be)|how about|try)\b)"
     rf"[^\n:.!?]{{0,200}}[:：][ \t*_]*",
+    re.IGNORECASE,
+)
+# What such a sentence says where the instruction follows in the same line.
+_NAMES_REWRITING = re.compile(
+    rf"\bhere(?: is| are|['’]s)\b.*\b(?:versions?|instructions?|prompts?)\b|\bmy version\b"
+    rf"|\b{_NEW}\b.*\b{_KIND}s?\b|\b(?:re-?(?:written|worded|phrased)|evolved)\b|\brewrite (?:it|this|that)\b"
+    rf"|\byou (?:could|can|might) ask\b|\btry(?: this| asking)?:",
+    re.IGNORECASE | re.DOTALL,
+)
+_SUGGESTS = re.compile(
+    r"\W*(?:\w+\W+)?(?:how about|let me|let['’]s|try (?:this|it|the|a|asking)|you (?:could|can|might))\b"
+    r"|.*\btry(?: this| asking)?:",
+    re.IGNORECASE,
+)
+# Where what follows is a text and a task on it, it belongs to the task.
+_OWN_TEXT = re.compile(
+    r"\W*(?:(?:i|we) have (?:an?|the|these|this|some|several|two|three|\d)|(?:this|here)(?: is|['’]s) my"
+    r"|(?:these|here) are (?:my|the|some|several|two|three|\d))\b",
     re.IGNORECASE,
 )
 _SEVERAL = re.compile(
@@ -125,6 +145,10 @@ _REMARK = re.compile(
 _DATA = re.compile(
     r"[:：][ \t]*\n|\b(?:this|following|given|below)\s+(?:text|passage|paragraph|article|email|story)\b", re.IGNORECASE
 )
+# A paragraph that sets conditions, and so is none.
+_CONDITION = re.compile(r"\b(?:should|must|ha(?:s|ve) to|needs? to|may not)\b", re.IGNORECASE)
+# So many paragraphs that begin as remarks do are looked at.
+_REMARKS = 50
 _OFFER = re.compile(
     r"\W*(?:let me know|feel free|(?:i )?hope|would you like|do you want|is there anything)\b", re.IGNORECASE
 )
@@ -138,6 +162,13 @@ _OUTPUT = re.compile(
     re.IGNORECASE,
 )
 # Before a form that the answer is to have, and before examples, an output is no answer.
+# A heading before words on the form that an answer is to have is no answer either.
+_SPECIFIED = re.compile(
+    r"[\W_]*(?:[\w'’-]+\W+){0,5}?(?:words?|lines?|sentences?|paragraphs?|tables?|columns?|rows?|lists?|bullets?|json|csv"
+    r"|xml|yaml|html|markdown|numbers?|integers?|strings?|digits?|letters?|labels?|only|must|should|either)\b"
+    r"(?! (?:is|are|was|were|has|have)\b)",
+    re.IGNORECASE,
+)
 _FORM = re.compile(r"\bexamples?\b|\bformat|\bform\b|\btemplate|\bfollow\w*\b|[:：]\s*\Z", re.IGNORECASE)
 
 
@@ -190,10 +221,12 @@ def _is_talk(before: str, parent: str) -> bool:
 
 def _without_preamble(text: str, parent: str) -> str:
     """The text without what is said before the instruction, and of several candidates the first."""
-    begun, several = False, False
+    begun, several, whole = False, False, text
     for pattern in (_AGREEMENT, _PREAMBLE, _AGREEMENT, _PREAMBLE, _LABEL):
         match = pattern.match(text)
         if match and text[match.end() :].strip() and not pattern.match(parent):
+            if pattern is _PREAMBLE and not _speaks_of_the_rewriting(match[0], text[match.end() :]):
+                continue
             if pattern is _AGREEMENT and (opening := _OPENING.match(text, match.end())):
                 match = opening
             begun |= pattern is not _AGREEMENT
@@ -205,23 +238,50 @@ def _without_preamble(text: str, parent: str) -> str:
     if begun:  # what is wrapped behind "Here is the new version:" is all that belongs to it
         wrapped = _FENCED_FIRST.match(text) or _QUOTED_FIRST.match(text)
         if wrapped and not parent.startswith(("```", '"', "“")):
+            behind = without_note(text)[wrapped.end() :].strip()
+            if not _SAYS_NEW.search(whole.removesuffix(text)) and _works_on_it(wrapped[0], behind):
+                return whole
             return str(next(filter(None, wrapped.groupdict().values()))).strip()
     if several and len(items := [part.strip() for part in _ITEM.split(text) if part.strip()]) > 1:
         return items[0]
     if (either := _OR.search(text)) and not _OR.search(parent):
-        return text[: either.start()].strip() or text
+        other = text[either.end() :].strip()
+        if asks(other) and not other[:1].islower():
+            return text[: either.start()].strip() or text
     return text
+
+
+def _speaks_of_the_rewriting(preamble: str, behind: str) -> bool:
+    """Whether a sentence with a colon is said of the instruction behind it, and does not belong to it itself."""
+    if asks(preamble) and not _SUGGESTS.match(preamble):
+        return False
+    given, _, then = behind.strip().partition("\n")
+    if _OWN_TEXT.match(preamble) and not _SAYS_NEW.search(preamble) and asks(then) and not asks(given):
+        return False
+    return behind.lstrip(" \t*_")[:1] in tuple("\n\"“`'‘«„") or bool(_NAMES_REWRITING.search(preamble))
+
+
+def _works_on_it(wrapped: str, behind: str) -> bool:
+    """Whether a text in quotes or a fence is for a task behind it: "Here is a prompt: “Hello” Translate it."."""
+    if _OFFER.match(behind) or not asks(behind):
+        return False
+    return not re.match(r"[\"“`]|\W*or\b", behind, re.IGNORECASE) or not asks(wrapped)
 
 
 def _without_sections(text: str, parent: Record, *, breadth: bool) -> str:
     """The text without an answer behind it, and without the parent's input, which the record holds."""
     output = _OUTPUT.search(text)
-    if output and not _OUTPUT.search(f"\n{parent.question}") and not _FORM.search(text[: output.start()]):
+    if (
+        output
+        and not _OUTPUT.search(f"\n{parent.question}")
+        and not _FORM.search(text[: output.start()])
+        and not _SPECIFIED.match(text[output.end() :].lstrip("*_# \n").partition("\n")[0])
+    ):
         text = text[: output.start()].strip()
     given = parent.input.strip()
     if breadth or not given:
         return text
-    for section in _INPUT.finditer(text):
+    for section in list(_INPUT.finditer(text))[-3:]:
         if section.start() and _bare(text[section.end() :]) in (_bare(given), ""):
             return text[: section.start()].strip()
     before = text.removesuffix(given)
@@ -261,18 +321,25 @@ def without_note(text: str, parent: str = "") -> str:
     - a paragraph that begins with I, We, This or The and speaks of the rewritten, revised, evolved, original, new or
       final instruction or prompt, or of a number of words added; or any that speaks of the rewritten instruction;
     - a paragraph that begins as such remarks do ("This adds …", "I kept …", "Explanation:"), where neither it nor what
-      follows asks for anything, or an offer ("Let me know if …").
+      follows asks for anything and it sets no condition ("must", "should"), or an offer ("Let me know if …").
     """
     if parent and without_note(parent) != parent:
         return text
     begun = len(text) - len(text.lstrip())
     note = _NOTE.search(text, begun + 1)
-    starts = [
+    data = _DATA.search(text)
+    remarks = (
         one.start()
-        for one in _REMARK.finditer(text, begun + 1)
-        if _OFFER.match(one[0]) or not (_DATA.search(text[: one.start()]) or asks(text[one.start() :]))
-    ]
-    start = min([*starts, *([note.start()] if note else [])], default=None)
+        for one in islice(_REMARK.finditer(text, begun + 1), _REMARKS)
+        if _OFFER.match(one[0])
+        or not (
+            (data and data.end() <= one.start())
+            or _CONDITION.search(text[one.start() :].lstrip().partition("\n\n")[0])
+            or asks(text[one.start() :])
+        )
+    )
+    starts = [*islice(remarks, 1), *([note.start()] if note else [])]
+    start = min(starts, default=None)
     return text if start is None else _RULE_AT_THE_END.sub("", text[:start])
 
 

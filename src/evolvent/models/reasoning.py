@@ -33,6 +33,8 @@ SPECIAL = re.compile(r"<\|(?:start\|>assistant|channel\|>\w+|message\|>|end\|>|r
 # Tokens at the end of a prompt among which a template's opening tag is found.
 PROMPT_END = 8
 
+_BLANKS = re.compile(r"\s*")
+
 
 def split_reasoning(text: str, *, unopened: bool = True, cut: bool = False) -> tuple[str, str | None]:
     """Split a generated text into its answer and the reasoning in tags before it (``TAGS``, ``XML``, channels).
@@ -54,23 +56,23 @@ def split_reasoning(text: str, *, unopened: bool = True, cut: bool = False) -> t
     if CHANNELS.match(text) or BARE_CHANNELS.match(text):
         return _split_channels(text, cut=cut)
     thoughts = []
-    answer = text
+    begun = _behind_blanks(text, 0)  # where the answer begins
     end = UNOPENED.search(text) if unopened else None
     if end and OPENED_BY[end[1] or end[2]] not in text[: end.start()]:
         thoughts.append(text[: end.start()])
-        answer = text[end.end() :]
-    while opening := next(filter(answer.lstrip().startswith, CLOSING), None):  # some models think twice
-        inside = answer.lstrip()[len(opening) :]
-        end = CLOSING[opening].search(inside)
-        after = inside[end.end() :] if end else ""
-        document = not after.strip() or after.lstrip().startswith("<") if end else not cut
+        begun = _behind_blanks(text, end.end())
+    while opening := next((tag for tag in CLOSING if text.startswith(tag, begun)), None):  # some models think twice
+        inside = begun + len(opening)
+        end = CLOSING[opening].search(text, inside)
+        after = _behind_blanks(text, end.end()) if end else len(text)
+        document = text[after : after + 1] in ("", "<") if end else not cut
         if opening in XML and document:
             break
-        thoughts.append(inside[: end.start()] if end else inside)
-        answer = after
+        thoughts.append(text[inside : end.start() if end else None])
+        begun = after
     if not thoughts:
         return text, None
-    return _unwrapped(answer.lstrip()), _joined(thoughts)
+    return _unwrapped(text[begun:]), _joined(thoughts)
 
 
 def split_generated(text: str, prompt_end: str, *, cut: bool = False) -> tuple[str, str | None]:
@@ -97,6 +99,12 @@ def _split_channels(text: str, *, cut: bool) -> tuple[str, str | None]:
         return SPECIAL.sub("", "".join(answer)), _joined([SPECIAL.sub("", thoughts)])
     thoughts, final, bare = text.lstrip().removeprefix("analysis").partition(BARE_FINAL)
     return (bare, _joined([thoughts])) if final or cut else (text, None)
+
+
+def _behind_blanks(text: str, start: int) -> int:
+    """Where the first character from ``start`` on stands that is no white space."""
+    found = _BLANKS.match(text, start)
+    return found.end() if found else start
 
 
 def _unwrapped(answer: str) -> str:
