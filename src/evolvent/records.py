@@ -6,7 +6,7 @@ and ``output`` set.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
@@ -30,9 +30,17 @@ class Message(TypedDict):
     content: str
 
 
-def conversation(prompt: str, system: str | None = None) -> list[Message]:
-    """A conversation of one user turn, after a system turn if there is a system prompt."""
+def conversation(prompt: str, system: str | None = None, *, shown: Iterable[tuple[str, str]] = ()) -> list[Message]:
+    """A conversation that ends with a prompt: after a system prompt, if there is one, and after what is shown.
+
+    Args:
+        prompt: the last turn, the user's.
+        system: the system prompt.
+        shown: demonstrations, each a prompt with its reply.
+    """
     turns = [Message(role="system", content=system)] if system else []
+    for asked, answered in shown:
+        turns += [Message(role="user", content=asked), Message(role="assistant", content=answered)]
     return [*turns, Message(role="user", content=prompt)]
 
 

@@ -5,8 +5,6 @@ import pytest
 
 from evolvent.datasets.language import language, languages
 
-pytest.importorskip("py3langid")
-
 
 @pytest.mark.parametrize(
     ("code", "text"),

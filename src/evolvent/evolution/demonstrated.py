@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evolvent.evolution import EVOL_INSTRUCT
-from evolvent.evolution.demonstrations import Demonstrations, load_demonstrations
+from evolvent.evolution.demonstrations import Demonstration, Demonstrations, load_demonstrations
 from evolvent.evolution.elimination import LEAKS
 from evolvent.evolution.task_kinds import task_kind
 from evolvent.evolution.templates import Prompt, load_prompt
 from evolvent.evolution.trajectory import Profile
 from evolvent.models.protocols import Reply
-from evolvent.records import Message, Record
+from evolvent.records import Message, Record, conversation
 
 BREADTH = "breadth"
 
@@ -62,12 +62,12 @@ class Demonstrated:
 
     def turns(self, parent: Record, profile: Profile, seed: int) -> list[Message]:  # noqa: ARG002
         shown, lead = self.demonstrations.draw(task_kind(parent.instruction, parent.input), seed, SHOWN)
-        turns = [Message(role="system", content=self.system.render())]
-        for one in shown:
-            question = self.question.render(instruction=one.instruction, input=one.input, lead=one.lead)
-            turns += [Message(role="user", content=question), Message(role="assistant", content=one.reply)]
-        question = self.question.render(instruction=parent.instruction, input=parent.input, lead=lead)
-        return [*turns, Message(role="user", content=question)]
+
+        def question(task: Demonstration | Record, lead: str) -> str:
+            return self.question.render(instruction=task.instruction, input=task.input, lead=lead)
+
+        demonstrated = [(question(one, one.lead), one.reply) for one in shown]
+        return conversation(question(parent, lead), self.system.render(), shown=demonstrated)
 
     def read(self, reply: Reply, parent: Record, profile: Profile) -> str | None:  # noqa: ARG002
         """The new task; in depth the parent's instruction and the sentence behind it.

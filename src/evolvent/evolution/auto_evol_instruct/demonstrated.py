@@ -14,7 +14,7 @@ import yaml
 
 from evolvent.evolution.auto_evol_instruct.method import INPUT, Method, headings
 from evolvent.evolution.templates import SHIPPED
-from evolvent.records import Message, Record
+from evolvent.records import Message, Record, conversation
 
 FILE = "small/rewritings.yaml"
 
@@ -66,12 +66,11 @@ def demonstrations() -> tuple[tuple[Demonstration, ...], str]:
 
 def turns(method: Method, parent: Record, seed: int) -> list[Message]:
     """What a small model is asked: the method with a demonstration, further ones, and the parent."""
-    asked: list[Message] = []
+    shown: list[tuple[str, str]] = []
     for one in random.Random(seed).sample(demonstrations()[0], SHOWN):
-        shown = Record("", "", 0, one.instruction, one.input)
-        question = _question(shown) if asked else method.render(shown, show_input=True)
-        asked += [Message(role="user", content=question), Message(role="assistant", content=one.under(method))]
-    return [*asked, Message(role="user", content=_question(parent))]
+        task = Record("", "", 0, one.instruction, one.input)
+        shown.append((_question(task) if shown else method.render(task, show_input=True), one.under(method)))
+    return conversation(_question(parent), shown=shown)
 
 
 def _question(record: Record) -> str:

@@ -19,7 +19,7 @@ from evolvent.errors import InputError
 from evolvent.evolution.autoif.functions import FENCE, Case, Sample
 from evolvent.evolution.autoif.salvage import defines_evaluate
 from evolvent.evolution.templates import SHIPPED
-from evolvent.records import Message
+from evolvent.records import Message, conversation
 
 SMALL = "small"
 FILE = "small/functions.yaml"
@@ -78,16 +78,16 @@ class Demonstrations:
 
     def of_functions(self, instruction: str, seed: int) -> list[Message]:
         """The turns that ask for a function."""
-        return _turns(WRITE, [(one.instruction, one.fenced) for one in self._drawn(seed)], instruction)
+        return conversation(instruction, WRITE, shown=[(one.instruction, one.fenced) for one in self._drawn(seed)])
 
     def of_cases(self, instruction: str, seed: int) -> list[Message]:
         """The turns that ask for cases."""
-        return _turns(TEST, [(one.instruction, one.cases) for one in self._drawn(seed)], instruction)
+        return conversation(instruction, TEST, shown=[(one.instruction, one.cases) for one in self._drawn(seed)])
 
     def of_back_translation(self, code: str, seed: int) -> list[Message]:
         """The turns that ask for the instruction behind a function."""
         fenced = f"{FENCE}python\n{code}\n{FENCE}"
-        return _turns(READ_OUT, [(one.fenced, one.instruction) for one in self._drawn(seed)], fenced)
+        return conversation(fenced, READ_OUT, shown=[(one.fenced, one.instruction) for one in self._drawn(seed)])
 
     def _drawn(self, seed: int) -> list[Demonstration]:
         return random.Random(seed).sample(self.shown, min(SHOWN, len(self.shown)))
@@ -98,7 +98,7 @@ def of_self_instruct(examples: Sequence[str], count: int, seed: int) -> list[Mes
     drawn = random.Random(seed).sample(list(examples), min(TURNS * EACH, len(examples)))
     parts = [drawn[start : start + EACH] for start in range(0, len(drawn), EACH)]
     shown = [(_asks_for(len(part)), "\n".join(f"- {' '.join(one.split())}" for one in part)) for part in parts]
-    return _turns(INVENT, shown, _asks_for(count))
+    return conversation(_asks_for(count), INVENT, shown=shown)
 
 
 def read_function(reply: str) -> Sample | str:
@@ -152,10 +152,3 @@ def _asks_for(count: int) -> str:
 
 def _on_one_line(answer: str) -> str:
     return answer.replace("\n", r"\n")
-
-
-def _turns(system: str, shown: Sequence[tuple[str, str]], question: str) -> list[Message]:
-    turns = [Message(role="system", content=system)]
-    for asked, said in shown:
-        turns += [Message(role="user", content=asked), Message(role="assistant", content=said)]
-    return [*turns, Message(role="user", content=question)]
