@@ -18,7 +18,7 @@ from typing import Any
 
 from evolvent.demo import SEEDS
 from evolvent.models.gguf.convert import transformers_folder
-from evolvent.models.models import open_chat
+from evolvent.models.opening import open_chat
 from evolvent.models.protocols import ChatModel, Reply, Sampling
 from evolvent.records import Message
 

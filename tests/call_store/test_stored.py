@@ -14,7 +14,7 @@ from evolvent.call_store.ask import ask, why_cut, why_unusable
 from evolvent.call_store.key import call_seed
 from evolvent.call_store.replies import reply_from_json, reply_to_json
 from evolvent.call_store.store import CallStore
-from evolvent.call_store.stored import StoredChat, StoredScorer
+from evolvent.call_store.stored import StoredChat, StoredLocal
 from evolvent.call_store.used import Failures, RecordInWork, Used, lasting_failures, record_in_work
 from evolvent.costs.budget import Budget
 from evolvent.costs.prices import Price
@@ -378,13 +378,13 @@ def test_a_damaged_result_of_a_window_is_computed_again_and_the_others_stay(
     class Base:
         uri = "base"
 
-    scorer = StoredScorer(Base(), store, "score")  # type: ignore[arg-type]
+    scorer = StoredLocal(Base(), store, "score")
     computed: list[float] = []
 
     async def one(value: float) -> list[PairLosses | str]:
         def compute(_: object) -> list[PairLosses]:
             computed.append(value)
-            return [PairLosses(value, 1, value, 1, math.nan, 1, 1, 1)] * 2
+            return [PairLosses(value, 1, value, 1, math.nan, 1, 2, 1, 1)] * 2
 
         return await scorer.window([b"1", b"2"], ["a", "b"], "{}", compute, losses_to_json, losses_from_json)
 

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from evolvent.metrics.all_metrics import chosen
 from evolvent.metrics.losses import PairLosses
+from evolvent.metrics.metric import How
 from evolvent.metrics.options import DEFAULT_METRICS
 from evolvent.metrics.score import Scoring
 from evolvent.metrics.score import columns_of as columns_in_file
@@ -27,11 +29,7 @@ class Given:
 
     def model(self, capability: str, uri: str) -> Any:
         assert (capability, uri) == ("losses", BASE)
-        return self
-
-    @property
-    def scorer(self) -> Any:
-        return self
+        return SimpleNamespace(model=self, window=self.window)
 
     async def window(self, keys: Sequence[bytes], *_: object) -> Sequence[PairLosses | str]:
         assert len(keys) == len(self.found)
@@ -43,7 +41,7 @@ class Given:
 
 def work(metrics: str | Sequence[str] = DEFAULT_METRICS) -> Scoring:
     names = tuple(metric.name for metric in chosen(metrics))
-    return Scoring(names, {"losses": BASE}, "paper", Listed([PAIR], {}))
+    return Scoring(names, {"losses": BASE}, How(), Listed([PAIR], {}))
 
 
 def scores_of(losses: PairLosses | str, metrics: str | Sequence[str] = DEFAULT_METRICS) -> dict[str, Score]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from evolvent.errors import InputError
 from evolvent.metrics.all_metrics import METRICS, chosen
 from evolvent.metrics.losses import PairLosses
+from evolvent.metrics.options import DEFAULT_METRICS
 from evolvent.records import COLUMNS, schema
 from tests.metrics.scoring import columns_of, scores_of
 
@@ -21,19 +22,28 @@ LOSSES = PairLosses(
     conditional_count=6,
     direct_sum=7.5,
     direct_count=5,
+    rank_sum=15,
     instruction_tokens=4,
     response_tokens=5,
 )
 
 
+OF_LOSSES = [name for name, metric in METRICS.items() if metric.needs == ("losses",)]
+ALWAYS = [name for name, metric in METRICS.items() if metric.always]
+
+
 def test_formulas() -> None:
-    assert scores_of(LOSSES) == {  # L(Q) = 2, L(A|Q) = 1, L(A) = 1.5
+    assert scores_of(LOSSES, OF_LOSSES) == {  # L(Q) = 2, L(A|Q) = 1, L(A) = 1.5
         "instruction_ppl": pytest.approx(math.e**2),
         "response_ppl": pytest.approx(math.e**1.5),
         "conditional_ppl": pytest.approx(math.e),
         "ifd": pytest.approx(1 / 1.5),
         "ic_ifd": pytest.approx(1 / 3),
         "ifd_ppl": pytest.approx(math.e**-0.5),
+        "response_loss": 1.0,
+        "response_rank": 2.5,
+        "rsr": 2.5,
+        "grape": -1.0,
         "instruction_tokens": 4,
         "response_tokens": 5,
         "score_reason": None,
@@ -47,20 +57,24 @@ def test_formulas() -> None:
         ({"instruction_sum": 0.0}, ["ic_ifd"]),
         ({"instruction_sum": 4 * 800.0}, ["instruction_ppl"]),
         ({"direct_sum": math.inf}, ["response_ppl", "ifd", "ic_ifd"]),
-        ({"conditional_sum": math.nan}, ["conditional_ppl", "ifd", "ic_ifd", "ifd_ppl"]),
+        ({"conditional_sum": 0.0}, ["rsr"]),
+        (
+            {"conditional_sum": math.nan},
+            ["conditional_ppl", "ifd", "ic_ifd", "ifd_ppl", "response_loss", "rsr", "grape"],
+        ),
         ({"instruction_sum": math.nan, "direct_sum": 0.0}, ["instruction_ppl", "ifd", "ic_ifd"]),
     ],
 )
 def test_a_value_that_does_not_exist_is_null_with_its_reason(changed: dict[str, float], absent: list[str]) -> None:
-    scores = scores_of(replace(LOSSES, **changed))
-    assert [name for name in METRICS if scores[name] is None] == absent
+    scores = scores_of(replace(LOSSES, **changed), OF_LOSSES)
+    assert [name for name in OF_LOSSES if scores[name] is None] == absent
     assert scores["score_reason"] == f"no finite value for {', '.join(absent)}"
 
 
 @given(st.tuples(*[st.floats(allow_nan=True, allow_infinity=True)] * 3))
 def test_no_loss_whatever_makes_a_number_that_is_none(sums: tuple[float, float, float]) -> None:
-    scores = scores_of(replace(LOSSES, instruction_sum=sums[0], conditional_sum=sums[1], direct_sum=sums[2]))
-    for name in METRICS:
+    scores = scores_of(replace(LOSSES, instruction_sum=sums[0], conditional_sum=sums[1], direct_sum=sums[2]), OF_LOSSES)
+    for name in OF_LOSSES:
         value = scores[name]
         assert value is None or math.isfinite(float(value))
 
@@ -73,10 +87,9 @@ def test_a_pair_without_losses_has_the_same_columns() -> None:
 
 
 def test_what_is_asked_for_and_what_is_always_written() -> None:
-    always = {name for name, metric in METRICS.items() if metric.always}
-    assert set(METRICS) - always == {"ifd", "ic_ifd"}
-    assert {metric.name for metric in chosen(["ifd"])} == always | {"ifd"}
-    assert set(scores_of(LOSSES, ["ifd_ppl"])) == always | {"score_reason"}
+    assert set(OF_LOSSES) - set(ALWAYS) == {"ifd", "ic_ifd", "grape"}
+    assert {metric.name for metric in chosen(["ifd"])} == {*ALWAYS, "ifd"}
+    assert set(scores_of(LOSSES, ["ifd_ppl"])) == {*ALWAYS, "score_reason"}
     with pytest.raises(InputError, match="unknown metric idf") as caught:
         chosen(["idf", "ifd"])
     assert "ic_ifd" in caught.value.fix
@@ -89,7 +102,11 @@ def test_columns_match_the_scores() -> None:
         assert {field.name for field in fields} == set(row)
         table = pa.Table.from_pylist([row, {**scores_of("why", names), "base_model": "hf:x"}], pa.schema(fields))
         assert table.to_pylist()[0] == row
-    assert [column.name for column in columns_of()] == [*METRICS, "base_model", "score_reason"]
+    assert [column.name for column in columns_of()] == [
+        *(name for name in METRICS if name in (*ALWAYS, *DEFAULT_METRICS)),
+        "base_model",
+        "score_reason",
+    ]
 
 
 def test_every_column_says_its_unit_and_which_values_are_kept() -> None:
@@ -98,6 +115,8 @@ def test_every_column_says_its_unit_and_which_values_are_kept() -> None:
     assert {name for name, column in columns.items() if column.better == "lower"} == {
         "instruction_ppl",
         "instruction_tokens",
+        "response_loss",
+        "rsr",
     }
 
 

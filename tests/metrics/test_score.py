@@ -19,7 +19,7 @@ from evolvent.errors import InputError, ModelUnavailableError, RunError
 from evolvent.files import CALLS
 from evolvent.metrics import score as scoring
 from evolvent.metrics.all_metrics import METRICS
-from evolvent.metrics.metric import Metric, Window
+from evolvent.metrics.metric import How, Metric, Window
 from evolvent.metrics.score import score
 from evolvent.models import models as opened_models
 from evolvent.models.models import Need
@@ -55,7 +55,8 @@ class Spelling:
 
     def nll(self, sequences: Sequence[Sequence[int]], starts: Sequence[int], **_: Any) -> list[np.ndarray]:
         self.scored += len(sequences)
-        return [np.array(ids[start:], float) / 100 for ids, start in zip(sequences, starts, strict=True)]
+        texts = [np.array(ids[start:], float) for ids, start in zip(sequences, starts, strict=True)]
+        return [np.stack((letters / 100, letters)) for letters in texts]
 
 
 @pytest.fixture
@@ -354,7 +355,7 @@ def test_other_metrics_and_added_pairs_use_the_stored_losses(pairs: Path, opened
 def stored_losses(record: Record, scorer: Spelling, layout: str, store: CallStore) -> None:
     """The work of the stage on one pair."""
     need = Need("losses", scorer.uri)
-    work = scoring.Scoring(("ifd",), {"losses": scorer.uri}, layout, Listed([record], {}))
+    work = scoring.Scoring(("ifd",), {"losses": scorer.uri}, How(layout), Listed([record], {}))
 
     async def score_it() -> None:
         async with work.open(StoredModels({need: scorer}, store, "score")) as make:

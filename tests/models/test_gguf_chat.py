@@ -9,7 +9,7 @@ import pytest
 
 from evolvent.errors import CallError, InputError, ModelUnavailableError
 from evolvent.models.gguf import chat, engine
-from evolvent.models.models import open_chat
+from evolvent.models.opening import open_chat
 from evolvent.models.protocols import ChatModel, Reply, Sampling
 from tests.models.tiny_gguf import TEMPLATE, write_gguf
 

@@ -9,7 +9,7 @@ from evolvent import errors
 from evolvent.errors import InputError, ModelUnavailableError
 from evolvent.models.gguf import convert
 from evolvent.models.gguf.files import digest_of, find_gguf
-from evolvent.models.models import open_scorer
+from evolvent.models.opening import open_scorer
 from tests.models.tiny_gguf import write_gguf
 
 pytest.importorskip("gguf", reason="needs the gguf extra")

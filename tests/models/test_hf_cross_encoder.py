@@ -26,7 +26,7 @@ from transformers import (
 
 from evolvent.errors import CallError, InputError, ModelUnavailableError
 from evolvent.models.hf.cross_encoder import BATCH, HFCrossEncoder
-from evolvent.models.models import open_pair_classifier
+from evolvent.models.opening import open_pair_classifier
 
 CONTEXT = 24
 PAD, START, SEPARATOR, UNKNOWN = range(4)

@@ -3,7 +3,7 @@
 import pytest
 
 from evolvent.errors import InputError
-from evolvent.models.models import open_chat
+from evolvent.models.opening import open_chat
 
 SERVER = "openai:m?base_url=http://127.0.0.1:9/v1"
 

@@ -8,7 +8,7 @@ import pytest
 from evolvent import doctor
 from evolvent.errors import ModelUnavailableError
 from evolvent.models import models, smollm2
-from evolvent.models.models import open_chat
+from evolvent.models.opening import open_chat
 from evolvent.models.smollm2 import INSTALL, ON_HUB, find_smollm2, lacking
 
 

@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evolvent.errors import InputError
-from evolvent.models.models import open_chat, open_scorer
+from evolvent.models.opening import open_chat, open_scorer
 from evolvent.models.uri import check_chat_model, check_local_model, checked_base_url, parse_uri
 
 

@@ -17,7 +17,7 @@ from transformers import AutoTokenizer
 from evolvent.errors import CallError, InputError, ModelUnavailableError, RunError
 from evolvent.models.fingerprint import fingerprint
 from evolvent.models.folders import EMBEDDED_FOLDER, Place
-from evolvent.models.models import open_chat, open_scorer
+from evolvent.models.opening import open_chat, open_scorer
 from evolvent.models.protocols import Reply, Sampling, TokenLogprob
 from evolvent.models.vllm import ENVIRONMENT, VLLMChat
 from tests.models.tiny_llama import save_tiny_llama
@@ -160,7 +160,7 @@ def test_a_conversation_becomes_token_ids_and_a_reply(vllm: type[AsyncLLM]) -> N
 
 
 def test_opening_by_uri_gives_the_options_to_vllm(vllm: type[AsyncLLM], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evolvent.models.models.require_extra", lambda *_: None)
+    monkeypatch.setattr("evolvent.models.opening.require_extra", lambda *_: None)
     options = "dtype=bfloat16&max_model_len=4096&tensor_parallel_size=2&gpu_memory_utilization=0.5"
     model = open_chat(f"vllm:{CHAT}?{options}&trust_remote_code=true")
     arguments = vllm.last.arguments
@@ -172,7 +172,7 @@ def test_opening_by_uri_gives_the_options_to_vllm(vllm: type[AsyncLLM], monkeypa
 
 @pytest.mark.parametrize("option", ["max_model_len=x", "tensor_parallel_size=0", "gpu_memory_utilization=1.5"])
 def test_numbers_that_cannot_be(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evolvent.models.models.require_extra", lambda *_: None)
+    monkeypatch.setattr("evolvent.models.opening.require_extra", lambda *_: None)
     with pytest.raises(InputError, match=option):
         open_chat(f"vllm:{CHAT}?{option}")
 

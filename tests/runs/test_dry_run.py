@@ -165,7 +165,7 @@ def test_tokens_of_a_server_are_estimated_by_length_and_marked() -> None:
 
 
 def test_prompt_tokens_of_the_embedded_model_are_exact_in_round_1() -> None:
-    from evolvent.models.models import open_chat
+    from evolvent.models.opening import open_chat
 
     model = open_chat("embedded")
     records = RECORDS[:6]

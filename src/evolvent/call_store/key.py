@@ -3,7 +3,7 @@
 In the key: the model's identity (base URL, model name, extra request fields; of local weights their revision, dtype,
 chat template), the messages, temperature and max_tokens, top_p and seed above temperature 0, top_logprobs when they are
 asked for, stop texts where there are any. Of a pair's losses: the base model's identity, the layout, question, output
-and turns.
+and turns. Of a reward: the model's identity and the turns; of a vector: the model's identity and the text.
 
 Not in the key: time-outs, retries, concurrency, caps, prices and budgets, keys and their variables, device and batch
 size, the stage and the record that the call is made for; at temperature 0 neither seed nor top_p.
@@ -42,8 +42,8 @@ def chat_key(identity: bytes, messages: Sequence[Message], sampling: Sampling) -
 
 
 def losses_key(identity: str, layout: str, question: str, output: str, messages: Sequence[Message] | None) -> bytes:
-    """The key of a pair's token losses."""
-    return call_key(identity, layout, question, output, messages)
+    """The key of a pair's token losses and ranks."""
+    return call_key(identity, layout, question, output, messages, "ranks")
 
 
 def call_key(*parts: object) -> bytes:

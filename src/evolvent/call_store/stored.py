@@ -20,7 +20,6 @@ from evolvent.models.protocols import (
     ChatModel,
     Reply,
     Sampling,
-    TokenScorer,
     Usage,
     until_kept,
 )
@@ -221,22 +220,22 @@ def _read(store: CallStore, key: bytes, text: str | None, from_json: Callable[[s
 
 
 @dataclass(slots=True)
-class StoredScorer:
-    """A TokenScorer whose results are kept: those of a window are stored together, or not at all.
+class StoredLocal:
+    """A model that computes numbers in this process, and whose results are kept: a window's all together.
 
     Args:
-        scorer: the base model.
+        model: a ``TokenScorer``, ``RewardModel`` or ``Embedder``.
         store: the run's call store.
         stage: the stage that asks; written beside the result.
     """
 
-    scorer: TokenScorer
+    model: Any
     store: CallStore
     stage: str
 
     @property
     def uri(self) -> str:
-        return self.scorer.uri
+        return str(self.model.uri)
 
     async def window(
         self,
@@ -283,6 +282,10 @@ class StoredScorer:
         return [results[key] for key in keys]
 
 
+# What models of this process compute and the store keeps.
+COMPUTED = ("losses", "reward", "embed")
+
+
 class StoredModels:
     """The models that a stage's work gets, each behind the run's call store.
 
@@ -318,10 +321,8 @@ class StoredModels:
             for (capability, name), model in self._opened.items()
             if capability == "chat"
         }
-        self._losses = {
-            name: StoredScorer(model, store, stage)
-            for (capability, name), model in self._opened.items()
-            if capability == "losses"
+        self._local = {
+            key: StoredLocal(model, store, stage) for key, model in self._opened.items() if key[0] in COMPUTED
         }
         self.at_once = at_once(opened)
 
@@ -330,8 +331,8 @@ class StoredModels:
         return self._chat[uri]
 
     def model(self, capability: str, uri: str) -> Any:
-        """A model of another kind: a ``StoredScorer`` for ``losses``; others as they are, in this process."""
-        return self._losses[uri] if capability == "losses" else self._opened[capability, uri]
+        """A model of another kind: a ``StoredLocal`` if what it computes is kept; others as they are."""
+        return (self._local if capability in COMPUTED else self._opened)[capability, uri]
 
 
 def at_once(opened: Mapping[Need, Any]) -> int:

@@ -14,9 +14,10 @@ from evolvent.evolution import EVOL_INSTRUCT
 from evolvent.evolution.demonstrations import Demonstration, Demonstrations, load_demonstrations
 from evolvent.evolution.elimination import LEAKS
 from evolvent.evolution.task_kinds import task_kind
-from evolvent.evolution.templates import Prompt, load_prompt
+from evolvent.evolution.templates import load_prompt
 from evolvent.evolution.trajectory import Profile
 from evolvent.models.protocols import Reply
+from evolvent.prompts import Prompt
 from evolvent.records import Message, Record, conversation
 
 BREADTH = "breadth"

@@ -13,9 +13,10 @@ from evolvent.evolution import EVOL_INSTRUCT
 from evolvent.evolution.demonstrated import BREADTH, demonstrated_operator
 from evolvent.evolution.elimination import LEAKS
 from evolvent.evolution.salvage import salvage
-from evolvent.evolution.templates import NO_OPERATORS, Prompt, load_prompt
+from evolvent.evolution.templates import NO_OPERATORS, load_prompt
 from evolvent.evolution.trajectory import Profile, Rewriting
 from evolvent.models.protocols import Reply
+from evolvent.prompts import Prompt
 from evolvent.records import Message, Record, conversation
 
 METHOD = EVOL_INSTRUCT

@@ -10,8 +10,8 @@ from collections import Counter
 
 from evolvent.call_store.ask import ask
 from evolvent.errors import CallError, InputError
-from evolvent.evolution.templates import Prompt
 from evolvent.models.protocols import ChatModel, Reply, Sampling
+from evolvent.prompts import Prompt
 from evolvent.records import CUT, conversation
 
 # The mean of the shares of equal and of different pairs that a judge has to be right on; who guesses has 0.5.

@@ -1,63 +1,18 @@
-"""Prompt templates: one Jinja file a prompt, named by what it asks for, versioned by what it says.
+"""Evolution's prompt templates: those that ship with it, and a user's own in their place.
 
-The shipped templates lie in ``evolution/prompts``. A folder of the user's own may hold further operators or replace
-shipped ones; a template there can ``{% extends "in_depth.j2" %}`` and fill in its ``method`` block alone.
+A folder of the user's own may hold further operators or replace shipped ones; a template there can
+``{% extends "in_depth.j2" %}`` and fill in its ``method`` block alone.
 """
 
-import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
-import jinja2
-import jinja2.meta
-from jinja2.sandbox import SandboxedEnvironment
-
-from evolvent.errors import InputError
+from evolvent import prompts
+from evolvent.prompts import Prompt
 
 SHIPPED = Path(__file__).parent / "prompts"
 
 # Templates that are no operators: what the in-depth ones extend, and the judge's question.
 NO_OPERATORS = {"in_depth", "equality"}
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """A prompt template: plain data, compiled where it is filled in.
-
-    Attributes:
-        name: the file's name without its ending.
-        version: a hash of its text, which goes into every record made with it.
-        sources: the text of its file, and of the files that it extends or includes, by their names.
-    """
-
-    name: str
-    version: str
-    sources: tuple[tuple[str, str], ...]
-
-    def render(self, **values: object) -> str:
-        """Fill the template's slots.
-
-        Raises:
-            InputError: the template uses a slot that does not exist.
-        """
-        try:
-            return _compiled(self).render(**values).strip()
-        except Exception as error:  # a user's template may raise whatever Python can
-            raise InputError(
-                f"prompt template {self.name}: {error}",
-                fix=f"It knows these slots: {', '.join(f'{{{{ {name} }}}}' for name in values)}.",
-            ) from error
-
-
-@lru_cache(maxsize=256)
-def _compiled(prompt: Prompt) -> jinja2.Template:
-    return _environment(jinja2.DictLoader(dict(prompt.sources))).get_template(prompt.sources[0][0])
-
-
-def _environment(loader: jinja2.BaseLoader) -> jinja2.Environment:
-    return SandboxedEnvironment(loader=loader, undefined=jinja2.StrictUndefined, auto_reload=False)
 
 
 def load_prompt(name: str, folder: Path | None = None) -> Prompt:
@@ -73,27 +28,4 @@ def load_prompt(name: str, folder: Path | None = None) -> Prompt:
     Raises:
         InputError: no such template, or one that Jinja cannot read.
     """
-    folders = [folder, SHIPPED] if folder else [SHIPPED]
-    environment = _environment(jinja2.FileSystemLoader(folders))
-    try:
-        environment.get_template(f"{name}.j2")
-        sources = tuple(_sources(environment, f"{name}.j2"))
-    except jinja2.TemplateNotFound as error:
-        known = ", ".join(sorted({path.stem for place in folders for path in place.glob("*.j2")} - NO_OPERATORS))
-        raise InputError(f"no prompt template named {name!r}", fix=f"Known operators: {known}.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"prompt template {name} is not UTF-8: {error}") from error
-    except jinja2.TemplateSyntaxError as error:
-        raise InputError(f"prompt template {error.filename}, line {error.lineno}: {error.message}") from error
-    version = hashlib.sha256("\0".join(text for _, text in sources).encode()).hexdigest()[:8]
-    return Prompt(name, version, sources)
-
-
-def _sources(environment: jinja2.Environment, filename: str) -> Iterator[tuple[str, str]]:
-    """The name and text of a template, and of every template it refers to."""
-    assert environment.loader is not None
-    source, _, _ = environment.loader.get_source(environment, filename)
-    yield filename, source
-    for reference in jinja2.meta.find_referenced_templates(environment.parse(source)):
-        if reference is not None:
-            yield from _sources(environment, reference)
+    return prompts.load_prompt(name, [folder, SHIPPED] if folder else [SHIPPED], unlisted=NO_OPERATORS)

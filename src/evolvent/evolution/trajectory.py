@@ -14,8 +14,8 @@ from evolvent.call_store.key import call_seed
 from evolvent.errors import CallError
 from evolvent.evolution.elimination import eliminate
 from evolvent.evolution.judging import finds_equal, try_judge
-from evolvent.evolution.templates import Prompt
 from evolvent.models.protocols import ChatModel, Reply, Sampling, StageModels
+from evolvent.prompts import Prompt
 from evolvent.records import Message, Record
 from evolvent.runs.stage import Make
 

@@ -9,6 +9,8 @@ from evolvent.metrics.ifd_ppl import ifd_ppl
 from evolvent.metrics.length import instruction_tokens, response_tokens
 from evolvent.metrics.metric import Metric, of_losses
 from evolvent.metrics.perplexity import conditional_ppl, instruction_ppl, response_ppl
+from evolvent.metrics.response_loss import grape, response_loss
+from evolvent.metrics.rsr import response_rank, rsr
 from evolvent.models.models import Capability
 from evolvent.records import Column
 
@@ -21,6 +23,10 @@ METRICS: dict[str, Metric] = {
         of_losses(Column("ifd", "double", "ratio of losses", "higher"), ifd),
         of_losses(Column("ic_ifd", "double", "1/nat", "higher"), ic_ifd),
         of_losses(Column("ifd_ppl", "double", "ratio of perplexities", "higher"), ifd_ppl, always=True),
+        of_losses(Column("response_loss", "double", "nat/token", "lower"), response_loss, always=True),
+        of_losses(Column("response_rank", "double", "rank"), response_rank, always=True),
+        of_losses(Column("rsr", "double", "1/nat", "lower"), rsr, always=True),
+        of_losses(Column("grape", "double", "nat/token", "higher"), grape),
         of_losses(Column("instruction_tokens", "int64", "tokens", "lower"), instruction_tokens, always=True),
         of_losses(Column("response_tokens", "int64", "tokens"), response_tokens, always=True),
     )
@@ -28,7 +34,15 @@ METRICS: dict[str, Metric] = {
 
 
 # The option that supplies what a metric needs, and what it is called.
-SUPPLIED_BY: dict[Capability, tuple[str, str]] = {"losses": ("base_model", "a base model: --base-model URI")}
+SUPPLIED_BY: dict[Capability, tuple[str, str]] = {
+    "losses": ("base_model", "a base model: --base-model URI"),
+    "chat": ("judge", "a judge: --judge URI"),
+    "reward": ("reward_model", "a reward model: --reward-model URI"),
+    "embed": ("embedder", "an embedder: --embedder URI"),
+}
+
+# The column that says which model a metric's values are by.
+MODELS: dict[Capability, str] = {need: option for need, (option, _) in SUPPLIED_BY.items()}
 
 
 def chosen(names: str | Iterable[str]) -> list[Metric]:

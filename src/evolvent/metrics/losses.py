@@ -16,15 +16,20 @@ from evolvent.records import Record
 # How the reason begins that another machine, or this one when it is idle, may not meet.
 OUT_OF_MEMORY = "out of memory"
 
+# Ranks above it count as it: arXiv 2601.14249 found 100 best (50: ρ .696, 100: .856, 500: .822, none: .700).
+HIGHEST_RANK = 100
+
 
 @dataclass(frozen=True, slots=True)
 class PairLosses:
-    """Sums of token losses (nats) and how many tokens they are over; tokens without a loss never count.
+    """Sums of token losses (nats) and ranks, and how many tokens they are over; tokens without a loss never count.
 
     Attributes:
         instruction_sum, instruction_count: -log p of the instruction's tokens.
         conditional_sum, conditional_count: -log p of the response's tokens after the instruction.
         direct_sum, direct_count: -log p of the response's tokens without the instruction.
+        rank_sum: ranks of the response's tokens after the instruction, each at most ``HIGHEST_RANK``; a token's is 1 if
+            none is likelier. Over ``conditional_count`` tokens.
         instruction_tokens: length of the instruction in tokens, what tokenizer or template add not counted.
         response_tokens: length of the response in tokens, likewise.
     """
@@ -35,6 +40,7 @@ class PairLosses:
     conditional_count: int
     direct_sum: float
     direct_count: int
+    rank_sum: int
     instruction_tokens: int
     response_tokens: int
 
@@ -47,6 +53,11 @@ class PairLosses:
     def conditional(self) -> float:
         """L(A|Q): mean loss of the response after the instruction, in nats a token."""
         return self.conditional_sum / self.conditional_count
+
+    @property
+    def rank(self) -> float:
+        """Mean rank of the response's tokens after the instruction, each at most ``HIGHEST_RANK``."""
+        return self.rank_sum / self.conditional_count
 
     @property
     def direct(self) -> float:
@@ -75,7 +86,7 @@ def pair_losses(
     laid_out = [pair for pair in pairs if not isinstance(pair, str)]
     sequences = [sequence for pair in laid_out for sequence in (pair.full, pair.direct)]
     starts = [start for pair in laid_out for start in (pair.instruction[0], pair.direct_start)]
-    losses = iter(scorer.nll(sequences, starts, stop=stop))
+    losses = iter(scorer.nll(sequences, starts, ranked=True, stop=stop))
     results: list[PairLosses | str] = []
     for pair in pairs:
         if isinstance(pair, str):
@@ -86,16 +97,17 @@ def pair_losses(
             results.append(f"{OUT_OF_MEMORY}: the pair has {len(pair.full)} tokens")
             continue
         first = pair.instruction[0]
-        instruction = full[: pair.instruction[1] - first]
-        response = full[pair.response[0] - first : pair.response[1] - first]
+        instruction = full[0, : pair.instruction[1] - first]
+        response, ranks = full[:, pair.response[0] - first : pair.response[1] - first]
         results.append(
             PairLosses(
                 instruction_sum=float(instruction.sum()),
                 instruction_count=len(instruction),
                 conditional_sum=float(response.sum()),
                 conditional_count=len(response),
-                direct_sum=float(direct.sum()),
-                direct_count=len(direct),
+                direct_sum=float(direct[0].sum()),
+                direct_count=direct.shape[1],
+                rank_sum=int(ranks.clip(max=HIGHEST_RANK).sum()),
                 instruction_tokens=pair.instruction_tokens,
                 response_tokens=pair.response_tokens,
             )

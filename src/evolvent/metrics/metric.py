@@ -8,11 +8,31 @@ from typing import Any
 import orjson
 
 from evolvent.call_store.key import losses_key
+from evolvent.concurrency import together
+from evolvent.errors import CallError
 from evolvent.metrics.layout import LAYOUTS
 from evolvent.metrics.losses import PairLosses, losses_from_json, losses_to_json, pair_losses
 from evolvent.models.models import Capability
 from evolvent.models.protocols import ChatModel, StageModels
 from evolvent.records import Column, Record, Score
+
+# A metric's values for a record, by column.
+Values = Mapping[str, Score]
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """What decides the values of metrics besides the pairs and the models.
+
+    Attributes:
+        layout: how a pair is laid out for the base model.
+        max_tokens: how long a judge's reply may be.
+        strict: whether a judge's reply is read as the published code reads it.
+    """
+
+    layout: str = "paper"
+    max_tokens: int = 2048
+    strict: bool = False
 
 
 @dataclass(slots=True)
@@ -23,14 +43,14 @@ class Window:
         records: the records.
         models: the models that the stage has opened.
         supplied: the URI of the model that supplies each capability.
-        layout: how a pair is laid out for the base model.
+        how: what else decides the values.
         reasons: for each record, why the metric that is computed has no value for it, if it says so.
     """
 
     records: Sequence[Record]
     models: StageModels
     supplied: Mapping[Capability, str]
-    layout: str
+    how: How = How()
     reasons: list[str | None] = field(default_factory=list)
     _losses: list[PairLosses | str] | None = None
 
@@ -39,7 +59,7 @@ class Window:
         self.reasons = [None] * len(self.records)
 
     @property
-    def chat(self) -> ChatModel:
+    def judge(self) -> ChatModel:
         """The model that judges."""
         return self.models.chat(self.supplied["chat"])
 
@@ -49,21 +69,39 @@ class Window:
             scorer = self.models.model("losses", self.supplied["losses"])
 
             def compute(cancelled: threading.Event) -> list[PairLosses | str]:
-                return pair_losses(self.records, scorer.scorer, LAYOUTS[self.layout], stop=cancelled)
+                return pair_losses(self.records, scorer.model, LAYOUTS[self.how.layout], stop=cancelled)
 
             keys = [
-                losses_key(scorer.scorer.identity, self.layout, record.question, record.output, record.messages)
+                losses_key(scorer.model.identity, self.how.layout, record.question, record.output, record.messages)
                 for record in self.records
             ]
-            request = orjson.dumps({"layout": self.layout}).decode()
+            request = orjson.dumps({"layout": self.how.layout}).decode()
             self._losses = await scorer.window(
                 keys, [record.id for record in self.records], request, compute, losses_to_json, losses_from_json
             )
         return self._losses
 
+    async def of_each(self, value: Callable[[Record], Awaitable[Values | str]]) -> list[Values]:
+        """A metric's values for each record, all asked for at once; where it gives a text, that is why there is none.
+
+        A call that fails leaves its record without a value, with the server's words as the reason.
+        """
+
+        async def one(place: int, record: Record) -> Values:
+            try:
+                found: Values | str = await value(record)
+            except CallError as error:
+                found = f"the call failed: {error}"
+            if isinstance(found, str):
+                self.reasons[place] = found
+                return {}
+            return found
+
+        return await together(one(place, record) for place, record in enumerate(self.records))
+
 
 # The values of a metric's columns for each record of a window; with what ``prepare`` found, if it has one.
-Compute = Callable[[Window, Any], Awaitable[Sequence[Mapping[str, Score]]]]
+Compute = Callable[[Window, Any], Awaitable[Sequence[Values]]]
 
 # Looks at the whole set beforehand.
 Prepare = Callable[[Iterable[Record], StageModels, Mapping[Capability, str]], Awaitable[Any]]
@@ -77,9 +115,10 @@ class Metric:
         name: its name on the command line.
         needs: what models have to be able to do for it.
         columns: the columns that it fills.
-        compute: their values; None where a value does not exist.
+        compute: their values; None, or nothing, where a value does not exist.
         prepare: what it has to see of the whole set beforehand.
         always: whether it is computed whatever metrics are asked for, where what it needs is there.
+        versions: of the prompts that it asks with.
     """
 
     name: str
@@ -88,6 +127,7 @@ class Metric:
     compute: Compute
     prepare: Prepare | None = None
     always: bool = False
+    versions: tuple[str, ...] = ()
 
 
 def of_losses(column: Column, function: Callable[[PairLosses], float | int | None], *, always: bool = False) -> Metric:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from evolvent.errors import InputError
 from evolvent.metrics.layout import LAYOUTS
-from evolvent.models.uri import check_local_model
+from evolvent.models.uri import MODELS, check_chat_model, check_local_model
 from evolvent.options import DATA, Calling, Interface, Reading, names, option, run_folder
 
 DEFAULT_METRICS = ("ifd", "ic_ifd")
@@ -36,6 +36,16 @@ class Scores:
         metavar="URI",
         check=check_local_model,
     )
+    judge: str | None = option(f"The model that judges: {MODELS}.", None, metavar="URI", check=check_chat_model)
+    reward_model: str | None = option(
+        "The model that says how good an answer is: embedded-reward, hf:ID-or-folder.",
+        None,
+        metavar="URI",
+        check=check_local_model,
+    )
+    embedder: str | None = option(
+        "The model that embeds instructions: minilm, hf:ID-or-folder.", None, metavar="URI", check=check_local_model
+    )
     metrics: tuple[str, ...] = option(
         "Which metrics; the perplexities and token counts are always written.",
         DEFAULT_METRICS,
@@ -48,6 +58,8 @@ class Scores:
         "paper",
         names=tuple(LAYOUTS),
     )
+    strict: bool = option("Read a judge's replies as the published code does: exactly, or not at all.", False)
+    max_tokens: int = option("Longest reply of the judge, in tokens.", 2048, metavar="N", least=1)
     batch_tokens: int | None = option(
         "Padded tokens in one forward pass; the measured default if not given.", None, metavar="N", least=1
     )
@@ -60,17 +72,7 @@ class Scores:
         supplied(chosen(self.metrics), self)  # a recipe's earlier stages would be paid before it is missed
 
 
-# Options of calls that no metric has a use for yet: none asks a chat model.
-NOT_YET = (
-    "concurrency",
-    "max_requests_per_minute",
-    "max_tokens_per_minute",
-    "price",
-    "budget",
-    "dry_run",
-    "retry_failed",
-    "retry_empty",
-    "extra_body",
+# No row of scores fails: what a judge did not answer is asked again by --fresh, which pays for no stored reply twice.
+SCORE = Interface(
+    "evolvent.metrics.score", "score", {"data": DATA}, (Scores, Reading, Calling), without=("retry_failed",)
 )
-
-SCORE = Interface("evolvent.metrics.score", "score", {"data": DATA}, (Scores, Reading, Calling), without=NOT_YET)

@@ -1,4 +1,4 @@
-"""The score stage: metrics over a run's pairs, in columns of their own beside those that were there.
+"""The score stage: metrics of a run's pairs, in columns of their own beside those that were there.
 
 Records are scored in windows of a fixed number, whose batches depend on the window alone: a run that was stopped and
 gone on with gives the very same numbers as one that was not. A window is stored whole or not at all.
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from evolvent.files import is_as_noted
-from evolvent.metrics.all_metrics import METRICS, chosen, supplied
-from evolvent.metrics.metric import Metric, Window
+from evolvent.metrics.all_metrics import METRICS, MODELS, chosen, supplied
+from evolvent.metrics.metric import How, Metric, Window
 from evolvent.metrics.options import SCORE, Scores
 from evolvent.models.models import Capability, Models, Need, Numbers, chat_need, opened
 from evolvent.models.protocols import StageModels
@@ -29,14 +29,15 @@ from evolvent.runs.manifest import StageEntry, read_manifest
 from evolvent.runs.parts import earlier_file
 from evolvent.runs.record_files import score_columns
 from evolvent.runs.run import Run
-from evolvent.runs.stage import Make, Stage
+from evolvent.runs.stage import Make, Rehearsed, Stage
 from evolvent.stages import file_of, read_by
 
 log = logging.getLogger(__name__)
 
 STAGE = "score"
 WINDOW = 512
-MODEL, REASON = "base_model", "score_reason"  # columns beside the metrics'
+REPLY_TOKENS = 8  # of a judge, who is asked for a word or a number; for a dry run
+REASON = "score_reason"  # a column beside the metrics'
 BY = "scores by "  # what a setting's name begins with that holds the scores of one maker
 
 
@@ -112,7 +113,7 @@ def score_stage(data: Data, given: Scores, reading: Reading, calling: Calling) -
         others_pairs = noted.input["digest"] != source.about["digest"] or noted.settings.get("limit") != reading.limit
         if noted.state == "done" and others_pairs and not calling.fresh:
             settings = {**noted.settings, "limit": reading.limit}  # it is refused for its pairs, not for its scores
-    how = Scoring(tuple(new), {need.capability: need.name for need in needs.values()}, given.layout, source)
+    how = Scoring(tuple(new), {need.capability: need.name for need in needs.values()}, how_of(given), source)
     own = columns_of(new)
     return Stage(
         name=STAGE,
@@ -126,7 +127,14 @@ def score_stage(data: Data, given: Scores, reading: Reading, calling: Calling) -
         notes=how.notes,
         counts={"pairs": source.rows, **source.counts},
         adds_to=adds_to,
+        dry_run=Rehearsed(REPLY_TOKENS, work=how.judged()),
+        calls_each=sum("chat" in METRICS[_plain(name)].needs for name in new),
     )
+
+
+def how_of(given: Scores) -> How:
+    """What decides the values besides pairs and models."""
+    return How(given.layout, given.max_tokens, given.strict)
 
 
 def needed(metrics: Sequence[Metric], given: Scores, calling: Calling) -> dict[Capability, Need]:
@@ -144,8 +152,14 @@ def needed(metrics: Sequence[Metric], given: Scores, calling: Calling) -> dict[C
 
 def made_by(metric: Metric, needs: Mapping[Capability, Need], given: Scores) -> str:
     """What decides a metric's values besides the pairs, in words that the manifest holds."""
-    of_losses = f", {given.layout}, {given.dtype}" if "losses" in metric.needs else ""
-    return ", ".join(needs[capability].name for capability in metric.needs) + of_losses
+    words = [needs[capability].name for capability in metric.needs]
+    if "losses" in metric.needs:
+        words.append(given.layout)
+    if set(metric.needs) - {"chat"}:
+        words.append(given.dtype)
+    if "chat" in metric.needs:
+        words += [f"{given.max_tokens} tokens", *(["strict"] if given.strict else []), *metric.versions]
+    return ", ".join(words)
 
 
 def own_columns(folder: Path, given: Scores, calling: Calling) -> dict[str, str]:
@@ -168,14 +182,20 @@ class Scoring:
     Attributes:
         scores: the metrics' names, each with what its columns' names end in.
         supplied: by capability, the URI of the model that supplies it.
-        layout: how a pair is laid out.
+        how: what else decides the values.
         source: the stage's input, for metrics that look at the whole set.
     """
 
     scores: tuple[str, ...]
     supplied: Mapping[Capability, str]
-    layout: str
+    how: How
     source: StageInput
+
+    def judged(self) -> "Scoring":
+        """The part of it that asks a judge and looks at nothing beforehand: what a dry run can rehearse."""
+        asked = (METRICS[_plain(name)] for name in self.scores)
+        names = tuple(name for name, metric in zip(self.scores, asked, strict=True) if metric.needs == ("chat",))
+        return replace(self, scores=names)
 
     @asynccontextmanager
     async def open(self, models: StageModels) -> AsyncIterator[Make]:
@@ -188,7 +208,7 @@ class Scoring:
         }
 
         async def score(records: Sequence[Record]) -> list[list[Record]]:
-            window = Window(records, models, self.supplied, self.layout)
+            window = Window(records, models, self.supplied, self.how)
             found = [dict(record.scores) for record in records]
             lacking: list[dict[str, list[str]]] = [{} for _ in records]  # columns without a value, by suffix
             for name, metric in metrics.items():
@@ -196,12 +216,11 @@ class Scoring:
                 window.begin()
                 values = await metric.compute(window, prepared.get(name))
                 for scores, new, reason, lacks in zip(found, values, window.reasons, lacking, strict=True):
-                    scores.update({column + suffix: value for column, value in new.items()})
-                    if "losses" in metric.needs:
-                        scores[MODEL + suffix] = self.supplied["losses"]
+                    scores.update({column.name + suffix: new.get(column.name) for column in metric.columns})
+                    scores.update({MODELS[need] + suffix: self.supplied[need] for need in metric.needs})
                     scores[REASON + suffix] = _joined(scores.get(REASON + suffix), reason)
                     lacks.setdefault(suffix, []).extend(
-                        column for column, value in new.items() if value is None and reason is None
+                        column.name for column in metric.columns if new.get(column.name) is None and reason is None
                     )
             for scores, lacks in zip(found, lacking, strict=True):
                 for suffix, columns in lacks.items():
@@ -227,7 +246,7 @@ def columns_of(scores: Iterable[str]) -> dict[str, Column]:
         suffix = name.removeprefix(metric.name)
         for column in metric.columns:
             found[column.name + suffix] = replace(column, name=column.name + suffix)
-        for text in (*((MODEL,) if "losses" in metric.needs else ()), REASON):
+        for text in (*(MODELS[need] for need in metric.needs), REASON):
             texts[text + suffix] = Column(text + suffix, "string")
     return found | texts
 
@@ -290,7 +309,7 @@ def _suffix(
     same = [name.removeprefix(_plain(name)) for name, other in scores.items() if other == by]
     if same:
         return same[0]
-    own = {column.name for column in metric.columns} | ({MODEL} if "losses" in metric.needs else set())
+    own = {column.name for column in metric.columns} | {MODELS[need] for need in metric.needs}
     if not own & {*columns, *columns_of(scores)}:
         return ""
     short = f"@{_short(needs[metric.needs[0]]) if metric.needs else 'evolvent'}"

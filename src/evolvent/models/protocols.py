@@ -1,4 +1,7 @@
-"""What a model can do: chat, score tokens, compare texts. The stages know these protocols only, never a back end."""
+"""What a model can do: chat, score tokens, reward answers, embed or compare texts.
+
+The stages know these protocols only, never a back end.
+"""
 
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
@@ -167,18 +170,25 @@ class TokenScorer(Protocol):
         ...
 
     def nll(
-        self, sequences: Sequence[Sequence[int]], starts: Sequence[int], *, stop: "threading.Event | None" = None
+        self,
+        sequences: Sequence[Sequence[int]],
+        starts: Sequence[int],
+        *,
+        ranked: bool = False,
+        stop: "threading.Event | None" = None,
     ) -> "list[np.ndarray | None]":
-        """Per-token losses.
+        """Per-token losses, and how many tokens the model finds likelier.
 
         Args:
             sequences: token ids, one list a text, each at most ``context`` long.
             starts: for each text the first position to score, at least 1 (position 0 has nothing before it).
+            ranked: whether ranks are wanted, too.
             stop: set by another thread, it ends the work before the next batch.
 
         Returns:
             For each text a float64 array of shape [len(sequence) - start]: -log p(token_t | tokens before t) in nats;
-            None for a text that the memory does not hold even alone.
+            with ``ranked`` of shape [2, len(sequence) - start], below the losses the ranks: 1 + how many tokens have a
+            larger logit. None for a text that the memory does not hold even alone.
 
         Raises:
             Stopped: ``stop`` was set.
@@ -204,6 +214,79 @@ class PairClassifier(Protocol):
 
         Raises:
             CallError: the model cannot read one of the texts.
+        """
+        ...
+
+
+class RewardModel(Protocol):
+    """A model that says how good an answer is.
+
+    Attributes:
+        uri: the model's URI as it is written into records.
+        identity: everything that decides the rewards (weights revision, dtype), as canonical JSON text.
+        context: the longest conversation it can read, in tokens.
+    """
+
+    uri: str
+    identity: str
+    context: int
+
+    def rewards(
+        self, conversations: Sequence[Sequence[Message]], *, stop: "threading.Event | None" = None
+    ) -> "list[Reward | str]":
+        """How good the last turn of each conversation is, an assistant's.
+
+        Args:
+            conversations: each ends with an assistant's turn.
+            stop: set by another thread, it ends the work before the next batch.
+
+        Returns:
+            For each its reward, or the reason why it has none: too long for the context, no room in memory, a chat
+            template that refuses it.
+
+        Raises:
+            Stopped: ``stop`` was set.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reward:
+    """A reward model's verdict.
+
+    Attributes:
+        value: the reward, on the model's own scale; it may be negative.
+        tokens: length of the assistant's turn in the model's tokens, special ones not counted.
+    """
+
+    value: float
+    tokens: int
+
+
+class Embedder(Protocol):
+    """A model that turns texts into vectors of length 1.
+
+    Attributes:
+        uri: the model's URI as it is written into records.
+        identity: everything that decides the vectors (weights revision, pooling, dtype), as canonical JSON text.
+        dimensions: numbers in a vector.
+        context: tokens of a text that are read; what is longer loses its end, as it does in sentence-transformers.
+    """
+
+    uri: str
+    identity: str
+    dimensions: int
+    context: int
+
+    def embed(self, texts: Sequence[str], *, stop: "threading.Event | None" = None) -> "np.ndarray":
+        """The texts' vectors, float32 of shape [texts, dimensions], each of length 1.
+
+        Args:
+            texts: the texts; an empty one has a vector, too.
+            stop: set by another thread, it ends the work before the next batch.
+
+        Raises:
+            Stopped: ``stop`` was set.
         """
         ...
 

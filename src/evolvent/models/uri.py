@@ -10,13 +10,15 @@ from evolvent.errors import InputError
 # The models that answer, as help texts name them.
 MODELS = "embedded, smollm2, hf:ID-or-folder, gguf:FILE, vllm:ID-or-folder, openai:MODEL?base_url=http://host:port/v1"
 
-EMBEDDED = {"embedded": "instruct", "embedded-base": "base"}
+EMBEDDED = {"embedded": "instruct", "embedded-base": "base", "embedded-reward": "reward"}
 
 OPTIONS: dict[str, tuple[str, ...]] = {
     "embedded": (),
     "embedded-base": (),
+    "embedded-reward": (),
     "gguf": ("chat_template", "context", "slots"),
     "hf": ("chat_template", "device", "dtype", "trust_remote_code"),
+    "minilm": (),
     "openai": ("api_key_env", "base_url", "timeout"),
     "smollm2": (),
     "vllm": (
@@ -30,7 +32,14 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 }
 
 # Models that are named without a colon.
-NAMES = {*EMBEDDED, "smollm2"}
+NAMES = {*EMBEDDED, "minilm", "smollm2"}
+
+# Those of them that answer nothing, and why.
+NO_ANSWERS = {
+    "embedded-base": "a base model: it does not follow instructions",
+    "embedded-reward": "a reward model: it says how good an answer is, and gives none",
+    "minilm": "an encoder: it turns texts into vectors",
+}
 
 # What other tools call their back ends: what to write here.
 ELSEWHERE = {
@@ -68,7 +77,7 @@ class ModelURI:
     """A parsed model URI.
 
     Attributes:
-        scheme: the back end: hf, gguf, vllm or openai; or a model named without one: embedded, embedded-base, smollm2.
+        scheme: the back end: hf, gguf, vllm or openai; or a model named without one (``NAMES``).
         name: the model's name, id, folder or file; empty for those.
         revision: ``hf:`` and ``vllm:`` only, the part after ``@``.
         options: what stands behind ``?``.
@@ -98,8 +107,8 @@ def parse_uri(text: str) -> ModelURI:
     head, _, query = text.strip().partition("?")
     scheme, colon, name = head.rstrip().partition(":")  # as blanks at the end of the whole, so those before options
     accepted = (
-        "Accepted: embedded, embedded-base, smollm2, hf:ID[@revision] or hf:folder, gguf:FILE, vllm: as hf:, "
-        "openai:MODEL?base_url=http://host:port/v1."
+        "Accepted: embedded, embedded-base, embedded-reward, smollm2, minilm, hf:ID[@revision] or hf:folder, "
+        "gguf:FILE, vllm: as hf:, openai:MODEL?base_url=http://host:port/v1."
     )
     if scheme not in OPTIONS:
         nearest = _nearest(scheme, colon)
@@ -167,8 +176,8 @@ def require_answering(uri: ModelURI) -> None:
     Raises:
         InputError: a base model, or a GGUF file that is not named as one.
     """
-    if uri.scheme == "embedded-base":
-        raise InputError("embedded-base is a base model: it does not follow instructions", fix="Use embedded.")
+    if uri.scheme in NO_ANSWERS:
+        raise InputError(f"{uri.scheme} is {NO_ANSWERS[uri.scheme]}", fix="Use embedded or smollm2.")
     if is_gguf(uri) and uri.scheme != "gguf":
         raise InputError(
             f"model {uri}: {uri.scheme}: loads folders of transformers, and this is a GGUF file",

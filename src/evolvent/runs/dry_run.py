@@ -23,7 +23,7 @@ from evolvent.errors import InputError
 from evolvent.models.models import is_server
 from evolvent.models.protocols import ChatModel, Reply, Sampling, Usage
 from evolvent.models.token_counts import TokenCounter, open_counter
-from evolvent.models.uri import parse_uri
+from evolvent.models.uri import parse_uri, require_answering
 from evolvent.options import Calling
 from evolvent.records import Message, Record
 from evolvent.runs.manifest import as_json, check_as_written, differences, growth, known_prices, read_manifest
@@ -129,8 +129,8 @@ async def rehearse(
     lengths: Mapping[tuple[str, int], Length] = {},
 ) -> Estimate:
     """Rehearse a stage: its work on a sample of its records, with models that call nothing."""
-    if "embedded-base" in uris:
-        raise InputError("embedded-base is a base model: it does not follow instructions", fix="Use embedded.")
+    for uri in uris:
+        require_answering(parse_uri(uri))
     in_work = _InWork(how.reply_begins)
     models = {name: _MadeUp(name, open_counter(uri), in_work) for uri in uris if (name := str(parse_uri(uri)))}
     total, rehearsed, failed = stage.source.rows, 0, []

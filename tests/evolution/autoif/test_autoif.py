@@ -22,7 +22,7 @@ from evolvent.evolution.autoif.options import AutoIFOptions
 from evolvent.evolution.autoif.rules import PROFILES
 from evolvent.evolution.evolve import Evolve, evolve
 from evolvent.models import models as opened_models
-from evolvent.models.models import open_chat
+from evolvent.models.opening import open_chat
 from evolvent.models.protocols import Sampling
 from evolvent.options import Calling, Reading
 from evolvent.records import Record, schema

@@ -21,12 +21,13 @@ from evolvent.errors import CallError, InputError
 from evolvent.evolution.auto_evol_instruct.applied import METHOD
 from evolvent.evolution.auto_evol_instruct.options import KEYWORDS, Naming
 from evolvent.evolution.auto_evol_instruct.ways import ListedWays, counting, on_disk, times_of
-from evolvent.evolution.templates import Prompt, load_prompt
+from evolvent.evolution.templates import load_prompt
 from evolvent.files import MANIFEST, locate, output_path, replacing
 from evolvent.models.models import Models, chat_need, opened
 from evolvent.models.protocols import ChatModel, Reply, Sampling, StageModels
 from evolvent.models.uri import parse_uri
 from evolvent.options import Calling, implements
+from evolvent.prompts import Prompt
 from evolvent.records import Record, conversation
 from evolvent.runs.inputs import Wanted, stage_input
 from evolvent.runs.local import run as execute

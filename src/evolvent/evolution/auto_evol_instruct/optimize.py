@@ -17,12 +17,13 @@ from evolvent.evolution.auto_evol_instruct.method import Method, initial_method
 from evolvent.evolution.auto_evol_instruct.options import OPTIMIZE_METHOD, Optimizing
 from evolvent.evolution.auto_evol_instruct.proposal import Optimizer
 from evolvent.evolution.auto_evol_instruct.search import STAGE, Found, Search, calls_at_most, in_words, search
-from evolvent.evolution.templates import Prompt, load_prompt
+from evolvent.evolution.templates import load_prompt
 from evolvent.files import replacing
 from evolvent.models.models import Models, chat_need, opened
 from evolvent.models.protocols import Sampling, StageModels
 from evolvent.models.uri import parse_uri
 from evolvent.options import Calling, Reading, implements
+from evolvent.prompts import Prompt
 from evolvent.records import Record
 from evolvent.runs.inputs import Data, StageInput, stage_input
 from evolvent.runs.local import run

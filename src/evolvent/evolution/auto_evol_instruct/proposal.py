@@ -7,9 +7,9 @@ from evolvent.call_store.ask import CUT_REASONING, ONLY_REASONING, ask
 from evolvent.call_store.used import Used
 from evolvent.errors import CallError
 from evolvent.evolution.auto_evol_instruct.method import Method, candidate_of
-from evolvent.evolution.templates import Prompt
 from evolvent.evolution.trajectory import UNPARSED
 from evolvent.models.protocols import ChatModel, Reply, Sampling
+from evolvent.prompts import Prompt
 from evolvent.records import Record, conversation
 
 NO_STAGE = "(no instruction: {why})"

@@ -13,8 +13,9 @@ import orjson
 from evolvent.errors import InputError
 from evolvent.evolution.autoif.demonstrated import Demonstrations
 from evolvent.evolution.autoif.rules import METHOD, Bound, Rules
-from evolvent.evolution.templates import Prompt, load_prompt
+from evolvent.evolution.templates import load_prompt
 from evolvent.models.protocols import Sampling
+from evolvent.prompts import Prompt
 from evolvent.records import Record
 
 # The templates, each with what its slots may hold.

@@ -103,9 +103,14 @@ class HFScorer:
         return conversation_tokens(self._weights, self.uri, messages, generation_prompt=generation_prompt)
 
     def nll(
-        self, sequences: Sequence[Sequence[int]], starts: Sequence[int], *, stop: threading.Event | None = None
+        self,
+        sequences: Sequence[Sequence[int]],
+        starts: Sequence[int],
+        *,
+        ranked: bool = False,
+        stop: threading.Event | None = None,
     ) -> "list[np.ndarray | None]":
-        """Per-token losses.
+        """Per-token losses, and how many tokens the model finds likelier.
 
         A batch for which memory is short is halved. The losses are then those of smaller batches: in float32 a text's
         losses do not depend on its batch beyond rounding (1e-6).
@@ -113,11 +118,13 @@ class HFScorer:
         Args:
             sequences: token ids, one list a text, each at most ``context`` long.
             starts: for each text the first position to score, at least 1.
+            ranked: whether ranks are wanted, too.
             stop: set by another thread, it ends the work before the next batch.
 
         Returns:
             For each text a float64 array of shape [len(sequence) - start]: -log p(token_t | tokens before t) in nats,
-            from a float32 log-softmax; None for a text that the memory does not hold even alone.
+            from a float32 log-softmax; with ``ranked`` of shape [2, len(sequence) - start], below the losses the ranks:
+            1 + how many tokens have a larger logit. None for a text that the memory does not hold even alone.
 
         Raises:
             Stopped: ``stop`` was set.
@@ -128,7 +135,7 @@ class HFScorer:
             if stop is not None and stop.is_set():
                 raise Stopped(f"model {self.uri} was told to stop")
             batch = waiting.pop()
-            scored = self._fitting([sequences[index] for index in batch], [starts[index] for index in batch])
+            scored = self._fitting([sequences[index] for index in batch], [starts[index] for index in batch], ranked)
             if scored is not None:
                 for index, found in zip(batch, scored, strict=True):
                     losses[index] = found
@@ -136,18 +143,20 @@ class HFScorer:
                 waiting += [batch[len(batch) // 2 :], batch[: len(batch) // 2]]
         return losses
 
-    def _fitting(self, texts: Sequence[Sequence[int]], starts: Sequence[int]) -> "list[np.ndarray] | None":
+    def _fitting(
+        self, texts: Sequence[Sequence[int]], starts: Sequence[int], ranked: bool
+    ) -> "list[np.ndarray] | None":
         """Losses of one batch, or None where memory is short: the error is gone by then, and with it what it held."""
         try:
             with self._weights.lock:
-                return self._forward(texts, starts)
+                return self._forward(texts, starts, ranked)
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
             return None
 
-    def _forward(self, texts: Sequence[Sequence[int]], starts: Sequence[int]) -> "list[np.ndarray]":
-        """Losses of one batch: one forward pass."""
+    def _forward(self, texts: Sequence[Sequence[int]], starts: Sequence[int], ranked: bool) -> "list[np.ndarray]":
+        """Losses of one batch, and ranks if they are wanted: one forward pass."""
         model: Any = self._weights.model
         width = max(map(len, texts))
         ids = torch.tensor([[*text, *[0] * (width - len(text))] for text in texts])
@@ -159,12 +168,13 @@ class HFScorer:
         with torch.inference_mode():
             logits = self._logits(ids)
             parts = [
-                cross_entropy(logits(row, place).float(), ids[row, place + 1], reduction="none")
+                _of_logits(logits(row, place).float(), ids[row, place + 1], ranked)
                 for row, place in zip(torch.split(rows, LOGIT_ROWS), torch.split(places, LOGIT_ROWS), strict=True)
             ]
-        losses = torch.cat(parts).double().cpu() if parts else torch.empty(0, dtype=torch.float64)
+        shape = (2, 0) if ranked else (0,)
+        found = torch.cat(parts, -1).double().cpu() if parts else torch.empty(shape, dtype=torch.float64)
         counts: list[int] = scored.sum(1).tolist()
-        return [part.numpy() for part in torch.split(losses, counts)]
+        return [part.numpy() for part in torch.split(found, counts, -1)]
 
     def _logits(self, ids: torch.Tensor) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
         """Run the model on ``ids`` [texts, width]; gives the logits after chosen rows' places, [chosen, vocabulary]."""
@@ -176,6 +186,15 @@ class HFScorer:
         # What happens to logits after the output layer only the model itself knows: take its own, all of them.
         whole = model(input_ids=ids, use_cache=False).logits
         return lambda row, place: whole[row, place]
+
+
+def _of_logits(logits: torch.Tensor, tokens: torch.Tensor, ranked: bool) -> torch.Tensor:
+    """Of logits [chosen, vocabulary] the tokens' losses [chosen], with ``ranked`` above their ranks [2, chosen]."""
+    losses = cross_entropy(logits, tokens, reduction="none")
+    if not ranked:
+        return losses
+    larger = (logits > logits.gather(1, tokens.unsqueeze(1))).sum(1)
+    return torch.stack((losses, (larger + 1).float()))
 
 
 def out_of_memory(error: Exception) -> bool:
