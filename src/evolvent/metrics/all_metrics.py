@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from evolvent.errors import InputError
+from evolvent.metrics.difficulty import DIFFICULTY_LEVEL, DIFFICULTY_SCORE
 from evolvent.metrics.ic_ifd import ic_ifd
 from evolvent.metrics.ifd import ifd
 from evolvent.metrics.ifd_ppl import ifd_ppl
@@ -29,6 +30,8 @@ METRICS: dict[str, Metric] = {
         of_losses(Column("grape", "double", "nat/token", "higher"), grape),
         of_losses(Column("instruction_tokens", "int64", "tokens", "lower"), instruction_tokens, always=True),
         of_losses(Column("response_tokens", "int64", "tokens"), response_tokens, always=True),
+        DIFFICULTY_LEVEL,
+        DIFFICULTY_SCORE,
     )
 }
 

@@ -103,8 +103,25 @@ class Window:
 # The values of a metric's columns for each record of a window; with what ``prepare`` found, if it has one.
 Compute = Callable[[Window, Any], Awaitable[Sequence[Values]]]
 
-# Looks at the whole set beforehand.
-Prepare = Callable[[Iterable[Record], StageModels, Mapping[Capability, str]], Awaitable[Any]]
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """The whole set, which a metric may look at before the first window.
+
+    Attributes:
+        records: all of it, read anew each time.
+        models: the models that the stage has opened.
+        supplied: the URI of the model that supplies each capability.
+        against: other answers to the same instructions, if the user has named some.
+    """
+
+    records: Iterable[Record]
+    models: StageModels
+    supplied: Mapping[Capability, str]
+    against: Iterable[Record] | None = None
+
+
+Prepare = Callable[[Whole], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +136,7 @@ class Metric:
         prepare: what it has to see of the whole set beforehand.
         always: whether it is computed whatever metrics are asked for, where what it needs is there.
         versions: of the prompts that it asks with.
+        against: whether it needs other answers to the same instructions.
     """
 
     name: str
@@ -128,6 +146,7 @@ class Metric:
     prepare: Prepare | None = None
     always: bool = False
     versions: tuple[str, ...] = ()
+    against: bool = False
 
 
 def of_losses(column: Column, function: Callable[[PairLosses], float | int | None], *, always: bool = False) -> Metric:

@@ -16,7 +16,7 @@ from typing import Any
 
 from evolvent.files import is_as_noted
 from evolvent.metrics.all_metrics import METRICS, MODELS, chosen, supplied
-from evolvent.metrics.metric import How, Metric, Window
+from evolvent.metrics.metric import How, Metric, Whole, Window
 from evolvent.metrics.options import SCORE, Scores
 from evolvent.models.models import Capability, Models, Need, Numbers, chat_need, opened
 from evolvent.models.protocols import StageModels
@@ -184,12 +184,14 @@ class Scoring:
         supplied: by capability, the URI of the model that supplies it.
         how: what else decides the values.
         source: the stage's input, for metrics that look at the whole set.
+        against: other answers to the same instructions.
     """
 
     scores: tuple[str, ...]
     supplied: Mapping[Capability, str]
     how: How
     source: StageInput
+    against: StageInput | None = None
 
     def judged(self) -> "Scoring":
         """The part of it that asks a judge and looks at nothing beforehand: what a dry run can rehearse."""
@@ -201,11 +203,8 @@ class Scoring:
     async def open(self, models: StageModels) -> AsyncIterator[Make]:
         """Make it ready to score windows: what metrics have to see of the whole set they see now."""
         metrics = {name: METRICS[_plain(name)] for name in self.scores}
-        prepared = {
-            name: await metric.prepare(self.source, models, self.supplied)
-            for name, metric in metrics.items()
-            if metric.prepare is not None
-        }
+        whole = Whole(self.source, models, self.supplied, self.against)
+        prepared = {name: await metric.prepare(whole) for name, metric in metrics.items() if metric.prepare is not None}
 
         async def score(records: Sequence[Record]) -> list[list[Record]]:
             window = Window(records, models, self.supplied, self.how)

@@ -1,8 +1,8 @@
 """Models by what they can do: every one that stages need is opened once and closed once, whatever fails."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -152,13 +152,10 @@ def _open(need: Need) -> ChatModel | TokenScorer | PairClassifier | RewardModel 
     if need.capability == "relate":
         return open_pair_classifier(need.uri)
     if need.capability != "chat":
-        numbers = need.how if isinstance(need.how, Numbers) else Numbers()
-        opening: Callable[..., TokenScorer | RewardModel | Embedder] = {
-            "losses": open_scorer,
-            "reward": open_reward_model,
-            "embed": open_embedder,
-        }[need.capability]
-        return opening(need.uri, device=numbers.device, dtype=numbers.dtype, batch_tokens=numbers.batch_tokens)
+        how = asdict(need.how if isinstance(need.how, Numbers) else Numbers())
+        if need.capability == "losses":
+            return open_scorer(need.uri, **how)
+        return open_reward_model(need.uri, **how) if need.capability == "reward" else open_embedder(need.uri, **how)
     calls = need.how if isinstance(need.how, Calls) else Calls()
     server = is_server(need.uri)
     return open_chat(

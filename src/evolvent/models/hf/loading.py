@@ -10,7 +10,13 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import orjson
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
 from transformers.utils import logging as transformers_logging
 
 from evolvent.errors import EvolventError, InputError, ModelUnavailableError
@@ -20,7 +26,7 @@ from evolvent.models.folders import Place, find_model, read_template, wholly_cac
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 # transformers' class for a kind of model.
-CAUSAL, CLASSIFIER = AutoModelForCausalLM, AutoModelForSequenceClassification
+CAUSAL, CLASSIFIER, ENCODER = AutoModelForCausalLM, AutoModelForSequenceClassification, AutoModel
 
 # Which models somebody holds; and what belongs to each, its tokenizer and its lock, for as long as it is held.
 _held: WeakValueDictionary[tuple[object, ...], Any] = WeakValueDictionary()
@@ -76,7 +82,7 @@ def load_weights(name: str, *, uri: str, kind: Any = CAUSAL, **how: Unpack[Loadi
     Args:
         name: a folder, or an id on the Hugging Face Hub.
         uri: the model's name in messages to the user.
-        kind: ``CAUSAL`` or ``CLASSIFIER``, which has no chat template.
+        kind: ``CAUSAL``, ``CLASSIFIER``, or ``ENCODER``, which has no chat template.
         how: see ``Loading``.
 
     Raises:
@@ -92,7 +98,7 @@ def load_weights(name: str, *, uri: str, kind: Any = CAUSAL, **how: Unpack[Loadi
         mark = fingerprint(found)
         trust = how.get("trust_remote_code", False)
         model, tokenizer, lock = _shared(name, found, mark, number, device, uri, trust, kind)
-        if template is None and kind is CAUSAL and tokenizer.chat_template:
+        if template is None and kind is not ENCODER and tokenizer.chat_template:
             template = tokenizer.get_chat_template()
         identity = identity_of(mark, str(number).removeprefix("torch."), template)
         return Weights(model, tokenizer, template, identity, trained_context(model.config, tokenizer), lock)
@@ -124,7 +130,7 @@ def _shared(
         device: where it runs.
         uri: the model's name in messages to the user.
         trust_remote_code: run Python code that comes with the model.
-        kind: ``CAUSAL`` or ``CLASSIFIER``.
+        kind: ``CAUSAL``, ``CLASSIFIER`` or ``ENCODER``.
     """
     key = (found.folder.resolve(), mark, number, device, trust_remote_code, kind)
     with _loading:
@@ -160,8 +166,11 @@ def _pretrained(
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     config = AutoConfig.from_pretrained(name, **options)
     tokenizer = AutoTokenizer.from_pretrained(name, **options)
+    own = getattr(config, "auto_map", None) or {}
+    if kind is CLASSIFIER and "AutoModel" in own and kind.__name__ not in own:
+        kind = AutoModel  # InternLM's reward models say so
     model, report = kind.from_pretrained(name, config=config, dtype=number, output_loading_info=True, **options)
-    missing = sorted(report["missing_keys"])
+    missing = sorted(key for key in report["missing_keys"] if kind is not ENCODER or not key.startswith("pooler."))
     if missing:
         # transformers would fill them with random numbers, and the model would babble
         raise ModelUnavailableError(
@@ -205,7 +214,8 @@ def _unavailable(found: Place, uri: str, error: Exception, kind: Any) -> InputEr
     if kind is CLASSIFIER:
         return ModelUnavailableError(
             f"model {uri} cannot be loaded as a sequence classifier: {words[:300]}",
-            fix="Name a cross-encoder of natural language inference; for a gated model set HF_TOKEN.",
+            fix="Name a classifier whose weights are complete: a reward model, or a cross-encoder of natural language "
+            "inference. For a gated model set HF_TOKEN.",
         )
     if found.commit is None:
         return ModelUnavailableError(
