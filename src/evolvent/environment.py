@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 from evolvent.errors import ModelUnavailableError
 from evolvent.models.folders import EMBEDDED_FOLDER
+from evolvent.models.minilm import find_minilm
 from evolvent.models.smollm2 import find_smollm2, lacking
 from evolvent.models.uri import EMBEDDED
 from evolvent.options import takes
@@ -49,7 +50,7 @@ def doctor() -> list[Finding]:
         findings.append(
             Finding(uri, there, found, "for trying the tool, tests and offline work; not for data to train on")
         )
-    findings.append(_smollm2())
+    findings += [_smollm2(), _minilm()]
     key = bool(os.environ.get("OPENAI_API_KEY"))
     findings.append(
         Finding(
@@ -81,6 +82,14 @@ def _smollm2() -> Finding:
     if lacks is not None:
         return Finding("smollm2", False, str(found), "; ".join(lacks))
     return Finding("smollm2", True, str(found), "SmolLM2-135M-Instruct, through llama.cpp")
+
+
+def _minilm() -> Finding:
+    """Whether ``minilm`` is on this machine."""
+    try:
+        return Finding("minilm", True, find_minilm(), "all-MiniLM-L6-v2: embeds, for --metrics mnd")
+    except ModelUnavailableError as error:
+        return Finding("minilm", False, error.message.removeprefix("model minilm "), error.fix)
 
 
 def _vllm() -> Finding:

@@ -7,7 +7,7 @@ import pytest
 
 from evolvent import doctor
 from evolvent.errors import ModelUnavailableError
-from evolvent.models import models, smollm2
+from evolvent.models import opening, smollm2
 from evolvent.models.opening import open_chat
 from evolvent.models.smollm2 import INSTALL, ON_HUB, find_smollm2, lacking
 
@@ -52,7 +52,7 @@ def test_another_file_in_its_place_is_refused(monkeypatch: pytest.MonkeyPatch, t
 def test_without_the_wheel_the_hubs_cache_serves(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(smollm2, "cached_folder", lambda *_: tmp_path)
     assert find_smollm2() == ON_HUB
-    assert models._weights(models.parse_uri("smollm2"))["name"] == ON_HUB
+    assert opening._weights(opening.parse_uri("smollm2"))["name"] == ON_HUB
 
 
 def test_what_it_lacks_is_named_with_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

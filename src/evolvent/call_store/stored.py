@@ -237,6 +237,10 @@ class StoredLocal:
     def uri(self) -> str:
         return str(self.model.uri)
 
+    def kept(self, key: bytes, from_json: Callable[[str], Result]) -> Result | None:
+        """The result that the store holds under a key, if it does."""
+        return _read(self.store, key, self.store.get(key), from_json)
+
     async def window(
         self,
         keys: Sequence[bytes],
@@ -262,9 +266,10 @@ class StoredLocal:
         Raises:
             RunError: the store cannot be written.
         """
-        stored = [_read(self.store, key, self.store.get(key), from_json) for key in keys]
-        if None not in stored:
-            return [result for result in stored if result is not None]
+        stored = [self.kept(key, from_json) for key in keys]
+        there = [result for result in stored if result is not None]
+        if len(there) == len(keys):
+            return there
         cancelled = threading.Event()
         try:
             computed = await asyncio.to_thread(compute, cancelled)

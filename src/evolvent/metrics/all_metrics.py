@@ -9,6 +9,7 @@ from evolvent.metrics.ifd import ifd
 from evolvent.metrics.ifd_ppl import ifd_ppl
 from evolvent.metrics.length import instruction_tokens, response_tokens
 from evolvent.metrics.metric import Metric, of_losses
+from evolvent.metrics.mnd import MND
 from evolvent.metrics.perplexity import conditional_ppl, instruction_ppl, response_ppl
 from evolvent.metrics.response_loss import grape, response_loss
 from evolvent.metrics.rsr import response_rank, rsr
@@ -32,6 +33,7 @@ METRICS: dict[str, Metric] = {
         of_losses(Column("response_tokens", "int64", "tokens"), response_tokens, always=True),
         DIFFICULTY_LEVEL,
         DIFFICULTY_SCORE,
+        MND,
     )
 }
 

@@ -1,7 +1,7 @@
 """A metric as a value: what it needs, which columns it fills, and an async function over a window of records."""
 
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from evolvent.metrics.losses import PairLosses, losses_from_json, losses_to_json
 from evolvent.models.models import Capability
 from evolvent.models.protocols import ChatModel, StageModels
 from evolvent.records import Column, Record, Score
+from evolvent.runs.inputs import StageInput
 
 # A metric's values for a record, by column.
 Values = Mapping[str, Score]
@@ -115,10 +116,10 @@ class Whole:
         against: other answers to the same instructions, if the user has named some.
     """
 
-    records: Iterable[Record]
+    records: StageInput
     models: StageModels
     supplied: Mapping[Capability, str]
-    against: Iterable[Record] | None = None
+    against: StageInput | None = None
 
 
 Prepare = Callable[[Whole], Awaitable[Any]]
@@ -137,6 +138,7 @@ class Metric:
         always: whether it is computed whatever metrics are asked for, where what it needs is there.
         versions: of the prompts that it asks with.
         against: whether it needs other answers to the same instructions.
+        packages: what has to be installed for it besides its models, each with the extra that brings it.
     """
 
     name: str
@@ -147,6 +149,7 @@ class Metric:
     always: bool = False
     versions: tuple[str, ...] = ()
     against: bool = False
+    packages: tuple[tuple[str, str], ...] = ()
 
 
 def of_losses(column: Column, function: Callable[[PairLosses], float | int | None], *, always: bool = False) -> Metric:

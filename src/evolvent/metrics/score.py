@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from evolvent.errors import require_extra
 from evolvent.files import is_as_noted
 from evolvent.metrics.all_metrics import METRICS, MODELS, chosen, supplied
 from evolvent.metrics.metric import How, Metric, Whole, Window
@@ -77,6 +78,8 @@ def score_stage(data: Data, given: Scores, reading: Reading, calling: Calling) -
     out = given.out
     metrics = chosen(given.metrics)
     needs = needed(metrics, given, calling)
+    for package in (package for metric in metrics for package in metric.packages):
+        require_extra(*package)
     source = stage_input(
         data,
         before=read_by(STAGE),

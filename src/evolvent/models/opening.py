@@ -10,6 +10,7 @@ from typing import Any
 from evolvent.errors import InputError, ModelUnavailableError, require_extra
 from evolvent.models.folders import EMBEDDED_FOLDER
 from evolvent.models.gguf.files import find_gguf
+from evolvent.models.minilm import find_minilm
 from evolvent.models.protocols import ChatModel, Embedder, PairClassifier, RewardModel, TokenScorer
 from evolvent.models.smollm2 import ON_HUB, find_smollm2
 from evolvent.models.uri import EMBEDDED, ModelURI, is_gguf, parse_uri, require_answering
@@ -254,6 +255,8 @@ def _weights(uri: ModelURI) -> dict[str, Any]:
         return {"name": str(EMBEDDED_FOLDER / EMBEDDED[uri.scheme]), "uri": uri.scheme}
     if uri.scheme == "smollm2":
         return {"name": uri.name or ON_HUB, "uri": uri.scheme}
+    if uri.scheme == "minilm":
+        return {"name": find_minilm(), "uri": uri.scheme}
     trust = uri.options.get("trust_remote_code", "false")
     if trust not in ("true", "false"):
         raise InputError(f"model {uri}: trust_remote_code={trust} is neither true nor false")
