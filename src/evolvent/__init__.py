@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from evolvent.evolution.autoif.verify import verify as verify
     from evolvent.evolution.evolve import evolve as evolve
     from evolvent.evolution.pilot import pilot as pilot
+    from evolvent.metrics.compare import compare as compare
     from evolvent.metrics.score import score as score
     from evolvent.recipe import run as run
     from evolvent.records import Record as Record
@@ -36,6 +37,7 @@ _HOME = {
     "Record": "evolvent.records",
     "Run": "evolvent.runs.run",
     "calls": "evolvent.call_store.log",
+    "compare": "evolvent.metrics.compare",
     "convert": "evolvent.runs.convert",
     "doctor": "evolvent.environment",
     "evolve": "evolvent.evolution.evolve",
@@ -57,6 +59,7 @@ __all__ = [
     "Record",
     "Run",
     "calls",
+    "compare",
     "convert",
     "doctor",
     "evolve",

@@ -12,6 +12,7 @@ import typer
 
 from evolvent.commands.parameters import further, method_in, parameters, values
 from evolvent.options import Interface
+from evolvent.report.comparison import comparison_tables
 from evolvent.report.printing import (
     print_contents,
     print_estimates,
@@ -129,6 +130,11 @@ COMMANDS = {
     ),
     "respond": Command("evolvent.responses.options:RESPOND", "Let teachers answer: OUT/responses.parquet.", _run),
     "score": Command("evolvent.metrics.options:SCORE", "Score pairs with a base model: OUT/scored.parquet.", _run),
+    "compare": Command(
+        "evolvent.metrics.compare:compare",
+        "Compare data sets by their scores: means with intervals, CAR, RSR, win rates.",
+        lambda found, _: print_tables(comparison_tables(found)),
+    ),
     "select": Command(
         "evolvent.selection.options:SELECT",
         "Keep the best rows as a training set, with a note on how.",

@@ -13,6 +13,7 @@ from evolvent.metrics.mnd import MND
 from evolvent.metrics.perplexity import conditional_ppl, instruction_ppl, response_ppl
 from evolvent.metrics.response_loss import grape, response_loss
 from evolvent.metrics.rsr import response_rank, rsr
+from evolvent.metrics.win import WIN
 from evolvent.models.models import Capability
 from evolvent.records import Column
 
@@ -34,6 +35,7 @@ METRICS: dict[str, Metric] = {
         DIFFICULTY_LEVEL,
         DIFFICULTY_SCORE,
         MND,
+        WIN,
     )
 }
 
@@ -85,6 +87,8 @@ def supplied(metrics: Iterable[Metric], options: object) -> dict[Capability, str
             if uri is None:
                 raise InputError(f"{metric.name} needs {words.partition(':')[0]}", fix=f"Name {words}.")
             found[capability] = uri
+        if metric.against and getattr(options, "against", None) is None:
+            raise InputError(f"{metric.name} needs other answers", fix="Name them: --against DATA.")
     return found
 
 

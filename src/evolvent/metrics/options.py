@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evolvent.errors import InputError
+from evolvent.metrics.car import BETA
 from evolvent.metrics.layout import LAYOUTS
 from evolvent.models.uri import MODELS, check_chat_model, check_local_model
 from evolvent.options import DATA, Calling, Interface, Reading, names, option, run_folder
@@ -46,6 +47,9 @@ class Scores:
     embedder: str | None = option(
         "The model that embeds instructions: minilm, hf:ID-or-folder.", None, metavar="URI", check=check_local_model
     )
+    against: str | None = option(
+        "Other answers to the same instructions, for win: a run folder, a data file or a Hub id.", None, metavar="DATA"
+    )
     metrics: tuple[str, ...] = option(
         "Which metrics; the perplexities and token counts are always written.",
         DEFAULT_METRICS,
@@ -70,6 +74,19 @@ class Scores:
         from evolvent.metrics.all_metrics import chosen, supplied
 
         supplied(chosen(self.metrics), self)  # a recipe's earlier stages would be paid before it is missed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparing:
+    """How scored data is compared."""
+
+    by: str | None = option(
+        "The column whose values are compared: teacher, evolver, operator, one of your own.", None, metavar="COLUMN"
+    )
+    beta: float = option("How much the loss counts in CAR; a sweep stands beside it.", BETA, metavar="X", least=0)
+    shift_rewards: bool = option(
+        "Add to every reward what makes the lowest 0: CAR means nothing where the mean is negative.", False
+    )
 
 
 # No row of scores fails: what a judge did not answer is asked again by --fresh, which pays for no stored reply twice.

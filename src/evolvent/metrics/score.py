@@ -91,6 +91,18 @@ def score_stage(data: Data, given: Scores, reading: Reading, calling: Calling) -
         limit=reading.limit,
     )
     check_taken(source, "score")
+    against = None
+    if given.against is not None and any(metric.against for metric in metrics):
+        against = stage_input(
+            given.against,
+            before=read_by(STAGE),
+            out=out,
+            wanted=Wanted(),
+            format=reading.format,
+            map=reading.map,
+            skip_bad=reading.skip_bad,
+            limit=None,
+        )
     noted = read_manifest(out).get(STAGE)
     entry = None if calling.fresh else _of_these_pairs(noted, out, source, reading.limit)
     running = entry is not None and not entry.finished
@@ -98,7 +110,7 @@ def score_stage(data: Data, given: Scores, reading: Reading, calling: Calling) -
     columns = {**(score_columns(source.path) if isinstance(source, RecordFile) else {}), **columns_of(before)}
     new: dict[str, str] = {}
     for metric in metrics:
-        by = made_by(metric, needs, given)
+        by = made_by(metric, needs, given, against)
         name = next((name for name, other in before.items() if _plain(name) == metric.name and other == by), None)
         if name is None:
             suffix = _suffix(metric, by, {**before, **new}, columns, needs)
@@ -116,7 +128,7 @@ def score_stage(data: Data, given: Scores, reading: Reading, calling: Calling) -
         others_pairs = noted.input["digest"] != source.about["digest"] or noted.settings.get("limit") != reading.limit
         if noted.state == "done" and others_pairs and not calling.fresh:
             settings = {**noted.settings, "limit": reading.limit}  # it is refused for its pairs, not for its scores
-    how = Scoring(tuple(new), {need.capability: need.name for need in needs.values()}, how_of(given), source)
+    how = Scoring(tuple(new), {need.capability: need.name for need in needs.values()}, how_of(given), source, against)
     own = columns_of(new)
     return Stage(
         name=STAGE,
@@ -153,7 +165,7 @@ def needed(metrics: Sequence[Metric], given: Scores, calling: Calling) -> dict[C
     }
 
 
-def made_by(metric: Metric, needs: Mapping[Capability, Need], given: Scores) -> str:
+def made_by(metric: Metric, needs: Mapping[Capability, Need], given: Scores, against: StageInput | None = None) -> str:
     """What decides a metric's values besides the pairs, in words that the manifest holds."""
     words = [needs[capability].name for capability in metric.needs]
     if "losses" in metric.needs:
@@ -162,6 +174,8 @@ def made_by(metric: Metric, needs: Mapping[Capability, Need], given: Scores) -> 
         words.append(given.dtype)
     if "chat" in metric.needs:
         words += [f"{given.max_tokens} tokens", *(["strict"] if given.strict else []), *metric.versions]
+    if metric.against and against is not None:
+        words.append(f"against {against.about['digest']}")
     return ", ".join(words)
 
 
