@@ -10,6 +10,7 @@ import orjson
 
 from evolvent.errors import InputError
 from evolvent.metrics import data_set
+from evolvent.metrics.all_metrics import METRICS
 from evolvent.metrics.car import SWEEP
 from evolvent.metrics.data_set import Figure, Scored
 from evolvent.metrics.options import Comparing
@@ -23,7 +24,7 @@ from evolvent.stages import file_of, row_of
 if TYPE_CHECKING:
     pass
 
-ALL = "all rows"
+ALL, NONE = "all rows", "(none)"
 
 # What stands for a reward in CAR: a reward model's, or a judge's score, and is then called so.
 REWARDS = ("reward", "judge_score")
@@ -93,7 +94,7 @@ def compare(
     numbers = [name for name, column in columns.items() if column.kind != "string"]
     texts = [name for name, column in columns.items() if column.kind == "string"]
     gathered = _gather(file, given.by, numbers, texts)
-    sets = {name: _scored(group, numbers, texts) for name, group in gathered.items()}
+    sets = {name: _scored(group, numbers) for name, group in gathered.items()}
     shifts, notes = {}, []
     for reward in (name for name in numbers if name.partition("@")[0] in REWARDS):
         shifts[reward] = _shift(sets, reward) if given.shift_rewards else 0.0
@@ -146,7 +147,8 @@ def _gather(file: Path, by: str | None, numbers: Sequence[str], texts: Sequence[
 def _value(record: Record, by: str) -> str:
     """What a row's column says: one of the record's own, or of the user's."""
     if by in COLUMNS:
-        return str(getattr(record, by))
+        value = getattr(record, by)
+        return NONE if value is None else str(value)
     if by in record.scores:
         return str(record.scores[by])
     own = orjson.loads(record.meta) if record.meta else {}
@@ -156,14 +158,27 @@ def _value(record: Record, by: str) -> str:
     return str(own[by])
 
 
-def _scored(group: _Gathered, numbers: Sequence[str], texts: Sequence[str]) -> Scored:
+def _scored(group: _Gathered, numbers: Sequence[str]) -> Scored:
     import numpy as np
 
     return Scored(
         np.array(group.of_rows, np.int64),
         {column: np.array(group.numbers[column], float) for column in numbers},
-        {column: group.texts[column] for column in texts if column.partition("@")[0] == "score_reason"},
+        {column: list(_reasons(column, group)) for column in numbers},
     )
+
+
+def _reasons(column: str, group: _Gathered) -> Iterator[str | None]:
+    """For each row why it lacks this column: what its metric says, or what the base model's losses lack."""
+    plain, at, model = column.partition("@")
+    metric = next((one for one in METRICS.values() if plain in {own.name for own in one.columns}), None)
+    for reason in group.texts.get(f"score_reason{at}{model}") or [None] * len(group.of_rows):
+        said = {named: part for part in (reason or "").split("; ") for named in [part.partition(": ")[0]]}
+        of_losses = [part for named, part in said.items() if named not in METRICS]
+        if metric is None or "losses" in metric.needs:
+            yield "; ".join(of_losses) or None
+        else:
+            yield said.get(metric.name, "").removeprefix(f"{metric.name}: ") or None
 
 
 def _shift(sets: Mapping[str, Scored], reward: str) -> float:

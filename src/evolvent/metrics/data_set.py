@@ -49,7 +49,7 @@ class Scored:
     Attributes:
         seeds: for each row the number of its seed, from 0 on, int64 of shape [rows].
         scores: by column, float64 of shape [rows]; NaN where there is none.
-        reasons: for each row why it lacks scores, by the column that says so (``score_reason`` and its like).
+        reasons: by column, for each row why it has no score there, if it says so.
     """
 
     seeds: "np.ndarray"
@@ -173,8 +173,8 @@ def _means(scored: Scored, columns: Sequence[str]) -> list[float]:
 
 
 def _excluded(scored: Scored, absent: Sequence[int], column: str) -> dict[str, int]:
-    """Why rows have no score: what their reason column says, of the column's own suffix."""
-    reasons = scored.reasons.get("score_reason" + column[column.find("@") :] * ("@" in column))
+    """Why rows have no score in a column."""
+    reasons = scored.reasons.get(column)
     return dict(Counter((reasons[row] if reasons else None) or "no score" for row in absent))
 
 

@@ -234,7 +234,8 @@ class Scoring:
                 for scores, new, reason, lacks in zip(found, values, window.reasons, lacking, strict=True):
                     scores.update({column.name + suffix: new.get(column.name) for column in metric.columns})
                     scores.update({MODELS[need] + suffix: self.supplied[need] for need in metric.needs})
-                    scores[REASON + suffix] = _joined(scores.get(REASON + suffix), reason)
+                    words = reason if reason is None or "losses" in metric.needs else f"{metric.name}: {reason}"
+                    scores[REASON + suffix] = _joined(scores.get(REASON + suffix), words)
                     lacks.setdefault(suffix, []).extend(
                         column.name for column in metric.columns if new.get(column.name) is None and reason is None
                     )
@@ -325,12 +326,21 @@ def _suffix(
     same = [name.removeprefix(_plain(name)) for name, other in scores.items() if other == by]
     if same:
         return same[0]
-    own = {column.name for column in metric.columns} | {MODELS[need] for need in metric.needs}
+    own = {column.name for column in metric.columns}
+    own |= {MODELS[need] for need in metric.needs if _names_another(need, needs, by, scores)}
     if not own & {*columns, *columns_of(scores)}:
         return ""
     short = f"@{_short(needs[metric.needs[0]]) if metric.needs else 'evolvent'}"
     taken = {name.removeprefix(_plain(name)) for name in scores} | {name[name.find("@") :] for name in columns}
     return next(name for name in (short, *(f"{short}#{number}" for number in range(2, 99))) if name not in taken)
+
+
+def _names_another(need: Capability, needs: Mapping[Capability, Need], by: str, scores: Mapping[str, str]) -> bool:
+    """Whether the column that names a need's model names another one already, or that model in another layout."""
+    others = [other for name, other in scores.items() if "@" not in name and need in METRICS[_plain(name)].needs]
+    if not others:
+        return True  # whoever has such a column, it is none of ours
+    return any(other != by if need == "losses" else not other.startswith(f"{needs[need].name}, ") for other in others)
 
 
 def _short(need: Need) -> str:
