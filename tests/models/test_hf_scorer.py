@@ -276,3 +276,22 @@ def test_the_work_stops_before_its_next_batch(folder: Path, monkeypatch: pytest.
     with pytest.raises(Stopped):
         scorer.nll(TEXTS, [1] * len(TEXTS), stop=stop)
     assert len(passes) == 2
+
+
+def test_ranks_are_those_of_a_plain_loop_over_logits(tmp_path: Path) -> None:
+    folder = save_tiny_llama(tmp_path)
+    scorer = HFScorer.load(str(folder), uri="hf:tiny", device="cpu", batch_tokens=64)
+    generator = torch.Generator().manual_seed(7)
+    lengths = torch.randint(2, 40, (120,), generator=generator).tolist()
+    sequences = [torch.randint(3, 97, (length,), generator=generator).tolist() for length in lengths]
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    for tokens, found in zip(sequences, scorer.nll(sequences, [1] * len(sequences), ranked=True), strict=True):
+        assert found is not None
+        with torch.inference_mode():
+            logits = model(input_ids=torch.tensor([tokens])).logits[0]
+        for place in range(1, len(tokens)):
+            of_token = logits[place - 1][tokens[place]]
+            rank = 1 + sum(1 for other in logits[place - 1].tolist() if other > float(of_token))
+            surprisal = float(torch.logsumexp(logits[place - 1], 0) - of_token)
+            assert found[1, place - 1] == rank
+            assert found[0, place - 1] == pytest.approx(surprisal, abs=1e-4)

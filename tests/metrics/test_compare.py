@@ -1,0 +1,70 @@
+"""compare: groups, reasons, and what it refuses."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evolvent import compare, score
+from evolvent.errors import InputError
+from evolvent.metrics.compare import Comparison, Group
+from evolvent.models import models as opened_models
+from evolvent.report.comparison import comparison_tables
+from tests.scripted import Opened
+
+JUDGE = "openai:judge?base_url=http://host:1/v1"
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Answers of two to six instructions each; the second's are judged to be harder, one of them unreadably."""
+    opened = Opened([JUDGE], lambda prompt, _: "none" if "sock 5 b" in prompt else f"{10 if ' a\n' in prompt else 60}")
+    monkeypatch.setattr(opened_models, "open_chat", opened.open_chat)
+    rows = [
+        {"instruction": f"Mend sock {n} {who}", "output": "" if n == 4 else "With wool.", "generator": who}
+        for n in range(6)
+        for who in "ab"
+    ]
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    score(path, metrics=["ifd"], base_model="embedded-base", out=tmp_path / "run")
+    score(path, metrics=["difficulty_score"], judge=JUDGE, out=tmp_path / "run")
+    return tmp_path / "run"
+
+
+def figures(group: Group) -> dict[str, Any]:
+    return {figure.name: figure for figure in group.figures}
+
+
+def test_groups_have_figures_and_say_what_they_leave_out_and_why(run: Path) -> None:
+    found = compare(run, by="generator")
+    first, second = found.groups
+    assert (first.name, first.rows, first.seeds, second.name) == ("a", 6, 6, "b")
+    assert figures(first)["difficulty_score"].value == 10
+    harder = figures(second)["difficulty_score"]
+    assert (harder.value, harder.n) == (60, 5)
+    assert harder.excluded == {"the judge's reply gives no score": 1}
+    assert figures(second)["ifd"].excluded == {"empty output": 1}
+    text = str([table.rows for table in comparison_tables(found)])
+    assert "the judge's reply gives no score" in text and "empty output" in text
+
+
+def test_all_rows_are_one_group_if_no_column_is_named(run: Path) -> None:
+    [group] = compare(run / "scored.parquet").groups
+    assert (group.name, group.rows) == ("all rows", 12)
+
+
+def test_what_cannot_be_compared_is_said(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="have no column 'colour'") as caught:
+        compare(run, by="colour")
+    assert "generator" in caught.value.fix
+    with pytest.raises(InputError, match="there is no") as caught:
+        compare(tmp_path / "nowhere")
+    assert "evolvent score" in caught.value.fix
+    with pytest.raises(InputError, match="holds no scores"):
+        compare(tmp_path / "pairs.jsonl")
+
+
+def test_a_comparison_is_a_value(run: Path) -> None:
+    assert isinstance(compare(run), Comparison)
