@@ -10,6 +10,7 @@ from evolvent import compare, score
 from evolvent.errors import InputError
 from evolvent.metrics.compare import Comparison, Group
 from evolvent.models import models as opened_models
+from evolvent.models.protocols import Sampling
 from evolvent.report.comparison import comparison_tables
 from tests.scripted import Opened
 
@@ -19,7 +20,12 @@ JUDGE = "openai:judge?base_url=http://host:1/v1"
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Answers of two to six instructions each; the second's are judged to be harder, one of them unreadably."""
-    opened = Opened([JUDGE], lambda prompt, _: "none" if "sock 5 b" in prompt else f"{10 if ' a\n' in prompt else 60}")
+
+    def reply(prompt: str, _: Sampling) -> str:
+        number, who = prompt.split("sock ")[1].split()[:2]
+        return "none" if (number, who) == ("5", "b") else {"a": "10", "b": "60"}[who]
+
+    opened = Opened([JUDGE], reply)
     monkeypatch.setattr(opened_models, "open_chat", opened.open_chat)
     rows = [
         {"instruction": f"Mend sock {n} {who}", "output": "" if n == 4 else "With wool.", "generator": who}

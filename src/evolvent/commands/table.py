@@ -129,10 +129,10 @@ COMMANDS = {
         lambda found, _: print_verified(found),
     ),
     "respond": Command("evolvent.responses.options:RESPOND", "Let teachers answer: OUT/responses.parquet.", _run),
-    "score": Command("evolvent.metrics.options:SCORE", "Score pairs with a base model: OUT/scored.parquet.", _run),
+    "score": Command("evolvent.metrics.options:SCORE", "Score pairs: OUT/scored.parquet.", _run),
     "compare": Command(
-        "evolvent.metrics.compare:compare",
-        "Compare data sets by their scores: means with intervals, CAR, RSR, win rates.",
+        "evolvent.metrics.options:COMPARE",
+        "Compare data sets by their scores, with intervals.",
         lambda found, _: print_tables(comparison_tables(found)),
     ),
     "select": Command(

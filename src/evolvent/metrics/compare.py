@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -13,9 +13,9 @@ from evolvent.metrics import data_set
 from evolvent.metrics.all_metrics import METRICS
 from evolvent.metrics.car import SWEEP
 from evolvent.metrics.data_set import Figure, Scored
-from evolvent.metrics.options import Comparing
+from evolvent.metrics.options import COMPARE, Comparing
 from evolvent.metrics.text_diversity import Words
-from evolvent.options import argument, takes
+from evolvent.options import implements
 from evolvent.records import COLUMNS, Record
 from evolvent.runs.record_files import is_record_file, read_records, score_columns
 from evolvent.runs.run import Run
@@ -76,11 +76,8 @@ class _Gathered:
     words: Words = field(default_factory=Words)
 
 
-@takes(Comparing)
-def compare(
-    data: Annotated[str | Path | Run, argument("A run folder or its scored.parquet.", "RUN", more="Or a Run.")],
-    given: Comparing,
-) -> Comparison:
+@implements(COMPARE)
+def compare(data: str | Path | Run, *, given: Comparing) -> Comparison:
     """Compare data sets by their scores: means with intervals, CAR, RSR, win rates, what only a whole set has.
 
     Returns:

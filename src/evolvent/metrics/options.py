@@ -8,7 +8,7 @@ from evolvent.errors import InputError
 from evolvent.metrics.car import BETA
 from evolvent.metrics.layout import LAYOUTS
 from evolvent.models.uri import MODELS, check_chat_model, check_local_model
-from evolvent.options import DATA, Calling, Interface, Reading, names, option, run_folder
+from evolvent.options import DATA, Calling, Interface, Reading, argument, names, option, run_folder
 
 DEFAULT_METRICS = ("ifd", "ic_ifd")
 
@@ -88,6 +88,13 @@ class Comparing:
         "Add to every reward what makes the lowest 0: CAR means nothing where the mean is negative.", False
     )
 
+
+COMPARE = Interface(
+    "evolvent.metrics.compare",
+    "compare",
+    {"data": argument("A run folder or its scored.parquet.", "RUN", more="Or a Run.")},
+    (Comparing,),
+)
 
 # No row of scores fails: what a judge did not answer is asked again by --fresh, which pays for no stored reply twice.
 SCORE = Interface(
