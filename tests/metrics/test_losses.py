@@ -156,7 +156,7 @@ def test_real_pairs_equal_plain_forward_passes(bos: bool, tmp_path: Path) -> Non
             continue
         scored += 1
         expected = plain_scores(model, tokenizer, row)
-        scores = scores_of(losses)
+        scores = scores_of(losses, ["ifd", "ic_ifd", "grape"])
         for name, value in expected.items():
             assert scores[name] == pytest.approx(value, rel=1e-4), (name, row)
     assert scored >= 200
@@ -181,12 +181,24 @@ def plain_scores(model: Any, tokenizer: Any, row: dict[str, str]) -> dict[str, f
     conditional = loss(full, lambda labels: labels[:, :n].fill_(-100))
     instruction = loss(full, lambda labels: labels[:, n:].fill_(-100))
     direct = loss(row["output"], lambda _: None)
+    tokens = tokenizer(full).input_ids
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([tokens])).logits[0]
+    ranks, surprisals = [], []
+    for place in range(n, len(tokens)):
+        before = logits[place - 1]
+        ranks.append(min(100, 1 + int((before > before[tokens[place]]).sum())))
+        surprisals.append(-float(before.log_softmax(-1)[tokens[place]]))
     exp = torch.tensor([instruction, direct, conditional, conditional - direct], dtype=torch.float64).exp().tolist()
     return {
         "ifd": conditional / direct,
         "ic_ifd": conditional / (instruction * direct),
         "instruction_ppl": exp[0],
         "response_ppl": exp[1],
+        "response_loss": sum(surprisals) / len(surprisals),
+        "response_rank": sum(ranks) / len(ranks),
+        "rsr": sum(ranks) / sum(surprisals),
+        "grape": -sum(surprisals) / len(surprisals),
         "conditional_ppl": exp[2],
         "ifd_ppl": exp[3],
     }
