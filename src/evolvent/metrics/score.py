@@ -51,9 +51,10 @@ def score(
     calling: Calling,
     models: Models | None = None,
 ) -> Run:
-    """Score pairs with a base model: OUT/scored.parquet.
+    """Score pairs: OUT/scored.parquet.
 
-    Of a run folder the responses with status ok are scored; of a data file every row. A score that does not exist (an
+    What each metric needs is checked first: a base model, a judge, an embedder, a reward model. Of a run folder the
+    responses with status ok are scored; of a data file every row. A score that does not exist (an
     empty output, a one-token instruction, a pair longer than the context) is null; ``score_reason`` says why. Other
     metrics and other base models add their columns to those that are there.
 
@@ -62,7 +63,8 @@ def score(
 
     Raises:
         InputError: wrong options, unreadable data, nothing to score, or a run folder that holds something else.
-        ModelUnavailableError: the base model cannot be loaded.
+        ModelUnavailableError: a model cannot be used.
+        BudgetReachedError: the budget is spent.
         RunError: the run could not finish.
     """
     with opened(models) as shared:
