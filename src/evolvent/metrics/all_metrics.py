@@ -12,6 +12,7 @@ from evolvent.metrics.metric import Metric, of_losses
 from evolvent.metrics.mnd import MND
 from evolvent.metrics.perplexity import conditional_ppl, instruction_ppl, response_ppl
 from evolvent.metrics.response_loss import grape, response_loss
+from evolvent.metrics.reward import REWARD
 from evolvent.metrics.rsr import response_rank, rsr
 from evolvent.metrics.win import WIN
 from evolvent.models.models import Capability
@@ -35,6 +36,7 @@ METRICS: dict[str, Metric] = {
         DIFFICULTY_LEVEL,
         DIFFICULTY_SCORE,
         MND,
+        REWARD,
         WIN,
     )
 }
