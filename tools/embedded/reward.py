@@ -20,21 +20,17 @@ from transformers import AutoTokenizer, LlamaForSequenceClassification, PreTrain
 
 from tools.embedded.evaluate import held_out_seeds
 from tools.embedded.preferences import FAULTS, Preference, preferences
-from tools.embedded.train import LONGEST, SEED, SHIPPED, bf16_is_fast, export
+from tools.embedded.train import SEED, SHIPPED, bf16_is_fast, export
 
-PAIRS, BATCH, RATE, WARM_UP = 24_000, 32, 6e-4, 40
+PAIRS, BATCH, RATE, WARM_UP = 9_600, 16, 6e-4, 40
+LONGEST = 800  # characters of prompt and answer; longer pairs are left out
 
 
-def rewards(
-    model: Any, tokenizer: PreTrainedTokenizerFast, answered: Sequence[tuple[str, str]], longest: int = LONGEST
-) -> torch.Tensor:
+def rewards(model: Any, tokenizer: PreTrainedTokenizerFast, answered: Sequence[tuple[str, str]]) -> torch.Tensor:
     """The rewards of answers to prompts, in one forward pass."""
     turns = [[{"role": "user", "content": asked}, {"role": "assistant", "content": said}] for asked, said in answered]
     texts = tokenizer.apply_chat_template(turns, tokenize=False)
-    given = tokenizer(
-        texts, return_tensors="pt", padding=True, padding_side="right", add_special_tokens=False,
-        truncation=True, max_length=longest,
-    )  # fmt: skip
+    given = tokenizer(texts, return_tensors="pt", padding=True, padding_side="right", add_special_tokens=False)
     with torch.autocast("cpu", torch.bfloat16, enabled=model.training and bf16_is_fast()):
         logits: torch.Tensor = model(**given).logits
     return logits[:, 0].float()
@@ -47,7 +43,11 @@ def both(pairs: Sequence[Preference]) -> list[tuple[str, str]]:
 
 def fit(model: Any, tokenizer: PreTrainedTokenizerFast, count: int) -> None:
     """Train on ``count`` pairs, each seen once; of 16 batches at a time pairs of like length go together."""
-    drawn = preferences(random.Random(f"preferences {SEED + 8}"))
+    drawn = (
+        pair
+        for pair in preferences(random.Random(f"preferences {SEED + 8}"))
+        if len(pair.prompt) + max(len(pair.better), len(pair.worse)) <= LONGEST
+    )
     steps = count // BATCH
     optimizer = torch.optim.AdamW(model.parameters(), RATE, betas=(0.9, 0.98), weight_decay=0.1)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps + 1, pct_start=WARM_UP / steps)
