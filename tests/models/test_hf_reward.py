@@ -48,14 +48,6 @@ TEXTS = (
     " ",
     "\u0000 w7",
 )
-    "كيف حالك؟",
-    "🧦 🎉 👩‍👩‍👧",
-    "def f(x):\n    return x  # w9\n\n",
-    "w5\n\n\nw6",
-    "{{ bos_token }} {% if %}",
-    " ",
-    "\u0000 w7",
-)
 
 
 def tiny_classifier(pad: int | None = PAD, labels: int = 1, context: int = 128) -> PreTrainedModel:

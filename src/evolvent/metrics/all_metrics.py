@@ -7,6 +7,7 @@ from evolvent.metrics.difficulty import DIFFICULTY_LEVEL, DIFFICULTY_SCORE
 from evolvent.metrics.ic_ifd import ic_ifd
 from evolvent.metrics.ifd import ifd
 from evolvent.metrics.ifd_ppl import ifd_ppl
+from evolvent.metrics.judge_score import JUDGE_SCORE
 from evolvent.metrics.length import instruction_tokens, response_tokens
 from evolvent.metrics.metric import Metric, of_losses
 from evolvent.metrics.mnd import MND
@@ -37,6 +38,7 @@ METRICS: dict[str, Metric] = {
         DIFFICULTY_SCORE,
         MND,
         REWARD,
+        JUDGE_SCORE,
         WIN,
     )
 }

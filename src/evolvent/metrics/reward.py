@@ -20,7 +20,7 @@ from evolvent.records import Column, Message, Record
 async def rewards(window: Window) -> list[Reward | str]:
     """The reward of each record's answer, or why it has none; kept in the call store by model and conversation."""
     stored = window.models.model("reward", window.supplied["reward"])
-    found: list[Reward | str | None] = [_empty(record) for record in window.records]
+    found: list[Reward | str | None] = [nothing_to_judge(record) for record in window.records]
     records = [record for record, reason in zip(window.records, found, strict=True) if reason is None]
     conversations = [answered(record) for record in records]
 
@@ -75,8 +75,8 @@ async def _compute(window: Window, _: object) -> list[Values]:
     return values
 
 
-def _empty(record: Record) -> str | None:
-    """Why there is nothing to be judged."""
+def nothing_to_judge(record: Record) -> str | None:
+    """Why there is no answer to be judged, or no question; None where there are both."""
     if not record.output.strip():
         return "empty output"
     return None if record.question.strip() else "empty instruction"
