@@ -20,6 +20,7 @@ from transformers import (
     GenerationConfig,
     LlamaConfig,
     LlamaForCausalLM,
+    PreTrainedModel,
     PreTrainedTokenizerFast,
     Trainer,
     TrainingArguments,
@@ -205,7 +206,7 @@ def widened(model: LlamaForCausalLM, old: PreTrainedTokenizerFast, new: PreTrain
     return model
 
 
-def _bf16_is_fast() -> bool:
+def bf16_is_fast() -> bool:
     """Whether bf16 is faster: on a CPU without instructions for it a step takes 2.7 times as long."""
     flags = Path("/proc/cpuinfo")
     return torch.cuda.is_available() or (flags.exists() and "avx512_bf16" in flags.read_text())
@@ -224,7 +225,7 @@ def fit(model: LlamaForCausalLM, texts: Texts, folder: Path, rate: float, budget
         adam_beta2=0.98,
         max_grad_norm=1.0,
         use_cpu=not torch.cuda.is_available(),
-        bf16=_bf16_is_fast(),
+        bf16=bf16_is_fast(),
         seed=SEED,
         logging_steps=50,
         save_steps=400,
@@ -245,19 +246,20 @@ def fit(model: LlamaForCausalLM, texts: Texts, folder: Path, rate: float, budget
     )
 
 
-def export(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Save a model in bf16 with its tokenizer; the folder changes in one step."""
     fresh = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
-    copy = LlamaForCausalLM(model.config).to(torch.bfloat16)
+    copy = type(model)(model.config).to(torch.bfloat16)
     copy.load_state_dict(model.state_dict())
-    # do_sample: servers that take sampling from the file (transformers serve) would answer greedily whatever is asked.
-    copy.generation_config = GenerationConfig(
-        do_sample=True,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
+    if isinstance(copy, LlamaForCausalLM):
+        # do_sample: servers that take it from the file (transformers serve) would answer greedily whatever is asked.
+        copy.generation_config = GenerationConfig(
+            do_sample=True,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
     copy.config.use_cache = True
     copy.save_pretrained(fresh)
     tokenizer.save_pretrained(fresh)

@@ -7,11 +7,13 @@ from evolvent.metrics.difficulty import DIFFICULTY_LEVEL, DIFFICULTY_SCORE
 from evolvent.metrics.ic_ifd import ic_ifd
 from evolvent.metrics.ifd import ifd
 from evolvent.metrics.ifd_ppl import ifd_ppl
+from evolvent.metrics.judge_score import JUDGE_SCORE
 from evolvent.metrics.length import instruction_tokens, response_tokens
 from evolvent.metrics.metric import Metric, of_losses
 from evolvent.metrics.mnd import MND
 from evolvent.metrics.perplexity import conditional_ppl, instruction_ppl, response_ppl
 from evolvent.metrics.response_loss import grape, response_loss
+from evolvent.metrics.reward import REWARD
 from evolvent.metrics.rsr import response_rank, rsr
 from evolvent.metrics.win import WIN
 from evolvent.models.models import Capability
@@ -35,6 +37,8 @@ METRICS: dict[str, Metric] = {
         DIFFICULTY_LEVEL,
         DIFFICULTY_SCORE,
         MND,
+        REWARD,
+        JUDGE_SCORE,
         WIN,
     )
 }

@@ -35,19 +35,26 @@ def judged(column: Column, read: Callable[..., Score], unread: str) -> Metric:
 
 
 def asking(
-    column: Column, prompt: Prompt, slots: Callable[[Record], dict[str, str]], read: Callable[..., Score], unread: str
+    column: Column,
+    prompt: Prompt,
+    slots: Callable[[Record], dict[str, str] | str],
+    read: Callable[..., Score],
+    unread: str,
 ) -> Compute:
     """The values of a column that a judge is asked for, a call a record.
 
     Args:
         column: the column.
         prompt: what the judge is asked.
-        slots: what a record fills the prompt's slots with.
+        slots: what a record fills the prompt's slots with, or why the judge is not asked.
         read, unread: see ``judged``.
     """
 
     async def one(window: Window, record: Record) -> Values | str:
-        turns = conversation(prompt.render(**slots(record)))
+        filled = slots(record)
+        if isinstance(filled, str):
+            return filled
+        turns = conversation(prompt.render(**filled))
         greedy = Sampling(temperature=0.0, max_tokens=window.how.max_tokens)
         reply = await ask(window.judge, turns, greedy, run_seed=0, record_id=record.id, stage=column.name)
         if reason := why_no_verdict(reply):

@@ -12,6 +12,7 @@ from typing import Any, Self, Unpack
 import torch
 
 from evolvent.errors import CallError, InputError
+from evolvent.models.hf.batching import original_context
 from evolvent.models.hf.loading import CLASSIFIER, Loading, Weights, load_weights
 from evolvent.models.hf.scorer import BATCH_TOKENS, batches, out_of_memory
 from evolvent.models.hf.tokens import conversation_tokens, require_template, token_ids
@@ -48,12 +49,18 @@ class HFReward:
 
         Raises:
             InputError: a bad option, code that the user has not allowed, a classifier of several labels, no chat
-                template.
+                template, or one for a model that has ``get_scores``.
             ModelUnavailableError: no such model, no weights, or weights without the layer that gives the reward.
         """
         weights = load_weights(name, uri=uri, kind=CLASSIFIER, **how)
         model = weights.model
-        if not hasattr(model, "get_scores") and model.config.num_labels != 1:
+        if hasattr(model, "get_scores"):
+            if how.get("chat_template"):
+                raise InputError(
+                    f"model {uri} writes conversations with code of its own: it takes no chat template",
+                    fix="Leave out chat_template.",
+                )
+        elif model.config.num_labels != 1:
             labels = ", ".join(map(str, model.config.id2label.values()))
             raise InputError(
                 f"model {uri} is a classifier with the labels {labels}, and no reward model",
@@ -61,7 +68,7 @@ class HFReward:
             )
         require_template(weights, uri)
         chosen = batch_tokens or BATCH_TOKENS[model.device.type]
-        if model.config.get_text_config().pad_token_id is None:
+        if _padding(model) is None:
             chosen = 1  # one at a time: a token that texts hold would be taken for padding
         return cls(uri, weights.identity, weights.context, chosen, weights)
 
@@ -89,7 +96,8 @@ class HFReward:
             else:
                 read[place] = tokens
         places = list(read)
-        waiting = batches([len(read[place][0]) for place in places], self.batch_tokens)[::-1]
+        lengths = [len(read[place][0]) for place in places]
+        waiting = batches(lengths, self.batch_tokens, original_context(self._weights.model))[::-1]
         while waiting:
             if stop is not None and stop.is_set():
                 raise Stopped(f"model {self.uri} was told to stop")
@@ -109,12 +117,11 @@ class HFReward:
         """A conversation's tokens and how many its last turn has, or why it cannot be read."""
         try:
             tokens = conversation_tokens(self._weights, self.uri, turns, generation_prompt=False)
-            answer = token_ids(self._weights, turns[-1]["content"], special=False)
+            if len(tokens) > self.context:
+                return f"longer than the reward model's context of {self.context} tokens"
+            return tokens, len(token_ids(self._weights, turns[-1]["content"], special=False))
         except CallError as error:
             return error.message
-        if len(tokens) > self.context:
-            return f"longer than the reward model's context of {self.context} tokens"
-        return tokens, len(answer)
 
     def _fitting(self, texts: Sequence[list[int]], conversations: Sequence[Sequence[Message]]) -> list[float] | None:
         """The rewards of a batch, or None where memory is short."""
@@ -132,13 +139,19 @@ class HFReward:
         """The rewards of a batch: one forward pass."""
         model: Any = self._weights.model
         width = max(map(len, texts))
-        padding = model.config.get_text_config().pad_token_id or 0
+        padding = _padding(model) or 0
         ids = torch.tensor([[*text, *[padding] * (width - len(text))] for text in texts])
         mask = torch.tensor([[1] * len(text) + [0] * (width - len(text)) for text in texts])
         with torch.inference_mode():
             logits = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device)).logits
         values: list[float] = logits[:, 0].double().cpu().tolist()
         return values
+
+
+def _padding(model: Any) -> int | None:
+    """The padding token that a model's config names, if the model has an embedding for it (many say -1)."""
+    token: int | None = model.config.get_text_config().pad_token_id
+    return token if token is not None and 0 <= token < model.get_input_embeddings().weight.shape[0] else None
 
 
 def _own_scores(weights: Weights, conversations: Sequence[Sequence[Message]]) -> list[float]:
