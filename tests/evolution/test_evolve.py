@@ -2,18 +2,19 @@
 
 import json
 from importlib import import_module
+from math import log
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from evolvent.call_store.key import call_seed
-from evolvent.errors import InputError
+from evolvent.errors import CallError, InputError
 from evolvent.evolution.evolve import evolve
 from evolvent.evolution.judging import QUESTIONS
 from evolvent.evolution.templates import load_prompt
 from evolvent.models import models as opened_models
-from evolvent.models.protocols import Sampling
+from evolvent.models.protocols import Reply, Sampling, TokenLogprob
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.run import Run
 from tests.scripted import Opened, knows, write_both
@@ -57,6 +58,51 @@ def test_the_defaults(seeds: Path, models: Opened) -> None:
     assert {(one.temperature, one.top_p, one.max_tokens) for _, one in models[EVOLVER].asked} == {(0.7, 0.95, 2048)}
     assert [row.operator for row in run if row.seed_index == 0] == [None, "constraints", "deepening", "concretizing"]
     assert {conversation[0]["role"] for conversation in models[EVOLVER].conversations} == {"user"}
+
+
+def test_log_probabilities_of_the_reply_that_made_a_row_score_it(seeds: Path, models: Opened) -> None:
+    def sure_of(prompt: str, sampling: Sampling) -> Reply:
+        """The first draw is eliminated; the second draw's tokens have a probability of one half."""
+        first = len(models[EVOLVER].asked) == 1
+        chance = log(0.9 if first else 0.5)
+        return Reply(
+            "" if "sock 1" in prompt else "Mend sock 0" if first else longer(prompt, sampling),
+            "stop",
+            logprobs=() if "sock 1" in prompt else (TokenLogprob("a", -9.0, (("b", chance),)),) * 7,
+        )
+
+    models[EVOLVER].reply = sure_of
+    run = evolved(seeds, logprobs=True, retry_eliminated=1, judge=JUDGE, limit=2)
+    assert {sampling.top_logprobs for _, sampling in models[EVOLVER].asked} == {20}
+    assert {sampling.top_logprobs for _, sampling in models[JUDGE].asked} == {0}
+    seed, made, _, empty = run
+    assert set(seed.scores.values()) == {None}
+    assert made.status == "ok" and made.scores["output_positions"] == 7
+    assert made.scores["top1"] == made.scores["top1_first5"] == pytest.approx(0.5)
+    assert empty.status == "eliminated" and empty.scores == dict.fromkeys(made.scores) | {"output_positions": 0}
+    assert "notes" not in run.counts
+
+
+def test_an_evolver_without_log_probabilities_is_counted(seeds: Path, models: Opened) -> None:
+    def failing(prompt: str, sampling: Sampling) -> str:
+        if "sock 2" in prompt:
+            raise CallError("down")
+        return longer(prompt, sampling)
+
+    models[EVOLVER].reply = failing
+    run = evolved(seeds, logprobs=True)
+    assert [row.status for row in run if row.round] == ["ok", "ok", "failed"]
+    assert {value for row in run for value in row.scores.values()} == {None}
+    assert run.counts["notes"] == {"the evolver gives no log probabilities": 2}
+
+
+def test_autoif_takes_no_log_probabilities(seeds: Path, models: Opened) -> None:
+    with pytest.raises(InputError, match=r"--logprobs is an option of .*, not of autoif\nLeave it out"):
+        evolve(method="autoif", model=EVOLVER, out=seeds.parent / "run", queries=seeds, logprobs=True)
+
+
+def test_rows_have_no_such_columns_unless_they_are_asked_for(seeds: Path, models: Opened) -> None:
+    assert {tuple(row.scores) for row in evolved(seeds)} == {()}
 
 
 def test_the_evolver_gets_the_system_prompt_and_the_judge_does_not(seeds: Path, models: Opened) -> None:
@@ -152,6 +198,7 @@ BOUND = {
     "top_p": 0.9,
     "max_tokens": 99,
     "extra_body": {"top_k": 20},
+    "logprobs": True,
     "limit": 2,
 }
 

@@ -70,6 +70,22 @@ def test_log_probabilities_are_the_models_own_at_any_temperature(model: ChatMode
     assert sum(exp(logprob) for _, logprob in greedy[0].top) < 1
 
 
+def test_neither_the_token_that_ends_the_turn_nor_a_stop_text_is_a_position(model: ChatModel) -> None:
+    async def replies(**how: Any) -> list[Reply]:
+        return await asyncio.gather(*(ask(model, q, top_logprobs=2, max_tokens=150, **how) for q in QUESTIONS[:4]))
+
+    drawn = [reply for seed in range(9) for reply in asyncio.run(replies(temperature=5.0, seed=seed))]
+    ended = [reply for reply in drawn if reply.finish_reason == "stop"]
+    assert 0 < len(ended) < len(drawn)
+    for reply in ended:
+        assert reply.logprobs is not None and all(each.token for each in reply.logprobs)
+    whole = asyncio.run(ask(model, "abc", temperature=0, top_logprobs=2)).logprobs
+    assert whole is not None
+    stopped = asyncio.run(ask(model, "abc", temperature=0, top_logprobs=2, stop=(whole[5].token,)))
+    place = [each.token for each in whole].index(whole[5].token)
+    assert stopped.logprobs == whole[: place - 1]  # llama.cpp counts the space before a stop text as one of its tokens
+
+
 def test_draws_follow_the_temperature_alone(model: ChatModel) -> None:
     # 200 draws of one token at temperature 1, without llama.cpp's own top_k 40 and min_p 0.05
     async def draws() -> list[Reply]:

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from evolvent.errors import CallError, InputError, ModelUnavailableError
 from evolvent.models.hf.batching import Request
 from evolvent.models.hf.chat import HFChat
 from evolvent.models.hf.sampling import Draw, draw, nucleus
+from evolvent.models.output_breadth import output_breadth
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Message
 from tests.models.tiny_llama import BOS, EOS, save_tiny_llama, save_word_without_embedding, words
@@ -57,11 +59,12 @@ def ask(model: HFChat, *calls: tuple[list[Message], Sampling]) -> list[Reply]:
     return asyncio.run(together())
 
 
-def plain_logits(folder: Path, tokens: list[int]) -> torch.Tensor:
-    """Logits after the last token of one sequence: no batch, no cache, no padding."""
+def plain_logits(folder: Path, tokens: list[int], last: int = 1) -> torch.Tensor:
+    """Logits after the last token, or the last few, of one sequence: no batch, no cache, no padding."""
     model = AutoModelForCausalLM.from_pretrained(folder)
     with torch.no_grad():
-        return model(torch.tensor([tokens])).logits[0, -1]
+        logits = model(torch.tensor([tokens])).logits[0]
+    return logits[-1] if last == 1 else logits[-last:]
 
 
 def prompt_tokens(*content: int) -> list[int]:
@@ -176,6 +179,40 @@ def test_logprobs_are_the_models_own_distribution(folder: Path) -> None:
         assert entry.logprob == pytest.approx(float(expected[token]), abs=1e-5)
         assert [value for _, value in entry.top] == pytest.approx(expected.topk(3).values.tolist(), abs=1e-5)
         tokens.append(token)
+
+
+def test_breadth_is_that_of_a_plain_softmax_and_the_token_that_ends_the_turn_is_no_position(folder: Path) -> None:
+    model = HFChat.load(str(folder), uri="hf:tiny")
+    found = ask(model, *((user(f"w{n}"), Sampling(0.0, max_tokens=60, top_logprobs=97)) for n in range(20, 50)))
+    found += ask(model, *((user(f"w{n}"), Sampling(2.0, 0.9, 60, seed=n, top_logprobs=97)) for n in range(20, 50)))
+    assert {reply.finish_reason for reply in found} == {"stop", "length"}
+    names = {text: token for token, text in WORDS.items()}
+    for n, reply in zip([*range(20, 50)] * 2, found, strict=True):
+        assert reply.logprobs is not None
+        ended = reply.finish_reason == "stop"
+        assert len(reply.logprobs) == reply.usage.completion_tokens - ended
+        said = [names.get(each.token) or int(each.token.removeprefix("w")) for each in reply.logprobs]
+        probabilities = plain_logits(folder, [*prompt_tokens(n), *said], len(said) + 1)[:-1].softmax(-1)
+        entropies = torch.special.entr(probabilities).sum(-1)
+        expected = {
+            "top1_first5": probabilities.max(-1).values[:5].mean().item(),
+            "top1": probabilities.max(-1).values.mean().item(),
+            "entropy_first5": entropies[:5].mean().item(),
+            "entropy": entropies.mean().item(),
+            "output_positions": len(said),
+        }
+        assert output_breadth(reply.logprobs) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_stop_text_is_no_position(folder: Path) -> None:
+    model = HFChat.load(str(folder), uri="hf:tiny")
+    sampling = Sampling(temperature=2.0, max_tokens=12, seed=1, top_logprobs=1)
+    whole = ask(model, (user("w20 w21"), sampling))[0].logprobs
+    assert whole is not None and len({each.token for each in whole[:5]}) == 5
+    stop = whole[3].token + whole[4].token
+    [reply] = ask(model, (user("w20 w21"), replace(sampling, stop=(stop,))))
+    assert (reply.text, reply.logprobs) == ("".join(each.token for each in whole[:3]), whole[:3])
+    assert reply.usage.completion_tokens == 5
 
 
 def test_max_tokens_is_cut_to_the_context_and_the_cut_is_told(folder: Path) -> None:

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from evolvent.errors import CallError, InputError
 from evolvent.models.openai import OpenAIChat
+from evolvent.models.openai.wire import LOGPROBS
 from evolvent.models.protocols import ChatModel, Reply, Sampling, Usage, until_kept
 from tests.models.openai_server import ASK, GREEDY, OK, WARM, Body, Step, ask, completion, says, serving
 from tests.processes import LONG_S
@@ -245,6 +246,27 @@ def test_refused_parameter_is_left_out_and_said_once(name: str, caplog: pytest.L
     assert [name in body for body in asyncio.run(calls())] == [True, False, False]
     assert [r.message for r in caplog.records if r.name == "evolvent" and f"refuses {name}" in r.message] != []
     assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("name", ["logprobs", "top_logprobs"])
+@pytest.mark.parametrize("words", ["{} is not supported", "Invalid value for '{}': must be at most 5"])
+def test_a_server_without_log_probabilities_is_asked_for_none(
+    name: str, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def step(request: web.Request, asked: Body) -> web.StreamResponse:
+        if name in asked:
+            return web.json_response({"error": {"message": words.format(name)}}, status=400)
+        return web.json_response(completion())
+
+    async def calls() -> tuple[list[Body], list[Reply]]:
+        async with serving(step) as (server, model):
+            replies = [await model.chat(ASK, replace(GREEDY, top_logprobs=20)) for _ in range(2)]
+            return server.bodies, replies
+
+    bodies, replies = asyncio.run(calls())
+    assert [sum(name in body for name in LOGPROBS) for body in bodies] == [2, 0, 0]
+    assert [(reply.text, reply.logprobs) for reply in replies] == [("hello", None)] * 2
+    assert [f"refuses {name}" in record.message for record in caplog.records] == [True]
 
 
 def test_calls_at_once_learn_together(caplog: pytest.LogCaptureFixture) -> None:

@@ -241,6 +241,16 @@ def test_logprobs_are_sent_for_and_sorted() -> None:
     assert (body["logprobs"], body["top_logprobs"]) == (True, 2)
 
 
+def test_what_a_server_lists_behind_the_text_is_no_position() -> None:
+    def listed(*tokens: str) -> Body:
+        return {"content": [{"token": token, "logprob": -0.5, "top_logprobs": []} for token in tokens]}
+
+    asked = Sampling(temperature=0, top_logprobs=2, stop=("\n",))
+    for behind in (["<|im_end|>"], ["\n"], ["\n", "</s>"], []):
+        reply = reply_to(completion({"content": "hello"}, logprobs=listed("hel", "lo", *behind)), asked)
+        assert [each.token for each in reply.logprobs or ()] == ["hel", "lo"]
+
+
 def test_logprobs_the_server_ignored_are_none() -> None:
     assert reply_to(completion(logprobs=None), Sampling(top_logprobs=2)).logprobs is None
 

@@ -55,6 +55,7 @@ class AsyncLLM:
 
     answer: Any = "An answer."
     finish_reason: str | None = "stop"
+    stop_reason: int | str | None = None
     logprobs: Any = None
     start: Exception | None = None
     last: "AsyncLLM"
@@ -86,7 +87,11 @@ class AsyncLLM:
                 raise self.answer
             tokens = list(range(len(self.logprobs or "abc")))
             completion = SimpleNamespace(
-                text=self.answer, token_ids=tokens, finish_reason=self.finish_reason, logprobs=self.logprobs
+                text=self.answer,
+                token_ids=tokens,
+                finish_reason=self.finish_reason,
+                stop_reason=self.stop_reason,
+                logprobs=self.logprobs,
             )
             yield SimpleNamespace(outputs=[completion])
         finally:
@@ -122,7 +127,7 @@ def vllm(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[AsyncLLM]]:
         monkeypatch.delenv(variable, raising=False)
         monkeypatch.setenv(variable, "")  # so that it is put back
         monkeypatch.delenv(variable)
-    for name in ("answer", "finish_reason", "logprobs", "start"):
+    for name in ("answer", "finish_reason", "stop_reason", "logprobs", "start"):
         monkeypatch.setattr(AsyncLLM, name, getattr(AsyncLLM, name))
     yield AsyncLLM
 
@@ -206,12 +211,38 @@ def test_a_reply_is_cut_to_what_the_context_leaves_and_a_long_prompt_fails(vllm:
 def test_reasoning_and_logprobs(vllm: type[AsyncLLM]) -> None:
     vllm.answer = "<think>Hm.</think>Yes."
     vllm.logprobs = [
-        {0: SimpleNamespace(logprob=-2.0, decoded_token="Yes"), 9: SimpleNamespace(logprob=-0.5, decoded_token="No")}
+        {0: SimpleNamespace(logprob=-2.0, decoded_token="Yes"), 9: SimpleNamespace(logprob=-0.5, decoded_token="No")},
+        {1: SimpleNamespace(logprob=-0.1, decoded_token="<|end|>")},  # the token that ends the turn is no position
     ]
     reply = ask(load(), top_logprobs=1)
     assert (reply.text, reply.reasoning) == ("Yes.", "Hm.")
     assert reply.logprobs == (TokenLogprob("Yes", -2.0, (("No", -0.5),)),)  # the drawn one is not among the likeliest
     assert vllm.last.asked[0][1].logprobs == 1
+    assert vllm.last.arguments.logprobs_mode == "raw_logprobs"
+
+
+@pytest.mark.parametrize(("reason", "stop", "positions"), [("length", None, 3), ("stop", None, 2), ("stop", 2, 2)])
+def test_only_a_reply_that_was_cut_has_a_position_for_each_token(
+    vllm: type[AsyncLLM], reason: str, stop: int | None, positions: int
+) -> None:
+    vllm.logprobs = [{token: SimpleNamespace(logprob=-1.0, decoded_token="a")} for token in range(3)]
+    vllm.finish_reason, vllm.stop_reason = reason, stop
+    assert len(ask(load(), top_logprobs=1).logprobs or ()) == positions
+
+
+def test_a_stop_text_is_no_position(vllm: type[AsyncLLM], monkeypatch: pytest.MonkeyPatch) -> None:
+    vllm.logprobs = [{token: SimpleNamespace(logprob=-1.0, decoded_token="a")} for token in range(4)]
+    vllm.finish_reason, vllm.stop_reason, vllm.answer = "stop", "###", "A b"
+    model = load()
+    pieces = ["A", " b", "#", "##"]
+    monkeypatch.setattr(
+        model,
+        "_tokenizer",
+        SimpleNamespace(
+            apply_chat_template=lambda *_, **__: [1], decode=lambda ids, **_: "".join(pieces[i] for i in ids if i < 4)
+        ),
+    )
+    assert len(ask(model, top_logprobs=1, stop=("###",)).logprobs or ()) == 2
 
 
 @pytest.mark.parametrize("end", ["<think>", "<think>\n"])

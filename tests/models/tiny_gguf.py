@@ -11,8 +11,21 @@ TEMPLATE = (
 )
 
 
-def write_gguf(file: Path, *, architecture: str = "llama", template: str | None = TEMPLATE, seed: int = 0) -> Path:
-    """Write the file; its architecture's name may be one that nobody knows."""
+def write_gguf(
+    file: Path,
+    *,
+    architecture: str = "llama",
+    template: str | None = TEMPLATE,
+    seed: int = 0,
+    scale: float = 1.0,
+    space_before: bool = True,
+) -> Path:
+    """Write the file; its architecture's name may be one that nobody knows.
+
+    Args:
+        scale: size of the weights; where they are small, rounding moves what they say little.
+        space_before: whether its tokenizer puts a space before a text, as llama.cpp does and transformers does not.
+    """
     from gguf import GGUFWriter, TokenType
 
     writer = GGUFWriter(file, architecture)
@@ -21,6 +34,7 @@ def write_gguf(file: Path, *, architecture: str = "llama", template: str | None 
     writer.add_block_count(1)
     writer.add_feed_forward_length(HIDDEN)
     writer.add_head_count(HEADS)
+    writer.add_head_count_kv(HEADS)  # without it transformers takes the rows of keys and queries in the wrong order
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_dimension_count(WIDTH // HEADS)
     letters = ["▁", *map(chr, range(33, 127))]
@@ -32,12 +46,13 @@ def write_gguf(file: Path, *, architecture: str = "llama", template: str | None 
     writer.add_token_types(kinds)
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
+    writer.add_add_space_prefix(space_before)
     if template is not None:
         writer.add_chat_template(template)
     noise = np.random.default_rng(seed)
 
     def add(name: str, *shape: int) -> None:
-        weights = noise.standard_normal(shape, dtype=np.float32)
+        weights = scale * noise.standard_normal(shape, dtype=np.float32)
         if name == "output":
             weights[: -len(letters)] = 0  # what it says is mostly letters
         writer.add_tensor(f"{name}.weight", weights)

@@ -15,6 +15,7 @@ from evolvent.evolution.options import EVOLVE, AutoEvolInstructOptions, EvolInst
 from evolvent.evolution.templates import load_prompt
 from evolvent.evolution.trajectory import STAGE, Evolution, Profile, Rewriting
 from evolvent.models.models import Models, chat_need, opened
+from evolvent.models.output_breadth import ALTERNATIVES, COLUMNS
 from evolvent.models.protocols import Sampling
 from evolvent.models.uri import parse_uri
 from evolvent.options import Calling, Reading, implements
@@ -101,7 +102,9 @@ def evolve_stage(
         rewritings=rewritings,
         rounds=by.rounds,
         profile=cast(Profile, by.profile),
-        sampling=Sampling(given.temperature, given.top_p, given.max_tokens),
+        sampling=Sampling(
+            given.temperature, given.top_p, given.max_tokens, top_logprobs=ALTERNATIVES if by.logprobs else 0
+        ),
         seed=given.seed,
         judge=str(parse_uri(given.judge)) if given.judge else None,
         equality=equality,
@@ -120,6 +123,7 @@ def evolve_stage(
             "retry_eliminated": how.retries,
             "without_rules": sorted(set(how.without)),
             "system": how.system,
+            "logprobs": by.logprobs or None,  # earlier versions' folders hold none
             **chat_settings(given, calling),
             **settings,
         },
@@ -127,7 +131,9 @@ def evolve_stage(
         needs=tuple(chat_need(uri, calling) for uri in (given.model, given.judge) if uri),
         work=how,
         trial=how.try_out,
+        columns=COLUMNS if by.logprobs else (),
         group=by_round,
+        notes=how.notes,
         counts={"seeds": source.rows, **source.counts},
         dry_run=Rehearsed(reply_begins=begins, work=replace(how, without=RULES)),
         calls_each=how.rounds * (2 if how.judge else 1),

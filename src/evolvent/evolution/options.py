@@ -52,6 +52,11 @@ def _profile() -> Any:
     return option(help, "default", names=PROFILES)
 
 
+def _logprobs() -> Any:
+    help = "Score how sure the evolver is of what it writes: likeliest token's probability, and entropy."
+    return option(help, False)
+
+
 def _without_rules() -> Any:
     help = "Rules of elimination that are switched off, by their reasons: answered,paraphrase, say."
     return option(help, None, metavar="A,B", parse=names)
@@ -82,6 +87,7 @@ class EvolInstructOptions:
     system: str | None = _system()
     retry_eliminated: int = _retry_eliminated()
     without_rules: tuple[str, ...] | None = _without_rules()
+    logprobs: bool = _logprobs()
 
     def __post_init__(self) -> None:
         from evolvent.evolution.elimination import check_rules
@@ -105,6 +111,7 @@ class AutoEvolInstructOptions:
     system: str | None = _system()
     retry_eliminated: int = _retry_eliminated()
     without_rules: tuple[str, ...] | None = _without_rules()
+    logprobs: bool = _logprobs()
 
     def __post_init__(self) -> None:
         from evolvent.evolution.elimination import check_rules

@@ -4,7 +4,7 @@ What the methods share. How an instruction is rewritten they say by a ``Rewritin
 operators, which take their turns; Auto Evol-Instruct has one, its evolving method.
 """
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
@@ -14,15 +14,17 @@ from evolvent.call_store.key import call_seed
 from evolvent.errors import CallError
 from evolvent.evolution.elimination import eliminate
 from evolvent.evolution.judging import finds_equal, try_judge
+from evolvent.models.output_breadth import POSITIONS, output_breadth
 from evolvent.models.protocols import ChatModel, Reply, Sampling, StageModels
 from evolvent.prompts import Prompt
 from evolvent.records import Message, Record
-from evolvent.runs.stage import Make
+from evolvent.runs.stage import Make, notes_of
 
 Profile = Literal["default", "small", "paper"]
 
 STAGE = "evolve"
 NO_VERDICT = "judge gave no verdict"
+NO_LOGPROBS = "the evolver gives no log probabilities"
 
 # The reply holds no text where the evolution has to stand; the record keeps the whole reply as its instruction.
 UNPARSED = "unparsed"
@@ -97,7 +99,7 @@ class Evolution:
         rounds: how many times each seed is evolved.
         profile: ``default`` shows the evolver the input and eliminates; ``small`` does so, too, and shows it how;
             ``paper`` does what paper 1's code does.
-        sampling: how the evolver's replies are drawn.
+        sampling: how the evolver's replies are drawn, and whether with log probabilities.
         seed: the run's seed.
         judge: URI of the model that says whether an evolution gains information, if any.
         equality: the judge's prompt.
@@ -127,6 +129,12 @@ class Evolution:
         if self.judge and self.equality:
             most = self.sampling.max_tokens
             await try_judge(models.chat(self.judge), self.equality, max_tokens=most, seed=self.seed)
+
+    def notes(self, row: Record) -> Iterator[str]:
+        """What there is to say of a row."""
+        yield from notes_of(row)
+        if self.sampling.top_logprobs and row.round and row.status != "failed" and row.scores[POSITIONS] is None:
+            yield NO_LOGPROBS
 
     @asynccontextmanager
     async def open(self, models: StageModels) -> AsyncIterator[Make]:
@@ -222,6 +230,8 @@ async def evolve_once(
         return record
     if reason:
         record.status, record.reason = "eliminated", reason
+    if sampling.top_logprobs:
+        record.scores = output_breadth(reply.logprobs)
     return record
 
 

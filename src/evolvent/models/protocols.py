@@ -83,7 +83,8 @@ class Reply:
         usage: tokens in and out.
         refusal: the server's refusal text, if it gave one.
         reasoning: what the model thought before the answer, from a field beside the content or from ``<think>`` tags.
-        logprobs: one entry a generated token, when asked for.
+        logprobs: when asked for, one entry a generated token, under the model's own distribution (temperature 1). The
+            token that ends the turn has none, nor have those of a stop text.
         cut_max_tokens: the bound that was used when the context left less than ``Sampling.max_tokens``.
         served_by: what a server says that it answered with: a model's name, and a ``system_fingerprint`` or None.
     """

@@ -19,6 +19,7 @@ from evolvent.models.fingerprint import fingerprint
 from evolvent.models.folders import Place, find_model, read_template
 from evolvent.models.protocols import Reply, Sampling, TokenLogprob, Usage
 from evolvent.models.reasoning import PROMPT_END, split_generated
+from evolvent.models.stop_texts import tokens_before
 from evolvent.models.uri import ModelURI
 from evolvent.records import Message
 
@@ -95,6 +96,7 @@ class VLLMChat:
                 disable_log_stats=True,
                 gpu_memory_utilization=gpu_memory_utilization,
                 max_model_len=max_model_len,
+                logprobs_mode="raw_logprobs",  # before temperature and whatever else the drawing does
             )
             engine = AsyncLLM.from_engine_args(arguments)
         except Exception as error:  # out of memory, a driver, a kind of model: vLLM and CUDA raise anything then
@@ -166,7 +168,8 @@ class VLLMChat:
         text, reasoning = split_generated(completion.text, opening, cut=completion.finish_reason != "stop")
         logprobs = None
         if completion.logprobs is not None:
-            steps = zip(completion.token_ids, completion.logprobs, strict=True)
+            steps = list(zip(completion.token_ids, completion.logprobs, strict=True))
+            steps = steps[: self._positions(completion)]
             logprobs = tuple(_token_logprob(token, step, sampling.top_logprobs) for token, step in steps)
         return Reply(
             text=text,
@@ -180,6 +183,17 @@ class VLLMChat:
     async def close(self) -> None:
         """End vLLM's processes and give back its memory."""
         self._engine.shutdown()
+
+    def _positions(self, completion: Any) -> int:
+        """How many tokens of a reply are its text's: not the one that ends the turn, nor a stop text's."""
+        tokens = list(completion.token_ids)
+        if completion.finish_reason != "stop":
+            return len(tokens)
+        if not isinstance(completion.stop_reason, str):  # None, or the number of the token that ended the turn
+            return len(tokens) - 1
+        return tokens_before(
+            completion.text, tokens, lambda first: str(self._tokenizer.decode(first, skip_special_tokens=True))
+        )
 
     def _prompt(self, messages: Sequence[Message]) -> list[int]:
         try:

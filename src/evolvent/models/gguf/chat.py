@@ -194,6 +194,8 @@ def _generate(
     counts = answer["timings"]
     usage = Usage(int(counts["cache_n"] + counts["prompt_n"]), int(counts["predicted_n"]))
     steps = (answer["logprobs"] or {}).get("content") or ()
+    if steps and not steps[-1]["token"]:  # the end of the turn, which is not written out; a stop text's are not listed
+        steps = steps[:-1]
     return "".join(texts), answer["reason"], usage, tuple(map(_token_logprob, steps))
 
 

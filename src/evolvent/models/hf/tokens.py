@@ -8,7 +8,7 @@ from evolvent.models.hf.loading import Weights
 from evolvent.models.hf.sampling import TokenTrace
 from evolvent.models.protocols import Reply, TokenLogprob, Usage
 from evolvent.models.reasoning import PROMPT_END, split_generated
-from evolvent.models.stop_texts import before_stop
+from evolvent.models.stop_texts import before_stop, tokens_before
 from evolvent.records import Message
 
 
@@ -137,16 +137,21 @@ def reply(
         traces: log probabilities of the tokens, if they were asked for.
         finish_reason: why it ended with its last token.
     """
+    answer, reasoning = split_reply(weights, request, tokens, cut=finish_reason != "stop")
+    before = before_stop(answer, request.sampling.stop)
+    positions = len(traces)
+    if before is not None:
+        positions = tokens_before(before, tokens, lambda first: split_reply(weights, request, first)[0])
+    elif finish_reason == "stop":
+        positions -= 1  # the last one ended the turn
     logprobs = tuple(
         TokenLogprob(
             _decoded(weights, [trace.token]),
             trace.logprob,
             tuple((_decoded(weights, [token]), value) for token, value in trace.top),
         )
-        for trace in traces
+        for trace in traces[: max(0, positions)]
     )
-    answer, reasoning = split_reply(weights, request, tokens, cut=finish_reason != "stop")
-    before = before_stop(answer, request.sampling.stop)
     return Reply(
         text=answer if before is None else before,
         finish_reason=finish_reason if before is None else "stop",

@@ -13,6 +13,7 @@ from typing import Any
 from evolvent.errors import CallError, EvolventError
 from evolvent.models.openai.wire import (
     GIVEN_UP,
+    LOGPROBS,
     OTHER_SHAPE,
     decode,
     finish_reason,
@@ -120,6 +121,8 @@ class ServerError:
         named = self.parameter == parameter if self.parameter else _names(self.message, parameter)
         if parameter == "max_tokens":  # "max_tokens is too large" names it too
             return "max_completion_tokens" in self.message or (named and "unsupported_parameter" in self.code)
+        if named and parameter in LOGPROBS:  # how many alternatives there are to be is no choice of the user's
+            return True
         return named and REFUSED.search(f"{self.code} {self.message}") is not None
 
 

@@ -15,12 +15,13 @@ import orjson
 from evolvent.errors import InputError, printable
 from evolvent.models.protocols import Reply, Sampling, TokenLogprob, Usage
 from evolvent.models.reasoning import split_reasoning
-from evolvent.models.stop_texts import before_stop
+from evolvent.models.stop_texts import before_stop, tokens_within
 from evolvent.models.token_counts import CHARACTERS_A_TOKEN
 from evolvent.records import Message
 
 # Without one of these a reply is still a reply, drawn otherwise; without any other field it is not what was asked for.
-OPTIONAL = ("seed", "top_p", "temperature", "stop")
+LOGPROBS = ("logprobs", "top_logprobs")
+OPTIONAL = ("seed", "top_p", "temperature", "stop", *LOGPROBS)
 MOST_STOP_TEXTS = 4  # by the API's reference
 OTHER_LENGTH = "max_completion_tokens"
 
@@ -95,10 +96,10 @@ class Dialect:
                 words = f"model {self.uri}: {len(sampling.stop)} stop texts, and the API takes {MOST_STOP_TEXTS}"
                 raise InputError(words, fix=f"Leave out {len(sampling.stop) - MOST_STOP_TEXTS} of them.")
             body["stop"] = list(sampling.stop)
-        if sampling.top_logprobs:
+        gone = {*self.refused, *without}
+        if sampling.top_logprobs and gone.isdisjoint(LOGPROBS):  # neither says anything without the other
             body["logprobs"] = True
             body["top_logprobs"] = sampling.top_logprobs
-        gone = {*self.refused, *without}
         for name in gone:
             body.pop(name, None)
         if "max_tokens" not in self.extra_body and OTHER_LENGTH not in self.extra_body:
@@ -198,7 +199,7 @@ def read_reply(body: Any, messages: Sequence[Message], sampling: Sampling) -> Re
         usage=_usage(body.get("usage"), messages, content + beside),
         refusal=well_formed(refusal) if isinstance(refusal, str) else None,
         reasoning=reasoning,
-        logprobs=_logprobs(choice.get("logprobs")) if sampling.top_logprobs else None,
+        logprobs=_logprobs(choice.get("logprobs"), content) if sampling.top_logprobs else None,
         served_by=(model, _name(body.get("system_fingerprint"))) if model else None,
     )
 
@@ -267,13 +268,14 @@ def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS else None
 
 
-def _logprobs(logprobs: object) -> tuple[TokenLogprob, ...] | None:
-    """One entry a generated token, alternatives most likely first; None if the server gave none."""
+def _logprobs(logprobs: object, text: str) -> tuple[TokenLogprob, ...] | None:
+    """One entry a token of the text, alternatives most likely first; None if the server gave none."""
     content = logprobs.get("content") if isinstance(logprobs, dict) else None
     if not isinstance(content, list):
         return None
     tokens = []
-    for entry in content:
+    listed = [bytes(entry.get("bytes") or ()) or well_formed(entry["token"]).encode() for entry in content]
+    for entry in content[: tokens_within(text, listed)]:
         top = [(well_formed(t["token"]), float(t["logprob"])) for t in entry.get("top_logprobs") or ()]
         top.sort(key=lambda alternative: -alternative[1])
         tokens.append(TokenLogprob(well_formed(entry["token"]), float(entry["logprob"]), tuple(top)))
