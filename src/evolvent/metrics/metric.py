@@ -2,12 +2,13 @@
 
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 
 from evolvent.call_store.key import losses_key
+from evolvent.call_store.used import RecordInWork, record_in_work
 from evolvent.concurrency import together
 from evolvent.errors import CallError
 from evolvent.metrics.layout import LAYOUTS
@@ -88,7 +89,10 @@ class Window:
         A call that fails leaves its record without a value, with the server's words as the reason.
         """
 
+        whole = record_in_work.get(RecordInWork())  # what the window took is counted together
+
         async def one(place: int, record: Record) -> Values:
+            record_in_work.set(replace(whole, id=record.id))  # each has a task, and so a context, of its own
             try:
                 found: Values | str = await value(record)
             except CallError as error:

@@ -23,6 +23,21 @@ from evolvent.records import Column, Record, conversation
 
 PROMPT = load_prompt("win", [PROMPTS])
 
+
+def asked(mark: str, question: str, first: str, second: str) -> str:
+    """What the judge is asked; ``mark`` sets the texts off."""
+    return PROMPT.render(mark=mark, question=question, first=first, second=second)
+
+
+# A comparison that is shown first: small models else end with a sentence of their own, and not with a verdict.
+SHOWN = (
+    (
+        asked("4f1e02b7c9aa", "Name two uses of vinegar in a kitchen.", "Vinegar is sour.", "Dressings, and pickling."),
+        "Assistant 1 says what vinegar is like and names no use. Assistant 2 names two, shortly and rightly.\n"
+        "Assistant 2 is better",
+    ),
+)
+
 # An answer of at least so many characters that is given to at least so many instructions, all of them different,
 # answers none of them: it was written for the judge.
 CONSTANT_LENGTH, CONSTANT_TIMES = 40, 5
@@ -115,7 +130,7 @@ async def _verdict(window: Window, record: Record, against: str, order: str) -> 
     first, second = (record.output, against) if order == "first" else (against, record.output)
     # No answer can hold the mark that it is set off with.
     mark = hashlib.sha256(f"{record.question}\0{first}\0{second}".encode()).hexdigest()[:12]
-    turns = conversation(PROMPT.render(mark=mark, question=record.question, first=first, second=second))
+    turns = conversation(asked(mark, record.question, first, second), shown=SHOWN)
     greedy = Sampling(temperature=0.0, max_tokens=window.how.max_tokens)
     reply = await ask(window.judge, turns, greedy, run_seed=0, record_id=record.id, stage=f"win {order}")
     if reason := why_no_verdict(reply):
