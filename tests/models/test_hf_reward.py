@@ -5,6 +5,7 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -306,6 +307,13 @@ def test_a_model_of_its_own_code_scores_as_its_code_does(own_code: Path) -> None
     inner, tokenizer = model._weights.model, model._weights.tokenizer  # type: ignore[attr-defined]
     assert values(found) == pytest.approx([inner.get_scores(tokenizer, [turns]) for turns in chats], abs=1e-5)
     assert "LlamaForSequenceClassification" not in type(inner).__name__
+
+
+def test_code_that_gives_more_than_one_number_is_refused(own_code: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model: Any = open_reward_model(f"hf:{own_code}?trust_remote_code=true", device="cpu")
+    monkeypatch.setattr(model._weights.model, "get_scores", lambda _, chats: [[1.0, 2.0] for _ in chats])
+    with pytest.raises(ModelUnavailableError, match="get_scores gives 4 numbers for 2 conversations"):
+        model.rewards([chat("w5", "w6"), chat("w5", "w7")])
 
 
 def test_code_of_its_own_is_not_run_unasked(own_code: Path) -> None:

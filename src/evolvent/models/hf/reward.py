@@ -11,7 +11,7 @@ from typing import Any, Self, Unpack
 
 import torch
 
-from evolvent.errors import CallError, InputError
+from evolvent.errors import CallError, InputError, ModelUnavailableError
 from evolvent.models.hf.batching import original_context
 from evolvent.models.hf.loading import CLASSIFIER, Loading, Weights, load_weights
 from evolvent.models.hf.scorer import BATCH_TOKENS, batches, out_of_memory
@@ -128,7 +128,7 @@ class HFReward:
         try:
             with self._weights.lock:
                 if hasattr(self._weights.model, "get_scores"):
-                    return _own_scores(self._weights, conversations)
+                    return _own_scores(self._weights, self.uri, conversations)
                 return self._forward(texts)
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
@@ -154,9 +154,14 @@ def _padding(model: Any) -> int | None:
     return token if token is not None and 0 <= token < model.get_input_embeddings().weight.shape[0] else None
 
 
-def _own_scores(weights: Weights, conversations: Sequence[Sequence[Message]]) -> list[float]:
+def _own_scores(weights: Weights, uri: str, conversations: Sequence[Sequence[Message]]) -> list[float]:
     """The rewards as a model gives them whose own code has ``get_scores`` (InternLM's reward models)."""
     with torch.inference_mode():
         scores = weights.model.get_scores(weights.tokenizer, [list(map(dict, turns)) for turns in conversations])
-    values = torch.as_tensor(scores).double().flatten().cpu().tolist()
-    return [float(value) for value in values]
+    values: list[float] = torch.as_tensor(scores).double().flatten().cpu().tolist()
+    if len(values) != len(conversations):
+        raise ModelUnavailableError(
+            f"model {uri}: its get_scores gives {len(values)} numbers for {len(conversations)} conversations",
+            fix="A reward model gives one for each.",
+        )
+    return values
