@@ -46,6 +46,13 @@ def test_an_architecture_that_transformers_does_not_know_is_named(cache: Path, t
     assert "hf:ID-or-folder" in caught.value.fix
 
 
+def test_a_file_that_transformers_would_read_as_another_model_is_refused(cache: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelUnavailableError, match="another order") as caught:
+        open_scorer(f"gguf:{write_gguf(tmp_path / 'tiny.gguf', key_heads=False)}")
+    assert "hf:ID-or-folder" in caught.value.fix
+    assert not cache.exists()
+
+
 def test_a_file_of_a_repository_comes_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 

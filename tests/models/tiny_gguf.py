@@ -19,11 +19,13 @@ def write_gguf(
     seed: int = 0,
     scale: float = 1.0,
     space_before: bool = True,
+    key_heads: bool = True,
 ) -> Path:
     """Write the file; its architecture's name may be one that nobody knows.
 
     Args:
         scale: size of the weights; where they are small, rounding moves what they say little.
+        key_heads: whether it says how many heads its keys have.
         space_before: whether its tokenizer puts a space before a text, as llama.cpp does and transformers does not.
     """
     from gguf import GGUFWriter, TokenType
@@ -34,7 +36,8 @@ def write_gguf(
     writer.add_block_count(1)
     writer.add_feed_forward_length(HIDDEN)
     writer.add_head_count(HEADS)
-    writer.add_head_count_kv(HEADS)  # without it transformers takes the rows of keys and queries in the wrong order
+    if key_heads:
+        writer.add_head_count_kv(HEADS)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_dimension_count(WIDTH // HEADS)
     letters = ["▁", *map(chr, range(33, 127))]

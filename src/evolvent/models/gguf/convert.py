@@ -32,7 +32,14 @@ def transformers_folder(file: Path, uri: str) -> Path:
         ModelUnavailableError: the file is no GGUF file, or of an architecture that transformers cannot read.
         RunError: the cache cannot be written.
     """
-    architecture = read_header(file, uri).get("general.architecture")
+    header = read_header(file, uri)
+    architecture = header.get("general.architecture")
+    if architecture == "llama" and f"{architecture}.attention.head_count_kv" not in header:
+        raise ModelUnavailableError(
+            f"model {uri}: {file} does not say how many heads its keys have (llama.attention.head_count_kv), and "
+            "transformers then takes the rows of keys and queries in another order: another model, with other scores",
+            fix="Convert the original weights anew with llama.cpp, or name them: hf:ID-or-folder.",
+        )
     without_telemetry()
     from filelock import FileLock
     from huggingface_hub.constants import HF_HOME
