@@ -10,6 +10,7 @@ from evolvent.options import Function
 
 FUNCTIONS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "calls": (("run",), {}),
+    "compare": (("run",), {}),
     "convert": (("in.jsonl", "out.jsonl"), {"to": "alpaca"}),
     "doctor": ((), {}),
     "evolve": (("seeds.jsonl",), {"model": "embedded", "out": "run"}),

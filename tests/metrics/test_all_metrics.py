@@ -117,6 +117,7 @@ def test_every_column_says_its_unit_and_which_values_are_kept() -> None:
         "instruction_tokens",
         "response_loss",
         "rsr",
+        "repeats",
     }
 
 

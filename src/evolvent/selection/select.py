@@ -32,7 +32,7 @@ from evolvent.stages import read_by
 log = logging.getLogger(__name__)
 
 # Scores of which the papers keep the low ones (docs/metrics.md).
-LOWER_IS_KEPT = ("instruction_ppl", "instruction_tokens")
+LOWER_IS_KEPT = ("instruction_ppl", "response_loss", "rsr", "instruction_tokens", "repeats")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def select(data: Data, given: Selecting, reading: Reading) -> Selection:
         "decontaminate": [_named(path) for path in given.decontaminate],
         "format": given.to,
     }
-    if by in LOWER_IS_KEPT and not ascending:
+    if by.partition("@")[0] in LOWER_IS_KEPT and not ascending:
         log.warning("warning: the highest %s are kept; low is good there: ascending keeps the lowest", by)
     before = _counts_before(out, note, how, source)
     if before is not None:
