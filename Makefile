@@ -33,6 +33,7 @@ check: $(VENV)/.installed-dev
 
 embedded-models: $(VENV)/.installed-dev
 	$(BIN)/python -m tools.embedded.train
+	$(BIN)/python -m tools.embedded.reward
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("evolvent needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'

@@ -28,7 +28,7 @@ def evolver() -> Evolver:
     return Evolver(SHIPPED / "instruct")
 
 
-@pytest.mark.parametrize("name", ["base", "instruct"])
+@pytest.mark.parametrize("name", ["base", "instruct", "reward"])
 def test_each_is_small_and_whole(name: str) -> None:
     from safetensors import safe_open
 

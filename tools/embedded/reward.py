@@ -107,7 +107,8 @@ def main() -> None:
         )
         model.set_attn_implementation("eager" if bf16_is_fast() else "sdpa")
         fit(model, tokenizer, options.pairs)
-        export(model, tokenizer, options.out / "reward")
+        # the tokenizer as it was: padding is set in the one that was trained with
+        export(model, AutoTokenizer.from_pretrained(options.out / "instruct"), options.out / "reward")
     shipped = LlamaForSequenceClassification.from_pretrained(options.out / "reward", dtype=torch.float32).eval()
     print(json.dumps(measure(shipped, tokenizer), indent=2))
 
