@@ -202,7 +202,10 @@ def _figures(scored: Scored, numbers: Sequence[str], shifts: Mapping[str, float]
         elif plain == "response_loss":
             for reward, shift in shifts.items():
                 for one in dict.fromkeys((beta, *SWEEP)):
-                    yield data_set.compatibility(scored, reward, column, one, shift)
+                    figure = data_set.compatibility(scored, reward, column, one, shift)
+                    yield figure
+                    if figure.value is None:
+                        break  # as the others would be, for the same reason
 
 
 def _labelled(group: _Gathered, columns: Mapping[str, object]) -> Iterator[tuple[str, list[str | None]]]:

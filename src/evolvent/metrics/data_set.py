@@ -93,8 +93,8 @@ def adjusted_rewards(scored: Scored, suffix: str = "") -> list[Figure]:
     """The two length adjustments of paper 1's code, which contradict each other."""
     reward, tokens = f"reward{suffix}", f"reward_tokens{suffix}"
 
-    wide = _with(scored, {"reward x tokens": scored.scores[reward] * scored.scores[tokens]})
-    per = _with(scored, {"reward / tokens": scored.scores[reward] / _positive(scored.scores[tokens])})
+    wide = _with(scored, {"reward x tokens": scored.scores[reward] * scored.scores[tokens]}, like=reward)
+    per = _with(scored, {"reward / tokens": scored.scores[reward] / _positive(scored.scores[tokens])}, like=reward)
     return [
         _figure(wide, f"reward_times_length{suffix}", ["reward x tokens", tokens], lambda means: means[0] / means[1]),
         _figure(per, f"reward_per_length{suffix}", ["reward / tokens", tokens], lambda means: means[0] * means[1]),
@@ -124,7 +124,7 @@ def share_below(scored: Scored, column: str, threshold: float) -> Figure:
     values = scored.scores[column]
     below = np.where(np.isfinite(values), values < threshold, np.nan)
     name = f"{column} below {threshold:g}"
-    return _figure(_with(scored, {name: below}), name, [name], lambda means: means[0])
+    return _figure(_with(scored, {name: below}, like=column), name, [name], lambda means: means[0])
 
 
 def _figure(scored: Scored, name: str, columns: Sequence[str], of: Callable[[Sequence[Any]], Any]) -> Figure:
@@ -178,8 +178,10 @@ def _excluded(scored: Scored, absent: Sequence[int], column: str) -> dict[str, i
     return dict(Counter((reasons[row] if reasons else None) or "no score" for row in absent))
 
 
-def _with(scored: Scored, new: Mapping[str, "np.ndarray"]) -> Scored:
-    return Scored(scored.seeds, {**scored.scores, **new}, scored.reasons)
+def _with(scored: Scored, new: Mapping[str, "np.ndarray"], *, like: str) -> Scored:
+    """The scores with further columns, which are lacking where and why that of ``like`` is."""
+    reasons = {**scored.reasons, **{name: scored.reasons[like] for name in new if like in scored.reasons}}
+    return Scored(scored.seeds, {**scored.scores, **new}, reasons)
 
 
 def _positive(values: "np.ndarray") -> "np.ndarray":
