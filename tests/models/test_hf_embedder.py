@@ -65,6 +65,7 @@ def alone(folder: Path, text: str, how: str, length: int) -> np.ndarray:
         ({"pooling_mode_cls_token": True}, "cls", 12),
         ({"pooling_mode_lasttoken": True}, "last", 40),
         ({"pooling_mode": "mean"}, "mean", 20),
+        ({"pooling_mode": "lasttoken"}, "last", None),
     ],
 )
 def test_vectors_are_those_of_a_pass_alone(

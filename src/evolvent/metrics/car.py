@@ -17,6 +17,6 @@ def car(reward: float, loss: float, beta: float = BETA) -> float | None:
         beta: how much the loss counts; 0 ranks by reward alone.
 
     Returns:
-        The value; None if the mean reward is not above 0: a higher loss would then raise it.
+        The value; None if the mean reward is below 0: a higher loss would then raise it.
     """
-    return reward / (1 + beta * loss) if reward > 0 else None
+    return reward / (1 + beta * loss) if reward >= 0 else None

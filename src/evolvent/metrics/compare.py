@@ -4,7 +4,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import orjson
 
@@ -14,15 +13,14 @@ from evolvent.metrics.all_metrics import METRICS
 from evolvent.metrics.car import SWEEP
 from evolvent.metrics.data_set import Figure, Scored
 from evolvent.metrics.options import COMPARE, Comparing
+from evolvent.metrics.score import metric_of, reasons_in
 from evolvent.metrics.text_diversity import Words
 from evolvent.options import implements
 from evolvent.records import COLUMNS, Record
+from evolvent.runs.manifest import read_manifest
 from evolvent.runs.record_files import is_record_file, read_records, score_columns
 from evolvent.runs.run import Run
 from evolvent.stages import file_of, row_of
-
-if TYPE_CHECKING:
-    pass
 
 ALL, NONE = "all rows", "(none)"
 
@@ -116,6 +114,10 @@ def _scored_file(data: str | Path | Run) -> Path:
     if not file.is_file():
         command = row_of("score").command.format(folder=path)
         raise InputError(f"there is no {file}", fix=f"Score first: {command}")
+    entry = read_manifest(path).get("score") if path.is_dir() else None
+    if entry is not None and entry.state == "stale":
+        command = row_of("score").command.format(folder=path)
+        raise InputError(f"{file} is stale: what it was made of was made anew", fix=f"Score again: {command}")
     if not is_record_file(file) or not score_columns(file):
         raise InputError(f"{file} holds no scores", fix="Name a run folder or the scored.parquet that score writes.")
     return file
@@ -123,8 +125,9 @@ def _scored_file(data: str | Path | Run) -> Path:
 
 def _gather(file: Path, by: str | None, numbers: Sequence[str], texts: Sequence[str]) -> dict[str, _Gathered]:
     groups: dict[str, _Gathered] = {}
+    columns: set[str] = set()
     for record in read_records(file):
-        name = ALL if by is None else _value(record, by)
+        name = ALL if by is None else _value(record, by, columns)
         group = groups.setdefault(name, _Gathered())
         if len(groups) > 1_000:
             raise InputError(f"{by} parts the rows into more than 1,000", fix="Name a column with few values.")
@@ -138,21 +141,18 @@ def _gather(file: Path, by: str | None, numbers: Sequence[str], texts: Sequence[
         group.words.read(record.instruction)
     if not groups:
         raise InputError(f"{file} has no row", fix="Score data that has some.")
+    if by is not None and by not in (*COLUMNS, *columns):
+        known = ", ".join(["teacher", "evolver", "method", "operator", "round", *sorted(columns)])
+        raise InputError(f"the rows have no column {by!r}", fix=f"They have: {known}.")
     return groups
 
 
-def _value(record: Record, by: str) -> str:
-    """What a row's column says: one of the record's own, or of the user's."""
-    if by in COLUMNS:
-        value = getattr(record, by)
-        return NONE if value is None else str(value)
-    if by in record.scores:
-        return str(record.scores[by])
+def _value(record: Record, by: str, columns: set[str]) -> str:
+    """What a row's column says: the record's own, the user's, or a score's; ``columns`` gets the names of these."""
     own = orjson.loads(record.meta) if record.meta else {}
-    if by not in own:
-        known = ", ".join([*("teacher", "evolver", "method", "operator", "round"), *map(str, own)])
-        raise InputError(f"the rows have no column {by!r}", fix=f"They have: {known}.")
-    return str(own[by])
+    columns |= {*map(str, own), *record.scores}
+    value = getattr(record, by) if by in COLUMNS else record.scores.get(by, own.get(by))
+    return NONE if value is None else str(value)
 
 
 def _scored(group: _Gathered, numbers: Sequence[str]) -> Scored:
@@ -169,13 +169,16 @@ def _reasons(column: str, group: _Gathered) -> Iterator[str | None]:
     """For each row why it lacks this column: what its metric says, or what the base model's losses lack."""
     plain, at, model = column.partition("@")
     metric = next((one for one in METRICS.values() if plain in {own.name for own in one.columns}), None)
-    for reason in group.texts.get(f"score_reason{at}{model}") or [None] * len(group.of_rows):
-        said = {named: part for part in (reason or "").split("; ") for named in [part.partition(": ")[0]]}
-        of_losses = [part for named, part in said.items() if named not in METRICS]
+    for text in group.texts.get(f"score_reason{at}{model}") or [None] * len(group.of_rows):
         if metric is None or "losses" in metric.needs:
-            yield "; ".join(of_losses) or None
+            own = [reason for reason in reasons_in(text) if metric_of(reason) is None]
         else:
-            yield said.get(metric.name, "").removeprefix(f"{metric.name}: ") or None
+            own = [
+                reason.removeprefix(f"{metric.name}: ")
+                for reason in reasons_in(text)
+                if metric_of(reason) == metric.name
+            ]
+        yield "; ".join(own) or None
 
 
 def _shift(sets: Mapping[str, Scored], reward: str) -> float:

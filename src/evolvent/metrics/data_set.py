@@ -3,6 +3,7 @@
 An interval is a bootstrap's over seeds: rows that come of one seed stand or fall together.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 INSTALL = "pip install 'evolvent[compare]'"
-RESAMPLES, CONFIDENCE, AT_ONCE = 1_000, 0.95, 50
+RESAMPLES, REFITS, CONFIDENCE, AT_ONCE = 1_000, 200, 0.95, 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,8 @@ def compatibility(scored: Scored, reward: str, loss: str, beta: float, shift: fl
         return figure
     [of_reward, of_loss] = _means(scored, [reward, loss])
     if car(of_reward + shift, of_loss, beta) is None:
-        why = f"the mean of {reward} is {of_reward:.3g}: a higher loss would raise the value; --shift-rewards shifts it"
+        mean_words = f"the mean of {reward} is {of_reward + shift:.3g}"
+        why = f"{mean_words}: a higher loss would raise the value; --shift-rewards shifts it"
         return Figure(name, None, n=figure.n, excluded=figure.excluded, why=why)
     return figure
 
@@ -103,18 +105,46 @@ def adjusted_rewards(scored: Scored, suffix: str = "") -> list[Figure]:
 
 def win_rates(scored: Scored, suffix: str = "") -> list[Figure]:
     """The length-controlled win rate and the winning score, beside the raw rate, which is the mean of ``win``."""
-    import numpy as np
 
     win, difference = f"win{suffix}", f"length_difference{suffix}"
-    there = np.isfinite(scored.scores[win]) & np.isfinite(scored.scores[difference])
-    rate, why = None, f"scikit-learn is not installed: {INSTALL}"
-    if find_spec("sklearn"):
-        rate = length_controlled(scored.scores[win][there], scored.scores[difference][there])
-        why = "all verdicts are alike, or there are fewer than two"
     return [
-        Figure(f"length-controlled win rate{suffix}", rate, n=int(there.sum()), why=why if rate is None else None),
+        _length_controlled(scored, win, difference, f"length-controlled win rate{suffix}"),
         _figure(scored, f"winning score{suffix}", [win], lambda means: 2 * means[0]),
     ]
+
+
+def _length_controlled(scored: Scored, win: str, difference: str, name: str) -> Figure:
+    import numpy as np
+    from scipy.stats import bootstrap
+
+    values = [scored.scores[column] for column in (win, difference)]
+    there = np.isfinite(values).all(0)
+    n, excluded = int(there.sum()), _excluded(scored, np.flatnonzero(~there).tolist(), [win, difference])
+    if not find_spec("sklearn"):
+        return Figure(name, None, n=n, excluded=excluded, why=f"scikit-learn is not installed: {INSTALL}")
+    wins, differences, seeds = values[0][there], values[1][there], scored.seeds[there]
+    rate = length_controlled(wins, differences)
+    if rate is None:
+        return Figure(name, None, n=n, excluded=excluded, why="all verdicts are alike, or there are fewer than two")
+    rows = [np.flatnonzero(seeds == seed) for seed in np.unique(seeds)]
+    if len(rows) < 2:
+        return Figure(name, rate, n=n, excluded=excluded, why="one seed: no interval")
+
+    def statistic(drawn: "np.ndarray") -> float:
+        chosen = np.concatenate([rows[int(place)] for place in drawn])
+        found = length_controlled(wins[chosen], differences[chosen])
+        return float(wins[chosen].mean()) if found is None else found
+
+    drawn = bootstrap(
+        (np.arange(len(rows)),),
+        statistic,
+        vectorized=False,
+        n_resamples=REFITS,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).bootstrap_distribution
+    low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Figure(name, rate, float(low), float(high), n, excluded)
 
 
 def share_below(scored: Scored, column: str, threshold: float) -> Figure:
@@ -134,7 +164,7 @@ def _figure(scored: Scored, name: str, columns: Sequence[str], of: Callable[[Seq
 
     values = [scored.scores[column] for column in columns]
     there = np.isfinite(values).all(0)
-    n, excluded = int(there.sum()), _excluded(scored, np.flatnonzero(~there).tolist(), columns[0])
+    n, excluded = int(there.sum()), _excluded(scored, np.flatnonzero(~there).tolist(), columns)
     if not n:
         return Figure(name, None, excluded=excluded, why="no row has what it needs")
     _, seeds = np.unique(scored.seeds[there], return_inverse=True)
@@ -172,10 +202,14 @@ def _means(scored: Scored, columns: Sequence[str]) -> list[float]:
     return [float(value[there].mean()) for value in values]
 
 
-def _excluded(scored: Scored, absent: Sequence[int], column: str) -> dict[str, int]:
-    """Why rows have no score in a column."""
-    reasons = scored.reasons.get(column)
-    return dict(Counter((reasons[row] if reasons else None) or "no score" for row in absent))
+def _excluded(scored: Scored, absent: Sequence[int], columns: Sequence[str]) -> dict[str, int]:
+    """Why rows have no score in one of some columns: by the first that they lack."""
+    found: Counter[str] = Counter()
+    for row in absent:
+        lacking = next(column for column in columns if not math.isfinite(scored.scores[column][row]))
+        reasons = scored.reasons.get(lacking)
+        found[(reasons[row] if reasons else None) or "no score"] += 1
+    return dict(found)
 
 
 def _with(scored: Scored, new: Mapping[str, "np.ndarray"], *, like: str) -> Scored:

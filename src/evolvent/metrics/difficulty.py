@@ -4,6 +4,7 @@ Source: arXiv 2412.11231, App. (figures 18 and 19) and its published code, in wo
 the instruction alone; we show its input, too, since without it a request may make no sense.
 """
 
+import hashlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -69,7 +70,9 @@ def asking(
 
 
 def _question(record: Record) -> dict[str, str]:
-    return {"question": record.question}
+    # No request can hold the mark that it is set off with.
+    mark = hashlib.sha256(record.question.encode()).hexdigest()[:12]
+    return {"mark": mark, "question": record.question}
 
 
 DIFFICULTY_LEVEL = judged(

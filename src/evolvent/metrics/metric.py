@@ -142,6 +142,8 @@ class Metric:
         always: whether it is computed whatever metrics are asked for, where what it needs is there.
         versions: of the prompts that it asks with.
         against: whether it needs other answers to the same instructions.
+        calls: how many times a judge is asked a record, if one is.
+        reply_tokens: about how long its replies are, for a dry run.
         packages: what has to be installed for it besides its models, each with the extra that brings it.
     """
 
@@ -153,6 +155,8 @@ class Metric:
     always: bool = False
     versions: tuple[str, ...] = ()
     against: bool = False
+    calls: int = 1
+    reply_tokens: int = 8
     packages: tuple[tuple[str, str], ...] = ()
 
 

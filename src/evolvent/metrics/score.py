@@ -37,7 +37,6 @@ log = logging.getLogger(__name__)
 
 STAGE = "score"
 WINDOW = 512
-REPLY_TOKENS = 8  # of a judge, who is asked for a word or a number; for a dry run
 REASON = "score_reason"  # a column beside the metrics'
 BY = "scores by "  # what a setting's name begins with that holds the scores of one maker
 
@@ -144,8 +143,8 @@ def score_stage(data: Data, given: Scores, reading: Reading, calling: Calling) -
         notes=how.notes,
         counts={"pairs": source.rows, **source.counts},
         adds_to=adds_to,
-        dry_run=Rehearsed(REPLY_TOKENS, work=how.judged()),
-        calls_each=sum("chat" in METRICS[_plain(name)].needs for name in new),
+        dry_run=Rehearsed(how.reply_tokens(), work=how.judged()),
+        calls_each=sum(metric.calls for metric in how.asking()),
     )
 
 
@@ -189,7 +188,7 @@ def own_columns(folder: Path, given: Scores, calling: Calling) -> dict[str, str]
         column.name: column.name + name.removeprefix(metric.name)
         for metric in metrics
         for name, by in scores.items()
-        if _plain(name) == metric.name and by == made_by(metric, needs, given)
+        if _plain(name) == metric.name and by.partition(", against ")[0] == made_by(metric, needs, given)
         for column in metric.columns
     }
 
@@ -211,6 +210,15 @@ class Scoring:
     how: How
     source: StageInput
     against: StageInput | None = None
+
+    def asking(self) -> list[Metric]:
+        """Its metrics that ask a judge."""
+        return [metric for name in self.scores if "chat" in (metric := METRICS[_plain(name)]).needs]
+
+    def reply_tokens(self) -> int:
+        """About how long a judge's reply is, the mean over its calls."""
+        calls = sum(metric.calls for metric in self.asking())
+        return round(sum(metric.calls * metric.reply_tokens for metric in self.asking()) / calls) if calls else 0
 
     def judged(self) -> "Scoring":
         """The part of it that asks a judge and looks at nothing beforehand: what a dry run can rehearse."""
@@ -236,11 +244,12 @@ class Scoring:
                 for scores, new, reason, lacks in zip(found, values, window.reasons, lacking, strict=True):
                     scores.update({column.name + suffix: new.get(column.name) for column in metric.columns})
                     scores.update({MODELS[need] + suffix: self.supplied[need] for need in metric.needs})
-                    words = reason if reason is None or "losses" in metric.needs else f"{metric.name}: {reason}"
-                    scores[REASON + suffix] = _joined(scores.get(REASON + suffix), words)
-                    lacks.setdefault(suffix, []).extend(
-                        column.name for column in metric.columns if new.get(column.name) is None and reason is None
-                    )
+                    absent = [column.name for column in metric.columns if new.get(column.name) is None]
+                    if "losses" in metric.needs:  # these have one reason for all
+                        lacks.setdefault(suffix, []).extend(absent if reason is None else [])
+                    elif absent:
+                        reason = f"{metric.name}: {reason or 'no finite value for ' + ', '.join(absent)}"
+                    scores[REASON + suffix] = _joined(scores.get(REASON + suffix), reason)
             for scores, lacks in zip(found, lacking, strict=True):
                 for suffix, columns in lacks.items():
                     reason = f"no finite value for {', '.join(columns)}" if columns else None
@@ -251,9 +260,17 @@ class Scoring:
 
     def notes(self, row: Record) -> list[str]:
         """Why a row lacks a score."""
-        suffixes = dict.fromkeys(name.removeprefix(_plain(name)) for name in self.scores)
-        reasons = [row.scores[REASON + suffix] for suffix in suffixes]
-        return [f"without a score: {reason}" for reason in reasons if reason is not None]
+        own: dict[str, set[str | None]] = {}  # by suffix the metrics that this command computes; None for the losses
+        for name in self.scores:
+            plain = _plain(name)
+            of_losses = "losses" in METRICS[plain].needs
+            own.setdefault(name.removeprefix(plain), set()).add(None if of_losses else plain)
+        return [
+            f"without a score: {reason}"
+            for suffix, metrics in own.items()
+            for reason in reasons_in(row.scores[REASON + suffix])
+            if metric_of(reason) in metrics
+        ]
 
 
 def columns_of(scores: Iterable[str]) -> dict[str, Column]:
@@ -357,5 +374,16 @@ def _plain(name: str) -> str:
 
 def _joined(before: Score, reason: str | None) -> Score:
     """Reasons as one text, each once."""
-    reasons = [*(str(before).split("; ") if before else []), *([reason] if reason else [])]
+    reasons = [*reasons_in(before), *([reason.replace("; ", ", ")] if reason else [])]
     return "; ".join(dict.fromkeys(reasons)) or None
+
+
+def reasons_in(text: Score) -> list[str]:
+    """The reasons that a row gives for scores that it lacks."""
+    return str(text).split("; ") if text else []
+
+
+def metric_of(reason: str) -> str | None:
+    """The metric that a reason is of; None for one of the base model's losses."""
+    name = reason.partition(": ")[0]
+    return name if name in METRICS else None

@@ -7,13 +7,20 @@ from collections.abc import Sequence
 from evolvent.call_store.ask import why_cut
 from evolvent.models.protocols import Reply
 
-NUMBER = r"[-+]?\d+(?:[.,]\d+)?"
-# A number out of something: 80/100, 8 out of 10.
-OUT_OF = re.compile(rf"(?<![\w.])({NUMBER})\s*(?:/|out\s+of)\s*(10|100)(?![\w.]*\d)", re.IGNORECASE)
-NAMED = re.compile(
-    rf"\b(?:score|rating|difficulty|quality)\b\W{{0,12}}(?:is\b|of\b)?\W{{0,6}}({NUMBER})", re.IGNORECASE
+# A number that is not a part of another, of a word, of a range or of a fraction; or one out of 10 or 100: 8/10.
+OUT_OF = r"\s*(?:/|out\s+of)\s*"
+VALUE = (
+    rf"(?<![\w.,+\-–/])([-+]?\d+(?:\.\d+|,\d{{1,2}}(?!\d))?)(?:{OUT_OF}(100|10)(?![\d]|[.,]\d))?"
+    rf"(?!\w|%|[.,]\d|\s*[-–—]\s*\d|{OUT_OF}\d)"
 )
-ALONE = re.compile(rf"(?<![\w.])({NUMBER})(?!\w)")
+NAMED = re.compile(
+    rf"\b(?:score|rating|difficulty|quality)\b[^\w+\-\n]{{0,12}}(?:is\b|of\b)?[^\w+\-\n]{{0,6}}{VALUE}", re.IGNORECASE
+)
+ALONE = re.compile(VALUE, re.IGNORECASE)
+FRACTION = re.compile(rf"\d{OUT_OF}\d|\d\s*[-–—]\s*\d", re.IGNORECASE)
+SCALE = re.compile(r"\(\s*0\s*(?:[-–—]|to)\s*100\s*\)", re.IGNORECASE)  # of which the judge speaks
+MARKS = re.compile(r"[*_`\"]")
+DENIED = r"(?:\bnot|\bnever|n['’]t)(?:\s+(?:at\s+all|that|so|very|really|too))?\s+"
 
 
 def why_no_verdict(reply: Reply) -> str | None:
@@ -25,8 +32,9 @@ def why_no_verdict(reply: Reply) -> str | None:
 def read_number(text: str, *, strict: bool = False) -> float | None:
     """The number between 0 and 100 that a reply gives, or None.
 
-    Tolerant: the last that is given out of 10 or 100 ("8/10" is 80), else the last that is named a score, else the only
-    number there is. A number outside of 0 to 100 is none, nor is one of two.
+    Tolerant: what the last line, else the whole reply, names a score; else what it gives out of 10 or 100 ("8/10" is
+    80); else the only number there is. A number outside of 0 to 100 is none, nor is one of two, of a range, or out of
+    anything else.
 
     Args:
         text: the reply.
@@ -38,25 +46,22 @@ def read_number(text: str, *, strict: bool = False) -> float | None:
         except ValueError:
             return None
         return value if math.isfinite(value) else None
-    out_of = OUT_OF.findall(text)
-    named = NAMED.findall(text)
-    if out_of:
-        value = _number(out_of[-1][0]) * 100 / int(out_of[-1][1])
-    elif named:
-        value = _number(named[-1])
-    else:
-        alone = {_number(found) for found in ALONE.findall(text)}
-        if len(alone) != 1:
-            return None
-        value = alone.pop()
-    return value if 0 <= value <= 100 else None
+    text = SCALE.sub("", MARKS.sub("", text))
+    for part in (_last_line(text), text):
+        named = NAMED.findall(part)
+        out_of = [(value, whole) for value, whole in ALONE.findall(part) if whole]
+        if named or out_of:
+            value, whole = (named or out_of)[-1]
+            return _within(_number(value) * 100 / int(whole or 100))
+    alone = {_number(value) for value, _ in ALONE.findall(text)}
+    return _within(alone.pop()) if len(alone) == 1 and not FRACTION.search(text) else None
 
 
 def read_label(text: str, labels: Sequence[str], *, strict: bool = False) -> str | None:
     """The label that a reply gives, or None.
 
-    Tolerant: the reply is a label but for case, marks and punctuation; else its last line names one and no other; else
-    the whole reply does. One behind a "not" is not given.
+    Tolerant: a line is a label but for case, marks and punctuation, and no other line is another; else the last line
+    names one and no other; else the whole reply does. One behind a "not" or an "n't" is not given.
 
     Args:
         text: the reply.
@@ -65,14 +70,30 @@ def read_label(text: str, labels: Sequence[str], *, strict: bool = False) -> str
     """
     if strict:
         return text.strip() if text.strip() in labels else None
-    words = "|".join(re.escape(label).replace(r"\ ", r"[\s_-]+") for label in sorted(labels, key=len, reverse=True))
-    lines = [line for line in text.splitlines() if line.strip()]
-    for part in (lines[-1] if lines else "", text):
-        named = re.findall(rf"(?<!\w)(not\s+)?({words})(?!\w)", part, re.IGNORECASE)
-        given = {re.sub(r"[\s_-]+", " ", label.casefold()) for denied, label in named if not denied}
+    text = MARKS.sub("", text)
+    words = "|".join(re.escape(label).replace(r"\ ", r"[\s-]+") for label in sorted(labels, key=len, reverse=True))
+    line = re.compile(rf"\W*(?:(?:difficulty|level|rating)\W+(?:level\W+|is\s+)?)?({words})\W*", re.IGNORECASE)
+    lines = {_plain(found[1]) for one in text.splitlines() if (found := line.fullmatch(one))}
+    if lines:
+        return lines.pop() if len(lines) == 1 else None
+    for part in (_last_line(text), text):
+        named = re.findall(rf"({DENIED})?(?<!\w)({words})(?!\w)", part, re.IGNORECASE)
+        given = {_plain(label) for denied, label in named if not denied}
         if len(given) == 1:
             return given.pop()
     return None
+
+
+def _plain(label: str) -> str:
+    return re.sub(r"[\s-]+", " ", label.casefold())
+
+
+def _last_line(text: str) -> str:
+    return next((line for line in reversed(text.splitlines()) if line.strip()), "")
+
+
+def _within(value: float) -> float | None:
+    return value if 0 <= value <= 100 else None
 
 
 def _number(text: str) -> float:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from evolvent.call_store.ask import ask
+from evolvent.concurrency import together
 from evolvent.metrics.difficulty import PROMPTS
 from evolvent.metrics.metric import Metric, Values, Whole, Window
 from evolvent.metrics.verdicts import why_no_verdict
@@ -29,8 +30,15 @@ def asked(mark: str, question: str, first: str, second: str) -> str:
     return PROMPT.render(mark=mark, question=question, first=first, second=second)
 
 
-# A comparison that is shown first: small models else end with a sentence of their own, and not with a verdict.
+# Comparisons that are shown first: small models else end with a sentence of their own, and not with a verdict.
 SHOWN = (
+    (
+        asked(
+            "90d3b6118e25", "What is the capital of Norway?", "Oslo.", "Norway has fjords, and its capital is Bergen."
+        ),
+        "Assistant 1 is right and to the point. Assistant 2 says more than was asked for, and is wrong.\n"
+        "Assistant 1 is better",
+    ),
     (
         asked("4f1e02b7c9aa", "Name two uses of vinegar in a kitchen.", "Vinegar is sour.", "Dressings, and pickling."),
         "Assistant 1 says what vinegar is like and names no use. Assistant 2 names two, shortly and rightly.\n"
@@ -39,7 +47,7 @@ SHOWN = (
 )
 
 # An answer of at least so many characters that is given to at least so many instructions, all of them different,
-# answers none of them: it was written for the judge.
+# answers none of them, whatever a judge says: case, digits and punctuation make no other answer.
 CONSTANT_LENGTH, CONSTANT_TIMES = 40, 5
 
 UNREAD = "the last line of the judge's reply is no verdict"
@@ -72,23 +80,27 @@ def _opposed(whole: Whole) -> Opposed:
     assert whole.against is not None  # the option is checked
     answers: dict[bytes, list[str]] = defaultdict(list)
     asked: dict[str, int] = {}
-    seen: Counter[bytes] = Counter()
+    seen: Counter[tuple[bytes, str | None]] = Counter()  # of each teacher
     given: dict[bytes, set[bytes]] = defaultdict(set)
     for record in whole.against:
         answers[_mark(record.question)].append(record.output)
         _note(given, record)
     for record in whole.records:
         question = _mark(record.question)
-        asked[record.id] = seen[question]
-        seen[question] += 1
+        asked[record.id] = seen[question, record.teacher]
+        seen[question, record.teacher] += 1
         _note(given, record)
     return Opposed(dict(answers), asked, {answer for answer, to in given.items() if len(to) >= CONSTANT_TIMES})
 
 
 def _note(given: dict[bytes, set[bytes]], record: Record) -> None:
     answer = record.output.strip()
-    if len(answer) >= CONSTANT_LENGTH and len(to := given[_mark(answer)]) < CONSTANT_TIMES:
+    if len(answer) >= CONSTANT_LENGTH and len(to := given[_gist(answer)]) < CONSTANT_TIMES:
         to.add(_mark(record.question))
+
+
+def _gist(text: str) -> bytes:
+    return _mark(re.sub(r"[\W\d_]+", " ", text.casefold()).strip())
 
 
 def _mark(text: str) -> bytes:
@@ -102,27 +114,27 @@ async def compute(window: Window, other: Opposed) -> list[Values]:
 
 async def _compare(window: Window, other: Opposed, record: Record) -> Values | str:
     answers = other.answers.get(_mark(record.question), [])
-    place = other.asked[record.id]
+    place = other.asked[record.id] if len(answers) > 1 else 0
     if place >= len(answers):
         return "no other answer to this instruction"
     against = answers[place]
     if not record.output.strip() or not against.strip():
         return "empty output" if not record.output.strip() else "the other's output is empty"
-    constant = [_mark(answer.strip()) in other.constant for answer in (record.output, against)]
-    if any(constant) and record.output.strip() != against.strip():
-        whose = "the answer" if constant[0] else "the other's answer"
-        return f"{whose} is given to {CONSTANT_TIMES} or more different instructions: it answers none"
+    length = {"length_difference": len(record.output) - len(against)}
     if record.output.strip() == against.strip():
-        return {**_columns(0.5, "same text"), "length_difference": 0}
-    verdicts = []
-    for order in ("first", "second"):
-        verdict = await _verdict(window, record, against, order)
+        return {**_columns(0.5, "same text"), **length}
+    constant, other_constant = (_gist(answer.strip()) in other.constant for answer in (record.output, against))
+    if constant and other_constant:
+        return f"both answers are given to {CONSTANT_TIMES} or more different instructions"
+    if constant or other_constant:
+        return {**_columns(float(other_constant), "constant" if constant else "the other is constant"), **length}
+    verdicts = await together(_verdict(window, record, against, order) for order in ("first", "second"))
+    for verdict in verdicts:
         if verdict not in ("win", "tie", "lose"):
             return verdict
-        verdicts.append(verdict)
     points = sum({"win": 1, "tie": 0, "lose": -1}[verdict] for verdict in verdicts)
     value = 1.0 if points > 0 else 0.0 if points < 0 else 0.5
-    return {**_columns(value, ", ".join(verdicts)), "length_difference": len(record.output) - len(against)}
+    return {**_columns(value, ", ".join(verdicts)), **length}
 
 
 async def _verdict(window: Window, record: Record, against: str, order: str) -> str:
@@ -164,6 +176,8 @@ WIN = Metric(
     ),
     compute,
     prepare=prepare,
-    versions=(PROMPT.version,),
+    versions=(PROMPT.version, _mark(str(SHOWN)).hex()[:8]),
     against=True,
+    calls=2,
+    reply_tokens=150,
 )

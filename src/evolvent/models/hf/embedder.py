@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 # How sentence-transformers calls what is done here, in modules.json (by the last part of a type's name) and in a
 # pooling's config.
 MODULES = ("Transformer", "Pooling", "Normalize")
-POOLINGS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls", "pooling_mode_lasttoken": "last"}
+POOLINGS = {
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_lasttoken": "last",
+    "mean": "mean",
+    "cls": "cls",
+    "lasttoken": "last",
+}
 
 
 @dataclass(slots=True)
@@ -160,12 +167,12 @@ def _as_saved(place: Place, name: str, uri: str) -> tuple[str, int | None]:
     config = (_side(place, name, f"{folder}/config.json", uri) if folder else None) or {}
     asked = [mode for mode, on in config.items() if mode.startswith("pooling_mode_") and on is True]
     if config.get("pooling_mode"):  # later versions of sentence-transformers name it
-        asked = [f"pooling_mode_{config['pooling_mode']}_token{'s' * (config['pooling_mode'] == 'mean')}"]
+        asked = [str(config["pooling_mode"])]
     known = [POOLINGS[mode] for mode in asked if mode in POOLINGS]
     if len(known) != len(asked) or len(known) > 1:
         raise InputError(
-            f"model {uri}: it pools by {', '.join(asked)}; known here are {', '.join(POOLINGS.values())}",
-            fix="Name an encoder that pools by one of these.",
+            f"model {uri}: it pools by {', '.join(asked)}, which is not known here",
+            fix="Name an encoder that pools by the mean, the first or the last token.",
         )
     length = (_side(place, name, "sentence_bert_config.json", uri) or {}).get("max_seq_length")
     return (known or ["mean"])[0], length if isinstance(length, int) else None
