@@ -106,3 +106,28 @@ def test_a_function_and_its_cases_come_in_replies_of_their_own() -> None:
     assert found.reason is None  # type: ignore[attr-defined]
     assert found.functions == ((CODE, 1.0),)  # type: ignore[attr-defined]
     assert found.back_translations == ("Use no commas.",)  # type: ignore[attr-defined]
+
+
+def test_the_function_of_a_demonstration_is_no_answer_to_another_instruction() -> None:
+    one = DEMONSTRATIONS.shown[0]
+    assert DEMONSTRATIONS.copied(one.code.replace("    ", "  ") + "\n", "Answer in a single line.")
+    assert not DEMONSTRATIONS.copied(one.code, one.instruction)
+    assert not DEMONSTRATIONS.copied(CODE, "Answer in a single line.")
+
+    def reply(prompt: str, sampling: Sampling) -> str:
+        assert sampling.stop == ("\n```",), "no cases are asked for"
+        return f"```python\n{one.code}"
+
+    async def find() -> object:
+        async with Sandbox() as sandbox:
+            tools, how = Tools(Scripted(reply), sandbox), settings("small", demonstrations=DEMONSTRATIONS)
+            return await functions_for(Record("i", "i", 0, "Answer in a single line."), how, tools)
+
+    try:
+        require_sandbox(unsafe=False)
+    except InputError as error:
+        pytest.skip(error.message)
+    found = asyncio.run(find())
+    counts = found.counts  # type: ignore[attr-defined]
+    assert counts["samples: the function of a demonstration"] == counts["samples"]
+    assert found.functions == ()  # type: ignore[attr-defined]

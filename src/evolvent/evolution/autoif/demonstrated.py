@@ -47,6 +47,8 @@ INVENT = (
 # What ends a reply.
 END_OF_CODE, END_OF_LIST, END_OF_LINE = (f"\n{FENCE}",), ("\n\n",), ("\n",)
 
+COPIED = "the function of a demonstration"
+
 _CASE = re.compile(rf"({FOLLOWS}|{BREAKS}): *(\S.*)")
 
 
@@ -88,6 +90,11 @@ class Demonstrations:
         """The turns that ask for the instruction behind a function."""
         fenced = f"{FENCE}python\n{code}\n{FENCE}"
         return conversation(fenced, READ_OUT, shown=[(one.fenced, one.instruction) for one in self._drawn(seed)])
+
+    def copied(self, code: str, instruction: str) -> bool:
+        """Whether a function is the one that was shown for another instruction, blanks aside."""
+        plain = "".join(code.split())
+        return any(plain == "".join(one.code.split()) and one.instruction != instruction for one in self.shown)
 
     def _drawn(self, seed: int) -> list[Demonstration]:
         return random.Random(seed).sample(self.shown, min(SHOWN, len(self.shown)))

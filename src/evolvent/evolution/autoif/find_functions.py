@@ -17,6 +17,7 @@ from evolvent.errors import CallError
 from evolvent.evolution.autoif.back_translation import CONTRADICTION, back_translations, contradicted
 from evolvent.evolution.autoif.cross_validation import cross_validate
 from evolvent.evolution.autoif.demonstrated import (
+    COPIED,
     END_OF_CODE,
     END_OF_LINE,
     END_OF_LIST,
@@ -195,6 +196,8 @@ async def _shown_how(
         sample = read_function(reply.text)
         if isinstance(sample, str):
             return CUT.get(reply.finish_reason, sample)
+        if shown.copied(sample.code, record.instruction):
+            return COPIED
         reply = await said(f"cases-{number}", shown.of_cases, END_OF_LIST)
     except CallError as error:
         return error
