@@ -4,6 +4,7 @@ import asyncio
 import os
 import platform
 import re
+import signal
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -113,3 +114,13 @@ def test_hostile_program_is_contained(hostile: Hostile, surroundings: Surroundin
 
 def test_corpus_has_different_programs() -> None:
     assert len({hostile.name for hostile in CORPUS}) == len({hostile.source for hostile in CORPUS}) == len(CORPUS) >= 60
+
+
+def test_a_function_is_interrupted_where_the_job_ignores_interrupts() -> None:
+    source = "def evaluate(response):\n    import signal\n    signal.raise_signal(signal.SIGINT)\n    return True\n"
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        [found] = evaluated([source], ["good"], LONG)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    assert [verdict.reason for verdict in found.verdicts] == ["killed by SIGINT"]

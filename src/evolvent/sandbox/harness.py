@@ -375,6 +375,7 @@ def main() -> None:
     """Serve one request."""
     close_from(3)  # what bubblewrap was given, too
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # the kernel keeps from a first process what it has no handler for
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # a background job's is ignored, and so blocked
     if sys.platform == "linux":
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if sys.argv[1] == "walled":
