@@ -53,9 +53,9 @@ def score(
     """Score pairs: OUT/scored.parquet.
 
     What each metric needs is checked first: a base model, a judge, an embedder, a reward model. Of a run folder the
-    responses with status ok are scored; of a data file every row. A score that does not exist (an
-    empty output, a one-token instruction, a pair longer than the context) is null; ``score_reason`` says why. Other
-    metrics and other base models add their columns to those that are there.
+    responses with status ok are scored; of a data file every row. A score that does not exist (an empty output, a
+    one-token instruction, a pair longer than the context) is null; ``score_reason`` says why. Other metrics and other
+    base models add their columns to those that are there.
 
     Returns:
         The run: its path, counts, and the scored records.
@@ -81,29 +81,24 @@ def score_stage(data: Data, given: Scores, reading: Reading, calling: Calling) -
     needs = needed(metrics, given, calling)
     for package in (package for metric in metrics for package in metric.packages):
         require_extra(*package)
-    source = stage_input(
-        data,
-        before=read_by(STAGE),
-        out=out,
-        wanted=Wanted(),
-        format=reading.format,
-        map=reading.map,
-        skip_bad=reading.skip_bad,
-        limit=reading.limit,
-    )
-    check_taken(source, "score")
-    against = None
-    if given.against is not None and any(metric.against for metric in metrics):
-        against = stage_input(
-            given.against,
+
+    def pairs(data: Data, limit: int | None) -> StageInput:
+        return stage_input(
+            data,
             before=read_by(STAGE),
             out=out,
             wanted=Wanted(),
             format=reading.format,
             map=reading.map,
             skip_bad=reading.skip_bad,
-            limit=None,
+            limit=limit,
         )
+
+    source = pairs(data, reading.limit)
+    check_taken(source, "score")
+    against = None
+    if given.against is not None and any(metric.against for metric in metrics):
+        against = pairs(given.against, None)
     noted = read_manifest(out).get(STAGE)
     entry = None if calling.fresh else _of_these_pairs(noted, out, source, reading.limit)
     running = entry is not None and not entry.finished
