@@ -71,8 +71,12 @@ class Proxy:
             replies, upstream = await asyncio.open_connection("127.0.0.1", self.target)
             while True:
                 coming = asyncio.create_task(_message(reader))
-                if fault == "late" and not (await asyncio.wait({coming}, timeout=IDLE_S))[0]:
-                    writer.write(b"".join(reply))
+                if fault == "late":
+                    await asyncio.wait({coming}, timeout=IDLE_S)
+                    await asyncio.sleep(0)  # a request that came while this process was held up is read first
+                    await asyncio.sleep(0)
+                    if not coming.done():
+                        writer.write(b"".join(reply))
                 request = await coming
                 fault = self.draw.fault(request[1])
                 if fault == "refuse":

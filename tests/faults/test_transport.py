@@ -33,9 +33,9 @@ CASES: dict[str, dict[str, Any]] = {
     "garbled": {"proxy": ["garble"]},
     "trickle": {"proxy": ["trickle"], "rate": 1.0},
     "each reply twice": {"proxy": ["twice"], "rate": 1.0},
-    # All wait out a Retry-After while the second copies arrive. (A copy that arrives when the next request has been
-    # sent cannot be told from its reply: so is HTTP/1.1.)
-    "each reply again, late": {"server": ["429 with Retry-After"], "proxy": ["late"], "rate": 1.0},
+    # Each request's first reply is a 429: all wait out its Retry-After while the second copies arrive. (A copy that
+    # arrives when the next request has been sent cannot be told from its reply: so is HTTP/1.1.)
+    "each 429 again, late": {"server": ["429 with Retry-After"], "proxy": ["late"], "rate": 1.0, "most": 1},
     "closed after each reply": {"proxy": ["close"], "rate": 1.0},
     "everything": {"server": [*PASSING, *STRANGE], "proxy": [*LOSES, *HARMLESS], "rate": 0.16, "most": 2},
 }
@@ -44,10 +44,10 @@ RESPOND = ("500", "cut in mid-body", "everything")
 
 def disturb(way: Way, case: dict[str, Any]) -> str:
     """Draw this case's faults from now on; the URI's further options."""
-    rate, most = case.get("rate", 0.3), case.get("most", 1)
-    way.server.draw = Draw(case.get("server", ()), rate=rate, most=most)
+    rate = case.get("rate", 0.3)
+    way.server.draw = Draw(case.get("server", ()), rate=rate, most=case.get("most", 1))
     harmless = set(case.get("proxy", ())) <= set(HARMLESS)
-    way.proxy.draw = Draw(case.get("proxy", ()), rate=rate, most=9 if harmless else most)
+    way.proxy.draw = Draw(case.get("proxy", ()), rate=rate, most=case.get("most", 9 if harmless else 1))
     return f"&timeout={2 * slowness():.1f}" if SLOW & set(case.get("proxy", ())) else ""
 
 
