@@ -193,6 +193,46 @@ def test_a_stage_by_itself_is_followed_by_the_plain_recipe(tmp_path: Path, model
     assert done["respond"].counts["ok"] == 2
 
 
+def test_a_stage_may_be_there_again_under_a_name(tmp_path: Path, models: Opened) -> None:
+    """It works in a folder of that name, and reads what a stage of that name made, else what the plain one made."""
+    text = f"""{PATH}
+respond:briefly: {{teacher: "openai:teacher{URL}", system: Be brief.}}
+select: {{by: seed_index, top: 1, data: r/responses.parquet, out: r/plain.jsonl}}
+evolve:again: {{seeds: r/plain.jsonl, model: "openai:evolver{URL}", rounds: 1}}
+respond:again: {{teacher: "openai:teacher{URL}"}}
+"""
+    path = recipe(tmp_path, text)
+    models[f"openai:evolver{URL}"].reply = working
+    done = run(path).stages
+    assert list(done) == ["evolve", "respond", "respond:briefly", "select", "evolve:again", "respond:again"]
+    outputs = {key: str(one.output) for key, one in done.items() if isinstance(one, Run)}
+    assert outputs["respond:briefly"] == "r/briefly/responses.parquet"
+    assert outputs["respond:again"] == "r/again/responses.parquet"
+    rows = {key: [record.instruction for record in one] for key, one in done.items() if isinstance(one, Run)}
+    assert rows["respond:briefly"] == rows["respond"] != []
+    assert rows["respond:again"] == [record.instruction for record in done["evolve:again"] if record.round]  # type: ignore[union-attr]
+    assert {one.already_done for one in run(path).stages.values()} == {True}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "respond: {teacher: embedded}\nevolve: {seeds: s, model: embedded}",
+            "line 2: respond reads what evolve makes",
+        ),
+        ("evolve:a/b: {seeds: s, model: embedded}", "line 2: 'evolve:a/b' names no folder"),
+        ("evolve:..: {seeds: s, model: embedded}", "names no folder"),
+        ("evlove:a: {seeds: s, model: embedded}", "unknown key 'evlove:a'"),
+        ("score:b: {base_model: embedded-base}", "score:b reads the run folder r, which is not there"),
+    ],
+)
+def test_keys_that_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, words: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=words):
+        run(recipe(tmp_path, f"out: r\n{text}\n"))
+
+
 def test_a_missing_recipe(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no recipe"):
         run(tmp_path / "none.yaml")

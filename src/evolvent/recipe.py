@@ -7,10 +7,13 @@
     select: {by: ic_ifd, top: 25%}
 
 A stage's keys are the keyword arguments of its function; where its data is not named it is the run folder itself.
+A stage that is wanted again has a name of its own behind it (``respond:b``) and works in a folder of that name in the
+run folder; it reads there what another stage of that name made, else the run folder.
 """
 
 import inspect
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,8 +43,8 @@ log = logging.getLogger(__name__)
 FUNCTIONS: dict[str, Function[Any]] = {"evolve": evolve, "respond": respond, "score": score, "select": select}
 BEFORE = dict(zip(list(FUNCTIONS)[1:], FUNCTIONS, strict=False))
 
+# What each stage of a recipe is given, by its key: the stage's name, with a colon and a name of its own if it has one.
 Calls = dict[str, dict[str, Any]]
-
 
 # What is set for the whole recipe, not for one stage.
 COMMON = [name for name in options_in(Recipe) if name != "set"]
@@ -53,7 +56,7 @@ class RecipeRun:
 
     Attributes:
         path: the run folder.
-        stages: what each stage returned, by its name.
+        stages: what each stage returned, by its key in the recipe.
     """
 
     path: Path
@@ -67,7 +70,7 @@ def run(
     how: Recipe,
     models: Models | None = None,
 ) -> RecipeRun:
-    """Run a recipe's stages, one after the other; stages that are done already are left as they are.
+    """Run a recipe's stages in the order in which they are written; those that are done already are left as they are.
 
     A dry run says what each stage would take that calls chat models and whose input is there.
 
@@ -84,24 +87,33 @@ def run(
     calls = _calls(written)
     done = RecipeRun(Path(written.content["out"]))
     with opened(models) as shared:
-        for stage, arguments in calls.items():
-            taken = inspect.signature(FUNCTIONS[stage]).parameters
-            if how.dry_run and ("dry_run" not in taken or _lacks_input(stage, arguments, done.path)):
+        for key, arguments in calls.items():
+            taken = inspect.signature(_function(key)).parameters
+            if how.dry_run and ("dry_run" not in taken or _lacks_input(key, calls)):
                 continue
             common = {name: getattr(how, name) for name in COMMON} | {"models": shared}
             extra = {name: value for name, value in common.items() if name in taken}
-            if stage == "select":
-                _check_own_scores(calls, written)
-            done.stages[stage] = FUNCTIONS[stage](**arguments, **extra)
+            if _stage(key) == "select":
+                _check_own_scores(key, calls, written)
+            done.stages[key] = _function(key)(**arguments, **extra)
             if models is None:
-                later = list(calls)[list(calls).index(stage) + 1 :]
+                later = list(calls)[list(calls).index(key) + 1 :]
                 shared.close(keep={uri for name in later for uri in _models_in(name, calls[name])})
     return done
 
 
-def _models_in(stage: str, arguments: Mapping[str, Any]) -> set[str]:
+def _stage(key: str) -> str:
+    """The stage of a key: ``respond`` of ``respond:b``."""
+    return key.partition(":")[0]
+
+
+def _function(key: str) -> Function[Any]:
+    return FUNCTIONS[_stage(key)]
+
+
+def _models_in(key: str, arguments: Mapping[str, Any]) -> set[str]:
     """The models that a stage is given, by URI as records hold it."""
-    interface = FUNCTIONS[stage].interface
+    interface = _function(key).interface
     options = interface.options(interface.method(arguments))
     given = [arguments[name] for name, one in options.items() if one.about.metavar == "URI" and arguments.get(name)]
     return {str(parse_uri(uri)) for uris in given for uri in ([uris] if isinstance(uris, str) else uris)}
@@ -111,26 +123,37 @@ def _calls(written: Written) -> Calls:
     """The stages' calls in their order, checked before the first one is made."""
     content = written.content
     for key in content:
-        if key not in FUNCTIONS and key != "out":
+        if key != "out" and _stage(str(key)) not in FUNCTIONS:
             raise InputError(f"{written.place(str(key))}: unknown key {key!r}", fix=_expected())
+        if ":" in str(key) and not re.fullmatch(r"\w[\w-]*", str(key).partition(":")[2]):
+            raise InputError(
+                f"{written.place(str(key))}: {key!r} names no folder",
+                fix=f"Letters, digits, - and _ after the colon: {_stage(key)}:second.",
+            )
     if not isinstance(content.get("out"), str) or not content["out"]:
         raise InputError(f"{written.name}: no run folder is named", fix="Add a line: out: runs/NAME")
-    calls = {stage: _arguments(stage, written) for stage in FUNCTIONS if stage in content}
+    calls: Calls = {}
+    for key in content:
+        if key != "out":
+            calls[key] = _arguments(key, calls, written)
     if not calls:
         raise InputError(f"{written.name}: no stage is named", fix=_expected())
-    _check_chain(calls, content["out"], written.name)
-    _check_columns(calls, content["out"], written)
+    for key in calls:
+        _check_chain(key, calls, content["out"], written)
+    for key in calls:
+        if _stage(key) == "select":
+            _check_columns(key, calls, written)
     return calls
 
 
-def _arguments(stage: str, written: Written) -> dict[str, Any]:
+def _arguments(key: str, before: Calls, written: Written) -> dict[str, Any]:
     """What a stage is given, each value checked and as the stage's function has it."""
-    interface, found = FUNCTIONS[stage].interface, written.content[stage] or {}
+    stage, interface, found = _stage(key), _function(key).interface, written.content[key] or {}
     if not isinstance(found, dict):
-        raise InputError(f"{written.place(stage)}: {stage} holds no options", fix=_expected(stage))
-    given = {**_implied(stage, written.content["out"]), **found}
+        raise InputError(f"{written.place(key)}: {key} holds no options", fix=_expected(stage))
+    given = {**_implied(key, before, written.content["out"]), **found}
     data, *options = taken = taken_by(stage)
-    unknown = [f"{written.place(stage, name)}: {stage} has no option {name!r}" for name in given if name not in taken]
+    unknown = [f"{written.place(key, name)}: {stage} has no option {name!r}" for name in given if name not in taken]
     if unknown:
         raise InputError("\n".join(unknown), fix=_expected(stage))
     try:
@@ -143,9 +166,9 @@ def _arguments(stage: str, written: Written) -> dict[str, Any]:
         collect(interface, {name: given[name] for name in options if name in given})
     except OptionError as error:
         words = f"{stage}.{error.message}" if error.message.startswith(f"{error.option} is ") else error.message
-        raise InputError(f"{written.place(stage, error.option)}: {words}", fix=error.fix) from error
+        raise InputError(f"{written.place(key, error.option)}: {words}", fix=error.fix) from error
     except InputError as error:
-        raise InputError(f"{written.place(stage)}: {error.message}", fix=error.fix) from error
+        raise InputError(f"{written.place(key)}: {error.message}", fix=error.fix) from error
     return given
 
 
@@ -162,96 +185,121 @@ def _check_data(stage: str, name: str, given: Mapping[str, Any]) -> None:
         raise OptionError(name, f"{value!r} is no data", fix=fix)
 
 
-def _check_chain(calls: Calls, out: str, name: str) -> None:
-    """Each stage that reads the run folder needs the stage before it, in the recipe or done already."""
-    answers = calls.get("evolve", {}).get("method") == AUTOIF
-    if answers and "respond" in calls and Path(calls["respond"]["out"]) == Path(out):
+def _maker(key: str, calls: Calls) -> str | None:
+    """The stage written before one whose file it reads, by its key; AutoIF's evolve answers, too."""
+    for other in reversed(list(calls)[: list(calls).index(key)]):
+        makes = {_stage(other)} | ({"respond"} if calls[other].get("method") == AUTOIF else set())
+        if BEFORE.get(_stage(key)) in makes and _reads(calls[key], calls[other]["out"]):
+            return other
+    return None
+
+
+def _check_chain(key: str, calls: Calls, out: str, written: Written) -> None:
+    """A stage that reads a folder of the recipe needs what is made there by a stage before it, or was made earlier."""
+    stage, data = _stage(key), calls[key].get("data")
+    if stage == "respond" and any(_answers(other, calls[key]["out"]) for other in calls.values()):
         raise InputError(
-            f"{name}: AutoIF answers its instructions itself, in the same run folder",
+            f"{written.name}: AutoIF answers its instructions itself, in the same run folder",
             fix="Leave respond out (see evolve.teacher), or give it another out.",
         )
-    for stage, before in BEFORE.items():
-        made = before in calls or (answers and before == "respond")
-        if stage not in calls or made or not _reads(calls[stage], out):
-            continue
-        if not Path(out).is_dir():
-            makers = ", ".join(list(FUNCTIONS)[: list(FUNCTIONS).index(stage)])
-            raise InputError(
-                f"{name}: {stage} reads the run folder {out}, which is not there",
-                fix=f"Correct out, name other data, or add what makes it: {makers}.",
-            )
-        if not (file := Path(out) / file_of(before)).is_file():
-            raise InputError(f"{name}: {stage} reads {file}, which nothing makes", fix=f"Add {before}.")
-
-
-def _check_columns(calls: Calls, out: str, written: Written) -> None:
-    """What select goes by is a score of the recipe or a column of the data: found out before anything is paid."""
-    if "score" not in calls or "select" not in calls or not _reads(calls["select"], out):
+    of_recipe = {Path(out), *(Path(out) / other.partition(":")[2] for other in calls)}
+    if stage not in BEFORE or not isinstance(data, str | Path) or Path(data) not in of_recipe or _maker(key, calls):
         return
-    metrics = calls["score"].get("metrics", score.interface.options()["metrics"].default)
+    later = [other for other in calls if _stage(other) == BEFORE[stage] and _reads(calls[key], calls[other]["out"])]
+    if later and not (Path(data) / file_of(BEFORE[stage])).is_file():
+        raise InputError(
+            f"{written.place(key)}: {key} reads what {later[0]} makes, which is written below it",
+            fix="Stages run in the order in which they are written: move it up.",
+        )
+    if not Path(data).is_dir():
+        makers = ", ".join(list(FUNCTIONS)[: list(FUNCTIONS).index(stage)])
+        raise InputError(
+            f"{written.name}: {key} reads the run folder {data}, which is not there",
+            fix=f"Correct out, name other data, or add what makes it: {makers}.",
+        )
+    if not (file := Path(data) / file_of(BEFORE[stage])).is_file():
+        raise InputError(f"{written.name}: {key} reads {file}, which nothing makes", fix=f"Add {BEFORE[stage]}.")
+
+
+def _answers(call: Mapping[str, Any], out: str | Path) -> bool:
+    """Whether a stage is AutoIF, which answers, in that run folder."""
+    return call.get("method") == AUTOIF and Path(call["out"]) == Path(out)
+
+
+def _check_columns(key: str, calls: Calls, written: Written) -> None:
+    """What select goes by is a score of the recipe or a column of the data: found out before anything is paid."""
+    scored = _maker(key, calls)
+    if scored is None:
+        return
+    metrics = calls[scored].get("metrics", score.interface.options()["metrics"].default)
     scores = [column.name for metric in chosen(metrics) for column in metric.columns]
-    named = _named_by_select(calls)
     own = {"by": (*scores, *NUMBERS), "where": (*scores, *NUMBERS, *TEXTS, "base_model")}
     unknown = [
-        (key, column)
-        for key, column in named
-        if column not in own[key] and column.partition("@")[0] not in scores  # by another model, say
+        (option, column)
+        for option, column in _named_by_select(calls[key])
+        if column not in own[option] and column.partition("@")[0] not in scores  # by another model, say
     ]
     if not unknown:
         return
-    first = "score"
-    while first in BEFORE and _reads(calls[first], out) and BEFORE[first] in calls:
-        first = BEFORE[first]
-    there = first_columns(calls[first].get(taken_by(first)[0], ""), BEFORE.get(first))
-    for key, column in unknown:
+    first = scored
+    while (before := _maker(first, calls)) is not None:
+        first = before
+    data = calls[first].get(taken_by(_stage(first))[0], "")
+    there = first_columns(data, BEFORE.get(_stage(first)))
+    for option, column in unknown:
         if there is None:
-            log.warning("warning: select.%s: %s is no score of the recipe; the data has to have it", key, column)
+            log.warning("warning: %s.%s: %s is no score of the recipe; the data has to have it", key, option, column)
         elif column not in there:
             raise InputError(
-                f"{written.place('select', key)}: select.{key} names {column}, "
+                f"{written.place(key, option)}: {key}.{option} names {column}, "
                 "neither a score of the recipe nor a column of its data",
                 fix="Add it to score.metrics." if column in columns_by_name() else f"Scores: {', '.join(scores)}.",
             )
 
 
-def _check_own_scores(calls: Calls, written: Written) -> None:
+def _check_own_scores(key: str, calls: Calls, written: Written) -> None:
     """What select goes by is what the recipe's score stage has made, not an earlier one with another model."""
-    out = written.content["out"]
-    if "score" not in calls or not _reads(calls["select"], out) or Path(calls["score"]["out"]) != Path(out):
+    scored = _maker(key, calls)
+    if scored is None:
         return
-    options = {name: calls["score"][name] for name in taken_by("score")[1:] if name in calls["score"]}
+    out = calls[scored]["out"]
+    options = {name: calls[scored][name] for name in taken_by("score")[1:] if name in calls[scored]}
     given, _, calling = collect(score.interface, options)
     own = own_columns(Path(out), given, calling)
-    for key, column in _named_by_select(calls):
+    for option, column in _named_by_select(calls[key]):
         if own.get(column, column) != column:
             raise InputError(
-                f"{written.place('select', key)}: select.{key} names {column}, which in {out} is by another model or "
+                f"{written.place(key, option)}: {key}.{option} names {column}, which in {out} is by another model or "
                 f"layout than the recipe's; its own is {own[column]}",
                 fix=f"Name {own[column]}, or make the recipe's scores the only ones with --fresh.",
             )
 
 
-def _named_by_select(calls: Calls) -> list[tuple[str, str]]:
+def _named_by_select(arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The columns that select is given, each with its option."""
-    conditions = parse_conditions(calls["select"].get("where", ()))
-    return [("by", calls["select"]["by"]), *(("where", condition.column) for condition in conditions)]
+    conditions = parse_conditions(arguments.get("where", ()))
+    return [("by", arguments["by"]), *(("where", condition.column) for condition in conditions)]
 
 
-def _reads(arguments: Mapping[str, Any], out: str | Path) -> bool:
-    """Whether a stage reads the recipe's run folder."""
+def _reads(arguments: Mapping[str, Any], folder: str | Path) -> bool:
+    """Whether a stage reads a run folder."""
     data = arguments.get("data")
-    return isinstance(data, str | Path) and Path(data) == Path(out)
+    return isinstance(data, str | Path) and Path(data) == Path(folder)
 
 
-def _lacks_input(stage: str, arguments: Mapping[str, Any], out: Path) -> bool:
+def _lacks_input(key: str, calls: Calls) -> bool:
     """Whether a stage reads what an earlier one has yet to make."""
-    return stage in BEFORE and _reads(arguments, out) and not (out / file_of(BEFORE[stage])).is_file()
+    return _maker(key, calls) is not None and not (Path(calls[key]["data"]) / file_of(BEFORE[_stage(key)])).is_file()
 
 
-def _implied(stage: str, out: str) -> dict[str, str]:
+def _implied(key: str, before: Calls, out: str) -> dict[str, str]:
     """A stage's data and output where the recipe does not name them."""
-    implied = {"data": out} if stage in BEFORE else {}
-    return {**implied, "out": f"{out}/{file_of(stage)}" if stage == "select" else out}
+    stage, _, name = key.partition(":")
+    own = f"{out}/{name}" if name else out
+    implied = {"out": f"{own}/{file_of(stage)}" if stage == "select" else own}
+    if stage not in BEFORE:
+        return implied
+    return {"data": own if _maker(key, {**before, key: {"data": own}}) else out, **implied}
 
 
 def taken_by(stage: str) -> list[str]:

@@ -100,7 +100,8 @@ def _recipe(done: "RecipeRun", typed: Mapping[str, Any]) -> None:
     if typed.get("dry_run"):
         print_estimates(done.stages)
         return
-    with _beside_data(getattr(done.stages.get("select"), "path", None)):
+    written = [one.path for key, one in done.stages.items() if key.partition(":")[0] == "select"]
+    with _beside_data(next(filter(_is_standard_output, written), None)):
         print_stages(done.path, done.stages)
 
 
@@ -166,10 +167,14 @@ def interface_of(name: str) -> Interface:
     return interface
 
 
+def _is_standard_output(out: str | Path) -> bool:
+    return str(out) == "-" or descriptor(Path(out)) == 1
+
+
 @contextmanager
 def _beside_data(out: str | Path | None) -> Iterator[None]:
     """Say on standard error what is said while a command writes its data to standard output."""
-    if out is not None and (str(out) == "-" or descriptor(Path(out)) == 1):
+    if out is not None and _is_standard_output(out):
         with redirect_stdout(sys.stderr):
             yield
     else:
