@@ -1,0 +1,1 @@
+"""Which evolver, which teacher, which data for a base model, and how sure that is."""

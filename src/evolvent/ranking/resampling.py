@@ -1,0 +1,91 @@
+"""What the means of candidates might have been: the bootstrap over instructions, and over trial trainings, too."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from evolvent.errors import InputError
+
+DRAWS = 2_000
+
+
+def means(values: np.ndarray) -> np.ndarray:
+    """The mean of each candidate over the items that it has.
+
+    Args:
+        values: float array of shape [..., items, candidates]; NaN where a candidate has no value of an item.
+
+    Returns:
+        Shape [candidates]; NaN for a candidate without a value.
+    """
+    flat = values.reshape(-1, values.shape[-1])
+    there = ~np.isnan(flat)
+    counts = there.sum(axis=0)
+    sums = np.where(there, flat, 0.0).sum(axis=0)
+    found: np.ndarray = np.divide(sums, counts, out=np.full(len(counts), np.nan), where=counts > 0)
+    return found
+
+
+def bootstrap_means(
+    values: np.ndarray, clusters: Sequence[int] | np.ndarray | None = None, *, draws: int = DRAWS, seed: int = 0
+) -> np.ndarray:
+    """Means of candidates over items drawn again, whole clusters with replacement; the same draws for all candidates.
+
+    That the draws are shared makes any difference of two candidates a paired one. A candidate that lacks an item (its
+    evolution was eliminated, say) has the mean of those that it has.
+
+    Args:
+        values: float array of shape [items, candidates]; NaN where a candidate has no value of an item.
+        clusters: for each item the number of its cluster, its seed's for example, from 0; each item its own if None.
+        draws: how many.
+        seed: of the draws.
+
+    Returns:
+        Float array of shape [draws, candidates]; NaN where a draw holds no item that the candidate has.
+
+    Raises:
+        InputError: fewer than two clusters: nothing is known of how means vary.
+    """
+    there = ~np.isnan(values)
+    of = np.arange(len(values)) if clusters is None else np.asarray(clusters)
+    n = int(of.max(initial=-1)) + 1
+    if n < 2:
+        raise InputError(f"there is {n} seed to draw from", fix="Two at the least; some hundred tell candidates apart.")
+    sums, counts = np.zeros((n, values.shape[1])), np.zeros((n, values.shape[1]))
+    np.add.at(sums, of, np.where(there, values, 0.0))
+    np.add.at(counts, of, there)
+    rng = np.random.default_rng(seed)
+    times = rng.multinomial(n, np.full(n, 1 / n), size=draws).astype(np.float64)
+    drawn, held = times @ sums, times @ counts
+    found: np.ndarray = np.divide(drawn, held, out=np.full(drawn.shape, np.nan), where=held > 0)
+    return found
+
+
+def trial_means(values: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
+    """Means of candidates over trial trainings and test items, both drawn again: two seeds of one training differ.
+
+    Args:
+        values: float array of shape [trainings, items, candidates]: a candidate's training t on item i. Trainings of
+            two candidates have nothing in common, so each candidate's are drawn on their own; the items are shared.
+        draws: how many.
+        seed: of the draws.
+
+    Returns:
+        Float array of shape [draws, candidates].
+
+    Raises:
+        InputError: fewer than two trainings or items.
+    """
+    trainings, items, candidates = values.shape
+    if trainings < 2 or items < 2:
+        raise InputError(
+            f"a trial of {trainings} trainings on {items} items says nothing of how figures vary",
+            fix="Two of each at the least; three trainings and a hundred items say more.",
+        )
+    rng = np.random.default_rng(seed)
+    drawn = np.empty((draws, candidates))
+    for draw in range(draws):
+        item = rng.integers(items, size=items)
+        training = rng.integers(trainings, size=(candidates, trainings))
+        drawn[draw] = [values[training[one]][:, item, one].mean() for one in range(candidates)]
+    return drawn
