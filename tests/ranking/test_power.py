@@ -13,7 +13,7 @@ def test_against_the_textbook() -> None:
 
 
 def test_the_effect_is_found_as_often_as_it_says() -> None:
-    """2,000 samples of 200 items: a difference of that size is told from 0 in 80 % of them, within 3 standard errors."""
+    """2,000 samples of 200 items: a difference of that size is found in 80 % of them, to 3 standard errors."""
     rng = np.random.default_rng(9)
     deviation = 1 / np.sqrt(200)
     found = rng.normal(minimum_detectable_effect(deviation), deviation, 2_000)
