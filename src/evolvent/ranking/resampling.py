@@ -27,7 +27,12 @@ def means(values: np.ndarray) -> np.ndarray:
 
 
 def bootstrap_means(
-    values: np.ndarray, clusters: Sequence[int] | np.ndarray | None = None, *, draws: int = DRAWS, seed: int = 0
+    values: np.ndarray,
+    clusters: Sequence[int] | np.ndarray | None = None,
+    *,
+    size: int | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> np.ndarray:
     """Means of candidates over items drawn again, whole clusters with replacement; the same draws for all candidates.
 
@@ -37,6 +42,7 @@ def bootstrap_means(
     Args:
         values: float array of shape [items, candidates]; NaN where a candidate has no value of an item.
         clusters: for each item the number of its cluster, its seed's for example, from 0; each item its own if None.
+        size: how many clusters are drawn; as many as there are if not given.
         draws: how many.
         seed: of the draws.
 
@@ -55,7 +61,7 @@ def bootstrap_means(
     np.add.at(sums, of, np.where(there, values, 0.0))
     np.add.at(counts, of, there)
     rng = np.random.default_rng(seed)
-    times = rng.multinomial(n, np.full(n, 1 / n), size=draws).astype(np.float64)
+    times = rng.multinomial(size or n, np.full(n, 1 / n), size=draws).astype(np.float64)
     drawn, held = times @ sums, times @ counts
     found: np.ndarray = np.divide(drawn, held, out=np.full(drawn.shape, np.nan), where=held > 0)
     return found

@@ -1,0 +1,123 @@
+"""The order of candidates by one figure, and how sure it is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from evolvent.ranking.confidence_set import model_confidence_set
+from evolvent.ranking.figures import RankedBy
+from evolvent.ranking.measured import Measured
+from evolvent.ranking.power import items_needed, minimum_detectable_effect
+from evolvent.ranking.resampling import DRAWS, bootstrap_means, means
+
+# Sizes of the smaller samples that say how stable an order is.
+NESTED = (10, 25, 50, 100, 200, 500, 1_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A candidate in an order.
+
+    Attributes:
+        candidate: its name.
+        value: of the figure; ``low``, ``high``: its 95 % interval.
+        behind: by how much the first is better, at least 0; ``behind_low``, ``behind_high``: its 95 % interval, paired.
+        in_set: whether it is in the model confidence set: cannot be told apart from the best.
+        best: how often it is the best one in the draws.
+        regret: by how much it is worse than the best one, the mean over the draws.
+    """
+
+    candidate: str
+    value: float
+    low: float
+    high: float
+    behind: float
+    behind_low: float
+    behind_high: float
+    in_set: bool
+    best: float
+    regret: float
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Candidates by one figure, the best first.
+
+    Attributes:
+        figure: the figure.
+        standings: the candidates that have it.
+        without: those that do not.
+        seeds: how many seeds were drawn from.
+        detectable: the smallest difference of the first two that so many seeds find in four of five cases; NaN if
+            there are fewer than two candidates.
+        needed: how many seeds would tell the first two apart; None if nothing would.
+        stable: for smaller samples, of so many seeds, how often the same candidate comes first.
+    """
+
+    figure: RankedBy
+    standings: Sequence[Standing]
+    without: Sequence[str]
+    seeds: int
+    detectable: float
+    needed: int | None
+    stable: Mapping[int, float]
+
+    @property
+    def apart(self) -> bool:
+        """Whether the first is told apart from all others."""
+        return sum(one.in_set for one in self.standings) == 1 < len(self.standings)
+
+
+def order(found: Measured, figure: RankedBy, *, draws: int = DRAWS, seed: int = 0) -> Order:
+    """Put candidates in order, with a bootstrap over seeds whose draws are the same for all of them."""
+    values = [found.by_candidate(column) for column in figure.columns]
+    seeds = int(found.seeds.max()) + 1
+    sign = -1.0 if figure.lower else 1.0
+
+    def drawn(size: int | None = None) -> np.ndarray:
+        of = [bootstrap_means(one, found.seeds, size=size, draws=draws, seed=seed) for one in values]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return sign * np.asarray(figure.of(*of))
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = sign * np.asarray(figure.of(*map(means, values)))
+    many = drawn()
+    has = np.isfinite(mean) & np.isfinite(many).all(axis=0)
+    names = np.array(found.candidates)
+    without = list(names[~has])
+    places = np.flatnonzero(has)[np.argsort(-mean[has], kind="stable")]
+    if not len(places):
+        return Order(figure, [], without, seeds, float("nan"), None, {})
+    mean, many = mean[places], many[:, places]
+    inside, _ = model_confidence_set(mean, many)
+    top = many.max(axis=1, keepdims=True)
+    tied = many == top
+    best, regret = (tied / tied.sum(axis=1, keepdims=True)).mean(axis=0), (top - many).mean(axis=0)
+    bounds, gaps = np.quantile(many, [0.025, 0.975], axis=0), np.quantile(many[:, :1] - many, [0.025, 0.975], axis=0)
+    standings = [
+        Standing(
+            candidate=str(names[place]),
+            value=sign * float(mean[k]),
+            low=float((sign * bounds[:, k]).min()),
+            high=float((sign * bounds[:, k]).max()),
+            behind=float(mean[0] - mean[k]),
+            behind_low=float(gaps[0, k]),
+            behind_high=float(gaps[1, k]),
+            in_set=bool(inside[k]),
+            best=float(best[k]),
+            regret=float(regret[k]),
+        )
+        for k, place in enumerate(places)
+    ]
+    detectable, needed = float("nan"), None
+    if len(places) > 1:
+        deviation = float((many[:, 0] - many[:, 1]).std())
+        detectable = minimum_detectable_effect(deviation)
+        if mean[0] > mean[1] and deviation > 0:
+            needed = items_needed(mean[0] - mean[1], deviation, seeds)
+    smaller = {size: drawn(size)[:, places] for size in NESTED if size < seeds}
+    stable = {
+        size: float((one.argmax(axis=1) == 0)[np.isfinite(one).all(axis=1)].mean()) for size, one in smaller.items()
+    }
+    return Order(figure, standings, without, seeds, detectable, needed, stable)
