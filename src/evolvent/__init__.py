@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from evolvent.evolution.pilot import pilot as pilot
     from evolvent.metrics.compare import compare as compare
     from evolvent.metrics.score import score as score
+    from evolvent.ranking.rank import rank_data as rank_data
+    from evolvent.ranking.rank import rank_evolvers as rank_evolvers
+    from evolvent.ranking.rank import rank_teachers as rank_teachers
     from evolvent.recipe import run as run
     from evolvent.records import Record as Record
     from evolvent.report.show import show as show
@@ -45,6 +48,9 @@ _HOME = {
     "load": "evolvent.datasets.load",
     "optimize_method": "evolvent.evolution.auto_evol_instruct.optimize",
     "pilot": "evolvent.evolution.pilot",
+    "rank_data": "evolvent.ranking.rank",
+    "rank_evolvers": "evolvent.ranking.rank",
+    "rank_teachers": "evolvent.ranking.rank",
     "respond": "evolvent.responses.respond",
     "run": "evolvent.recipe",
     "score": "evolvent.metrics.score",
@@ -67,6 +73,9 @@ __all__ = [
     "load",
     "optimize_method",
     "pilot",
+    "rank_data",
+    "rank_evolvers",
+    "rank_teachers",
     "respond",
     "run",
     "score",

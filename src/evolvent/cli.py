@@ -68,7 +68,8 @@ class Commands(Ending):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
-        return name, made(str(name), rest) if name in COMMANDS else command, rest
+        typed = str(name) if ctx.parent is None else f"{ctx.info_name} {name}"
+        return name, made(typed, rest) if typed in COMMANDS else command, rest
 
 
 app = typer.Typer(
@@ -94,8 +95,16 @@ def options(
         raise typer.Exit
 
 
+rank = typer.Typer(
+    cls=Commands,
+    rich_markup_mode=None,
+    help="Rank evolvers, teachers or data for a base model, and say how sure that is.",
+    no_args_is_help=True,
+)
 for name, command in COMMANDS.items():
-    app.command(name, help=command.help)(lambda: None)
+    group = rank if name.startswith("rank ") else app
+    group.command(name.removeprefix("rank "), help=command.help)(lambda: None)
+app.add_typer(rank, name="rank")
 
 
 def main() -> None:

@@ -36,7 +36,10 @@ def values(interface: Interface, typed: Mapping[str, Any]) -> dict[str, Any]:
     """
     method = interface.method(typed)
     options = {**interface.others(method), **interface.options(method)}
-    return {name: _read(options[name], value) if name in options else value for name, value in typed.items()}
+    return {
+        name: _read(options[name], value) if name in options else _read_argument(name, interface.arguments[name], value)
+        for name, value in typed.items()
+    }
 
 
 def method_in(interface: Interface, typed: Sequence[str]) -> str | None:
@@ -64,8 +67,14 @@ def _read(option: Option, value: Any) -> Any:
     return value if option.about.parse is None else option.about.parse(value, typed_name(option))
 
 
+def _read_argument(name: str, about: About, value: Any) -> Any:
+    return value if about.parse is None else about.parse(value, name)
+
+
 def _argument(name: str, about: About) -> inspect.Parameter:
     info = typer.Argument(metavar=about.metavar, help=about.text, show_default=False)
+    if about.repeatable:
+        return _keyword(name, Annotated[list[str], info])
     if about.optional:
         return _keyword(name, Annotated[str | None, info], None)
     return _keyword(name, Annotated[str, info])

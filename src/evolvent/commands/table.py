@@ -30,6 +30,7 @@ from evolvent.special_files import descriptor
 if TYPE_CHECKING:
     from evolvent.evolution.auto_evol_instruct.keywords import Keywords
     from evolvent.evolution.auto_evol_instruct.optimize import OptimizedMethod
+    from evolvent.ranking.rank import Ranked
     from evolvent.recipe import RecipeRun
     from evolvent.runs.pilot import Pilot
     from evolvent.runs.run import Run
@@ -105,6 +106,14 @@ def _recipe(done: "RecipeRun", typed: Mapping[str, Any]) -> None:
         print_stages(done.path, done.stages)
 
 
+def _ranked(found: "Ranked", _: object) -> None:
+    from evolvent.report.ranking import ranking_tables, verdicts
+
+    print_tables(ranking_tables(found))
+    for line in verdicts(found):
+        typer.echo(line)
+
+
 def _nothing(*_: object) -> None:
     """It has printed all there is to say."""
 
@@ -136,6 +145,11 @@ COMMANDS = {
         "Compare data sets by their scores, with intervals.",
         lambda found, _: print_tables(comparison_tables(found)),
     ),
+    "rank evolvers": Command("evolvent.ranking.options:RANK_EVOLVERS", "Which model should evolve the seeds?", _ranked),
+    "rank teachers": Command(
+        "evolvent.ranking.options:RANK_TEACHERS", "Which model should answer the instructions?", _ranked
+    ),
+    "rank data": Command("evolvent.ranking.options:RANK_DATA", "Which data set should the model be tuned on?", _ranked),
     "select": Command(
         "evolvent.selection.options:SELECT",
         "Keep the best rows as a training set, with a note on how.",

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from evolvent.metrics.all_metrics import columns_by_name
+# Whether an evolution was kept: a figure that is no score.
+KEPT = "kept"
 
 # A function of the means of columns; arrays of any shape, a candidate in the last place.
 OfMeans = Callable[..., Any]
@@ -29,31 +30,34 @@ class RankedBy:
     lower: bool = False
 
 
-def figures(columns: Iterable[str], beta: float) -> list[RankedBy]:
-    """The figures that scored rows give.
+# Scores of which a mean says something about a candidate. Of answers those of the instruction alone say nothing, and
+# the others of the base model's losses say what these say.
+OF_ANSWERS = ("ifd", "ic_ifd", "grape", "reward", "judge_score")
+OF_EVOLUTIONS = (KEPT, "difficulty_score", "mnd", "ic_ifd", "ifd", "top1", "entropy")
+# A broad output space is what makes small models good evolvers (arXiv 2412.11231, section 4).
+LOWER = ("top1",)
 
-    Of each score of which one side is kept its mean; RSR and CAR as their papers have them, of means.
+
+def figures(columns: Iterable[str], beta: float, *, evolved: bool) -> list[RankedBy]:
+    """The figures that candidates' scores give, RSR and CAR as their papers have them, of means.
 
     Args:
-        columns: the names of the scores that there are, with the model's name behind an @ or without.
+        columns: the names of the scores that there are.
         beta: how much the loss counts in CAR.
+        evolved: whether the candidates are evolvers; else they gave the answers.
     """
-    there, known, found = list(columns), columns_by_name(), list[RankedBy]()
-    for column in there:
-        plain, at, model = column.partition("@")
-        kept = known[plain].better if plain in known else None
-        if plain == "response_rank":
-            means = (column, f"response_loss{at}{model}")
-            found.append(RankedBy(f"rsr of the set{at}{model}", means, lambda rank, loss: rank / loss, lower=True))
-        if kept is not None and plain not in ("rsr", "response_loss", "instruction_tokens"):
-            found.append(RankedBy(column, (column,), lambda mean: mean, lower=kept == "lower"))
-        if plain == "response_loss":
-            found += [
-                RankedBy(f"car({reward}){at}{model}", (reward, column), _car(beta))
-                for reward in there
-                if reward.partition("@")[0] in ("reward", "judge_score")
-            ]
-    return found
+    there = set(columns)
+    wanted = OF_EVOLUTIONS if evolved else OF_ANSWERS
+    found = [RankedBy(name, (name,), _mean, lower=name in LOWER) for name in wanted if name in there]
+    if evolved or not {"response_rank", "response_loss"} <= there:
+        return found
+    found.append(RankedBy("rsr", ("response_rank", "response_loss"), lambda rank, loss: rank / loss, lower=True))
+    rewards = [name for name in ("reward", "judge_score") if name in there]
+    return [*found, *(RankedBy(f"car({one})", (one, "response_loss"), _car(beta)) for one in rewards)]
+
+
+def _mean(mean: Any) -> Any:
+    return mean
 
 
 def _car(beta: float) -> OfMeans:

@@ -1,13 +1,15 @@
 """What was measured of each candidate: the scores of its rows, and which seed each row comes of."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from evolvent.errors import InputError
+from evolvent.ranking.figures import KEPT
+from evolvent.records import Record
 from evolvent.runs.record_files import read_records, score_columns
 
 
@@ -38,40 +40,71 @@ class Measured:
         return found
 
 
-def measured(files: Mapping[str, Path]) -> Measured:
+def measured(files: Mapping[str, Path], columns: Mapping[str, Mapping[str, str]]) -> Measured:
     """Read what scored files hold of candidates.
 
-    Rows of one instruction of the user's stand or fall together: those of one seed where they were evolved from it, else
-    those that ask the same.
+    Rows of one seed stand or fall together where they were evolved from it, else those that ask the same.
 
     Args:
         files: for each candidate its scored.parquet.
+        columns: for each candidate, by the plain name of a score, the column that holds it.
 
     Raises:
         InputError: a file cannot be read, or none holds a row.
     """
+    names = sorted({name for of in columns.values() for name in of})
+    rows = (
+        (name, record.seed_id if record.round else record.question, record.output, _numbers(record, columns[name]))
+        for name, file in files.items()
+        for record in read_records(file)
+        if record.status == "ok"
+    )
+    return _gathered(tuple(files), names, rows)
+
+
+def evolutions(files: Mapping[str, Path]) -> Measured:
+    """Read what became of evolvers' evolutions: whether each was kept, and how sure its evolver was of it.
+
+    Args:
+        files: for each candidate its evolved.parquet.
+    """
     columns = {name for file in files.values() for name, one in score_columns(file).items() if one.kind != "string"}
-    of_rows, of_seeds, seeds, outputs = list[int](), list[int](), dict[str, int](), [set[str]() for _ in files]
-    values: dict[str, list[float]] = {name: [] for name in sorted(columns)}
-    for number, file in enumerate(files.values()):
-        for record in read_records(file):
-            if record.status != "ok":
-                continue
-            of_rows.append(number)
-            item = record.seed_id if record.round else record.question
-            of_seeds.append(seeds.setdefault(item, len(seeds)))
-            outputs[number].add(record.output)
-            for name, found in values.items():
-                value = record.scores.get(name)
-                found.append(float("nan") if value is None else float(value))
+    same = {name: name for name in columns}
+    rows = (
+        (name, record.seed_id, record.instruction, {**_numbers(record, same), KEPT: float(record.status == "ok")})
+        for name, file in files.items()
+        for record in read_records(file)
+        if record.round
+    )
+    return _gathered(tuple(files), sorted({*columns, KEPT}), rows)
+
+
+def _numbers(record: Record, columns: Mapping[str, str]) -> dict[str, float]:
+    found = {name: record.scores.get(column) for name, column in columns.items()}
+    return {name: float(value) for name, value in found.items() if isinstance(value, int | float)}
+
+
+def _gathered(
+    candidates: Sequence[str], names: Sequence[str], rows: Iterable[tuple[str, str, str, Mapping[str, float]]]
+) -> Measured:
+    """Rows as arrays: each with its candidate, what it stands or falls with, its text and its scores."""
+    numbers, seeds = {name: number for number, name in enumerate(candidates)}, dict[str, int]()
+    of_rows, of_seeds, texts = list[int](), list[int](), [set[str]() for _ in candidates]
+    values: dict[str, list[float]] = {name: [] for name in names}
+    for name, seed, text, scores in rows:
+        of_rows.append(numbers[name])
+        of_seeds.append(seeds.setdefault(seed, len(seeds)))
+        texts[numbers[name]].add(text)
+        for column, found in values.items():
+            found.append(scores.get(column, float("nan")))
     if not of_rows:
         raise InputError("no candidate has a row to rank it by", fix="evolvent show FOLDER says what became of each.")
     counts = Counter(of_rows)
     return Measured(
-        tuple(files),
+        candidates,
         np.array(of_rows, np.int64),
         np.array(of_seeds, np.int64),
         {name: np.array(found, float) for name, found in values.items()},
-        [counts[number] for number in range(len(files))],
-        [len(found) for found in outputs],
+        [counts[number] for number in range(len(candidates))],
+        [len(found) for found in texts],
     )

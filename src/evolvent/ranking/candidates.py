@@ -1,0 +1,105 @@
+"""Candidates on their way through the stages, each in a folder of its own, and what came of each."""
+
+import logging
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from evolvent.errors import BudgetReachedError, EvolventError, InputError, RunError
+from evolvent.interrupts import Interrupted
+from evolvent.options import Calling
+from evolvent.ranking.options import WITHOUT
+from evolvent.report.tables import short_names
+from evolvent.runs.manifest import read_manifest
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Candidates:
+    """Candidates on their way.
+
+    Attributes:
+        folders: the folder of each, by its name.
+        ended: why a candidate got no further, by its name; the others' results stand.
+    """
+
+    folders: Mapping[str, Path]
+    ended: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def through(self) -> dict[str, Path]:
+        """Those that got through so far."""
+        return {name: folder for name, folder in self.folders.items() if name not in self.ended}
+
+    def each(self, work: Callable[[str, Path], object]) -> None:
+        """Let each candidate do something; one that cannot ends, with the reason.
+
+        Raises:
+            BudgetReachedError: the budget is spent: none can go on.
+            RunError: none got through.
+        """
+        for name, folder in self.through.items():
+            try:
+                work(name, folder)
+            except (BudgetReachedError, Interrupted):
+                raise
+            except EvolventError as error:
+                self.ended[name] = error.message
+                log.warning("warning: %s ends here: %s", name, error)
+        if not self.through:
+            raise RunError(
+                "no candidate got through: " + "; ".join(f"{name}: {why}" for name, why in self.ended.items()),
+                fix="Mend the cause and start the same command again: what is done is kept.",
+            )
+
+
+def folders_of(names: Sequence[str], out: Path) -> dict[str, Path]:
+    """A folder for each candidate, named after its model.
+
+    Raises:
+        InputError: there are fewer than two candidates.
+    """
+    if len(names) < 2:
+        raise InputError(f"there is nothing to rank: {len(names)} candidate", fix="Name two or more.")
+    short, _ = short_names(names)
+    return {name: out / re.sub(r"[^\w.#-]", "_", short[name]) for name in names}
+
+
+def calls_of(calling: Calling, folder: Path, all_folders: Iterable[Path]) -> dict[str, Any]:
+    """How a candidate's next stage makes its calls: as all do, with what the others left of the budget."""
+    options = {one.name: getattr(calling, one.name) for one in fields(calling) if one.name not in WITHOUT}
+    if calling.budget is not None:
+        options["budget"] = calling.budget - sum(_cost(other) for other in all_folders if other != folder)
+    return options
+
+
+def _cost(folder: Path) -> float:
+    """What the calls of a run folder have cost, where there is a price."""
+    accounts = [account for entry in read_manifest(folder).values() for account in entry.paid.values()]
+    return float(sum(account["cost"] or 0.0 for account in accounts))
+
+
+def fates(folder: Path) -> dict[str, int]:
+    """What became of a candidate's rows: by stage, those that were kept and those that were not."""
+    found = {}
+    for stage, entry in read_manifest(folder).items():
+        for fate in ("ok", "eliminated", "failed"):
+            if entry.counts.get(fate):
+                found[f"{stage}: {fate}"] = int(entry.counts[fate])
+    return found
+
+
+def costs(folder: Path) -> dict[str, float]:
+    """What a candidate's calls took: ``calls``, ``tokens in`` and ``tokens out``, ``seconds``, ``cost``."""
+    found = dict.fromkeys(("calls", "tokens in", "tokens out", "seconds", "cost"), 0.0)
+    for entry in read_manifest(folder).values():
+        found["seconds"] += entry.wall_s
+        for account in entry.paid.values():
+            found["calls"] += account["calls"]
+            found["tokens in"] += account["prompt_tokens"]
+            found["tokens out"] += account["completion_tokens"]
+            found["cost"] += account["cost"] or 0.0
+    return found

@@ -1,0 +1,143 @@
+"""The options of rank."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from evolvent.errors import InputError
+from evolvent.evolution.options import PROFILES
+from evolvent.metrics.car import BETA
+from evolvent.models.uri import MODELS, check_chat_model, check_local_model, parse_uri
+from evolvent.options import (
+    DATA,
+    SEEDS,
+    Calling,
+    Interface,
+    Reading,
+    argument,
+    max_tokens,
+    option,
+    pairs,
+    run_folder,
+    seed,
+    temperature,
+    top_p,
+)
+
+
+def check_candidates(uris: Sequence[str]) -> None:
+    """Check that candidates can be asked, and that none is named twice.
+
+    Raises:
+        InputError: one cannot, or one is.
+    """
+    for uri in uris:
+        check_chat_model(uri)
+    names = [str(parse_uri(uri)) for uri in uris]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(
+            f"a candidate is named twice: {', '.join(twice)}", fix="Name each once; it would be ranked against itself."
+        )
+
+
+def check_base_models(uris: Sequence[str]) -> None:
+    """Check that base models can score.
+
+    Raises:
+        InputError: one cannot, or none is named.
+    """
+    if not uris:
+        raise InputError("no base model is named", fix="Name one: --base-model URI.")
+    for uri in uris:
+        check_local_model(uri)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """For which base models candidates are ranked, and with what."""
+
+    base_model: tuple[str, ...] = option(
+        "The model to be tuned: embedded-base, smollm2, hf:ID-or-folder, gguf:FILE; one ranking each.",
+        metavar="URI",
+        repeatable=True,
+        check=check_base_models,
+    )
+    out: Path = run_folder()
+    judge: str | None = option(
+        f"Also rank by what a judge says: {MODELS}.", None, metavar="URI", check=check_chat_model
+    )
+    reward_model: str | None = option(
+        "Also rank by a reward model, and by CAR: embedded-reward, hf:ID-or-folder.",
+        None,
+        metavar="URI",
+        check=check_local_model,
+    )
+    sample: int = option("How many of the instructions, drawn by the seed.", 200, metavar="N", least=2)
+    beta: float = option("How much the loss counts in CAR.", BETA, metavar="X", least=0)
+    seed: int = seed()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankTeachers:
+    """The teachers, and how they answer."""
+
+    teacher: tuple[str, ...] = option(
+        f"A candidate: {MODELS}.", (), metavar="URI", repeatable=True, check=check_candidates
+    )
+    responses: Mapping[str, str] | None = option(
+        "A candidate whose answers exist: its name and a file of instructions with them.",
+        None,
+        metavar="NAME=FILE",
+        repeatable=True,
+        parse=pairs,
+    )
+    system: str | None = option("System prompt of the teachers.", None, metavar="TEXT")
+    temperature: float = temperature(0.0)
+    top_p: float = top_p(1.0)
+    max_tokens: int = max_tokens(2048)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankEvolvers:
+    """The evolvers, how they evolve, and who answers."""
+
+    model: tuple[str, ...] = option(f"A candidate: {MODELS}.", metavar="URI", repeatable=True, check=check_candidates)
+    teacher: str = option(
+        f"Who answers all evolutions, so that pairs can be scored: {MODELS}.", metavar="URI", check=check_chat_model
+    )
+    embedder: str | None = option(
+        "Also rank by diversity: minilm, hf:ID-or-folder.", None, metavar="URI", check=check_local_model
+    )
+    profile: str = option("How the evolvers are asked, as for evolve.", "default", names=PROFILES)
+    rounds: int = option("Rounds of evolution.", 1, metavar="N", least=1)
+    logprobs: bool = option("Also rank by how sure the evolver is of its tokens: the less, the broader.", False)
+    temperature: float = temperature(0.7)
+    top_p: float = top_p(0.95)
+    max_tokens: int = max_tokens(2048)
+
+
+# How many rows is the sample's; the rest is asked of a candidate's folder, by the command of its stage.
+WITHOUT = ("limit", "retry_failed", "dry_run", "show")
+
+RANK_TEACHERS = Interface(
+    "evolvent.ranking.rank",
+    "rank_teachers",
+    {"instructions": replace(DATA, optional=True)},
+    (RankTeachers, Ranking, Reading, Calling),
+    without=WITHOUT,
+)
+RANK_EVOLVERS = Interface(
+    "evolvent.ranking.rank",
+    "rank_evolvers",
+    {"seeds": SEEDS},
+    (RankEvolvers, Ranking, Reading, Calling),
+    without=WITHOUT,
+)
+RANK_DATA = Interface(
+    "evolvent.ranking.rank",
+    "rank_data",
+    {"data": argument("Each data set's name, and its file or run folder.", "NAME=DATA…", repeatable=True, parse=pairs)},
+    (Ranking, Reading, Calling),
+    without=WITHOUT,
+)

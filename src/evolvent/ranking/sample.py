@@ -1,0 +1,90 @@
+"""The sample that all candidates work on, and the plan: both are written before the first call."""
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from evolvent.datasets.write import write
+from evolvent.errors import InputError
+from evolvent.files import replacing
+from evolvent.records import Record
+from evolvent.runs.inputs import StageInput
+from evolvent.storage_errors import explained
+
+PLAN = "plan.json"
+
+
+def sampled(source: StageInput, size: int, seed: int) -> list[Record]:
+    """So many records of an input, drawn without replacement, in their order; all of them if there are no more.
+
+    Raises:
+        InputError: the data has no record.
+    """
+    if not source.rows:
+        raise InputError(f"{source.about['source']} has no record to take", fix="Give data that has some.")
+    drawn = set(random.Random(seed).sample(range(source.rows), min(size, source.rows)))
+    return [record for place, record in enumerate(source) if place in drawn]
+
+
+def common(answers: Mapping[str, StageInput], size: int, seed: int) -> dict[str, list[Record]]:
+    """Of several files that answer instructions: so many that all of them answer, each file's rows in one order.
+
+    Where a file answers an instruction twice the first answer is taken.
+
+    Raises:
+        InputError: there is no instruction that all of them answer.
+    """
+    found = {name: _first_by_question(source) for name, source in answers.items()}
+    questions = [one for one in next(iter(found.values())) if all(one in rows for rows in found.values())]
+    if not questions:
+        raise InputError(
+            f"there is no instruction that all of {', '.join(answers)} answer",
+            fix="Instructions are matched by their text and their input; for data of different instructions: evolvent "
+            "rank data.",
+        )
+    drawn = set(random.Random(seed).sample(range(len(questions)), min(size, len(questions))))
+    chosen = [question for place, question in enumerate(questions) if place in drawn]
+    return {name: [rows[question] for question in chosen] for name, rows in found.items()}
+
+
+def _first_by_question(records: Iterable[Record]) -> dict[str, Record]:
+    found: dict[str, Record] = {}
+    for record in records:
+        found.setdefault(record.question, record)
+    return found
+
+
+def write_sample(records: Sequence[Record], path: Path) -> Path:
+    """Write a sample to a file, unless the very same one is there: stages know their input by it."""
+    new = path.with_name(f".new-{path.name}")
+    write(records, new, history=False)
+    if path.is_file() and path.read_bytes() == new.read_bytes():
+        new.unlink()
+    else:
+        new.replace(path)
+    return path
+
+
+def write_plan(folder: Path, plan: Mapping[str, Any], *, fresh: bool) -> None:
+    """Write what is to be compared, and how it will be decided, before anything is called.
+
+    Raises:
+        InputError: the folder has another plan: what it holds was planned otherwise.
+    """
+    path = folder / PLAN
+    if path.is_file() and not fresh:
+        with explained(path, "read"):
+            before = orjson.loads(path.read_bytes())
+        if before == orjson.loads(orjson.dumps(plan)):
+            return
+        other = sorted(key for key in {*before, *plan} if before.get(key) != plan.get(key))
+        words = "; ".join(f"{key} was {before.get(key)!r}, and is {plan.get(key)!r}" for key in other)
+        raise InputError(
+            f"{path} plans another ranking: {words}",
+            fix="Take another --out, or plan anew with --fresh: calls and losses that are stored are used.",
+        )
+    with replacing(path) as file:
+        file.write(orjson.dumps(plan, option=orjson.OPT_INDENT_2))

@@ -1,0 +1,91 @@
+"""A ranking as tables, a row a candidate, and its verdict in sentences."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from evolvent.report.tables import Table, short_names
+
+if TYPE_CHECKING:
+    from evolvent.ranking.order import Order
+    from evolvent.ranking.rank import Ranked
+
+
+def ranking_tables(found: "Ranked") -> Iterator[Table]:
+    """The tables of a ranking: what became of each candidate's rows and what it took, then the figures a base model."""
+    short, notes = short_names(found.candidates)
+    stages = dict.fromkeys(what for of in found.fates.values() for what in of)
+    took = [name for name in ("calls", "tokens in", "tokens out", "seconds", "cost") if _any(found, name)]
+    rows = [
+        (
+            short[name],
+            *(f"{found.fates[name].get(what, 0):,}" for what in stages),
+            *(
+                f"{found.costs[name][what]:,.4g}" if what == "cost" else f"{found.costs[name][what]:,.0f}"
+                for what in took
+            ),
+            *_dearness(found, name, "cost" in took),
+        )
+        for name in found.candidates
+    ]
+    per = ("cost of 1,000 kept rows",) if "cost" in took else ()
+    ended = tuple(f"{short[name]} ended: {why}" for name, why in found.ended.items())
+    yield Table("candidates", ("", *stages, *took, *per), rows, (*ended, *notes))
+    for ranking in found.rankings:
+        for order in ranking.orders:
+            yield _of(order, short, ranking.base_model)
+
+
+def verdicts(found: "Ranked") -> Iterator[str]:
+    """What the rankings say, base model by base model, and where these disagree."""
+    for ranking in found.rankings:
+        yield f"\nfor {ranking.base_model}:"
+        yield from (f"  {line}" for line in ranking.verdict)
+        yield from (f"  note: {line}" for line in ranking.flags)
+    firsts = {
+        ranking.base_model: {
+            order.figure.name: order.standings[0].candidate for order in ranking.orders if order.standings
+        }
+        for ranking in found.rankings
+    }
+    names = dict.fromkeys(name for of in firsts.values() for name in of)
+    differ = [name for name in names if len({of[name] for of in firsts.values() if name in of}) > 1]
+    if differ:
+        yield f"\nthe base models put another candidate first by {', '.join(differ)}"
+    yield f"\nplanned in {found.plan}; figures shortlist, a trial training decides"
+
+
+def _of(order: "Order", short: dict[str, str], base_model: str) -> Table:
+    rows = [
+        (
+            short[one.candidate],
+            f"{one.value:.4g} [{one.low:.4g}, {one.high:.4g}]",
+            f"{one.behind:.3g} [{one.behind_low:.3g}, {one.behind_high:.3g}]" if number else "",
+            "yes" if one.in_set else "no",
+            f"{one.best:.2f}",
+            f"{one.regret:.3g}",
+        )
+        for number, one in enumerate(order.standings)
+    ]
+    below = [f"{short[name]} has none" for name in order.without]
+    if len(order.standings) > 1:
+        needed = (
+            f"; {order.needed:,} would tell the first two apart, if they differ as they seem to" if order.needed else ""
+        )
+        below.append(f"{order.seeds:,} seeds find a difference of {order.detectable:.3g} in four of five cases{needed}")
+    if order.stable:
+        shares = ", ".join(f"{share:.0%} of samples of {size:,}" for size, share in order.stable.items())
+        below.append(f"the same candidate is first in {shares}")
+    side = "low is good" if order.figure.lower else "high is good"
+    heads = ("", "value [95 %]", "behind the first [95 %]", "may be the best", "P(best)", "expected regret")
+    return Table(f"{order.figure.name} ({side}) for {base_model}", heads, rows, tuple(below))
+
+
+def _any(found: "Ranked", what: str) -> bool:
+    return any(of[what] for of in found.costs.values())
+
+
+def _dearness(found: "Ranked", name: str, priced: bool) -> Iterator[str]:
+    """What a thousand rows cost that were kept to the end of the candidate's own stages."""
+    if priced:
+        kept = [n for what, n in found.fates[name].items() if what.endswith(": ok") and not what.startswith("score")]
+        yield f"{1_000 * found.costs[name]['cost'] / min(kept):,.4g}" if kept else "none kept"
