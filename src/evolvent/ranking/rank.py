@@ -5,8 +5,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from evolvent.errors import InputError
 from evolvent.evolution.evolve import evolve
+from evolvent.files import replacing
 from evolvent.metrics.options import SCORE
 from evolvent.metrics.score import own_columns, score
 from evolvent.models.models import Models, opened
@@ -29,6 +32,7 @@ RULE = (
     "By each figure: the model confidence set (family-wise 95 %, paired bootstrap over seeds); a candidate outside of "
     "it is worse. One is the best only where every figure says so. These figures shortlist; a trial training decides."
 )
+RESULT = "ranking.json"
 OF_PAIRS = ("ifd", "ic_ifd", "grape", "rsr")
 
 
@@ -55,7 +59,7 @@ class Ranked:
 
     Attributes:
         folder: the run folder, with a folder for each candidate.
-        plan: the file that was written before the first call.
+        plan: the file that was written before the first call; beside it ``ranking.json`` holds all of this.
         candidates: their names, and the folder of each.
         ended: for each candidate that did not get through, why.
         rankings: one for each base model.
@@ -248,7 +252,8 @@ def _ranked(
             order(of_pairs, one, seed=given.seed) for one in figures(of_pairs.scores, given.beta, evolved=evolved)
         ]
         if evolved:
-            of_seeds = evolutions({name: folder / file_of("evolve") for name, folder in through.items()})
+            there = {name: folder / file_of("evolve") for name, folder in candidates.folders.items()}
+            of_seeds = evolutions({name: file for name, file in there.items() if file.is_file()})
             orders = [
                 *(order(of_seeds, one, seed=given.seed) for one in figures(of_seeds.scores, given.beta, evolved=True)),
                 *orders,
@@ -257,7 +262,7 @@ def _ranked(
         warned = list(flags(of_pairs, orders, base_model, given.judge, short))
         rankings.append(BaseRanking(base_model, orders, verdict, warned))
     folders = candidates.folders
-    return Ranked(
+    ranked = Ranked(
         given.out,
         given.out / PLAN,
         folders,
@@ -266,6 +271,39 @@ def _ranked(
         {name: fates(folder) for name, folder in folders.items()},
         {name: costs(folder) for name, folder in folders.items()},
     )
+    with replacing(given.out / RESULT) as file:
+        file.write(orjson.dumps(_plain(ranked), option=orjson.OPT_INDENT_2))
+    return ranked
+
+
+def _plain(ranked: Ranked) -> dict[str, Any]:
+    """What was found, as it is written to a file: no times in it, so that the same ranking is the same file."""
+    return {
+        "candidates": {name: folder.name for name, folder in ranked.candidates.items()},
+        "ended": ranked.ended,
+        "rankings": [
+            {
+                "base_model": one.base_model,
+                "verdict": one.verdict,
+                "flags": one.flags,
+                "figures": [
+                    {
+                        "figure": order.figure.name,
+                        "lower_is_better": order.figure.lower,
+                        "seeds": order.seeds,
+                        "detectable": order.detectable,
+                        "needed": order.needed,
+                        "stable": {str(size): share for size, share in order.stable.items()},
+                        "standings": [asdict(standing) for standing in order.standings],
+                        "without": order.without,
+                    }
+                    for order in one.orders
+                ],
+            }
+            for one in ranked.rankings
+        ],
+        "fates": ranked.fates,
+    }
 
 
 def _scores(given: Ranking, embedder: str | None, evolved: bool) -> dict[str, Any]:

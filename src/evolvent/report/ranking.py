@@ -7,7 +7,7 @@ from evolvent.report.tables import Table, short_names
 
 if TYPE_CHECKING:
     from evolvent.ranking.order import Order
-    from evolvent.ranking.rank import Ranked
+    from evolvent.ranking.rank import BaseRanking, Ranked
 
 
 def ranking_tables(found: "Ranked") -> Iterator[Table]:
@@ -31,8 +31,7 @@ def ranking_tables(found: "Ranked") -> Iterator[Table]:
     ended = tuple(f"{short[name]} ended: {why}" for name, why in found.ended.items())
     yield Table("candidates", ("", *stages, *took, *per), rows, (*ended, *notes))
     for ranking in found.rankings:
-        for order in ranking.orders:
-            yield _of(order, short, ranking.base_model)
+        yield _figures(ranking, short)
 
 
 def verdicts(found: "Ranked") -> Iterator[str]:
@@ -54,9 +53,18 @@ def verdicts(found: "Ranked") -> Iterator[str]:
     yield f"\nplanned in {found.plan}; figures shortlist, a trial training decides"
 
 
-def _of(order: "Order", short: dict[str, str], base_model: str) -> Table:
-    rows = [
-        (
+def _figures(ranking: "BaseRanking", short: dict[str, str]) -> Table:
+    rows = [row for order in ranking.orders for row in _rows(order, short)]
+    heads = ("figure", "candidate", "value [95 %]", "behind the first [95 %]", "may be the best", "P(best)", "regret")
+    below = [line for order in ranking.orders for line in _notes(order)]
+    return Table(f"candidates for {ranking.base_model}", heads, rows, tuple(below))
+
+
+def _rows(order: "Order", short: dict[str, str]) -> Iterator[tuple[str, ...]]:
+    side = "low is good" if order.figure.lower else "high is good"
+    for number, one in enumerate(order.standings):
+        yield (
+            "" if number else f"{order.figure.name} ({side})",
             short[one.candidate],
             f"{one.value:.4g} [{one.low:.4g}, {one.high:.4g}]",
             f"{one.behind:.3g} [{one.behind_low:.3g}, {one.behind_high:.3g}]" if number else "",
@@ -64,20 +72,20 @@ def _of(order: "Order", short: dict[str, str], base_model: str) -> Table:
             f"{one.best:.2f}",
             f"{one.regret:.3g}",
         )
-        for number, one in enumerate(order.standings)
-    ]
-    below = [f"{short[name]} has none" for name in order.without]
-    if len(order.standings) > 1:
-        needed = (
-            f"; {order.needed:,} would tell the first two apart, if they differ as they seem to" if order.needed else ""
-        )
-        below.append(f"{order.seeds:,} seeds find a difference of {order.detectable:.3g} in four of five cases{needed}")
-    if order.stable:
-        shares = ", ".join(f"{share:.0%} of samples of {size:,}" for size, share in order.stable.items())
-        below.append(f"the same candidate is first in {shares}")
-    side = "low is good" if order.figure.lower else "high is good"
-    heads = ("", "value [95 %]", "behind the first [95 %]", "may be the best", "P(best)", "expected regret")
-    return Table(f"{order.figure.name} ({side}) for {base_model}", heads, rows, tuple(below))
+    for name in order.without:
+        yield ("" if order.standings else f"{order.figure.name} ({side})", short[name], "none", "", "", "", "")
+
+
+def _notes(order: "Order") -> Iterator[str]:
+    """What so many seeds can show of a figure, and how stable its first is in smaller samples."""
+    if len(order.standings) < 2:
+        return
+    shares = ", ".join(f"{share:.0%} of {size:,}" for size, share in order.stable.items())
+    stable = f"; the same first in samples of fewer seeds: {shares}" if shares else ""
+    yield (
+        f"{order.figure.name}: {order.seeds:,} seeds find a difference of the first two of {order.detectable:.3g} "
+        f"in four of five cases{stable}"
+    )
 
 
 def _any(found: "Ranked", what: str) -> bool:
