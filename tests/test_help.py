@@ -14,7 +14,7 @@ METHODS = [["--method", method] for method in ("evol-instruct", "auto-evol-instr
 )
 def test_every_option_is_named_in_full(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    shown = CliRunner().invoke(app, [*command, "--help"]).output
+    shown = CliRunner().invoke(app, [*" ".join(command).split(), "--help"]).output
     assert max(map(len, shown.splitlines())) <= 80
     parameters = [option for option in made(command[0], command[1:]).params if not getattr(option, "hidden", False)]
     options = [name for option in parameters for name in option.opts if name.startswith("--")]

@@ -18,6 +18,12 @@ FUNCTIONS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "load": (("in.jsonl",), {}),
     "optimize_method": (("seeds.jsonl",), {"evolver": "embedded", "optimizer": "embedded", "out": "m.yaml"}),
     "pilot": (("seeds.jsonl",), {"model": "embedded", "out": "run"}),
+    "rank_data": (({"a": "a.jsonl", "b": "b.jsonl"},), {"base_model": ["embedded-base"], "out": "run"}),
+    "rank_evolvers": (
+        ("seeds.jsonl",),
+        {"model": ["embedded"], "teacher": "embedded", "base_model": ["embedded-base"], "out": "run"},
+    ),
+    "rank_teachers": (("in.jsonl",), {"teacher": ["embedded"], "base_model": ["embedded-base"], "out": "run"}),
     "respond": (("run",), {"teacher": "embedded", "out": "run"}),
     "run": (("recipe.yaml",), {}),
     "score": (("run",), {"base_model": "embedded-base", "out": "run"}),

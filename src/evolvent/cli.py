@@ -98,7 +98,7 @@ def options(
 rank = typer.Typer(
     cls=Commands,
     rich_markup_mode=None,
-    help="Rank evolvers, teachers or data for a base model, and say how sure that is.",
+    help="Rank evolvers, teachers or data for a base model.",
     no_args_is_help=True,
 )
 for name, command in COMMANDS.items():

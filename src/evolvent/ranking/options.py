@@ -83,7 +83,7 @@ class RankTeachers:
     """The teachers, and how they answer."""
 
     teacher: tuple[str, ...] = option(
-        f"A candidate: {MODELS}.", (), metavar="URI", repeatable=True, check=check_candidates
+        f"A teacher to rank: {MODELS}.", (), metavar="URI", repeatable=True, check=check_candidates
     )
     responses: Mapping[str, str] | None = option(
         "A candidate whose answers exist: its name and a file of instructions with them.",
@@ -102,7 +102,9 @@ class RankTeachers:
 class RankEvolvers:
     """The evolvers, how they evolve, and who answers."""
 
-    model: tuple[str, ...] = option(f"A candidate: {MODELS}.", metavar="URI", repeatable=True, check=check_candidates)
+    model: tuple[str, ...] = option(
+        f"An evolver to rank: {MODELS}.", metavar="URI", repeatable=True, check=check_candidates
+    )
     teacher: str = option(
         f"Who answers all evolutions, so that pairs can be scored: {MODELS}.", metavar="URI", check=check_chat_model
     )

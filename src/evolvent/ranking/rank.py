@@ -22,6 +22,7 @@ from evolvent.ranking.options import RANK_DATA, RANK_EVOLVERS, RANK_TEACHERS, Ra
 from evolvent.ranking.order import Order, order
 from evolvent.ranking.sample import PLAN, common, sampled, write_plan, write_sample
 from evolvent.ranking.verdict import flags, sentence, together
+from evolvent.records import Record
 from evolvent.report.tables import short_names
 from evolvent.responses.respond import respond
 from evolvent.runs.inputs import Data, StageInput, Wanted, stage_input
@@ -99,16 +100,17 @@ def rank_teachers(
         BudgetReachedError: the budget is spent.
         RunError: no candidate got through.
     """
-    files = {name: _input(data, reading) for name, data in (by.responses or {}).items()}
-    if (instructions is None) == (not files):
+    if (instructions is None) == (not by.responses):
         raise InputError(
             "teachers are ranked on instructions that they answer, or by --responses that there are",
             fix="Give one of both: instructions stand in the files of answers, too.",
         )
+    files = {name: _input(data, reading) for name, data in (by.responses or {}).items()}
     teachers = [str(parse_uri(uri)) for uri in by.teacher]
     candidates = Candidates(folders_of([*teachers, *files], given.out))
-    answers = common(files, given.sample, given.seed)
+    answers: dict[str, list[Record]] = {}
     if instructions is None:
+        answers = common(files, given.sample, given.seed)
         asked = next(iter(answers.values()))
     else:
         wanted = Wanted(first_round=1)

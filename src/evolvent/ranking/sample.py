@@ -74,11 +74,12 @@ def write_plan(folder: Path, plan: Mapping[str, Any], *, fresh: bool) -> None:
     Raises:
         InputError: the folder has another plan: what it holds was planned otherwise.
     """
-    path = folder / PLAN
+    path, written = folder / PLAN, orjson.dumps(plan, option=orjson.OPT_INDENT_2)
+    plan = orjson.loads(written)
     if path.is_file() and not fresh:
         with explained(path, "read"):
             before = orjson.loads(path.read_bytes())
-        if before == orjson.loads(orjson.dumps(plan)):
+        if before == plan:
             return
         other = sorted(key for key in {*before, *plan} if before.get(key) != plan.get(key))
         words = "; ".join(f"{key} was {before.get(key)!r}, and is {plan.get(key)!r}" for key in other)
@@ -87,4 +88,4 @@ def write_plan(folder: Path, plan: Mapping[str, Any], *, fresh: bool) -> None:
             fix="Take another --out, or plan anew with --fresh: calls and losses that are stored are used.",
         )
     with replacing(path) as file:
-        file.write(orjson.dumps(plan, option=orjson.OPT_INDENT_2))
+        file.write(written)
