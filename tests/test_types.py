@@ -24,6 +24,7 @@ FUNCTIONS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
         {"model": ["embedded"], "teacher": "embedded", "base_model": ["embedded-base"], "out": "run"},
     ),
     "rank_teachers": (("in.jsonl",), {"teacher": ["embedded"], "base_model": ["embedded-base"], "out": "run"}),
+    "rank_validate": (("stronger_models",), {}),
     "respond": (("run",), {"teacher": "embedded", "out": "run"}),
     "run": (("recipe.yaml",), {}),
     "score": (("run",), {"base_model": "embedded-base", "out": "run"}),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from evolvent.ranking.rank import rank_data as rank_data
     from evolvent.ranking.rank import rank_evolvers as rank_evolvers
     from evolvent.ranking.rank import rank_teachers as rank_teachers
+    from evolvent.ranking.validate import rank_validate as rank_validate
     from evolvent.recipe import run as run
     from evolvent.records import Record as Record
     from evolvent.report.show import show as show
@@ -51,6 +52,7 @@ _HOME = {
     "rank_data": "evolvent.ranking.rank",
     "rank_evolvers": "evolvent.ranking.rank",
     "rank_teachers": "evolvent.ranking.rank",
+    "rank_validate": "evolvent.ranking.validate",
     "respond": "evolvent.responses.respond",
     "run": "evolvent.recipe",
     "score": "evolvent.metrics.score",
@@ -76,6 +78,7 @@ __all__ = [
     "rank_data",
     "rank_evolvers",
     "rank_teachers",
+    "rank_validate",
     "respond",
     "run",
     "score",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from evolvent.evolution.auto_evol_instruct.keywords import Keywords
     from evolvent.evolution.auto_evol_instruct.optimize import OptimizedMethod
     from evolvent.ranking.rank import Ranked
+    from evolvent.ranking.validate import Validation
     from evolvent.recipe import RecipeRun
     from evolvent.runs.pilot import Pilot
     from evolvent.runs.run import Run
@@ -114,6 +115,12 @@ def _ranked(found: "Ranked", _: object) -> None:
         typer.echo(line)
 
 
+def _validated(found: "Validation", _: object) -> None:
+    from evolvent.report.ranking import validation_table
+
+    print_tables([validation_table(found)])
+
+
 def _nothing(*_: object) -> None:
     """It has printed all there is to say."""
 
@@ -150,6 +157,9 @@ COMMANDS = {
         "evolvent.ranking.options:RANK_TEACHERS", "Which model should answer the instructions?", _ranked
     ),
     "rank data": Command("evolvent.ranking.options:RANK_DATA", "Which data set should the model be tuned on?", _ranked),
+    "rank validate": Command(
+        "evolvent.ranking.options:RANK_VALIDATE", "How well have figures foretold students?", _validated
+    ),
     "select": Command(
         "evolvent.selection.options:SELECT",
         "Keep the best rows as a training set, with a note on how.",

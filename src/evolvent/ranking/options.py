@@ -143,3 +143,25 @@ RANK_DATA = Interface(
     (Ranking, Reading, Calling),
     without=WITHOUT,
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validating:
+    """How measurements are looked at."""
+
+    beta: float = option("How much the loss counts in the CAR of measurements.", BETA, metavar="X", least=0)
+    draws: int = option("How often the candidates are drawn again, for the intervals.", 2_000, metavar="N", least=100)
+
+
+RANK_VALIDATE = Interface(
+    "evolvent.ranking.validate",
+    "rank_validate",
+    {
+        "measurements": argument(
+            "A JSON file of candidates, their scores and their students' performance, or one that ships: "
+            "rank_surprisal_ratio, stronger_models.",
+            "FILE",
+        )
+    },
+    (Validating,),
+)

@@ -8,6 +8,7 @@ from evolvent.report.tables import Table, short_names
 if TYPE_CHECKING:
     from evolvent.ranking.order import Order
     from evolvent.ranking.rank import BaseRanking, Ranked
+    from evolvent.ranking.validate import Validation
 
 
 def ranking_tables(found: "Ranked") -> Iterator[Table]:
@@ -97,3 +98,30 @@ def _dearness(found: "Ranked", name: str, priced: bool) -> Iterator[str]:
     if priced:
         kept = [n for what, n in found.fates[name].items() if what.endswith(": ok") and not what.startswith("score")]
         yield f"{1_000 * found.costs[name]['cost'] / min(kept):,.4g}" if kept else "none kept"
+
+
+def validation_table(found: "Validation") -> Table:
+    """How well figures have foretold performance, the best first."""
+    models = list(found.foretold[0].by_base_model)
+    heads = ("figure", *models, "mean Spearman [95 %]", "mean tau-b", "mean regret")
+    rows = [
+        (
+            one.figure,
+            *(f"{one.by_base_model[name]:.3f}" for name in models),
+            f"{one.mean:.3f} [{one.low:.2f}, {one.high:.2f}]",
+            f"{one.kendall:.3f}",
+            f"{one.regret:.2f}",
+        )
+        for one in found.foretold
+    ]
+    below = [
+        found.source,
+        f"in brackets the 95 % interval of the mean over {found.candidates} candidates drawn again",
+        f"regret: by how much the candidate that comes first is worse than the best; {found.chance:.2f} by chance",
+    ]
+    if len(found.foretold) > 1:
+        names = [one.figure for one in found.foretold[:2]]
+        told = "apart" if found.lead_low > 0 else "not apart"
+        interval = f"[{found.lead_low:.2f}, {found.lead_high:.2f}]"
+        below.append(f"{names[0]} is ahead of {names[1]} by {found.lead:.3f} {interval}: {told}")
+    return Table("figures against measured performance", heads, rows, tuple(below))
