@@ -117,7 +117,7 @@ def _figures(content: Mapping[str, Any], beta: float) -> list[RankedBy]:
     """The figures that the scores in a file give, and each column that is none of them by itself."""
     columns = {name for of in content["base_models"].values() for name in (*of, *content.get("every", {}))}
     made = figures(columns, beta, evolved=False)
-    lower = {"response_loss", *content.get("lower", ())}
+    lower = {"response_loss", "response_rank", *content.get("lower", ())}
     others = sorted(columns - {PERFORMANCE} - {figure.name for figure in made})
     return [*made, *(RankedBy(name, (name,), lambda mean: mean, lower=name in lower) for name in others)]
 
