@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.measuring import measure
-from evolvent.selection.near_duplicates import SpooledTexts, distinct
+from evolvent.near_duplicates import SpooledTexts, distinct
 
 # datasketch in the place of rensa's two classes.
 DATASKETCH = """

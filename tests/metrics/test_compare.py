@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from evolvent import compare, score
+from evolvent import compare, score, select
 from evolvent.errors import InputError
 from evolvent.metrics.compare import Comparison, Group
 from evolvent.models import models as opened_models
@@ -74,3 +74,17 @@ def test_what_cannot_be_compared_is_said(run: Path, tmp_path: Path) -> None:
 
 def test_a_comparison_is_a_value(run: Path) -> None:
     assert isinstance(compare(run), Comparison)
+
+
+def test_near_duplicates_of_each_group_are_what_dedup_would_leave_out(tmp_path: Path) -> None:
+    texts = [f"Name the {n} largest rivers of Asia and the seas that they reach" for n in "565"] + ["Praise the Ob."]
+    rows = [{"instruction": text, "output": "The Ob.", "by": who} for who in "ab" for text in texts]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*rows, rows[0] | {"by": "c"}]))
+    score(tmp_path / "pairs.jsonl", metrics=["ifd"], base_model="embedded-base", out=tmp_path / "run")
+    name = "near-duplicates (0.8)"
+    groups = compare(tmp_path / "run", by="by").groups
+    assert [figures(group)[name].value for group in groups] == [0.5, 0.5, 0.0]
+    select(tmp_path / "run", by="ifd", top="100%", dedup=0.8, out=tmp_path / "train.jsonl", where=["by==a"])
+    assert len((tmp_path / "train.jsonl").read_text().splitlines()) == 2
+    [every] = compare(tmp_path / "run").groups
+    assert figures(every)[name].value == pytest.approx(7 / 9)

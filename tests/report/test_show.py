@@ -1,13 +1,15 @@
 """show: what a run folder holds, as data and as the command prints it."""
 
+from dataclasses import replace
+from math import log
 from pathlib import Path
 
 import pytest
 
 import evolvent
-from evolvent.errors import InputError, ModelUnavailableError
+from evolvent.errors import CallError, InputError, ModelUnavailableError
 from evolvent.models import models as opened_models
-from evolvent.models.protocols import Reply, Sampling, Usage
+from evolvent.models.protocols import Reply, Sampling, TokenLogprob, Usage
 from evolvent.report.printing import print_contents, print_run
 from evolvent.report.summary import summary
 from evolvent.responses.respond import respond
@@ -60,6 +62,39 @@ def test_the_first_line_of_a_summary_is_the_yield(
         words,
         "respond: 3 of 3 rows usable by our rules (100%)",
     ]
+
+
+def test_breadth_columns_of_an_evolution_are_shown_and_compared(
+    tmp_path: Path, models: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def sure(prompt: str, sampling: Sampling) -> Reply:
+        number = int(prompt.split("number ")[1][0])
+        if number == 3:
+            raise CallError("down")
+        chance = log((0.5, 0.25, 1.0)[number])
+        tokens = () if number == 2 else (TokenLogprob("a", chance, (("b", chance),)),) * 7
+        return replace(longer(prompt, sampling), text="" if number == 2 else f"{number}", logprobs=tokens)
+
+    models[EVOLVER].reply = sure
+    run = evolved(write_seeds(tmp_path, range(4)), tmp_path / "run", logprobs=True)
+    shown = evolvent.show(run).breadth
+    assert list(shown) == ["top1_first5", "top1", "entropy_first5", "entropy"]
+    assert (shown["top1"].n, shown["top1"].absent, shown["top1"].mean) == (2, 6, pytest.approx(0.375))
+    print_contents(evolvent.show(run))
+    assert "breadth of the evolver's replies" in capsys.readouterr().out
+
+    with pytest.raises(InputError, match=r"no .*scored\.parquet") as caught:
+        evolvent.compare(run.path)
+    assert str(run.output) in caught.value.fix
+    seeds, replies = evolvent.compare(run.output, by="round").groups
+    [top1] = [figure for figure in replies.figures if figure.name == "top1"]
+    assert (top1.value, top1.n) == (pytest.approx(0.375), 2)
+    assert top1.excluded == {"empty reply": 1, "failed": 1}
+    assert seeds.figures[0].excluded == {"a seed is no reply": 4}
+    assert {figure.name: figure.n for figure in seeds.figures}["distinct-1"] == 4
+    by_evolver = evolvent.compare(run.output, by="evolver").groups
+    assert [(group.name, group.rows) for group in by_evolver] == [("(none)", 4), (EVOLVER, 4)]
+    assert evolvent.compare(run.output, by="operator").groups[1].rows == 1
 
 
 def test_replies_that_were_asked_for_again_were_thrown_away(tmp_path: Path, models: Opened) -> None:

@@ -14,7 +14,9 @@ from evolvent.metrics.car import SWEEP
 from evolvent.metrics.data_set import Figure, Scored
 from evolvent.metrics.options import COMPARE, Comparing
 from evolvent.metrics.score import metric_of, reasons_in
-from evolvent.metrics.text_diversity import Words
+from evolvent.metrics.text_diversity import Words, near_duplicates
+from evolvent.models import output_breadth
+from evolvent.near_duplicates import SpooledTexts
 from evolvent.options import implements
 from evolvent.records import COLUMNS, Record
 from evolvent.runs.manifest import read_manifest
@@ -23,6 +25,9 @@ from evolvent.runs.run import Run
 from evolvent.stages import file_of, row_of
 
 ALL, NONE = "all rows", "(none)"
+
+# Columns of evolved.parquet, which say what the evolver's replies are like.
+BREADTH = {column.name for column in output_breadth.COLUMNS}
 
 # What stands for a reward in CAR: a reward model's, or a judge's score, and is then called so.
 REWARDS = ("reward", "judge_score")
@@ -71,7 +76,9 @@ class _Gathered:
     of_rows: list[int] = field(default_factory=list)
     numbers: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     texts: dict[str, list[str | None]] = field(default_factory=lambda: defaultdict(list))
+    no_breadth: list[str] = field(default_factory=list)  # why a row lacks a column of BREADTH, if it does
     words: Words = field(default_factory=Words)
+    places: list[int] = field(default_factory=list)  # of its questions among all
 
 
 @implements(COMPARE)
@@ -88,7 +95,8 @@ def compare(data: str | Path | Run, *, given: Comparing) -> Comparison:
     columns = score_columns(file)
     numbers = [name for name, column in columns.items() if column.kind != "string"]
     texts = [name for name, column in columns.items() if column.kind == "string"]
-    gathered = _gather(file, given.by, numbers, texts)
+    questions = SpooledTexts()
+    gathered = _gather(file, given.by, numbers, texts, questions)
     sets = {name: _scored(group, numbers) for name, group in gathered.items()}
     shifts, notes = {}, []
     for reward in (name for name in numbers if name.partition("@")[0] in REWARDS):
@@ -100,7 +108,11 @@ def compare(data: str | Path | Run, *, given: Comparing) -> Comparison:
             name,
             len(gathered[name].of_rows),
             len(gathered[name].seeds),
-            [*_figures(scored, numbers, shifts, given.beta), *gathered[name].words.figures()],
+            [
+                *_figures(scored, numbers, shifts, given.beta),
+                *gathered[name].words.figures(),
+                near_duplicates(questions, gathered[name].places),
+            ],
             {text: _labels(scored_texts) for text, scored_texts in _labelled(gathered[name], columns)},
         )
         for name, scored in sets.items()
@@ -112,18 +124,26 @@ def _scored_file(data: str | Path | Run) -> Path:
     path = data.path if isinstance(data, Run) else Path(data)
     file = path / file_of("score") if path.is_dir() else path
     if not file.is_file():
+        evolved = path / file_of("evolve")
+        breadth = is_record_file(evolved) and bool(score_columns(evolved))
         command = row_of("score").command.format(folder=path)
-        raise InputError(f"there is no {file}", fix=f"Score first: {command}")
+        fix = f"Score first: {command}" + (f"; or compare the evolver's replies: {evolved}" if breadth else "")
+        raise InputError(f"there is no {file}", fix=fix)
     entry = read_manifest(path).get("score") if path.is_dir() else None
     if entry is not None and entry.state == "stale":
         command = row_of("score").command.format(folder=path)
         raise InputError(f"{file} is stale: what it was made of was made anew", fix=f"Score again: {command}")
     if not is_record_file(file) or not score_columns(file):
-        raise InputError(f"{file} holds no scores", fix="Name a run folder or the scored.parquet that score writes.")
+        raise InputError(
+            f"{file} holds no scores",
+            fix="Name a run folder, the scored.parquet that score writes, or the evolved.parquet of evolve --logprobs.",
+        )
     return file
 
 
-def _gather(file: Path, by: str | None, numbers: Sequence[str], texts: Sequence[str]) -> dict[str, _Gathered]:
+def _gather(
+    file: Path, by: str | None, numbers: Sequence[str], texts: Sequence[str], questions: SpooledTexts
+) -> dict[str, _Gathered]:
     groups: dict[str, _Gathered] = {}
     columns: set[str] = set()
     for record in read_records(file):
@@ -138,7 +158,11 @@ def _gather(file: Path, by: str | None, numbers: Sequence[str], texts: Sequence[
         for column in texts:
             found = record.scores.get(column)
             group.texts[column].append(None if found is None else str(found))
-        group.words.read(record.instruction)
+        group.no_breadth.append(_why_no_breadth(record))
+        if record.status == "ok":
+            group.words.read(record.instruction)
+            group.places.append(len(questions))
+            questions.append(record.question)
     if not groups:
         raise InputError(f"{file} has no row", fix="Score data that has some.")
     if by is not None and by not in (*COLUMNS, *columns):
@@ -167,6 +191,9 @@ def _scored(group: _Gathered, numbers: Sequence[str]) -> Scored:
 
 def _reasons(column: str, group: _Gathered) -> Iterator[str | None]:
     """For each row why it lacks this column: what its metric says, or what the base model's losses lack."""
+    if column in BREADTH:
+        yield from group.no_breadth
+        return
     plain, at, model = column.partition("@")
     metric = next((one for one in METRICS.values() if plain in {own.name for own in one.columns}), None)
     for text in group.texts.get(f"score_reason{at}{model}") or [None] * len(group.of_rows):
@@ -179,6 +206,14 @@ def _reasons(column: str, group: _Gathered) -> Iterator[str | None]:
                 if metric_of(reason) == metric.name
             ]
         yield "; ".join(own) or None
+
+
+def _why_no_breadth(record: Record) -> str:
+    if not record.round:
+        return "a seed is no reply"
+    if record.status == "failed":
+        return "failed"
+    return "no log probabilities" if record.scores.get(output_breadth.POSITIONS) is None else "empty reply"
 
 
 def _shift(sets: Mapping[str, Scored], reward: str) -> float:

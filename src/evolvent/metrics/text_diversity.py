@@ -1,10 +1,14 @@
 """Cheap measures of how diverse a set of texts is: from their words and bytes, without a model."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from evolvent.metrics.data_set import Figure
+from evolvent.near_duplicates import SpooledTexts, distinct
+
+# The share of n-grams in common from which on two instructions are near-duplicates: ``select --dedup 0.8``.
+NEAR = 0.8
 
 
 @dataclass(slots=True)
@@ -36,3 +40,14 @@ class Words:
             yield Figure(f"distinct-{n}", len(seen) / count if count else None, n=self.rows)
         packed = self.packed + len(self._packer.copy().flush())
         yield Figure("compression ratio", self.raw / packed if self.rows else None, n=self.rows)
+
+
+def near_duplicates(texts: SpooledTexts, places: Sequence[int]) -> Figure:
+    """The share of texts that are near-duplicates of one before them: what ``select --dedup`` would leave out.
+
+    Args:
+        texts: the texts, and others.
+        places: the positions of those that it is of.
+    """
+    new = sum(distinct(texts, places, NEAR))
+    return Figure(f"near-duplicates ({NEAR:g})", 1 - new / len(places) if places else None, n=len(places))

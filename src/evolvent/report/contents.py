@@ -52,8 +52,9 @@ class StageContents:
 
 
 class ScoreFigures(NamedTuple):
-    """A score over all rows: null in ``absent`` of them; None where no row has one."""
+    """A score over all rows: ``n`` have it, in ``absent`` it is null; None where no row has one."""
 
+    n: int
     absent: int
     mean: float | None = None
     low: float | None = None
@@ -69,12 +70,14 @@ class Contents:
         path: the folder.
         stages: by name.
         scores: mean, 10 %, median and 90 % of each score.
+        breadth: the same of what ``evolve`` with ``logprobs`` wrote beside its rows.
         examples: the first trajectories that were asked for, each a list of records.
     """
 
     path: Path
     stages: dict[str, StageContents]
     scores: dict[str, ScoreFigures] = field(default_factory=dict)
+    breadth: dict[str, ScoreFigures] = field(default_factory=dict)
     examples: list[list[Record]] = field(default_factory=list)
 
 
@@ -96,9 +99,11 @@ def contents(folder: Path, stage: str | None = None, examples: int = 0, *, compa
     wanted = {name: entry for name, entry in every.items() if stage in (None, name)}
     busy = in_use(folder)
     stages = {name: _stage(folder, name, entry, busy=busy, compared=compared) for name, entry in wanted.items()}
-    scored = stages.get("score")
-    scores = dict(_scores(scored.file)) if scored is not None and scored.there else {}
-    return Contents(folder, stages, scores, list(trajectories(folder, examples)))
+    scores, breadth = (
+        dict(_scores(stages[name].file)) if name in stages and stages[name].there else {}
+        for name in ("score", "evolve")
+    )
+    return Contents(folder, stages, scores, breadth, list(trajectories(folder, examples)))
 
 
 def _stage(folder: Path, name: str, entry: StageEntry, *, busy: bool, compared: bool) -> StageContents:
@@ -141,9 +146,9 @@ def _scores(path: Path) -> Iterator[tuple[str, ScoreFigures]]:
     for name, values, absent in read_numbers(path, names):
         if len(values):
             low, middle, high = map(float, np.quantile(values, [0.1, 0.5, 0.9]))
-            yield name, ScoreFigures(absent, float(values.mean()), low, middle, high)
+            yield name, ScoreFigures(len(values), absent, float(values.mean()), low, middle, high)
         else:
-            yield name, ScoreFigures(absent)
+            yield name, ScoreFigures(0, absent)
 
 
 def trajectories(folder: Path, count: int) -> Iterator[list[Record]]:

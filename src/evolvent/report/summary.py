@@ -32,8 +32,9 @@ def summary(found: Contents) -> list[Table]:
         tables.append(_paid(found.stages))
     if any(stage.used for stage in found.stages.values()):
         tables.append(_used(found.stages))
-    if found.scores:
-        tables.append(_scores(found.scores))
+    for title, scores in (("scores", found.scores), ("breadth of the evolver's replies", found.breadth)):
+        if scores:
+            tables.append(_scores(title, scores))
     return tables + list(map(_trajectory, found.examples))
 
 
@@ -144,12 +145,12 @@ def _count(account: dict[str, Any], key: str) -> str:
     return f"{account.get(key, 0):,}"
 
 
-def _scores(scores: Mapping[str, ScoreFigures]) -> Table:
+def _scores(title: str, scores: Mapping[str, ScoreFigures]) -> Table:
     rows = [
-        (name, *("" if figure is None else f"{figure:.4g}" for figure in figures), f"{absent:,}")
-        for name, (absent, *figures) in scores.items()
+        (name, *("" if figure is None else f"{figure:.4g}" for figure in figures), f"{n:,}", f"{absent:,}")
+        for name, (n, absent, *figures) in scores.items()
     ]
-    return Table("scores", ("score", "mean", "10 %", "median", "90 %", "null"), rows)
+    return Table(title, ("score", "mean", "10 %", "median", "90 %", "n", "null"), rows)
 
 
 def _trajectory(records: Sequence[Record]) -> Table:

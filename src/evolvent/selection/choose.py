@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from evolvent.contamination import contaminated
 from evolvent.datasets.language import languages
 from evolvent.errors import InputError
+from evolvent.near_duplicates import SpooledTexts, distinct
 from evolvent.records import CUT, Record
 from evolvent.selection.columns import columns
 from evolvent.selection.languages import in_another_language
-from evolvent.selection.near_duplicates import SpooledTexts, distinct
 from evolvent.selection.refusals import refuses
 from evolvent.selection.where import Condition, number, text
 

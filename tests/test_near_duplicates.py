@@ -1,10 +1,7 @@
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolvent.selection.near_duplicates import SpooledTexts, distinct, ngrams
-
-pytest.importorskip("rensa")
+from evolvent.near_duplicates import SpooledTexts, distinct, ngrams
 
 
 def kept(texts: list[str], threshold: float) -> list[bool]:

@@ -33,6 +33,9 @@ class SpooledTexts:
     def append(self, text: str) -> None:
         self._ends.append(self._ends[-1] + self._file.write(text.encode("utf-8", "surrogatepass")))
 
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
     def __getitem__(self, position: int) -> str:
         start, end = self._ends[position], self._ends[position + 1]
         self._file.seek(start)
