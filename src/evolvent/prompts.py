@@ -12,6 +12,9 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from evolvent.errors import InputError
 
+# Where evolution's templates lie, which a metric fills in as well.
+EVOLUTION = Path(__file__).parent / "evolution" / "prompts"
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:

@@ -9,7 +9,7 @@ from pathlib import Path
 from evolvent import prompts
 from evolvent.prompts import Prompt
 
-SHIPPED = Path(__file__).parent / "prompts"
+SHIPPED = prompts.EVOLUTION
 
 # Templates that are no operators: what the in-depth ones extend, and the judge's question.
 NO_OPERATORS = {"in_depth", "equality"}

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from evolvent.errors import InputError
 from evolvent.metrics.difficulty import DIFFICULTY_LEVEL, DIFFICULTY_SCORE
+from evolvent.metrics.evolution_reward import EVOLUTION_REWARD
 from evolvent.metrics.ic_ifd import ic_ifd
 from evolvent.metrics.ifd import ifd
 from evolvent.metrics.ifd_ppl import ifd_ppl
@@ -38,6 +39,7 @@ METRICS: dict[str, Metric] = {
         DIFFICULTY_SCORE,
         MND,
         REWARD,
+        EVOLUTION_REWARD,
         JUDGE_SCORE,
         WIN,
     )

@@ -231,8 +231,8 @@ def _figures(scored: Scored, numbers: Sequence[str], shifts: Mapping[str, float]
         suffix = at + model
         if plain == "response_rank":
             yield data_set.rank_surprisal(scored, suffix)
-        elif plain == "reward":
-            yield from data_set.adjusted_rewards(scored, suffix)
+        elif plain in ("reward", "evolution_reward"):
+            yield from data_set.adjusted_rewards(scored, plain, suffix)
         elif plain == "win":
             yield from data_set.win_rates(scored, suffix)
         elif plain == "mnd":

@@ -91,15 +91,15 @@ def compatibility(scored: Scored, reward: str, loss: str, beta: float, shift: fl
     return figure
 
 
-def adjusted_rewards(scored: Scored, suffix: str = "") -> list[Figure]:
+def adjusted_rewards(scored: Scored, name: str = "reward", suffix: str = "") -> list[Figure]:
     """The two length adjustments of paper 1's code, which contradict each other."""
-    reward, tokens = f"reward{suffix}", f"reward_tokens{suffix}"
+    reward, tokens = f"{name}{suffix}", f"{name}_tokens{suffix}"
 
     wide = _with(scored, {"reward x tokens": scored.scores[reward] * scored.scores[tokens]}, like=reward)
     per = _with(scored, {"reward / tokens": scored.scores[reward] / _positive(scored.scores[tokens])}, like=reward)
     return [
-        _figure(wide, f"reward_times_length{suffix}", ["reward x tokens", tokens], lambda means: means[0] / means[1]),
-        _figure(per, f"reward_per_length{suffix}", ["reward / tokens", tokens], lambda means: means[0] * means[1]),
+        _figure(wide, f"{name}_times_length{suffix}", ["reward x tokens", tokens], lambda means: means[0] / means[1]),
+        _figure(per, f"{name}_per_length{suffix}", ["reward / tokens", tokens], lambda means: means[0] * means[1]),
     ]
 
 

@@ -5,6 +5,7 @@ Source: arXiv 2412.11231, App. (table 14), and arXiv 2411.07133. ``compare`` adj
 
 import math
 import threading
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,20 +18,41 @@ from evolvent.models.protocols import Reward
 from evolvent.records import Column, Message, Record
 
 
-async def rewards(window: Window) -> list[Reward | str]:
-    """The reward of each record's answer, or why it has none; kept in the call store by model and conversation."""
+async def rewards(window: Window, judged: Sequence[list[Message] | str]) -> list[Reward | str]:
+    """The reward of each record's conversation, or why there is none; kept in the call store by model and conversation.
+
+    Args:
+        window: the records, and the reward model.
+        judged: a conversation for each, whose last turn is judged, or why there is none.
+    """
     stored = window.models.model("reward", window.supplied["reward"])
-    found: list[Reward | str | None] = [nothing_to_judge(record) for record in window.records]
-    records = [record for record, reason in zip(window.records, found, strict=True) if reason is None]
-    conversations = [answered(record) for record in records]
+    conversations = [turns for turns in judged if not isinstance(turns, str)]
+    ids = [record.id for record, turns in zip(window.records, judged, strict=True) if not isinstance(turns, str)]
 
     def compute(cancelled: threading.Event) -> list[Reward | str]:
         given: list[Reward | str] = stored.model.rewards(conversations, stop=cancelled)
         return given
 
     keys = [call_key(stored.model.identity, turns) for turns in conversations]
-    given = iter(await stored.window(keys, [record.id for record in records], "{}", compute, to_json, from_json))
-    return [next(given) if reason is None else reason for reason in found]
+    given = iter(await stored.window(keys, ids, "{}", compute, to_json, from_json))
+    return [turns if isinstance(turns, str) else next(given) for turns in judged]
+
+
+async def values_of(window: Window, name: str, judged: Sequence[list[Message] | str]) -> list[Values]:
+    """The two columns of a reward for each record: what it is, and how long the text that it is of.
+
+    Args:
+        window, judged: see ``rewards``.
+        name: the first column; the second's adds ``_tokens``.
+    """
+    values: list[Values] = []
+    for place, reward in enumerate(await rewards(window, judged)):
+        if isinstance(reward, str):
+            window.reasons[place] = reward
+            values.append({})
+        else:
+            values.append({name: finite(reward.value), f"{name}_tokens": reward.tokens})
+    return values
 
 
 def answered(record: Record) -> list[Message]:
@@ -65,14 +87,8 @@ def from_json(text: str) -> Reward | str:
 
 
 async def _compute(window: Window, _: object) -> list[Values]:
-    values: list[Values] = []
-    for place, reward in enumerate(await rewards(window)):
-        if isinstance(reward, str):
-            window.reasons[place] = reward
-            values.append({})
-        else:
-            values.append({"reward": finite(reward.value), "reward_tokens": reward.tokens})
-    return values
+    judged = [nothing_to_judge(record) or answered(record) for record in window.records]
+    return await values_of(window, "reward", judged)
 
 
 def nothing_to_judge(record: Record) -> str | None:

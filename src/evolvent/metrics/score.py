@@ -169,7 +169,8 @@ def made_by(metric: Metric, needs: Mapping[Capability, Need], given: Scores, aga
     if set(metric.needs) - {"chat"}:
         words.append(given.dtype)
     if "chat" in metric.needs:
-        words += [f"{given.max_tokens} tokens", *(["strict"] if given.strict else []), *metric.versions]
+        words += [f"{given.max_tokens} tokens", *(["strict"] if given.strict else [])]
+    words += metric.versions
     if metric.against and against is not None:
         words.append(f"against {against.about['digest']}")
     return ", ".join(words)
