@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from evolvent.evolution.autoif.verify import verify as verify
     from evolvent.evolution.evolve import evolve as evolve
     from evolvent.evolution.pilot import pilot as pilot
+    from evolvent.exporting.export import export as export
     from evolvent.metrics.compare import compare as compare
     from evolvent.metrics.score import score as score
     from evolvent.ranking.rank import rank_data as rank_data
@@ -45,6 +46,7 @@ _HOME = {
     "convert": "evolvent.runs.convert",
     "doctor": "evolvent.environment",
     "evolve": "evolvent.evolution.evolve",
+    "export": "evolvent.exporting.export",
     "keywords": "evolvent.evolution.auto_evol_instruct.keywords",
     "load": "evolvent.datasets.load",
     "optimize_method": "evolvent.evolution.auto_evol_instruct.optimize",
@@ -71,6 +73,7 @@ __all__ = [
     "convert",
     "doctor",
     "evolve",
+    "export",
     "keywords",
     "load",
     "optimize_method",

@@ -16,6 +16,7 @@ from evolvent.report.comparison import comparison_tables
 from evolvent.report.printing import (
     print_contents,
     print_estimates,
+    print_exported,
     print_fates,
     print_files,
     print_findings,
@@ -176,6 +177,11 @@ COMMANDS = {
         "evolvent.datasets.options:CONVERT",
         "Convert instruction data from one format to another.",
         lambda counts, typed: typer.echo(f"{typed['out']}: {counts}"),
+    ),
+    "export": Command(
+        "evolvent.exporting.options:EXPORT",
+        "Write a training set and its configuration for a trainer.",
+        lambda done, _: print_exported(done),
     ),
     "doctor": Command(
         "evolvent.environment:doctor", "Say what this machine can run.", lambda found, _: print_findings(found)

@@ -11,23 +11,33 @@ from evolvent.files import output_path, replacing
 NAME = "dataset_info.json"
 KINDS = (".json", ".jsonl", ".csv", ".parquet")
 
-# What it is told of each format: how it calls the columns and, where they are not its own, the tags of a turn.
+_TAGS = {
+    "role_tag": "role",
+    "content_tag": "content",
+    "user_tag": "user",
+    "assistant_tag": "assistant",
+    "observation_tag": "tool",
+    "system_tag": "system",
+}
+
+# What it is told of each format: how it calls the columns and, where they are not its own, the tags of a turn. Its
+# formatting "openai" would do for messages, too, but adds "detailed thinking off" to every system turn.
 _SHAPES: dict[str, dict[str, Any]] = {
     "alpaca": {"columns": {"prompt": "instruction", "query": "input", "response": "output"}},
     "sharegpt": {"formatting": "sharegpt", "columns": {"messages": "conversations"}},
-    "messages": {
-        "formatting": "sharegpt",
-        "columns": {"messages": "messages"},
-        "tags": {
-            "role_tag": "role",
-            "content_tag": "content",
-            "user_tag": "user",
-            "assistant_tag": "assistant",
-            "observation_tag": "tool",
-            "system_tag": "system",
-        },
-    },
+    "messages": {"formatting": "sharegpt", "columns": {"messages": "messages"}, "tags": _TAGS},
 }
+_PAIRS = {
+    "formatting": "sharegpt",
+    "ranking": True,
+    "columns": {"messages": "messages", "chosen": "chosen", "rejected": "rejected"},
+    "tags": _TAGS,
+}
+
+
+def messages_entry(file: str, *, preference: bool) -> dict[str, Any]:
+    """The entry of a file of messages; of preference pairs, with the two answers as turns of their own."""
+    return {"file_name": file, **(_PAIRS if preference else _SHAPES["messages"])}
 
 
 def check_described(path: Path, format: str) -> None:

@@ -53,11 +53,11 @@ def open_counter(uri: str) -> TokenCounter:
     if find_spec("transformers") is None:
         return _about("transformers is not installed")
     try:
-        tokenizer = _tokenizer(model)
+        tokenizer = open_tokenizer(model)
     # A tokenizer that is absent, damaged or of an unknown kind: transformers and tokenizers raise anything then.
     except Exception as error:
         return _about(f"its tokenizer is not on this machine: {' '.join(str(error).split())[:100]}")
-    template = _template(model, tokenizer)
+    template = template_of(model, tokenizer)
     return TokenCounter(
         partial(_prompt_tokens, tokenizer, template, str(model)),
         partial(_text_tokens, tokenizer),
@@ -79,7 +79,8 @@ def _by_length(characters: int) -> int:
     return -(-characters // CHARACTERS_A_TOKEN)
 
 
-def _tokenizer(model: ModelURI) -> Any:
+def open_tokenizer(model: ModelURI) -> Any:
+    """A model's tokenizer, where it is on this machine; it or its absence raises anything."""
     without_telemetry()
     from transformers import AutoTokenizer
 
@@ -100,7 +101,12 @@ def _tokenizer(model: ModelURI) -> Any:
     return tokenizer
 
 
-def _template(model: ModelURI, tokenizer: Any) -> str:
+def template_of(model: ModelURI, tokenizer: Any) -> str:
+    """The chat template that a model is used with.
+
+    Raises:
+        InputError: it has none.
+    """
     file = model.options.get("chat_template")
     if file:
         return read_template(file, str(model))

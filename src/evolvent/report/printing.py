@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from evolvent.costs.estimates import Estimate
     from evolvent.environment import Finding
     from evolvent.evolution.autoif.verify import VerifyCounts
+    from evolvent.exporting.export import Exported
     from evolvent.report.contents import Contents
     from evolvent.report.tables import Table
 
@@ -228,6 +229,18 @@ def print_files(stages: dict[str, Any]) -> None:
 def _runs(done: Any) -> tuple[Any, ...]:
     """A recipe's stage as the stages that it ran: AutoIF is three."""
     return tuple(getattr(done, "stages", {}).values()) or (done,)
+
+
+def print_exported(done: "Exported") -> None:
+    """What ``evolvent export`` wrote, how to train with it, and what is to be known of it."""
+    from evolvent.report.contents import described
+
+    typer.echo(f"{described(done.counts)}; the longest has {done.longest:,} tokens")
+    for file in done.files:
+        typer.echo(f"  {file}")
+    for note in done.notes:
+        typer.echo(f"note: {printable(note)}")
+    typer.echo(f"train: cd {done.path} && {done.start}")
 
 
 def print_verified(found: "VerifyCounts") -> None:
