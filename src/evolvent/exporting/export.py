@@ -85,8 +85,9 @@ def export(data: Data, given: Exporting, reading: Reading) -> Exported:
     """
     trainer, model = TRAINERS[given.trainer], parse_uri(given.base_model)
     counter, end = open_counter(given.base_model), turn_end(given.base_model)
+    data = _training_set(data)
     source = stage_input(
-        _training_set(data),
+        data,
         before=None,
         format=reading.format,
         map=reading.map,
