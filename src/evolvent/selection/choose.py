@@ -11,11 +11,11 @@ from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from evolvent.contamination import contaminated
 from evolvent.datasets.language import languages
 from evolvent.errors import InputError
 from evolvent.records import CUT, Record
 from evolvent.selection.columns import columns
-from evolvent.selection.decontamination import contaminated
 from evolvent.selection.languages import in_another_language
 from evolvent.selection.near_duplicates import SpooledTexts, distinct
 from evolvent.selection.refusals import refuses

@@ -14,6 +14,7 @@ from typing import IO, Any, cast
 
 import orjson
 
+from evolvent.contamination import load_ngrams
 from evolvent.datasets.write import kind_of_file, write_rows
 from evolvent.errors import InputError
 from evolvent.files import MANIFEST, file_digest, is_as_noted, output_path, replacing, turn_in
@@ -23,7 +24,6 @@ from evolvent.runs.folder import RunFolder
 from evolvent.runs.inputs import Data, StageInput, stage_input
 from evolvent.runs.manifest import now, read_manifest, versions
 from evolvent.selection.choose import Criteria, check_columns, choose, parse_top
-from evolvent.selection.decontamination import load_ngrams
 from evolvent.selection.options import SELECT, Selecting
 from evolvent.selection.where import parse_conditions
 from evolvent.special_files import is_written_through

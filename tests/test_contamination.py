@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evolvent.contamination import Contained, contaminated, items_within, load_ngrams, ngrams
 from evolvent.errors import InputError
 from evolvent.records import Record
-from evolvent.selection.decontamination import contaminated, load_ngrams, ngrams
 
 THIRTEEN = "one two three four five six seven eight nine ten eleven twelve thirteen"
 
@@ -98,3 +98,25 @@ def test_rows_that_are_too_short_are_warned_of(tmp_path: Path, caplog: pytest.Lo
     (tmp_path / "short.json").write_text(json.dumps(rows[:1]))
     with pytest.raises(InputError, match="holds no text of 13 words, 20 Chinese or Japanese characters or 39 letters"):
         load_ngrams([tmp_path / "short.json"])
+
+
+def test_items_of_a_test_are_found_in_a_training_set() -> None:
+    items = [[f"Count: {THIRTEEN}."], ["too short"], ["not there " * 13], ["?", f"{THIRTEEN} or more", CHINESE]]
+    turns = [{"role": "system", "content": "x"}, {"role": "user", "content": f"题目：{CHINESE}"}]
+    training = [
+        Record("a", "a", 0, "Count", output=THIRTEEN.upper()),
+        Record("b", "b", 1, "too short", output="not there"),
+        Record("c", "c", 2, "x", messages=turns),
+        Record("d", "d", 3, "one two three four five six", input="seven eight nine ten eleven twelve thirteen"),
+    ]
+    assert items_within(items, iter(training)) == Contained(items=(0, 3), short=1, rows=3, rows_read=4)
+    assert items_within(items[:3], training[1:3]) == Contained((), 1, 0, 2)
+
+
+def test_both_directions_agree() -> None:
+    tests = [THIRTEEN, CHINESE, THAI, MIXED, "one two"]
+    rows = [Record(str(n), str(n), n, text) for n, text in enumerate([f"a {THAI}", "b", f"{CHINESE} c", THIRTEEN[4:]])]
+    found = items_within([[text] for text in tests], rows)
+    grams = {gram for text in tests for gram in ngrams(text)}
+    assert found.rows == sum(contaminated(row, grams) for row in rows) == 2
+    assert found.items == (1, 2)

@@ -1,4 +1,7 @@
-"""Decontamination: rows that share a run of 13 words with a test file (the n of GPT-3, arXiv 2005.14165, App. C).
+"""Contamination: test items and training rows that share a run of 13 words (the n of GPT-3, arXiv 2005.14165, App. C).
+
+Both ways: which rows of a training set contain test items (``load_ngrams``, ``contaminated``), and which items of a
+test are contained in a training set (``items_within``).
 
 Where a script puts no blanks between words, each character counts as a part of a word, so that a run is
 
@@ -13,7 +16,8 @@ import hashlib
 import logging
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -98,10 +102,51 @@ def load_ngrams(files: Sequence[str | Path]) -> set[bytes]:
 
 def contaminated(record: Record, tests: Set[bytes]) -> bool:
     """Whether a record's instruction and input, output, or any turn shares an n-gram with the tests."""
-    if not tests:
-        return False
-    texts = {record.question, record.output, *(turn["content"] for turn in record.messages or [])}
-    return any(gram in tests for text in texts for gram in ngrams(text))
+    return bool(tests) and any(gram in tests for text in _texts(record) for gram in ngrams(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Contained:
+    """What of a test a training set holds.
+
+    Attributes:
+        items: the positions of the items that share an n-gram with a row, in order.
+        short: how many items hold no n-gram, so that nothing is known of them.
+        rows: how many rows of the training set share an n-gram with an item.
+        rows_read: how many rows it has.
+    """
+
+    items: tuple[int, ...]
+    short: int
+    rows: int
+    rows_read: int
+
+
+def items_within(items: Iterable[Iterable[str]], training: Iterable[Record]) -> Contained:
+    """Which items of a test are contained in a training set; memory grows with the items, not with the training set.
+
+    Args:
+        items: the texts of each item: its question, its reference answer.
+        training: the rows, read once.
+    """
+    holders: dict[bytes, list[int]] = {}
+    short = rows = rows_read = 0
+    for position, texts in enumerate(items):
+        grams = {gram for text in texts for gram in ngrams(text)}
+        short += not grams
+        for gram in grams:
+            holders.setdefault(gram, []).append(position)
+    found: set[int] = set()
+    for record in training:
+        shared = [holders[gram] for text in _texts(record) for gram in ngrams(text) if gram in holders]
+        found.update(*shared)
+        rows += bool(shared)
+        rows_read += 1
+    return Contained(tuple(sorted(found)), short, rows, rows_read)
+
+
+def _texts(record: Record) -> set[str]:
+    return {record.question, record.output, *(turn["content"] for turn in record.messages or [])}
 
 
 def _rows(path: Path) -> Iterator[list[str]]:
