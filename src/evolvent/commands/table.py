@@ -28,6 +28,7 @@ from evolvent.report.progress import on_standard_error
 from evolvent.special_files import descriptor
 
 if TYPE_CHECKING:
+    from evolvent.evaluation.evaluate import Evaluation
     from evolvent.evolution.auto_evol_instruct.keywords import Keywords
     from evolvent.evolution.auto_evol_instruct.optimize import OptimizedMethod
     from evolvent.ranking.rank import Ranked
@@ -85,6 +86,15 @@ def _searched(found: "OptimizedMethod", _: object) -> None:
         failed = failed_calls(history)
         if failed:
             typer.echo(f"warning: {stage}: {failed}; --fresh asks for them again", err=True)
+
+
+def _figures(found: "Evaluation", _: object) -> None:
+    from evolvent.report.evaluation import evaluation_tables
+
+    run = found.stages["evaluate"]
+    print_run(run)
+    if run.estimate is None:
+        print_tables(evaluation_tables(found.figures))
 
 
 def _keywords(found: "Keywords", typed: Mapping[str, Any]) -> None:
@@ -164,6 +174,11 @@ COMMANDS = {
         "evolvent.selection.options:SELECT",
         "Keep the best rows as a training set, with a note on how.",
         lambda done, _: print_files({"select": done}),
+    ),
+    "evaluate": Command(
+        "evolvent.evaluation.options:EVALUATE",
+        "Evaluate a model on benchmarks: OUT/evaluated.parquet.",
+        _figures,
     ),
     "run": Command("evolvent.recipe_options:RUN", "Run a recipe: the same calls, named in a file.", _recipe),
     "show": Command(

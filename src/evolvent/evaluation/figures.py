@@ -1,0 +1,123 @@
+"""The figures of an evaluation with their uncertainty: Wilson intervals of shares, a bootstrap over items of ratios."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evolvent.evaluation.task import Measure, Task
+from evolvent.evaluation.tasks import TASKS
+from evolvent.records import Record
+from evolvent.runs.record_files import read_records
+
+if TYPE_CHECKING:
+    import numpy as np
+
+CONFIDENCE, RESAMPLES = 0.95, 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure of a task.
+
+    Attributes:
+        name: what it is.
+        value: its value; None where no item has a verdict.
+        error: its standard error; ``low``, ``high``: its 95 % interval; None where there are fewer than two items.
+        n: the items that it is of.
+    """
+
+    name: str
+    value: float | None
+    error: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a model scores on a task.
+
+    Attributes:
+        task: its name.
+        items: how many were asked.
+        figures: its figures.
+        cut: replies that ended at the token limit; ``empty``: replies without text, which are wrong.
+        failed: items without a reply, and so without a verdict, by the reason.
+    """
+
+    task: str
+    items: int
+    figures: Sequence[Figure]
+    cut: int
+    empty: int
+    failed: dict[str, int]
+
+
+def figures_of(file: Path) -> list[Figures]:
+    """The figures of every task in an evaluated file."""
+    return [of_task(TASKS[name], list(rows)) for name, rows in groupby(read_records(file), key=_task) if name in TASKS]
+
+
+def _task(record: Record) -> str:
+    return str(record.scores["task"])
+
+
+def of_task(task: Task, rows: Sequence[Record]) -> Figures:
+    """The figures of one task."""
+    failed: dict[str, int] = {}
+    for row in rows:
+        if row.status == "failed":
+            failed[row.reason or ""] = failed.get(row.reason or "", 0) + 1
+    return Figures(
+        task.name,
+        len(rows),
+        [figure(measure, rows) for measure in task.measures],
+        sum(row.finish_reason == "length" for row in rows),
+        sum(row.status == "ok" and not row.output.strip() for row in rows),
+        failed,
+    )
+
+
+def figure(measure: Measure, rows: Iterable[Record]) -> Figure:
+    """A measure over rows, those without a verdict left out."""
+    import numpy as np
+
+    scored, most = values(measure, rows)
+    n = len(scored)
+    if not n:
+        return Figure(measure.name, None)
+    value = float(scored.sum() / most.sum())
+    if n == 1:
+        return Figure(measure.name, value, n=1)
+    if set(np.unique(scored)) <= {0.0, 1.0} and bool((most == 1).all()):
+        from scipy.stats import binomtest
+
+        interval = binomtest(int(scored.sum()), n).proportion_ci(CONFIDENCE, method="wilson")
+        return Figure(measure.name, value, float(np.sqrt(value * (1 - value) / n)), interval.low, interval.high, n)
+    drawn = resampled(scored, most)
+    low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Figure(measure.name, value, float(drawn.std(ddof=1)), float(low), float(high), n)
+
+
+def values(measure: Measure, rows: Iterable[Record]) -> "tuple[np.ndarray, np.ndarray]":
+    """What each item with a verdict scores, and could score at the most; float64 of shape [items] both."""
+    import numpy as np
+
+    pairs = [
+        (float(row.scores[measure.column] or 0.0), float(row.scores[measure.of] or 0.0) if measure.of else 1.0)
+        for row in rows
+        if row.scores.get(measure.column) is not None
+    ]
+    array = np.array(pairs, float).reshape(-1, 2)
+    return array[:, 0], array[:, 1]
+
+
+def resampled(scored: "np.ndarray", most: "np.ndarray") -> "np.ndarray":
+    """The measure of samples of the items, drawn with replacement: an item's instructions stand or fall together."""
+    import numpy as np
+
+    drawn = np.random.default_rng(0).integers(0, len(scored), (RESAMPLES, len(scored)))
+    return np.asarray(scored[drawn].sum(1) / most[drawn].sum(1))
