@@ -5,17 +5,18 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import orjson
 
 from evolvent.call_store.ask import ask
-from evolvent.errors import CallError, InputError
+from evolvent.errors import CallError
 from evolvent.evaluation import harness
-from evolvent.evaluation.options import EVALUATE, Evaluating
+from evolvent.evaluation.apart import apart
 from evolvent.evaluation.figures import Figures, figures_of
+from evolvent.evaluation.options import EVALUATE, Evaluating
 from evolvent.evaluation.task import Tools
 from evolvent.evaluation.tasks import TASKS
+from evolvent.evaluation.tasks.code import LIMITS
 from evolvent.evaluation.tasks.ifeval import find_splitter
 from evolvent.models.models import Models, chat_need, opened
 from evolvent.models.protocols import ChatModel, Sampling, StageModels
@@ -26,6 +27,7 @@ from evolvent.runs.inputs import Listed
 from evolvent.runs.local import run
 from evolvent.runs.run import Run
 from evolvent.runs.stage import Make, Rehearsed, Stage
+from evolvent.sandbox.sandbox import Sandbox
 
 STAGE = "evaluate"
 ANSWER_TOKENS = 300
@@ -95,7 +97,7 @@ def evaluate_stage(model: str, given: Evaluating, calling: Calling) -> Stage:
             items, {"source": f"{given.data or 'the Hub'}", "rows": len(items), "digest": digest.hexdigest()}
         ),
         needs=(chat_need(model, calling),),
-        work=Answering(str(parse_uri(model)), how, given.data),
+        work=Answering(str(parse_uri(model)), how, given.unsafe_execution),
         columns=columns_of(given.tasks),
         group=by_task,
         dry_run=Rehearsed(reply_tokens=ANSWER_TOKENS),
@@ -122,24 +124,34 @@ class Answering:
     Attributes:
         model: the model's URI, as records hold it.
         decoding: for each task how replies are drawn.
-        data: the folder of data.
+        unsafe_execution: whether code that the model wrote is run without the sandbox's wall.
     """
 
     model: str
     decoding: Mapping[str, Sampling]
-    data: Path | None
+    unsafe_execution: bool = False
 
     @asynccontextmanager
     async def open(self, models: StageModels) -> AsyncIterator[Make]:
         """Make it ready to answer one item at a time."""
         model, columns = models.chat(self.model), columns_of(self.decoding)
         async with AsyncExitStack() as stack:
-            tools = Tools()
+            tools = await self._tools(stack)
 
             async def answer_all(records: Sequence[Record]) -> list[list[Record]]:
-                return [[await answer(record, model, self.decoding[by_task(record)], tools, columns)] for record in records]
+                how = self.decoding
+                return [[await answer(one, model, how[by_task(one)], tools, columns)] for one in records]
 
             yield answer_all
+
+    async def _tools(self, stack: AsyncExitStack) -> Tools:
+        """What the verdicts of these tasks need."""
+        tasks = [TASKS[name] for name in self.decoding]
+        sandbox = Sandbox(LIMITS, unsafe=self.unsafe_execution) if any(task.runs_code for task in tasks) else None
+        if sandbox is not None:
+            await stack.enter_async_context(sandbox)
+        apart_from_all = next((task.apart for task in tasks if task.apart), None)
+        return Tools(sandbox, await stack.enter_async_context(apart(apart_from_all)) if apart_from_all else None)
 
 
 async def answer(

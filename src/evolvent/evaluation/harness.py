@@ -8,6 +8,7 @@ data are otherwise, ``metadata.key`` which column names an item.
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,32 @@ def prompt(task: Any, document: Mapping[str, Any]) -> list[Message]:
         chat_template=lambda turns, **_: turns,
     )
     return turns
+
+
+def filtered(name: str, document: Mapping[str, Any], reply: str) -> dict[str, dict[str, Any]]:
+    """A task's results for a reply, by the filter that the reply went through first."""
+    from lm_eval.api.instance import Instance
+
+    task = without_documents(name, tuple(document))
+    found = {}
+    for ensemble in task._filters:
+        asked = Instance(request_type="generate_until", doc=dict(document), arguments=("", {}), idx=0, resps=[reply])
+        ensemble.apply([asked])
+        found[ensemble.name] = task.process_results(dict(document), [asked.filtered_resps[ensemble.name]])
+    return found
+
+
+@cache
+def without_documents(name: str, fields: tuple[str, ...]) -> Any:
+    """A task as the harness has it, to judge documents of these fields that come from elsewhere."""
+    from datasets import Dataset
+    from lm_eval.api.task import ConfigurableTask
+
+    config = config_of(name)
+    blank = Dataset.from_list([dict.fromkeys(fields, "")])
+    splits = {config[key]: blank for key in ("test_split", "fewshot_split") if key in config}
+    with quiet():
+        return ConfigurableTask(config={**config, "process_docs": None, "custom_dataset": lambda **_: splits})
 
 
 def decoding(name: str, max_tokens: int | None) -> Sampling:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from evolvent.errors import InputError
 from evolvent.models.uri import MODELS
-from evolvent.options import Calling, Interface, argument, names, option, run_folder
+from evolvent.options import Calling, Interface, argument, names, option, run_folder, unsafe_execution
 
 
 def check_tasks(names: Sequence[str]) -> None:
@@ -38,7 +38,7 @@ class Evaluating:
     max_tokens: int | None = option(
         "Longest reply to an item, in tokens; what each task says, if not given.", None, metavar="N", least=1
     )
-
+    unsafe_execution: bool = unsafe_execution()
 
 
 EVALUATE = Interface(
@@ -47,5 +47,3 @@ EVALUATE = Interface(
     {"model": argument(f"The model that is evaluated: {MODELS}.", "MODEL")},
     (Evaluating, Calling),
 )
-
-

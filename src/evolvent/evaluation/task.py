@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from evolvent.models.protocols import ChatModel
+from evolvent.evaluation.apart import Ask
 from evolvent.records import Column, Score
 from evolvent.sandbox.sandbox import Sandbox
 
@@ -13,10 +13,15 @@ Document = Mapping[str, Any]
 
 
 class Tools(NamedTuple):
-    """What verdicts may need besides the reply."""
+    """What verdicts may need besides the reply: each is there for the tasks that need it.
+
+    Attributes:
+        sandbox: runs what the model wrote.
+        apart: asks a module in a process of its own.
+    """
 
     sandbox: Sandbox | None = None
-    judge: ChatModel | None = None
+    apart: Ask | None = None
 
 
 # What a reply to an item comes to: a value for each column of its task.
@@ -49,7 +54,7 @@ class Task:
         judge: judges a reply.
         columns: further columns of its verdicts, which are no figures.
         runs_code: whether its verdicts run what the model wrote, in the sandbox.
-        judged: whether its verdicts need a model that judges.
+        apart: the module that its verdicts ask, in a process of its own.
     """
 
     name: str
@@ -58,7 +63,7 @@ class Task:
     judge: Judge
     columns: tuple[Column, ...] = ()
     runs_code: bool = False
-    judged: bool = False
+    apart: str = ""
 
     @property
     def all_columns(self) -> tuple[Column, ...]:

@@ -1,4 +1,4 @@
-"""IFEval's verdicts: the harness' own checks, made deterministic, with NLTK's sentence splitter found before they need it.
+"""IFEval's verdicts: the harness' own checks, made deterministic, and NLTK's sentence splitter found before.
 
 Of each instruction whether the reply follows it: strictly, or loosely, when one of eight versions of the reply does
 (without its first line, its last, its asterisks). An empty reply follows nothing.
@@ -65,8 +65,8 @@ def find_splitter(data: Path | None) -> None:
         if not fetched:
             raise InputError(
                 "IFEval counts sentences with NLTK's punkt_tab, which is not on this machine and cannot be fetched",
-                fix=f"Where there is a network: python -m nltk.downloader punkt_tab; then copy nltk_data here, and name "
-                f"it in NLTK_DATA or as DIR/{PACKED} of --data DIR.",
+                fix="Where there is a network: python -m nltk.downloader punkt_tab; then bring nltk_data here, and name "
+                f"it in NLTK_DATA or put it into --data DIR as {PACKED}.",
             ) from None
 
 
