@@ -89,12 +89,14 @@ def _searched(found: "OptimizedMethod", _: object) -> None:
 
 
 def _figures(found: "Evaluation", _: object) -> None:
-    from evolvent.report.evaluation import evaluation_tables
+    from evolvent.report.evaluation import difference_table, evaluation_tables
 
     run = found.stages["evaluate"]
     print_run(run)
     if run.estimate is None:
         print_tables(evaluation_tables(found.figures))
+    if found.against is not None:
+        print_tables([difference_table(found.differences, str(found.against))])
 
 
 def _keywords(found: "Keywords", typed: Mapping[str, Any]) -> None:

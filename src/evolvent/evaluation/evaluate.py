@@ -9,11 +9,13 @@ from pathlib import Path
 import orjson
 
 from evolvent.call_store.ask import ask
-from evolvent.errors import CallError
+from evolvent.contamination import items_within
+from evolvent.errors import CallError, InputError
 from evolvent.evaluation import harness
 from evolvent.evaluation.apart import apart
-from evolvent.evaluation.figures import Figures, figures_of
+from evolvent.evaluation.figures import CONTAMINATED, Figures, figures_of, task_of
 from evolvent.evaluation.options import EVALUATE, Evaluating
+from evolvent.evaluation.paired import Difference, differences
 from evolvent.evaluation.task import Tools
 from evolvent.evaluation.tasks import TASKS
 from evolvent.evaluation.tasks.code import LIMITS
@@ -22,12 +24,13 @@ from evolvent.models.models import Models, chat_need, opened
 from evolvent.models.protocols import ChatModel, Sampling, StageModels
 from evolvent.models.uri import check_chat_model, parse_uri
 from evolvent.options import Calling, implements
-from evolvent.records import Column, Message, Record, conversation
-from evolvent.runs.inputs import Listed
+from evolvent.records import Column, Message, Record, Score, conversation
+from evolvent.runs.inputs import Listed, stage_input
 from evolvent.runs.local import run
 from evolvent.runs.run import Run
 from evolvent.runs.stage import Make, Rehearsed, Stage
 from evolvent.sandbox.sandbox import Sandbox
+from evolvent.stages import file_of
 
 STAGE = "evaluate"
 ANSWER_TOKENS = 300
@@ -41,11 +44,14 @@ class Evaluation:
         path: the run folder.
         figures: of each task.
         stages: the run of the stage, by its name.
+        against: the evaluated file that it is compared with; ``differences``: of each figure, on the same items.
     """
 
     path: Path
     figures: Sequence[Figures]
     stages: Mapping[str, Run]
+    against: Path | None = None
+    differences: Sequence[Difference] = ()
 
 
 @implements(EVALUATE)
@@ -66,10 +72,31 @@ def evaluate(model: str, *, given: Evaluating, calling: Calling, models: Models 
         RunError: the run could not finish, or every record failed.
     """
     check_chat_model(model)
+    file = _evaluated(given.against) if given.against is not None else None
     with opened(models) as shared:
         done = run(evaluate_stage(model, given, calling), given.out, shared, calling)
-    figures = [] if done.estimate is not None else figures_of(done.output)
-    return Evaluation(given.out, figures, {STAGE: done})
+        if done.estimate is not None:
+            return Evaluation(given.out, [], {STAGE: done})
+        if given.against is not None and file is None:
+            other = replace(given, out=given.out / "against", against=None)
+            file = run(evaluate_stage(given.against, other, calling), other.out, shared, calling).output
+    found = differences(done.output, file) if file is not None else []
+    return Evaluation(given.out, figures_of(done.output), {STAGE: done}, file, found)
+
+
+def _evaluated(against: str) -> Path | None:
+    """The file of another evaluation; None if a model is named, which has yet to be evaluated.
+
+    Raises:
+        InputError: it is neither a folder with such a file nor a model.
+    """
+    path = Path(against)
+    if path.is_dir() and not (path / file_of(STAGE)).is_file():
+        raise InputError(f"{path} has no {file_of(STAGE)}", fix="Name the run folder of an evaluation, or a model.")
+    if path.exists():
+        return path / file_of(STAGE) if path.is_dir() else path
+    check_chat_model(against)
+    return None
 
 
 def evaluate_stage(model: str, given: Evaluating, calling: Calling) -> Stage:
@@ -82,6 +109,12 @@ def evaluate_stage(model: str, given: Evaluating, calling: Calling) -> Stage:
     if "ifeval" in given.tasks:
         find_splitter(given.data)
     items = [item for task in tasks for item in harness.items(task.name, given.data, given.limit)]
+    trained_on = stage_input(given.training_data, before=None) if given.training_data is not None else None
+    if trained_on is not None:
+        held = set(items_within(map(harness.texts, items), trained_on).items)
+        items = [
+            replace(item, scores={**item.scores, CONTAMINATED: int(place in held)}) for place, item in enumerate(items)
+        ]
     digest = hashlib.sha256(orjson.dumps([[item.id, item.instruction, item.messages, item.meta] for item in items]))
     how = {task.name: harness.decoding(task.name, given.max_tokens) for task in tasks}
     return Stage(
@@ -90,7 +123,10 @@ def evaluate_stage(model: str, given: Evaluating, calling: Calling) -> Stage:
             "model": str(parse_uri(model)),
             "tasks": list(given.tasks),
             "limit": given.limit,
-            "max_tokens": given.max_tokens,
+            "decoding": {
+                name: {"max_tokens": drawn.max_tokens, "stop": list(drawn.stop)} for name, drawn in how.items()
+            },
+            "training_data": trained_on.about["digest"] if trained_on else None,
             "extra_body": dict(calling.extra_body) if calling.extra_body else None,
         },
         source=Listed(
@@ -98,23 +134,17 @@ def evaluate_stage(model: str, given: Evaluating, calling: Calling) -> Stage:
         ),
         needs=(chat_need(model, calling),),
         work=Answering(str(parse_uri(model)), how, given.unsafe_execution),
-        columns=columns_of(given.tasks),
-        group=by_task,
+        columns=columns_of(given.tasks, trained=trained_on is not None),
+        group=task_of,
         dry_run=Rehearsed(reply_tokens=ANSWER_TOKENS),
         calls_each=1,
-        grows=("max_tokens",),
     )
 
 
-def columns_of(tasks: Iterable[str]) -> tuple[Column, ...]:
+def columns_of(tasks: Iterable[str], *, trained: bool = False) -> tuple[Column, ...]:
     """The columns of the verdicts of tasks, each once; a row has those of its own task."""
     named = {column.name: column for name in tasks for column in TASKS[name].all_columns}
-    return (Column("task", "string"), *named.values())
-
-
-def by_task(record: Record) -> str:
-    """What a row is counted under."""
-    return str(record.scores["task"])
+    return (Column("task", "string"), *([Column(CONTAMINATED, "int64")] if trained else []), *named.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +170,7 @@ class Answering:
 
             async def answer_all(records: Sequence[Record]) -> list[list[Record]]:
                 how = self.decoding
-                return [[await answer(one, model, how[by_task(one)], tools, columns)] for one in records]
+                return [[await answer(one, model, how[task_of(one)], tools, columns)] for one in records]
 
             yield answer_all
 
@@ -158,9 +188,9 @@ async def answer(
     record: Record, model: ChatModel, sampling: Sampling, tools: Tools, columns: Sequence[Column]
 ) -> Record:
     """A model's reply to an item, with its verdict."""
-    task = by_task(record)
-    unknown = {column.name: None for column in columns} | {"task": task}
-    answered = replace(record, teacher=model.uri, scores=dict(unknown))
+    task = task_of(record)
+    unknown: dict[str, Score] = {**dict.fromkeys(column.name for column in columns), **record.scores}
+    answered = replace(record, teacher=model.uri, scores=unknown)
     turns: list[Message] = record.messages or conversation(record.instruction)
     try:
         reply = await ask(model, turns, sampling, run_seed=0, record_id=record.id, stage=STAGE)

@@ -1,20 +1,22 @@
 """The figures of an evaluation with their uncertainty: Wilson intervals of shares, a bootstrap over items of ratios."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evolvent.evaluation.task import Measure, Task
 from evolvent.evaluation.tasks import TASKS
 from evolvent.records import Record
+from evolvent.runs.manifest import read_manifest
 from evolvent.runs.record_files import read_records
 
 if TYPE_CHECKING:
     import numpy as np
 
 CONFIDENCE, RESAMPLES = 0.95, 2_000
+CONTAMINATED = "contaminated"  # the column that says whether the training data hold an item
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,42 +44,65 @@ class Figures:
 
     Attributes:
         task: its name.
+        decoding: how replies were drawn, in words.
         items: how many were asked.
         figures: its figures.
         cut: replies that ended at the token limit; ``empty``: replies without text, which are wrong.
         failed: items without a reply, and so without a verdict, by the reason.
+        contaminated: items that the training data hold; None where none were named.
+        clean: the figures without those.
     """
 
     task: str
+    decoding: str
     items: int
     figures: Sequence[Figure]
     cut: int
     empty: int
     failed: dict[str, int]
+    contaminated: int | None = None
+    clean: Sequence[Figure] = ()
 
 
 def figures_of(file: Path) -> list[Figures]:
     """The figures of every task in an evaluated file."""
-    return [of_task(TASKS[name], list(rows)) for name, rows in groupby(read_records(file), key=_task) if name in TASKS]
+    entry = read_manifest(file.parent).get("evaluate")
+    drawn: Mapping[str, Mapping[str, Any]] = entry.settings.get("decoding", {}) if entry is not None else {}
+    by_task = groupby(read_records(file), key=task_of)
+    return [of_task(TASKS[name], list(rows), _in_words(drawn.get(name))) for name, rows in by_task if name in TASKS]
 
 
-def _task(record: Record) -> str:
+def _in_words(drawn: Mapping[str, Any] | None) -> str:
+    """How replies were drawn."""
+    if drawn is None:
+        return ""
+    stop = f", up to {' or '.join(map(repr, drawn['stop']))}" if drawn["stop"] else ""
+    return f"greedy, at most {drawn['max_tokens']:,} tokens{stop}"
+
+
+def task_of(record: Record) -> str:
+    """The task that a row is of."""
     return str(record.scores["task"])
 
 
-def of_task(task: Task, rows: Sequence[Record]) -> Figures:
+def of_task(task: Task, rows: Sequence[Record], decoding: str = "") -> Figures:
     """The figures of one task."""
+    known = [row for row in rows if row.scores.get(CONTAMINATED) is not None]
+    clean = [row for row in known if not row.scores[CONTAMINATED]]
     failed: dict[str, int] = {}
     for row in rows:
         if row.status == "failed":
             failed[row.reason or ""] = failed.get(row.reason or "", 0) + 1
     return Figures(
         task.name,
+        decoding,
         len(rows),
         [figure(measure, rows) for measure in task.measures],
         sum(row.finish_reason == "length" for row in rows),
         sum(row.status == "ok" and not row.output.strip() for row in rows),
         failed,
+        len(known) - len(clean) if known else None,
+        [figure(measure, clean) for measure in task.measures] if len(clean) < len(known) else (),
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -48,6 +49,12 @@ def items(name: str, data: Path | None, limit: int | None) -> Iterator[Record]:
             meta=orjson.dumps(document).decode(),
             scores={"task": name},
         )
+
+
+def texts(item: Record) -> list[str]:
+    """What of an item must not be in training data: the texts that its task's file names, not the words around them."""
+    document = orjson.loads(item.meta or "{}")
+    return [str(document[field]) for field in config_of(str(item.scores["task"]))["metadata"]["texts"]]
 
 
 def prompt(task: Any, document: Mapping[str, Any]) -> list[Message]:
@@ -94,12 +101,13 @@ def decoding(name: str, max_tokens: int | None) -> Sampling:
     return Sampling(0.0, max_tokens=max_tokens or wanted["max_gen_toks"], stop=tuple(wanted["until"]))
 
 
-def config_of(name: str) -> dict[str, Any]:
+@cache
+def config_of(name: str) -> Mapping[str, Any]:
     """A task's file, with the functions that it names."""
     require_extra("lm_eval", "evaluate")
     from lm_eval.tasks._yaml_loader import load_yaml
 
-    return dict(load_yaml(FOLDER / f"{name}.yaml"))
+    return MappingProxyType(load_yaml(FOLDER / f"{name}.yaml"))
 
 
 def opened(name: str, data: Path | None) -> Any:
@@ -108,7 +116,7 @@ def opened(name: str, data: Path | None) -> Any:
     Raises:
         InputError: its data are not there, or are not as the task expects them.
     """
-    config = config_of(name)
+    config = dict(config_of(name))
     if data is None:
         config |= config["metadata"]["hub"]
         config.pop("dataset_kwargs", None)

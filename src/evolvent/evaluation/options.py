@@ -38,6 +38,12 @@ class Evaluating:
     max_tokens: int | None = option(
         "Longest reply to an item, in tokens; what each task says, if not given.", None, metavar="N", least=1
     )
+    against: str | None = option(
+        "Compare on the same items: the run folder of another evaluation, or another model.", None, metavar="RUN"
+    )
+    training_data: str | None = option(
+        "What the model was trained on: items that it holds are named.", None, metavar="FILE"
+    )
     unsafe_execution: bool = unsafe_execution()
 
 

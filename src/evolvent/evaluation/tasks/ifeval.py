@@ -65,8 +65,8 @@ def find_splitter(data: Path | None) -> None:
         if not fetched:
             raise InputError(
                 "IFEval counts sentences with NLTK's punkt_tab, which is not on this machine and cannot be fetched",
-                fix="Where there is a network: python -m nltk.downloader punkt_tab; then bring nltk_data here, and name "
-                f"it in NLTK_DATA or put it into --data DIR as {PACKED}.",
+                fix="Where there is a network: python -m nltk.downloader punkt_tab; then bring nltk_data here, name "
+                f"it in NLTK_DATA, or put it into --data DIR as {PACKED}.",
             ) from None
 
 
