@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from evolvent.evaluation.harness import items
+from evolvent.evaluation.math_answers import equal
 from evolvent.evaluation.task import Tools
 from evolvent.evaluation.tasks import TASKS
 from evolvent.evaluation.tasks.ifeval import find_splitter
-from evolvent.evaluation.tasks.math import equal
 from evolvent.records import Score
 from evolvent.sandbox.limits import Limits
 from evolvent.sandbox.sandbox import Sandbox
@@ -52,13 +52,17 @@ def test_ifeval_of_published_responses() -> None:
     documents = {row["prompt"]: row for row in lines("ifeval/input_data_540.jsonl")}
     responses = lines("ifeval/input_response_data_gpt4_20231107_145030.jsonl")
     found = verdicts("ifeval", [(documents[row["prompt"]], row["response"]) for row in responses])
-    for how in ("strict", "loose"):
-        published = {row["prompt"]: row for row in lines(f"ifeval/gpt4_eval_results_{how}.jsonl")}
-        assert len(published) == 540
-        for row, ours in zip(responses, found, strict=True):
-            theirs = published[row["prompt"]]
-            assert ours[f"prompt_{how}"] == theirs["follow_all_instructions"]
-            assert ours[f"instructions_{how}"] == sum(theirs["follow_instruction_list"])
+    for how, drawn in (("strict", set()), ("loose", {1122})):  # "4 times the letter #": the harness draws a letter
+        published = {
+            row["prompt"]: row["follow_instruction_list"] for row in lines(f"ifeval/gpt4_eval_results_{how}.jsonl")
+        }
+        asked = [row["prompt"] for row in responses]
+        other = {
+            documents[prompt]["key"]
+            for prompt, ours in zip(asked, found, strict=True)
+            if (ours[f"instructions_{how}"], ours[f"prompt_{how}"]) != (sum(published[prompt]), all(published[prompt]))
+        }
+        assert (len(published), other) == (540, drawn)
 
 
 @needs_wall

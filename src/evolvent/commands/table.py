@@ -93,7 +93,7 @@ def _figures(found: "Evaluation", _: object) -> None:
 
     run = found.stages["evaluate"]
     print_run(run)
-    if run.estimate is None:
+    if run.already_done:
         print_tables(evaluation_tables(found.figures))
     if found.against is not None:
         print_tables([difference_table(found.differences, str(found.against))])

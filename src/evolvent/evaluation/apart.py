@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -20,17 +21,17 @@ async def apart(module: str) -> AsyncIterator[Ask]:
 
     A process that takes too long, or ends, is replaced.
     """
-    running: list[asyncio.subprocess.Process] = []
+    running: list[Process] = []
     turn = asyncio.Lock()
 
     async def ask(value: Any) -> Any:
         async with turn:
             seconds = SECONDS
             if not running:
-                pipe = asyncio.subprocess.PIPE
+                command = (sys.executable, "-m", module)
                 running.append(
                     await asyncio.create_subprocess_exec(
-                        sys.executable, "-m", module, stdin=pipe, stdout=pipe, start_new_session=True, limit=1 << 24
+                        *command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, start_new_session=True
                     )
                 )
                 seconds = FIRST
@@ -52,7 +53,7 @@ async def apart(module: str) -> AsyncIterator[Ask]:
         await _end(running)
 
 
-async def _end(running: list[asyncio.subprocess.Process]) -> None:
+async def _end(running: list[Process]) -> None:
     while running:
         process = running.pop()
         if process.returncode is None:

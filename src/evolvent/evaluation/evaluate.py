@@ -10,7 +10,7 @@ import orjson
 
 from evolvent.call_store.ask import ask
 from evolvent.contamination import items_within
-from evolvent.errors import CallError, InputError
+from evolvent.errors import CallError, EvolventError, InputError
 from evolvent.evaluation import harness
 from evolvent.evaluation.apart import apart
 from evolvent.evaluation.figures import CONTAMINATED, Figures, figures_of, task_of
@@ -91,11 +91,14 @@ def _evaluated(against: str) -> Path | None:
         InputError: it is neither a folder with such a file nor a model.
     """
     path = Path(against)
-    if path.is_dir() and not (path / file_of(STAGE)).is_file():
-        raise InputError(f"{path} has no {file_of(STAGE)}", fix="Name the run folder of an evaluation, or a model.")
-    if path.exists():
-        return path / file_of(STAGE) if path.is_dir() else path
-    check_chat_model(against)
+    file = path / file_of(STAGE) if path.is_dir() else path
+    if file.is_file():
+        return file
+    try:
+        check_chat_model(against)
+    except InputError as error:
+        fix = "Name the run folder of an evaluation, or a model."
+        raise InputError(f"there is no {file}, and as a model: {error.message}", fix=fix) from error
     return None
 
 
@@ -117,6 +120,7 @@ def evaluate_stage(model: str, given: Evaluating, calling: Calling) -> Stage:
         ]
     digest = hashlib.sha256(orjson.dumps([[item.id, item.instruction, item.messages, item.meta] for item in items]))
     how = {task.name: harness.decoding(task.name, given.max_tokens) for task in tasks}
+    work = Answering(str(parse_uri(model)), how, given.unsafe_execution)
     return Stage(
         name=STAGE,
         settings={
@@ -133,10 +137,10 @@ def evaluate_stage(model: str, given: Evaluating, calling: Calling) -> Stage:
             items, {"source": f"{given.data or 'the Hub'}", "rows": len(items), "digest": digest.hexdigest()}
         ),
         needs=(chat_need(model, calling),),
-        work=Answering(str(parse_uri(model)), how, given.unsafe_execution),
+        work=work,
         columns=columns_of(given.tasks, trained=trained_on is not None),
         group=task_of,
-        dry_run=Rehearsed(reply_tokens=ANSWER_TOKENS),
+        dry_run=Rehearsed(reply_tokens=ANSWER_TOKENS, work=replace(work, judged=False)),
         calls_each=1,
     )
 
@@ -155,18 +159,20 @@ class Answering:
         model: the model's URI, as records hold it.
         decoding: for each task how replies are drawn.
         unsafe_execution: whether code that the model wrote is run without the sandbox's wall.
+        judged: whether replies are judged: made-up ones are not.
     """
 
     model: str
     decoding: Mapping[str, Sampling]
     unsafe_execution: bool = False
+    judged: bool = True
 
     @asynccontextmanager
     async def open(self, models: StageModels) -> AsyncIterator[Make]:
         """Make it ready to answer one item at a time."""
         model, columns = models.chat(self.model), columns_of(self.decoding)
         async with AsyncExitStack() as stack:
-            tools = await self._tools(stack)
+            tools = await self._tools(stack) if self.judged else None
 
             async def answer_all(records: Sequence[Record]) -> list[list[Record]]:
                 how = self.decoding
@@ -185,9 +191,9 @@ class Answering:
 
 
 async def answer(
-    record: Record, model: ChatModel, sampling: Sampling, tools: Tools, columns: Sequence[Column]
+    record: Record, model: ChatModel, sampling: Sampling, tools: Tools | None, columns: Sequence[Column]
 ) -> Record:
-    """A model's reply to an item, with its verdict."""
+    """A model's reply to an item, with its verdict, if there are the tools for one."""
     task = task_of(record)
     unknown: dict[str, Score] = {**dict.fromkeys(column.name for column in columns), **record.scores}
     answered = replace(record, teacher=model.uri, scores=unknown)
@@ -196,11 +202,15 @@ async def answer(
         reply = await ask(model, turns, sampling, run_seed=0, record_id=record.id, stage=STAGE)
     except CallError as error:
         return replace(answered, status="failed", reason=str(error))
-    verdict = await TASKS[task].judge(orjson.loads(record.meta or "{}"), reply.text, tools)
-    return replace(
-        answered,
-        output=reply.text,
-        messages=[*turns, Message(role="assistant", content=reply.text)] if record.messages else None,
-        finish_reason=reply.finish_reason,
-        scores={**unknown, **verdict},
-    )
+    answered.output, answered.finish_reason = reply.text, reply.finish_reason
+    if record.messages:
+        answered.messages = [*turns, Message(role="assistant", content=reply.text)]
+    if tools is None:
+        return answered
+    try:
+        verdict = await TASKS[task].judge(orjson.loads(record.meta or "{}"), reply.text, tools)
+    except EvolventError:
+        raise
+    except Exception as error:  # of a library's check, on a text that it did not expect
+        return replace(answered, status="failed", reason=f"no verdict: {type(error).__name__}: {error}")
+    return replace(answered, scores={**unknown, **verdict})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from evolvent.evaluation.task import Measure, Task
 from evolvent.evaluation.tasks import TASKS
-from evolvent.records import Record
+from evolvent.records import CUT, Record
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.record_files import read_records
 
@@ -47,7 +47,7 @@ class Figures:
         decoding: how replies were drawn, in words.
         items: how many were asked.
         figures: its figures.
-        cut: replies that ended at the token limit; ``empty``: replies without text, which are wrong.
+        cut: replies that ended at the token limit or in a loop; ``empty``: replies without text, which are wrong.
         failed: items without a reply, and so without a verdict, by the reason.
         contaminated: items that the training data hold; None where none were named.
         clean: the figures without those.
@@ -98,7 +98,7 @@ def of_task(task: Task, rows: Sequence[Record], decoding: str = "") -> Figures:
         decoding,
         len(rows),
         [figure(measure, rows) for measure in task.measures],
-        sum(row.finish_reason == "length" for row in rows),
+        sum(row.finish_reason in CUT for row in rows),
         sum(row.status == "ok" and not row.output.strip() for row in rows),
         failed,
         len(known) - len(clean) if known else None,

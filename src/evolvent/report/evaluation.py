@@ -75,7 +75,7 @@ def _notes(found: "Sequence[Figures]") -> Iterator[str]:
     for of in found:
         yield f"{of.task}: {TASKS[of.task].about}; {of.decoding}, in the model's own chat template"
     yield "± s.e. and interval: Wilson's for shares of items, a bootstrap over items for others"
-    yield "cut: replies that ended at the token limit; empty: replies without text, which are wrong"
+    yield "cut: replies that ended at the token limit or in a loop; empty: replies without text, which are wrong"
     for of in found:
         for why, items in of.failed.items():
             yield f"{of.task}: {items:,} of {of.items:,} without a verdict: {why}"

@@ -32,6 +32,10 @@ def summary(found: Contents) -> list[Table]:
         tables.append(_paid(found.stages))
     if any(stage.used for stage in found.stages.values()):
         tables.append(_used(found.stages))
+    if found.evaluated:
+        from evolvent.report.evaluation import evaluation_tables
+
+        tables += evaluation_tables(found.evaluated)
     if found.scores:
         tables.append(_scores(found.scores))
     return tables + list(map(_trajectory, found.examples))

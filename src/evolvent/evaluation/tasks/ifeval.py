@@ -23,9 +23,11 @@ PACKED = "nltk_punkt_tab"  # NLTK's sentence splitter in a folder of data
 async def judge(document: Document, reply: str, _: Tools) -> dict[str, Score]:
     """Which of an item's instructions a reply follows."""
     checks = checks_of_the_harness()
+    item = checks.InputExample(*(document[name] for name in ("key", "instruction_id_list", "prompt", "kwargs")))
     with same_random_choices():
-        found = checks.process_results(dict(document), [reply])
-    strict, loose = found["inst_level_strict_acc"], found["inst_level_loose_acc"]
+        strict = checks.test_instruction_following_strict(item, reply).follow_instruction_list
+    with same_random_choices():
+        loose = checks.test_instruction_following_loose(item, reply).follow_instruction_list
     return {
         "prompt_strict": float(all(strict)),
         "prompt_loose": float(all(loose)),
@@ -37,7 +39,7 @@ async def judge(document: Document, reply: str, _: Tools) -> dict[str, Score]:
 
 @contextmanager
 def same_random_choices() -> Iterator[None]:
-    """What a check draws for an argument that its item lacks is the same each time."""
+    """A check draws what its item does not say, or says wrongly (four times the letter #, say): always the same."""
     state = random.getstate()
     random.seed(0)
     try:
