@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path
 
 import orjson
@@ -34,6 +35,7 @@ from evolvent.stages import file_of
 
 STAGE = "evaluate"
 ANSWER_TOKENS = 300
+LIBRARIES = ("lm-eval", "langdetect", "math-verify", "nltk")  # what decides verdicts besides replies
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,7 @@ def evaluate_stage(model: str, given: Evaluating, calling: Calling) -> Stage:
             "decoding": {
                 name: {"max_tokens": drawn.max_tokens, "stop": list(drawn.stop)} for name, drawn in how.items()
             },
+            "judged_by": {name: metadata.version(name) for name in LIBRARIES},
             "training_data": trained_on.about["digest"] if trained_on else None,
             "extra_body": dict(calling.extra_body) if calling.extra_body else None,
         },

@@ -89,7 +89,7 @@ def without_documents(name: str, fields: tuple[str, ...]) -> Any:
     from lm_eval.api.task import ConfigurableTask
 
     config = config_of(name)
-    blank = Dataset.from_list([dict.fromkeys(fields, "")])
+    blank = Dataset.from_list([dict.fromkeys(fields, "____")])
     splits = {config[key]: blank for key in ("test_split", "fewshot_split") if key in config}
     with quiet():
         return ConfigurableTask(config={**config, "process_docs": None, "custom_dataset": lambda **_: splits})
@@ -123,10 +123,7 @@ def opened(name: str, data: Path | None) -> Any:
         where = f"{config['dataset_path']} on the Hub"
         fix = "Name a folder that holds them: --data DIR (docs/evaluation.md says which files)."
     else:
-        files = {split: data / file for split, file in config["dataset_kwargs"]["data_files"].items()}
-        for file in files.values():
-            if not file.is_file():
-                raise InputError(f"task {name} needs {file}, which is not there", fix="Put it there, or leave it out.")
+        files = {split: _there(name, data, file) for split, file in config["dataset_kwargs"]["data_files"].items()}
         config["dataset_kwargs"] = {"data_files": {split: str(file) for split, file in files.items()}}
         where, fix = ", ".join(map(str, files.values())), "See docs/evaluation.md for what the file holds."
     from lm_eval.api.task import ConfigurableTask
@@ -137,6 +134,14 @@ def opened(name: str, data: Path | None) -> Any:
         except Exception as error:  # the Hub's, Arrow's and Jinja's errors have no common kind
             first = str(error).strip().partition("\n")[0] or type(error).__name__
             raise InputError(f"task {name}: {where} cannot be read: {first}", fix=fix) from error
+
+
+def _there(name: str, data: Path, file: str) -> Path:
+    """A file or folder of a task's data, of which a pattern may leave a part open."""
+    found = sorted(data.glob(file)) if data.is_dir() else []
+    if not found:
+        raise InputError(f"task {name} needs {data / file}, which is not there", fix="Put it there, or leave it out.")
+    return found[0]
 
 
 @contextmanager

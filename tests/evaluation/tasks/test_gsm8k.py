@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from evolvent.evaluation.task import Tools
-from evolvent.evaluation.tasks.gsm8k import judge
+from evolvent.evaluation.tasks import TASKS
 
 pytest.importorskip("lm_eval")
 
@@ -25,5 +25,5 @@ pytest.importorskip("lm_eval")
 )
 def test_verdicts(reply: str, strict: float, flexible: float) -> None:
     document = {"question": "How many?", "answer": "9 * 2 = <<9*2=18>>18\n#### 18"}
-    found = asyncio.run(judge(document, reply, Tools()))
+    found = asyncio.run(TASKS["gsm8k"].judge(document, reply, Tools()))
     assert found == {"strict_match": strict, "flexible_extract": flexible}
