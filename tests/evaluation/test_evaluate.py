@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from evolvent.cli import app
 from evolvent.errors import CallError, InputError
-from evolvent.evaluation.evaluate import Evaluation, answer, columns_of, evaluate
+from evolvent.evaluation.evaluate import Evaluation, answer, columns_of, evaluate, judged
 from evolvent.evaluation.task import Tools
 from evolvent.models import models as opened_models
 from evolvent.models.protocols import Reply, Sampling
@@ -141,8 +141,9 @@ def test_items_that_the_training_data_hold_are_named(data: Path, models: Opened,
 
 def test_a_check_that_breaks_leaves_its_item_without_a_verdict() -> None:
     record = Record("ifeval/1", "ifeval/1", 0, "q", scores={"task": "ifeval"}, meta="{}")
-    reply = Scripted(lambda *_: "text")
-    row = asyncio.run(answer(record, reply, Sampling(0.0), Tools(), columns_of(["ifeval"])))
+    model = Scripted(lambda *_: "text")
+    answered = asyncio.run(answer(record, model, Sampling(0.0), columns_of(["ifeval"])))
+    row = asyncio.run(judged(answered, Tools()))
     assert (row.status, row.reason, row.output) == ("failed", "no verdict: KeyError: 'key'", "text")
     assert row.scores["prompt_strict"] is None
 
@@ -189,3 +190,43 @@ def test_on_the_command_line(data: Path, models: Opened, tmp_path: Path) -> None
     again = CliRunner().invoke(app, [*typed, "--against", OTHER]).output
     assert "nothing to do" in again and "40.00" in again
     assert "strict match     │ 40.00 │   20.00 │ +20.00" in again
+
+
+CHAIN = ["Sing.", "Sing of socks.", "Sing of socks, softly."]
+
+
+@pytest.fixture
+def followbench(tmp_path: Path) -> Path:
+    rows = [
+        {"example_id": 1, "category": "style", "source": "koala", "level": level, "instruction": text, "target": ""}
+        for level, text in enumerate(CHAIN)
+    ]
+    (tmp_path / "followbench").mkdir()
+    (tmp_path / "followbench" / "style_constraints.json").write_text(json.dumps(rows))
+    return tmp_path
+
+
+def test_a_judge_is_asked_and_stored(followbench: Path, models: Opened, tmp_path: Path) -> None:
+    models[MODEL].reply = lambda prompt, _: f"La of {prompt}"
+    models[OTHER].reply = lambda prompt, _: "softly is missing\nYES, NO" if "2 added" in prompt else "YES"
+    given = {"tasks": ["followbench"], "data": followbench, "out": tmp_path / "r"}
+    with pytest.raises(InputError, match="followbench needs a model that judges\nName one: --judge URI"):
+        evaluate(MODEL, **given)
+    estimate = evaluate(MODEL, judge=OTHER, dry_run=True, **given).stages["evaluate"].estimate
+    assert estimate is not None and [(one.model, one.calls) for one in estimate.models] == [(MODEL, 2), (OTHER, 2)]
+    done = evaluate(MODEL, judge=OTHER, **given)
+    found = {one.name: (one.value, one.n) for one in done.figures[0].figures}
+    assert (found["HSR level 1"], found["HSR level 2"], found["HSR"]) == ((1, 1), (0, 1), (0.5, 2))
+    assert found["HSR level 3"] == (None, 0)
+    prompt, sampling = models[OTHER].asked[-1]
+    assert all(text in prompt for text in (*CHAIN, "La of Sing of socks, softly.")) and sampling.temperature == 0
+    models[OTHER].reply = lambda *_: "I like both."
+    again = evaluate(MODEL, judge=OTHER, fresh=True, **given)
+    assert again.figures == done.figures and len(models[OTHER].asked) == 2
+
+
+def test_a_judge_that_says_nothing_leaves_no_verdict(followbench: Path, models: Opened, tmp_path: Path) -> None:
+    models[MODEL].reply = lambda *_: "La"
+    models[OTHER].reply = lambda prompt, _: "I like both." if "2 added" in prompt else "YES"
+    done = evaluate(MODEL, tasks=["followbench"], data=followbench, out=tmp_path / "r", judge=OTHER)
+    assert done.figures[0].failed == {"no verdict: the judge's last line has not one YES or NO for each constraint": 1}

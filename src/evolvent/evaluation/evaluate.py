@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from evolvent.evaluation.apart import apart
 from evolvent.evaluation.figures import CONTAMINATED, Figures, figures_of, task_of
 from evolvent.evaluation.options import EVALUATE, Evaluating
 from evolvent.evaluation.paired import Difference, differences
-from evolvent.evaluation.task import Tools
+from evolvent.evaluation.task import NoVerdict, Tools
 from evolvent.evaluation.tasks import TASKS
 from evolvent.evaluation.tasks.code import LIMITS
 from evolvent.evaluation.tasks.ifeval import find_splitter
@@ -35,6 +36,7 @@ from evolvent.stages import file_of
 
 STAGE = "evaluate"
 ANSWER_TOKENS = 300
+JUDGED = Sampling(0.0, max_tokens=2048)
 LIBRARIES = ("lm-eval", "langdetect", "math-verify", "nltk")  # what decides verdicts besides replies
 
 
@@ -111,6 +113,9 @@ def evaluate_stage(model: str, given: Evaluating, calling: Calling) -> Stage:
         InputError: a task whose data are not there.
     """
     tasks = [TASKS[name] for name in given.tasks]
+    judged = [task.name for task in tasks if task.judged]
+    if judged and given.judge is None:
+        raise InputError(f"{judged[0]} needs a model that judges", fix="Name one: --judge URI.")
     if "ifeval" in given.tasks:
         find_splitter(given.data)
     items = [item for task in tasks for item in harness.items(task.name, given.data, given.limit)]
@@ -122,7 +127,8 @@ def evaluate_stage(model: str, given: Evaluating, calling: Calling) -> Stage:
         ]
     digest = hashlib.sha256(orjson.dumps([[item.id, item.instruction, item.messages, item.meta] for item in items]))
     how = {task.name: harness.decoding(task.name, given.max_tokens) for task in tasks}
-    work = Answering(str(parse_uri(model)), how, given.unsafe_execution)
+    judge = given.judge if any(task.judged for task in tasks) else None
+    work = Answering(str(parse_uri(model)), how, str(parse_uri(judge)) if judge else None, given.unsafe_execution)
     return Stage(
         name=STAGE,
         settings={
@@ -133,17 +139,18 @@ def evaluate_stage(model: str, given: Evaluating, calling: Calling) -> Stage:
                 name: {"max_tokens": drawn.max_tokens, "stop": list(drawn.stop)} for name, drawn in how.items()
             },
             "judged_by": {name: metadata.version(name) for name in LIBRARIES},
+            "judge": work.judge,
             "training_data": trained_on.about["digest"] if trained_on else None,
             "extra_body": dict(calling.extra_body) if calling.extra_body else None,
         },
         source=Listed(
             items, {"source": f"{given.data or 'the Hub'}", "rows": len(items), "digest": digest.hexdigest()}
         ),
-        needs=(chat_need(model, calling),),
+        needs=tuple(chat_need(uri, calling) for uri in dict.fromkeys((model, judge)) if uri),
         work=work,
         columns=columns_of(given.tasks, trained=trained_on is not None),
         group=task_of,
-        dry_run=Rehearsed(reply_tokens=ANSWER_TOKENS, work=replace(work, judged=False)),
+        dry_run=Rehearsed(reply_tokens=ANSWER_TOKENS, work=replace(work, rehearsed=True)),
         calls_each=1,
     )
 
@@ -161,43 +168,63 @@ class Answering:
     Attributes:
         model: the model's URI, as records hold it.
         decoding: for each task how replies are drawn.
+        judge: the URI of the model that judges, if any does.
         unsafe_execution: whether code that the model wrote is run without the sandbox's wall.
-        judged: whether replies are judged: made-up ones are not.
+        rehearsed: whether replies are made up; then they are not judged.
     """
 
     model: str
     decoding: Mapping[str, Sampling]
+    judge: str | None = None
     unsafe_execution: bool = False
-    judged: bool = True
+    rehearsed: bool = False
 
     @asynccontextmanager
     async def open(self, models: StageModels) -> AsyncIterator[Make]:
         """Make it ready to answer one item at a time."""
         model, columns = models.chat(self.model), columns_of(self.decoding)
         async with AsyncExitStack() as stack:
-            tools = await self._tools(stack) if self.judged else None
+            tools = await self._tools(stack, models)
 
             async def answer_all(records: Sequence[Record]) -> list[list[Record]]:
-                how = self.decoding
-                return [[await answer(one, model, how[task_of(one)], tools, columns)] for one in records]
+                return [[await self._row(record, model, tools, columns)] for record in records]
 
             yield answer_all
 
-    async def _tools(self, stack: AsyncExitStack) -> Tools:
-        """What the verdicts of these tasks need."""
-        tasks = [TASKS[name] for name in self.decoding]
+    async def _row(self, record: Record, model: ChatModel, tools: Tools, columns: Sequence[Column]) -> Record:
+        """An item's row."""
+        answered = await answer(record, model, self.decoding[task_of(record)], columns)
+        if answered.status == "failed" or (self.rehearsed and not TASKS[task_of(record)].judged):
+            return answered
+        row = await judged(answered, tools)
+        return answered if self.rehearsed else row
+
+    async def _tools(self, stack: AsyncExitStack, models: StageModels) -> Tools:
+        """What the verdicts of these tasks need; those on made-up replies a judge alone, whose calls count."""
+        tasks = [TASKS[name] for name in self.decoding if not self.rehearsed]
         sandbox = Sandbox(LIMITS, unsafe=self.unsafe_execution) if any(task.runs_code for task in tasks) else None
         if sandbox is not None:
             await stack.enter_async_context(sandbox)
         apart_from_all = next((task.apart for task in tasks if task.apart), None)
-        return Tools(sandbox, await stack.enter_async_context(apart(apart_from_all)) if apart_from_all else None)
+        asked = await stack.enter_async_context(apart(apart_from_all)) if apart_from_all else None
+        return Tools(sandbox, asked, partial(ask_judge, models.chat(self.judge)) if self.judge else None)
 
 
-async def answer(
-    record: Record, model: ChatModel, sampling: Sampling, tools: Tools | None, columns: Sequence[Column]
-) -> Record:
-    """A model's reply to an item, with its verdict, if there are the tools for one."""
-    task = task_of(record)
+async def ask_judge(judge: ChatModel, id: str, prompt: str) -> str:
+    """What a judge says to a prompt.
+
+    Raises:
+        NoVerdict: the call failed.
+    """
+    try:
+        reply = await ask(judge, conversation(prompt), JUDGED, run_seed=0, record_id=id, stage="judge")
+    except CallError as error:
+        raise NoVerdict(f"the judge: {error}") from error
+    return reply.text
+
+
+async def answer(record: Record, model: ChatModel, sampling: Sampling, columns: Sequence[Column]) -> Record:
+    """A model's reply to an item, without a verdict yet."""
     unknown: dict[str, Score] = {**dict.fromkeys(column.name for column in columns), **record.scores}
     answered = replace(record, teacher=model.uri, scores=unknown)
     turns: list[Message] = record.messages or conversation(record.instruction)
@@ -208,12 +235,17 @@ async def answer(
     answered.output, answered.finish_reason = reply.text, reply.finish_reason
     if record.messages:
         answered.messages = [*turns, Message(role="assistant", content=reply.text)]
-    if tools is None:
-        return answered
+    return answered
+
+
+async def judged(record: Record, tools: Tools) -> Record:
+    """A row with the verdict on its reply; failed if there can be none."""
     try:
-        verdict = await TASKS[task].judge(orjson.loads(record.meta or "{}"), reply.text, tools)
+        verdict = await TASKS[task_of(record)].judge(orjson.loads(record.meta or "{}"), record.output, tools)
     except EvolventError:
         raise
+    except NoVerdict as error:
+        return replace(record, status="failed", reason=f"no verdict: {error}")
     except Exception as error:  # of a library's check, on a text that it did not expect
-        return replace(answered, status="failed", reason=f"no verdict: {type(error).__name__}: {error}")
-    return replace(answered, scores={**unknown, **verdict})
+        return replace(record, status="failed", reason=f"no verdict: {type(error).__name__}: {error}")
+    return replace(record, scores={**record.scores, **verdict})

@@ -117,8 +117,11 @@ def opened(name: str, data: Path | None) -> Any:
         InputError: its data are not there, or are not as the task expects them.
     """
     config = dict(config_of(name))
+    hub = config["metadata"].get("hub")
+    if data is None and hub is None:
+        raise InputError(f"task {name} reads local files", fix="Name the folder that holds them: --data DIR.")
     if data is None:
-        config |= config["metadata"]["hub"]
+        config |= hub
         config.pop("dataset_kwargs", None)
         where = f"{config['dataset_path']} on the Hub"
         fix = "Name a folder that holds them: --data DIR (docs/evaluation.md says which files)."

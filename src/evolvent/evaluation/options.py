@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evolvent.errors import InputError
-from evolvent.models.uri import MODELS
+from evolvent.models.uri import MODELS, check_chat_model
 from evolvent.options import Calling, Interface, argument, names, option, run_folder, unsafe_execution
 
 
@@ -37,6 +37,9 @@ class Evaluating:
     limit: int | None = option("The first N items of each task only.", None, metavar="N", least=1)
     max_tokens: int | None = option(
         "Longest reply to an item, in tokens; what each task says, if not given.", None, metavar="N", least=1
+    )
+    judge: str | None = option(
+        f"The model that judges replies to followbench: {MODELS}.", None, metavar="URI", check=check_chat_model
     )
     against: str | None = option(
         "Compare on the same items: the run folder of another evaluation, or another model.", None, metavar="RUN"

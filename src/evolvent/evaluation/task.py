@@ -12,16 +12,22 @@ from evolvent.sandbox.sandbox import Sandbox
 Document = Mapping[str, Any]
 
 
+class NoVerdict(Exception):
+    """Nothing can be said of a reply; the words say why."""
+
+
 class Tools(NamedTuple):
     """What verdicts may need besides the reply: each is there for the tasks that need it.
 
     Attributes:
         sandbox: runs what the model wrote.
         apart: asks a module in a process of its own.
+        judge: asks a judge; it is given the item's id and a prompt.
     """
 
     sandbox: Sandbox | None = None
     apart: Ask | None = None
+    judge: Callable[[str, str], Awaitable[str]] | None = None
 
 
 # What a reply to an item comes to: a value for each column of its task.
@@ -55,6 +61,7 @@ class Task:
         columns: further columns of its verdicts, which are no figures.
         runs_code: whether its verdicts run what the model wrote, in the sandbox.
         apart: the module that its verdicts ask, in a process of its own.
+        judged: whether its verdicts need a judge.
     """
 
     name: str
@@ -64,6 +71,7 @@ class Task:
     columns: tuple[Column, ...] = ()
     runs_code: bool = False
     apart: str = ""
+    judged: bool = False
 
     @property
     def all_columns(self) -> tuple[Column, ...]:
