@@ -230,3 +230,13 @@ def test_a_judge_that_says_nothing_leaves_no_verdict(followbench: Path, models: 
     models[OTHER].reply = lambda prompt, _: "I like both." if "2 added" in prompt else "YES"
     done = evaluate(MODEL, tasks=["followbench"], data=followbench, out=tmp_path / "r", judge=OTHER)
     assert done.figures[0].failed == {"no verdict: the judge's last line has not one YES or NO for each constraint": 1}
+
+
+def test_beside_the_published_figures(data: Path, models: Opened, tmp_path: Path) -> None:
+    typed = ["evaluate", MODEL, "--tasks", "gsm8k", "--data", str(data), "--out", str(tmp_path / "r")]
+    shown = CliRunner().invoke(app, [*typed, "--published"]).output
+    lines = [" ".join(line.replace("│", " ").split()) for line in shown.splitlines()]
+    assert "this model (n 6) 60.00" in lines
+    assert "1 Llama-3-8B, Evol 8B 63.38" in lines
+    assert evaluated(data, tmp_path / "r").published == []
+    assert len(evaluated(data, tmp_path / "r", published=True).published) == 48

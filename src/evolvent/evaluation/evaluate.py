@@ -18,6 +18,7 @@ from evolvent.evaluation.apart import apart
 from evolvent.evaluation.figures import CONTAMINATED, Figures, figures_of, task_of
 from evolvent.evaluation.options import EVALUATE, Evaluating
 from evolvent.evaluation.paired import Difference, differences
+from evolvent.evaluation.published import Published, published
 from evolvent.evaluation.task import NoVerdict, Tools
 from evolvent.evaluation.tasks import TASKS
 from evolvent.evaluation.tasks.code import LIMITS
@@ -49,6 +50,7 @@ class Evaluation:
         figures: of each task.
         stages: the run of the stage, by its name.
         against: the evaluated file that it is compared with; ``differences``: of each figure, on the same items.
+        published: figures of paper 1, if they are wanted.
     """
 
     path: Path
@@ -56,6 +58,7 @@ class Evaluation:
     stages: Mapping[str, Run]
     against: Path | None = None
     differences: Sequence[Difference] = ()
+    published: Sequence[Published] = ()
 
 
 @implements(EVALUATE)
@@ -85,7 +88,8 @@ def evaluate(model: str, *, given: Evaluating, calling: Calling, models: Models 
             other = replace(given, out=given.out / "against", against=None)
             file = run(evaluate_stage(given.against, other, calling), other.out, shared, calling).output
     found = differences(done.output, file) if file is not None else []
-    return Evaluation(given.out, figures_of(done.output), {STAGE: done}, file, found)
+    rows = published() if given.published else []
+    return Evaluation(given.out, figures_of(done.output), {STAGE: done}, file, found, rows)
 
 
 def _evaluated(against: str) -> Path | None:

@@ -44,6 +44,7 @@ class Evaluating:
     against: str | None = option(
         "Compare on the same items: the run folder of another evaluation, or another model.", None, metavar="RUN"
     )
+    published: bool = option("Show the figures that paper 1 published, too.", False)
     training_data: str | None = option(
         "What the model was trained on: items that it holds are named.", None, metavar="FILE"
     )
