@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 PRINCIPAL = {"gsm8k": "flexible extract", "mmlu": "flexible extract", "ceval": "flexible extract"}
 NOTES = (
     "published (arXiv 2412.11231): students of 3 to 8 B, fully fine-tuned on data of a method and an evolver (70B, 8B:",
-    "Llama-3.1), T=0.7, all items; IFEval and FollowBench by their own code, the rest by OpenCompass: other prompts and",
+    "Llama-3.1), T=0.7, all items; IFEval and FollowBench by their own code, the rest by OpenCompass; other prompts or",
     "another decoding alone move a figure by points",
 )
 
