@@ -7,7 +7,7 @@ import pytest
 
 from evolvent.evaluation.task import Tools
 from evolvent.evaluation.tasks import humaneval, mbpp
-from evolvent.evaluation.tasks.code import NO_CODE, code_in
+from evolvent.evaluation.tasks.code import NO_CODE, code_in, definitions
 from evolvent.records import Score
 from evolvent.sandbox.limits import Limits
 from evolvent.sandbox.sandbox import Sandbox
@@ -39,6 +39,25 @@ def test_the_code_of_a_reply(reply: str, code: str) -> None:
     assert code_in(reply, name="half") == code
 
 
+@pytest.mark.parametrize(
+    ("code", "kept"),
+    [
+        ("import re\nN = 2\ndef f():\n    return N\nprint(f())\nf = f()", "import re\nN = 2\n\ndef f():\n    return N"),
+        (
+            "def f():\n    pass\nassert f()\nclass A:\n    pass\nimport re",
+            "def f():\n    pass\n\nclass A:\n    pass\nimport re",
+        ),
+        ("x = 1\nprint(x)", "x = 1\nprint(x)"),
+        ("def f(:", "def f(:"),
+        ("(" * 500, "(" * 500),
+        ("def f(): return " + "-" * 5000 + "1", "def f(): return " + "-" * 5000 + "1"),
+        ("\0", "\0"),
+    ],
+)
+def test_what_a_reply_does_with_its_own_functions_is_left_out(code: str, kept: str) -> None:
+    assert definitions(code) == kept
+
+
 @needs_wall
 @pytest.mark.parametrize(
     ("module", "document", "reply", "passed", "why"),
@@ -53,6 +72,7 @@ def test_the_code_of_a_reply(reply: str, code: str) -> None:
         ),  # the prompt's import
         (humaneval, HALF, "```python\ndef half(n):\n    return n / 2\n```", 0, "AssertionError"),
         (humaneval, HALF, "```python\ndef halve(n):\n    return n // 2\n```", 0, "AssertionError"),
+        (humaneval, HALF, "```python\ndef half(n):\n    return n // 2\nhalf = half(3) / 0\n```", 1, None),
         (humaneval, HALF, "I cannot do that.", 0, "SyntaxError"),
         (humaneval, HALF, "", 0, NO_CODE),
         (humaneval, HALF, " \n", 0, NO_CODE),
@@ -60,6 +80,7 @@ def test_the_code_of_a_reply(reply: str, code: str) -> None:
         (humaneval, HALF, "    import os\n    os._exit(0)\n", 0, "exited with status 0"),
         (mbpp, TWICE, "```python\ndef twice(n):\n    return 2 * n\n```", 1, None),
         (mbpp, TWICE, "def twice(n): return n + 2", 0, "AssertionError"),
+        (mbpp, TWICE, "def twice(n):\n    return 2 * n\ntwice = twice('a') + 1", 1, None),
         (mbpp, SANITIZED, "def twice(n): return 2 * n", 1, None),
         (mbpp, TWICE, "```python\n```", 0, NO_CODE),
     ],

@@ -1,6 +1,8 @@
 """Code that a reply holds, and what comes of it in the sandbox."""
 
+import ast
 import re
+import warnings
 
 from evolvent.evaluation.task import Measure, Tools
 from evolvent.records import Column, Score
@@ -28,6 +30,31 @@ def code_in(reply: str, *, name: str | None = None) -> str:
     """
     blocks = FENCED.findall(reply)
     return next((block for block in blocks if name and defines(name, block)), blocks[0] if blocks else reply)
+
+
+def definitions(code: str) -> str:
+    """Code without what it does with its own definitions: examples of their use, that may print, fail or shadow them.
+
+    Imports, functions and classes stay, and what stands before the last of them and is no bare expression or assertion.
+    Code without definitions, or that cannot be read, stays as it is.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of escapes in the model's strings
+            body = ast.parse(code).body
+        defined = [
+            n for n, one in enumerate(body) if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        ]
+        if not defined:
+            return code
+        kept = [
+            one
+            for n, one in enumerate(body)
+            if isinstance(one, ast.Import | ast.ImportFrom)
+            or (n <= defined[-1] and not isinstance(one, ast.Expr | ast.Assert))
+        ]
+        return ast.unparse(ast.Module(kept, []))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return code
 
 
 async def passes(code: str, program: str, tools: Tools) -> dict[str, Score]:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from evolvent.evaluation.task import Document, Task, Tools
-from evolvent.evaluation.tasks.code import COLUMNS, MEASURES, code_in, passes
+from evolvent.evaluation.tasks.code import COLUMNS, MEASURES, code_in, definitions, passes
 from evolvent.records import Score
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ async def judge(document: Document, reply: str, tools: Tools) -> dict[str, Score
 def program(document: Document, code: str) -> str:
     """What the tests need, the code, and the tests; of the sanitized problems, too."""
     needed = [document.get("test_setup_code") or "", *(document.get("test_imports") or ())]
-    return "\n".join([*needed, code, *document["test_list"]])
+    return "\n".join([*needed, definitions(code), *document["test_list"]])
 
 
 MBPP = Task(
