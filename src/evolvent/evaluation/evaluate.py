@@ -85,7 +85,7 @@ def evaluate(model: str, *, given: Evaluating, calling: Calling, models: Models 
         if done.estimate is not None:
             return Evaluation(given.out, [], {STAGE: done})
         if given.against is not None and file is None:
-            other = replace(given, out=given.out / "against", against=None)
+            other = replace(given, out=given.out / "against", training_data=None)
             file = run(evaluate_stage(given.against, other, calling), other.out, shared, calling).output
     found = differences(done.output, file) if file is not None else []
     rows = published() if given.published else []
