@@ -23,7 +23,7 @@ from tests.sandbox.wall import needs_wall
 DATA = Path(os.environ.get("EVOLVENT_DATA", "/nowhere"))
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="EVOLVENT_DATA names no folder of data")
 
-LIMITS = Limits(seconds=20)  # the machine may be busy
+LIMITS = Limits(seconds=60)  # the machine may be busy
 
 
 def lines(file: str) -> list[dict[str, Any]]:
