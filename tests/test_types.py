@@ -13,6 +13,7 @@ FUNCTIONS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "compare": (("run",), {}),
     "convert": (("in.jsonl", "out.jsonl"), {"to": "alpaca"}),
     "doctor": ((), {}),
+    "evaluate": (("embedded",), {"tasks": "gsm8k", "out": "run"}),
     "evolve": (("seeds.jsonl",), {"model": "embedded", "out": "run"}),
     "keywords": (("run",), {"model": "embedded"}),
     "load": (("in.jsonl",), {}),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from evolvent.datasets.load import load as load
     from evolvent.environment import doctor as doctor
     from evolvent.errors import EvolventError as EvolventError
+    from evolvent.evaluation.evaluate import evaluate as evaluate
     from evolvent.evolution.auto_evol_instruct.keywords import keywords as keywords
     from evolvent.evolution.auto_evol_instruct.optimize import optimize_method as optimize_method
     from evolvent.evolution.autoif.verify import verify as verify
@@ -45,6 +46,7 @@ _HOME = {
     "compare": "evolvent.metrics.compare",
     "convert": "evolvent.runs.convert",
     "doctor": "evolvent.environment",
+    "evaluate": "evolvent.evaluation.evaluate",
     "evolve": "evolvent.evolution.evolve",
     "export": "evolvent.exporting.export",
     "keywords": "evolvent.evolution.auto_evol_instruct.keywords",
@@ -72,6 +74,7 @@ __all__ = [
     "compare",
     "convert",
     "doctor",
+    "evaluate",
     "evolve",
     "export",
     "keywords",

@@ -17,7 +17,7 @@ from evolvent.sandbox.requirements import missing
 
 VLLM = "0.33"  # the release that the vllm extra brings
 
-EXTRAS = {"torch": "local", "transformers": "local", "datasets": "hub", "xllamacpp": "gguf"}
+EXTRAS = {"torch": "local", "transformers": "local", "datasets": "hub", "xllamacpp": "gguf", "lm-eval": "evaluate"}
 
 
 @dataclass(frozen=True, slots=True)

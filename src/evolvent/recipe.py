@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from evolvent.errors import InputError
+from evolvent.evaluation.evaluate import Evaluation, evaluate
 from evolvent.evolution import EVOL_INSTRUCT
 from evolvent.evolution.autoif.rules import METHOD as AUTOIF
 from evolvent.evolution.evolve import check_seeds, evolve
@@ -39,9 +40,15 @@ from evolvent.stages import file_of
 
 log = logging.getLogger(__name__)
 
-# The stages of a recipe; each reads the file of the one before it.
-FUNCTIONS: dict[str, Function[Any]] = {"evolve": evolve, "respond": respond, "score": score, "select": select}
-BEFORE = dict(zip(list(FUNCTIONS)[1:], FUNCTIONS, strict=False))
+# The stages of a recipe, and those of which each reads the file of another.
+FUNCTIONS: dict[str, Function[Any]] = {
+    "evolve": evolve,
+    "respond": respond,
+    "score": score,
+    "select": select,
+    "evaluate": evaluate,
+}
+BEFORE = {"respond": "evolve", "score": "respond", "select": "score"}
 
 # What each stage of a recipe is given, by its key: the stage's name, with a colon and a name of its own if it has one.
 Calls = dict[str, dict[str, Any]]
@@ -60,7 +67,7 @@ class RecipeRun:
     """
 
     path: Path
-    stages: dict[str, Run | Selection] = field(default_factory=dict)
+    stages: dict[str, Run | Selection | Evaluation] = field(default_factory=dict)
 
 
 @implements(RUN)
@@ -115,7 +122,8 @@ def _models_in(key: str, arguments: Mapping[str, Any]) -> set[str]:
     """The models that a stage is given, by URI as records hold it."""
     interface = _function(key).interface
     options = interface.options(interface.method(arguments))
-    given = [arguments[name] for name, one in options.items() if one.about.metavar == "URI" and arguments.get(name)]
+    named = {*(name for name, one in options.items() if one.about.metavar == "URI"), "model"}
+    given = [arguments[name] for name in named if arguments.get(name)]
     return {str(parse_uri(uri)) for uris in given for uri in ([uris] if isinstance(uris, str) else uris)}
 
 
@@ -178,6 +186,10 @@ def _check_data(stage: str, name: str, given: Mapping[str, Any]) -> None:
     if stage == "evolve" and value is None:
         if given.get("method") != AUTOIF:  # which has seeds of its own
             check_seeds(given.get("method", EVOL_INSTRUCT), value)
+        return
+    if stage == "evaluate":
+        if not isinstance(value, str):
+            raise OptionError(name, "no model is named", fix="Add one: model: URI")
         return
     rows = isinstance(value, list) and value and all(isinstance(row, Mapping) for row in value)
     if value is None or isinstance(value, bool | int | float | Mapping) or (isinstance(value, list) and not rows):

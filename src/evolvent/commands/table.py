@@ -29,6 +29,7 @@ from evolvent.report.progress import on_standard_error
 from evolvent.special_files import descriptor
 
 if TYPE_CHECKING:
+    from evolvent.evaluation.evaluate import Evaluation
     from evolvent.evolution.auto_evol_instruct.keywords import Keywords
     from evolvent.evolution.auto_evol_instruct.optimize import OptimizedMethod
     from evolvent.ranking.rank import Ranked
@@ -86,6 +87,20 @@ def _searched(found: "OptimizedMethod", _: object) -> None:
         failed = failed_calls(history)
         if failed:
             typer.echo(f"warning: {stage}: {failed}; --fresh asks for them again", err=True)
+
+
+def _figures(found: "Evaluation", _: object) -> None:
+    from evolvent.report.evaluation import difference_table, evaluation_tables
+    from evolvent.report.published import published_table
+
+    run = found.stages["evaluate"]
+    print_run(run)
+    if run.already_done:
+        print_tables(evaluation_tables(found.figures))
+    if found.published:
+        print_tables([published_table(found.figures, found.published)])
+    if found.against is not None:
+        print_tables([difference_table(found.differences, str(found.against))])
 
 
 def _keywords(found: "Keywords", typed: Mapping[str, Any]) -> None:
@@ -165,6 +180,11 @@ COMMANDS = {
         "evolvent.selection.options:SELECT",
         "Keep the best rows as a training set, with a note on how.",
         lambda done, _: print_files({"select": done}),
+    ),
+    "evaluate": Command(
+        "evolvent.evaluation.options:EVALUATE",
+        "Evaluate a model on benchmarks: OUT/evaluated.parquet.",
+        _figures,
     ),
     "run": Command("evolvent.recipe_options:RUN", "Run a recipe: the same calls, named in a file.", _recipe),
     "show": Command(

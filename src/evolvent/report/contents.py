@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evolvent.call_store.store import spent_in
 from evolvent.costs.budget import Spent
@@ -17,6 +17,9 @@ from evolvent.runs.manifest import StageEntry, read_manifest
 from evolvent.runs.parts import records_kept
 from evolvent.runs.record_files import read_numbers, read_records, score_columns
 from evolvent.stages import file_of
+
+if TYPE_CHECKING:
+    from evolvent.evaluation.figures import Figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ class Contents:
         stages: by name.
         scores: mean, 10 %, median and 90 % of each score.
         breadth: the same of what ``evolve`` with ``logprobs`` wrote beside its rows.
+        evaluated: the figures of an evaluation.
         examples: the first trajectories that were asked for, each a list of records.
     """
 
@@ -79,6 +83,7 @@ class Contents:
     scores: dict[str, ScoreFigures] = field(default_factory=dict)
     breadth: dict[str, ScoreFigures] = field(default_factory=dict)
     examples: list[list[Record]] = field(default_factory=list)
+    evaluated: "list[Figures]" = field(default_factory=list)
 
 
 def contents(folder: Path, stage: str | None = None, examples: int = 0, *, compared: bool = False) -> Contents:
@@ -103,7 +108,9 @@ def contents(folder: Path, stage: str | None = None, examples: int = 0, *, compa
         dict(_scores(stages[name].file)) if name in stages and stages[name].there else {}
         for name in ("score", "evolve")
     )
-    return Contents(folder, stages, scores, breadth, list(trajectories(folder, examples)))
+    return Contents(
+        folder, stages, scores, breadth, list(trajectories(folder, examples)), _evaluated(stages.get("evaluate"))
+    )
 
 
 def _stage(folder: Path, name: str, entry: StageEntry, *, busy: bool, compared: bool) -> StageContents:
@@ -119,7 +126,7 @@ def _stage(folder: Path, name: str, entry: StageEntry, *, busy: bool, compared: 
         there=own if running else file.exists(),
         damaged=file.exists() and not running and not own,
         counts=entry.counts,
-        yields=yield_of(entry.counts),
+        yields=yield_of(entry.counts) if name != "evaluate" else None,  # right or wrong, a reply counts
         written=records_kept(file) if running else 0,
         of=entry.input["rows"] if "format" in entry.input else None,  # of a run's file the stage may take some rows
         seconds=entry.wall_s,
@@ -137,6 +144,12 @@ def _paid_so_far(entry: StageEntry, spent: Sequence[Spent]) -> dict[str, dict[st
         else {name: getattr(use, name) for name in ("calls", "prompt_tokens", "completion_tokens", "estimated")}
         for use in spent
     }
+
+
+def _evaluated(stage: StageContents | None) -> "list[Figures]":
+    from evolvent.evaluation.figures import figures_of
+
+    return figures_of(stage.file) if stage is not None and stage.there and not stage.damaged else []
 
 
 def _scores(path: Path) -> Iterator[tuple[str, ScoreFigures]]:

@@ -32,6 +32,10 @@ def summary(found: Contents) -> list[Table]:
         tables.append(_paid(found.stages))
     if any(stage.used for stage in found.stages.values()):
         tables.append(_used(found.stages))
+    if found.evaluated:
+        from evolvent.report.evaluation import evaluation_tables
+
+        tables += evaluation_tables(found.evaluated)
     for title, scores in (("scores", found.scores), ("breadth of the evolver's replies", found.breadth)):
         if scores:
             tables.append(_scores(title, scores))

@@ -1,0 +1,1 @@
+"""Benchmarks: what a model scores on them, with intervals; generations are stored calls."""

@@ -1,0 +1,113 @@
+"""The verdicts on public data: IFEval's published ones, reference solutions, published completions."""
+
+import asyncio
+import gzip
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evolvent.evaluation.harness import items
+from evolvent.evaluation.math_answers import equal
+from evolvent.evaluation.task import Tools
+from evolvent.evaluation.tasks import TASKS
+from evolvent.evaluation.tasks.ifeval import find_splitter
+from evolvent.records import Score
+from evolvent.sandbox.limits import Limits
+from evolvent.sandbox.sandbox import Sandbox
+from tests.sandbox.wall import needs_wall
+
+DATA = Path(os.environ.get("EVOLVENT_DATA", "/nowhere"))
+pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="EVOLVENT_DATA names no folder of data")
+
+LIMITS = Limits(seconds=60)  # the machine may be busy
+
+
+def lines(file: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (DATA / file).read_text(encoding="utf-8").splitlines()]
+
+
+def verdicts(task: str, asked: Sequence[tuple[dict[str, Any], str]]) -> list[dict[str, Score]]:
+    async def all_of_them() -> list[dict[str, Score]]:
+        return await asyncio.gather(*(TASKS[task].judge(document, reply, Tools()) for document, reply in asked))
+
+    return asyncio.run(all_of_them())
+
+
+def run(task: str, asked: Sequence[tuple[dict[str, Any], str]]) -> list[dict[str, Score]]:
+    async def inside() -> list[dict[str, Score]]:
+        async with Sandbox(LIMITS) as sandbox:
+            tools = Tools(sandbox)
+            return await asyncio.gather(*(TASKS[task].judge(document, reply, tools) for document, reply in asked))
+
+    return asyncio.run(inside())
+
+
+def test_ifeval_of_published_responses() -> None:
+    pytest.importorskip("lm_eval")
+    find_splitter(DATA)
+    documents = {row["prompt"]: row for row in lines("ifeval/input_data_540.jsonl")}
+    responses = lines("ifeval/input_response_data_gpt4_20231107_145030.jsonl")
+    found = verdicts("ifeval", [(documents[row["prompt"]], row["response"]) for row in responses])
+    for how, drawn in (("strict", set()), ("loose", {1122})):  # "4 times the letter #": the harness draws a letter
+        published = {
+            row["prompt"]: row["follow_instruction_list"] for row in lines(f"ifeval/gpt4_eval_results_{how}.jsonl")
+        }
+        asked = [row["prompt"] for row in responses]
+        other = {
+            documents[prompt]["key"]
+            for prompt, ours in zip(asked, found, strict=True)
+            if (ours[f"instructions_{how}"], ours[f"prompt_{how}"]) != (sum(published[prompt]), all(published[prompt]))
+        }
+        assert (len(published), other) == (540, drawn)
+
+
+@needs_wall
+def test_humaneval_of_reference_solutions_and_published_completions() -> None:
+    with gzip.open(DATA / "humaneval/HumanEval.jsonl.gz", "rt", encoding="utf-8") as file:
+        problems = {row["task_id"]: row for row in map(json.loads, file)}
+    found = run("humaneval", [(row, row["canonical_solution"]) for row in problems.values()])
+    assert found == [{"passed": 1.0, "why_not": None}] * 164
+    published = lines("humaneval/evol_teacher_HumanEval_results.jsonl")
+    found = run("humaneval", [(problems[row["task_id"]], row["completion"]) for row in published])
+    assert [bool(one["passed"]) for one in found] == [row["passed"] for row in published]
+    assert sum(row["passed"] for row in published) == 51
+
+
+@needs_wall
+def test_mbpp_of_reference_solutions() -> None:
+    problems = json.loads((DATA / "mbpp/sanitized-mbpp.json").read_text(encoding="utf-8"))
+    assert run("mbpp", [(row, row["code"]) for row in problems]) == [{"passed": 1.0, "why_not": None}] * 427
+
+
+@pytest.mark.parametrize(
+    ("task", "count", "first"),
+    [
+        ("ifeval", 541, "ifeval/1000"),
+        ("gsm8k", 1319, "gsm8k/0"),
+        ("math", 500, "math/test/precalculus/807.json"),
+        ("humaneval", 164, "humaneval/HumanEval/0"),
+        ("mbpp", 500, "mbpp/11"),
+    ],
+)
+def test_the_items_of_the_files(task: str, count: int, first: str) -> None:
+    pytest.importorskip("lm_eval")
+    found = list(items(task, DATA, None))
+    assert (len(found), found[0].id) == (count, first)
+    assert len({item.id for item in found}) == count
+
+
+def test_gsm8k_of_its_own_answers() -> None:
+    pytest.importorskip("lm_eval")
+    rows = lines("gsm8k/test.jsonl")[:200]
+    found = verdicts("gsm8k", [(row, f"The final answer is {row['answer'].split('####')[1].strip()}.") for row in rows])
+    assert found == [{"strict_match": 1.0, "flexible_extract": 1.0}] * 200
+
+
+def test_math_of_its_own_solutions() -> None:
+    pytest.importorskip("math_verify")
+    rows = lines("math/math500_test.jsonl")[::5]
+    assert sum(equal(row["answer"], row["solution"]) for row in rows) == 100
