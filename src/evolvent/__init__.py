@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from evolvent.runs.progress import Progress as Progress
     from evolvent.runs.run import Run as Run
     from evolvent.selection.select import select as select
+    from evolvent.training.train import train as train
 
 _HOME = {
     "EvolventError": "evolvent.errors",
@@ -50,6 +51,7 @@ _HOME = {
     "score": "evolvent.metrics.score",
     "select": "evolvent.selection.select",
     "show": "evolvent.report.show",
+    "train": "evolvent.training.train",
     "verify": "evolvent.evolution.autoif.verify",
 }
 
@@ -72,6 +74,7 @@ __all__ = [
     "score",
     "select",
     "show",
+    "train",
     "verify",
 ]
 

@@ -22,6 +22,7 @@ from evolvent.report.printing import (
     print_run,
     print_stages,
     print_tables,
+    print_trained,
     print_verified,
 )
 from evolvent.report.progress import on_standard_error
@@ -140,6 +141,11 @@ COMMANDS = {
         "evolvent.selection.options:SELECT",
         "Keep the best rows as a training set, with a note on how.",
         lambda done, _: print_files({"select": done}),
+    ),
+    "train": Command(
+        "evolvent.training.options:TRAIN",
+        "Train a student on data: a folder that hf: loads.",
+        lambda done, _: print_trained(done),
     ),
     "run": Command("evolvent.recipe_options:RUN", "Run a recipe: the same calls, named in a file.", _recipe),
     "show": Command(

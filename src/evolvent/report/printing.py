@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from evolvent.evolution.autoif.verify import VerifyCounts
     from evolvent.report.contents import Contents
     from evolvent.report.tables import Table
+    from evolvent.training.train import Trained
 
 # The width of tables where there is no terminal, of the headings of columns of numbers, and of a column of text that
 # shares a narrow terminal with numbers.
@@ -223,6 +224,25 @@ def print_files(stages: dict[str, Any]) -> None:
             else:
                 typer.echo(f"{run.stage}: {', '.join(map(str, (run.output, *run.others)))}{already}")
                 print_fates(run)
+
+
+def print_trained(done: "Trained") -> None:
+    """What ``evolvent train`` did, or would do."""
+    from evolvent.report.tables import Table
+    from evolvent.runs.progress import time_words
+    from evolvent.training.loss_curve import in_bins
+
+    if not done.loss and done.preflight is not None:
+        for line in done.preflight.lines():
+            typer.echo(line)
+        return
+    if done.already_done:
+        typer.echo(f"nothing to do: {done.path} is finished; it is the model hf:{done.path}")
+        return
+    rows = [(f"{first:,} to {last:,}", f"{loss:.4f}") for first, last, loss in in_bins(done.loss)]
+    took = f"{time_words(done.seconds)}, {done.tokens_per_second:,.0f} tokens with loss a second"
+    print_tables([Table("loss", ("steps", "mean loss"), rows, (took,))])
+    typer.echo(f"\nwritten: {done.path}, the model hf:{done.path}")
 
 
 def _runs(done: Any) -> tuple[Any, ...]:
