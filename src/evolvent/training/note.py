@@ -35,7 +35,7 @@ def read_note(out: Path) -> dict[str, Any] | None:
             return {"state": note["state"], **note}
     except (orjson.JSONDecodeError, KeyError, TypeError):
         pass
-    raise InputError(f"{path} is no note of a training", fix="Choose another --out, or begin anew with --fresh.")
+    raise InputError(f"{path} is no note of a training", fix="Choose another --out.")
 
 
 def write_note(out: Path, note: Mapping[str, Any]) -> None:

@@ -94,17 +94,10 @@ def train(data: Data, given: Training, reading: Reading) -> Trained:
         "limit": reading.limit,
         **as_noted(settings, lora, given.method),
     }
-    before = None if given.fresh and not _is_begun(out, how, examples) else read_note(out)
-    if before is not None:
-        found = differences(before, how, examples.source.about["digest"])
-        if found:
-            raise InputError(
-                f"{out} holds another training:\n  " + "\n  ".join(found),
-                fix="Use another --out, or --fresh to begin anew.",
-            )
-        if before["state"] == "done" and not given.fresh and _is_there(out):
-            _enter(out, how, examples, before["counts"], again=True)
-            return Trained(out, before["counts"], [tuple(one) for one in before["loss"]], already_done=True)
+    before = _earlier(out, how, examples.source.about["digest"], fresh=given.fresh)
+    if before is not None and before["state"] == "done" and _is_there(out):
+        _enter(out, how, examples, before["counts"], again=True)
+        return Trained(out, before["counts"], [tuple(one) for one in before["loss"]], already_done=True)
     prepared = prepare(examples, base.tokenizer, settings, base.context, examples.left_out)
     prepared.found.notes |= examples.notes
     tell: Callable[[str], object] = say if given.progress is not False and is_first() else _nothing
@@ -215,15 +208,24 @@ def _nothing(_: str) -> None:
     """Says nothing."""
 
 
-def _is_begun(out: Path, how: dict[str, Any], examples: Examples) -> bool:
-    """Whether a folder holds the beginning of the very same training: what an interrupted ``--fresh`` had begun."""
-    try:
-        note = read_note(out)
-    except InputError:
-        return False
-    if note is None or note["state"] == "done":
-        return False
-    return not differences(note, how, examples.source.about["digest"])
+def _earlier(out: Path, how: dict[str, Any], digest: str, *, fresh: bool) -> dict[str, Any] | None:
+    """The note of the same training that a folder holds; None if there is none, or it is to begin anew.
+
+    Raises:
+        InputError: the folder holds another training, or what no training wrote.
+    """
+    note = read_note(out)
+    if note is None:
+        return None
+    found = differences(note, how, digest)
+    if fresh:  # an interrupted one with these very settings goes on: it is what --fresh had begun
+        return None if found or note["state"] == "done" else note
+    if found:
+        raise InputError(
+            f"{out} holds another training:\n  " + "\n  ".join(found),
+            fix="Use another --out, or --fresh to begin anew.",
+        )
+    return note
 
 
 def _is_there(out: Path) -> bool:
@@ -253,8 +255,9 @@ def _enter(out: Path, how: dict[str, Any], examples: Examples, counts: dict[str,
 
 def _flat(counts: dict[str, Any]) -> dict[str, Any]:
     """Counts as a manifest holds them: numbers, and the rows left out by reason."""
-    numbers = {name: value for name, value in counts.items() if isinstance(value, int)}
-    return {**numbers, **{f"left out: {reason}": count for reason, count in counts["left_out"].items()}}
+    left_out = {f"left out: {reason}": count for reason, count in counts["left_out"].items()}
+    named = {"rows": "rows", "truncated": "rows cut", "loss_tokens": "tokens with loss", "steps": "steps"}
+    return {words: counts[name] for name, words in named.items()} | left_out
 
 
 @contextmanager
