@@ -36,11 +36,18 @@ from evolvent.selection.columns import NUMBERS, TEXTS, first_columns
 from evolvent.selection.select import Selection, select
 from evolvent.selection.where import parse_conditions
 from evolvent.stages import file_of
+from evolvent.training.train import Trained, train
 
 log = logging.getLogger(__name__)
 
 # The stages of a recipe; each reads the file of the one before it.
-FUNCTIONS: dict[str, Function[Any]] = {"evolve": evolve, "respond": respond, "score": score, "select": select}
+FUNCTIONS: dict[str, Function[Any]] = {
+    "evolve": evolve,
+    "respond": respond,
+    "score": score,
+    "select": select,
+    "train": train,
+}
 BEFORE = dict(zip(list(FUNCTIONS)[1:], FUNCTIONS, strict=False))
 
 # What each stage of a recipe is given, by its key: the stage's name, with a colon and a name of its own if it has one.
@@ -60,7 +67,7 @@ class RecipeRun:
     """
 
     path: Path
-    stages: dict[str, Run | Selection] = field(default_factory=dict)
+    stages: dict[str, Run | Selection | Trained] = field(default_factory=dict)
 
 
 @implements(RUN)
@@ -296,9 +303,13 @@ def _implied(key: str, before: Calls, out: str) -> dict[str, str]:
     """A stage's data and output where the recipe does not name them."""
     stage, _, name = key.partition(":")
     own = f"{out}/{name}" if name else out
-    implied = {"out": f"{own}/{file_of(stage)}" if stage == "select" else own}
+    implied = {"out": f"{own}/{file_of(stage)}".rstrip("/") if stage in ("select", "train") else own}
     if stage not in BEFORE:
         return implied
+    if stage == "train":  # what is selected is a file, which may have any name
+        selected = [before[other]["out"] for other in before if _stage(other) == "select"]
+        named = [path for path in selected if Path(path).parent == Path(own)]
+        return {"data": str((named or selected or [out])[-1]), **implied}
     return {"data": own if _maker(key, {**before, key: {"data": own}}) else out, **implied}
 
 

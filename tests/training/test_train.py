@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM
 from evolvent.errors import InputError, RunError
 from evolvent.models.opening import open_chat
 from evolvent.models.protocols import Sampling
+from evolvent.recipe import run
 from evolvent.records import Message
 from evolvent.runs.manifest import read_manifest, write_manifest
 from evolvent.training import checkpoints, steps
@@ -116,7 +117,7 @@ def test_a_lora_is_added_to_the_weights_and_kept(tmp_path: Path) -> None:
         "adapter_config.json",
         "adapter_model.safetensors",
     }
-    model, report = AutoModelForCausalLM.from_pretrained(tmp_path / "out", output_loading_info=True)
+    _, report = AutoModelForCausalLM.from_pretrained(tmp_path / "out", output_loading_info=True)
     assert not report["missing_keys"] and not report["unexpected_keys"]
 
 
@@ -131,6 +132,7 @@ def test_in_a_run_folder_it_reads_what_was_selected_and_is_entered(tmp_path: Pat
     assert entry.settings["learning_rate"] == 1e-3 and done.counts["rows"] == 8
 
 
+FOREIGN = r"is the base model itself|no training wrote it"
 QUESTION = {"messages": [{"role": "user", "content": "Why?"}]}
 LONG = {"instruction": "why " * 300, "output": "So."}
 
@@ -186,9 +188,9 @@ def test_a_base_model_without_a_template_is_given_one(tmp_path: Path) -> None:
 def test_folders_of_others_are_left_alone(tmp_path: Path) -> None:
     base, data = without_template(tmp_path / "base"), sums(tmp_path / "s.jsonl")
     for out in (base, tmp_path):
-        with pytest.raises(InputError, match="is the base model itself|no training wrote it"):
+        with pytest.raises(InputError, match=FOREIGN):
             trained(data, out, base_model=f"hf:{base}", chat_template="alpaca")
-        with pytest.raises(InputError, match="is the base model itself|no training wrote it"):
+        with pytest.raises(InputError, match=FOREIGN):
             trained(data, out, base_model=f"hf:{base}", chat_template="alpaca", fresh=True)
     assert (base / "config.json").is_file() and data.is_file()
 
@@ -207,3 +209,16 @@ def test_a_full_disk_at_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_loss_that_is_no_number_stops_it(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"the loss is nan at step \d+"):
         trained(sums(tmp_path / "s.jsonl"), tmp_path / "out", set={**QUICK, "learning_rate": "1e30"})
+
+
+def test_a_recipe_trains_on_what_it_selected(tmp_path: Path) -> None:
+    rows = [{"instruction": f"What is {n} plus 1?", "output": f"{n + 1}.", "s": n} for n in range(12)]
+    recipe = {
+        "out": str(tmp_path),
+        "select": {"data": rows, "by": "s", "top": 8},
+        "train": {"base_model": "embedded-base", "preset": "quick", "set": {"batch_size": 4}},
+    }
+    done = run(recipe).stages["train"]
+    assert (done.path, done.counts["rows"]) == (tmp_path / "student", 8)
+    assert read_manifest(tmp_path)["train:student"].input["source"] == str(tmp_path / "selected.jsonl")
+    assert run(recipe).stages["train"].already_done

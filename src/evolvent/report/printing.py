@@ -104,7 +104,12 @@ def print_estimate(estimate: "Estimate") -> None:
 
 def print_estimates(stages: dict[str, Any]) -> None:
     """What a dry run found of a recipe's stages, and that it says nothing of the others."""
+    from evolvent.training.train import Trained
+
     for done in stages.values():
+        if isinstance(done, Trained):
+            print_trained(done)
+            continue
         for stage in _runs(done):
             print_estimate(stage.estimate)
     typer.echo("a stage that reads what an earlier one has yet to make, and one that calls no chat model, is left out")
@@ -214,8 +219,14 @@ def print_files(stages: dict[str, Any]) -> None:
     """The file that each stage wrote, a line each, and what must not be missed of its rows."""
     from evolvent.report.contents import described
     from evolvent.selection.select import Selection
+    from evolvent.training.train import Trained
 
     for stage, done in stages.items():
+        if isinstance(done, Trained):
+            already = " (was done already)" if done.already_done else ""
+            last = f", loss {done.loss[-1][1]:.4g} at the last step" if done.loss else ""
+            typer.echo(f"{stage}: {done.path}, {done.counts['steps']:,} steps{last}{already}")
+            continue
         for run in _runs(done):
             already = " (was done already)" if run.already_done else ""
             if isinstance(run, Selection):
