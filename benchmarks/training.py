@@ -3,8 +3,8 @@
     python -m benchmarks.training DATA --base-model hf:FOLDER [--rows 64] [--batch 16]
 
 Four ways, each in a process of its own, full weights, one epoch: TRL's defaults (conversations, its masks, its
-max_length, gradient checkpointing, bf16, rows drawn at random); TRL without gradient checkpointing and bf16; ours without
-sorting within a step; ours.
+max_length, gradient checkpointing, bf16, rows drawn at random); TRL without gradient checkpointing and bf16; ours
+without sorting within a step; ours.
 """
 
 import argparse

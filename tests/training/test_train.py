@@ -218,7 +218,8 @@ def test_a_recipe_trains_on_what_it_selected(tmp_path: Path) -> None:
         "select": {"data": rows, "by": "s", "top": 8},
         "train": {"base_model": "embedded-base", "preset": "quick", "set": {"batch_size": 4}},
     }
+    write_manifest(tmp_path, {})
     done = run(recipe).stages["train"]
     assert (done.path, done.counts["rows"]) == (tmp_path / "student", 8)
-    assert read_manifest(tmp_path)["train:student"].input["source"] == str(tmp_path / "selected.jsonl")
+    assert read_manifest(tmp_path)["train:student"].input["stage"] == "select:selected.jsonl"
     assert run(recipe).stages["train"].already_done

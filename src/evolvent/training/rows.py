@@ -69,10 +69,8 @@ def open_examples(data: Data, method: str, reading: Reading) -> Examples:
     """
     if isinstance(data, Run):
         data = data.path
-    folder: Path | None = None
     if isinstance(data, str | Path) and (locate(data, "read")[0] / MANIFEST).is_file():
-        folder = locate(data, "read")[0]
-        data = _file_in(folder, method)
+        data = _file_in(locate(data, "read")[0], method)
     source = stage_input(
         data,
         before=read_by("train"),
@@ -82,8 +80,6 @@ def open_examples(data: Data, method: str, reading: Reading) -> Examples:
         skip_bad=reading.skip_bad,
         limit=reading.limit,
     )
-    if folder is not None and method == "sft":
-        source.about["stage"] = f"select:{file_of('select')}"
     examples = Examples(source, method)
     if method == "dpo" and source.rows and not any(_rejected(record) is not None for record in islice(source, 1000)):
         raise InputError(

@@ -27,7 +27,7 @@ from evolvent.training.machine import is_first, on_this_machine
 from evolvent.training.note import differences, read_note, used_versions, write_note
 from evolvent.training.options import TRAIN, Training
 from evolvent.training.preflight import Preflight, Prepared, prepare
-from evolvent.training.rows import Examples, open_examples
+from evolvent.training.rows import PAIRS, Examples, open_examples
 from evolvent.training.settings import Lora, Settings, as_noted, settings_of
 from evolvent.training.student import ADAPTER, end_turns_with, write_student
 
@@ -249,8 +249,11 @@ def _enter(out: Path, how: dict[str, Any], examples: Examples, counts: dict[str,
     there = read_manifest(folder).get(entry)
     if again and there is not None and there.state == "done" and is_as_noted(out, there.output):
         return
+    source, read = dict(examples.source.about), Path(examples.source.about["source"])
+    if read.parent.resolve() == folder.resolve():  # made anew, it makes the student stale
+        source["stage"] = "respond" if read.name == PAIRS else f"select:{read.name}"
     with RunFolder(folder) as run:
-        run.note(entry, how, examples.source.about, _flat(counts), out)
+        run.note(entry, how, source, _flat(counts), out)
 
 
 def _flat(counts: dict[str, Any]) -> dict[str, Any]:
