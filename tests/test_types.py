@@ -31,6 +31,7 @@ FUNCTIONS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "score": (("run",), {"base_model": "embedded-base", "out": "run"}),
     "select": (("run",), {"by": "ifd", "top": "25%", "out": "train.jsonl"}),
     "show": (("run",), {}),
+    "train": (("run",), {"base_model": "embedded-base", "out": "student"}),
     "verify": (("run",), {"functions": "f.jsonl", "out": "v.jsonl"}),
 }
 

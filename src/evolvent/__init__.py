@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from evolvent.runs.progress import Progress as Progress
     from evolvent.runs.run import Run as Run
     from evolvent.selection.select import select as select
+    from evolvent.training.train import train as train
 
 _HOME = {
     "EvolventError": "evolvent.errors",
@@ -62,6 +63,7 @@ _HOME = {
     "score": "evolvent.metrics.score",
     "select": "evolvent.selection.select",
     "show": "evolvent.report.show",
+    "train": "evolvent.training.train",
     "verify": "evolvent.evolution.autoif.verify",
 }
 
@@ -90,6 +92,7 @@ __all__ = [
     "score",
     "select",
     "show",
+    "train",
     "verify",
 ]
 

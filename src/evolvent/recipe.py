@@ -37,6 +37,7 @@ from evolvent.selection.columns import NUMBERS, TEXTS, first_columns
 from evolvent.selection.select import Selection, select
 from evolvent.selection.where import parse_conditions
 from evolvent.stages import file_of
+from evolvent.training.train import Trained, train
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +47,10 @@ FUNCTIONS: dict[str, Function[Any]] = {
     "respond": respond,
     "score": score,
     "select": select,
+    "train": train,
     "evaluate": evaluate,
 }
-BEFORE = {"respond": "evolve", "score": "respond", "select": "score"}
+BEFORE = {"respond": "evolve", "score": "respond", "select": "score", "train": "select"}
 
 # What each stage of a recipe is given, by its key: the stage's name, with a colon and a name of its own if it has one.
 Calls = dict[str, dict[str, Any]]
@@ -67,7 +69,7 @@ class RecipeRun:
     """
 
     path: Path
-    stages: dict[str, Run | Selection | Evaluation] = field(default_factory=dict)
+    stages: dict[str, Run | Selection | Trained | Evaluation] = field(default_factory=dict)
 
 
 @implements(RUN)
@@ -308,9 +310,17 @@ def _implied(key: str, before: Calls, out: str) -> dict[str, str]:
     """A stage's data and output where the recipe does not name them."""
     stage, _, name = key.partition(":")
     own = f"{out}/{name}" if name else out
-    implied = {"out": f"{own}/{file_of(stage)}" if stage == "select" else own}
+    implied = {"out": f"{own}/{file_of(stage)}".rstrip("/") if stage in ("select", "train") else own}
+    if stage == "evaluate":  # the student, where the recipe trains one
+        students = [before[other]["out"] for other in before if _stage(other) == "train"]
+        named = [path for path in students if Path(path).parent == Path(own)]
+        return {**implied, **({"model": f"hf:{(named or students)[-1]}"} if students else {})}
     if stage not in BEFORE:
         return implied
+    if stage == "train":  # what is selected is a file, which may have any name
+        selected = [before[other]["out"] for other in before if _stage(other) == "select"]
+        named = [path for path in selected if Path(path).parent == Path(own)]
+        return {"data": str((named or selected or [out])[-1]), **implied}
     return {"data": own if _maker(key, {**before, key: {"data": own}}) else out, **implied}
 
 

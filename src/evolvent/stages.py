@@ -35,6 +35,7 @@ STAGES: dict[str, StageRow] = {
     "respond": StageRow(("evolve",), "responses.parquet", "evolvent respond {folder} --teacher URI --out {folder}"),
     "score": StageRow(("respond",), "scored.parquet", "evolvent score {folder} --base-model URI --out {folder}"),
     "select": StageRow(("score",), "selected.jsonl", "evolvent select {folder} --by SCORE --top SHARE --out FILE"),
+    "train": StageRow(("select",), "student/", "evolvent train {folder} --base-model URI --out {folder}/student"),
     "evaluate": StageRow((), "evaluated.parquet", "evolvent evaluate MODEL --tasks A,B --out {folder}"),
     "keywords": StageRow(("evolve",), "keywords.parquet", "evolvent keywords {folder} --model URI"),
 }

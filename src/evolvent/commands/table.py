@@ -23,6 +23,7 @@ from evolvent.report.printing import (
     print_run,
     print_stages,
     print_tables,
+    print_trained,
     print_verified,
 )
 from evolvent.report.progress import on_standard_error
@@ -180,6 +181,11 @@ COMMANDS = {
         "evolvent.selection.options:SELECT",
         "Keep the best rows as a training set, with a note on how.",
         lambda done, _: print_files({"select": done}),
+    ),
+    "train": Command(
+        "evolvent.training.options:TRAIN",
+        "Train a student on data: a folder that hf: loads.",
+        lambda done, _: print_trained(done),
     ),
     "evaluate": Command(
         "evolvent.evaluation.options:EVALUATE",

@@ -97,13 +97,26 @@ def open_scorer(uri: str, *, device: str = "auto", dtype: str = "auto", batch_to
     require_extra("transformers", "local")
     from evolvent.models.hf.scorer import HFScorer
 
-    gguf = _gguf_name(parsed)
-    if gguf:
-        from evolvent.models.gguf.convert import transformers_folder
+    return HFScorer.load(**_numbers(_for_transformers(parsed), device, dtype), batch_tokens=batch_tokens)
 
-        folder = transformers_folder(find_gguf(gguf, str(parsed)), str(parsed))
-        parsed = replace(parsed, name=str(folder))
-    return HFScorer.load(**_numbers(parsed, device, dtype), batch_tokens=batch_tokens)
+
+def trainable_weights(uri: str) -> dict[str, Any]:
+    """Where the weights of a model are that is to be trained: arguments as ``hf.loading.load_weights`` has them.
+
+    Args:
+        uri: ``embedded-base``, ``embedded``, ``smollm2``, ``hf:…`` or ``gguf:…``, which is converted the first time.
+
+    Raises:
+        InputError: a bad URI, or a model that is no language model in this process.
+        ModelUnavailableError: the weights cannot be found or read.
+    """
+    parsed = parse_uri(uri)
+    if parsed.scheme not in ("hf", "gguf", "smollm2", "embedded", "embedded-base"):
+        raise InputError(
+            f"model {parsed} cannot be trained: what is trained are weights in a folder or on the Hub",
+            fix="Name them: --base-model hf:ID-or-folder, gguf:FILE, smollm2 or embedded-base.",
+        )
+    return _weights(_for_transformers(parsed))
 
 
 def open_reward_model(
@@ -247,6 +260,16 @@ def _open_gguf(name: str, uri: ModelURI) -> ChatModel:
             numbers[option] = int(uri.options[option])
     template = uri.options.get("chat_template")
     return GGUFChat.load(name, uri=str(uri), chat_template=template, **numbers)
+
+
+def _for_transformers(uri: ModelURI) -> ModelURI:
+    """A model as transformers finds it: a GGUF file as the folder that is made of it, once."""
+    gguf = _gguf_name(uri)
+    if not gguf:
+        return uri
+    from evolvent.models.gguf.convert import transformers_folder
+
+    return replace(uri, name=str(transformers_folder(find_gguf(gguf, str(uri)), str(uri))))
 
 
 def _weights(uri: ModelURI) -> dict[str, Any]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from evolvent.exporting.export import Exported
     from evolvent.report.contents import Contents
     from evolvent.report.tables import Table
+    from evolvent.training.train import Trained
 
 # The width of tables where there is no terminal, of the headings of columns of numbers, and of a column of text that
 # shares a narrow terminal with numbers.
@@ -104,7 +105,12 @@ def print_estimate(estimate: "Estimate") -> None:
 
 def print_estimates(stages: dict[str, Any]) -> None:
     """What a dry run found of a recipe's stages, and that it says nothing of the others."""
+    from evolvent.training.train import Trained
+
     for done in stages.values():
+        if isinstance(done, Trained):
+            print_trained(done)
+            continue
         for stage in _runs(done):
             print_estimate(stage.estimate)
     typer.echo("a stage that reads what an earlier one has yet to make, and one that calls no chat model, is left out")
@@ -214,8 +220,14 @@ def print_files(stages: dict[str, Any]) -> None:
     """The file that each stage wrote, a line each, and what must not be missed of its rows."""
     from evolvent.report.contents import described
     from evolvent.selection.select import Selection
+    from evolvent.training.train import Trained
 
     for stage, done in stages.items():
+        if isinstance(done, Trained):
+            already = " (was done already)" if done.already_done else ""
+            last = f", loss {done.loss[-1][1]:.4g} at the last step" if done.loss else ""
+            typer.echo(f"{stage}: {done.path}, {done.counts['steps']:,} steps{last}{already}")
+            continue
         for run in _runs(done):
             already = " (was done already)" if run.already_done else ""
             if isinstance(run, Selection):
@@ -224,6 +236,25 @@ def print_files(stages: dict[str, Any]) -> None:
             else:
                 typer.echo(f"{run.stage}: {', '.join(map(str, (run.output, *run.others)))}{already}")
                 print_fates(run)
+
+
+def print_trained(done: "Trained") -> None:
+    """What ``evolvent train`` did, or would do."""
+    from evolvent.report.tables import Table
+    from evolvent.runs.progress import time_words
+    from evolvent.training.loss_curve import in_bins
+
+    if not done.loss and done.preflight is not None:
+        for line in done.preflight.lines():
+            typer.echo(line)
+        return
+    if done.already_done:
+        typer.echo(f"nothing to do: {done.path} is finished; it is the model hf:{done.path}")
+        return
+    rows = [(f"{first:,} to {last:,}", f"{loss:.4f}") for first, last, loss in in_bins(done.loss)]
+    took = f"{time_words(done.seconds)}, {done.tokens_per_second:,.0f} tokens with loss a second"
+    print_tables([Table("loss", ("steps", "mean loss"), rows, (took,))])
+    typer.echo(f"\nwritten: {done.path}, the model hf:{done.path}")
 
 
 def _runs(done: Any) -> tuple[Any, ...]:

@@ -1,0 +1,121 @@
+"""What the machine decides of a training, where the user does not."""
+
+import os
+from typing import Any
+
+from evolvent.errors import InputError
+from evolvent.training.settings import Settings, replaced
+
+# Rows that a device takes at once, where the batch can be divided so.
+ROWS_AT_ONCE = {"cpu": 4, "cuda": 8}
+
+
+# Settings that TRL has by the same name, and means the same by.
+PASSED_ON = (
+    *("learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon"),
+    *("max_grad_norm", "bf16", "gradient_checkpointing", "per_device_train_batch_size"),
+)
+
+
+def processes() -> int:
+    """How many processes train together (``accelerate launch`` says)."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes and speaks."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def keeps_rows_apart(attention: str) -> bool:
+    """Whether an attention keeps rows apart that stand in one sequence; others let them see one another."""
+    return attention.startswith("flash_attention") or "flash-attn" in attention
+
+
+def on_this_machine(settings: Settings, method: str) -> Settings:
+    """Settings with all decided that the machine decides.
+
+    Raises:
+        InputError: the batch cannot be divided among the processes, packing would mix rows, or several GPUs are there
+            and one process.
+    """
+    import torch
+    from transformers.utils.import_utils import is_flash_attn_2_available
+
+    kind = "cuda" if torch.cuda.is_available() else "cpu"
+    if kind == "cuda" and processes() == 1 and torch.cuda.device_count() > 1:
+        raise InputError(
+            f"{torch.cuda.device_count()} GPUs are there and one process",
+            fix="Train on all of them with accelerate launch (docs/training.md), or on one: CUDA_VISIBLE_DEVICES=0 …",
+        )
+    attention = settings.attn_implementation
+    if attention is None:
+        attention = "flash_attention_2" if kind == "cuda" and is_flash_attn_2_available() else "sdpa"
+    packing = settings.packing
+    if packing is None:
+        packing = method == "sft" and keeps_rows_apart(attention)
+    elif packing and not keeps_rows_apart(attention):
+        raise InputError(
+            f"packing with attn_implementation {attention}: rows in one sequence would see one another",
+            fix="Take FlashAttention, --set attn_implementation=flash_attention_2, or leave packing out.",
+        )
+    return replaced(
+        settings,
+        attn_implementation=attention,
+        packing=packing,
+        bf16=kind == "cuda" and torch.cuda.is_bf16_supported() if settings.bf16 is None else settings.bf16,
+        gradient_checkpointing=(
+            kind == "cuda" if settings.gradient_checkpointing is None else settings.gradient_checkpointing
+        ),
+        per_device_train_batch_size=_rows_at_once(settings, kind),
+    )
+
+
+def _rows_at_once(settings: Settings, kind: str) -> int:
+    share, rest = divmod(settings.batch_size, processes())
+    given = settings.per_device_train_batch_size
+    if rest or (given is not None and share % given):
+        among = f"{processes()} processes x {given} rows" if given else f"{processes()} processes"
+        raise InputError(
+            f"a batch of {settings.batch_size} rows cannot be divided among {among}", fix="Change --set batch_size."
+        )
+    return given or max(rows for rows in range(1, ROWS_AT_ONCE[kind] + 1) if share % rows == 0)
+
+
+def arguments(settings: Settings, *, steps: int, seed: int, folder: Any, report_to: tuple[str, ...]) -> dict[str, Any]:
+    """What both of TRL's trainers are given: every default that matters.
+
+    Args:
+        settings: all of them decided.
+        steps: of the whole training.
+        seed: the run's.
+        folder: where checkpoints are written.
+        report_to: trackers.
+    """
+    accumulated = settings.batch_size // (settings.per_device_train_batch_size or 1) // processes()
+    return {
+        **{name: getattr(settings, name) for name in PASSED_ON},
+        "output_dir": str(folder),
+        "gradient_accumulation_steps": accumulated,
+        "optim": "adamw_torch",
+        "fp16": False,
+        "seed": seed,
+        "data_seed": seed,
+        # Ten checkpoints in all, of which the last two are kept, and one at the end.
+        "save_strategy": "steps",
+        "save_steps": max(1, -(-steps // 10)),
+        "save_total_limit": 2,
+        "save_only_model": False,
+        "logging_strategy": "steps",
+        "logging_steps": max(1, steps // 1000),
+        "logging_first_step": True,
+        "logging_nan_inf_filter": False,
+        "eval_strategy": "no",
+        "report_to": list(report_to) or "none",
+        "disable_tqdm": True,
+        "push_to_hub": False,
+        "dataloader_drop_last": False,
+        "average_tokens_across_devices": True,
+        "label_smoothing_factor": 0.0,
+        "use_liger_kernel": False,
+    }

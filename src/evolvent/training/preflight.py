@@ -1,0 +1,222 @@
+"""Preflight: what a training would train on, looked at before its first step; what cannot learn is refused."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from evolvent.errors import InputError, printable
+from evolvent.training.order import steps_of
+from evolvent.training.rows import Example
+from evolvent.training.settings import Settings
+from evolvent.training.tokens import IGNORED, end_token, special_tokens, tokens_of
+
+PERCENTILE = 99.9
+SAMPLES = 3
+# Characters of a stretch of a sample; a longer one is cut in its middle.
+SHOWN = 160
+
+Words = Callable[[Sequence[int]], str]
+
+
+@dataclass(slots=True)
+class Prepared:
+    """The rows as they are trained on.
+
+    Attributes:
+        ids: the tokens of each.
+        labels: the same with IGNORED where a token carries no loss.
+        rejected: for DPO the tokens and labels of each with its worse answer.
+        kept: the examples that they are of.
+        end: the token that ends an answer; None if nothing does.
+        found: what was found of them.
+    """
+
+    ids: list["np.ndarray"] = field(default_factory=list)
+    labels: list["np.ndarray"] = field(default_factory=list)
+    rejected: list[tuple["np.ndarray", "np.ndarray"]] = field(default_factory=list)
+    kept: list[Example] = field(default_factory=list)
+    end: int | None = None
+    found: "Preflight" = field(default_factory=lambda: Preflight())
+
+
+@dataclass(slots=True)
+class Preflight:
+    """What was found of the rows.
+
+    Attributes:
+        rows: rows that are trained on.
+        left_out: others, by reason.
+        notes: what there is to say of rows that are trained on, counted.
+        max_length: the longest row in tokens; what is longer is cut at its end.
+        truncated: rows that were cut.
+        tokens, loss_tokens: of all rows once, and those that carry loss.
+        end: the text of the token that ends an answer.
+        ended: rows whose last answer ends with it, after cutting.
+        epochs, batch_size, steps: how often they are seen, how many a step, and the steps in all.
+        parameters: for words of the model: how many weights are trained; 0 where it is not loaded.
+        samples: of some rows the stretches of text, each with whether it carries loss.
+    """
+
+    rows: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
+    max_length: int = 0
+    truncated: int = 0
+    tokens: int = 0
+    loss_tokens: int = 0
+    end: str = ""
+    ended: int = 0
+    epochs: float = 0.0
+    batch_size: int = 0
+    steps: int = 0
+    samples: list[list[tuple[str, bool]]] = field(default_factory=list)
+
+    def counts(self) -> dict[str, Any]:
+        """What a note holds of it: all but the samples."""
+        return {name: getattr(self, name) for name in self.__slots__ if name != "samples"}
+
+    def lines(self) -> Iterator[str]:
+        """It in words, a line each."""
+        for number, sample in enumerate(self.samples, 1):
+            text = "".join(f"[[{_short(text)}]]" if carries else _short(text) for text, carries in sample)
+            yield f"row {number}, [[with loss]]: {printable(text)}"
+        share = self.loss_tokens / max(1, self.tokens)
+        yield f"{self.rows:,} rows, {self.tokens:,} tokens, {self.loss_tokens:,} of them with loss ({share:.1%})"
+        for reason, count in self.left_out.items():
+            yield f"left out: {count:,} rows {reason}"
+        for note, count in self.notes.items():
+            yield f"{count:,} rows {note}"
+        cut = f"{self.truncated:,} ({self.truncated / self.rows:.1%})"
+        yield f"longest row {self.max_length:,} tokens; cut at that: {cut}"
+        yield f"answers that end with {self.end}, with loss: {self.ended:,} of {self.rows:,}"
+        yield f"{self.steps:,} steps: {self.rows:,} rows x {self.epochs:g} epochs, {self.batch_size:,} rows a step"
+
+
+def _short(text: str) -> str:
+    text = text.replace("\n", "\\n")
+    return text if len(text) <= SHOWN else f"{text[: SHOWN // 2]} … {text[-SHOWN // 2 :]}"
+
+
+def prepare(
+    examples: Iterable[Example], tokenizer: Any, settings: Settings, context: int, left_out: Counter[str]
+) -> Prepared:
+    """Make the rows that are trained on, and look at them.
+
+    Args:
+        examples: the examples.
+        tokenizer: with the chat template.
+        settings: how long a row may be, how many a step has.
+        context: the model's.
+        left_out: examples left out before, by reason; complete when all are read.
+
+    Raises:
+        InputError: nothing is left, no token carries loss, or no answer is ended.
+    """
+    special, ends = special_tokens(tokenizer), Counter[int | None]()
+    rows: list[tuple[Example, list[int], list[int], list[int], list[int]]] = []
+    notes: Counter[str] = Counter()
+    for example in examples:
+        tokens = tokens_of(tokenizer, example.messages)
+        notes["trained on their last answer only: the template writes the earlier ones otherwise"] += tokens.last_only
+        notes["with a prompt that the template writes otherwise once it is answered"] += tokens.shifted
+        worse_ids, worse_labels = [], []
+        if example.rejected is not None:
+            answer = {**example.messages[-1], "content": example.rejected}
+            worse = tokens_of(tokenizer, [*example.messages[:-1], answer])  # type: ignore[list-item]
+            tokens_last = tokens.spans[-1]
+            labels = [IGNORED] * tokens_last[0] + tokens.ids[tokens_last[0] :]
+            worse_ids, worse_labels = worse.ids, [IGNORED] * worse.spans[-1][0] + worse.ids[worse.spans[-1][0] :]
+        else:
+            labels = tokens.labels()
+        ends[end_token(tokens.ids[tokens.spans[-1][0] :], special)] += 1
+        rows.append((example, tokens.ids, labels, worse_ids, worse_labels))
+    if not rows:
+        why = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
+        raise InputError(
+            f"there is no row to train on{f': {why}' if why else ': the data is empty'}",
+            fix="Training data are instructions with their answers: evolvent respond, then evolvent select.",
+        )
+    end = ends.most_common(1)[0][0]
+    if end is None:
+        raise InputError(
+            "the chat template writes no token after an answer: the model would never learn to end its turn",
+            fix="Name a template that ends the assistant's turn with a special token, the end of text say: "
+            "--chat-template alpaca, or a Jinja file.",
+        )
+    lengths = [max(len(ids), len(worse)) for _, ids, _, worse, _ in rows]
+    longest = settings.max_length or int(np.ceil(np.percentile(lengths, PERCENTILE)))
+    longest = min(longest, context, max(lengths))
+    return _cut(rows, longest, end, tokenizer, settings, left_out, notes)
+
+
+def _cut(
+    rows: list[tuple[Example, list[int], list[int], list[int], list[int]]],
+    longest: int,
+    end: int,
+    tokenizer: Any,
+    settings: Settings,
+    left_out: Counter[str],
+    notes: Counter[str],
+) -> Prepared:
+    """The rows, none longer than it may be, and those without loss left out."""
+    made = Prepared(end=end)
+    found, dropped = made.found, 0
+    for example, ids, labels, worse_ids, worse_labels in rows:
+        cut, worse_cut = labels[:longest], worse_labels[:longest]
+        if not _carries(cut) or (worse_ids and not _carries(worse_cut)):
+            dropped += 1
+            continue
+        found.truncated += max(len(ids), len(worse_ids)) > longest
+        made.kept.append(example)
+        made.ids.append(np.array(ids[:longest], np.int32))
+        made.labels.append(np.array(cut, np.int32))
+        if worse_ids:
+            made.rejected.append((np.array(worse_ids[:longest], np.int32), np.array(worse_cut, np.int32)))
+        found.ended += end in cut[_last_start(cut) :]
+    if not made.ids:
+        raise InputError(
+            f"no token carries loss: in all {len(rows):,} rows the prompt alone fills the {longest:,} tokens of a row",
+            fix="Raise --set max_length, as far as the model's context goes, or take data with shorter prompts.",
+        )
+    if not found.ended:
+        raise InputError(
+            f"no answer is trained to its end: every row is cut at {longest:,} tokens before it",
+            fix="Raise --set max_length, as far as the model's context goes, or take data with shorter answers.",
+        )
+    if dropped:
+        left_out["whose prompt alone fills the row"] += dropped
+    found.rows, found.max_length, found.end = len(made.ids), longest, str(tokenizer.convert_ids_to_tokens(end))
+    found.left_out = {reason: count for reason, count in left_out.items() if count}
+    found.notes = {note: count for note, count in notes.items() if count}
+    found.tokens = sum(map(len, made.ids)) + sum(len(ids) for ids, _ in made.rejected)
+    every = [*made.labels, *(labels for _, labels in made.rejected)]
+    found.loss_tokens = int(sum((labels != IGNORED).sum() for labels in every))
+    found.epochs, found.batch_size = settings.num_train_epochs, settings.batch_size
+    found.steps = steps_of(found.rows, settings.num_train_epochs, settings.batch_size)
+    some = np.linspace(0, found.rows - 1, min(SAMPLES, found.rows)).astype(int)
+    found.samples = [list(_stretches(made.ids[n], made.labels[n], tokenizer.decode)) for n in dict.fromkeys(some)]
+    return made
+
+
+def _carries(labels: Sequence[int]) -> bool:
+    return any(label != IGNORED for label in labels)
+
+
+def _last_start(labels: Sequence[int]) -> int:
+    """Where the last stretch with loss begins."""
+    n = len(labels)
+    while n and labels[n - 1] != IGNORED:
+        n -= 1
+    return n
+
+
+def _stretches(ids: "np.ndarray", labels: "np.ndarray", words: Words) -> Iterator[tuple[str, bool]]:
+    """The text of a row in stretches, each with whether it carries loss."""
+    carries = labels != IGNORED
+    borders = [0, *(np.flatnonzero(np.diff(carries)) + 1).tolist(), len(ids)]
+    for start, end in pairwise(borders):
+        yield words(ids[start:end].tolist()), bool(carries[start])

@@ -1,0 +1,94 @@
+"""Supervised fine-tuning by TRL's SFTTrainer: it is given tokens and labels, those that the preflight showed."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from evolvent.training.machine import arguments
+from evolvent.training.order import order
+from evolvent.training.preflight import Prepared
+from evolvent.training.settings import Lora, Settings
+
+
+def sft_trainer(
+    model: Any,
+    tokenizer: Any,
+    prepared: Prepared,
+    settings: Settings,
+    lora: Lora | None,
+    *,
+    seed: int,
+    folder: Path,
+    report_to: tuple[str, ...],
+    callback: Any,
+) -> Any:
+    """The trainer, ready to go.
+
+    Args:
+        model, tokenizer: transformers'.
+        prepared: the rows.
+        settings: all of them decided.
+        lora: a LoRA's settings.
+        seed: the run's.
+        folder: where checkpoints are written.
+        report_to: trackers.
+        callback: is told of steps.
+    """
+    from datasets import Dataset
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    how = arguments(settings, steps=prepared.found.steps, seed=seed, folder=folder, report_to=report_to)
+    dataset = Dataset(pa.table({"input_ids": _lists(prepared.ids), "labels": _lists(prepared.labels)}))
+    if settings.packing:
+        # TRL makes sequences of several rows, and draws them anew each epoch.
+        how |= {"num_train_epochs": settings.num_train_epochs, "train_sampling_strategy": "random"}
+    else:
+        rows = order([len(ids) for ids in prepared.ids], settings.num_train_epochs, settings.batch_size, seed)
+        dataset = dataset.select(rows)
+        how |= {"num_train_epochs": 1, "train_sampling_strategy": "sequential"}
+    config = SFTConfig(
+        **how,
+        max_length=prepared.found.max_length,
+        truncation_mode="keep_start",
+        packing=bool(settings.packing),
+        packing_strategy="bfd",
+        padding_free=False,
+        shuffle_dataset=False,
+        completion_only_loss=None,
+        assistant_only_loss=False,
+        loss_type="nll",
+    )
+    return SFTTrainer(
+        model=model,
+        args=config,
+        train_dataset=dataset,
+        processing_class=tokenizer,
+        peft_config=peft_config(lora),
+        callbacks=[callback],
+    )
+
+
+def peft_config(lora: Lora | None) -> Any:
+    """PEFT's settings of a LoRA."""
+    if lora is None:
+        return None
+    from peft import LoraConfig
+
+    targets = lora.targets if lora.targets == "all-linear" else lora.targets.split("+")
+    return LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=targets,
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+
+
+def _lists(rows: "list[np.ndarray]") -> "pa.Array":
+    """Arrays of numbers as one column of lists."""
+    ends = np.cumsum([0, *map(len, rows)])
+    return pa.LargeListArray.from_arrays(pa.array(ends, pa.int64()), pa.array(np.concatenate(rows)))

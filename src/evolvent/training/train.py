@@ -1,0 +1,337 @@
+"""train: a student made of a base model and instruction data, a folder that ``hf:`` loads at once."""
+
+import fcntl
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from evolvent.errors import EvolventError, InputError, RunError, require_extra
+from evolvent.files import MANIFEST, is_as_noted, locate
+from evolvent.hub import without_telemetry
+from evolvent.options import Reading, implements
+from evolvent.runs.folder import RunFolder
+from evolvent.runs.inputs import Data
+from evolvent.runs.manifest import now, read_manifest
+from evolvent.runs.progress import say
+from evolvent.storage_errors import FULL, explained
+from evolvent.training.base_model import Base, find_base, load_model
+from evolvent.training.checkpoints import FOLDER, last_checkpoint
+from evolvent.training.loss_curve import Curve, loss_curve
+from evolvent.training.machine import is_first, on_this_machine
+from evolvent.training.note import differences, read_note, used_versions, write_note
+from evolvent.training.options import TRAIN, Training
+from evolvent.training.preflight import Preflight, Prepared, prepare
+from evolvent.training.rows import PAIRS, Examples, open_examples
+from evolvent.training.settings import Lora, Settings, as_noted, settings_of
+from evolvent.training.student import ADAPTER, end_turns_with, write_student
+
+log = logging.getLogger(__name__)
+
+LOCK = ".lock"
+# What libraries say, in errors of no class of their own, where a disk is full.
+NO_SPACE = ("No space left", "file write failed", "unexpected pos", "Disk quota exceeded", "File too large")
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a training came to.
+
+    Attributes:
+        path: the student's folder.
+        counts: rows, tokens and steps.
+        loss: the loss curve: (step, loss); empty after a dry run.
+        preflight: what the rows were found to be.
+        seconds: how long it took, earlier commands included.
+        tokens_per_second: tokens with loss, by this command's steps.
+        already_done: whether the very same student was there already.
+    """
+
+    path: Path
+    counts: dict[str, Any]
+    loss: Curve = field(default_factory=list)
+    preflight: Preflight | None = None
+    seconds: float = 0.0
+    tokens_per_second: float = 0.0
+    already_done: bool = False
+
+
+@implements(TRAIN)
+def train(data: Data, given: Training, reading: Reading) -> Trained:
+    """Train a student on the answers of instruction data, and write it to a folder.
+
+    Loss is on the answers only, with the token that ends each. A training that was stopped goes on from its last
+    checkpoint.
+
+    Returns:
+        The folder, the counts and the loss curve. A dry run returns what the preflight found.
+
+    Raises:
+        InputError: wrong options, data that cannot teach anything, or a folder that holds another training.
+        RunError: the disk is full, or the loss is no number any more.
+    """
+    settings, lora = settings_of(given.method, given.preset, given.lora, given.set)
+    for package in ("torch", "transformers", "datasets", "peft", "trl"):
+        require_extra(package, "train")
+    _require_trackers(given.report_to)
+    _quieten()
+    out, _ = locate(given.out, "written")
+    examples = open_examples(data, given.method, reading)
+    base = find_base(given.base_model, given.chat_template)
+    if (out / "config.json").exists() and out.resolve() == Path(base.place["pretrained_model_name_or_path"]).resolve():
+        raise InputError(f"--out {out} is the base model itself", fix="Choose another name.")
+    how = {
+        "method": given.method,
+        "base_model": base.uri,
+        "weights": base.mark,
+        "chat_template": base.tokenizer.chat_template,
+        "seed": given.seed,
+        "limit": reading.limit,
+        **as_noted(settings, lora, given.method),
+    }
+    before = _earlier(out, how, examples.source.about["digest"], fresh=given.fresh)
+    if before is not None and before["state"] == "done" and _is_there(out):
+        _enter(out, how, examples, before["counts"], again=True)
+        return Trained(out, before["counts"], [tuple(one) for one in before["loss"]], already_done=True)
+    prepared = prepare(examples, base.tokenizer, settings, base.context, examples.left_out)
+    prepared.found.notes |= examples.notes
+    tell: Callable[[str], object] = say if given.progress is not False and is_first() else _nothing
+    if not given.dry_run:
+        for line in prepared.found.lines():
+            tell(f"train: {line}")
+    if given.dry_run:
+        return Trained(out, prepared.found.counts(), preflight=prepared.found)
+    with _held(out):
+        if before is None and is_first():
+            _clear(out)
+        return _trained(out, base, prepared, examples, settings, lora, given, how, before, tell)
+
+
+def _trained(
+    out: Path,
+    base: Base,
+    prepared: Prepared,
+    examples: Examples,
+    settings: Settings,
+    lora: Lora | None,
+    given: Training,
+    how: dict[str, Any],
+    before: dict[str, Any] | None,
+    tell: Callable[[str], object],
+) -> Trained:
+    """Train, or go on, and write the student."""
+    note: dict[str, Any] = {"state": "running", "how": how, "input": examples.source.about}
+    note |= {"preset": given.preset, "started": (before or {}).get("started") or now(), "versions": used_versions()}
+    earlier = float((before or {}).get("seconds", 0.0))
+    if is_first():
+        write_note(out, note)
+    began = time.monotonic()
+    decided = on_this_machine(settings, given.method)
+    try:
+        with _disk_explained(out):
+            trainer, steps = _trainer(out, base, prepared, decided, lora, given, tell)
+            resumed = last_checkpoint(out / FOLDER)
+            trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+            trainer.accelerator.wait_for_everyone()
+    finally:
+        if is_first():
+            with suppress(EvolventError):
+                write_note(out, note | {"seconds": round(earlier + time.monotonic() - began, 1)})
+    counts = prepared.found.counts()
+    curve = loss_curve(trainer.state.log_history)
+    pace = steps.tokens_per_second(trainer.state.max_steps)
+    checkpoint = last_checkpoint(out / FOLDER)
+    if checkpoint is None:
+        raise RunError(f"{out / FOLDER} went away while it was being used", fix="Start the same command again.")
+    if is_first():
+        del trainer
+        with _disk_explained(out):
+            write_student(base, base.tokenizer, prepared.end or 0, checkpoint, out, is_adapter=lora is not None)
+            shutil.rmtree(out / FOLDER)
+        seconds = round(earlier + time.monotonic() - began, 1)
+        note |= {"state": "done", "machine": as_noted(decided, lora, given.method), "counts": counts, "loss": curve}
+        note |= {"seconds": seconds, "tokens_with_loss_per_second": round(pace, 1), "finished": now()}
+        write_note(out, note)
+        (out / LOCK).unlink(missing_ok=True)
+        _enter(out, how, examples, counts)
+    return Trained(out, counts, curve, prepared.found, earlier + time.monotonic() - began, pace)
+
+
+def _trainer(
+    out: Path,
+    base: Base,
+    prepared: Prepared,
+    settings: Settings,
+    lora: Lora | None,
+    given: Training,
+    tell: Callable[[str], object],
+) -> tuple[Any, Any]:
+    """TRL's trainer, and what is told of its steps."""
+    from transformers.trainer_callback import PrinterCallback
+
+    from evolvent.training.steps import Steps
+
+    attention = settings.attn_implementation or "sdpa"
+    model = load_model(base, attention)
+    end_turns_with(base.tokenizer, model, prepared.end or 0)
+    if base.tokenizer.pad_token is None:
+        # It pads what labels and attention leave out: the one at the end of a turn is trained all the same.
+        base.tokenizer.pad_token = base.tokenizer.eos_token
+    found = prepared.found
+    seen = max(1, round(found.rows * settings.num_train_epochs))
+    steps = Steps(tell, found.loss_tokens, found.rows, seen)
+    common: dict[str, Any] = {
+        "seed": given.seed,
+        "folder": out / FOLDER,
+        "report_to": given.report_to,
+        "callback": steps,
+    }
+    if given.method == "dpo":
+        from evolvent.training.dpo import dpo_trainer
+
+        reference = None if lora else load_model(base, attention)
+        trainer = dpo_trainer(model, reference, base.tokenizer, prepared, settings, lora, **common)
+    else:
+        from evolvent.training.sft import sft_trainer
+
+        trainer = sft_trainer(model, base.tokenizer, prepared, settings, lora, **common)
+    trainer.remove_callback(PrinterCallback)
+    return trainer, steps
+
+
+def _nothing(_: str) -> None:
+    """Says nothing."""
+
+
+def _earlier(out: Path, how: dict[str, Any], digest: str, *, fresh: bool) -> dict[str, Any] | None:
+    """The note of the same training that a folder holds; None if there is none, or it is to begin anew.
+
+    Raises:
+        InputError: the folder holds another training, or what no training wrote.
+    """
+    note = read_note(out)
+    if note is None:
+        return None
+    found = differences(note, how, digest)
+    if fresh:  # an interrupted one with these very settings goes on: it is what --fresh had begun
+        return None if found or note["state"] == "done" else note
+    if found:
+        raise InputError(
+            f"{out} holds another training:\n  " + "\n  ".join(found),
+            fix="Use another --out, or --fresh to begin anew.",
+        )
+    return note
+
+
+def _is_there(out: Path) -> bool:
+    return (out / "config.json").is_file() and any(out.glob("*.safetensors"))
+
+
+def _clear(out: Path) -> None:
+    """Remove what an earlier training left; nothing else is in such a folder."""
+    for path in (out / FOLDER, out / ADAPTER):
+        shutil.rmtree(path, ignore_errors=True)
+    for path in out.iterdir():
+        if path.is_file() and path.name != LOCK:
+            path.unlink()
+
+
+def _enter(out: Path, how: dict[str, Any], examples: Examples, counts: dict[str, Any], *, again: bool = False) -> None:
+    """Enter a student into the manifest of the run folder that it lies in, if it lies in one."""
+    folder, entry = out.parent, f"train:{out.name}"
+    if not (folder / MANIFEST).is_file():
+        return
+    there = read_manifest(folder).get(entry)
+    if again and there is not None and there.state == "done" and is_as_noted(out, there.output):
+        return
+    source, read = dict(examples.source.about), Path(examples.source.about["source"])
+    if read.parent.resolve() == folder.resolve():  # made anew, it makes the student stale
+        source["stage"] = "respond" if read.name == PAIRS else f"select:{read.name}"
+    with RunFolder(folder) as run:
+        run.note(entry, how, source, _flat(counts), out)
+
+
+def _flat(counts: dict[str, Any]) -> dict[str, Any]:
+    """Counts as a manifest holds them: numbers, and the rows left out by reason."""
+    left_out = {f"left out: {reason}": count for reason, count in counts["left_out"].items()}
+    named = {"rows": "rows", "truncated": "rows cut", "loss_tokens": "tokens with loss", "steps": "steps"}
+    return {words: counts[name] for name, words in named.items()} | left_out
+
+
+@contextmanager
+def _held(out: Path) -> Iterator[None]:
+    """The student's folder, made if need be, held by this process alone.
+
+    Raises:
+        InputError: another process trains into it.
+    """
+    if not is_first():
+        yield
+        return
+    with explained(out):
+        if out.exists() and not out.is_dir():
+            raise InputError(f"--out {out} is a file", fix="Name a folder: the student's files go into it.")
+        out.mkdir(parents=True, exist_ok=True)
+        lock = os.open(out / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"{out} is in use by another process", fix="Wait until it is done, stop it, or use another --out."
+            ) from None
+        yield
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def _disk_explained(out: Path) -> Iterator[None]:
+    """While libraries write: a full disk in our words.
+
+    Raises:
+        RunError: the disk is full.
+    """
+    try:
+        yield
+    except EvolventError:
+        raise
+    except Exception as error:  # safetensors, torch and Python each have their own
+        full = isinstance(error, OSError) and error.errno in FULL
+        if full or any(words in str(error) for words in NO_SPACE):
+            raise RunError(
+                f"no space is left to write {out}",
+                fix="Free some space (a checkpoint takes up to 12 bytes a weight, and two are kept) and start the same "
+                "command again: it goes on from the last whole checkpoint.",
+            ) from error
+        raise
+
+
+def _require_trackers(names: tuple[str, ...]) -> None:
+    from importlib.util import find_spec
+
+    for name in names:
+        if find_spec(name) is None:
+            raise InputError(f"{name} is not installed", fix=f"Install it with: pip install {name}")
+
+
+def _quieten() -> None:
+    """TRL, transformers and datasets say nothing but errors: what there is to say we say."""
+    without_telemetry()
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+    import warnings
+
+    import datasets
+    from transformers.utils import logging as of_transformers
+
+    of_transformers.set_verbosity_error()  # type: ignore[no-untyped-call]
+    of_transformers.disable_progress_bar()  # type: ignore[no-untyped-call]
+    datasets.disable_progress_bars()
+    logging.getLogger("trl").setLevel(logging.ERROR)
+    logging.getLogger("accelerate").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"(trl|transformers|torch|peft|accelerate)\.")

@@ -1,0 +1,225 @@
+"""train on the embedded base model: what is written, refused, gone on with."""
+
+import asyncio
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import AutoModelForCausalLM
+
+from evolvent.errors import InputError, RunError
+from evolvent.models.opening import open_chat
+from evolvent.models.protocols import Sampling
+from evolvent.recipe import run
+from evolvent.records import Message
+from evolvent.runs.manifest import read_manifest, write_manifest
+from evolvent.training import checkpoints, steps
+from evolvent.training.train import Trained, train
+from tests.training.students import QUICK, sums, without_template, written
+
+
+def trained(data: Any, out: Path, **options: Any) -> Trained:
+    given = {"base_model": "embedded-base", "set": QUICK, "out": out, **options}
+    return train(data, **given)
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("student")
+    trained(sums(folder / "sums.jsonl"), folder / "out", set={**QUICK, "num_train_epochs": "8"})
+    return folder / "out"
+
+
+def test_the_student_is_a_model_that_answers_and_ends_its_turn(student: Path) -> None:
+    async def asked() -> tuple[str, str]:
+        chat = open_chat(f"hf:{student}")
+        reply = await chat.chat([Message(role="user", content="What is 2 plus 2?")], Sampling(0.0, max_tokens=40))
+        return reply.text, reply.finish_reason
+
+    text, reason = asyncio.run(asked())
+    assert reason == "stop" and text[0].isdigit()
+
+
+def test_the_note(student: Path) -> None:
+    note = json.loads((student / "training.json").read_text())
+    losses = [loss for _, loss in note["loss"]]
+    assert (note["state"], note["how"]["base_model"], note["how"]["learning_rate"]) == ("done", "embedded-base", 1e-3)
+    assert note["counts"]["rows"] == note["counts"]["ended"] == 30
+    assert note["counts"]["steps"] == note["loss"][-1][0] == 30
+    assert losses[-1] < losses[0] / 2
+    assert {"trl", "peft", "transformers", "torch"} <= set(note["versions"])
+    names = {file.name for file in student.iterdir()}
+    assert {
+        "chat_template.jinja",
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.json",
+    } <= names
+    assert not names & {checkpoints.FOLDER, ".lock", "training_args.bin"}
+
+
+def test_nothing_to_do_and_other_settings(student: Path) -> None:
+    data, more = student.parent / "sums.jsonl", {**QUICK, "num_train_epochs": "8"}
+    before = (student / "model.safetensors").stat().st_mtime_ns
+    assert trained(data, student, set=more).already_done
+    assert (student / "model.safetensors").stat().st_mtime_ns == before
+    with pytest.raises(InputError, match=r"(?s)holds another training:\n  num_train_epochs: 8.* 3.* now\n.*--fresh"):
+        trained(data, student)
+    with pytest.raises(InputError, match="data: other content"):
+        trained(sums(student.parent / "fewer.jsonl", 20), student, set=more)
+
+
+def test_a_dry_run_shows_and_writes_nothing(tmp_path: Path) -> None:
+    found = trained(sums(tmp_path / "sums.jsonl"), tmp_path / "out", dry_run=True).preflight
+    assert found is not None and (found.rows, found.steps, found.end) == (30, 12, "</s>")
+    assert not (tmp_path / "out").exists()
+    first = next(found.lines())
+    assert first == "row 1, [[with loss]]: <s><|user|>What is 0 plus 0?<|assistant|>[[0.</s>]]"
+
+
+class Cut(Exception):
+    pass
+
+
+def test_a_training_that_was_stopped_goes_on_and_ends_where_the_unbroken_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = sums(tmp_path / "sums.jsonl")
+    whole = trained(data, tmp_path / "whole")
+
+    def cut(self: Any, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step == 7:
+            raise Cut
+
+    with monkeypatch.context() as patched, pytest.raises(Cut):
+        patched.setattr(steps.Steps, "on_step_begin", cut, raising=False)
+        trained(data, tmp_path / "cut")
+    folder = tmp_path / "cut" / checkpoints.FOLDER
+    torn = folder / "checkpoint-8"
+    shutil.copytree(folder / "checkpoint-6", torn)
+    (torn / checkpoints.LAST).unlink()  # as a kill leaves it
+    went_on = trained(data, tmp_path / "cut")
+    assert [step for step, _ in went_on.loss] == [step for step, _ in whole.loss]
+    assert [loss for _, loss in went_on.loss] == pytest.approx([loss for _, loss in whole.loss], rel=1e-4)
+    one, other = (AutoModelForCausalLM.from_pretrained(tmp_path / name).state_dict() for name in ("whole", "cut"))
+    assert all((one[name] - other[name]).abs().max() < 0.02 for name in one)
+
+
+def test_a_lora_is_added_to_the_weights_and_kept(tmp_path: Path) -> None:
+    done = trained(
+        sums(tmp_path / "sums.jsonl"), tmp_path / "out", lora={"r": "4"}, set={**QUICK, "learning_rate": "0.01"}
+    )
+    assert done.loss[-1][1] < done.loss[0][1] / 2
+    assert {file.name for file in (tmp_path / "out/adapter").iterdir()} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    }
+    _, report = AutoModelForCausalLM.from_pretrained(tmp_path / "out", output_loading_info=True)
+    assert not report["missing_keys"] and not report["unexpected_keys"]
+
+
+def test_in_a_run_folder_it_reads_what_was_selected_and_is_entered(tmp_path: Path) -> None:
+    write_manifest(tmp_path, {})
+    with pytest.raises(InputError, match=r"has no selected.jsonl\nMake it with: evolvent select"):
+        trained(tmp_path, tmp_path / "student")
+    sums(tmp_path / "selected.jsonl", 8)
+    done = trained(tmp_path, tmp_path / "student", set={**QUICK, "num_train_epochs": "1"})
+    entry = read_manifest(tmp_path)["train:student"]
+    assert (entry.state, entry.counts["rows"], entry.input["stage"]) == ("done", 8, "select:selected.jsonl")
+    assert entry.settings["learning_rate"] == 1e-3 and done.counts["rows"] == 8
+
+
+FOREIGN = r"is the base model itself|no training wrote it"
+QUESTION = {"messages": [{"role": "user", "content": "Why?"}]}
+LONG = {"instruction": "why " * 300, "output": "So."}
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "words"),
+    [
+        ([QUESTION], {}, "no row to train on: 1 without an answer"),
+        ([LONG], {"set": {**QUICK, "max_length": "50"}}, "the prompt alone fills the 50 tokens"),
+        ([{"instruction": "Why?", "output": "so " * 300}], {"set": {**QUICK, "max_length": "50"}}, "to its end"),
+        ([{"instruction": "Why?", "output": "So."}], {"method": "dpo"}, "holds no preference pairs"),
+        ([{"instruction": "Why?", "output": "So."}], {"base_model": "openai:m"}, "cannot be trained"),
+        ([{"instruction": "Why?", "output": "So."}], {"base_model": "hf:x/y?dtype=float32"}, "dtype is not decided"),
+        ([{"instruction": "Why?", "output": "So."}], {"report_to": ("wandb",)}, "wandb is not installed"),
+        ([{"instruction": "Why?", "output": "So."}], {"set": {**QUICK, "packing": "true"}}, "would see one another"),
+        ([{"instruction": "Why?", "output": "So."}], {"chat_template": "chatml"}, "does not know the tokens of chatml"),
+    ],
+)
+def test_what_cannot_learn_is_refused(tmp_path: Path, rows: Any, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError) as raised:
+        trained(written(tmp_path / "data.jsonl", rows), tmp_path / "out", **options)
+    assert words in str(raised.value) and raised.value.fix
+
+
+def test_rows_that_are_left_out_or_cut_are_counted(tmp_path: Path) -> None:
+    talk = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello."},
+        {"role": "user", "content": "?"},
+    ]
+    rows = [QUESTION, {"messages": talk}, {"messages": [{**talk[0], "content": "why " * 90}, talk[1]]}]
+    rows.append({"messages": [talk[0], {**talk[1], "content": "so " * 90}]})
+    data = written(tmp_path / "data.jsonl", rows)
+    found = trained(data, tmp_path / "out", set={**QUICK, "max_length": "30"}, dry_run=True).preflight
+    assert found is not None and (found.rows, found.truncated, found.ended) == (2, 1, 1)
+    assert found.left_out == {"without an answer": 1, "whose prompt alone fills the row": 1}
+
+
+def test_a_template_without_an_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "plain.jinja").write_text("{% for m in messages %}{{ m.role }}: {{ m.content }} {% endfor %}")
+    with pytest.raises(InputError, match="never learn to end its turn"):
+        trained(sums(tmp_path / "s.jsonl"), tmp_path / "out", chat_template=str(tmp_path / "plain.jinja"))
+
+
+def test_a_base_model_without_a_template_is_given_one(tmp_path: Path) -> None:
+    base, data = without_template(tmp_path / "base"), sums(tmp_path / "s.jsonl", 8)
+    with pytest.raises(InputError, match=r"has no chat template.*\n.*--chat-template alpaca"):
+        trained(data, tmp_path / "out", base_model=f"hf:{base}")
+    trained(data, tmp_path / "out", base_model=f"hf:{base}", chat_template="alpaca")
+    assert "### Instruction:" in (tmp_path / "out/chat_template.jinja").read_text()
+
+
+def test_folders_of_others_are_left_alone(tmp_path: Path) -> None:
+    base, data = without_template(tmp_path / "base"), sums(tmp_path / "s.jsonl")
+    for out in (base, tmp_path):
+        with pytest.raises(InputError, match=FOREIGN):
+            trained(data, out, base_model=f"hf:{base}", chat_template="alpaca")
+        with pytest.raises(InputError, match=FOREIGN):
+            trained(data, out, base_model=f"hf:{base}", chat_template="alpaca", fresh=True)
+    assert (base / "config.json").is_file() and data.is_file()
+
+
+def test_a_full_disk_at_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    def full(self: Any, *_: Any, **__: Any) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0")
+
+    monkeypatch.setattr(SFTTrainer, "_save_checkpoint", full)
+    with pytest.raises(RunError, match=r"no space is left to write .*\nFree some space"):
+        trained(sums(tmp_path / "s.jsonl"), tmp_path / "out")
+
+
+def test_a_loss_that_is_no_number_stops_it(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"the loss is nan at step \d+"):
+        trained(sums(tmp_path / "s.jsonl"), tmp_path / "out", set={**QUICK, "learning_rate": "1e30"})
+
+
+def test_a_recipe_trains_on_what_it_selected(tmp_path: Path) -> None:
+    rows = [{"instruction": f"What is {n} plus 1?", "output": f"{n + 1}.", "s": n} for n in range(12)]
+    recipe = {
+        "out": str(tmp_path),
+        "select": {"data": rows, "by": "s", "top": 8},
+        "train": {"base_model": "embedded-base", "preset": "quick", "set": {"batch_size": 4}},
+    }
+    write_manifest(tmp_path, {})
+    done = run(recipe).stages["train"]
+    assert (done.path, done.counts["rows"]) == (tmp_path / "student", 8)
+    assert read_manifest(tmp_path)["train:student"].input["stage"] == "select:selected.jsonl"
+    assert run(recipe).stages["train"].already_done
