@@ -121,7 +121,9 @@ def figure(measure: Measure, rows: Iterable[Record]) -> Figure:
         from scipy.stats import binomtest
 
         interval = binomtest(int(scored.sum()), n).proportion_ci(CONFIDENCE, method="wilson")
-        return Figure(measure.name, value, float(np.sqrt(value * (1 - value) / n)), interval.low, interval.high, n)
+        return Figure(
+            measure.name, value, float(np.sqrt(value * (1 - value) / n)), float(interval.low), float(interval.high), n
+        )
     drawn = resampled(scored, most)
     low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Figure(measure.name, value, float(drawn.std(ddof=1)), float(low), float(high), n)
