@@ -15,6 +15,7 @@ FUNCTIONS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "doctor": ((), {}),
     "evaluate": (("embedded",), {"tasks": "gsm8k", "out": "run"}),
     "evolve": (("seeds.jsonl",), {"model": "embedded", "out": "run"}),
+    "export": (("run",), {"trainer": "trl", "base_model": "embedded-base", "out": "d"}),
     "keywords": (("run",), {"model": "embedded"}),
     "load": (("in.jsonl",), {}),
     "optimize_method": (("seeds.jsonl",), {"evolver": "embedded", "optimizer": "embedded", "out": "m.yaml"}),

@@ -114,12 +114,12 @@ def test_scores(run: Path) -> None:
     values = [1.0, 2.0, 3.0, None]
     records = [Record(f"s{n}", "a", 0, "x", scores={"ifd": value}) for n, value in enumerate(values)]
     finish(run, "score", records, [Column("ifd")])
-    assert table(summary(run), "scores").rows == [("ifd", "2", "1.2", "2", "2.8", "1")]
+    assert table(summary(run), "scores").rows == [("ifd", "2", "1.2", "2", "2.8", "3", "1")]
 
 
 def test_a_column_without_any_score(run: Path) -> None:
     finish(run, "score", [Record("s", "a", 0, "x", scores={"ifd": None})], [Column("ifd")])
-    assert table(summary(run), "scores").rows == [("ifd", "", "", "", "", "1")]
+    assert table(summary(run), "scores").rows == [("ifd", "", "", "", "", "0", "1")]
 
 
 def test_a_stage_under_way_and_one_that_was_interrupted(run: Path) -> None:

@@ -38,7 +38,7 @@ class Training:
         parse=mapping,
     )
     set: Mapping[str, Any] | None = option(
-        "Replace a setting: learning_rate=1e-5, num_train_epochs=2, batch_size=32 …",
+        "Replace a setting: learning_rate=1e-5, num_train_epochs=2, batch_size=32 and so on.",
         None,
         metavar="KEY=VALUE",
         repeatable=True,

@@ -49,7 +49,7 @@ class Settings:
         packing: several rows in one sequence; None: where the attention keeps them apart (FlashAttention).
         attn_implementation: transformers' attention; None: FlashAttention 2 where it is installed, else sdpa.
         bf16: whether matrix products are made in bfloat16; None: on a GPU that can.
-        gradient_checkpointing: less memory, a quarter more time; None: on a GPU.
+        gradient_checkpointing: less memory, more time; None: on a GPU.
         beta: DPO's: how dear it is to leave the reference model.
         loss_type: DPO's.
     """
