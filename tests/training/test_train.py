@@ -211,15 +211,23 @@ def test_a_loss_that_is_no_number_stops_it(tmp_path: Path) -> None:
         trained(sums(tmp_path / "s.jsonl"), tmp_path / "out", set={**QUICK, "learning_rate": "1e30"})
 
 
-def test_a_recipe_trains_on_what_it_selected(tmp_path: Path) -> None:
+def test_a_recipe_trains_on_what_it_selected_and_evaluates_the_student(tmp_path: Path) -> None:
+    (tmp_path / "gsm8k").mkdir()
+    items = [{"question": f"What is {n} plus 1?", "answer": f"#### {n + 1}"} for n in range(2)]
+    (tmp_path / "gsm8k/test.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
     rows = [{"instruction": f"What is {n} plus 1?", "output": f"{n + 1}.", "s": n} for n in range(12)]
     recipe = {
         "out": str(tmp_path),
         "select": {"data": rows, "by": "s", "top": 8},
         "train": {"base_model": "embedded-base", "preset": "quick", "set": {"batch_size": 4}},
+        "evaluate": {"tasks": "gsm8k", "data": str(tmp_path), "max_tokens": 8},
     }
     write_manifest(tmp_path, {})
     done = run(recipe).stages["train"]
     assert (done.path, done.counts["rows"]) == (tmp_path / "student", 8)
     assert read_manifest(tmp_path)["train:student"].input["stage"] == "select:selected.jsonl"
-    assert run(recipe).stages["train"].already_done
+    again = run(recipe).stages
+    assert again["train"].already_done
+    evaluated = again["evaluate"].stages["evaluate"]
+    assert evaluated.already_done
+    assert {row.teacher for row in evaluated} == {f"hf:{tmp_path}/student"}

@@ -25,7 +25,9 @@ TRACKERS = ("tensorboard", "wandb", "trackio")
 class Training:
     """What is trained, how, and where it is written."""
 
-    base_model: str = option("The model that is trained: hf:ID-or-folder, gguf:FILE, smollm2, embedded-base.", metavar="URI")
+    base_model: str = option(
+        "The model that is trained: hf:ID-or-folder, gguf:FILE, smollm2, embedded-base.", metavar="URI"
+    )
     out: Path = option("The folder that the student is written to.", metavar="DIR")
     preset: str | None = option(
         "The settings to begin with: paper1 if not given, for DPO autoif.", None, names=PRESETS, metavar="NAME"
