@@ -221,6 +221,11 @@ respond:again: {{teacher: "openai:teacher{URL}"}}
             "respond: {teacher: embedded}\nevolve: {seeds: s, model: embedded}",
             "line 2: respond reads what evolve makes",
         ),
+        (
+            "evolve: {seeds: s, model: embedded}\nrespond: {teacher: embedded}\nscore:b: {base_model: embedded-base}\n"
+            "respond:b: {teacher: embedded}",
+            "line 4: score:b reads what respond:b makes",
+        ),
         ("evolve:a/b: {seeds: s, model: embedded}", "line 2: 'evolve:a/b' names no folder"),
         ("evolve:..: {seeds: s, model: embedded}", "names no folder"),
         ("evlove:a: {seeds: s, model: embedded}", "unknown key 'evlove:a'"),

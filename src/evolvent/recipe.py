@@ -55,6 +55,8 @@ BEFORE = {"respond": "evolve", "score": "respond", "select": "score", "train": "
 # What each stage of a recipe is given, by its key: the stage's name, with a colon and a name of its own if it has one.
 Calls = dict[str, dict[str, Any]]
 
+MOVE_UP = "Stages run in the order in which they are written: move it up."
+
 # What is set for the whole recipe, not for one stage.
 COMMON = [name for name in options_in(Recipe) if name != "set"]
 
@@ -216,6 +218,12 @@ def _check_chain(key: str, calls: Calls, out: str, written: Written) -> None:
             f"{written.name}: AutoIF answers its instructions itself, in the same run folder",
             fix="Leave respond out (see evolve.teacher), or give it another out.",
         )
+    if stage in BEFORE and "data" not in (written.content[key] or {}):
+        maker = f"{BEFORE[stage]}:{key.partition(':')[2]}"
+        if ":" in key and maker in list(calls)[list(calls).index(key) :]:
+            raise InputError(
+                f"{written.place(key)}: {key} reads what {maker} makes, which is written below it", fix=MOVE_UP
+            )
     of_recipe = {Path(out), *(Path(out) / other.partition(":")[2] for other in calls)}
     if stage not in BEFORE or not isinstance(data, str | Path) or Path(data) not in of_recipe or _maker(key, calls):
         return
@@ -223,7 +231,7 @@ def _check_chain(key: str, calls: Calls, out: str, written: Written) -> None:
     if later and not (Path(data) / file_of(BEFORE[stage])).is_file():
         raise InputError(
             f"{written.place(key)}: {key} reads what {later[0]} makes, which is written below it",
-            fix="Stages run in the order in which they are written: move it up.",
+            fix=MOVE_UP,
         )
     if not Path(data).is_dir():
         makers = ", ".join(list(FUNCTIONS)[: list(FUNCTIONS).index(stage)])

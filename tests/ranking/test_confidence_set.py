@@ -11,17 +11,16 @@ def found(values: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return model_confidence_set(means(values), bootstrap_means(values, draws=1_000, seed=seed))
 
 
-def test_it_is_archs() -> None:
-    """Equal sets, and p values to .06 (each side has 1,000 draws of its own) on 10 data sets of four candidates."""
-    arch = pytest.importorskip("arch.bootstrap")
-    for seed in range(10):
-        values = np.random.default_rng(seed).normal(size=(300, 4)) - [0, 0, 0.1, 0.3]
-        theirs = arch.MCS(-values, size=0.05, reps=1_000, block_size=1, method="max", seed=seed)
-        theirs.compute()
-        p_values = theirs.pvalues["Pvalue"].reindex(range(4)).to_numpy()
-        inside, ours = found(values, seed)
-        assert np.abs(ours - p_values).max() < 0.06
-        assert all(inside == (p_values > 0.05)) or np.abs(p_values - 0.05).min() < 0.03
+@pytest.mark.parametrize(
+    ("seed", "p_values"),
+    [(1, [0.776, 1.0, 0.043, 0.0]), (2, [1.0, 0.893, 0.47, 0.0]), (3, [0.378, 1.0, 0.226, 0.0])],
+)
+def test_it_is_archs(seed: int, p_values: list[float]) -> None:
+    """The p values of ``MCS(-values, size=0.05, reps=20_000, block_size=1, method="max", seed=seed)`` of arch 8.0.0, to
+    four standard errors of the 4,000 draws here."""
+    values = np.random.default_rng(seed).normal(size=(300, 4)) - [0, 0, 0.1, 0.3]
+    _, ours = model_confidence_set(means(values), bootstrap_means(values, draws=4_000, seed=seed))
+    assert np.abs(ours - p_values).max() < 4 * 0.5 / np.sqrt(4_000)
 
 
 def test_equal_candidates_are_kept_and_a_worse_one_is_dropped() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from evolvent import rank_data, rank_evolvers, rank_teachers
+from evolvent import evolve, rank_data, rank_evolvers, rank_teachers
 from evolvent.errors import BudgetReachedError, CallError, InputError, ModelUnavailableError, RunError
 from evolvent.models import models as opened_models
 from evolvent.models.protocols import Sampling
@@ -52,7 +52,7 @@ def test_teachers(tmp_path: Path, models: Opened, instructions: Path) -> None:
     assert list(found.candidates) == [PLAIN, WORDY]
     assert firsts(found)["judge_score"] == firsts(found)["car(judge_score)"] == WORDY
     assert len(models[PLAIN].asked) == len(models[WORDY].asked) == 20
-    assert found.costs[PLAIN]["calls"] == 40  # the judge's, too
+    assert found.costs[PLAIN]["calls"] == 20  # the judge's are not its own
     text = " ".join([str(list(ranking_tables(found))), *verdicts(found)])
     assert "judge_score: wordy is the best (n = 20 seeds); plain is worse by 60 [60, 60]" in text
     assert "fewer than 100 kept rows: plain (20), wordy (20)" in text
@@ -74,6 +74,11 @@ def test_the_plan_is_there_before_the_first_call_and_binds(tmp_path: Path, model
         rank_teachers(instructions, sample=10, **how)
     with pytest.raises(InputError, match=r"plan\.json plans another ranking: rows was 10, and is 12; sample was 10"):
         rank_teachers(instructions, sample=12, **how)
+    sample = (tmp_path / "run/sample.jsonl").read_bytes()
+    instructions.write_text(instructions.read_text().replace("Mend", "Wash"))
+    with pytest.raises(InputError, match=r"plan\.json plans another ranking: input was"):
+        rank_teachers(instructions, sample=10, **how)
+    assert (tmp_path / "run/sample.jsonl").read_bytes() == sample
 
 
 def test_a_candidate_that_dies_ends_and_the_others_stand(tmp_path: Path, models: Opened, instructions: Path) -> None:
@@ -138,6 +143,85 @@ def test_a_budget_is_for_all_candidates_together(tmp_path: Path, models: Opened,
     with pytest.raises(BudgetReachedError):
         rank_teachers(instructions, **how, budget=300.0)  # a prompt is some 20 tokens: 1 each
     assert len(models[PLAIN].asked) == 10 > len(models[WORDY].asked) > 0
+    assert not rank_teachers(instructions, **how, budget=1e9).ended
+    with pytest.raises(BudgetReachedError, match="spent by the other candidates"):
+        rank_teachers(instructions, **how, budget=1.0)
+
+
+def test_prices_of_single_candidates(tmp_path: Path, models: Opened, instructions: Path) -> None:
+    prices = ["plain=1000000,0", "wordy=0,1000000", "judge=0,0"]
+    how = {**BASE, "judge": JUDGE, "sample": 10, "out": tmp_path / "run", "price": prices}
+    found = rank_teachers(instructions, teacher=[PLAIN, WORDY], **how)
+    assert not found.ended
+    assert (found.costs[PLAIN]["cost"], found.costs[WORDY]["cost"]) == (
+        sum(len(prompt) for prompt, _ in models[PLAIN].asked),
+        sum(len(models[WORDY].reply(prompt, how)) for prompt, how in models[WORDY].asked),  # type: ignore[arg-type]
+    )
+
+
+def test_a_candidate_is_opened_as_it_was_named(tmp_path: Path, models: Opened, instructions: Path) -> None:
+    named = [f"{uri}&api_key_env=KEY_{n}" for n, uri in enumerate((PLAIN, WORDY))]
+    found = rank_teachers(instructions, teacher=named, **BASE, out=tmp_path / "run", sample=5)
+    assert [uri for uri, _ in models.how] == named
+    assert list(found.candidates) == [PLAIN, WORDY]
+
+
+def test_an_evolver_that_yields_nothing_is_among_those_that_evolve(tmp_path: Path, instructions: Path) -> None:
+    """Four that evolve, of which one only copies: it has no answers, and the length of those is not looked for."""
+    uris = [f"openai:{name}?base_url=http://host:1/v1" for name in "abcd"]
+
+    def evolved(number: int, steps: int) -> str:
+        return f"Explain how to mend sock {number} of mine in {number + steps} steps, with a needle and red wool"
+
+    def reply(steps: int) -> Any:
+        return lambda prompt, _: evolved(int(prompt.split("sock ")[1].split()[0]), steps)
+
+    opened = Opened([*uris, JUDGE], lambda *_: "With wool.")
+    for place, uri in enumerate(uris[:3]):
+        opened[uri].reply = reply(place)
+    opened[uris[3]].reply = lambda prompt, _: f"Mend sock {prompt.split('sock ')[1].split()[0]} of mine"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(opened_models, "open_chat", opened.open_chat)
+        found = rank_evolvers(instructions, model=uris, teacher=JUDGE, **BASE, out=tmp_path / "run", sample=10)
+    assert list(found.ended) == [uris[3]]
+    kept = found.rankings[0].orders[0]
+    assert {one.candidate: one.value for one in kept.standings}[uris[3]] == 0
+    assert "left out of this, for lack of a figure: d" in found.rankings[0].verdict[-1]
+
+
+def test_rows_of_one_seed_are_one_item_where_a_run_is_ranked(tmp_path: Path, models: Opened) -> None:
+    """Two rounds of ten seeds: twenty instructions to answer, ten seeds to draw from."""
+    seeds = [{"instruction": f"Mend sock {n} of mine"} for n in range(10)]
+
+    def evolved(prompt: str, _: Sampling) -> str:
+        sock = f"sock {prompt.split('sock ')[1].split()[0]}"
+        if "Explain" in prompt:
+            return (
+                f"Compare three ways to repair {sock} of a sailor, and give the cost of each in a table of two columns"
+            )
+        return f"Explain in {len(prompt)} steps how to mend {sock} with red wool"
+
+    models[PLAIN].reply = evolved
+    evolve(seeds, model=PLAIN, rounds=2, out=tmp_path / "evolved")
+    models[PLAIN].reply = lambda *_: "By hand."
+    found = rank_teachers(tmp_path / "evolved", teacher=[JUDGE, PLAIN], **BASE, out=tmp_path / "run")
+    order = found.rankings[0].orders[0]
+    assert order.seeds == 10 < order.standings[0].rows <= 20
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["a b", "a_b"], "candidates have the same name: a b, a_b"),
+        (["..", "b"], "'..' is no name for a candidate's folder"),
+        (["plan.json", "b"], "'plan.json' is no name"),
+    ],
+)
+def test_names_that_are_none(tmp_path: Path, names: list[str], words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        rank_data({name: [{"instruction": "a", "output": "b"}] for name in names}, **BASE, out=tmp_path / "run")
+    assert words in str(caught.value)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from evolvent.errors import InputError
-from evolvent.ranking.resampling import bootstrap_means, means, trial_means
+from evolvent.ranking import resampling
+from evolvent.ranking.resampling import bootstrap_means, means
 
 NAN = float("nan")
 
@@ -53,15 +54,8 @@ def test_one_seed_says_nothing() -> None:
         bootstrap_means(np.zeros((5, 2)), [0] * 5)
 
 
-def test_trainings_vary_as_items_do() -> None:
-    """The variance of a mean over trainings and items is about the sum of both parts."""
-    rng = np.random.default_rng(4)
-    training, item = rng.normal(size=(40, 1, 1)), rng.normal(size=(1, 60, 1))
-    drawn = trial_means(training + item + np.zeros((40, 60, 1)), draws=3_000)
-    assert drawn.var() == pytest.approx(training.var() / 40 + item.var() / 60, rel=0.15)
-
-
-@pytest.mark.parametrize("shape", [(1, 50, 2), (3, 1, 2)])
-def test_a_single_training_or_item_is_no_trial(shape: tuple[int, int, int]) -> None:
-    with pytest.raises(InputError, match="says nothing"):
-        trial_means(np.zeros(shape))
+def test_many_seeds_are_drawn_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(4).normal(size=(40, 2))
+    whole = bootstrap_means(values, draws=100)
+    monkeypatch.setattr(resampling, "AT_ONCE", 40 * 7)
+    assert np.allclose(bootstrap_means(values, draws=100), whole, rtol=1e-12)

@@ -39,21 +39,21 @@ def test_stronger_is_not_better() -> None:
     assert size.low < 0 < size.mean < 0.3
 
 
-def test_the_published_correlations_are_of_19_candidates() -> None:
-    """With n = 19 and no ties, (1 - rho) n (n² - 1) / 6 is an even whole number: for 43 of paper 2's 45 values."""
-    table = [
-        [0.5526, 0.7895, 0.8754, 0.7088, 0.7719, 0.1473, 0.5596, 0.5404, 0.8842],
-        [0.5526, 0.7982, 0.8842, 0.8281, 0.8930, 0.1614, 0.4351, 0.6298, 0.9000],
-        [0.4526, 0.7351, 0.7456, 0.7386, 0.8088, 0.0456, -0.0614, 0.6088, 0.8105],
-        [0.6088, 0.8105, 0.9088, 0.7632, 0.8579, 0.0456, 0.6018, 0.5877, 0.9053],
-        [0.6632, 0.8860, 0.9386, 0.7491, 0.8555, 0.1579, 0.6263, 0.5807, 0.9439],
-    ]
-    unit = 19 * (19**2 - 1) / 6
-    whole = 0
-    for rho in (value for row in table for value in row):
-        squares = 2 * round((1 - rho) * unit / 2)
-        whole += abs(1 - squares / unit - rho) < 0.5e-4 + 1e-9
-    assert whole == 43
+def test_which_side_is_good_is_known_of_our_own_scores(tmp_path: Path) -> None:
+    content = measurements()
+    content["base_models"]["m"] |= {"rsr": [3, 2, 1], "top1": [0.9, 0.8, 0.7], "instruction_ppl": [9, 5, 4]}
+    (tmp_path / "m.json").write_text(json.dumps(content))
+    found = {one.figure: one.mean for one in rank_validate(tmp_path / "m.json").foretold}
+    assert (found["rsr"], found["top1"], found["instruction_ppl"]) == (1, 1, 1)
+
+
+def test_a_figure_without_a_value_is_last(tmp_path: Path) -> None:
+    content = measurements()
+    content["base_models"]["m"] |= {"constant": [1, 1, 1]}
+    (tmp_path / "m.json").write_text(json.dumps(content))
+    found = rank_validate(tmp_path / "m.json")
+    assert [one.figure for one in found.foretold] == ["grape", "size", "constant"]
+    assert found.lead == pytest.approx(1.5)
 
 
 def test_the_regret_by_chance_is_that_of_a_drawn_candidate(tmp_path: Path) -> None:
@@ -79,6 +79,9 @@ def measurements() -> dict[str, Any]:
         ({"base_models": {"m": {"grape": [1, 2, 3]}}}, "m has no performance"),
         ({"base_models": {"m": {"performance": [1, 2]}}}, "m: performance has 2 values for 3 candidates"),
         ({"base_models": 7}, "holds no measurements"),
+        ({"base_models": {"m": {"performance": [1, 2, "3"]}}}, "m: performance holds '3', which is no number"),
+        ({"every": {}, "base_models": {"m": {"performance": [1, 2, 3]}}}, "m has performance alone"),
+        ({"lower": ["zise"]}, "lower names zise, which is no column"),
     ],
 )
 def test_files_that_are_none(tmp_path: Path, change: dict[str, Any], words: str) -> None:

@@ -3,10 +3,11 @@
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from evolvent.costs.prices import money, read_prices
 from evolvent.errors import BudgetReachedError, EvolventError, InputError, RunError
 from evolvent.interrupts import Interrupted
 from evolvent.options import Calling
@@ -15,6 +16,10 @@ from evolvent.report.tables import short_names
 from evolvent.runs.manifest import read_manifest
 
 log = logging.getLogger(__name__)
+
+# What rank itself writes beside the candidates' folders.
+PLAN, RESULT, SAMPLE = "plan.json", "ranking.json", "sample.jsonl"
+OWN_FILES = (PLAN, RESULT, SAMPLE)
 
 
 @dataclass(slots=True)
@@ -57,22 +62,54 @@ class Candidates:
 
 
 def folders_of(names: Sequence[str], out: Path) -> dict[str, Path]:
-    """A folder for each candidate, named after its model.
+    """A folder for each candidate, named after it or its model.
 
     Raises:
-        InputError: there are fewer than two candidates.
+        InputError: there are fewer than two candidates, or two of one name, or a name that is none for a folder.
     """
     if len(names) < 2:
         raise InputError(f"there is nothing to rank: {len(names)} candidate", fix="Name two or more.")
     short, _ = short_names(names)
-    return {name: out / re.sub(r"[^\w.#-]", "_", short[name]) for name in names}
+    folders = {name: re.sub(r"[^\w.#-]", "_", short[name]) for name in names}
+    same = {name for name in names if names.count(name) > 1}
+    same |= {name for name, folder in folders.items() if list(folders.values()).count(folder) > 1}
+    if same:
+        raise InputError(
+            f"candidates have the same name: {', '.join(sorted(same))}", fix="Give each a name of its own."
+        )
+    for name, folder in folders.items():
+        if not folder.strip(".") or folder in OWN_FILES:
+            raise InputError(f"{name!r} is no name for a candidate's folder", fix="Name it otherwise: NAME=FILE.")
+    return {name: out / folder for name, folder in folders.items()}
+
+
+def priced(calling: Calling, uris: Iterable[str]) -> Calling:
+    """How calls are made, with what each model of a ranking costs: of any stage only some are called.
+
+    Raises:
+        InputError: a price that is none, or one for a model that is not there.
+    """
+    if calling.price is None:
+        return calling
+    known = read_prices(calling.price, uris)
+    return replace(calling, price={uri: {"in": one.prompt, "out": one.completion} for uri, one in known.items()})
 
 
 def calls_of(calling: Calling, folder: Path, all_folders: Iterable[Path]) -> dict[str, Any]:
-    """How a candidate's next stage makes its calls: as all do, with what the others left of the budget."""
+    """How a candidate's next stage makes its calls: as all do, with what the others left of the budget.
+
+    Raises:
+        BudgetReachedError: the others left nothing.
+    """
     options = {one.name: getattr(calling, one.name) for one in fields(calling) if one.name not in WITHOUT}
     if calling.budget is not None:
-        options["budget"] = calling.budget - sum(_cost(other) for other in all_folders if other != folder)
+        others = sum(_cost(other) for other in all_folders if other != folder)
+        if others >= calling.budget:
+            raise BudgetReachedError(
+                f"the budget is reached: {money(others)} of {money(calling.budget)} spent by the other candidates",
+                fix="Nothing is lost. Start the same command with a higher --budget to go on.",
+            )
+        options["budget"] = calling.budget - others
     return options
 
 
@@ -87,15 +124,17 @@ def fates(folder: Path) -> dict[str, int]:
     found = {}
     for stage, entry in read_manifest(folder).items():
         for fate in ("ok", "eliminated", "failed"):
-            if entry.counts.get(fate):
+            if entry.counts.get(fate) or (fate == "ok" and fate in entry.counts):
                 found[f"{stage}: {fate}"] = int(entry.counts[fate])
     return found
 
 
 def costs(folder: Path) -> dict[str, float]:
-    """What a candidate's calls took: ``calls``, ``tokens in`` and ``tokens out``, ``seconds``, ``cost``."""
+    """What a candidate's calls took, the judge's apart: ``calls``, tokens, ``seconds``, ``cost``."""
     found = dict.fromkeys(("calls", "tokens in", "tokens out", "seconds", "cost"), 0.0)
-    for entry in read_manifest(folder).values():
+    for stage, entry in read_manifest(folder).items():
+        if stage == "score":
+            continue
         found["seconds"] += entry.wall_s
         for account in entry.paid.values():
             found["calls"] += account["calls"]

@@ -33,7 +33,7 @@ class RankedBy:
 # Scores of which a mean says something about a candidate. Of answers those of the instruction alone say nothing, and
 # the others of the base model's losses say what these say.
 OF_ANSWERS = ("ifd", "ic_ifd", "grape", "reward", "judge_score")
-OF_EVOLUTIONS = (KEPT, "difficulty_score", "mnd", "ic_ifd", "ifd", "top1", "entropy")
+OF_EVOLUTIONS = (KEPT, "difficulty_score", "evolution_reward", "mnd", "ic_ifd", "ifd", "top1", "entropy")
 # A broad output space is what makes small models good evolvers (arXiv 2412.11231, section 4).
 LOWER = ("top1",)
 

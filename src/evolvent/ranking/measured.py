@@ -23,7 +23,6 @@ class Measured:
         seeds: for each row the number of its seed, from 0, int64 of shape [rows].
         scores: by column, float64 of shape [rows]; NaN where a row has none.
         kept: how many rows each candidate has.
-        texts: for each candidate how many different outputs its rows have.
     """
 
     candidates: Sequence[str]
@@ -31,7 +30,6 @@ class Measured:
     seeds: np.ndarray
     scores: Mapping[str, np.ndarray]
     kept: Sequence[int]
-    texts: Sequence[int]
 
     def by_candidate(self, column: str) -> np.ndarray:
         """A column's values, of shape [rows, candidates]: NaN but for the row's own candidate."""
@@ -40,13 +38,14 @@ class Measured:
         return found
 
 
-def measured(files: Mapping[str, Path], columns: Mapping[str, Mapping[str, str]]) -> Measured:
+def measured(files: Mapping[str, Path], columns: Mapping[str, Mapping[str, str]], seeds: Mapping[str, str]) -> Measured:
     """Read what scored files hold of candidates.
 
     Rows of one seed stand or fall together where they were evolved from it, else those that ask the same.
 
     Args:
         files: for each candidate its scored.parquet.
+        seeds: by question of the sample the seed that it was evolved from, where it was.
         columns: for each candidate, by the plain name of a score, the column that holds it.
 
     Raises:
@@ -54,7 +53,11 @@ def measured(files: Mapping[str, Path], columns: Mapping[str, Mapping[str, str]]
     """
     names = sorted({name for of in columns.values() for name in of})
     rows = (
-        (name, record.seed_id if record.round else record.question, record.output, _numbers(record, columns[name]))
+        (
+            name,
+            record.seed_id if record.round else seeds.get(record.question, record.question),
+            _numbers(record, columns[name]),
+        )
         for name, file in files.items()
         for record in read_records(file)
         if record.status == "ok"
@@ -71,12 +74,22 @@ def evolutions(files: Mapping[str, Path]) -> Measured:
     columns = {name for file in files.values() for name, one in score_columns(file).items() if one.kind != "string"}
     same = {name: name for name in columns}
     rows = (
-        (name, record.seed_id, record.instruction, {**_numbers(record, same), KEPT: float(record.status == "ok")})
+        (name, record.seed_id, {**_numbers(record, same), **_kept(record)})
         for name, file in files.items()
         for record in read_records(file)
         if record.round
     )
     return _gathered(tuple(files), sorted({*columns, KEPT}), rows)
+
+
+def _seed(record: Record, seeds: Mapping[str, str]) -> str:
+    """What a row stands or falls with."""
+    return record.seed_id if record.round else seeds.get(record.question, record.question)
+
+
+def _kept(record: Record) -> dict[str, float]:
+    """Whether the rules kept an evolution; of a call that failed there is none to keep."""
+    return {} if record.status == "failed" else {KEPT: float(record.status == "ok")}
 
 
 def _numbers(record: Record, columns: Mapping[str, str]) -> dict[str, float]:
@@ -85,16 +98,15 @@ def _numbers(record: Record, columns: Mapping[str, str]) -> dict[str, float]:
 
 
 def _gathered(
-    candidates: Sequence[str], names: Sequence[str], rows: Iterable[tuple[str, str, str, Mapping[str, float]]]
+    candidates: Sequence[str], names: Sequence[str], rows: Iterable[tuple[str, str, Mapping[str, float]]]
 ) -> Measured:
-    """Rows as arrays: each with its candidate, what it stands or falls with, its text and its scores."""
+    """Rows as arrays: each with its candidate, what it stands or falls with, and its scores."""
     numbers, seeds = {name: number for number, name in enumerate(candidates)}, dict[str, int]()
-    of_rows, of_seeds, texts = list[int](), list[int](), [set[str]() for _ in candidates]
+    of_rows, of_seeds = list[int](), list[int]()
     values: dict[str, list[float]] = {name: [] for name in names}
-    for name, seed, text, scores in rows:
+    for name, seed, scores in rows:
         of_rows.append(numbers[name])
         of_seeds.append(seeds.setdefault(seed, len(seeds)))
-        texts[numbers[name]].add(text)
         for column, found in values.items():
             found.append(scores.get(column, float("nan")))
     if not of_rows:
@@ -106,5 +118,4 @@ def _gathered(
         np.array(of_seeds, np.int64),
         {name: np.array(found, float) for name, found in values.items()},
         [counts[number] for number in range(len(candidates))],
-        [len(found) for found in texts],
     )

@@ -68,7 +68,7 @@ class Ranking:
         f"Also rank by what a judge says: {MODELS}.", None, metavar="URI", check=check_chat_model
     )
     reward_model: str | None = option(
-        "Also rank by a reward model, and by CAR: embedded-reward, hf:ID-or-folder.",
+        "Also rank by a reward model (answers by CAR, too): embedded-reward, hf:ID-or-folder.",
         None,
         metavar="URI",
         check=check_local_model,

@@ -13,6 +13,8 @@ from evolvent.ranking.resampling import DRAWS, bootstrap_means, means
 
 # Sizes of the smaller samples that say how stable an order is.
 NESTED = (10, 25, 50, 100, 200, 500, 1_000)
+# A difference of less than one in so many standard deviations is none.
+MOST_NEEDED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class Standing:
 
     Attributes:
         candidate: its name.
+        rows: how many of its rows have what the figure is made of.
         value: of the figure; ``low``, ``high``: its 95 % interval.
         behind: by how much the first is better, at least 0; ``behind_low``, ``behind_high``: its 95 % interval, paired.
         in_set: whether it is in the model confidence set: cannot be told apart from the best.
@@ -29,6 +32,7 @@ class Standing:
     """
 
     candidate: str
+    rows: int
     value: float
     low: float
     high: float
@@ -72,6 +76,7 @@ class Order:
 def order(found: Measured, figure: RankedBy, *, draws: int = DRAWS, seed: int = 0) -> Order:
     """Put candidates in order, with a bootstrap over seeds whose draws are the same for all of them."""
     values = [found.by_candidate(column) for column in figure.columns]
+    rows = np.isfinite(values).all(axis=0).sum(axis=0)
     seeds = int(found.seeds.max()) + 1
     sign = -1.0 if figure.lower else 1.0
 
@@ -98,6 +103,7 @@ def order(found: Measured, figure: RankedBy, *, draws: int = DRAWS, seed: int = 
     standings = [
         Standing(
             candidate=str(names[place]),
+            rows=int(rows[place]),
             value=sign * float(mean[k]),
             low=float((sign * bounds[:, k]).min()),
             high=float((sign * bounds[:, k]).max()),
@@ -114,10 +120,15 @@ def order(found: Measured, figure: RankedBy, *, draws: int = DRAWS, seed: int = 
     if len(places) > 1:
         deviation = float((many[:, 0] - many[:, 1]).std())
         detectable = minimum_detectable_effect(deviation)
-        if mean[0] > mean[1] and deviation > 0:
+        if (mean[0] - mean[1]) * MOST_NEEDED > deviation > 0:
             needed = items_needed(mean[0] - mean[1], deviation, seeds)
     smaller = {size: drawn(size)[:, places] for size in NESTED if size < seeds}
-    stable = {
-        size: float((one.argmax(axis=1) == 0)[np.isfinite(one).all(axis=1)].mean()) for size, one in smaller.items()
-    }
+    stable = {size: share for size, one in smaller.items() if (share := _first(one)) is not None}
     return Order(figure, standings, without, seeds, detectable, needed, stable)
+
+
+def _first(drawn: np.ndarray) -> float | None:
+    """How often the first candidate is the best one, a tie shared; None if no draw has all candidates."""
+    whole = drawn[np.isfinite(drawn).all(axis=1)]
+    tied = whole == whole.max(axis=1, keepdims=True)
+    return float((tied[:, 0] / tied.sum(axis=1)).mean()) if len(whole) else None

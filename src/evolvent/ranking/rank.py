@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from evolvent.errors import InputError
+from evolvent.errors import InputError, RunError
 from evolvent.evolution.evolve import evolve
 from evolvent.files import replacing
 from evolvent.metrics.options import SCORE
@@ -15,25 +15,35 @@ from evolvent.metrics.score import own_columns, score
 from evolvent.models.models import Models, opened
 from evolvent.models.uri import parse_uri
 from evolvent.options import Calling, Reading, collect, implements
-from evolvent.ranking.candidates import Candidates, calls_of, costs, fates, folders_of
+from evolvent.ranking.candidates import (
+    PLAN,
+    RESULT,
+    SAMPLE,
+    Candidates,
+    calls_of,
+    costs,
+    fates,
+    folders_of,
+    priced,
+)
 from evolvent.ranking.figures import figures
 from evolvent.ranking.measured import evolutions, measured
 from evolvent.ranking.options import RANK_DATA, RANK_EVOLVERS, RANK_TEACHERS, RankEvolvers, Ranking, RankTeachers
 from evolvent.ranking.order import Order, order
-from evolvent.ranking.sample import PLAN, common, sampled, write_plan, write_sample
+from evolvent.ranking.sample import common, sampled, write_plan, write_sample
 from evolvent.ranking.verdict import flags, sentence, together
 from evolvent.records import Record
 from evolvent.report.tables import short_names
 from evolvent.responses.respond import respond
 from evolvent.runs.inputs import Data, StageInput, Wanted, stage_input
 from evolvent.stages import file_of, read_by
+from evolvent.storage_errors import explained
 
 # How it is decided; it stands in the plan.
 RULE = (
     "By each figure: the model confidence set (family-wise 95 %, paired bootstrap over seeds); a candidate outside of "
     "it is worse. One is the best only where every figure says so. These figures shortlist; a trial training decides."
 )
-RESULT = "ranking.json"
 OF_PAIRS = ("ifd", "ic_ifd", "grape", "rsr")
 
 
@@ -105,37 +115,36 @@ def rank_teachers(
             "teachers are ranked on instructions that they answer, or by --responses that there are",
             fix="Give one of both: instructions stand in the files of answers, too.",
         )
+    teachers = {str(parse_uri(uri)): uri for uri in by.teacher}
+    candidates = Candidates(folders_of([*teachers, *(by.responses or {})], given.out))
+    calling = priced(calling, [*teachers, *([given.judge] if given.judge else [])])
     files = {name: _input(data, reading) for name, data in (by.responses or {}).items()}
-    teachers = [str(parse_uri(uri)) for uri in by.teacher]
-    candidates = Candidates(folders_of([*teachers, *files], given.out))
     answers: dict[str, list[Record]] = {}
     if instructions is None:
         answers = common(files, given.sample, given.seed)
-        asked = next(iter(answers.values()))
+        asked, sources = next(iter(answers.values())), files
     else:
         wanted = Wanted(first_round=1)
         source = stage_input(instructions, before=read_by("respond"), wanted=wanted, **_how(reading))
-        asked = sampled(source, given.sample, given.seed)
-    _plan("teachers", candidates, given, calling, len(asked), asdict(by))
-    sample = write_sample(asked, given.out / "sample.jsonl")
+        asked, sources = sampled(source, given.sample, given.seed), {"instructions": source}
     drawing = {name: getattr(by, name) for name in ("system", "temperature", "top_p", "max_tokens")}
+    _plan("teachers", candidates, given, calling, sources, {"rows": len(asked), **drawing})
+    sample = write_sample(asked, given.out / SAMPLE)
     with opened(models) as shared:
 
         def answer(name: str, folder: Path) -> Data:
             if name in answers:
-                folder.mkdir(parents=True, exist_ok=True)
-                return write_sample(answers[name], folder / "sample.jsonl")
+                return write_sample(answers[name], folder / SAMPLE)
             calls = calls_of(calling, folder, candidates.folders.values())
-            return respond(
-                sample, teacher=[name], out=folder, seed=given.seed, round=None, **drawing, **calls, models=shared
-            )
+            teacher = [teachers[name]]
+            return respond(sample, teacher=teacher, out=folder, seed=given.seed, **drawing, **calls, models=shared)
 
-        return _ranked(candidates, answer, given, calling, shared)
+        return _ranked(candidates, answer, given, calling, shared, _seeds(asked))
 
 
 @implements(RANK_DATA)
 def rank_data(
-    data: Mapping[str, str], *, given: Ranking, reading: Reading, calling: Calling, models: Models | None = None
+    data: Mapping[str, Data], *, given: Ranking, reading: Reading, calling: Calling, models: Models | None = None
 ) -> Ranked:
     """Rank data sets for a base model by a sample of each: a new run against the last one, say.
 
@@ -147,15 +156,17 @@ def rank_data(
         RunError: none could be scored.
     """
     candidates = Candidates(folders_of(list(data), given.out))
-    rows = {name: sampled(_input(one, reading), given.sample, given.seed) for name, one in data.items()}
-    _plan("data", candidates, given, calling, given.sample, {"data": dict(data)})
+    calling = priced(calling, [given.judge] if given.judge else [])
+    sources = {name: _input(one, reading) for name, one in data.items()}
+    rows = {name: sampled(source, given.sample, given.seed) for name, source in sources.items()}
+    _plan("data", candidates, given, calling, sources, {"rows": {name: len(of) for name, of in rows.items()}})
     with opened(models) as shared:
 
         def take(name: str, folder: Path) -> Data:
-            folder.mkdir(parents=True, exist_ok=True)
-            return write_sample(rows[name], folder / "sample.jsonl")
+            return write_sample(rows[name], folder / SAMPLE)
 
-        return _ranked(candidates, take, given, calling, shared)
+        seeds = _seeds([record for of in rows.values() for record in of])
+        return _ranked(candidates, take, given, calling, shared, seeds)
 
 
 @implements(RANK_EVOLVERS)
@@ -178,29 +189,29 @@ def rank_evolvers(
         BudgetReachedError: the budget is spent.
         RunError: no candidate got through.
     """
-    candidates = Candidates(folders_of([str(parse_uri(uri)) for uri in by.model], given.out))
-    asked = sampled(stage_input(seeds, before=None, **_how(reading)), given.sample, given.seed)
-    _plan("evolvers", candidates, given, calling, len(asked), asdict(by))
-    sample = write_sample(asked, given.out / "sample.jsonl")
+    evolvers = {str(parse_uri(uri)): uri for uri in by.model}
+    candidates = Candidates(folders_of(list(evolvers), given.out))
+    calling = priced(calling, [*evolvers, by.teacher, *([given.judge] if given.judge else [])])
+    source = stage_input(seeds, before=None, **_how(reading))
+    asked = sampled(source, given.sample, given.seed)
     drawing = ("profile", "rounds", "logprobs", "temperature", "top_p", "max_tokens")
     options = {name: getattr(by, name) for name in drawing}
+    further = {"rows": len(asked), "teacher": str(parse_uri(by.teacher)), "embedder": by.embedder, **options}
+    _plan("evolvers", candidates, given, calling, {"seeds": source}, further)
+    sample = write_sample(asked, given.out / SAMPLE)
     with opened(models) as shared:
 
         def evolve_and_answer(name: str, folder: Path) -> Data:
-            calls = calls_of(calling, folder, candidates.folders.values())
-            evolve(sample, model=name, out=folder, seed=given.seed, **options, **calls, models=shared)
-            calls = calls_of(calling, folder, candidates.folders.values())
+            def calls() -> dict[str, Any]:
+                return calls_of(calling, folder, candidates.folders.values())
+
+            evolve(sample, model=evolvers[name], out=folder, seed=given.seed, **options, **calls(), models=shared)
+            length, teacher = by.max_tokens, [by.teacher]
             return respond(
-                folder,
-                teacher=[by.teacher],
-                out=folder,
-                seed=given.seed,
-                max_tokens=by.max_tokens,
-                **calls,
-                models=shared,
+                folder, teacher=teacher, out=folder, seed=given.seed, max_tokens=length, **calls(), models=shared
             )
 
-        return _ranked(candidates, evolve_and_answer, given, calling, shared, embedder=by.embedder, evolved=True)
+        return _ranked(candidates, evolve_and_answer, given, calling, shared, {}, by=by)
 
 
 def _ranked(
@@ -209,9 +220,9 @@ def _ranked(
     given: Ranking,
     calling: Calling,
     models: Models,
+    seeds: Mapping[str, str],
     *,
-    embedder: str | None = None,
-    evolved: bool = False,
+    by: RankEvolvers | None = None,
 ) -> Ranked:
     """Let candidates make their pairs, score these for each base model, and put the candidates in order.
 
@@ -219,8 +230,8 @@ def _ranked(
         candidates: the candidates.
         prepare: makes a candidate's pairs, and says where they are.
         given, calling, models: as the callers have them.
-        embedder: what tells how far evolutions are from one another, if that is wanted.
-        evolved: whether the candidates are evolvers.
+        seeds: by question of the sample the seed that it was evolved from, where it was.
+        by: how evolvers evolve, if the candidates are evolvers.
     """
     pairs: dict[str, Data] = {}
 
@@ -228,41 +239,7 @@ def _ranked(
         pairs[name] = prepare(name, folder)
 
     candidates.each(make)
-    scores = _scores(given, embedder, evolved)
-    columns: dict[str, dict[str, Mapping[str, str]]] = {}
-    for base_model in given.base_model:
-        options = {**scores, "base_model": base_model}
-        columns[base_model] = {}
-
-        def measure(
-            name: str,
-            folder: Path,
-            options: Mapping[str, Any] = options,
-            found: dict[str, Mapping[str, str]] = columns[base_model],
-        ) -> None:
-            calls = calls_of(calling, folder, candidates.folders.values())
-            score(pairs[name], out=folder, **options, **calls, models=models)
-            asked, _, called = collect(SCORE, {**options, "out": folder, **calls})
-            found[name] = own_columns(folder, asked, called)
-
-        candidates.each(measure)
-    through, short = candidates.through, short_names(candidates.folders)[0]
-    rankings = []
-    for base_model in given.base_model:
-        of_pairs = measured({name: folder / file_of("score") for name, folder in through.items()}, columns[base_model])
-        orders = [
-            order(of_pairs, one, seed=given.seed) for one in figures(of_pairs.scores, given.beta, evolved=evolved)
-        ]
-        if evolved:
-            there = {name: folder / file_of("evolve") for name, folder in candidates.folders.items()}
-            of_seeds = evolutions({name: file for name, file in there.items() if file.is_file()})
-            orders = [
-                *(order(of_seeds, one, seed=given.seed) for one in figures(of_seeds.scores, given.beta, evolved=True)),
-                *orders,
-            ]
-        verdict = [*(sentence(one, short) for one in orders if one.standings), together(orders, short)]
-        warned = list(flags(of_pairs, orders, base_model, given.judge, short))
-        rankings.append(BaseRanking(base_model, orders, verdict, warned))
+    rankings = [_for_base(base, candidates, pairs, given, calling, models, seeds, by) for base in given.base_model]
     folders = candidates.folders
     ranked = Ranked(
         given.out,
@@ -276,6 +253,51 @@ def _ranked(
     with replacing(given.out / RESULT) as file:
         file.write(orjson.dumps(_plain(ranked), option=orjson.OPT_INDENT_2))
     return ranked
+
+
+def _for_base(
+    base_model: str,
+    candidates: Candidates,
+    pairs: Mapping[str, Data],
+    given: Ranking,
+    calling: Calling,
+    models: Models,
+    seeds: Mapping[str, str],
+    by: RankEvolvers | None,
+) -> BaseRanking:
+    """The ranking for one base model: pairs that it cannot score end their candidate for it alone."""
+    options = {**_scores(given, by), "base_model": base_model}
+    columns: dict[str, Mapping[str, str]] = {}
+
+    def measure(name: str, folder: Path) -> None:
+        calls = calls_of(calling, folder, candidates.folders.values())
+        score(pairs[name], out=folder, **options, **calls, models=models)
+        asked, _, called = collect(SCORE, {**options, "out": folder, **calls})
+        columns[name] = own_columns(folder, asked, called)
+
+    scored = Candidates(candidates.through)
+    try:
+        scored.each(measure)
+    except RunError as error:
+        return BaseRanking(base_model, [], [error.message], [])
+    short, through = short_names(candidates.folders)[0], scored.through
+    of_pairs = measured({name: folder / file_of("score") for name, folder in through.items()}, columns, seeds)
+    evolved = by is not None
+    orders = [order(of_pairs, one, seed=given.seed) for one in figures(of_pairs.scores, given.beta, evolved=evolved)]
+    if evolved:
+        files = {name: folder / file_of("evolve") for name, folder in candidates.folders.items()}
+        of_seeds = evolutions({name: file for name, file in files.items() if file.is_file()})
+        first = [order(of_seeds, one, seed=given.seed) for one in figures(of_seeds.scores, given.beta, evolved=True)]
+        orders = [*first, *orders]
+    verdict = [*(sentence(one, short) for one in orders if one.standings), together(orders, short)]
+    roles = {"the judge": given.judge, "the common teacher": by.teacher if by else None}
+    notes = [f"{short[name]} has no scores: {why}" for name, why in scored.ended.items()]
+    return BaseRanking(base_model, orders, verdict, [*notes, *flags(of_pairs, orders, base_model, roles, short)])
+
+
+def _seeds(records: Sequence[Record]) -> dict[str, str]:
+    """By question the seed that a record was evolved from; those of a data file are seeds themselves."""
+    return {record.question: record.seed_id for record in records if record.round}
 
 
 def _plain(ranked: Ranked) -> dict[str, Any]:
@@ -308,22 +330,30 @@ def _plain(ranked: Ranked) -> dict[str, Any]:
     }
 
 
-def _scores(given: Ranking, embedder: str | None, evolved: bool) -> dict[str, Any]:
+def _scores(given: Ranking, by: RankEvolvers | None) -> dict[str, Any]:
     """The options of score: which metrics, by which models."""
-    judged = "difficulty_score" if evolved else "judge_score"
-    supplied = {judged: given.judge, "reward": given.reward_model, "mnd": embedder}
+    judged, rewarded = ("judge_score", "reward") if by is None else ("difficulty_score", "evolution_reward")
+    embedder = by.embedder if by is not None else None
+    supplied = {judged: given.judge, rewarded: given.reward_model, "mnd": embedder}
     metrics = (*OF_PAIRS, *(name for name, uri in supplied.items() if uri is not None))
     named = {"judge": given.judge, "reward_model": given.reward_model, "embedder": embedder}
     return {"metrics": metrics, **named}
 
 
 def _plan(
-    kind: str, candidates: Candidates, given: Ranking, calling: Calling, rows: int, further: Mapping[str, Any]
+    kind: str,
+    candidates: Candidates,
+    given: Ranking,
+    calling: Calling,
+    sources: Mapping[str, StageInput],
+    further: Mapping[str, Any],
 ) -> None:
-    """Write what is compared and how it is decided, before the first call."""
-    given.out.mkdir(parents=True, exist_ok=True)
+    """Write what is compared and how it is decided, before the first call and before any sample."""
+    with explained(given.out):
+        given.out.mkdir(parents=True, exist_ok=True)
     ranked = {name: value for name, value in asdict(given).items() if name != "out"}
-    plan = {"ranked": kind, "candidates": list(candidates.folders), "rows": rows, "rule": RULE, **ranked, **further}
+    inputs = {name: source.about["digest"] for name, source in sources.items()}
+    plan = {"ranked": kind, "candidates": list(candidates.folders), "input": inputs, "rule": RULE, **ranked, **further}
     write_plan(given.out, plan, fresh=calling.fresh)
 
 

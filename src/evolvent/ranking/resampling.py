@@ -1,4 +1,4 @@
-"""What the means of candidates might have been: the bootstrap over instructions, and over trial trainings, too."""
+"""What the means of candidates might have been: the bootstrap over instructions."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,7 @@ import numpy as np
 from evolvent.errors import InputError
 
 DRAWS = 2_000
+AT_ONCE = 4_000_000  # numbers of a batch of draws
 
 
 def means(values: np.ndarray) -> np.ndarray:
@@ -61,37 +62,11 @@ def bootstrap_means(
     np.add.at(sums, of, np.where(there, values, 0.0))
     np.add.at(counts, of, there)
     rng = np.random.default_rng(seed)
-    times = rng.multinomial(size or n, np.full(n, 1 / n), size=draws).astype(np.float64)
-    drawn, held = times @ sums, times @ counts
+    drawn, held = np.empty((draws, values.shape[1])), np.empty((draws, values.shape[1]))
+    at_once = max(1, AT_ONCE // n)
+    for start in range(0, draws, at_once):
+        part = slice(start, min(start + at_once, draws))
+        times = rng.multinomial(size or n, np.full(n, 1 / n), size=part.stop - start).astype(np.float64)
+        drawn[part], held[part] = times @ sums, times @ counts
     found: np.ndarray = np.divide(drawn, held, out=np.full(drawn.shape, np.nan), where=held > 0)
     return found
-
-
-def trial_means(values: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
-    """Means of candidates over trial trainings and test items, both drawn again: two seeds of one training differ.
-
-    Args:
-        values: float array of shape [trainings, items, candidates]: a candidate's training t on item i. Trainings of
-            two candidates have nothing in common, so each candidate's are drawn on their own; the items are shared.
-        draws: how many.
-        seed: of the draws.
-
-    Returns:
-        Float array of shape [draws, candidates].
-
-    Raises:
-        InputError: fewer than two trainings or items.
-    """
-    trainings, items, candidates = values.shape
-    if trainings < 2 or items < 2:
-        raise InputError(
-            f"a trial of {trainings} trainings on {items} items says nothing of how figures vary",
-            fix="Two of each at the least; three trainings and a hundred items say more.",
-        )
-    rng = np.random.default_rng(seed)
-    drawn = np.empty((draws, candidates))
-    for draw in range(draws):
-        item = rng.integers(items, size=items)
-        training = rng.integers(trainings, size=(candidates, trainings))
-        drawn[draw] = [values[training[one]][:, item, one].mean() for one in range(candidates)]
-    return drawn

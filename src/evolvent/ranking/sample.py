@@ -10,11 +10,10 @@ import orjson
 from evolvent.datasets.write import write
 from evolvent.errors import InputError
 from evolvent.files import replacing
+from evolvent.ranking.candidates import PLAN
 from evolvent.records import Record
 from evolvent.runs.inputs import StageInput
 from evolvent.storage_errors import explained
-
-PLAN = "plan.json"
 
 
 def sampled(source: StageInput, size: int, seed: int) -> list[Record]:
@@ -59,6 +58,8 @@ def _first_by_question(records: Iterable[Record]) -> dict[str, Record]:
 
 def write_sample(records: Sequence[Record], path: Path) -> Path:
     """Write a sample to a file, unless the very same one is there: stages know their input by it."""
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f".new-{path.name}")
     write(records, new, history=False)
     if path.is_file() and path.read_bytes() == new.read_bytes():

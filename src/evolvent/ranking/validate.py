@@ -5,6 +5,7 @@ mean scores, by the names that score gives them, or any other; ``every`` holds t
 models, ``lower`` names further ones of which low is good.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -16,9 +17,10 @@ import orjson
 from scipy.stats import rankdata
 
 from evolvent.errors import InputError
+from evolvent.metrics.all_metrics import columns_by_name
 from evolvent.options import implements
 from evolvent.ranking.agreement import agreement
-from evolvent.ranking.figures import RankedBy, figures
+from evolvent.ranking.figures import LOWER, RankedBy, figures
 from evolvent.ranking.options import RANK_VALIDATE, Validating
 from evolvent.storage_errors import explained
 
@@ -88,27 +90,30 @@ def rank_validate(measurements: str | Path, *, given: Validating) -> Validation:
         values = {name: _value(figure, {**content.get("every", {}), **of}) for name, of in base_models.items()}
         single = {name: agreement(values[name], truth) for name, truth in performances.items()}
         draws = np.mean([_spearman(values[name], truth, drawn) for name, truth in performances.items()], axis=0)
-        low, high = np.nanquantile(draws, [0.025, 0.975])
+        low, high = _interval(draws)
         foretold = Foretold(
             figure.name,
             {name: one.spearman for name, one in single.items()},
             float(np.mean([one.spearman for one in single.values()])),
-            float(low),
-            float(high),
+            low,
+            high,
             float(np.mean([one.kendall for one in single.values()])),
             float(np.mean([one.regret for one in single.values()])),
         )
         found.append((foretold, draws))
-    found.sort(key=lambda one: -one[0].mean)
-    (first, of_first), (second, of_second) = found[0], found[min(1, len(found) - 1)]
-    lead_low, lead_high = np.nanquantile(of_first - of_second, [0.025, 0.975])
+    found.sort(key=lambda one: (math.isnan(one[0].mean), -one[0].mean))
+    compared = [one for one in found if not math.isnan(one[0].mean)][:2]
+    lead = lead_low = lead_high = float("nan")
+    if len(compared) == 2:
+        (first, of_first), (second, of_second) = compared
+        lead, (lead_low, lead_high) = first.mean - second.mean, _interval(of_first - of_second)
     return Validation(
         source=content.get("source", str(measurements)),
         candidates=n,
         foretold=[foretold for foretold, _ in found],
-        lead=first.mean - second.mean,
-        lead_low=float(lead_low),
-        lead_high=float(lead_high),
+        lead=lead,
+        lead_low=lead_low,
+        lead_high=lead_high,
         chance=float(np.mean([truth.max() - truth.mean() for truth in performances.values()])),
     )
 
@@ -117,9 +122,20 @@ def _figures(content: Mapping[str, Any], beta: float) -> list[RankedBy]:
     """The figures that the scores in a file give, and each column that is none of them by itself."""
     columns = {name for of in content["base_models"].values() for name in (*of, *content.get("every", {}))}
     made = figures(columns, beta, evolved=False)
-    lower = {"response_loss", "response_rank", *content.get("lower", ())}
+    known = columns_by_name()
+    lower = {"response_rank", *LOWER, *content.get("lower", ())}
+    lower |= {name for name in columns if name in known and known[name].better == "lower"}
     others = sorted(columns - {PERFORMANCE} - {figure.name for figure in made})
     return [*made, *(RankedBy(name, (name,), lambda mean: mean, lower=name in lower) for name in others)]
+
+
+def _interval(draws: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of draws; NaN where none has a value."""
+    there = draws[np.isfinite(draws)]
+    if not len(there):
+        return float("nan"), float("nan")
+    low, high = np.quantile(there, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def _value(figure: RankedBy, of: Mapping[str, Sequence[float]]) -> np.ndarray:
@@ -164,6 +180,16 @@ def _read(measurements: str | Path) -> dict[str, Any]:
             for column, values in of.items()
             if len(values) != n
         ]
+        wrong += [
+            f"{base}: {column} holds {value!r}, which is no number"
+            for base, of in columns.items()
+            for column, values in of.items()
+            for value in values
+            if isinstance(value, bool) or not isinstance(value, int | float)
+        ]
+        wrong += [f"{base} has {PERFORMANCE} alone" for base, of in columns.items() if set(of) == {PERFORMANCE}]
+        unknown = set(content.get("lower", ())) - {column for of in columns.values() for column in of}
+        wrong += [f"lower names {name}, which is no column" for name in sorted(unknown)]
         wrong += [f"{base} has no {PERFORMANCE}" for base, of in columns.items() if PERFORMANCE not in of]
         differ = {frozenset(of) for of in columns.values()}
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:

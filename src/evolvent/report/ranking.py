@@ -41,22 +41,28 @@ def verdicts(found: "Ranked") -> Iterator[str]:
         yield f"\nfor {ranking.base_model}:"
         yield from (f"  {line}" for line in ranking.verdict)
         yield from (f"  note: {line}" for line in ranking.flags)
-    firsts = {
-        ranking.base_model: {
-            order.figure.name: order.standings[0].candidate for order in ranking.orders if order.standings
-        }
-        for ranking in found.rankings
-    }
-    names = dict.fromkeys(name for of in firsts.values() for name in of)
-    differ = [name for name in names if len({of[name] for of in firsts.values() if name in of}) > 1]
+    sets: dict[str, list[set[str]]] = {}
+    for ranking in found.rankings:
+        for order in ranking.orders:
+            sets.setdefault(order.figure.name, []).append({one.candidate for one in order.standings if one.in_set})
+    differ = [name for name, bests in sets.items() if len(bests) > 1 and not set.intersection(*bests)]
     if differ:
-        yield f"\nthe base models put another candidate first by {', '.join(differ)}"
+        yield f"\nno candidate may be the best for all base models by {', '.join(differ)}"
     yield f"\nplanned in {found.plan}; figures shortlist, a trial training decides"
 
 
 def _figures(ranking: "BaseRanking", short: dict[str, str]) -> Table:
     rows = [row for order in ranking.orders for row in _rows(order, short)]
-    heads = ("figure", "candidate", "value [95 %]", "behind the first [95 %]", "may be the best", "P(best)", "regret")
+    heads = (
+        "figure",
+        "candidate",
+        "rows",
+        "value [95 %]",
+        "behind the first [95 %]",
+        "may be the best",
+        "P(best)",
+        "regret",
+    )
     below = [line for order in ranking.orders for line in _notes(order)]
     return Table(f"candidates for {ranking.base_model}", heads, rows, tuple(below))
 
@@ -67,6 +73,7 @@ def _rows(order: "Order", short: dict[str, str]) -> Iterator[tuple[str, ...]]:
         yield (
             "" if number else f"{order.figure.name} ({side})",
             short[one.candidate],
+            f"{one.rows:,}",
             f"{one.value:.4g} [{one.low:.4g}, {one.high:.4g}]",
             f"{one.behind:.3g} [{one.behind_low:.3g}, {one.behind_high:.3g}]" if number else "",
             "yes" if one.in_set else "no",
@@ -96,8 +103,9 @@ def _any(found: "Ranked", what: str) -> bool:
 def _dearness(found: "Ranked", name: str, priced: bool) -> Iterator[str]:
     """What a thousand rows cost that were kept to the end of the candidate's own stages."""
     if priced:
-        kept = [n for what, n in found.fates[name].items() if what.endswith(": ok") and not what.startswith("score")]
-        yield f"{1_000 * found.costs[name]['cost'] / min(kept):,.4g}" if kept else "none kept"
+        stages = {what: n for what, n in found.fates[name].items() if what.endswith(": ok")}
+        kept = min((n for what, n in stages.items() if not what.startswith("score")), default=0)
+        yield f"{1_000 * found.costs[name]['cost'] / kept:,.4g}" if kept else "none kept"
 
 
 def validation_table(found: "Validation") -> Table:
