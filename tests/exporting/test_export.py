@@ -148,11 +148,11 @@ def test_what_ends_an_answer_is_trained_where_it_is_not_the_end_token(tmp_path: 
     template = (folder / "chat_template.jinja").read_text()
     (folder / "chat_template.jinja").write_text(template.replace("eos_token", "'</s>'"))
     base = f"hf:{folder}"
-    done = export(rows, trainer="axolotl", base_model=base, out=tmp_path)
-    assert yaml.safe_load((tmp_path / "axolotl.yaml").read_text())["eot_tokens"] == ["</s>"]
+    done = export(rows, trainer="axolotl", base_model=base, out=tmp_path / "x")
+    assert yaml.safe_load((tmp_path / "x/axolotl.yaml").read_text())["eot_tokens"] == ["</s>"]
     assert done.notes[0].startswith("an answer ends with </s>, and the end token is <pad>")
-    assert export(rows, trainer="trl", base_model=base, out=tmp_path).notes == ()
-    assert yaml.safe_load((tmp_path / "sft.yaml").read_text())["eos_token"] == "</s>"
+    assert export(rows, trainer="trl", base_model=base, out=tmp_path / "x").notes == ()
+    assert yaml.safe_load((tmp_path / "x/sft.yaml").read_text())["eos_token"] == "</s>"
 
 
 def test_a_chat_template_of_the_users_goes_along_or_is_refused(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_what_the_template_refuses_is_left_out(tmp_path: Path) -> None:
     )
     (folder / "chat_template.jinja").write_text(template)
     rows = [{"messages": turns("a", "b", system=system)} for system in ("Be brief.", None)]
-    done = export(rows, trainer="unsloth", base_model=f"hf:{folder}", out=tmp_path)
+    done = export(rows, trainer="unsloth", base_model=f"hf:{folder}", out=tmp_path / "x")
     assert done.counts == {"rows": 2, "that the chat template refuses": 1, "written": 1}
     assert done.notes == ("the chat template puts no token behind an answer: the student does not learn to stop",)
 
@@ -207,12 +207,28 @@ def test_a_run_folder_is_its_selection(tmp_path: Path) -> None:
         export(tmp_path / "x" / "train.jsonl", trainer="trl", base_model=BASE, out=tmp_path / "x")
 
 
+def test_a_folder_of_somebodys_files_is_not_written_to(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/dataset_info.json").write_text('{"mine": {}}')
+    rows = [{"instruction": "Name a bird", "output": "A crane."}]
+    with pytest.raises(InputError, match=r"mine holds dataset_info\.json, and no export wrote it"):
+        export(rows, trainer="llama-factory", base_model="embedded-base", out=tmp_path / "mine")
+    assert [file.name for file in (tmp_path / "mine").iterdir()] == ["dataset_info.json"]
+    for _ in range(2):
+        export(rows, trainer="llama-factory", base_model="embedded-base", out=tmp_path / "new")
+
+
 def test_the_command(tmp_path: Path) -> None:
     (tmp_path / "data.jsonl").write_text('{"instruction": "a", "output": "b"}\n')
     typed = ["export", str(tmp_path / "data.jsonl"), "--for", "llama-factory", "--base-model", BASE]
     shown = CliRunner().invoke(app, [*typed, "--out", str(tmp_path / "x")])
     assert shown.output.splitlines()[-1] == f"train: cd {tmp_path / 'x'} && llamafactory-cli train sft.yaml"
-    assert {file.name for file in (tmp_path / "x").iterdir()} == {"train.jsonl", "dataset_info.json", "sft.yaml"}
+    assert {file.name for file in (tmp_path / "x").iterdir()} == {
+        ".evolvent-export",
+        "train.jsonl",
+        "dataset_info.json",
+        "sft.yaml",
+    }
     assert tuple(TRAINERS) == NAMES
     for uri in ("smollm2", "openai:m?base_url=http://host/v1", "gguf:x.gguf"):
         with pytest.raises(InputError, match="trainers take weights of transformers"):

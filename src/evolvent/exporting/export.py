@@ -33,6 +33,9 @@ AROUND_A_TURN = 32
 
 SHOWN = 5
 
+# What tells a folder that an export wrote from somebody's own.
+MARK = ".evolvent-export"
+
 
 @dataclass(frozen=True, slots=True)
 class Exported:
@@ -105,8 +108,7 @@ def export(data: Data, given: Exporting, reading: Reading) -> Exported:
             f"{given.trainer} reads no chat template from a file{pairs}", fix="Save it with the base model's tokenizer."
         )
     folder = Path(given.out).expanduser()
-    with explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    _take(folder, given.trainer)
     read = _Read()
     with replacing(output_path(folder / DATA, data)) as file:
         for example in _examples(source, preference, counter, read):
@@ -143,6 +145,21 @@ def export(data: Data, given: Exporting, reading: Reading) -> Exported:
         longest=read.longest,
         notes=tuple(_notes(read, end, counter, saved="eos_token:" in "".join(others.values()))),
     )
+
+
+def _take(folder: Path, trainer: str) -> None:
+    """Take a folder for an export: a new one, an empty one, or one that an export wrote.
+
+    Raises:
+        InputError: it holds somebody's files, which an export could overwrite.
+    """
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        foreign = not (folder / MARK).exists() and next(folder.iterdir(), None)
+    if foreign:
+        raise InputError(f"{folder} holds {foreign.name}, and no export wrote it", fix="Name a new folder: --out DIR.")
+    with replacing(folder / MARK) as file:
+        file.write(f"evolvent export --for {trainer}\n".encode())
 
 
 def _training_set(data: Data) -> Data:
