@@ -71,10 +71,12 @@ def test_preference_pairs(tmp_path: Path, row: Row) -> None:
         turns("Name a bird", "A crane.", "")[0],
         *(turns("", text)[1] for text in ("A crane.", "A cat.")),
     )
-    assert exported([row], tmp_path) == [{"prompt": [asked], "chosen": [better], "rejected": [worse]}]
-    assert exported([row], tmp_path, "llama-factory") == [{"messages": [asked], "chosen": better, "rejected": worse}]
+    assert exported([row], tmp_path / "x") == [{"prompt": [asked], "chosen": [better], "rejected": [worse]}]
+    assert exported([row], tmp_path / "y", "llama-factory") == [
+        {"messages": [asked], "chosen": better, "rejected": worse}
+    ]
     with pytest.raises(InputError, match="preference pairs are not exported for unsloth\nThey are for trl, llama"):
-        export([row], trainer="unsloth", base_model=BASE, out=tmp_path)
+        export([row], trainer="unsloth", base_model=BASE, out=tmp_path / "z")
 
 
 def test_what_cannot_be_trained_on_is_left_out_and_counted(tmp_path: Path) -> None:
@@ -101,7 +103,7 @@ def test_what_cannot_be_trained_on_is_left_out_and_counted(tmp_path: Path) -> No
         export(rows[1:2], trainer="axolotl", base_model=BASE, out=tmp_path)
     pair = {"prompt": "a", "chosen": "b"}
     pairs = [pair | {"rejected": worse} for worse in ("b", "", "c", [{"role": "user", "content": "d"}])]
-    counts = export(pairs, trainer="trl", base_model=BASE, out=tmp_path).counts
+    counts = export(pairs, trainer="trl", base_model=BASE, out=tmp_path / "pairs").counts
     assert counts == {"rows": 4, "whose two answers are the same": 1, "without a rejected answer": 2, "written": 1}
 
 
@@ -151,8 +153,8 @@ def test_what_ends_an_answer_is_trained_where_it_is_not_the_end_token(tmp_path: 
     done = export(rows, trainer="axolotl", base_model=base, out=tmp_path / "x")
     assert yaml.safe_load((tmp_path / "x/axolotl.yaml").read_text())["eot_tokens"] == ["</s>"]
     assert done.notes[0].startswith("an answer ends with </s>, and the end token is <pad>")
-    assert export(rows, trainer="trl", base_model=base, out=tmp_path / "x").notes == ()
-    assert yaml.safe_load((tmp_path / "x/sft.yaml").read_text())["eos_token"] == "</s>"
+    assert export(rows, trainer="trl", base_model=base, out=tmp_path / "y").notes == ()
+    assert yaml.safe_load((tmp_path / "y/sft.yaml").read_text())["eos_token"] == "</s>"
 
 
 def test_a_chat_template_of_the_users_goes_along_or_is_refused(tmp_path: Path) -> None:
@@ -216,6 +218,8 @@ def test_a_folder_of_somebodys_files_is_not_written_to(tmp_path: Path) -> None:
     assert [file.name for file in (tmp_path / "mine").iterdir()] == ["dataset_info.json"]
     for _ in range(2):
         export(rows, trainer="llama-factory", base_model="embedded-base", out=tmp_path / "new")
+    with pytest.raises(InputError, match="new holds an export for llama-factory"):
+        export(rows, trainer="trl", base_model="embedded-base", out=tmp_path / "new")
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_what_cannot_be_compared_is_said(run: Path, tmp_path: Path) -> None:
     assert "generator" in caught.value.fix
     with pytest.raises(InputError, match="there is no") as caught:
         compare(tmp_path / "nowhere")
-    assert "evolvent score" in caught.value.fix
+    assert "scored.parquet" in caught.value.fix
     with pytest.raises(InputError, match="holds no scores"):
         compare(tmp_path / "pairs.jsonl")
 

@@ -230,7 +230,7 @@ def test_names_that_are_none(tmp_path: Path, names: list[str], words: str) -> No
         ({"teacher": [PLAIN]}, "there is nothing to rank: 1 candidate"),
         ({"teacher": [PLAIN, PLAIN]}, "a candidate is named twice"),
         ({"teacher": [PLAIN, WORDY], "base_model": []}, "no base model is named"),
-        ({"teacher": [PLAIN, WORDY], "responses": {"a": "asked.jsonl"}}, "Give one of both"),
+        ({"teacher": [PLAIN, WORDY], "responses": {"a": "asked.jsonl"}}, "Give one of the two"),
     ],
 )
 def test_what_is_no_ranking(tmp_path: Path, instructions: Path, given: dict[str, Any], words: str) -> None:

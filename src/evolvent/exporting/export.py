@@ -148,18 +148,22 @@ def export(data: Data, given: Exporting, reading: Reading) -> Exported:
 
 
 def _take(folder: Path, trainer: str) -> None:
-    """Take a folder for an export: a new one, an empty one, or one that an export wrote.
+    """Take a folder for an export: a new one, an empty one, or that of an export for the same trainer.
 
     Raises:
-        InputError: it holds somebody's files, which an export could overwrite.
+        InputError: it holds somebody's files, which an export could overwrite, or what another trainer reads.
     """
+    mark = folder / MARK
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        foreign = not (folder / MARK).exists() and next(folder.iterdir(), None)
-    if foreign:
+        there = mark.read_text(encoding="utf-8") if mark.exists() else ""
+        foreign = None if there else next(folder.iterdir(), None)
+    if foreign is not None:
         raise InputError(f"{folder} holds {foreign.name}, and no export wrote it", fix="Name a new folder: --out DIR.")
-    with replacing(folder / MARK) as file:
-        file.write(f"evolvent export --for {trainer}\n".encode())
+    if there.strip() not in ("", trainer):
+        raise InputError(f"{folder} holds an export for {there.strip()}", fix="Name a folder for each: --out DIR.")
+    with replacing(mark) as file:
+        file.write(f"{trainer}\n".encode())
 
 
 def _training_set(data: Data) -> Data:

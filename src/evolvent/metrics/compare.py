@@ -123,6 +123,8 @@ def compare(data: str | Path | Run, *, given: Comparing) -> Comparison:
 def _scored_file(data: str | Path | Run) -> Path:
     path = data.path if isinstance(data, Run) else Path(data)
     file = path / file_of("score") if path.is_dir() else path
+    if not path.is_dir() and not file.is_file():
+        raise InputError(f"there is no {path}", fix="Name a run folder, or the scored.parquet that score writes.")
     if not file.is_file():
         evolved = path / file_of("evolve")
         breadth = is_record_file(evolved) and bool(score_columns(evolved))

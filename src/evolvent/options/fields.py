@@ -137,7 +137,7 @@ def pairs(texts: Sequence[str], option: str) -> dict[str, str]:
     for text in texts:
         key, sign, value = text.partition("=")
         if not sign or not key.strip():
-            raise InputError(f"{option} {text!r} is not KEY=VALUE")
+            raise InputError(f"{option} {text!r} is not KEY=VALUE", fix="Write a name, = and a value.")
         if key.strip() in found:
             raise InputError(f"{option} gives {key.strip()} twice", fix="Give it once.")
         found[key.strip()] = value  # as it is written: a CSV file may well have a column " answer"

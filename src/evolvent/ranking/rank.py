@@ -112,8 +112,8 @@ def rank_teachers(
     """
     if (instructions is None) == (not by.responses):
         raise InputError(
-            "teachers are ranked on instructions that they answer, or by --responses that there are",
-            fix="Give one of both: instructions stand in the files of answers, too.",
+            "teachers need either instructions to answer, or --responses with answers, whose instructions they answer",
+            fix="Give one of the two.",
         )
     teachers = {str(parse_uri(uri)): uri for uri in by.teacher}
     candidates = Candidates(folders_of([*teachers, *(by.responses or {})], given.out))

@@ -63,7 +63,8 @@ def _figures(ranking: "BaseRanking", short: dict[str, str]) -> Table:
         "P(best)",
         "regret",
     )
-    below = [line for order in ranking.orders for line in _notes(order)]
+    below = ["may be the best: of all candidates together, in 95 of 100 rankings; an interval is of two alone"]
+    below += [line for order in ranking.orders for line in _notes(order)]
     return Table(f"candidates for {ranking.base_model}", heads, rows, tuple(below))
 
 
@@ -88,11 +89,14 @@ def _notes(order: "Order") -> Iterator[str]:
     """What so many seeds can show of a figure, and how stable its first is in smaller samples."""
     if len(order.standings) < 2:
         return
-    shares = ", ".join(f"{share:.0%} of {size:,}" for size, share in order.stable.items())
-    stable = f"; the same first in samples of fewer seeds: {shares}" if shares else ""
+    if not order.detectable:
+        yield f"{order.figure.name}: the first two are the same on every seed"
+        return
+    shares = ", ".join(f"{share:.0%} of those of {size:,}" for size, share in order.stable.items())
+    stable = f"; of smaller samples of seeds the same candidate is first in {shares}" if shares else ""
     yield (
-        f"{order.figure.name}: {order.seeds:,} seeds find a difference of the first two of {order.detectable:.3g} "
-        f"in four of five cases{stable}"
+        f"{order.figure.name}: with {order.seeds:,} seeds a true difference of {order.detectable:.3g} of the first two "
+        f"would be found in four of five cases{stable}"
     )
 
 
