@@ -63,6 +63,7 @@ def measured(way: str, data: str, base_model: str, rows: int, batch: int) -> dic
 
 def trl_trainer(way: str, model: Any, tokenizer: Any, prepared: Any, batch: int, folder: str, steps: Any) -> Any:
     """TRL's trainer with its own defaults, given the same conversations."""
+    import torch
     from datasets import Dataset
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
@@ -76,6 +77,7 @@ def trl_trainer(way: str, model: Any, tokenizer: Any, prepared: Any, batch: int,
         num_train_epochs=1,
         report_to="none",
         disable_tqdm=True,
+        use_cpu=not torch.cuda.is_available(),  # else its bf16 is refused
         logging_steps=1,
         **plain,
     )
