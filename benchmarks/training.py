@@ -68,7 +68,7 @@ def trl_trainer(way: str, model: Any, tokenizer: Any, prepared: Any, batch: int,
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 
-    rows = [{"prompt": one.messages[:-1], "completion": one.messages[-1:]} for one in prepared.kept]
+    rows = [{"prompt": one.turns[:-1], "completion": one.turns[-1:]} for one in prepared.kept]
     plain: dict[str, Any] = {"bf16": False, "gradient_checkpointing": False} if way == "trl-plain" else {}
     config = SFTConfig(
         output_dir=folder,

@@ -51,11 +51,11 @@ FUNCTIONS: dict[str, Function[Any]] = {
     "evaluate": evaluate,
 }
 BEFORE = {"respond": "evolve", "score": "respond", "select": "score", "train": "select"}
+# Those that read what another wrote to a place of its own: a training set, a student.
+OF_FILES = {"train": "select", "evaluate": "train"}
 
 # What each stage of a recipe is given, by its key: the stage's name, with a colon and a name of its own if it has one.
 Calls = dict[str, dict[str, Any]]
-
-MOVE_UP = "Stages run in the order in which they are written: move it up."
 
 # What is set for the whole recipe, not for one stage.
 COMMON = [name for name in options_in(Recipe) if name != "set"]
@@ -163,7 +163,7 @@ def _arguments(key: str, before: Calls, written: Written) -> dict[str, Any]:
     stage, interface, found = _stage(key), _function(key).interface, written.content[key] or {}
     if not isinstance(found, dict):
         raise InputError(f"{written.place(key)}: {key} holds no options", fix=_expected(stage))
-    given = {**_implied(key, before, written.content["out"]), **found}
+    given = {**_implied(key, before, written), **found}
     data, *options = taken = taken_by(stage)
     unknown = [f"{written.place(key, name)}: {stage} has no option {name!r}" for name in given if name not in taken]
     if unknown:
@@ -218,12 +218,6 @@ def _check_chain(key: str, calls: Calls, out: str, written: Written) -> None:
             f"{written.name}: AutoIF answers its instructions itself, in the same run folder",
             fix="Leave respond out (see evolve.teacher), or give it another out.",
         )
-    if stage in BEFORE and "data" not in (written.content[key] or {}):
-        maker = f"{BEFORE[stage]}:{key.partition(':')[2]}"
-        if ":" in key and maker in list(calls)[list(calls).index(key) :]:
-            raise InputError(
-                f"{written.place(key)}: {key} reads what {maker} makes, which is written below it", fix=MOVE_UP
-            )
     of_recipe = {Path(out), *(Path(out) / other.partition(":")[2] for other in calls)}
     if stage not in BEFORE or not isinstance(data, str | Path) or Path(data) not in of_recipe or _maker(key, calls):
         return
@@ -231,7 +225,7 @@ def _check_chain(key: str, calls: Calls, out: str, written: Written) -> None:
     if later and not (Path(data) / file_of(BEFORE[stage])).is_file():
         raise InputError(
             f"{written.place(key)}: {key} reads what {later[0]} makes, which is written below it",
-            fix=MOVE_UP,
+            fix="Stages run in the order in which they are written: move it up.",
         )
     if not Path(data).is_dir():
         makers = ", ".join(list(FUNCTIONS)[: list(FUNCTIONS).index(stage)])
@@ -314,22 +308,27 @@ def _lacks_input(key: str, calls: Calls) -> bool:
     return _maker(key, calls) is not None and not (Path(calls[key]["data"]) / file_of(BEFORE[_stage(key)])).is_file()
 
 
-def _implied(key: str, before: Calls, out: str) -> dict[str, str]:
-    """A stage's data and output where the recipe does not name them."""
+def _implied(key: str, before: Calls, written: Written) -> dict[str, str]:
+    """What a stage is given where the recipe does not name it: output, and the data or the model that others make."""
     stage, _, name = key.partition(":")
+    out = written.content["out"]
     own = f"{out}/{name}" if name else out
     implied = {"out": f"{own}/{file_of(stage)}".rstrip("/") if stage in ("select", "train") else own}
-    if stage == "evaluate":  # the student, where the recipe trains one
-        students = [before[other]["out"] for other in before if _stage(other) == "train"]
-        named = [path for path in students if Path(path).parent == Path(own)]
-        return {**implied, **({"model": f"hf:{(named or students)[-1]}"} if students else {})}
+    if stage in OF_FILES:  # what is selected or trained may have any name
+        made = [before[other]["out"] for other in before if _stage(other) == OF_FILES[stage]]
+        made = [path for path in made if Path(path).parent == Path(own)] or made
+        if stage == "evaluate":
+            return {**implied, **({"model": f"hf:{made[-1]}"} if made else {})}
+        return {**implied, "data": str(made[-1] if made else out)}
     if stage not in BEFORE:
         return implied
-    if stage == "train":  # what is selected is a file, which may have any name
-        selected = [before[other]["out"] for other in before if _stage(other) == "select"]
-        named = [path for path in selected if Path(path).parent == Path(own)]
-        return {"data": str((named or selected or [out])[-1]), **implied}
-    return {"data": own if _maker(key, {**before, key: {"data": own}}) else out, **implied}
+    return {**implied, "data": own if f"{BEFORE[stage]}:{name}" in _made(written.content) else out}
+
+
+def _made(content: Mapping[str, Any]) -> set[str]:
+    """What the stages of a recipe make, wherever they are written in it; AutoIF's evolve answers, too."""
+    autoif = {key for key, given in content.items() if isinstance(given, Mapping) and given.get("method") == AUTOIF}
+    return {*content, *(key.replace("evolve", "respond", 1) for key in autoif)}
 
 
 def taken_by(stage: str) -> list[str]:

@@ -196,7 +196,7 @@ def test_a_run_folder_is_its_selection(tmp_path: Path) -> None:
     )
     run = tmp_path / "run"
     score(tmp_path / "pairs.jsonl", metrics=["ifd"], base_model=BASE, out=run)
-    with pytest.raises(InputError, match="holds no selection\nevolvent select"):
+    with pytest.raises(InputError, match="holds no selection\nMake one: evolvent select"):
         export(run, trainer="trl", base_model=BASE, out=tmp_path / "x")
     select(run, by="ifd", top="2", out=run / "best.jsonl")
     written = exported(run, tmp_path / "x")  # type: ignore[arg-type]

@@ -43,7 +43,8 @@ def instructions(tmp_path: Path) -> Path:
 
 def firsts(found: Ranked) -> dict[str, str]:
     [ranking] = found.rankings
-    return {order.figure.name: order.standings[0].candidate for order in ranking.orders if order.apart}
+    apart = [order for order in ranking.orders if sum(one.in_set for one in order.standings) == 1]
+    return {order.figure.name: order.standings[0].candidate for order in apart}
 
 
 def test_teachers(tmp_path: Path, models: Opened, instructions: Path) -> None:

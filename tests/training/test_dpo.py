@@ -31,7 +31,7 @@ PAIRS = [
 @pytest.mark.parametrize("row", PAIRS)
 def test_pairs_in_every_form(tmp_path: Path, row: dict[str, Any]) -> None:
     (found,) = open_examples(written(tmp_path / "p.jsonl", [{**row, "meta": {"a": 1}}]), "dpo", READING)
-    assert found.messages == [turn("user", "Why?"), turn("assistant", "So.")]
+    assert found.turns == [turn("user", "Why?"), turn("assistant", "So.")]
     assert found.rejected == "No."
 
 
@@ -40,7 +40,7 @@ def test_rows_that_are_no_pairs_are_counted(tmp_path: Path) -> None:
     examples: Examples = open_examples(written(tmp_path / "p.jsonl", rows), "dpo", READING)
     assert len(list(examples)) == 1
     assert examples.left_out == {
-        "with two answers that are the same": 1,
+        "whose two answers are the same": 1,
         "without a rejected answer": 1,
         "without an answer": 1,
     }
@@ -60,5 +60,5 @@ def test_the_chosen_answer_becomes_likelier(tmp_path: Path) -> None:
 
 def test_a_folder_without_pairs(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"stages": {}}')
-    with pytest.raises(InputError, match=r"has no dpo.jsonl\nMake it with: evolvent evolve --method autoif"):
+    with pytest.raises(InputError, match=r"holds no preference pairs\nMake one: evolvent evolve --method autoif"):
         open_examples(tmp_path, "dpo", READING)

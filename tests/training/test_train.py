@@ -123,7 +123,7 @@ def test_a_lora_is_added_to_the_weights_and_kept(tmp_path: Path) -> None:
 
 def test_in_a_run_folder_it_reads_what_was_selected_and_is_entered(tmp_path: Path) -> None:
     write_manifest(tmp_path, {})
-    with pytest.raises(InputError, match=r"has no selected.jsonl\nMake it with: evolvent select"):
+    with pytest.raises(InputError, match=r"holds no selection\nMake one: evolvent select"):
         trained(tmp_path, tmp_path / "student")
     sums(tmp_path / "selected.jsonl", 8)
     done = trained(tmp_path, tmp_path / "student", set={**QUICK, "num_train_epochs": "1"})

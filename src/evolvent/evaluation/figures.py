@@ -125,8 +125,8 @@ def figure(measure: Measure, rows: Iterable[Record]) -> Figure:
             measure.name, value, float(np.sqrt(value * (1 - value) / n)), float(interval.low), float(interval.high), n
         )
     drawn = resampled(scored, most)
-    low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Figure(measure.name, value, float(drawn.std(ddof=1)), float(low), float(high), n)
+    interval = drawn.confidence_interval
+    return Figure(measure.name, value, float(drawn.standard_error), float(interval.low), float(interval.high), n)
 
 
 def values(measure: Measure, rows: Iterable[Record]) -> "tuple[np.ndarray, np.ndarray]":
@@ -142,9 +142,21 @@ def values(measure: Measure, rows: Iterable[Record]) -> "tuple[np.ndarray, np.nd
     return array[:, 0], array[:, 1]
 
 
-def resampled(scored: "np.ndarray", most: "np.ndarray") -> "np.ndarray":
-    """The measure of samples of the items, drawn with replacement: an item's instructions stand or fall together."""
-    import numpy as np
+def resampled(scored: "np.ndarray", most: "np.ndarray") -> Any:
+    """scipy's bootstrap of the sum of one over the sum of the other: an item's instructions stand or fall together.
 
-    drawn = np.random.default_rng(0).integers(0, len(scored), (RESAMPLES, len(scored)))
-    return np.asarray(scored[drawn].sum(1) / most[drawn].sum(1))
+    Args:
+        scored, most: see ``values``; what is scored may be a difference of two models.
+    """
+    from scipy.stats import bootstrap
+
+    return bootstrap(
+        (scored, most),
+        lambda scored, most, axis: scored.sum(axis) / most.sum(axis),
+        n_resamples=RESAMPLES,
+        paired=True,
+        vectorized=True,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=0,
+    )

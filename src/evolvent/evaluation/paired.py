@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evolvent.errors import InputError
-from evolvent.evaluation.figures import CONFIDENCE, RESAMPLES, task_of, values
+from evolvent.evaluation.figures import resampled, task_of, values
 from evolvent.evaluation.task import Measure
 from evolvent.evaluation.tasks import TASKS
 from evolvent.records import Record
@@ -78,23 +78,14 @@ def _has_verdicts(measure: Measure, *rows: Record) -> bool:
 
 
 def _difference(task: str, measure: Measure, both: Sequence[tuple[Record, Record]], unpaired: int) -> Difference:
-    from scipy.stats import binomtest, bootstrap
+    from scipy.stats import binomtest
 
     a, most = values(measure, (ours for ours, _ in both))
     b, _ = values(measure, (theirs for _, theirs in both))
     n, share_a, share_b = len(both), float(a.sum() / most.sum()), float(b.sum() / most.sum())
     low = high = wins = losses = p = None
     if n > 1:
-        drawn = bootstrap(
-            (a - b, most),
-            lambda gained, most, axis: gained.sum(axis) / most.sum(axis),
-            n_resamples=RESAMPLES,
-            paired=True,  # an item's instructions stand or fall together
-            vectorized=True,
-            confidence_level=CONFIDENCE,
-            method="percentile",
-            rng=0,
-        )
+        drawn = resampled(a - b, most)
         low, high = float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)
     if measure.of is None and set(a) | set(b) <= {0.0, 1.0}:
         wins, losses = int((a > b).sum()), int((a < b).sum())

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import orjson
 
+from evolvent.datasets.training_examples import Example, example_of
 from evolvent.errors import CallError, InputError
-from evolvent.exporting.examples import Example, example_of
 from evolvent.exporting.options import EXPORT, Exporting
 from evolvent.exporting.trainers import DATA, TEMPLATE, TRAINERS, Training
-from evolvent.files import MANIFEST, output_path, replacing
+from evolvent.files import output_path, replacing
 from evolvent.models.folders import EMBEDDED_FOLDER, own_folder, read_template
 from evolvent.models.token_counts import TokenCounter, open_counter
 from evolvent.models.turn_end import TurnEnd, turn_end
@@ -20,9 +20,7 @@ from evolvent.models.uri import EMBEDDED, ModelURI, parse_uri
 from evolvent.options import Reading, implements
 from evolvent.records import Message
 from evolvent.runs.inputs import Data, StageInput, stage_input
-from evolvent.runs.manifest import read_manifest
-from evolvent.runs.run import Run
-from evolvent.stages import file_of, row_of
+from evolvent.runs.training_set import training_set
 from evolvent.storage_errors import explained
 
 # Texts that tokenizers take for a token of their own, wherever they stand.
@@ -88,7 +86,7 @@ def export(data: Data, given: Exporting, reading: Reading) -> Exported:
     """
     trainer, model = TRAINERS[given.trainer], parse_uri(given.base_model)
     counter, end = open_counter(given.base_model), turn_end(given.base_model)
-    data = _training_set(data)
+    data = training_set(data)
     source = stage_input(
         data,
         before=None,
@@ -164,24 +162,6 @@ def _take(folder: Path, trainer: str) -> None:
         raise InputError(f"{folder} holds an export for {there.strip()}", fix="Name a folder for each: --out DIR.")
     with replacing(mark) as file:
         file.write(f"{trainer}\n".encode())
-
-
-def _training_set(data: Data) -> Data:
-    """The data; of a run folder its selection."""
-    folder = data.path if isinstance(data, Run) else Path(data) if isinstance(data, str | Path) else None
-    if folder is None or not (folder / MANIFEST).is_file():
-        return data
-    made = {file_of(name): entry for name, entry in read_manifest(folder).items() if name.partition(":")[0] == "select"}
-    if len(made) != 1:
-        several = f"several selections: {', '.join(made)}" if made else "no selection"
-        fix = "Name one of the files." if made else row_of("select").command.format(folder=folder)
-        raise InputError(f"{folder} holds {several}", fix=fix)
-    [(name, entry)] = made.items()
-    if entry.state == "stale" or not (folder / name).is_file():
-        why = "is stale: what it was chosen from was made anew" if (folder / name).is_file() else "is gone"
-        again = row_of("select").command.format(folder=folder)
-        raise InputError(f"{folder / name} {why}", fix=f"Select again: {again}")
-    return folder / name
 
 
 def _examples(source: StageInput, preference: bool, counter: TokenCounter, read: _Read) -> Iterator[Example]:

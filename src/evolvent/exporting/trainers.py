@@ -13,7 +13,7 @@ import orjson
 import yaml
 
 from evolvent.datasets.dataset_info import messages_entry
-from evolvent.exporting.examples import Example
+from evolvent.datasets.training_examples import Example
 from evolvent.records import Message
 
 DATA, TEMPLATE, NAME = "train.jsonl", "chat_template.jinja", "train"

@@ -26,7 +26,8 @@ class Standing:
         rows: how many of its rows have what the figure is made of.
         value: of the figure; ``low``, ``high``: its 95 % interval.
         behind: by how much the first is better, at least 0; ``behind_low``, ``behind_high``: its 95 % interval, paired.
-        in_set: whether it is in the model confidence set: cannot be told apart from the best.
+        in_set: whether it is in the model confidence set: cannot be told apart from the best; ``p``: at levels above
+            1 - p it is.
         best: how often it is the best one in the draws.
         regret: by how much it is worse than the best one, the mean over the draws.
     """
@@ -40,6 +41,7 @@ class Standing:
     behind_low: float
     behind_high: float
     in_set: bool
+    p: float
     best: float
     regret: float
 
@@ -67,11 +69,6 @@ class Order:
     needed: int | None
     stable: Mapping[int, float]
 
-    @property
-    def apart(self) -> bool:
-        """Whether the first is told apart from all others."""
-        return sum(one.in_set for one in self.standings) == 1 < len(self.standings)
-
 
 def order(found: Measured, figure: RankedBy, *, draws: int = DRAWS, seed: int = 0) -> Order:
     """Put candidates in order, with a bootstrap over seeds whose draws are the same for all of them."""
@@ -95,7 +92,7 @@ def order(found: Measured, figure: RankedBy, *, draws: int = DRAWS, seed: int = 
     if not len(places):
         return Order(figure, [], without, seeds, float("nan"), None, {})
     mean, many = mean[places], many[:, places]
-    inside, _ = model_confidence_set(mean, many)
+    inside, p_values = model_confidence_set(mean, many)
     top = many.max(axis=1, keepdims=True)
     tied = many == top
     best, regret = (tied / tied.sum(axis=1, keepdims=True)).mean(axis=0), (top - many).mean(axis=0)
@@ -111,6 +108,7 @@ def order(found: Measured, figure: RankedBy, *, draws: int = DRAWS, seed: int = 
             behind_low=float(gaps[0, k]),
             behind_high=float(gaps[1, k]),
             in_set=bool(inside[k]),
+            p=float(p_values[k]),
             best=float(best[k]),
             regret=float(regret[k]),
         )

@@ -1,5 +1,6 @@
 """The sample that all candidates work on, and the plan: both are written before the first call."""
 
+import hashlib
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -36,24 +37,31 @@ def common(answers: Mapping[str, StageInput], size: int, seed: int) -> dict[str,
     Raises:
         InputError: there is no instruction that all of them answer.
     """
-    found = {name: _first_by_question(source) for name, source in answers.items()}
-    questions = [one for one in next(iter(found.values())) if all(one in rows for rows in found.values())]
+    places = {name: _first_places(source) for name, source in answers.items()}
+    questions = [one for one in next(iter(places.values())) if all(one in of for of in places.values())]
     if not questions:
         raise InputError(
             f"there is no instruction that all of {', '.join(answers)} answer",
             fix="Instructions are matched by their text and their input; for data of different instructions: evolvent "
             "rank data.",
         )
-    drawn = set(random.Random(seed).sample(range(len(questions)), min(size, len(questions))))
-    chosen = [question for place, question in enumerate(questions) if place in drawn]
-    return {name: [rows[question] for question in chosen] for name, rows in found.items()}
+    drawn = sorted(random.Random(seed).sample(range(len(questions)), min(size, len(questions))))
+    return {name: _at(source, [places[name][questions[place]] for place in drawn]) for name, source in answers.items()}
 
 
-def _first_by_question(records: Iterable[Record]) -> dict[str, Record]:
-    found: dict[str, Record] = {}
-    for record in records:
-        found.setdefault(record.question, record)
+def _first_places(records: Iterable[Record]) -> dict[bytes, int]:
+    """Where each question comes first, by a hash of it: the rows themselves are not held."""
+    found: dict[bytes, int] = {}
+    for place, record in enumerate(records):
+        found.setdefault(hashlib.sha256(record.question.encode("utf-8", "surrogatepass")).digest(), place)
     return found
+
+
+def _at(records: Iterable[Record], places: Sequence[int]) -> list[Record]:
+    """The records at some places, in the order of these."""
+    wanted = set(places)
+    found = {place: record for place, record in enumerate(records) if place in wanted}
+    return [found[place] for place in places]
 
 
 def write_sample(records: Sequence[Record], path: Path) -> Path:

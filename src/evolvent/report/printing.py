@@ -113,7 +113,7 @@ def print_estimates(stages: dict[str, Any]) -> None:
             continue
         for stage in _runs(done):
             print_estimate(stage.estimate)
-    typer.echo("a stage that reads what an earlier one has yet to make, and one that calls no chat model, is left out")
+    typer.echo("a stage that reads what an earlier one has yet to make is left out; select calls nothing")
 
 
 def print_calls(found: "Iterable[StoredCall]", total: int, why_none: list[str]) -> None:

@@ -47,8 +47,8 @@ def dpo_trainer(
     rows = order(lengths, settings.num_train_epochs, settings.batch_size, seed)
     pairs = [
         {
-            "prompt": example.messages[:-1],
-            "chosen": example.messages[-1:],
+            "prompt": example.turns[:-1],
+            "chosen": example.turns[-1:],
             "rejected": [{"role": "assistant", "content": example.rejected}],
         }
         for example in prepared.kept

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from evolvent.datasets.training_examples import Example
 from evolvent.errors import InputError, printable
 from evolvent.training.order import steps_of
-from evolvent.training.rows import Example
 from evolvent.training.settings import Settings
 from evolvent.training.tokens import IGNORED, end_token, special_tokens, tokens_of
 
@@ -35,9 +35,9 @@ class Prepared:
         found: what was found of them.
     """
 
-    ids: list["np.ndarray"] = field(default_factory=list)
-    labels: list["np.ndarray"] = field(default_factory=list)
-    rejected: list[tuple["np.ndarray", "np.ndarray"]] = field(default_factory=list)
+    ids: list[np.ndarray] = field(default_factory=list)
+    labels: list[np.ndarray] = field(default_factory=list)
+    rejected: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
     kept: list[Example] = field(default_factory=list)
     end: int | None = None
     found: "Preflight" = field(default_factory=lambda: Preflight())
@@ -57,7 +57,6 @@ class Preflight:
         end: the text of the token that ends an answer.
         ended: rows whose last answer ends with it, after cutting.
         epochs, batch_size, steps: how often they are seen, how many a step, and the steps in all.
-        parameters: for words of the model: how many weights are trained; 0 where it is not loaded.
         samples: of some rows the stretches of text, each with whether it carries loss.
     """
 
@@ -117,23 +116,24 @@ def prepare(
         InputError: nothing is left, no token carries loss, or no answer is ended.
     """
     special, ends = special_tokens(tokenizer), Counter[int | None]()
-    rows: list[tuple[Example, list[int], list[int], list[int], list[int]]] = []
+    rows: list[tuple[Example, np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
     notes: Counter[str] = Counter()
     for example in examples:
-        tokens = tokens_of(tokenizer, example.messages)
+        tokens = tokens_of(tokenizer, example.turns)
         notes["trained on their last answer only: the template writes the earlier ones otherwise"] += tokens.last_only
         notes["with a prompt that the template writes otherwise once it is answered"] += tokens.shifted
         worse_ids, worse_labels = [], []
         if example.rejected is not None:
-            answer = {**example.messages[-1], "content": example.rejected}
-            worse = tokens_of(tokenizer, [*example.messages[:-1], answer])  # type: ignore[list-item]
+            answer = {**example.turns[-1], "content": example.rejected}
+            worse = tokens_of(tokenizer, [*example.turns[:-1], answer])  # type: ignore[list-item]
             tokens_last = tokens.spans[-1]
             labels = [IGNORED] * tokens_last[0] + tokens.ids[tokens_last[0] :]
             worse_ids, worse_labels = worse.ids, [IGNORED] * worse.spans[-1][0] + worse.ids[worse.spans[-1][0] :]
         else:
             labels = tokens.labels()
         ends[end_token(tokens.ids[tokens.spans[-1][0] :], special)] += 1
-        rows.append((example, tokens.ids, labels, worse_ids, worse_labels))
+        numbers = (np.array(one, np.int32) for one in (tokens.ids, labels, worse_ids, worse_labels))
+        rows.append((example, *numbers))  # type: ignore[arg-type]
     if not rows:
         why = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
         raise InputError(
@@ -154,7 +154,7 @@ def prepare(
 
 
 def _cut(
-    rows: list[tuple[Example, list[int], list[int], list[int], list[int]]],
+    rows: list[tuple[Example, np.ndarray, np.ndarray, np.ndarray, np.ndarray]],
     longest: int,
     end: int,
     tokenizer: Any,
@@ -167,16 +167,16 @@ def _cut(
     found, dropped = made.found, 0
     for example, ids, labels, worse_ids, worse_labels in rows:
         cut, worse_cut = labels[:longest], worse_labels[:longest]
-        if not _carries(cut) or (worse_ids and not _carries(worse_cut)):
+        if not _carries(cut) or (len(worse_ids) and not _carries(worse_cut)):
             dropped += 1
             continue
         found.truncated += max(len(ids), len(worse_ids)) > longest
         made.kept.append(example)
-        made.ids.append(np.array(ids[:longest], np.int32))
-        made.labels.append(np.array(cut, np.int32))
-        if worse_ids:
-            made.rejected.append((np.array(worse_ids[:longest], np.int32), np.array(worse_cut, np.int32)))
-        found.ended += end in cut[_last_start(cut) :]
+        made.ids.append(ids[:longest])
+        made.labels.append(cut)
+        if len(worse_ids):
+            made.rejected.append((worse_ids[:longest], worse_cut))
+        found.ended += bool((cut[_last_start(cut) :] == end).any())
     if not made.ids:
         raise InputError(
             f"no token carries loss: in all {len(rows):,} rows the prompt alone fills the {longest:,} tokens of a row",
@@ -202,19 +202,16 @@ def _cut(
     return made
 
 
-def _carries(labels: Sequence[int]) -> bool:
-    return any(label != IGNORED for label in labels)
+def _carries(labels: np.ndarray) -> bool:
+    return bool((labels != IGNORED).any())
 
 
-def _last_start(labels: Sequence[int]) -> int:
-    """Where the last stretch with loss begins."""
-    n = len(labels)
-    while n and labels[n - 1] != IGNORED:
-        n -= 1
-    return n
+def _last_start(labels: np.ndarray) -> int:
+    """Where the last stretch with loss begins: behind the last token without."""
+    return int(np.flatnonzero(labels == IGNORED).max(initial=-1)) + 1
 
 
-def _stretches(ids: "np.ndarray", labels: "np.ndarray", words: Words) -> Iterator[tuple[str, bool]]:
+def _stretches(ids: np.ndarray, labels: np.ndarray, words: Words) -> Iterator[tuple[str, bool]]:
     """The text of a row in stretches, each with whether it carries loss."""
     carries = labels != IGNORED
     borders = [0, *(np.flatnonzero(np.diff(carries)) + 1).tolist(), len(ids)]

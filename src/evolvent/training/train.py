@@ -19,6 +19,7 @@ from evolvent.runs.folder import RunFolder
 from evolvent.runs.inputs import Data
 from evolvent.runs.manifest import now, read_manifest
 from evolvent.runs.progress import say
+from evolvent.runs.training_set import OF_PAIRS, PAIRS
 from evolvent.storage_errors import FULL, explained
 from evolvent.training.base_model import Base, find_base, load_model
 from evolvent.training.checkpoints import FOLDER, last_checkpoint
@@ -27,7 +28,7 @@ from evolvent.training.machine import is_first, on_this_machine
 from evolvent.training.note import differences, read_note, used_versions, write_note
 from evolvent.training.options import TRAIN, Training
 from evolvent.training.preflight import Preflight, Prepared, prepare
-from evolvent.training.rows import PAIRS, Examples, open_examples
+from evolvent.training.rows import Examples, open_examples
 from evolvent.training.settings import Lora, Settings, as_noted, settings_of
 from evolvent.training.student import ADAPTER, end_turns_with, write_student
 
@@ -251,7 +252,7 @@ def _enter(out: Path, how: dict[str, Any], examples: Examples, counts: dict[str,
         return
     source, read = dict(examples.source.about), Path(examples.source.about["source"])
     if read.parent.resolve() == folder.resolve():  # made anew, it makes the student stale
-        source["stage"] = "respond" if read.name == PAIRS else f"select:{read.name}"
+        source["stage"] = OF_PAIRS if read.name == PAIRS else f"select:{read.name}"
     with RunFolder(folder) as run:
         run.note(entry, how, source, _flat(counts), out)
 

@@ -1,4 +1,4 @@
-"""What of a record is trained on: a conversation whose answers bear the loss, or a pair of answers to one."""
+"""What of a record is trained on: a conversation whose answers carry loss, or a pair of answers to one."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ def example_of(record: Record, *, preference: bool) -> Example | str:
     """
     whole = turns = conversation(record)
     while turns and turns[-1]["role"] != "assistant":
-        turns = turns[:-1]  # what nobody answered bears no loss
+        turns = turns[:-1]  # what nobody answered carries no loss
     first = 1 if turns and turns[0]["role"] == "system" else 0
     roles = [turn["role"] for turn in turns[first:]]
     if not roles:
