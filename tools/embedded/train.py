@@ -120,7 +120,7 @@ class TextTrainer(Trainer):
         return torch.nn.functional.cross_entropy(logits.float(), labels[kept])
 
 
-def _save_texts(folder: Path, rows: Iterator[tuple[list[int], int]], budget: int) -> int:
+def save_texts(folder: Path, rows: Iterator[tuple[list[int], int]], budget: int) -> int:
     """Write token sequences until there are ``budget`` tokens; the number of tokens written."""
     tokens: list[np.ndarray] = []
     ends, starts, total = [], [], 0
@@ -140,9 +140,9 @@ def _save_texts(folder: Path, rows: Iterator[tuple[list[int], int]], budget: int
     return total
 
 
-def base_rows(tokenizer: PreTrainedTokenizerFast, seed: int) -> Iterator[tuple[list[int], int]]:
-    """Documents as tokens, with the end-of-text token; all of a document is learnt."""
-    for texts in _batched(documents(seed), 1000):
+def base_rows(tokenizer: PreTrainedTokenizerFast, plain: Iterator[str]) -> Iterator[tuple[list[int], int]]:
+    """Plain texts as tokens, with the end-of-text token; all of a text is learnt."""
+    for texts in _batched(plain, 1000):
         for ids in tokenizer(list(texts))["input_ids"]:
             yield [*ids, tokenizer.eos_token_id], 1
 
@@ -297,14 +297,14 @@ def main() -> None:
     tokenizer = load_tokenizer(work / "tokenizer")
     methods = with_method_lines(tokenizer)
     stages = (
-        ("base", tokenizer, base_rows(tokenizer, SEED + 3), options.base_tokens, 3e-3),
+        ("base", tokenizer, base_rows(tokenizer, documents(SEED + 3)), options.base_tokens, 3e-3),
         ("instruct", tokenizer, chat_rows(tokenizer, chats(SEED + 3)), options.chat_tokens, 3e-3),
         ("methods", methods, chat_rows(methods, method_chats(SEED + 6)), options.method_tokens, 1.5e-3),
     )
     model = new_model(tokenizer)
     for name, words, rows, budget, rate in stages:
         if not (work / name / "texts" / "ends.npy").exists():
-            _save_texts(work / name / "texts", rows, budget)
+            save_texts(work / name / "texts", rows, budget)
         done = work / name / "model"
         if (done / "config.json").exists():
             model = LlamaForCausalLM.from_pretrained(done, dtype=torch.float32)

@@ -2,7 +2,7 @@
 
 Generation is our own, and so are figures. A task is a YAML file in ``tasks/`` that names local files, relative to a
 folder of data; so ``lm_eval --include_path`` runs it, too, from within that folder. ``metadata.hub`` says where its
-data are otherwise, ``metadata.key`` which column names an item.
+data are otherwise, ``metadata.ships`` that they lie beside it, ``metadata.key`` which column names an item.
 """
 
 import logging
@@ -118,6 +118,7 @@ def opened(name: str, data: Path | None) -> Any:
     """
     config = dict(config_of(name))
     hub = config["metadata"].get("hub")
+    data = FOLDER if config["metadata"].get("ships") else data
     if data is None and hub is None:
         raise InputError(f"task {name} reads local files", fix="Name the folder that holds them: --data DIR.")
     if data is None:
