@@ -32,7 +32,7 @@ def forms(rng: random.Random) -> Iterator[dict[str, Any]]:
     while True:
         item, seed = verifiable(rng), query(rng)
         if held_out(item.text) and seed.kind == "everyday":
-            yield {"prompt": f"{asked(seed)}\n{item.text}", "answer": None, "check": reference(item)}
+            yield {"prompt": f"{asked(seed)} {item.text}", "answer": None, "check": reference(item)}
 
 
 def items() -> Iterator[dict[str, Any]]:
