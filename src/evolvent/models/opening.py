@@ -13,7 +13,7 @@ from evolvent.models.gguf.files import find_gguf
 from evolvent.models.minilm import find_minilm
 from evolvent.models.protocols import ChatModel, Embedder, PairClassifier, RewardModel, TokenScorer
 from evolvent.models.smollm2 import ON_HUB, find_smollm2
-from evolvent.models.uri import EMBEDDED, ModelURI, is_gguf, parse_uri, require_answering
+from evolvent.models.uri import BASE, EMBEDDED, ModelURI, is_gguf, parse_uri, require_answering
 
 OPENAI_URL = "https://api.openai.com/v1"
 
@@ -76,7 +76,8 @@ def open_scorer(uri: str, *, device: str = "auto", dtype: str = "auto", batch_to
     """Open a base model that gives token losses.
 
     Args:
-        uri: ``embedded-base``, ``embedded``, ``smollm2``, ``hf:…`` or ``gguf:…``, which is converted the first time.
+        uri: ``embedded-base`` or another that ships, ``smollm2``, ``hf:…`` or ``gguf:…``, which is converted the
+            first time.
         device: auto, cpu or cuda.
         dtype: auto (float32 on CPU, bfloat16 on a GPU), float32 or bfloat16.
         batch_tokens: padded tokens a batch; None for the measured default.
@@ -104,14 +105,15 @@ def trainable_weights(uri: str) -> dict[str, Any]:
     """Where the weights of a model are that is to be trained: arguments as ``hf.loading.load_weights`` has them.
 
     Args:
-        uri: ``embedded-base``, ``embedded``, ``smollm2``, ``hf:…`` or ``gguf:…``, which is converted the first time.
+        uri: ``embedded-base`` or another that ships, ``smollm2``, ``hf:…`` or ``gguf:…``, which is converted the
+            first time.
 
     Raises:
         InputError: a bad URI, or a model that is no language model in this process.
         ModelUnavailableError: the weights cannot be found or read.
     """
     parsed = parse_uri(uri)
-    if parsed.scheme not in ("hf", "gguf", "smollm2", "embedded", "embedded-base"):
+    if parsed.scheme not in ("hf", "gguf", "smollm2", "embedded", *BASE):
         raise InputError(
             f"model {parsed} cannot be trained: what is trained are weights in a folder or on the Hub",
             fix="Name them: --base-model hf:ID-or-folder, gguf:FILE, smollm2 or embedded-base.",

@@ -10,11 +10,17 @@ from evolvent.errors import InputError
 # The models that answer, as help texts name them.
 MODELS = "embedded, smollm2, hf:ID-or-folder, gguf:FILE, vllm:ID-or-folder, openai:MODEL?base_url=http://host:port/v1"
 
-EMBEDDED = {"embedded": "instruct", "embedded-base": "base", "embedded-reward": "reward"}
+EMBEDDED = {
+    "embedded": "instruct",
+    "embedded-base": "base",
+    "embedded-base-sums": "base-sums",
+    "embedded-reward": "reward",
+}
 
 OPTIONS: dict[str, tuple[str, ...]] = {
     "embedded": (),
     "embedded-base": (),
+    "embedded-base-sums": (),
     "embedded-reward": (),
     "gguf": ("chat_template", "context", "slots"),
     "hf": ("chat_template", "device", "dtype", "trust_remote_code"),
@@ -34,9 +40,9 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 # Models that are named without a colon.
 NAMES = {*EMBEDDED, "minilm", "smollm2"}
 
-# Those of them that answer nothing, and why.
+# Those of them that answer nothing, and why; a base model goes on with what it is asked: only evaluate asks it.
+BASE = dict.fromkeys(("embedded-base", "embedded-base-sums"), "a base model: it does not follow instructions")
 NO_ANSWERS = {
-    "embedded-base": "a base model: it does not follow instructions",
     "embedded-reward": "a reward model: it says how good an answer is, and gives none",
     "minilm": "an encoder: it turns texts into vectors",
 }
@@ -107,7 +113,7 @@ def parse_uri(text: str) -> ModelURI:
     head, _, query = text.strip().partition("?")
     scheme, colon, name = head.rstrip().partition(":")  # as blanks at the end of the whole, so those before options
     accepted = (
-        "Accepted: embedded, embedded-base, embedded-reward, smollm2, minilm, hf:ID[@revision] or hf:folder, "
+        f"Accepted: {', '.join(EMBEDDED)}, smollm2, minilm, hf:ID[@revision] or hf:folder, "
         "gguf:FILE, vllm: as hf:, openai:MODEL?base_url=http://host:port/v1."
     )
     if scheme not in OPTIONS:
@@ -174,7 +180,7 @@ def require_answering(uri: ModelURI) -> None:
     """Check that a model, as it is named, can answer.
 
     Raises:
-        InputError: a base model, or a GGUF file that is not named as one.
+        InputError: a model that answers nothing, or a GGUF file that is not named as one.
     """
     if uri.scheme in NO_ANSWERS:
         raise InputError(f"{uri.scheme} is {NO_ANSWERS[uri.scheme]}", fix="Use embedded or smollm2.")
@@ -186,10 +192,22 @@ def require_answering(uri: ModelURI) -> None:
 
 
 def check_chat_model(uri: str) -> None:
-    """Check, as far as that is known without opening it, that a model can be asked.
+    """Check, as far as that is known without opening it, that a model can be asked and will answer.
 
     Raises:
         InputError: a bad URI, a base model, or a folder that is not there.
+    """
+    scheme = parse_uri(uri).scheme
+    if scheme in BASE:
+        raise InputError(f"{scheme} is {BASE[scheme]}", fix="Use embedded or smollm2.")
+    check_evaluated_model(uri)
+
+
+def check_evaluated_model(uri: str) -> None:
+    """Check, as far as that is known without opening it, that a model can be asked; a base model can.
+
+    Raises:
+        InputError: a bad URI, or a folder that is not there.
     """
     parsed = parse_uri(uri)
     require_answering(parsed)
