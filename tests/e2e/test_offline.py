@@ -33,7 +33,7 @@ def test_the_demo_makes_a_training_set(demo: Path) -> None:
     assert len(scored) > 0.9 * len(survived)
     assert all(isinstance(row.scores["ic_ifd"], float) for row in scored)
     selected = [json.loads(line) for line in (demo / "demo/selected.jsonl").read_text().splitlines()]
-    assert len(selected) == int(0.25 * len(scored))
+    assert len(selected) == int(0.5 * len(scored))
     assert all([turn["role"] for turn in row["messages"]] == ["user", "assistant"] for row in selected)
     output = (demo / "output.txt").read_text()
     for name in (
@@ -43,13 +43,14 @@ def test_the_demo_makes_a_training_set(demo: Path) -> None:
         "selected.jsonl",
         "not for training",
         "what came through",
+        "a student, before and after",
     ):
         assert name in output
 
 
 def test_the_selected_have_the_highest_scores(demo: Path) -> None:
     scored = list(read_records(demo / "demo/scored.parquet"))
-    best = sorted(scored, key=lambda row: (-float(row.scores["ic_ifd"] or 0), row.id))[: len(scored) // 4]
+    best = sorted(scored, key=lambda row: (-float(row.scores["ic_ifd"] or 0), row.id))[: len(scored) // 2]
     selected = [json.loads(line)["meta"]["id"] for line in (demo / "demo/selected.jsonl").read_text().splitlines()]
     assert sorted(selected) == sorted(row.id for row in best)
 
@@ -60,7 +61,7 @@ def test_the_demo_again_has_nothing_to_do(demo: Path) -> None:
     }
     again = evolvent(*DEMO, folder=demo)
     assert again.status == 0
-    assert again.output.count("was done already") == 4
+    assert again.output.count("was done already") == 6
     assert {name: (demo / "demo" / name).read_bytes() for name in before} == before
 
 
@@ -74,7 +75,7 @@ def test_interrupted_killed_and_gone_on_with_it_is_the_same_run(demo: Path, tmp_
     assert killed.status == -signal.SIGKILL
     assert 0 < stored_calls(tmp_path / "demo") < calls
     assert evolvent(*DEMO, folder=tmp_path, timeout=900).status == 0
-    for name in ("evolved.parquet", "responses.parquet", "scored.parquet", "selected.jsonl"):
+    for name in ("evolved.parquet", "responses.parquet", "scored.parquet", "selected.jsonl", "evaluated.parquet"):
         assert (tmp_path / "demo" / name).read_bytes() == (demo / "demo" / name).read_bytes(), name
 
 

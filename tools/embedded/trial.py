@@ -24,7 +24,7 @@ from tools.embedded.seeds import held_out
 from tools.embedded.tokenizer import load_tokenizer
 from tools.embedded.train import SEED, SHIPPED, SMALL, Texts, chat_rows, export, fit, new_model, save_texts
 
-NOISE = (0.0, 0.25, 0.35, 0.5)  # standard deviations of a weight matrix
+NOISE = (0.0, 0.15, 0.25, 0.3, 0.35, 0.5)  # standard deviations of a weight matrix
 PROBLEMS = 600
 
 
