@@ -66,7 +66,7 @@ def test_it_ends_with_a_student_of_the_embedded_world(
 )
 def test_a_verdict_is_no_more_than_the_interval_allows(low: float, high: float, says: str) -> None:
     middle = (low + high) / 2
-    assert verdict(Difference("embedded", "sums", 100, 0, 0.5 + middle, 0.5, low, high)) == says
+    assert verdict(Difference("embedded_sums", "right", 100, 0, 0.5 + middle, 0.5, low, high)) == says
 
 
 def test_the_models_that_are_named_are_used(asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ STUDENT: dict[str, dict[str, Any]] = {
         "base_model": "embedded-base-sums",
         "set": {"learning_rate": 3e-4, "num_train_epochs": 3, "batch_size": 8},
     },
-    "evaluate": {"tasks": ["embedded"], "against": "embedded-base-sums"},
+    "evaluate": {"tasks": ["embedded_sums", "embedded_forms"], "against": "embedded-base-sums"},
 }
 NEEDS = {"trl": "train", "lm_eval": "evaluate"}
 

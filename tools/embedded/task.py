@@ -1,4 +1,4 @@
-"""Make the items of the task `embedded`: prompts of the world that no training text holds, with what decides an answer.
+"""Make the items of the tasks `embedded_sums` and `embedded_forms`: prompts that no training text holds.
 
 python -m tools.embedded.task
 """
@@ -15,8 +15,8 @@ from tools.embedded.chats import asked
 from tools.embedded.seeds import held_out
 from tools.embedded.verifiable import reference, verifiable
 
-EACH, SEED = 100, 30
-SHIPPED = Path(__file__).parents[2] / "src/evolvent/evaluation/tasks/embedded.jsonl"
+EACH = 100
+SHIPPED = Path(__file__).parents[2] / "src/evolvent/evaluation/tasks"
 
 
 def sums(rng: random.Random) -> Iterator[dict[str, Any]]:
@@ -24,7 +24,7 @@ def sums(rng: random.Random) -> Iterator[dict[str, Any]]:
     while True:
         seed = arithmetic_seed(rng)
         if held_out(seed.instruction):
-            yield {"prompt": asked(seed), "answer": seed.body[-1].rstrip(".").split()[-1], "check": None}
+            yield {"prompt": asked(seed), "answer": seed.body[-1].rstrip(".").split()[-1]}
 
 
 def forms(rng: random.Random) -> Iterator[dict[str, Any]]:
@@ -32,19 +32,25 @@ def forms(rng: random.Random) -> Iterator[dict[str, Any]]:
     while True:
         item, seed = verifiable(rng), query(rng)
         if held_out(item.text) and seed.kind == "everyday":
-            yield {"prompt": f"{asked(seed)} {item.text}", "answer": None, "check": reference(item)}
+            yield {"prompt": f"{asked(seed)} {item.text}", "check": reference(item)}
 
 
-def items() -> Iterator[dict[str, Any]]:
-    """The items, each prompt once."""
-    for name, drawn in (("sum", sums), ("form", forms)):
-        of_prompt: dict[str, dict[str, Any]] = {}
-        for item in drawn(random.Random(f"task {name} {SEED}")):
-            of_prompt.setdefault(item["prompt"], item)
-            if len(of_prompt) == EACH:
-                break
-        yield from ({"key": f"{name}-{place}", **item} for place, item in enumerate(of_prompt.values()))
+# What draws the items of a task, and the seed that it draws with.
+TASKS = {"embedded_sums": (sums, "task sum 30"), "embedded_forms": (forms, "task form 30")}
+
+
+def items(task: str) -> list[dict[str, Any]]:
+    """The items of a task, each prompt once."""
+    of_prompt: dict[str, dict[str, Any]] = {}
+    draw, seed = TASKS[task]
+    for item in draw(random.Random(seed)):
+        of_prompt.setdefault(item["prompt"], item)
+        if len(of_prompt) == EACH:
+            break
+    return [{"key": str(place), **item} for place, item in enumerate(of_prompt.values())]
 
 
 if __name__ == "__main__":
-    SHIPPED.write_text("".join(json.dumps(item) + "\n" for item in items()), encoding="utf-8")
+    for name in TASKS:
+        lines = "".join(json.dumps(item) + "\n" for item in items(name))
+        (SHIPPED / f"{name}.jsonl").write_text(lines, encoding="utf-8")

@@ -3,8 +3,8 @@
     python -m tools.embedded.trial --out build/trial
 
 ``teacher-0.00`` and so on are `embedded` with noise on its weights: the more, the worse it answers. ``problems.jsonl``
-are for them to answer; the task `embedded` holds none of them. With ``--small``, which takes half an hour, ``small`` is
-an evolver half as wide as `embedded`, with three layers.
+are for them to answer; the task `embedded_sums` holds none of them. With ``--small``, which takes half an hour,
+``small`` is an evolver half as wide as `embedded`, with three layers.
 """
 
 import argparse

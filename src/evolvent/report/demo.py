@@ -95,7 +95,8 @@ def funnel(evolved: Sequence[Record], scored: Sequence[Record], selected: int) -
 def student(found: "Sequence[Difference]") -> Table:
     """The student's figures before and after its training."""
     rows = [
-        (one.name, f"{one.n:,}", f"{100 * one.theirs:.0f} %", f"{100 * one.ours:.0f} %", _points(one)) for one in found
+        (_ability(one), f"{one.n:,}", f"{100 * one.theirs:.0f} %", f"{100 * one.ours:.0f} %", _points(one))
+        for one in found
     ]
     notes = ("held-out questions of the embedded world, whose answers code checks; difference: paired, with 95 %",)
     return Table("a student, before and after", ("", "questions", "before", "after", "difference"), rows, notes)
@@ -104,8 +105,12 @@ def student(found: "Sequence[Difference]") -> Table:
 def verdict(found: "Difference") -> str:
     """What a difference says, and whether it says anything."""
     if found.low is not None and found.high is not None and found.low <= 0 <= found.high:
-        return f"Of {found.name}, {found.n:,} questions show no difference."
-    return f"It became {'better' if found.difference > 0 else 'worse'} at {found.name}."
+        return f"Of {_ability(found)}, {found.n:,} questions show no difference."
+    return f"It became {'better' if found.difference > 0 else 'worse'} at {_ability(found)}."
+
+
+def _ability(found: "Difference") -> str:
+    return found.task.removeprefix("embedded_")
 
 
 def _points(found: "Difference") -> str:

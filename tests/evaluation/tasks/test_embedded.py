@@ -1,32 +1,31 @@
-"""The task `embedded`: its items, and what decides an answer."""
+"""The tasks of the embedded world: their items, and what decides an answer."""
 
 import asyncio
 import json
-from collections import Counter
 
 import pytest
 
 from evolvent.evaluation import harness
 from evolvent.evaluation.task import NoVerdict, Tools
-from evolvent.evaluation.tasks.embedded import judge
+from evolvent.evaluation.tasks.embedded import judge_form, judge_sum
 from evolvent.sandbox.sandbox import Sandbox
 from tools.embedded.seeds import held_out
-from tools.embedded.task import SHIPPED, items
+from tools.embedded.task import SHIPPED, TASKS, items
 
 LOWER = "def evaluate(response):\n    return response == response.lower()"
 
 
-def test_the_items_that_ship_are_those_that_the_recipe_makes() -> None:
-    shipped = [json.loads(line) for line in SHIPPED.read_text().splitlines()]
-    assert shipped == list(items())
-    assert Counter(item["key"].partition("-")[0] for item in shipped) == {"sum": 100, "form": 100}
-    assert all(held_out(item["prompt"]) for item in shipped if item["answer"])
+@pytest.mark.parametrize("task", TASKS)
+def test_the_items_that_ship_are_those_that_the_recipe_makes(task: str) -> None:
+    shipped = [json.loads(line) for line in (SHIPPED / f"{task}.jsonl").read_text().splitlines()]
+    assert shipped == items(task) and len(shipped) == 100
+    assert task == "embedded_forms" or all(held_out(item["prompt"]) for item in shipped)
 
 
 def test_items_need_no_folder_of_data() -> None:
     pytest.importorskip("lm_eval")
-    first = next(harness.items("embedded", None, 1))
-    assert first.instruction.startswith("Mia has 23 cards")
+    for task in TASKS:
+        assert next(harness.items(task, None, 1)).instruction == items(task)[0]["prompt"]
 
 
 @pytest.mark.parametrize(
@@ -41,14 +40,14 @@ def test_items_need_no_folder_of_data() -> None:
     ],
 )
 def test_the_last_number_of_a_sum_decides(reply: str, right: float) -> None:
-    assert asyncio.run(judge({"answer": "4", "check": None}, reply, Tools())) == {"sums": right}
+    assert asyncio.run(judge_sum({"answer": "4"}, reply, Tools())) == {"right": right}
 
 
 def checked(check: str, reply: str) -> float:
     async def in_sandbox() -> float:
         async with Sandbox() as sandbox:
-            found = await judge({"answer": None, "check": check}, reply, Tools(sandbox))
-        return float(found["form"] or 0)
+            found = await judge_form({"check": check}, reply, Tools(sandbox))
+        return float(found["right"] or 0)
 
     return asyncio.run(in_sandbox())
 

@@ -2,7 +2,7 @@
 
 from evolvent.evaluation.task import Task
 from evolvent.evaluation.tasks.choices import CEVAL, MMLU
-from evolvent.evaluation.tasks.embedded import EMBEDDED
+from evolvent.evaluation.tasks.embedded import EMBEDDED_FORMS, EMBEDDED_SUMS
 from evolvent.evaluation.tasks.followbench import FOLLOWBENCH
 from evolvent.evaluation.tasks.gsm8k import GSM8K
 from evolvent.evaluation.tasks.humaneval import HUMANEVAL
@@ -11,5 +11,6 @@ from evolvent.evaluation.tasks.math import MATH
 from evolvent.evaluation.tasks.mbpp import MBPP
 
 TASKS: dict[str, Task] = {
-    task.name: task for task in (IFEVAL, GSM8K, MATH, HUMANEVAL, MBPP, MMLU, CEVAL, FOLLOWBENCH, EMBEDDED)
+    task.name: task
+    for task in (IFEVAL, GSM8K, MATH, HUMANEVAL, MBPP, MMLU, CEVAL, FOLLOWBENCH, EMBEDDED_SUMS, EMBEDDED_FORMS)
 }
