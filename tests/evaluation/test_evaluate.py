@@ -156,7 +156,7 @@ def test_a_check_that_breaks_leaves_its_item_without_a_verdict() -> None:
         ({"tasks": []}, "no task is named"),
         ({"tasks": ["math"]}, "task math needs .*math500_test.jsonl, which is not there"),
         ({"data": None}, "task gsm8k: openai/gsm8k on the Hub cannot be read.*\n.*--data DIR"),
-        ({"model": "embedded-base"}, "is a base model"),
+        ({"model": "embedded-reward"}, "is a reward model"),
     ],
 )
 def test_what_cannot_be(data: Path, models: Opened, tmp_path: Path, options: dict[str, Any], words: str) -> None:

@@ -327,8 +327,8 @@ def test_no_records_no_calls() -> None:
 
 
 def test_a_model_that_cannot_be_asked_is_refused_as_the_stage_would() -> None:
-    with pytest.raises(InputError, match="embedded-base is a base model"):
-        rehearsed(evolving("embedded-base"), ["embedded-base"])
+    with pytest.raises(InputError, match="embedded-reward is a reward model"):
+        rehearsed(evolving("embedded-reward"), ["embedded-reward"])
 
 
 def test_a_formula_says_how_many_calls_there_are_and_what_earlier_ones_took() -> None:
