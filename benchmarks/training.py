@@ -27,6 +27,7 @@ def measured(way: str, data: str, base_model: str, rows: int, batch: int) -> dic
     from evolvent.options import Reading
     from evolvent.training import machine, order, sft
     from evolvent.training.base_model import find_base, load_model
+    from evolvent.training.given import Given
     from evolvent.training.preflight import prepare
     from evolvent.training.rows import open_examples
     from evolvent.training.settings import settings_of
@@ -47,9 +48,18 @@ def measured(way: str, data: str, base_model: str, rows: int, batch: int) -> dic
             if way == "unsorted":
                 sft.order = lambda lengths, *how: order.order([1] * len(lengths), *how)  # type: ignore[attr-defined]
             trainer = sft.sft_trainer(
-                model, base.tokenizer, prepared, settings, None,
-                seed=0, folder=Path(folder), report_to=(), callback=steps,
-            )  # fmt: skip
+                Given(
+                    model=model,
+                    tokenizer=base.tokenizer,
+                    prepared=prepared,
+                    settings=settings,
+                    lora=None,
+                    seed=0,
+                    folder=Path(folder),
+                    report_to=(),
+                    callback=steps,
+                )
+            )
         trainer.args.save_strategy = "no"
         began = time.monotonic()
         trainer.train()

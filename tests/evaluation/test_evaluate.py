@@ -111,6 +111,7 @@ def test_against_a_run_and_against_a_model(data: Path, models: Opened, tmp_path:
     of_model = evaluated(data, tmp_path / "r", against=OTHER)
     assert of_model.differences == of_run.differences
     assert of_model.against == tmp_path / "r" / "against" / "evaluated.parquet"
+    assert [(one.path.name, one.stages) for one in show(tmp_path / "r").within] == [("against", {"evaluate": "done"})]
     assert len(models[OTHER].asked) == 2 * asked
 
 
@@ -189,7 +190,7 @@ def test_on_the_command_line(data: Path, models: Opened, tmp_path: Path) -> None
     assert "gsm8k: 1 of 6 without a verdict: the prompt has 9,000 tokens, the context 2,048" in shown
     again = CliRunner().invoke(app, [*typed, "--against", OTHER]).output
     assert "nothing to do" in again and "40.00" in again
-    assert "strict match     │ 40.00 │   20.00 │ +20.00" in again
+    assert "│ 40.00 │   20.00 │     +20.00 │" in again
 
 
 CHAIN = ["Sing.", "Sing of socks.", "Sing of socks, softly."]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from evolvent import score
-from evolvent.errors import CallError, InputError
+from evolvent.errors import CallError, InputError, RunError
 from evolvent.metrics.all_metrics import METRICS
 from evolvent.metrics.win import CONSTANT_TIMES, read_better
 from evolvent.models import models as opened_models
@@ -56,6 +56,25 @@ def test_the_judge_sees_instruction_and_input_and_its_word_is_the_value(judged: 
     assert {row.scores["judge"] for row in run} == {JUDGE}
 
 
+def test_a_metric_without_a_value_in_any_row_has_failed_and_the_others_are_kept(judged: Callable[..., Run]) -> None:
+    def reply(prompt: str, _: Sampling) -> str:
+        if "how good answers are" in prompt:
+            raise CallError("HTTP 500: no room")
+        return "50"
+
+    pairs, both = [pair(text) for text in "abc"], ["judge_score", "difficulty_score"]
+    words = r"no row has a value of judge_score \(judge_score: the call failed: HTTP 500: no room\)"
+    with pytest.raises(RunError, match=rf"(?s){words}\ndifficulty_score are in .*scored\.parquet. Mend .* --fresh"):
+        judged(reply, pairs, metrics=both)
+    with pytest.raises(RunError, match=words):  # there is nothing to do, and nothing is well
+        judged(reply, pairs, metrics=both)
+    assert [row.scores["difficulty_score"] for row in judged(reply, pairs, metrics=["difficulty_score"])] == [50] * 3
+    mended = judged(lambda *_: "50", pairs, metrics=both, fresh=True)
+    assert [row.scores["judge_score"] for row in mended] == [50] * 3
+    with pytest.raises(InputError, match="embedded cannot judge"):
+        judged(reply, pairs, metrics=both, judge="embedded")
+
+
 def test_garbage_is_null_with_a_reason_that_is_counted(judged: Callable[..., Run]) -> None:
     def reply(prompt: str, _: Sampling) -> str | Reply:
         number = int(prompt.split("sock ")[1].split()[0])
@@ -77,11 +96,13 @@ def test_garbage_is_null_with_a_reason_that_is_counted(judged: Callable[..., Run
 
 def test_strictly_read_is_another_score(judged: Callable[..., Run]) -> None:
     def reply(prompt: str, _: Sampling) -> str:
-        return "80/100"
+        return "70" if "zebra" in prompt else "80/100"
 
-    assert [row.scores["difficulty_score"] for row in judged(reply, [pair("a")], metrics=["difficulty_score"])] == [80]
-    run = judged(reply, [pair("a")], metrics=["difficulty_score"], strict=True)
-    assert [(row.scores["difficulty_score"], row.scores["difficulty_score@judge"]) for row in run] == [(80, None)]
+    pairs, asked = [pair("a"), pair("zebra")], {"metrics": ["difficulty_score"]}
+    assert [row.scores["difficulty_score"] for row in judged(reply, pairs, **asked)] == [80, 70]
+    run = judged(reply, pairs, **asked, strict=True)
+    both = [(row.scores["difficulty_score"], row.scores["difficulty_score@judge"]) for row in run]
+    assert both == [(80, None), (70, 70)]
 
 
 def test_two_metrics_of_one_judge_share_its_column(judged: Callable[..., Run]) -> None:
@@ -178,10 +199,10 @@ def test_a_judge_who_takes_the_first_whatever_it_is_finds_a_tie(judged: Callable
 
 def test_a_verdict_that_is_not_the_last_line_is_none(judged: Callable[..., Run], tmp_path: Path) -> None:
     other = against(tmp_path, [pair("a", "y")])
-    run = judged(
-        lambda *_: "Assistant 1 is better\nBut who knows?", [pair("a", "x")], metrics=["win"], against=str(other)
-    )
-    assert [row.scores["win"] for row in run] == [None]
+    with pytest.raises(RunError, match="no row has a value of win"):
+        judged(
+            lambda *_: "Assistant 1 is better\nBut who knows?", [pair("a", "x")], metrics=["win"], against=str(other)
+        )
 
 
 def test_of_several_teachers_each_is_compared_with_the_only_other_answer(

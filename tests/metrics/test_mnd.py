@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from evolvent import score
+from evolvent.errors import RunError
 from evolvent.metrics import embeddings
 from evolvent.models import models as opened_models
+from evolvent.runs.record_files import read_records
 from evolvent.runs.run import Run
 
 
@@ -67,8 +69,10 @@ def test_distances_beside_brute_force(measured: Callable[..., Run], letters: Let
     assert rows[0].scores["embedder"] == "hf:o/letters"
 
 
-def test_an_only_instruction_has_no_distance(measured: Callable[..., Run]) -> None:
-    [row] = measured(["Mend a sock"])
+def test_an_only_instruction_has_no_distance(measured: Callable[..., Run], tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"no row has a value of mnd .mnd: no other instruction to be far from"):
+        measured(["Mend a sock"])
+    [row] = read_records(tmp_path / "run/scored.parquet")
     assert row.scores["mnd"] is None
     assert row.scores["score_reason"] == "mnd: no other instruction to be far from"
 

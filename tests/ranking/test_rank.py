@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-from evolvent import evolve, rank_data, rank_evolvers, rank_teachers
+from evolvent import evolve, rank_data, rank_evolvers, rank_teachers, show
 from evolvent.errors import BudgetReachedError, CallError, InputError, ModelUnavailableError, RunError
 from evolvent.models import models as opened_models
 from evolvent.models.protocols import Sampling
-from evolvent.ranking.rank import Ranked
-from evolvent.report.ranking import ranking_tables, verdicts
+from evolvent.ranking.order import Order, Standing
+from evolvent.ranking.result import BaseRanking, Ranked
+from evolvent.report.ranking import _figures, ranking_tables, verdicts
+from evolvent.report.summary import conclusions, summary
 from tests.scripted import Opened
 
 URIS = [f"openai:{name}?base_url=http://host:1/v1" for name in ("plain", "wordy", "judge")]
@@ -44,7 +46,7 @@ def instructions(tmp_path: Path) -> Path:
 def firsts(found: Ranked) -> dict[str, str]:
     [ranking] = found.rankings
     apart = [order for order in ranking.orders if sum(one.in_set for one in order.standings) == 1]
-    return {order.figure.name: order.standings[0].candidate for order in apart}
+    return {order.figure: order.standings[0].candidate for order in apart}
 
 
 def test_teachers(tmp_path: Path, models: Opened, instructions: Path) -> None:
@@ -61,6 +63,30 @@ def test_teachers(tmp_path: Path, models: Opened, instructions: Path) -> None:
     rank_teachers(instructions, teacher=[PLAIN, WORDY], **how)  # asks nobody anything, and finds the same
     assert len(models[WORDY].asked) == 20
     assert (tmp_path / "run/ranking.json").read_bytes() == written
+    shown = show(tmp_path / "run")
+    assert shown.ranked is not None and repr(shown.ranked) == repr(found)
+    lines = list(conclusions(shown))
+    assert "  " + found.rankings[0].verdict[0] in lines
+    assert {table.title for table in summary(shown)} >= {"candidates", "candidates for embedded-base"}
+    assert [(one.path.name, one.stages) for one in shown.within] == [
+        (name, {"respond": "done", "score": "done"}) for name in ("plain", "wordy")
+    ]
+
+
+def test_a_ranking_that_was_stopped_and_one_that_is_damaged_are_shown_as_such(
+    tmp_path: Path, models: Opened, instructions: Path
+) -> None:
+    models[WORDY].reply = models[PLAIN].reply = lambda *_: ""
+    with pytest.raises(RunError):
+        rank_teachers(instructions, teacher=[PLAIN, WORDY], **BASE, out=tmp_path / "run", sample=20)
+    shown = show(tmp_path / "run")
+    assert (shown.ranked, shown.planned, [one.path.name for one in shown.within]) == (None, True, ["plain", "wordy"])
+    assert list(conclusions(shown)) == [
+        "a ranking was planned here, and has not come to its end: start the same command again to go on"
+    ]
+    (tmp_path / "run/ranking.json").write_text('{"rankings": [{}]}')
+    with pytest.raises(InputError, match=r"ranking\.json is no ranking of this version"):
+        show(tmp_path / "run")
 
 
 def test_the_plan_is_there_before_the_first_call_and_binds(tmp_path: Path, models: Opened, instructions: Path) -> None:
@@ -90,6 +116,15 @@ def test_a_candidate_that_dies_ends_and_the_others_stand(tmp_path: Path, models:
     found = rank_teachers(instructions, teacher=[PLAIN, WORDY, JUDGE], **BASE, out=tmp_path / "run", sample=10)
     assert list(found.ended) == [PLAIN] and "out of order" in found.ended[PLAIN]
     assert {one.candidate for order in found.rankings[0].orders for one in order.standings} == {WORDY, JUDGE}
+
+
+def test_a_candidate_without_a_figure_stands_below_the_others() -> None:
+    standings = [Standing(name, 3, 1.0, 0.9, 1.1, 0.0, 0.0, 0.0, True, 1.0, 0.5, 0.0) for name in ("a", "b")]
+    found = Order("reward", False, standings, ["c"], 3, 0.1, 5, {})
+    short = {name: name for name in "abc"}
+    table = _figures(BaseRanking("embedded-base", [found], [], []), short)
+    assert [row[1:3] for row in table.rows] == [("a", "3"), ("b", "3"), ("c", "none")]
+    assert {len(row) for row in table.rows} == {len(table.columns)}
 
 
 def test_answers_that_exist_take_part_without_a_call(tmp_path: Path, models: Opened) -> None:
@@ -123,7 +158,7 @@ def test_evolvers(tmp_path: Path, models: Opened, instructions: Path) -> None:
     found = rank_evolvers(instructions, model=[PLAIN, WORDY], teacher=JUDGE, **BASE, out=tmp_path / "run", sample=20)
     assert firsts(found)["kept"] == WORDY
     kept = found.rankings[0].orders[0]
-    assert (kept.figure.name, next(one.value for one in kept.standings), kept.seeds) == ("kept", 1.0, 20)
+    assert (kept.figure, next(one.value for one in kept.standings), kept.seeds) == ("kept", 1.0, 20)
     assert found.fates[PLAIN]["evolve: ok"] + found.fates[PLAIN]["evolve: eliminated"] == 20
     assert found.fates[PLAIN]["evolve: ok"] == found.fates[PLAIN]["score: ok"] < 20
 

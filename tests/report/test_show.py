@@ -147,3 +147,29 @@ def test_an_unfinished_stage(tmp_path: Path, models: Opened) -> None:
     stage = evolvent.show(tmp_path / "run").stages["evolve"]
     assert (stage.state, stage.there, stage.written, stage.of, stage.yields) == ("interrupted", False, 0, 4, None)
     assert stage.paid[EVOLVER]["calls"] == 2
+
+
+def test_folders_in_a_folder_that_hold_stages_of_their_own_are_listed(
+    tmp_path: Path, models: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = evolved(write_seeds(tmp_path, range(4)), tmp_path / "run")
+    answered = respond(run, teacher=TEACHER, out=run.path / "brief")
+    (run.path / "empty").mkdir()
+    (run.path / "b").mkdir()
+    evolvent.select(
+        answered.output, by="round", top=2, out=run.path / "b/kept.jsonl"
+    )  # where a recipe's select:b writes, without a manifest
+    found = evolvent.show(run)
+    assert [(one.path.name, one.stages, list(one.noted)) for one in found.within] == [
+        ("b", {}, ["select:kept.jsonl"]),
+        ("brief", {"respond": "done"}, []),
+    ]
+    print_contents(found)
+    printed = capsys.readouterr().out
+    assert f"evolvent show {run.path / 'brief'} shows" in printed
+    assert f"stands in {run.path / 'b/kept.jsonl.selection.json'}" in printed
+    above = evolvent.show(tmp_path)  # no run folder itself
+    assert (above.stages, [one.path for one in above.within]) == ({}, [run.path])
+    assert list(evolvent.show(run.path / "b").noted) == ["select:kept.jsonl"]
+    with pytest.raises(InputError, match="is not a run folder"):
+        evolvent.show(run.path / "empty")

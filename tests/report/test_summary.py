@@ -174,9 +174,11 @@ def test_counts_as_a_line() -> None:
     assert described({"ok": 1200, "failed": 0, "groups": {"a": 1}, "pairs": 3}) == "1,200 ok, 3 pairs"
 
 
-def test_the_files_of_a_copied_folder_are_those_that_its_stages_wrote(run: Path, tmp_path: Path) -> None:
+def test_the_files_of_a_copied_folder_are_those_that_its_stages_wrote(
+    run: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     finish(run, "score", [Record("s", "a", 0, "x", scores={"ifd": 1.0})], [Column("ifd")])
-    copy = shutil.copytree(run, tmp_path / "copy", copy_function=shutil.copyfile)
+    copy = shutil.copytree(run, tmp_path_factory.mktemp("elsewhere") / "copy", copy_function=shutil.copyfile)
     assert summary(copy) == summary(run)
 
 

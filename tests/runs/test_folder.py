@@ -14,8 +14,9 @@ import pytest
 from evolvent.errors import InputError, RunError
 from evolvent.records import Column, Record
 from evolvent.runs import folder, parts
-from evolvent.runs.folder import RunFolder, in_use
+from evolvent.runs.folder import RunFolder
 from evolvent.runs.inputs import Listed
+from evolvent.runs.lock import in_use
 from evolvent.runs.manifest import read_manifest, write_manifest
 from evolvent.runs.parts import Output, parts_folder
 from evolvent.runs.run import Run

@@ -4,6 +4,7 @@ import os
 import re
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from threading import Barrier, Event
@@ -23,7 +24,7 @@ from evolvent.runs.folder import RunFolder
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.parts import Output, Placed
 from evolvent.runs.record_files import record_table
-from evolvent.selection.choose import Criteria, choose, parse_top
+from evolvent.selection.choose import Criteria, check_columns, choose, parse_top
 from evolvent.selection.select import LOWER_IS_KEPT, select
 from evolvent.selection.where import parse_condition
 
@@ -185,6 +186,17 @@ def test_a_column_of_the_users_stands_where_the_record_says_nothing(tmp_path: Pa
     assert chosen(out) == ["q1", "q3"]
 
 
+def test_a_score_that_is_null_everywhere_is_said_with_the_reason(tmp_path: Path) -> None:
+    records = [
+        Record(f"{n}", f"{n}", n, "Mend", output="wool", scores={"judge_score": None, "ifd": 1.0, "score_reason": why})
+        for n, why in enumerate(["one token; judge_score: the call failed"] * 2 + ["judge_score: no number"])
+    ]
+    criteria = Criteria("judge_score", parse_top("50%"))
+    with pytest.raises(InputError, match="judge_score is null in every row of r; in 2 because: the call failed"):
+        check_columns(records, criteria, "r")
+    check_columns(records, replace(criteria, by="ifd"), "r")
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -214,7 +226,7 @@ def test_a_column_of_text_is_no_column_to_go_by(tmp_path: Path) -> None:
         select(path, by="topic", top="1", out=tmp_path / "o.jsonl")
     with pytest.raises(InputError, match=rf"^no column nope; good holds no number .*'True'\) in .*{columns}"):
         select(path, by="nope", where="good>0", top="1", out=tmp_path / "o.jsonl")
-    with pytest.raises(InputError, match=r"nothing is selected.*\(1 without none\)"):
+    with pytest.raises(InputError, match="none is null in every row of"):
         select(path, by="none", top="1", out=tmp_path / "o.jsonl")
 
 
@@ -472,7 +484,7 @@ def test_keeping_the_highest_of_what_is_better_low_is_warned_of(
     select(path, by="seed_index", top="1", out=tmp_path / "o.jsonl")
     assert not caplog.records
     select(path, by="instruction_ppl", top="1", out=tmp_path / "o.jsonl")
-    assert "ascending keeps the lowest" in caplog.text
+    assert "--ascending keeps the lowest" in caplog.text
 
 
 def test_the_scores_that_are_better_low_are_those_of_the_docs() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from evolvent.models.opening import open_chat
 from evolvent.models.protocols import Sampling
 from evolvent.recipe import run
 from evolvent.records import Message
+from evolvent.runs.lock import FolderLock, in_use
 from evolvent.runs.manifest import read_manifest, write_manifest
 from evolvent.training import checkpoints, steps
-from evolvent.training.train import Trained, train
+from evolvent.training.note import read_note
+from evolvent.training.train import Trained, _held, train
 from tests.training.students import QUICK, sums, without_template, written
 
 
@@ -70,6 +73,19 @@ def test_nothing_to_do_and_other_settings(student: Path) -> None:
         trained(data, student)
     with pytest.raises(InputError, match="data: other content"):
         trained(sums(student.parent / "fewer.jsonl", 20), student, set=more)
+
+
+def test_a_folder_is_held_as_run_folders_are(tmp_path: Path) -> None:
+    other = FolderLock(tmp_path / "held")
+    other.take()
+    with pytest.raises(InputError, match=f"in use by another process .pid {os.getpid()}"), _held(tmp_path / "held"):
+        pass
+    with pytest.raises(ZeroDivisionError), _held(tmp_path / "new/student"):
+        assert in_use(tmp_path / "new/student")
+        raise ZeroDivisionError
+    assert not (tmp_path / "new").exists(), "nothing was done in it"
+    other.give_up()
+    assert read_note(tmp_path / "held") is None, "a lock that a killed process left is no file of somebody's"
 
 
 def test_a_dry_run_shows_and_writes_nothing(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ transaction, so that the account survives whatever ends the process.
 
 import asyncio
 import logging
-import shutil
 import sqlite3
 import time
 import zlib
@@ -19,12 +18,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
+from evolvent.call_store.read_only import connect_to_read
 from evolvent.costs.budget import Spent
 from evolvent.errors import EvolventError, InputError, RunError
-from evolvent.files import CALLS, FileState, file_state
+from evolvent.files import CALLS
 from evolvent.models.protocols import Usage
 from evolvent.storage_errors import damaged, explained
 
@@ -79,8 +78,6 @@ INSERT INTO spent VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (stage, model) DO UPD
 # defaults at 300,000 calls.
 CACHE_KIB = 16_000
 CHECKPOINT_PAGES = 4_000
-# What sqlite says where it cannot write beside a file.
-NOT_WRITABLE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,43 +369,15 @@ def open_read_only(path: Path) -> sqlite3.Connection:
     """
     with explained(path, "read"):
         if not path.is_file():
-            raise InputError(f"{path.parent} has no {path.name}", fix="Name a run folder that a stage has worked in.")
+            within = ", ".join(sorted(str(file.parent) for file in path.parent.glob(f"*/{path.name}")))
+            fix = f"Name one of: {within}." if within else "Name a run folder that a stage has worked in."
+            raise InputError(f"{path.parent} has no {path.name}", fix=fix)
         with ExitStack() as opened:
-            store = opened.enter_context(closing(_connect_to_read(path)))
+            store = opened.enter_context(closing(connect_to_read(path)))
             if _layout(store, path):
                 opened.pop_all()
             else:
                 store = sqlite3.connect(":memory:")
                 store.executescript(TABLES)
     store.text_factory = _text
-    return store
-
-
-def _connect_to_read(path: Path) -> sqlite3.Connection:
-    """Open a store for reading, also where sqlite can write nothing beside it, as its log needs."""
-    uri = path.resolve().as_uri()
-    unmerged = [path.with_name(path.name + end) for end in ("-wal", "-journal")]
-    try:
-        with ExitStack() as opened:
-            # What a stop left in a journal is taken back first, which writes.
-            mode = "rw" if unmerged[1].exists() else "ro"
-            store = opened.enter_context(closing(sqlite3.connect(f"{uri}?mode={mode}", uri=True)))
-            store.execute("SELECT 1 FROM sqlite_master").fetchone()
-            opened.pop_all()
-        return store
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF not in NOT_WRITABLE:
-            raise
-    unmerged = [file for file in unmerged if file.exists() and file.stat().st_size]
-    if not unmerged:
-        return sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True)
-    store = sqlite3.connect("")  # without a name: a temporary file that goes with the connection
-    with TemporaryDirectory() as folder:
-        copied: list[FileState] = []
-        while copied != (now := [file_state(file) for file in (path, *unmerged)]):  # a run may write them meanwhile
-            for file in (path, *unmerged):
-                shutil.copyfile(file, Path(folder, file.name))
-            copied = now
-        with closing(sqlite3.connect(Path(folder, path.name))) as copy:
-            copy.backup(store)
     return store

@@ -9,7 +9,8 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from evolvent.options import About, Interface, Option, typed_name
+from evolvent.errors import InputError
+from evolvent.options import About, Interface, Option, OptionError, typed_name
 
 
 def parameters(interface: Interface, method: str | None) -> Iterator[inspect.Parameter]:
@@ -42,6 +43,15 @@ def values(interface: Interface, typed: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def as_typed(interface: Interface, error: OptionError) -> InputError:
+    """An error of an option, which it names as Python has it, as one that names it as it is typed."""
+    name, _, words = error.message.partition(" ")
+    every = {**interface.others(None), **interface.options()}
+    if name != error.option or name not in every:
+        return error
+    return InputError(f"{typed_name(every[name])} {words}", fix=error.fix)
+
+
 def method_in(interface: Interface, typed: Sequence[str]) -> str | None:
     """The method that a command line names, or the default one; None if there are no methods."""
     if not interface.methods:
@@ -55,12 +65,17 @@ def method_in(interface: Interface, typed: Sequence[str]) -> str | None:
 
 
 def further(interface: Interface, method: str | None) -> str | None:
-    """A line that says where the options of other methods are shown."""
-    if not interface.methods:
-        return None
-    option = typed_name(interface.options()[interface.choice])
-    others = [f"{option} {other} --help" for other in interface.methods if other != method]
-    return f"These are the options of {method}; more with {' or '.join(others)}."
+    """What stands below the help: what options have lines for, and where the options of other methods are shown."""
+    told = [
+        "\n".join(["\b", f"{typed_name(one)}:", *(f"  {line}" for line in one.about.lines)])
+        for one in interface.options(method).values()
+        if one.about.lines
+    ]
+    if interface.methods:
+        option = typed_name(interface.options()[interface.choice])
+        others = [f"{option} {other} --help" for other in interface.methods if other != method]
+        told.append(f"These are the options of {method}; more with {' or '.join(others)}.")
+    return "\n\n".join(told) or None
 
 
 def _read(option: Option, value: Any) -> Any:
@@ -68,7 +83,7 @@ def _read(option: Option, value: Any) -> Any:
 
 
 def _read_argument(name: str, about: About, value: Any) -> Any:
-    return value if about.parse is None else about.parse(value, name)
+    return value if about.parse is None else about.parse(value, (about.metavar or name).rstrip("…"))
 
 
 def _argument(name: str, about: About) -> inspect.Parameter:

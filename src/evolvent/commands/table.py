@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
-from evolvent.commands.parameters import further, method_in, parameters, values
-from evolvent.options import Interface
+from evolvent.commands.parameters import as_typed, further, method_in, parameters, values
+from evolvent.options import Interface, OptionError
 from evolvent.report.comparison import comparison_tables
 from evolvent.report.printing import (
     print_contents,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from evolvent.evaluation.evaluate import Evaluation
     from evolvent.evolution.auto_evol_instruct.keywords import Keywords
     from evolvent.evolution.auto_evol_instruct.optimize import OptimizedMethod
-    from evolvent.ranking.rank import Ranked
+    from evolvent.ranking.result import Ranked
     from evolvent.ranking.validate import Validation
     from evolvent.recipe import RecipeRun
     from evolvent.runs.pilot import Pilot
@@ -255,7 +255,11 @@ def made(name: str, typed: Sequence[str]) -> Any:
             given["progress"] = on_standard_error()
         function = getattr(import_module(interface.module), interface.name)
         with _beside_data(given.get("out")):
-            command.show(function(**given), given)
+            try:
+                done = function(**given)
+            except OptionError as error:
+                raise as_typed(interface, error) from error
+            command.show(done, given)
 
     context = next(iter(inspect.signature(run).parameters.values()))
     run.__signature__ = inspect.Signature([context, *parameters(interface, method)])  # type: ignore[attr-defined]

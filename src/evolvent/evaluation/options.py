@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evolvent.errors import InputError
-from evolvent.models.uri import MODELS, check_chat_model
+from evolvent.models.uri import JUDGES, MODELS, check_judge
 from evolvent.options import Calling, Interface, argument, names, option, run_folder, unsafe_execution
 
 
@@ -39,7 +39,7 @@ class Evaluating:
         "Longest reply to an item, in tokens; what each task says, if not given.", None, metavar="N", least=1
     )
     judge: str | None = option(
-        f"The model that judges replies to followbench: {MODELS}.", None, metavar="URI", check=check_chat_model
+        f"The model that judges replies to followbench: {JUDGES}.", None, metavar="URI", check=check_judge
     )
     against: str | None = option(
         "Compare on the same items: the run folder of another evaluation, or another model.", None, metavar="RUN"

@@ -7,10 +7,33 @@ from pathlib import Path
 from evolvent.errors import InputError
 from evolvent.metrics.car import BETA
 from evolvent.metrics.layout import LAYOUTS
-from evolvent.models.uri import MODELS, check_chat_model, check_local_model
+from evolvent.models.uri import JUDGES, check_judge, check_local_model
 from evolvent.options import DATA, Calling, Interface, Reading, argument, names, option, run_folder
 
 DEFAULT_METRICS = ("ifd", "ic_ifd")
+
+# What the metrics say that can be asked for, by the option that supplies what they need.
+TOLD = {
+    "by --base-model, with perplexities, response_loss, rsr and token counts:": {
+        "ifd": "how little the instruction helps with the answer",
+        "ic_ifd": "the same by how likely the instruction is",
+        "grape": "how likely the answer is, the log probability a token",
+    },
+    "by --judge:": {
+        "difficulty_level": "how hard the instruction is: one of five",
+        "difficulty_score": "how hard the instruction is: 0 to 100",
+        "judge_score": "how good the answer is: 0 to 100",
+        "win": "whether it is better than that of --against",
+    },
+    "by --reward-model:": {
+        "reward": "how good the answer is",
+        "evolution_reward": "how good the evolved instruction is",
+    },
+    "by --embedder:": {"mnd": "how far the nearest other instruction is"},
+}
+LINES = tuple(
+    line for by, metrics in TOLD.items() for line in (by, *(f"  {name:<16} {words}" for name, words in metrics.items()))
+)
 
 
 def check_metrics(names: Sequence[str]) -> None:
@@ -37,7 +60,7 @@ class Scores:
         metavar="URI",
         check=check_local_model,
     )
-    judge: str | None = option(f"The model that judges: {MODELS}.", None, metavar="URI", check=check_chat_model)
+    judge: str | None = option(f"The model that judges: {JUDGES}.", None, metavar="URI", check=check_judge)
     reward_model: str | None = option(
         "The model that says how good an answer is: embedded-reward, hf:ID-or-folder.",
         None,
@@ -51,9 +74,10 @@ class Scores:
         "Other answers to the same instructions, for win: a run folder, a data file or a Hub id.", None, metavar="DATA"
     )
     metrics: tuple[str, ...] = option(
-        "Which metrics; the perplexities and token counts are always written.",
+        "Which metrics of those listed below.",
         DEFAULT_METRICS,
         metavar="A,B",
+        lines=LINES,
         parse=names,
         check=check_metrics,
     )

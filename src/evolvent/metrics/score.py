@@ -16,6 +16,7 @@ from typing import Any
 
 from evolvent.errors import require_extra
 from evolvent.files import is_as_noted
+from evolvent.metrics.absent import check_scored
 from evolvent.metrics.all_metrics import METRICS, MODELS, chosen, supplied
 from evolvent.metrics.metric import How, Metric, Whole, Window
 from evolvent.metrics.options import SCORE, Scores
@@ -24,8 +25,9 @@ from evolvent.models.protocols import StageModels
 from evolvent.models.uri import parse_uri
 from evolvent.options import Calling, Reading, implements
 from evolvent.records import Column, Record, Score
-from evolvent.runs.inputs import Data, Joined, RecordFile, StageInput, Wanted, check_taken, stage_input
+from evolvent.runs.inputs import Data, RecordFile, StageInput, Wanted, check_taken, stage_input
 from evolvent.runs.local import run
+from evolvent.runs.made_of_inputs import Joined
 from evolvent.runs.manifest import StageEntry, read_manifest
 from evolvent.runs.parts import earlier_file
 from evolvent.runs.record_files import score_columns
@@ -64,10 +66,13 @@ def score(
         InputError: wrong options, unreadable data, nothing to score, or a run folder that holds something else.
         ModelUnavailableError: a model cannot be used.
         BudgetReachedError: the budget is spent.
-        RunError: the run could not finish.
+        RunError: the run could not finish; NoScoresError, if no row has a value of a metric: the file is written.
     """
     with opened(models) as shared:
-        return run(score_stage(data, given, reading, calling), given.out, shared, calling)
+        done = run(score_stage(data, given, reading, calling), given.out, shared, calling)
+    if done.estimate is None:
+        check_scored(done, given.metrics, own_columns(given.out, given, calling))
+    return done
 
 
 def score_stage(data: Data, given: Scores, reading: Reading, calling: Calling) -> Stage:

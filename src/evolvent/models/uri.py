@@ -10,6 +10,9 @@ from evolvent.errors import InputError
 # The models that answer, as help texts name them.
 MODELS = "embedded, smollm2, hf:ID-or-folder, gguf:FILE, vllm:ID-or-folder, openai:MODEL?base_url=http://host:port/v1"
 
+# What can say how good or how hard something is: not the embedded model, which was taught the questions of evolving.
+JUDGES = MODELS.removeprefix("embedded, smollm2, ")
+
 EMBEDDED = {
     "embedded": "instruct",
     "embedded-base": "base",
@@ -212,6 +215,18 @@ def check_evaluated_model(uri: str) -> None:
     parsed = parse_uri(uri)
     require_answering(parsed)
     require_folder(parsed)
+
+
+def check_judge(uri: str) -> None:
+    """Check, as far as that is known without opening it, that a model can be asked how good or how hard something is.
+
+    Raises:
+        InputError: as for ``check_chat_model``, or it is the embedded model.
+    """
+    check_chat_model(uri)
+    if parse_uri(uri).scheme == "embedded":
+        words = "embedded cannot judge: it was taught to evolve and to answer, not to say how good a text is"
+        raise InputError(words, fix=f"Name another model: {JUDGES}.")
 
 
 def check_local_model(uri: str) -> None:

@@ -43,6 +43,7 @@ class About:
     most: float | None = None
     flag: str | None = None
     names: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
     repeatable: bool = False
     parse: Callable[[Any, str], Any] | None = None
     check: Callable[[Any], object] | None = None
@@ -88,11 +89,12 @@ def option(help: str, default: Any = MISSING, *, names: Iterable[str] = (), **ab
         help: one sentence, for the command line's help and the docstring alike.
         default: its value where it is not given; without one it has to be.
         names: the only values that it can have.
-        about: the rest of ``About``. ``more``: further words, for the docstring alone. ``least``, ``above``, ``most``:
-            bounds of a number. ``flag``: both forms of a switch, ``--breadth/--no-breadth``. ``repeatable``: it may be
-            typed several times. ``parse``: makes the value of what was typed (a list of texts if repeatable) and of
-            the option's name as typed. ``check``: raises InputError for a value that cannot work, before anything
-            begins. ``typed``: False for what only Python has.
+        about: the rest of ``About``. ``more``: further words, for the docstring alone. ``least``, ``above``,
+            ``most``: bounds of a number. ``lines``: told below the help. ``flag``: both forms of a switch,
+            ``--breadth/--no-breadth``. ``repeatable``: it may be typed several times. ``parse``: makes the value of
+            what was typed (a list of texts if repeatable) and of the option's name as typed. ``check``: raises
+            InputError for a value that cannot work, before anything begins. ``typed``: False for what only Python
+            has.
     """
     return field(default=default, kw_only=True, metadata={"about": About(help=help, names=tuple(names), **about)})
 
@@ -137,7 +139,8 @@ def pairs(texts: Sequence[str], option: str) -> dict[str, str]:
     for text in texts:
         key, sign, value = text.partition("=")
         if not sign or not key.strip():
-            raise InputError(f"{option} {text!r} is not KEY=VALUE", fix="Write a name, = and a value.")
+            fix = f"Write a name, = and the value: {option if option.startswith('--') else ''} NAME={value or text}"
+            raise InputError(f"{option} {text!r} is not KEY=VALUE", fix=" ".join(fix.split()))
         if key.strip() in found:
             raise InputError(f"{option} gives {key.strip()} twice", fix="Give it once.")
         found[key.strip()] = value  # as it is written: a CSV file may well have a column " answer"

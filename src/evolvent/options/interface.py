@@ -162,6 +162,7 @@ def _told(options: Mapping[str, Option | About]) -> Iterator[str]:
         about = one.about if isinstance(one, Option) else one
         text = f"{name}: {about.text} {about.more}".rstrip()
         yield textwrap.fill(text, WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 8, break_on_hyphens=False)
+        yield from (f"{' ' * 8}{line}" for line in about.lines)
 
 
 R = TypeVar("R")

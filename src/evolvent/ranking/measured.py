@@ -82,11 +82,6 @@ def evolutions(files: Mapping[str, Path]) -> Measured:
     return _gathered(tuple(files), sorted({*columns, KEPT}), rows)
 
 
-def _seed(record: Record, seeds: Mapping[str, str]) -> str:
-    """What a row stands or falls with."""
-    return record.seed_id if record.round else seeds.get(record.question, record.question)
-
-
 def _kept(record: Record) -> dict[str, float]:
     """Whether the rules kept an evolution; of a call that failed there is none to keep."""
     return {} if record.status == "failed" else {KEPT: float(record.status == "ok")}

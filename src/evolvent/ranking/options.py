@@ -7,7 +7,7 @@ from pathlib import Path
 from evolvent.errors import InputError
 from evolvent.evolution.options import PROFILES
 from evolvent.metrics.car import BETA
-from evolvent.models.uri import MODELS, check_chat_model, check_local_model, parse_uri
+from evolvent.models.uri import JUDGES, MODELS, check_chat_model, check_judge, check_local_model, parse_uri
 from evolvent.options import (
     DATA,
     SEEDS,
@@ -64,9 +64,7 @@ class Ranking:
         check=check_base_models,
     )
     out: Path = run_folder()
-    judge: str | None = option(
-        f"Also rank by what a judge says: {MODELS}.", None, metavar="URI", check=check_chat_model
-    )
+    judge: str | None = option(f"Also rank by what a judge says: {JUDGES}.", None, metavar="URI", check=check_judge)
     reward_model: str | None = option(
         "Also rank by a reward model (answers by CAR, too): embedded-reward, hf:ID-or-folder.",
         None,

@@ -51,7 +51,7 @@ class Order:
     """Candidates by one figure, the best first.
 
     Attributes:
-        figure: the figure.
+        figure: the figure's name; ``lower_is_better``: whether low is good.
         standings: the candidates that have it.
         without: those that do not.
         seeds: how many seeds were drawn from.
@@ -61,7 +61,8 @@ class Order:
         stable: for smaller samples, of so many seeds, how often the same candidate comes first.
     """
 
-    figure: RankedBy
+    figure: str
+    lower_is_better: bool
     standings: Sequence[Standing]
     without: Sequence[str]
     seeds: int
@@ -90,7 +91,7 @@ def order(found: Measured, figure: RankedBy, *, draws: int = DRAWS, seed: int = 
     without = list(names[~has])
     places = np.flatnonzero(has)[np.argsort(-mean[has], kind="stable")]
     if not len(places):
-        return Order(figure, [], without, seeds, float("nan"), None, {})
+        return Order(figure.name, figure.lower, [], without, seeds, float("nan"), None, {})
     mean, many = mean[places], many[:, places]
     inside, p_values = model_confidence_set(mean, many)
     top = many.max(axis=1, keepdims=True)
@@ -122,7 +123,7 @@ def order(found: Measured, figure: RankedBy, *, draws: int = DRAWS, seed: int = 
             needed = items_needed(mean[0] - mean[1], deviation, seeds)
     smaller = {size: drawn(size)[:, places] for size in NESTED if size < seeds}
     stable = {size: share for size, one in smaller.items() if (share := _first(one)) is not None}
-    return Order(figure, standings, without, seeds, detectable, needed, stable)
+    return Order(figure.name, figure.lower, standings, without, seeds, detectable, needed, stable)
 
 
 def _first(drawn: np.ndarray) -> float | None:

@@ -1,15 +1,14 @@
 """rank: every candidate goes through the same stages in a folder of its own; then their figures are compared."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from evolvent.errors import InputError, RunError
 from evolvent.evolution.evolve import evolve
-from evolvent.files import replacing
+from evolvent.metrics.absent import NoScoresError
 from evolvent.metrics.options import SCORE
 from evolvent.metrics.score import own_columns, score
 from evolvent.models.models import Models, opened
@@ -17,7 +16,6 @@ from evolvent.models.uri import parse_uri
 from evolvent.options import Calling, Reading, collect, implements
 from evolvent.ranking.candidates import (
     PLAN,
-    RESULT,
     SAMPLE,
     Candidates,
     calls_of,
@@ -29,7 +27,8 @@ from evolvent.ranking.candidates import (
 from evolvent.ranking.figures import figures
 from evolvent.ranking.measured import evolutions, measured
 from evolvent.ranking.options import RANK_DATA, RANK_EVOLVERS, RANK_TEACHERS, RankEvolvers, Ranking, RankTeachers
-from evolvent.ranking.order import Order, order
+from evolvent.ranking.order import order
+from evolvent.ranking.result import BaseRanking, Ranked, write_result
 from evolvent.ranking.sample import common, sampled, write_plan, write_sample
 from evolvent.ranking.verdict import flags, sentence, together
 from evolvent.records import Record
@@ -45,46 +44,6 @@ RULE = (
     "it is worse. One is the best only where every figure says so. These figures shortlist; a trial training decides."
 )
 OF_PAIRS = ("ifd", "ic_ifd", "grape", "rsr")
-
-
-@dataclass(frozen=True, slots=True)
-class BaseRanking:
-    """The ranking for one base model.
-
-    Attributes:
-        base_model: its URI.
-        orders: the candidates' order by each figure.
-        verdict: what each figure says, then what they say together.
-        flags: what makes it less sure than that.
-    """
-
-    base_model: str
-    orders: Sequence[Order]
-    verdict: Sequence[str]
-    flags: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """What a ranking found.
-
-    Attributes:
-        folder: the run folder, with a folder for each candidate.
-        plan: the file that was written before the first call; beside it ``ranking.json`` holds all of this.
-        candidates: their names, and the folder of each.
-        ended: for each candidate that did not get through, why.
-        rankings: one for each base model.
-        fates: for each candidate what became of its rows, by stage.
-        costs: for each candidate what its calls took.
-    """
-
-    folder: Path
-    plan: Path
-    candidates: Mapping[str, Path]
-    ended: Mapping[str, str]
-    rankings: Sequence[BaseRanking]
-    fates: Mapping[str, Mapping[str, int]]
-    costs: Mapping[str, Mapping[str, float]]
 
 
 @implements(RANK_TEACHERS)
@@ -250,8 +209,7 @@ def _ranked(
         {name: fates(folder) for name, folder in folders.items()},
         {name: costs(folder) for name, folder in folders.items()},
     )
-    with replacing(given.out / RESULT) as file:
-        file.write(orjson.dumps(_plain(ranked), option=orjson.OPT_INDENT_2))
+    write_result(ranked)
     return ranked
 
 
@@ -271,7 +229,8 @@ def _for_base(
 
     def measure(name: str, folder: Path) -> None:
         calls = calls_of(calling, folder, candidates.folders.values())
-        score(pairs[name], out=folder, **options, **calls, models=models)
+        with suppress(NoScoresError):  # a figure that a candidate lacks is said beside the others'
+            score(pairs[name], out=folder, **options, **calls, models=models)
         asked, _, called = collect(SCORE, {**options, "out": folder, **calls})
         columns[name] = own_columns(folder, asked, called)
 
@@ -298,36 +257,6 @@ def _for_base(
 def _seeds(records: Sequence[Record]) -> dict[str, str]:
     """By question the seed that a record was evolved from; those of a data file are seeds themselves."""
     return {record.question: record.seed_id for record in records if record.round}
-
-
-def _plain(ranked: Ranked) -> dict[str, Any]:
-    """What was found, as it is written to a file: no times in it, so that the same ranking is the same file."""
-    return {
-        "candidates": {name: folder.name for name, folder in ranked.candidates.items()},
-        "ended": ranked.ended,
-        "rankings": [
-            {
-                "base_model": one.base_model,
-                "verdict": one.verdict,
-                "flags": one.flags,
-                "figures": [
-                    {
-                        "figure": order.figure.name,
-                        "lower_is_better": order.figure.lower,
-                        "seeds": order.seeds,
-                        "detectable": order.detectable,
-                        "needed": order.needed,
-                        "stable": {str(size): share for size, share in order.stable.items()},
-                        "standings": [asdict(standing) for standing in order.standings],
-                        "without": order.without,
-                    }
-                    for order in one.orders
-                ],
-            }
-            for one in ranked.rankings
-        ],
-        "fates": ranked.fates,
-    }
 
 
 def _scores(given: Ranking, by: RankEvolvers | None) -> dict[str, Any]:

@@ -28,16 +28,16 @@ def sentence(order: Order, short: Mapping[str, str]) -> str:
     without = [f"{_listed([short[name] for name in order.without])} has none"] if order.without else []
     first, *others = order.standings
     if not others:
-        return "; ".join([f"{order.figure.name}: {short[first.candidate]} is the only candidate that has it", *without])
+        return "; ".join([f"{order.figure}: {short[first.candidate]} is the only candidate that has it", *without])
     inside = [one for one in others if one.in_set]
     n = f"n = {order.seeds:,} seeds"
     if inside:
         names = _listed([short[one.candidate] for one in (first, *inside)])
         wanted = others[0].in_set and order.needed is not None and order.needed > order.seeds
         more = f"; about {order.needed:,} would tell the first two apart" if wanted else ""
-        said = f"{order.figure.name}: {names} cannot be told apart ({n}{more})"
+        said = f"{order.figure}: {names} cannot be told apart ({n}{more})"
     else:
-        said = f"{order.figure.name}: {short[first.candidate]} is the best ({n})"
+        said = f"{order.figure}: {short[first.candidate]} is the best ({n})"
     behind = [
         f"{short[one.candidate]} is worse by {one.behind:.3g} [{one.behind_low:.3g}, {one.behind_high:.3g}]"
         for one in others
@@ -98,8 +98,8 @@ def flags(
             continue
         correlation = float(spearmanr(*zip(*values, strict=True)).statistic)
         if abs(correlation) >= LENGTH_CORRELATION:
-            longer = "longest" if (correlation > 0) != order.figure.lower else "shortest"
-            yield f"{order.figure.name} follows length: the {longer} answers come first (Spearman {correlation:.2f})"
+            longer = "longest" if (correlation > 0) != order.lower_is_better else "shortest"
+            yield f"{order.figure} follows length: the {longer} answers come first (Spearman {correlation:.2f})"
 
 
 def family(name: str) -> str:

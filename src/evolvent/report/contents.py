@@ -12,14 +12,18 @@ from evolvent.errors import InputError
 from evolvent.files import is_as_noted
 from evolvent.records import Record
 from evolvent.report.yields import Yield, yield_of
-from evolvent.runs.folder import in_use
+from evolvent.runs.lock import in_use
 from evolvent.runs.manifest import StageEntry, read_manifest
 from evolvent.runs.parts import records_kept
 from evolvent.runs.record_files import read_numbers, read_records, score_columns
-from evolvent.stages import file_of
+from evolvent.stages import file_of, in_order
 
 if TYPE_CHECKING:
     from evolvent.evaluation.figures import Figures
+    from evolvent.ranking.result import Ranked
+
+# What train and select write of what they made; a folder without a manifest has nothing else that tells of it.
+STUDENT_NOTE, SELECTION_NOTE = "training.json", ".selection.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,22 @@ class ScoreFigures(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Within:
+    """A folder in a run folder that holds stages of its own: of a recipe's name, a candidate, what is compared with.
+
+    Attributes:
+        path: the folder.
+        stages: the state of each stage in its manifest, by name; without one it is no run folder, and cannot be shown.
+        noted: training sets and students that its manifest does not hold: what each is, and the file that says how it
+            was made.
+    """
+
+    path: Path
+    stages: dict[str, str]
+    noted: dict[str, Path]
+
+
+@dataclass(frozen=True, slots=True)
 class Contents:
     """What a run folder holds.
 
@@ -76,6 +96,10 @@ class Contents:
         breadth: the same of what ``evolve`` with ``logprobs`` wrote beside its rows.
         evaluated: the figures of an evaluation.
         examples: the first trajectories that were asked for, each a list of records.
+        noted: training sets and students in it that its manifest does not hold (see ``Within``).
+        within: the folders in it that hold stages of their own.
+        ranked: what a ranking found that was made in it.
+        planned: whether a ranking was planned in it.
     """
 
     path: Path
@@ -84,6 +108,10 @@ class Contents:
     breadth: dict[str, ScoreFigures] = field(default_factory=dict)
     examples: list[list[Record]] = field(default_factory=list)
     evaluated: "list[Figures]" = field(default_factory=list)
+    noted: dict[str, Path] = field(default_factory=dict)
+    within: list[Within] = field(default_factory=list)
+    ranked: "Ranked | None" = None
+    planned: bool = False
 
 
 def contents(folder: Path, stage: str | None = None, examples: int = 0, *, compared: bool = False) -> Contents:
@@ -99,7 +127,10 @@ def contents(folder: Path, stage: str | None = None, examples: int = 0, *, compa
         InputError: it is not a run folder, or a file of it is damaged so that it cannot be read.
     """
     every = read_manifest(folder)
-    if not every:
+    noted = _noted(folder, every) if stage is None else {}
+    within = list(_within(folder)) if stage is None else []
+    ranked, planned = _ranking(folder) if stage is None else (None, False)
+    if not (every or noted or within or planned):
         raise InputError(f"{folder} is not a run folder", fix="Make one: evolvent demo, or evolvent evolve SEEDS …")
     wanted = {name: entry for name, entry in every.items() if stage in (None, name)}
     busy = in_use(folder)
@@ -109,8 +140,46 @@ def contents(folder: Path, stage: str | None = None, examples: int = 0, *, compa
         for name in ("score", "evolve")
     )
     return Contents(
-        folder, stages, scores, breadth, list(trajectories(folder, examples)), _evaluated(stages.get("evaluate"))
+        folder,
+        stages,
+        scores,
+        breadth,
+        list(trajectories(folder, examples)),
+        _evaluated(stages.get("evaluate")),
+        noted,
+        within,
+        ranked,
+        planned,
     )
+
+
+def _noted(folder: Path, entries: Mapping[str, StageEntry]) -> dict[str, Path]:
+    """Training sets and students in a folder that its manifest does not hold, named as it would."""
+    notes = {f"select:{note.name.removesuffix(SELECTION_NOTE)}": note for note in folder.glob(f"*{SELECTION_NOTE}")}
+    notes |= {f"train:{note.parent.name}": note for note in folder.glob(f"*/{STUDENT_NOTE}")}
+    return {name: notes[name] for name in in_order(notes) if name not in entries}
+
+
+def _within(folder: Path) -> Iterator[Within]:
+    """The folders in a folder that hold stages of their own, by name."""
+    for place in sorted(path for path in folder.glob("*") if path.is_dir()):
+        entries = read_manifest(place)
+        unfinished = "running" if in_use(place) else "interrupted"
+        stages = {name: unfinished if entry.state == "running" else entry.state for name, entry in entries.items()}
+        noted = _noted(place, entries)
+        if stages or noted:
+            yield Within(place, stages, noted)
+
+
+def _ranking(folder: Path) -> "tuple[Ranked | None, bool]":
+    """What a ranking in a folder found, and whether one was planned there."""
+    from evolvent.ranking.candidates import PLAN
+
+    if not (folder / PLAN).is_file():
+        return None, False
+    from evolvent.ranking.result import read_result
+
+    return read_result(folder), True
 
 
 def _stage(folder: Path, name: str, entry: StageEntry, *, busy: bool, compared: bool) -> StageContents:

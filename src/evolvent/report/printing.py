@@ -1,11 +1,10 @@
 """What the commands print: what a run holds, where the files are, what this machine can run."""
 
 import os
-import re
 import sys
-import textwrap
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,14 +22,7 @@ if TYPE_CHECKING:
     from evolvent.report.tables import Table
     from evolvent.training.train import Trained
 
-# The width of tables where there is no terminal, of the headings of columns of numbers, and of a column of text that
-# shares a narrow terminal with numbers.
-OUTSIDE_A_TERMINAL = 120
-HEADING = 12
-NARROWEST = 8
-
-# Amounts, tokens, times, shares: cells that are not to be wrapped.
-NUMBER = re.compile(r"(~?[\d,]+(\.\d+)?(e[+-]\d+)?( (s|min|h))?)?")
+OUTSIDE_A_TERMINAL = 120  # the width of tables
 
 AGAIN = "the same command with --retry-empty asks for them again"
 
@@ -165,45 +157,36 @@ def print_summary(folder: Path, *, stage: str | None = None, examples: int = 0) 
 
 def print_contents(found: "Contents") -> None:
     """What ``evolvent.show`` found."""
-    from evolvent.report.summary import summary, yields
+    from evolvent.report.summary import conclusions, summary, yields
 
     for line in yields(found):
         typer.echo(printable(line))
     print_tables(summary(found))
+    for line in conclusions(found):
+        typer.echo(printable(line))
 
 
 def print_tables(tables: "Iterable[Table]") -> None:
-    """Tables with their titles and notes.
-
-    Text is wrapped to the width of the terminal (of 120 where there is none); a number is never cut or wrapped, and
-    where numbers alone need more width than there is, the table is wider.
-    """
+    """Tables with their titles and notes, in the width of the terminal (120 where there is none)."""
     from rich.console import Console
-    from rich.table import Table as Drawn
     from rich.text import Text
 
+    from evolvent.report.widths import laid_out
+
     console = Console(width=None if sys.stdout.isatty() or os.environ.get("COLUMNS") else OUTSIDE_A_TERMINAL)
-    width = console.width
-    for table in tables:
-        shown, needed = Drawn(), 1
-        for name, *cells in zip(table.columns, *table.rows, strict=True):
-            longest = max(map(len, cells), default=0)
-            if all(NUMBER.fullmatch(cell) for cell in cells):
-                heading = textwrap.fill(name, max(longest, HEADING), break_long_words=False)
-                shown.add_column(Text(printable(heading)), justify="right", no_wrap=True)
-                longest = max(longest, *map(len, heading.split("\n")))
-            else:
-                shown.add_column(Text(printable(name)), overflow="fold", min_width=min(longest, NARROWEST))
-                longest = min(longest, NARROWEST)
-            needed += longest + 3  # a border and a space on both sides
-        for row in table.rows:
-            shown.add_row(*(Text(printable(cell)) for cell in row))
+    for table in map(_printable, tables):
         typer.echo()
-        console.print(Text(printable(table.title), style="bold"), soft_wrap=True)
-        console.width = max(width, needed)
-        console.print(shown)
+        console.print(Text(table.title, style="bold"), soft_wrap=True)
+        shown = laid_out(table, console.width)
+        typer.echo(shown) if isinstance(shown, str) else console.print(shown)
         for note in table.notes:
-            typer.echo(printable(note))
+            typer.echo(note)
+
+
+def _printable(table: "Table") -> "Table":
+    rows = [tuple(map(printable, row)) for row in table.rows]
+    columns, notes = tuple(map(printable, table.columns)), tuple(map(printable, table.notes))
+    return replace(table, title=printable(table.title), columns=columns, rows=rows, notes=notes)
 
 
 def print_stages(folder: Path, stages: dict[str, Any], *, examples: int = 0) -> None:

@@ -7,7 +7,7 @@ from evolvent.report.tables import Table, short_names
 
 if TYPE_CHECKING:
     from evolvent.ranking.order import Order
-    from evolvent.ranking.rank import BaseRanking, Ranked
+    from evolvent.ranking.result import BaseRanking, Ranked
     from evolvent.ranking.validate import Validation
 
 
@@ -44,7 +44,7 @@ def verdicts(found: "Ranked") -> Iterator[str]:
     sets: dict[str, list[set[str]]] = {}
     for ranking in found.rankings:
         for order in ranking.orders:
-            sets.setdefault(order.figure.name, []).append({one.candidate for one in order.standings if one.in_set})
+            sets.setdefault(order.figure, []).append({one.candidate for one in order.standings if one.in_set})
     differ = [name for name, bests in sets.items() if len(bests) > 1 and not set.intersection(*bests)]
     if differ:
         yield f"\nno candidate may be the best for all base models by {', '.join(differ)}"
@@ -69,10 +69,10 @@ def _figures(ranking: "BaseRanking", short: dict[str, str]) -> Table:
 
 
 def _rows(order: "Order", short: dict[str, str]) -> Iterator[tuple[str, ...]]:
-    side = "low is good" if order.figure.lower else "high is good"
+    side = "low is good" if order.lower_is_better else "high is good"
     for number, one in enumerate(order.standings):
         yield (
-            "" if number else f"{order.figure.name} ({side})",
+            "" if number else f"{order.figure} ({side})",
             short[one.candidate],
             f"{one.rows:,}",
             f"{one.value:.4g} [{one.low:.4g}, {one.high:.4g}]",
@@ -82,7 +82,7 @@ def _rows(order: "Order", short: dict[str, str]) -> Iterator[tuple[str, ...]]:
             f"{one.regret:.3g}",
         )
     for name in order.without:
-        yield ("" if order.standings else f"{order.figure.name} ({side})", short[name], "none", "", "", "", "")
+        yield ("" if order.standings else f"{order.figure} ({side})", short[name], "none", "", "", "", "", "")
 
 
 def _notes(order: "Order") -> Iterator[str]:
@@ -90,12 +90,12 @@ def _notes(order: "Order") -> Iterator[str]:
     if len(order.standings) < 2:
         return
     if not order.detectable:
-        yield f"{order.figure.name}: the first two are the same on every seed"
+        yield f"{order.figure}: the first two are the same on every seed"
         return
     shares = ", ".join(f"{share:.0%} of those of {size:,}" for size, share in order.stable.items())
     stable = f"; of smaller samples of seeds the same candidate is first in {shares}" if shares else ""
     yield (
-        f"{order.figure.name}: with {order.seeds:,} seeds a true difference of {order.detectable:.3g} of the first two "
+        f"{order.figure}: with {order.seeds:,} seeds a true difference of {order.detectable:.3g} of the first two "
         f"would be found in four of five cases{stable}"
     )
 

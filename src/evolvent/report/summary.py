@@ -6,7 +6,7 @@ from typing import Any
 
 from evolvent.costs.prices import money
 from evolvent.records import Record
-from evolvent.report.contents import Contents, ScoreFigures, StageContents, described
+from evolvent.report.contents import Contents, ScoreFigures, StageContents, Within, described
 from evolvent.report.tables import Table, short_names
 from evolvent.report.yields import in_words
 from evolvent.runs.progress import time_words
@@ -16,7 +16,7 @@ COUNTED = ("failures", "notes", "without a score")
 
 def summary(found: Contents) -> list[Table]:
     """The tables of what a run folder holds."""
-    tables = [_overview(found.stages)]
+    tables = [_overview(found.stages)] if found.stages else []
     for name, stage in found.stages.items():
         if stage.counts.get("groups"):
             tables.append(_fates(name, stage))
@@ -39,12 +39,39 @@ def summary(found: Contents) -> list[Table]:
     for title, scores in (("scores", found.scores), ("breadth of the evolver's replies", found.breadth)):
         if scores:
             tables.append(_scores(title, scores))
-    return tables + list(map(_trajectory, found.examples))
+    tables += map(_trajectory, found.examples)
+    if found.ranked is not None:
+        from evolvent.report.ranking import ranking_tables
+
+        tables += ranking_tables(found.ranked)
+    return tables + ([_within(found.within)] if found.within else [])
+
+
+def conclusions(found: Contents) -> Iterator[str]:
+    """What stands below the tables, a line each: what a ranking says, and what is to be seen elsewhere."""
+    if found.ranked is not None:
+        from evolvent.report.ranking import verdicts
+
+        yield from verdicts(found.ranked)
+    elif found.planned:
+        yield "a ranking was planned here, and has not come to its end: start the same command again to go on"
+    noted = [*found.noted.items(), *(one for within in found.within for one in within.noted.items())]
+    yield from (f"{name.replace(':', ' ')}: how it was made stands in {note}" for name, note in noted)
 
 
 def yields(found: Contents) -> list[str]:
     """The yield of each stage, a line each."""
     return [in_words(name, stage.yields) for name, stage in found.stages.items() if stage.yields is not None]
+
+
+def _within(folders: Sequence[Within]) -> Table:
+    rows = []
+    for one in folders:
+        held = [*(f"{name} {state}" for name, state in one.stages.items()), *one.noted]
+        rows.append((one.path.name, ", ".join(held).replace(":", " ")))
+    shown = next((one.path for one in folders if one.stages), None)
+    note = () if shown is None else (f"evolvent show {shown} shows the first of them, and so each run folder",)
+    return Table("folders in it with stages of their own", ("folder", "stages"), rows, note)
 
 
 def _overview(stages: Mapping[str, StageContents]) -> Table:

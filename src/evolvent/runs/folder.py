@@ -1,21 +1,19 @@
 """The run folder: opened by one process at a time, its stages begun, continued and finished through its manifest."""
 
 import copy
-import fcntl
 import logging
-import os
 import shutil
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from evolvent.errors import InputError, RunError
+from evolvent.errors import InputError
 from evolvent.files import describe_file
+from evolvent.runs.lock import FolderLock
 from evolvent.runs.manifest import (
     DECIDING,
     StageEntry,
@@ -39,9 +37,6 @@ Account = dict[str, dict[str, Any]]
 
 log = logging.getLogger(__name__)
 
-LOCK = ".lock"
-LOCK_TRIES, LOCK_WAIT_S = 5, 0.02
-
 
 @dataclass(slots=True)
 class _Task:
@@ -63,37 +58,22 @@ class _Task:
 
 @dataclass(slots=True)
 class RunFolder:
-    """A run folder held open; a context manager that holds the folder's lock.
-
-    The lock is the kernel's (flock): it ends with the process, however that ends.
-    """
+    """A run folder held open; a context manager that holds the folder's lock."""
 
     path: Path
     stages: dict[str, StageEntry] = field(default_factory=dict)
     _tasks: dict[str, _Task] = field(default_factory=dict)
-    _lock: int = -1
-    _new: list[Path] = field(default_factory=list)  # the lock's file, the folder, its parents: those not there before
+    _lock: FolderLock = field(init=False)
     _since: float = 0.0  # when the stage started; 0 before
     _before: dict[str, StageEntry] = field(default_factory=dict)  # the stages as they were when it started
 
     def __enter__(self) -> Self:
-        with explained(self.path):
-            if self.path.exists() and not self.path.is_dir():
-                raise InputError(f"--out {self.path} is a file", fix="Name a folder: the run's files go into it.")
-        there = (self.path / LOCK, self.path, *self.path.parents)
-        self._new = [path for path in there if not path.exists()]
+        self._lock = FolderLock(self.path)
+        self._lock.take()
         try:
-            with explained(self.path):
-                self.path.mkdir(parents=True, exist_ok=True)
-                self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-            self._take_lock()
-            self.check_there()  # whoever was refused may have removed it meanwhile
-            with explained(self.path):
-                os.ftruncate(self._lock, 0)
-                os.pwrite(self._lock, str(os.getpid()).encode(), 0)
             self.stages = read_manifest(self.path)
         except BaseException:
-            self._leave()
+            self._lock.undo()
             raise
         return self
 
@@ -101,19 +81,13 @@ class RunFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None and not self._since:
-            self._leave()
+            self._lock.undo()
         else:
-            os.close(self._lock)
+            self._lock.give_up()
 
-    def _leave(self) -> None:
-        """Close a folder that was refused: what was not there is not there again."""
-        with suppress(OSError, RunError):
-            if self._lock >= 0:
-                self.check_there()  # or it is another's by now
-            for path in self._new:
-                path.unlink() if path.name == LOCK else path.rmdir()
-        if self._lock >= 0:
-            os.close(self._lock)
+    def check_there(self) -> None:
+        """Check that the folder is still the one that was opened; errors as for ``FolderLock.check_there``."""
+        self._lock.check_there()
 
     def output(self, stage: str) -> Path:
         """The file that a stage writes."""
@@ -339,20 +313,6 @@ class RunFolder:
         else:
             self._note(self.stages[stage], paid)
 
-    def check_there(self) -> None:
-        """Check that the folder is still the one that was opened.
-
-        Raises:
-            RunError: it was removed, or another was put in its place.
-        """
-        opened = os.fstat(self._lock)
-        try:
-            there = (self.path / LOCK).stat()
-        except FileNotFoundError:
-            there = None
-        if there is None or (there.st_dev, there.st_ino) != (opened.st_dev, opened.st_ino):
-            raise RunError(f"{self.path} went away while it was being used", fix="Start the same command again.")
-
     def _note(self, entry: StageEntry, paid: Account) -> None:
         entry.paid = paid
         entry.wall_s = round(entry.wall_s + time.monotonic() - self._since, 3)
@@ -385,35 +345,6 @@ class RunFolder:
         """Write the manifest as the entries are now."""
         self.check_there()
         write_manifest(self.path, self.stages)
-
-    def _take_lock(self) -> None:
-        for _ in range(LOCK_TRIES):
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                time.sleep(LOCK_WAIT_S)  # one that only looks holds it for a moment
-        holder = os.pread(self._lock, 32, 0).decode(errors="replace").strip() or "unknown"
-        self._new = []  # it is another's
-        raise InputError(
-            f"run folder {self.path} is in use by another process (pid {holder})",
-            fix="Wait until it is done, stop it, or use another --out.",
-        )
-
-
-def in_use(folder: Path) -> bool:
-    """Whether a process works in a run folder at this moment."""
-    try:
-        lock = os.open(folder / LOCK, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two that only look do not see each other
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(lock)
-    return False
 
 
 def _calls(paid: Account) -> dict[str, int]:

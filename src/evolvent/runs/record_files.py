@@ -181,6 +181,24 @@ def read_numbers(path: Path, columns: Sequence[str]) -> "Iterator[tuple[str, np.
         raise _damaged(path, error) from error
 
 
+def filled_columns(path: Path) -> set[str]:
+    """The columns of a record file that are not a record's own and hold a value in some row.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            names = [name for name in file.schema_arrow.names if name not in COLUMNS]
+            columns = ((name, file.read([name], use_threads=False).column(0)) for name in names)
+            return {name for name, column in columns if column.null_count < len(column)}
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _damaged(path, error) from error
+
+
 def _numbers(array: "pa.Array") -> "np.ndarray":
     """The values of an array of doubles that are not null (``to_numpy`` would import pandas)."""
     import numpy as np

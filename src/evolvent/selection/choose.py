@@ -5,7 +5,7 @@ import math
 import re
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
@@ -223,6 +223,14 @@ def _packed(ids: Iterator[bytes]) -> "np.ndarray":
     return np.concatenate(packed) if packed else np.empty(0, "S1")
 
 
+def _why_none(row: Mapping[str, Any], score: str) -> list[str]:
+    """Why a row lacks a score, where it says so: the reasons of that metric, else those of the base model's pass."""
+    name, _, model = score.partition("@")
+    text = row.get(f"score_reason@{model}" if model else "score_reason")
+    reasons = str(text).split("; ") if text else []
+    return [why.removeprefix(f"{name}: ") for why in reasons if why.startswith(f"{name}: ")] or reasons
+
+
 def check_columns(records: Iterable[Record], criteria: Criteria, name: str) -> None:
     """Check that each column is there and holds what it is compared with somewhere, or nothing at all.
 
@@ -236,9 +244,12 @@ def check_columns(records: Iterable[Record], criteria: Criteria, name: str) -> N
     """
     kinds = [(at.column, "text" if isinstance(at.value, str) else "number") for at in criteria.where]
     wanted = dict.fromkeys([(criteria.by, "number"), *kinds])
-    found, first = set[tuple[str, str]](), dict[str, Any]()
+    found, first, reasons = set[tuple[str, str]](), dict[str, Any](), Counter[str]()
     for record in records:
-        for column, value in columns(record, criteria.format).items():
+        row = columns(record, criteria.format)
+        if row.get(criteria.by) is None:
+            reasons.update(_why_none(row, criteria.by))
+        for column, value in row.items():
             if number(value) is not None:
                 found.add((column, "number"))
             if text(value) is not None:
@@ -253,6 +264,12 @@ def check_columns(records: Iterable[Record], criteria: Criteria, name: str) -> N
         for column, kind in wanted
         if (column, kind) not in found and first.get(column) is not None
     ]
+    if criteria.by in first and first[criteria.by] is None:
+        [(why, rows)] = reasons.most_common(1) or [("", 0)]
+        raise InputError(
+            f"{criteria.by} is null in every row of {name}" + (f"; in {rows:,} because: {why}" if why else ""),
+            fix="Select by another column, or mend the cause and score with --fresh (stored calls are not paid twice).",
+        )
     if problems:
         numbers = {column for column, kind in found if kind == "number"}
         texts = {column for column, _ in found} - numbers

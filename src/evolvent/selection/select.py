@@ -89,7 +89,7 @@ def select(data: Data, given: Selecting, reading: Reading) -> Selection:
         "format": given.to,
     }
     if by.partition("@")[0] in LOWER_IS_KEPT and not ascending:
-        log.warning("warning: the highest %s are kept; low is good there: ascending keeps the lowest", by)
+        log.warning("warning: the highest %s are kept; low is good there: --ascending keeps the lowest", by)
     before = _counts_before(out, note, how, source)
     if before is not None:
         _enter_again(folder, out, how, source, before)
@@ -113,9 +113,9 @@ def select(data: Data, given: Selecting, reading: Reading) -> Selection:
     if not counts["selected"]:
         why = [f"{n:,} {why}" for why, n in counts.items() if why not in ("rows", "competing", "selected")]
         raise InputError(
-            f"nothing is selected: top {given.top} of {counts['competing']:,} competing rows "
+            f"nothing is selected: --top {given.top} of {counts['competing']:,} competing rows "
             f"({', '.join(why) or 'none left out'})",
-            fix="Take a larger top, or loosen where.",
+            fix="Take a larger --top, or loosen what is in the way: --where and the other filters.",
         )
     with nullcontext() if folder is None else RunFolder(folder) as run:
         own = run is not None and _entry(out) in run.stages

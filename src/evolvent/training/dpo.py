@@ -1,50 +1,27 @@
 """Direct preference optimisation by TRL's DPOTrainer: of two answers the chosen one becomes likelier than the other."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from evolvent.training.given import Given
 from evolvent.training.machine import arguments
 from evolvent.training.order import order
-from evolvent.training.preflight import Prepared
-from evolvent.training.settings import Lora, Settings
 from evolvent.training.sft import peft_config
 
 
-def dpo_trainer(
-    model: Any,
-    reference: Any,
-    tokenizer: Any,
-    prepared: Prepared,
-    settings: Settings,
-    lora: Lora | None,
-    *,
-    seed: int,
-    folder: Path,
-    report_to: tuple[str, ...],
-    callback: Any,
-) -> Any:
-    """The trainer, ready to go.
-
-    Args:
-        model, tokenizer: transformers'.
-        reference: the model as it was; None with a LoRA, which can be switched off.
-        prepared: the rows.
-        settings: all of them decided.
-        lora: a LoRA's settings.
-        seed: the run's.
-        folder: where checkpoints are written.
-        report_to: trackers.
-        callback: is told of steps.
-    """
+def dpo_trainer(given: Given, reference: Any) -> Any:
+    """The trainer, ready to go; ``reference``: the model as it was, None with a LoRA, which can be switched off."""
     from datasets import Dataset
     from trl.trainer.dpo_config import DPOConfig
     from trl.trainer.dpo_trainer import DPOTrainer
 
-    how = arguments(settings, steps=prepared.found.steps, seed=seed, folder=folder, report_to=report_to)
+    prepared, settings = given.prepared, given.settings
+    how = arguments(
+        settings, steps=prepared.found.steps, seed=given.seed, folder=given.folder, report_to=given.report_to
+    )
     lengths = [max(len(ids), len(worse)) for ids, (worse, _) in zip(prepared.ids, prepared.rejected, strict=True)]
-    rows = order(lengths, settings.num_train_epochs, settings.batch_size, seed)
+    rows = order(lengths, settings.num_train_epochs, settings.batch_size, given.seed)
     pairs = [
         {
             "prompt": example.turns[:-1],
@@ -67,11 +44,11 @@ def dpo_trainer(
         padding_free=False,
     )
     return DPOTrainer(
-        model=model,
+        model=given.model,
         ref_model=reference,
         args=config,
         train_dataset=Dataset.from_list(pairs).select(np.asarray(rows)),
-        processing_class=tokenizer,
-        peft_config=peft_config(lora),
-        callbacks=[callback],
+        processing_class=given.tokenizer,
+        peft_config=peft_config(given.lora),
+        callbacks=[given.callback],
     )

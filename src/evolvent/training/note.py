@@ -9,6 +9,7 @@ import orjson
 
 from evolvent.errors import InputError
 from evolvent.files import replacing
+from evolvent.runs.lock import LOCK
 from evolvent.runs.manifest import versions
 from evolvent.storage_errors import explained
 
@@ -24,7 +25,7 @@ def read_note(out: Path) -> dict[str, Any] | None:
     """
     path = out / NOTE
     if not path.is_file():
-        if out.is_dir() and any(out.iterdir()):
+        if out.is_dir() and any(path.name != LOCK for path in out.iterdir()):  # which a kill may leave
             raise InputError(f"{out} is not empty, and no training wrote it", fix="Choose another --out.")
         return None
     with explained(path, "read"):

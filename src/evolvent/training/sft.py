@@ -1,52 +1,32 @@
 """Supervised fine-tuning by TRL's SFTTrainer: it is given tokens and labels, those that the preflight showed."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from evolvent.training.given import Given
 from evolvent.training.machine import arguments
 from evolvent.training.order import order
-from evolvent.training.preflight import Prepared
-from evolvent.training.settings import Lora, Settings
+from evolvent.training.settings import Lora
 
 
-def sft_trainer(
-    model: Any,
-    tokenizer: Any,
-    prepared: Prepared,
-    settings: Settings,
-    lora: Lora | None,
-    *,
-    seed: int,
-    folder: Path,
-    report_to: tuple[str, ...],
-    callback: Any,
-) -> Any:
-    """The trainer, ready to go.
-
-    Args:
-        model, tokenizer: transformers'.
-        prepared: the rows.
-        settings: all of them decided.
-        lora: a LoRA's settings.
-        seed: the run's.
-        folder: where checkpoints are written.
-        report_to: trackers.
-        callback: is told of steps.
-    """
+def sft_trainer(given: Given) -> Any:
+    """The trainer, ready to go."""
     from datasets import Dataset
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 
-    how = arguments(settings, steps=prepared.found.steps, seed=seed, folder=folder, report_to=report_to)
+    prepared, settings = given.prepared, given.settings
+    how = arguments(
+        settings, steps=prepared.found.steps, seed=given.seed, folder=given.folder, report_to=given.report_to
+    )
     dataset = Dataset(pa.table({"input_ids": _lists(prepared.ids), "labels": _lists(prepared.labels)}))
     if settings.packing:
         # TRL makes sequences of several rows, and draws them anew each epoch.
         how |= {"num_train_epochs": settings.num_train_epochs, "train_sampling_strategy": "random"}
     else:
-        rows = order([len(ids) for ids in prepared.ids], settings.num_train_epochs, settings.batch_size, seed)
+        rows = order([len(ids) for ids in prepared.ids], settings.num_train_epochs, settings.batch_size, given.seed)
         dataset = dataset.select(rows)
         how |= {"num_train_epochs": 1, "train_sampling_strategy": "sequential"}
     config = SFTConfig(
@@ -62,12 +42,12 @@ def sft_trainer(
         loss_type="nll",
     )
     return SFTTrainer(
-        model=model,
+        model=given.model,
         args=config,
         train_dataset=dataset,
-        processing_class=tokenizer,
-        peft_config=peft_config(lora),
-        callbacks=[callback],
+        processing_class=given.tokenizer,
+        peft_config=peft_config(given.lora),
+        callbacks=[given.callback],
     )
 
 

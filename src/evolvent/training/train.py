@@ -1,6 +1,5 @@
 """train: a student made of a base model and instruction data, a folder that ``hf:`` loads at once."""
 
-import fcntl
 import logging
 import os
 import shutil
@@ -17,15 +16,17 @@ from evolvent.hub import without_telemetry
 from evolvent.options import Reading, implements
 from evolvent.runs.folder import RunFolder
 from evolvent.runs.inputs import Data
+from evolvent.runs.lock import LOCK, FolderLock
 from evolvent.runs.manifest import now, read_manifest
 from evolvent.runs.progress import say
 from evolvent.runs.training_set import OF_PAIRS, PAIRS
-from evolvent.storage_errors import FULL, explained
+from evolvent.storage_errors import FULL
 from evolvent.training.base_model import Base, find_base, load_model
 from evolvent.training.checkpoints import FOLDER, last_checkpoint
+from evolvent.training.given import Given
 from evolvent.training.loss_curve import Curve, loss_curve
 from evolvent.training.machine import is_first, on_this_machine
-from evolvent.training.note import differences, read_note, used_versions, write_note
+from evolvent.training.note import NOTE, differences, read_note, used_versions, write_note
 from evolvent.training.options import TRAIN, Training
 from evolvent.training.preflight import Preflight, Prepared, prepare
 from evolvent.training.rows import Examples, open_examples
@@ -34,7 +35,6 @@ from evolvent.training.student import ADAPTER, end_turns_with, write_student
 
 log = logging.getLogger(__name__)
 
-LOCK = ".lock"
 # What libraries say, in errors of no class of their own, where a disk is full.
 NO_SPACE = ("No space left", "file write failed", "unexpected pos", "Disk quota exceeded", "File too large")
 
@@ -186,21 +186,25 @@ def _trainer(
     found = prepared.found
     seen = max(1, round(found.rows * settings.num_train_epochs))
     steps = Steps(tell, found.loss_tokens, found.rows, seen)
-    common: dict[str, Any] = {
-        "seed": given.seed,
-        "folder": out / FOLDER,
-        "report_to": given.report_to,
-        "callback": steps,
-    }
+    what = Given(
+        model=model,
+        tokenizer=base.tokenizer,
+        prepared=prepared,
+        settings=settings,
+        lora=lora,
+        seed=given.seed,
+        folder=out / FOLDER,
+        report_to=given.report_to,
+        callback=steps,
+    )
     if given.method == "dpo":
         from evolvent.training.dpo import dpo_trainer
 
-        reference = None if lora else load_model(base, attention)
-        trainer = dpo_trainer(model, reference, base.tokenizer, prepared, settings, lora, **common)
+        trainer = dpo_trainer(what, None if lora else load_model(base, attention))
     else:
         from evolvent.training.sft import sft_trainer
 
-        trainer = sft_trainer(model, base.tokenizer, prepared, settings, lora, **common)
+        trainer = sft_trainer(what)
     trainer.remove_callback(PrinterCallback)
     return trainer, steps
 
@@ -266,7 +270,7 @@ def _flat(counts: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def _held(out: Path) -> Iterator[None]:
-    """The student's folder, made if need be, held by this process alone.
+    """The student's folder, made if need be, held by this process alone; of several that train together by the first.
 
     Raises:
         InputError: another process trains into it.
@@ -274,21 +278,12 @@ def _held(out: Path) -> Iterator[None]:
     if not is_first():
         yield
         return
-    with explained(out):
-        if out.exists() and not out.is_dir():
-            raise InputError(f"--out {out} is a file", fix="Name a folder: the student's files go into it.")
-        out.mkdir(parents=True, exist_ok=True)
-        lock = os.open(out / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    lock = FolderLock(out)
+    lock.take()
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"{out} is in use by another process", fix="Wait until it is done, stop it, or use another --out."
-            ) from None
         yield
     finally:
-        os.close(lock)
+        lock.give_up() if (out / NOTE).exists() else lock.undo()
 
 
 @contextmanager

@@ -33,7 +33,8 @@ from evolvent.evolution.autoif.rules import Rules
 from evolvent.evolution.autoif.settings import AutoIF, noted, noting
 from evolvent.models.protocols import ChatModel, Sampling, StageModels
 from evolvent.records import CUT, Record, conversation
-from evolvent.runs.inputs import Derived, StageInput, Wanted, record_file
+from evolvent.runs.inputs import StageInput, Wanted, record_file
+from evolvent.runs.made_of_inputs import Derived
 from evolvent.runs.record_files import read_records
 from evolvent.runs.stage import Make
 from evolvent.sandbox.sandbox import Sandbox

@@ -19,7 +19,8 @@ from evolvent.evolution.autoif.rules import METHOD
 from evolvent.evolution.autoif.settings import AutoIF
 from evolvent.models.protocols import ChatModel, StageModels
 from evolvent.records import CUT, Record, content_digest, conversation
-from evolvent.runs.inputs import Derived, StageInput, Wanted, record_file
+from evolvent.runs.inputs import StageInput, Wanted, record_file
+from evolvent.runs.made_of_inputs import Derived
 from evolvent.runs.record_files import read_records
 from evolvent.runs.stage import Make
 from evolvent.stages import file_of

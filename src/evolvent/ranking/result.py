@@ -1,0 +1,114 @@
+"""ranking.json: what a ranking found, written beside the candidates' folders and read again."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from evolvent.errors import InputError
+from evolvent.files import replacing
+from evolvent.ranking.candidates import PLAN, RESULT, costs
+from evolvent.ranking.order import Order, Standing
+from evolvent.storage_errors import explained
+
+
+@dataclass(frozen=True, slots=True)
+class BaseRanking:
+    """The ranking for one base model.
+
+    Attributes:
+        base_model: its URI.
+        orders: the candidates' order by each figure.
+        verdict: what each figure says, then what they say together.
+        flags: what makes it less sure than that.
+    """
+
+    base_model: str
+    orders: Sequence[Order]
+    verdict: Sequence[str]
+    flags: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """What a ranking found.
+
+    Attributes:
+        folder: the run folder, with a folder for each candidate.
+        plan: the file that was written before the first call; beside it ``ranking.json`` holds all of this.
+        candidates: their names, and the folder of each.
+        ended: for each candidate that did not get through, why.
+        rankings: one for each base model.
+        fates: for each candidate what became of its rows, by stage.
+        costs: for each candidate what its calls took.
+    """
+
+    folder: Path
+    plan: Path
+    candidates: Mapping[str, Path]
+    ended: Mapping[str, str]
+    rankings: Sequence[BaseRanking]
+    fates: Mapping[str, Mapping[str, int]]
+    costs: Mapping[str, Mapping[str, float]]
+
+
+def write_result(ranked: Ranked) -> None:
+    """Write what was found: no times in it, so that the same ranking is the same file."""
+    content = {
+        "candidates": {name: folder.name for name, folder in ranked.candidates.items()},
+        "ended": ranked.ended,
+        "rankings": [
+            {
+                "base_model": one.base_model,
+                "verdict": one.verdict,
+                "flags": one.flags,
+                "figures": [asdict(order) for order in one.orders],
+            }
+            for one in ranked.rankings
+        ],
+        "fates": ranked.fates,
+    }
+    with replacing(ranked.folder / RESULT) as file:
+        file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
+
+
+def read_result(folder: Path) -> Ranked | None:
+    """What a ranking found that was made in a folder; None if there was none, or it has not come to its end.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    path = folder / RESULT
+    if not path.is_file():
+        return None
+    with explained(path, "read"):
+        written = path.read_bytes()
+    try:
+        content = orjson.loads(written)
+        rankings = [
+            BaseRanking(one["base_model"], list(map(_order, one["figures"])), one["verdict"], one["flags"])
+            for one in content["rankings"]
+        ]
+        candidates = {name: folder / place for name, place in content["candidates"].items()}
+        ended, fates = dict(content["ended"]), dict(content["fates"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # orjson's is a ValueError
+        raise InputError(
+            f"{path} is no ranking of this version of evolvent",
+            fix="The command that ranked makes it again: what is done is kept.",
+        ) from error
+    taken = {name: costs(place) for name, place in candidates.items()}
+    return Ranked(folder, folder / PLAN, candidates, ended, rankings, fates, taken)
+
+
+def _order(written: Mapping[str, Any]) -> Order:
+    """An order as it was written; what is no number has no place in JSON."""
+    return Order(
+        **{
+            **written,
+            "standings": [Standing(**one) for one in written["standings"]],
+            "detectable": float("nan") if written["detectable"] is None else written["detectable"],
+            "stable": {int(size): share for size, share in written["stable"].items()},
+        }
+    )
