@@ -138,13 +138,13 @@ def test_the_help_of_a_method(typed: list[str]) -> None:
         (["--method", "autoif"], "autoif needs --queries\n--queries: The data whose questions"),
         (["--method", "autoif", "--rounds", "2"], "--rounds is an option of evol-instruct and auto-evol"),
         (["--method", "autoif", "--queries", "q", "--rule", "prompts=x"], "rule prompts is 'x': it is a whole number"),
-        (["--rule", "a"], "--rule 'a' is not KEY=VALUE"),
+        (["--rule", "a"], "--rule 'a' is not KEY=VALUE\nWrite a name, = and the value: --rule NAME=a"),
         (["--operators", "depth,"], "--operators 'depth,' lacks a name"),
         (["--extra-body", "{"], "--extra-body is not JSON"),
-        (["--temperature", "nan"], "temperature is nan"),
-        (["--top-p", "0"], "top_p is 0"),
-        (["--budget", "inf"], "budget is inf"),
-        (["--max-tokens-per-minute", "0"], "max_tokens_per_minute is 0"),
+        (["--temperature", "nan"], "--temperature is nan"),
+        (["--top-p", "0"], "--top-p is 0"),
+        (["--budget", "inf"], "--budget is inf"),
+        (["--max-tokens-per-minute", "0"], "--max-tokens-per-minute is 0"),
     ],
 )
 def test_what_is_typed_and_cannot_be(tmp_path: Path, typed: list[str], words: str) -> None:
