@@ -15,6 +15,7 @@ from evolvent.evaluation.math_answers import equal
 from evolvent.evaluation.task import Tools
 from evolvent.evaluation.tasks import TASKS
 from evolvent.evaluation.tasks.ifeval import find_splitter
+from evolvent.evaluation.tasks.mbpp import TEST_PROBLEMS
 from evolvent.records import Score
 from evolvent.sandbox.limits import Limits
 from evolvent.sandbox.sandbox import Sandbox
@@ -79,8 +80,11 @@ def test_humaneval_of_reference_solutions_and_published_completions() -> None:
 
 @needs_wall
 def test_mbpp_of_reference_solutions() -> None:
-    problems = json.loads((DATA / "mbpp/sanitized-mbpp.json").read_text(encoding="utf-8"))
-    assert run("mbpp", [(row, row["code"]) for row in problems]) == [{"passed": 1.0, "why_not": None}] * 427
+    sanitized = json.loads((DATA / "mbpp/sanitized-mbpp.json").read_text(encoding="utf-8"))
+    full = [row for row in lines("mbpp/mbpp.jsonl") if row["task_id"] in TEST_PROBLEMS]
+    assert (len(sanitized), len(full)) == (427, 500)
+    found = run("mbpp", [(row, row["code"]) for row in [*sanitized, *full]])
+    assert found == [{"passed": 1.0, "why_not": None}] * 927
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,15 @@ from evolvent.records import Score
 
 async def judge(document: Document, reply: str, tools: Tools) -> dict[str, Score]:
     """Whether the function of a reply passes the tests."""
-    code = code_in(reply, name=document["entry_point"])
+    code = code_in(reply, [document["entry_point"]])
     return await passes(code, program(document, code), tools)
 
 
 def program(document: Document, code: str) -> str:
     """Code that defines the function follows the prompt, whose imports it may need; other code completes it."""
-    follows = f"\n{definitions(code)}" if defines(document["entry_point"], code) else code
-    return f"{document['prompt']}{follows}\n{document['test']}\ncheck({document['entry_point']})"
+    between = "\n" if defines(document["entry_point"], code) else ""
+    solution = definitions(f"{document['prompt']}{between}{code}")
+    return f"{solution}\n{document['test']}\ncheck({document['entry_point']})"
 
 
 HUMANEVAL = Task("humaneval", "164 functions to be completed; zero-shot", MEASURES, judge, COLUMNS, runs_code=True)

@@ -1,5 +1,7 @@
 """MBPP's verdicts: the model's code, then the tests that it was shown, in the sandbox."""
 
+import ast
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from evolvent.evaluation.task import Document, Task, Tools
@@ -19,14 +21,19 @@ def test_problems(problems: "Dataset") -> "Dataset":
 
 async def judge(document: Document, reply: str, tools: Tools) -> dict[str, Score]:
     """Whether the code of a reply passes the tests."""
-    code = code_in(reply)
+    code = code_in(reply, names_in(document["test_list"]))
     return await passes(code, program(document, code), tools)
 
 
+def names_in(tests: Iterable[str]) -> set[str]:
+    """The names that tests use: that of the function, above all."""
+    return {node.id for node in ast.walk(ast.parse("\n".join(tests))) if isinstance(node, ast.Name)}
+
+
 def program(document: Document, code: str) -> str:
-    """What the tests need, the code, and the tests; of the sanitized problems, too."""
-    needed = [document.get("test_setup_code") or "", *(document.get("test_imports") or ())]
-    return "\n".join([*needed, definitions(code), *document["test_list"]])
+    """The code, what the tests need, which may be made of what the code defines, and the tests."""
+    imports, needed = document.get("test_imports") or (), document.get("test_setup_code") or ""  # sanitized, full
+    return "\n".join([*imports, definitions(code), needed, *document["test_list"]])
 
 
 MBPP = Task(
