@@ -109,8 +109,8 @@ def test_items_of_a_test_are_found_in_a_training_set() -> None:
         Record("c", "c", 2, "x", messages=turns),
         Record("d", "d", 3, "one two three four five six", input="seven eight nine ten eleven twelve thirteen"),
     ]
-    assert items_within(items, iter(training)) == Contained(items=(0, 3), short=1, rows=3, rows_read=4)
-    assert items_within(items[:3], training[1:3]) == Contained((), 1, 0, 2)
+    assert items_within(items, iter(training)) == Contained(items=(0, 3), short=(1,), rows=3, rows_read=4)
+    assert items_within(items[:3], training[1:3]) == Contained((), (1,), 0, 2)
 
 
 def test_both_directions_agree() -> None:

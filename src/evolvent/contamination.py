@@ -111,13 +111,13 @@ class Contained:
 
     Attributes:
         items: the positions of the items that share an n-gram with a row, in order.
-        short: how many items hold no n-gram, so that nothing is known of them.
+        short: the positions of the items that hold no n-gram, so that nothing is known of them, in order.
         rows: how many rows of the training set share an n-gram with an item.
         rows_read: how many rows it has.
     """
 
     items: tuple[int, ...]
-    short: int
+    short: tuple[int, ...]
     rows: int
     rows_read: int
 
@@ -130,10 +130,12 @@ def items_within(items: Iterable[Iterable[str]], training: Iterable[Record]) -> 
         training: the rows, read once.
     """
     holders: dict[bytes, list[int]] = {}
-    short = rows = rows_read = 0
+    short: list[int] = []
+    rows = rows_read = 0
     for position, texts in enumerate(items):
         grams = {gram for text in texts for gram in ngrams(text)}
-        short += not grams
+        if not grams:
+            short.append(position)
         for gram in grams:
             holders.setdefault(gram, []).append(position)
     found: set[int] = set()
@@ -142,7 +144,7 @@ def items_within(items: Iterable[Iterable[str]], training: Iterable[Record]) -> 
         found.update(*shared)
         rows += bool(shared)
         rows_read += 1
-    return Contained(tuple(sorted(found)), short, rows, rows_read)
+    return Contained(tuple(sorted(found)), tuple(short), rows, rows_read)
 
 
 def _texts(record: Record) -> set[str]:

@@ -10,12 +10,13 @@ import pytest
 from typer.testing import CliRunner
 
 from evolvent.cli import app
-from evolvent.errors import CallError, InputError
+from evolvent.errors import BudgetReachedError, CallError, InputError
 from evolvent.evaluation.evaluate import Evaluation, answer, columns_of, evaluate, judged
 from evolvent.evaluation.task import Tools
 from evolvent.models import models as opened_models
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Record
+from evolvent.report import published
 from evolvent.report.show import show
 from evolvent.runs.record_files import read_records
 from tests.scripted import Opened, Scripted
@@ -101,6 +102,26 @@ def test_a_dry_run_judges_nothing(data: Path, models: Opened, tmp_path: Path) ->
     assert models[MODEL].asked == [] and not (tmp_path / "r").exists()
 
 
+def test_the_other_model_is_estimated_and_paid_of_the_same_budget(data: Path, models: Opened, tmp_path: Path) -> None:
+    how: dict[str, Any] = {"against": OTHER, "price": ["1,1"]}
+    planned = evaluated(data, tmp_path / "r", dry_run=True, **how).stages
+    assert [run.estimate.models[0].model for run in planned.values() if run.estimate] == [MODEL, OTHER]
+    evaluated(data, tmp_path / "r", price=["1,1"])
+    entry = json.loads((tmp_path / "r" / "manifest.json").read_text())["stages"]["evaluate"]
+    spent = entry["paid"][MODEL]["cost"]
+    with pytest.raises(BudgetReachedError, match="the other model yet to be asked"):
+        evaluated(data, tmp_path / "r", budget=spent, **how)
+    with pytest.raises(BudgetReachedError):
+        evaluated(data, tmp_path / "r", budget=1.2 * spent, **how)
+    assert evaluated(data, tmp_path / "r", budget=9 * spent, **how).differences
+
+
+def test_what_was_asked_otherwise_is_said(data: Path, models: Opened, tmp_path: Path) -> None:
+    evaluated(data, tmp_path / "other", OTHER, max_tokens=9)
+    done = evaluated(data, tmp_path / "r", against=str(tmp_path / "other"))
+    assert done.unlike == ["asked otherwise: gsm8k: max_tokens: 512, the other 9"]
+
+
 def test_against_a_run_and_against_a_model(data: Path, models: Opened, tmp_path: Path) -> None:
     evaluated(data, tmp_path / "other", OTHER)
     of_run = evaluated(data, tmp_path / "r", against=str(tmp_path / "other"))
@@ -138,6 +159,17 @@ def test_items_that_the_training_data_hold_are_named(data: Path, models: Opened,
     assert [row.scores["contaminated"] for row in read_records(done.stages["evaluate"].output)] == [1, 0, 0, 0, 0, 0]
     assert done.figures[0].contaminated == 1
     assert [(one.value, one.n) for one in done.figures[0].clean] == [(0.25, 4), (0.5, 4)]
+
+
+def test_an_item_too_short_to_look_for_is_not_marked_as_clean(data: Path, models: Opened, tmp_path: Path) -> None:
+    rows = [{"question": "How many?", "answer": "#### 1"}, {"question": QUESTIONS[0][0], "answer": "#### 1"}]
+    (data / "gsm8k" / "test.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "train.jsonl").write_text(json.dumps({"instruction": "How many?", "output": "1"}))
+    typed = ["evaluate", OTHER, "--tasks", "gsm8k", "--data", str(data), "--out", str(tmp_path / "r")]
+    shown = CliRunner().invoke(app, [*typed, "--training-data", str(tmp_path / "train.jsonl")]).output
+    found = read_records(tmp_path / "r" / "evaluated.parquet")
+    assert [row.scores["contaminated"] for row in found] == [None, 0]
+    assert "gsm8k: 1 of 2 items are too short to look for" in shown
 
 
 def test_a_check_that_breaks_leaves_its_item_without_a_verdict() -> None:
@@ -230,14 +262,21 @@ def test_a_judge_that_says_nothing_leaves_no_verdict(followbench: Path, models: 
     models[MODEL].reply = lambda *_: "La"
     models[OTHER].reply = lambda prompt, _: "I like both." if "2 added" in prompt else "YES"
     done = evaluate(MODEL, tasks=["followbench"], data=followbench, out=tmp_path / "r", judge=OTHER)
-    assert done.figures[0].failed == {"no verdict: the judge's last line has not one YES or NO for each constraint": 1}
+    assert done.figures[0].failed == {
+        "no verdict: the judge's reply has no last line of one YES or NO for each constraint": 1
+    }
 
 
-def test_beside_the_published_figures(data: Path, models: Opened, tmp_path: Path) -> None:
+def test_beside_the_published_figures(
+    data: Path, models: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     typed = ["evaluate", MODEL, "--tasks", "gsm8k", "--data", str(data), "--out", str(tmp_path / "r")]
     shown = CliRunner().invoke(app, [*typed, "--published"]).output
+    assert "left out: gsm8k, of 6 items here and of 1,319 there" in shown and "Llama-3-8B" not in shown
+    monkeypatch.setitem(published.ITEMS, "gsm8k", 6)
+    shown = CliRunner().invoke(app, [*typed, "--published"]).output
     lines = [" ".join(line.replace("│", " ").split()) for line in shown.splitlines()]
-    assert "this model (n 6) 60.00" in lines
+    assert "this model 60.00" in lines
     assert "1 Llama-3-8B, Evol 8B 63.38" in lines
     assert evaluated(data, tmp_path / "r").published == []
     assert len(evaluated(data, tmp_path / "r", published=True).published) == 48

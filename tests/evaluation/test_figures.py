@@ -43,6 +43,24 @@ def test_instructions_count_each_for_itself() -> None:
     assert figure(Measure("m", "a", "of"), [row(0, a=1.0, of=1.0), row(1, a=0.0, of=3.0)]).value == 0.25
 
 
+def test_what_stands_or_falls_together_is_drawn_together() -> None:
+    rows = [row(n, a=float(n // 5 % 2), chain=f"c{n // 5}") for n in range(100)]
+    alone, chains = figure(Measure("m", "a"), rows), figure(Measure("m", "a", cluster="chain"), rows)
+    assert (chains.value, chains.n) == (0.5, 100)
+    assert alone.error is not None and chains.error == pytest.approx(5**0.5 * alone.error, rel=0.1)
+    of_one = figure(Measure("m", "a", cluster="chain"), rows[:5])
+    assert (of_one.value, of_one.low, of_one.n) == (0, None, 5)
+
+
+def test_groups_weigh_the_same_however_many_items_they_have() -> None:
+    rows = [row(n, a=float(n < 2), kind="small" if n < 2 else "large") for n in range(20)]
+    assert figure(Measure("m", "a"), rows).value == 0.1
+    assert figure(Measure("m", "a", groups="kind"), rows).value == pytest.approx(0.5)
+    for one in rows:
+        one.scores["a"] = 0.0
+    assert figure(Measure("m", "a", groups="kind"), rows) == figure(Measure("m", "a"), rows)  # not from 0 to 0
+
+
 def test_rows_without_a_verdict_are_left_out() -> None:
     rows = [row(0, a=1.0), row(1, a=None), row(2)]
     assert (figure(Measure("m", "a"), rows).value, figure(Measure("m", "a"), rows).n) == (1, 1)
@@ -72,6 +90,9 @@ def test_figures_without_the_items_that_the_training_data_hold() -> None:
     assert found.contaminated == 1
     assert [(one.value, one.n) for one in found.figures] == [(0.5, 4), (1, 4)]
     assert [(one.value, one.n) for one in found.clean] == [(pytest.approx(1 / 3), 3), (1, 3)]
+    rows[3].scores[CONTAMINATED] = None
+    found = of_task(GSM8K, rows)
+    assert (found.contaminated, found.too_short, found.clean[0].n) == (1, 1, 2)
     for one in rows:
         one.scores[CONTAMINATED] = 0
     assert (of_task(GSM8K, rows).contaminated, of_task(GSM8K, rows).clean) == (0, ())

@@ -94,14 +94,14 @@ def _figures(found: "Evaluation", _: object) -> None:
     from evolvent.report.evaluation import difference_table, evaluation_tables
     from evolvent.report.published import published_table
 
-    run = found.stages["evaluate"]
-    print_run(run)
-    if run.already_done:
+    for run in found.stages.values():
+        print_run(run)
+    if found.stages["evaluate"].already_done:
         print_tables(evaluation_tables(found.figures))
     if found.published:
         print_tables([published_table(found.figures, found.published)])
     if found.against is not None:
-        print_tables([difference_table(found.differences, str(found.against))])
+        print_tables([difference_table(found.differences, str(found.against), found.unlike)])
 
 
 def _keywords(found: "Keywords", typed: Mapping[str, Any]) -> None:

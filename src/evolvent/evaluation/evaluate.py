@@ -12,12 +12,13 @@ import orjson
 
 from evolvent.call_store.ask import ask
 from evolvent.contamination import items_within
-from evolvent.errors import CallError, EvolventError, InputError
+from evolvent.costs.prices import money
+from evolvent.errors import BudgetReachedError, CallError, EvolventError, InputError
 from evolvent.evaluation import harness
 from evolvent.evaluation.apart import apart
 from evolvent.evaluation.figures import CONTAMINATED, Figures, figures_of, task_of
 from evolvent.evaluation.options import EVALUATE, Evaluating
-from evolvent.evaluation.paired import Difference, differences
+from evolvent.evaluation.paired import Difference, asked_otherwise, differences
 from evolvent.evaluation.published import Published, published
 from evolvent.evaluation.task import NoVerdict, Tools
 from evolvent.evaluation.tasks import TASKS
@@ -30,12 +31,14 @@ from evolvent.options import Calling, implements
 from evolvent.records import Column, Message, Record, Score, conversation
 from evolvent.runs.inputs import Listed, stage_input
 from evolvent.runs.local import run
+from evolvent.runs.manifest import read_manifest
 from evolvent.runs.run import Run
 from evolvent.runs.stage import Make, Rehearsed, Stage
 from evolvent.sandbox.sandbox import Sandbox
 from evolvent.stages import file_of
 
 STAGE = "evaluate"
+OTHER = "evaluate:against"  # the stage that evaluates another model
 ANSWER_TOKENS = 300
 JUDGED = Sampling(0.0, max_tokens=2048)
 LIBRARIES = ("lm-eval", "langdetect", "math-verify", "nltk")  # what decides verdicts besides replies
@@ -49,7 +52,8 @@ class Evaluation:
         path: the run folder.
         figures: of each task.
         stages: the run of the stage, by its name.
-        against: the evaluated file that it is compared with; ``differences``: of each figure, on the same items.
+        against: the evaluated file that it is compared with; ``differences``: of each figure, on the same items;
+            ``unlike``: what was asked or judged in another way there, a line each.
         published: figures of paper 1, if they are wanted.
     """
 
@@ -58,6 +62,7 @@ class Evaluation:
     stages: Mapping[str, Run]
     against: Path | None = None
     differences: Sequence[Difference] = ()
+    unlike: Sequence[str] = ()
     published: Sequence[Published] = ()
 
 
@@ -82,14 +87,34 @@ def evaluate(model: str, *, given: Evaluating, calling: Calling, models: Models 
     file = _evaluated(given.against) if given.against is not None else None
     with opened(models) as shared:
         done = run(evaluate_stage(model, given, calling), given.out, shared, calling)
-        if done.estimate is not None:
-            return Evaluation(given.out, [], {STAGE: done})
+        stages = {STAGE: done}
         if given.against is not None and file is None:
             other = replace(given, out=given.out / "against", training_data=None)
-            file = run(evaluate_stage(given.against, other, calling), other.out, shared, calling).output
+            left = replace(calling, budget=_left(calling.budget, given.out))
+            stages[OTHER] = run(evaluate_stage(given.against, other, left), other.out, shared, left)
+            file = stages[OTHER].output
+    if done.estimate is not None:
+        return Evaluation(given.out, [], stages)
     found = differences(done.output, file) if file is not None else []
+    unlike = asked_otherwise(done.output, file) if file is not None else []
     rows = published() if given.published else []
-    return Evaluation(given.out, figures_of(done.output), {STAGE: done}, file, found, rows)
+    return Evaluation(given.out, figures_of(done.output), {STAGE: done}, file, found, unlike, rows)
+
+
+def _left(budget: float | None, out: Path) -> float | None:
+    """What a run folder has left of a budget, for the calls of another one.
+
+    Raises:
+        BudgetReachedError: nothing.
+    """
+    paid = (account for entry in read_manifest(out).values() for account in entry.paid.values())
+    spent = sum(account.get("cost") or 0.0 for account in paid)
+    if budget is not None and 0 < budget <= spent:
+        raise BudgetReachedError(
+            f"the budget is reached: {money(spent)} of {money(budget)} spent in {out}, the other model yet to be asked",
+            fix="Nothing is lost. Start the same command with a higher --budget to go on.",
+        )
+    return budget - spent if budget is not None else None
 
 
 def _evaluated(against: str) -> Path | None:
@@ -125,9 +150,10 @@ def evaluate_stage(model: str, given: Evaluating, calling: Calling) -> Stage:
     items = [item for task in tasks for item in harness.items(task.name, given.data, given.limit)]
     trained_on = stage_input(given.training_data, before=None) if given.training_data is not None else None
     if trained_on is not None:
-        held = set(items_within(map(harness.texts, items), trained_on).items)
+        held = items_within(map(harness.texts, items), trained_on)
+        known = {**dict.fromkeys(held.short), **dict.fromkeys(held.items, 1)}
         items = [
-            replace(item, scores={**item.scores, CONTAMINATED: int(place in held)}) for place, item in enumerate(items)
+            replace(item, scores={**item.scores, CONTAMINATED: known.get(place, 0)}) for place, item in enumerate(items)
         ]
     digest = hashlib.sha256(orjson.dumps([[item.id, item.instruction, item.messages, item.meta] for item in items]))
     how = {task.name: harness.decoding(task.name, given.max_tokens) for task in tasks}

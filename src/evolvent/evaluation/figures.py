@@ -1,5 +1,9 @@
-"""The figures of an evaluation with their uncertainty: Wilson intervals of shares, a bootstrap over items of ratios."""
+"""The figures of an evaluation with their uncertainty: Wilson intervals of shares, a bootstrap over items of ratios.
 
+Where items stand or fall together (a measure's ``cluster``), what is drawn are these clusters.
+"""
+
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -26,7 +30,8 @@ class Figure:
     Attributes:
         name: what it is.
         value: its value; None where no item has a verdict.
-        error: its standard error; ``low``, ``high``: its 95 % interval; None where there are fewer than two items.
+        error: its standard error; ``low``, ``high``: its 95 % interval; None where there are fewer than two items, or
+            all stand or fall together.
         n: the items that it is of.
     """
 
@@ -50,7 +55,8 @@ class Figures:
         cut: replies that ended at the token limit or in a loop; ``empty``: replies without text, which are wrong.
         failed: items without a reply, and so without a verdict, by the reason.
         contaminated: items that the training data hold; None where none were named.
-        clean: the figures without those.
+        too_short: items in whose texts nothing can be looked for.
+        clean: the figures of the items that were looked for and that the training data do not hold.
     """
 
     task: str
@@ -61,6 +67,7 @@ class Figures:
     empty: int
     failed: dict[str, int]
     contaminated: int | None = None
+    too_short: int = 0
     clean: Sequence[Figure] = ()
 
 
@@ -87,7 +94,8 @@ def task_of(record: Record) -> str:
 
 def of_task(task: Task, rows: Sequence[Record], decoding: str = "") -> Figures:
     """The figures of one task."""
-    known = [row for row in rows if row.scores.get(CONTAMINATED) is not None]
+    named = [row for row in rows if CONTAMINATED in row.scores]
+    known = [row for row in named if row.scores[CONTAMINATED] is not None]
     clean = [row for row in known if not row.scores[CONTAMINATED]]
     failed: dict[str, int] = {}
     for row in rows:
@@ -101,7 +109,8 @@ def of_task(task: Task, rows: Sequence[Record], decoding: str = "") -> Figures:
         sum(row.finish_reason in CUT for row in rows),
         sum(row.status == "ok" and not row.output.strip() for row in rows),
         failed,
-        len(known) - len(clean) if known else None,
+        len(known) - len(clean) if named else None,
+        len(named) - len(known),
         [figure(measure, clean) for measure in task.measures] if len(clean) < len(known) else (),
     )
 
@@ -110,17 +119,19 @@ def figure(measure: Measure, rows: Iterable[Record]) -> Figure:
     """A measure over rows, those without a verdict left out."""
     import numpy as np
 
+    rows = with_verdict(measure, rows)
     scored, most = values(measure, rows)
-    n = len(scored)
+    n = len(rows)
     if not n:
         return Figure(measure.name, None)
     value = float(scored.sum() / most.sum())
-    if n == 1:
-        return Figure(measure.name, value, n=1)
-    if set(np.unique(scored)) <= {0.0, 1.0} and bool((most == 1).all()):
+    scored, most = together(measure, rows, scored, most)
+    if len(scored) == 1:
+        return Figure(measure.name, value, n=n)
+    if value in (0.0, 1.0) or (set(np.unique(scored)) <= {0.0, 1.0} and bool((most == 1).all())):
         from scipy.stats import binomtest
 
-        interval = binomtest(int(scored.sum()), n).proportion_ci(CONFIDENCE, method="wilson")
+        interval = binomtest(round(value * len(scored)), len(scored)).proportion_ci(CONFIDENCE, method="wilson")
         return Figure(
             measure.name, value, float(np.sqrt(value * (1 - value) / n)), float(interval.low), float(interval.high), n
         )
@@ -129,17 +140,40 @@ def figure(measure: Measure, rows: Iterable[Record]) -> Figure:
     return Figure(measure.name, value, float(drawn.standard_error), float(interval.low), float(interval.high), n)
 
 
-def values(measure: Measure, rows: Iterable[Record]) -> "tuple[np.ndarray, np.ndarray]":
-    """What each item with a verdict scores, and could score at the most; float64 of shape [items] both."""
+def with_verdict(measure: Measure, rows: Iterable[Record]) -> list[Record]:
+    """The rows that a measure is of."""
+    return [row for row in rows if row.scores.get(measure.column) is not None]
+
+
+def values(measure: Measure, rows: Sequence[Record]) -> "tuple[np.ndarray, np.ndarray]":
+    """What each item scores, and could score at the most; float64 of shape [items] both.
+
+    An item weighs 1; where groups of items weigh the same, 1 over the items of its group, relative to the mean.
+    """
     import numpy as np
 
-    pairs = [
-        (float(row.scores[measure.column] or 0.0), float(row.scores[measure.of] or 0.0) if measure.of else 1.0)
-        for row in rows
-        if row.scores.get(measure.column) is not None
-    ]
-    array = np.array(pairs, float).reshape(-1, 2)
+    array = np.array(
+        [
+            (float(row.scores[measure.column] or 0.0), float(row.scores[measure.of] or 0.0) if measure.of else 1.0)
+            for row in rows
+        ],
+        float,
+    ).reshape(-1, 2)
+    if measure.groups is not None:
+        counted = Counter(row.scores[measure.groups] for row in rows)
+        weights = [len(rows) / len(counted) / counted[row.scores[measure.groups]] for row in rows]
+        array *= np.array(weights)[:, None]
     return array[:, 0], array[:, 1]
+
+
+def together(measure: Measure, rows: Sequence[Record], *arrays: "np.ndarray") -> "list[np.ndarray]":
+    """Of each array of items the sums over what stands or falls together; as they are if that is each item alone."""
+    import numpy as np
+
+    if measure.cluster is None:
+        return list(arrays)
+    _, place = np.unique([str(row.scores[measure.cluster]) for row in rows], return_inverse=True)
+    return [np.bincount(place, weights=array) for array in arrays]
 
 
 def resampled(scored: "np.ndarray", most: "np.ndarray") -> Any:

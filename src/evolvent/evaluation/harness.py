@@ -2,10 +2,12 @@
 
 Generation is our own, and so are figures. A task is a YAML file in ``tasks/`` that names local files, relative to a
 folder of data; so ``lm_eval --include_path`` runs it, too, from within that folder. ``metadata.hub`` says where its
-data are otherwise, ``metadata.ships`` that they lie beside it, ``metadata.key`` which column names an item.
+data are otherwise, ``metadata.ships`` that they lie beside it, ``metadata.key`` which column names an item,
+``metadata.spread`` which column's values a limit takes in turn.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -28,16 +30,15 @@ def items(name: str, data: Path | None, limit: int | None) -> Iterator[Record]:
     Args:
         name: the task.
         data: the folder of data; None for the Hub.
-        limit: the first so many only.
+        limit: so many only: the first, or the first of each subject or kind in turn, where the task has such.
 
     Raises:
         InputError: its data are not there, or are not as the task expects them.
     """
     task = opened(name, data)
     config = task.config
-    for number, document in enumerate(task.eval_docs):
-        if number == limit:
-            return
+    for number in _first(task.eval_docs, limit, config.metadata.get("spread")):
+        document = task.eval_docs[number]
         key = str(document.get((config.metadata or {}).get("key"), number))
         turns = prompt(task, document)
         yield Record(
@@ -51,10 +52,26 @@ def items(name: str, data: Path | None, limit: int | None) -> Iterator[Record]:
         )
 
 
+def _first(documents: Any, limit: int | None, spread: str | None) -> list[int]:
+    """The places of the first so many documents, in order; of a column's values in turn, if one is named."""
+    if limit is None or spread is None:
+        return list(range(len(documents)))[:limit]
+    rounds: Counter[str] = Counter()
+    in_turn = []
+    for place, value in enumerate(documents[spread]):
+        in_turn.append((rounds[value], place))
+        rounds[value] += 1
+    return sorted(place for _, place in sorted(in_turn)[:limit])
+
+
 def texts(item: Record) -> list[str]:
-    """What of an item must not be in training data: the texts that its task's file names, not the words around them."""
+    """What of an item must not be in training data: the texts that its task's file names, not the words around them.
+
+    A name is a field of the document; a text with fields in braces is filled in.
+    """
     document = orjson.loads(item.meta or "{}")
-    return [str(document[field]) for field in config_of(str(item.scores["task"]))["metadata"]["texts"]]
+    named = config_of(str(item.scores["task"]))["metadata"]["texts"]
+    return [one.format(**document) if "{" in one else str(document[one]) for one in named]
 
 
 def prompt(task: Any, document: Mapping[str, Any]) -> list[Message]:
@@ -69,30 +86,25 @@ def prompt(task: Any, document: Mapping[str, Any]) -> list[Message]:
     return turns
 
 
-def filtered(name: str, document: Mapping[str, Any], reply: str) -> dict[str, dict[str, Any]]:
-    """A task's results for a reply, by the filter that the reply went through first."""
-    from lm_eval.api.instance import Instance
-
-    task = without_documents(name, tuple(document))
-    found = {}
-    for ensemble in task._filters:
-        asked = Instance(request_type="generate_until", doc=dict(document), arguments=("", {}), idx=0, resps=[reply])
-        ensemble.apply([asked])
-        found[ensemble.name] = task.process_results(dict(document), [asked.filtered_resps[ensemble.name]])
-    return found
-
-
-@cache
-def without_documents(name: str, fields: tuple[str, ...]) -> Any:
-    """A task as the harness has it, to judge documents of these fields that come from elsewhere."""
-    from datasets import Dataset
-    from lm_eval.api.task import ConfigurableTask
+def matches(name: str, document: Mapping[str, Any], reply: str) -> dict[str, float]:
+    """Whether a reply holds a document's answer, by the name of each filter of its task's file."""
+    from lm_eval.api.metrics import exact_match_fn
+    from lm_eval.api.registry import get_filter
+    from lm_eval.utils import apply_template
 
     config = config_of(name)
-    blank = Dataset.from_list([dict.fromkeys(fields, "____")])
-    splits = {config[key]: blank for key in ("test_split", "fewshot_split") if key in config}
-    with quiet():
-        return ConfigurableTask(config={**config, "process_docs": None, "custom_dataset": lambda **_: splits})
+    target = config["doc_to_target"]
+    answer = document[target] if target in document else apply_template(target, document)
+    [metric] = config["metric_list"]
+    how = {option: value for option, value in metric.items() if option.startswith(("ignore", "regexes"))}
+    found = {}
+    for filters in config["filter_list"]:
+        replies = [[reply]]
+        for step in filters["filter"]:
+            options = {option: value for option, value in step.items() if option != "function"}
+            replies = list(get_filter(step["function"])(**options).apply(replies, [document]))
+        found[filters["name"]] = float(exact_match_fn(predictions=replies, references=[answer], **how)["exact_match"])
+    return found
 
 
 def decoding(name: str, max_tokens: int | None) -> Sampling:
@@ -145,6 +157,9 @@ def _there(name: str, data: Path, file: str) -> Path:
     found = sorted(data.glob(file)) if data.is_dir() else []
     if not found:
         raise InputError(f"task {name} needs {data / file}, which is not there", fix="Put it there, or leave it out.")
+    if len(found) > 1:
+        names = " and ".join(str(one) for one in found)
+        raise InputError(f"task {name} would read {file} of one folder, and there are {names}", fix="Leave one there.")
     return found[0]
 
 

@@ -34,7 +34,9 @@ class Evaluating:
     data: Path | None = option(
         "The folder that holds the tasks' data; the Hub, if not given (docs/evaluation.md).", None, metavar="DIR"
     )
-    limit: int | None = option("The first N items of each task only.", None, metavar="N", least=1)
+    limit: int | None = option(
+        "The first N items of each task only, of subjects and kinds in turn.", None, metavar="N", least=1
+    )
     max_tokens: int | None = option(
         "Longest reply to an item, in tokens; what each task says, if not given.", None, metavar="N", least=1
     )

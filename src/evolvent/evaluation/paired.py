@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import sqrt
 from pathlib import Path
 
 from evolvent.errors import InputError
-from evolvent.evaluation.figures import resampled, task_of, values
+from evolvent.evaluation.figures import CONFIDENCE, resampled, task_of, together, values
 from evolvent.evaluation.task import Measure
 from evolvent.evaluation.tasks import TASKS
 from evolvent.records import Record
+from evolvent.runs.manifest import read_manifest
 from evolvent.runs.record_files import read_records
 
 
@@ -20,9 +22,10 @@ class Difference:
         task, name: the figure.
         n: the items that both have; ``unpaired``: those that only one has, or that were asked in other words.
         ours, theirs: its values.
-        low, high: the 95 % interval of ``ours`` - ``theirs``, by a bootstrap over items; None below two items.
+        low, high: the 95 % interval of ``ours`` - ``theirs``: Newcombe's where items are right or wrong, each for
+            itself; else by a bootstrap over items, or over what stands or falls together; None below two items.
         wins, losses: items on which one is right and the other wrong; None where an item is not right or wrong.
-        p: that of McNemar's exact test of these.
+        p: that of McNemar's exact test of these; None where items stand or fall together.
     """
 
     task: str
@@ -69,6 +72,29 @@ def differences(ours: Path, theirs: Path) -> list[Difference]:
     return found
 
 
+def asked_otherwise(ours: Path, theirs: Path) -> list[str]:
+    """How two evaluated files were asked and judged in other ways, a line each: decoding, judge, versions of libraries.
+
+    The notes of their folders say so; nothing is known of a file without one.
+    """
+    entries = [read_manifest(file.parent).get("evaluate") for file in (ours, theirs)]
+    if entries[0] is None or entries[1] is None:
+        return []
+    mine, other = (
+        {
+            **{f"{task}: {name}": value for task, how in given["decoding"].items() for name, value in how.items()},
+            **{f"version of {name}": version for name, version in given["judged_by"].items()},
+            **{name: given.get(name) for name in ("judge", "extra_body")},
+        }
+        for given in (entry.settings for entry in entries if entry is not None)
+    )
+    return [
+        f"asked otherwise: {name}: {mine[name]}, the other {other[name]}"
+        for name in mine
+        if name in other and mine[name] != other[name]
+    ]
+
+
 def _by_id(rows: Iterable[Record]) -> dict[str, Record]:
     return {row.id: row for row in rows if task_of(row) in TASKS}
 
@@ -80,14 +106,52 @@ def _has_verdicts(measure: Measure, *rows: Record) -> bool:
 def _difference(task: str, measure: Measure, both: Sequence[tuple[Record, Record]], unpaired: int) -> Difference:
     from scipy.stats import binomtest
 
-    a, most = values(measure, (ours for ours, _ in both))
-    b, _ = values(measure, (theirs for _, theirs in both))
+    rows, others = [ours for ours, _ in both], [theirs for _, theirs in both]
+    a, most = values(measure, rows)
+    b, _ = values(measure, others)
     n, share_a, share_b = len(both), float(a.sum() / most.sum()), float(b.sum() / most.sum())
     low = high = wins = losses = p = None
-    if n > 1:
-        drawn = resampled(a - b, most)
-        low, high = float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)
-    if measure.of is None and set(a) | set(b) <= {0.0, 1.0}:
-        wins, losses = int((a > b).sum()), int((a < b).sum())
+    right, right_too = ([row.scores[measure.column] for row in of] for of in (rows, others))
+    if measure.of is None and {*right, *right_too} <= {0.0, 1.0}:
+        wins = sum(one == 1 and other == 0 for one, other in zip(right, right_too, strict=True))
+        losses = sum(one == 0 and other == 1 for one, other in zip(right, right_too, strict=True))
+    if measure.cluster is None and wins is not None and losses is not None:
         p = float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
+        both_right = right.count(1.0) - wins
+        if n > 1:
+            low, high = newcombe(both_right, wins, losses, n - both_right - wins - losses)
+    elif len((drawn_from := together(measure, rows, a - b, most))[0]) > 1:
+        drawn = resampled(*drawn_from)
+        low, high = float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)
     return Difference(task, measure.name, n, unpaired, share_a, share_b, low, high, wins, losses, p)
+
+
+def newcombe(both: int, first: int, second: int, neither: int) -> tuple[float, float]:
+    """The 95 % interval of the difference of two shares of the same items.
+
+    Source: Newcombe, Statistics in Medicine 17 (1998), 2635-2650, method 10: from the shares' Wilson intervals, and the
+    correlation of the two with a correction for continuity.
+
+    Args:
+        both, first, second, neither: on how many items both, only the first, only the second, or none is right.
+    """
+    from scipy.stats import binomtest
+
+    n = both + first + second + neither
+    one, other = (both + first) / n, (both + second) / n
+    of_one, of_other = (
+        binomtest(right, n).proportion_ci(CONFIDENCE, method="wilson") for right in (both + first, both + second)
+    )
+    product = (both + first) * (second + neither) * (both + second) * (first + neither)
+    excess = both * neither - first * second
+    corrected = max(excess - n / 2, 0) if excess > 0 else excess
+    correlation = corrected / sqrt(product) if product else 0.0
+
+    def distance(x: float, y: float) -> float:
+        return sqrt(max(x**2 - 2 * correlation * x * y + y**2, 0.0))
+
+    below, above = one - of_one.low, of_one.high - one
+    return (
+        one - other - distance(below, of_other.high - other),
+        one - other + distance(above, other - of_other.low),
+    )

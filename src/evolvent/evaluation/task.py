@@ -4,12 +4,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from evolvent.evaluation.apart import Ask
 from evolvent.records import Column, Score
 from evolvent.sandbox.sandbox import Sandbox
 
 # An item as its data set has it: the question, the reference, what a verdict needs.
 Document = Mapping[str, Any]
+
+# Asks a process of its own (``apart``): given a value of JSON the answer as another; None where it took too long.
+Ask = Callable[[Any], Awaitable[Any]]
 
 
 class NoVerdict(Exception):
@@ -42,11 +44,15 @@ class Measure:
         name: as it is printed.
         column: the column of what an item scores.
         of: the column of what it could score at the most; None for 1 each.
+        groups: the column of kinds of items that all weigh the same, however many items they have.
+        cluster: the column that says which items stand or fall together; no item with another, if not given.
     """
 
     name: str
     column: str
     of: str | None = None
+    groups: str | None = None
+    cluster: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 
 COLUMNS = ("task", "figure", "%", "± s.e.", "95 % interval", "n", "cut", "empty", "no verdict")
 
+INTERVALS = {
+    whose: f"interval: {whose}'s for shares of items, a bootstrap over items (followbench: their chains) for others"
+    for whose in ("Wilson", "Newcombe")
+}
+
 
 def evaluation_tables(found: "Sequence[Figures]") -> list[Table]:
     """The table of an evaluation."""
@@ -28,7 +33,7 @@ def evaluation_tables(found: "Sequence[Figures]") -> list[Table]:
     return [Table("figures", COLUMNS, rows + clean, tuple(_notes(found)))]
 
 
-def difference_table(found: "Sequence[Difference]", against: str) -> Table:
+def difference_table(found: "Sequence[Difference]", against: str, unlike: Sequence[str] = ()) -> Table:
     """The table of a comparison on the same items."""
     rows = [
         (
@@ -58,8 +63,9 @@ def difference_table(found: "Sequence[Difference]", against: str) -> Table:
         "unpaired",
     )
     notes = (
-        "interval: a bootstrap over the items that both have; p: McNemar's exact test of the items that only one got",
+        f"{INTERVALS['Newcombe']}; p: McNemar's exact test of the items that only one got",
         f"other: {against}",
+        *unlike,
     )
     return Table("against another, on the same items", columns, rows, notes)
 
@@ -74,10 +80,12 @@ def _cells(figure: "Figure") -> tuple[str, str, str]:
 def _notes(found: "Sequence[Figures]") -> Iterator[str]:
     for of in found:
         yield f"{of.task}: {TASKS[of.task].about}; {of.decoding}, in the model's own chat template"
-    yield "± s.e. and interval: Wilson's for shares of items, a bootstrap over items for others"
+    yield INTERVALS["Wilson"]
     yield "cut: replies that ended at the token limit or in a loop; empty: replies without text, which are wrong"
     for of in found:
         for why, items in of.failed.items():
             yield f"{of.task}: {items:,} of {of.items:,} without a verdict: {why}"
         if of.contaminated is not None:
             yield f"{of.task}: the training data hold {of.contaminated:,} of {of.items:,} items (column contaminated)"
+        if of.too_short:
+            yield f"{of.task}: {of.too_short:,} of {of.items:,} items are too short to look for"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from evolvent.errors import InputError
-from evolvent.evaluation.harness import items
+from evolvent.evaluation.harness import items, texts
 from evolvent.evaluation.task import Tools
 from evolvent.evaluation.tasks import TASKS
 
@@ -42,6 +42,36 @@ def test_ceval_and_files_without_a_head(tmp_path: Path) -> None:
         "以下是中国关于注册会计师的单项选择题，请选出其中的正确答案。\n\n"
         "谁？\nA. 一\nB. 二\nC. 三\nD. 四\n答案：D\n\n几？\nA. 一\nB. 二\nC. 三\nD. 四\n答案："
     )
+
+
+def test_a_limit_takes_the_subjects_in_turn(tmp_path: Path) -> None:
+    for subject in ("sewing", "wood", "zinc"):
+        written(tmp_path / "mmlu" / "dev", f"{subject}_dev.csv", "Who?,a,b,c,d,A")
+        written(tmp_path / "mmlu" / "test", f"{subject}_test.csv", *(f"{n}?,w,x,y,z,A" for n in range(3)))
+    found = [item.id for item in items("mmlu", tmp_path, 4)]
+    assert found == ["mmlu/sewing/0", "mmlu/sewing/1", "mmlu/wood/0", "mmlu/zinc/0"]
+
+
+def test_a_subject_without_answered_questions_is_refused(tmp_path: Path) -> None:
+    written(tmp_path / "mmlu" / "test", "sewing_test.csv", "Who?,a,b,c,d,A")
+    written(tmp_path / "mmlu" / "dev", "wood_dev.csv", "Who?,a,b,c,d,A")
+    with pytest.raises(InputError, match="the subject sewing has no answered questions"):
+        list(items("mmlu", tmp_path, None))
+
+
+def test_two_folders_of_which_one_would_be_read_are_refused(tmp_path: Path) -> None:
+    for folder in ("mmlu", "mmlu_part"):
+        for split in ("test", "dev"):
+            written(tmp_path / folder / split, f"sewing_{split}.csv", "Who?,a,b,c,d,A")
+    with pytest.raises(InputError, match=r"task mmlu would read mmlu\*/test of one folder.*mmlu_part"):
+        list(items("mmlu", tmp_path, None))
+
+
+def test_the_choices_are_looked_for_in_training_data(tmp_path: Path) -> None:
+    for split in ("test", "dev"):
+        written(tmp_path / "mmlu" / split, f"sewing_{split}.csv", "Who {sews}?,a,b,c,d,A")
+    [item] = items("mmlu", tmp_path, None)
+    assert texts(item) == ["Who {sews}?", "Who {sews}?\nA. a\nB. b\nC. c\nD. d"]
 
 
 def test_an_answer_that_is_no_letter_is_refused(tmp_path: Path) -> None:

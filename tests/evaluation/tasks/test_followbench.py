@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from evolvent.evaluation.task import Tools
+from evolvent.evaluation.task import NoVerdict, Tools
 from evolvent.evaluation.tasks.followbench import judge, of_template
 
 
@@ -26,9 +26,46 @@ from evolvent.evaluation.tasks.followbench import judge, of_template
     ],
 )
 def test_rules(source: str, target: str, reply: str, satisfied: float) -> None:
-    document = {"key": "k", "kind": "content", "source": source, "level": 3, "target": target, "steps": []}
+    document = {"key": "content/7/3", "kind": "content", "source": source, "level": 3, "target": target, "steps": []}
     found = asyncio.run(judge(document, reply, Tools()))
-    assert found == {"satisfied": satisfied, "satisfied_3": satisfied}
+    assert found == {
+        "satisfied": satisfied,
+        "satisfied_3": satisfied,
+        "share_satisfied": satisfied,
+        "followed": 3 * satisfied,
+        "constraints": 3,
+        "kind": "content",
+        "chain": "content/7",
+    }
+
+
+def judged(said: str, level: int) -> object:
+    async def judging(_: str, __: str) -> str:
+        return said
+
+    document = {"key": f"style/7/{level}", "kind": "style", "source": "koala", "level": level, "target": ""}
+    steps = {"steps": ["Sing.", *(f"Sing {n}." for n in range(level))]}
+    try:
+        return asyncio.run(judge({**document, **steps}, "La", Tools(judge=judging)))["followed"]
+    except NoVerdict:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("said", "level", "followed"),
+    [
+        ("It is soft.\nYES", 1, 1),
+        ("YES\n\nNo further remarks.", 1, 1),
+        ("So both hold: yes, there is nothing missing, and yes.", 2, None),
+        ("```\n['YES', 'NO']\n```", 2, 1),
+        ("**YES, NO, YES**", 3, 2),
+        ("yes, no", 2, None),
+        ("YES, NO\nthat is:\nNO, NO", 2, 0),
+        ("YES", 2, None),
+    ],
+)
+def test_the_last_line_of_verdicts_counts(said: str, level: int, followed: int | None) -> None:
+    assert judged(said, level) == followed
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,9 @@ def documents(
     rows = []
     for row in test:
         number = counted[row["subject"]] = counted.get(row["subject"], -1) + 1
-        before = "".join(shown.get(row["subject"], [])[:SHOWN])
+        if row["subject"] not in shown:
+            raise ValueError(f"the subject {row['subject']} has no answered questions to be shown before it (dev)")
+        before = "".join(shown[row["subject"]][:SHOWN])
         rows.append({"key": f"{row['subject']}/{number}", **row, "shown": before})
     return {"test": Dataset.from_list(rows)}
 

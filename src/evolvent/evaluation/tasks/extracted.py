@@ -1,6 +1,6 @@
 """Answers that the harness' filters take out of a reply and compare: strictly in the form asked for, or flexibly."""
 
-from evolvent.evaluation.harness import filtered
+from evolvent.evaluation.harness import matches
 from evolvent.evaluation.task import Document, Judge, Measure, Tools
 from evolvent.records import Score
 
@@ -11,10 +11,7 @@ def judging(name: str) -> Judge:
     """How replies to a task's items are judged: by the filters of its file."""
 
     async def judge(document: Document, reply: str, _: Tools) -> dict[str, Score]:
-        found = filtered(name, document, reply)
-        return {
-            "strict_match": float(found["strict-match"]["exact_match"]),
-            "flexible_extract": float(found["flexible-extract"]["exact_match"]),
-        }
+        found = matches(name, document, reply)
+        return {"strict_match": found["strict-match"], "flexible_extract": found["flexible-extract"]}
 
     return judge

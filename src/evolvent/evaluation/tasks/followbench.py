@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evolvent.evaluation.task import Document, Measure, NoVerdict, Task, Tools
-from evolvent.records import Score
+from evolvent.records import Column, Score
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 LEVELS = range(1, 6)
+
+# A line of a judge's reply that holds verdicts and nothing else, such as a Python list of them.
+VERDICTS = re.compile(r"\W*(YES|NO)(\W+(YES|NO))*\W*")
 
 PROMPT = """An instruction was made harder step by step; each step added one constraint.
 
@@ -76,37 +79,59 @@ def of_template(reply: str, target: str) -> bool:
 
 
 async def judge(document: Document, reply: str, tools: Tools) -> dict[str, Score]:
-    """Whether a reply satisfies all constraints of its item."""
-    found = float(bool(reply.strip()) and await satisfies(document, reply, tools))
-    return {"satisfied": found, f"satisfied_{document['level']}": found}
+    """How many of its item's constraints a reply satisfies, and whether all."""
+    level = document["level"]
+    followed = await satisfied(document, reply, tools) if reply.strip() else 0
+    found = float(followed == level)
+    return {
+        "satisfied": found,
+        f"satisfied_{level}": found,
+        "share_satisfied": followed / level,
+        "followed": followed,
+        "constraints": level,
+        "kind": document["kind"],
+        "chain": document["key"].rpartition("/")[0],
+    }
 
 
-async def satisfies(document: Document, reply: str, tools: Tools) -> bool:
-    """Whether a reply that holds text satisfies all constraints.
+async def satisfied(document: Document, reply: str, tools: Tools) -> int:
+    """How many constraints a reply that holds text satisfies: by a rule, all or none.
 
     Raises:
         NoVerdict: the judge does not say so of each.
     """
+    level: int = document["level"]
     if document["kind"] == "example":
-        return of_template(reply, document["target"])
+        return level * of_template(reply, document["target"])
     if document["source"] in RULES:
-        return RULES[document["source"]](reply, document["target"])
+        return level * RULES[document["source"]](reply, document["target"])
     first, *steps = document["steps"]
     added = (f"[With {n} constraint{'s' * (n > 1)}]\n{step}" for n, step in enumerate(steps, 1))
     prompt = PROMPT.format(first=first, steps="\n\n".join(added), answer=reply, level=len(steps))
     assert tools.judge is not None
     said = await tools.judge(f"followbench/{document['key']}", prompt)
-    last = said.strip().rpartition("\n")[2]
-    verdicts = re.findall(r"\b(YES|NO)\b", last.upper())
+    lines = [line for line in said.splitlines() if VERDICTS.fullmatch(line)]
+    verdicts = re.findall("YES|NO", lines[-1]) if lines else []
     if len(verdicts) != len(steps):
-        raise NoVerdict("the judge's last line has not one YES or NO for each constraint")
-    return verdicts.count("YES") == len(steps)
+        raise NoVerdict("the judge's reply has no last line of one YES or NO for each constraint")
+    return verdicts.count("YES")
+
+
+def _measure(name: str, column: str) -> Measure:
+    """The mean of the kinds' means; the levels of an instruction stand or fall together."""
+    return Measure(name, column, groups="kind", cluster="chain")
 
 
 FOLLOWBENCH = Task(
     "followbench",
-    "share of replies that satisfy all constraints (HSR), by level, over all kinds of constraints; zero-shot",
-    (*(Measure(f"HSR level {level}", f"satisfied_{level}") for level in LEVELS), Measure("HSR", "satisfied")),
+    "share of replies that satisfy all constraints (HSR) and of constraints (SSR), the mean over kinds of constraints; "
+    "zero-shot",
+    (
+        *(_measure(f"HSR level {level}", f"satisfied_{level}") for level in LEVELS),
+        _measure("HSR", "satisfied"),
+        _measure("SSR", "share_satisfied"),
+    ),
     judge,
+    (Column("followed", "int64"), Column("constraints", "int64"), Column("kind", "string"), Column("chain", "string")),
     judged=True,
 )
