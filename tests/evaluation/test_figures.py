@@ -50,6 +50,8 @@ def test_what_stands_or_falls_together_is_drawn_together() -> None:
     assert alone.error is not None and chains.error == pytest.approx(5**0.5 * alone.error, rel=0.1)
     of_one = figure(Measure("m", "a", cluster="chain"), rows[:5])
     assert (of_one.value, of_one.low, of_one.n) == (0, None, 5)
+    older = [row(n, a=float(n % 2)) for n in range(20)]
+    assert figure(Measure("m", "a", groups="kind", cluster="chain"), older).value == 0.5
 
 
 def test_groups_weigh_the_same_however_many_items_they_have() -> None:

@@ -160,8 +160,8 @@ def values(measure: Measure, rows: Sequence[Record]) -> "tuple[np.ndarray, np.nd
         float,
     ).reshape(-1, 2)
     if measure.groups is not None:
-        counted = Counter(row.scores[measure.groups] for row in rows)
-        weights = [len(rows) / len(counted) / counted[row.scores[measure.groups]] for row in rows]
+        counted = Counter(row.scores.get(measure.groups) for row in rows)
+        weights = [len(rows) / len(counted) / counted[row.scores.get(measure.groups)] for row in rows]
         array *= np.array(weights)[:, None]
     return array[:, 0], array[:, 1]
 
@@ -172,7 +172,8 @@ def together(measure: Measure, rows: Sequence[Record], *arrays: "np.ndarray") ->
 
     if measure.cluster is None:
         return list(arrays)
-    _, place = np.unique([str(row.scores[measure.cluster]) for row in rows], return_inverse=True)
+    clusters = [str(row.scores.get(measure.cluster) or row.id) for row in rows]  # older files have no such column
+    _, place = np.unique(clusters, return_inverse=True)
     return [np.bincount(place, weights=array) for array in arrays]
 
 
