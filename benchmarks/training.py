@@ -35,11 +35,11 @@ def measured(way: str, data: str, base_model: str, rows: int, batch: int) -> dic
 
     base = find_base(base_model, None)
     settings, _ = settings_of("sft", None, None, {"num_train_epochs": 1, "batch_size": batch})
-    settings = machine.on_this_machine(settings, "sft")
+    settings = machine.on_this_machine(settings)
     prepared = prepare(
         open_examples(data, "sft", Reading(limit=rows)), base.tokenizer, settings, base.context, Counter()
     )
-    steps = Steps(lambda _: None, prepared.found.loss_tokens, prepared.found.rows, prepared.found.rows)
+    steps = Steps(lambda _: None, prepared.found.loss_tokens / order.steps_of(prepared.found.rows, 1, batch))
     model = load_model(base, "sdpa")
     with tempfile.TemporaryDirectory() as folder:
         if way in ("trl", "trl-plain"):
@@ -65,7 +65,7 @@ def measured(way: str, data: str, base_model: str, rows: int, batch: int) -> dic
         trainer.train()
     return {
         "tokens with loss": prepared.found.loss_tokens,
-        "tokens with loss a second": steps.tokens_per_second(trainer.state.max_steps),
+        "tokens with loss a second": steps.tokens_per_second(),
         "seconds": time.monotonic() - began,
         "last loss": trainer.state.log_history[-2].get("loss", 0.0),
     }

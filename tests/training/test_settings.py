@@ -45,8 +45,8 @@ def test_a_lora_where_the_preset_trains_all_weights_learns_ten_times_as_fast() -
 
 
 def test_values_are_texts_or_what_they_are() -> None:
-    as_typed = {"learning_rate": "1e-5", "batch_size": "16", "bf16": "true", "max_length": "none", "packing": "False"}
-    as_given = {"learning_rate": 1e-5, "batch_size": 16, "bf16": True, "max_length": None, "packing": False}
+    as_typed = {"batch_size": "16", "bf16": "true", "max_length": "none", "padding_free": "False"}
+    as_given = {"batch_size": 16, "bf16": True, "max_length": None, "padding_free": False}
     assert settings_of("sft", None, None, as_typed) == settings_of("sft", None, None, as_given)
 
 

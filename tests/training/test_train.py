@@ -50,7 +50,7 @@ def test_the_note(student: Path) -> None:
     losses = [loss for _, loss in note["loss"]]
     assert (note["state"], note["how"]["base_model"], note["how"]["learning_rate"]) == ("done", "embedded-base", 1e-3)
     assert note["counts"]["rows"] == note["counts"]["ended"] == 30
-    assert note["counts"]["steps"] == note["loss"][-1][0] == 30
+    assert note["counts"]["steps"] == note["loss"][-1][0] == 32
     assert losses[-1] < losses[0] / 2
     assert {"trl", "peft", "transformers", "torch"} <= set(note["versions"])
     names = {file.name for file in student.iterdir()}
@@ -94,6 +94,25 @@ def test_a_dry_run_shows_and_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
     first = next(found.lines())
     assert first == "row 1, [[with loss]]: <s><|user|>What is 0 plus 0?<|assistant|>[[0.</s>]]"
+
+
+def test_few_rows_are_a_step_an_epoch_and_are_trained(tmp_path: Path) -> None:
+    rates = {"learning_rate": "1e-3", "lr_scheduler_type": "constant_with_warmup"}
+    done = trained(sums(tmp_path / "s.jsonl", 20), tmp_path / "out", set=rates)  # in batches of 64, as paper 1
+    assert [step for step, _ in done.loss] == [1, 2, 3]
+    assert done.loss[0][1] == pytest.approx(done.loss[1][1])  # the first has a learning rate of 0
+    assert done.loss[2][1] < done.loss[1][1]
+
+
+def test_a_warm_up_that_the_training_does_not_outlast_is_told_and_one_of_all_of_it_refused(tmp_path: Path) -> None:
+    data = sums(tmp_path / "s.jsonl")
+    found = trained(data, tmp_path / "out", preset="paper2", dry_run=True).preflight
+    assert found is not None and (found.steps, found.warmup) == (8, 100)
+    assert any(line.startswith("the learning rate rises for 100 steps and the training ends") for line in found.lines())
+    with pytest.raises(InputError, match=r"one step, 30 rows of a batch of 64, .* nothing would be trained\nTake more"):
+        trained(data, tmp_path / "out", preset="paper1", set={"num_train_epochs": "1"})
+    one = {"num_train_epochs": "1", "batch_size": "32", "warmup_steps": "0", "learning_rate": "1e-3"}
+    assert len(trained(data, tmp_path / "out", set=one).loss) == 1
 
 
 class Cut(Exception):
@@ -142,7 +161,7 @@ def test_in_a_run_folder_it_reads_what_was_selected_and_is_entered(tmp_path: Pat
     with pytest.raises(InputError, match=r"holds no selection\nMake one: evolvent select"):
         trained(tmp_path, tmp_path / "student")
     sums(tmp_path / "selected.jsonl", 8)
-    done = trained(tmp_path, tmp_path / "student", set={**QUICK, "num_train_epochs": "1"})
+    done = trained(tmp_path, tmp_path / "student", set={**QUICK, "batch_size": "4"})
     entry = read_manifest(tmp_path)["train:student"]
     assert (entry.state, entry.counts["rows"], entry.input["stage"]) == ("done", 8, "select:selected.jsonl")
     assert entry.settings["learning_rate"] == 1e-3 and done.counts["rows"] == 8
@@ -163,7 +182,7 @@ LONG = {"instruction": "why " * 300, "output": "So."}
         ([{"instruction": "Why?", "output": "So."}], {"base_model": "openai:m"}, "cannot be trained"),
         ([{"instruction": "Why?", "output": "So."}], {"base_model": "hf:x/y?dtype=float32"}, "dtype is not decided"),
         ([{"instruction": "Why?", "output": "So."}], {"report_to": ("wandb",)}, "wandb is not installed"),
-        ([{"instruction": "Why?", "output": "So."}], {"set": {**QUICK, "packing": "true"}}, "would see one another"),
+        ([{"instruction": "Why?", "output": "So."}], {"set": {"padding_free": "true"}}, "would see one another"),
         ([{"instruction": "Why?", "output": "So."}], {"chat_template": "chatml"}, "does not know the tokens of chatml"),
     ],
 )

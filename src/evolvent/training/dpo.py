@@ -2,11 +2,9 @@
 
 from typing import Any
 
-import numpy as np
-
 from evolvent.training.given import Given
 from evolvent.training.machine import arguments
-from evolvent.training.order import order
+from evolvent.training.order import give_order
 from evolvent.training.sft import peft_config
 
 
@@ -21,7 +19,6 @@ def dpo_trainer(given: Given, reference: Any) -> Any:
         settings, steps=prepared.found.steps, seed=given.seed, folder=given.folder, report_to=given.report_to
     )
     lengths = [max(len(ids), len(worse)) for ids, (worse, _) in zip(prepared.ids, prepared.rejected, strict=True)]
-    rows = order(lengths, settings.num_train_epochs, settings.batch_size, given.seed)
     pairs = [
         {
             "prompt": example.turns[:-1],
@@ -32,8 +29,6 @@ def dpo_trainer(given: Given, reference: Any) -> Any:
     ]
     config = DPOConfig(
         **how,
-        num_train_epochs=1,
-        train_sampling_strategy="sequential",
         max_length=prepared.found.max_length,
         truncation_mode="keep_start",
         beta=settings.beta,
@@ -43,12 +38,14 @@ def dpo_trainer(given: Given, reference: Any) -> Any:
         sync_ref_model=False,
         padding_free=False,
     )
-    return DPOTrainer(
+    trainer = DPOTrainer(
         model=given.model,
         ref_model=reference,
         args=config,
-        train_dataset=Dataset.from_list(pairs).select(np.asarray(rows)),
+        train_dataset=Dataset.from_list(pairs),
         processing_class=given.tokenizer,
         peft_config=peft_config(given.lora),
         callbacks=[given.callback],
     )
+    give_order(trainer, lengths, settings.batch_size, given.seed)
+    return trainer

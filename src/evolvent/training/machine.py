@@ -32,12 +32,12 @@ def keeps_rows_apart(attention: str) -> bool:
     return attention.startswith("flash_attention") or "flash-attn" in attention
 
 
-def on_this_machine(settings: Settings, method: str) -> Settings:
+def on_this_machine(settings: Settings) -> Settings:
     """Settings with all decided that the machine decides.
 
     Raises:
-        InputError: the batch cannot be divided among the processes, packing would mix rows, or several GPUs are there
-            and one process.
+        InputError: the batch cannot be divided among the processes, rows without padding would see one another, or
+            several GPUs are there and one process.
     """
     import torch
     from transformers.utils.import_utils import is_flash_attn_2_available
@@ -51,18 +51,14 @@ def on_this_machine(settings: Settings, method: str) -> Settings:
     attention = settings.attn_implementation
     if attention is None:
         attention = "flash_attention_2" if kind == "cuda" and is_flash_attn_2_available() else "sdpa"
-    packing = settings.packing
-    if packing is None:
-        packing = method == "sft" and keeps_rows_apart(attention)
-    elif packing and not keeps_rows_apart(attention):
+    if settings.padding_free and not keeps_rows_apart(attention):
         raise InputError(
-            f"packing with attn_implementation {attention}: rows in one sequence would see one another",
-            fix="Take FlashAttention, --set attn_implementation=flash_attention_2, or leave packing out.",
+            f"padding_free with attn_implementation {attention}: rows in one sequence would see one another",
+            fix="Take FlashAttention, --set attn_implementation=flash_attention_2, or leave padding_free out.",
         )
     return replaced(
         settings,
         attn_implementation=attention,
-        packing=packing,
         bf16=kind == "cuda" and torch.cuda.is_bf16_supported() if settings.bf16 is None else settings.bf16,
         gradient_checkpointing=(
             kind == "cuda" if settings.gradient_checkpointing is None else settings.gradient_checkpointing
@@ -97,6 +93,7 @@ def arguments(settings: Settings, *, steps: int, seed: int, folder: Any, report_
         **{name: getattr(settings, name) for name in PASSED_ON},
         "output_dir": str(folder),
         "gradient_accumulation_steps": accumulated,
+        "max_steps": steps,
         "optim": "adamw_torch",
         "fp16": False,
         "seed": seed,

@@ -11,7 +11,7 @@ import numpy as np
 from evolvent.datasets.training_examples import Example
 from evolvent.errors import InputError, printable
 from evolvent.training.order import steps_of
-from evolvent.training.settings import Settings
+from evolvent.training.settings import Settings, warmup_steps
 from evolvent.training.tokens import IGNORED, end_token, special_tokens, tokens_of
 
 PERCENTILE = 99.9
@@ -57,6 +57,7 @@ class Preflight:
         end: the text of the token that ends an answer.
         ended: rows whose last answer ends with it, after cutting.
         epochs, batch_size, steps: how often they are seen, how many a step, and the steps in all.
+        warmup: the steps in which the learning rate rises.
         samples: of some rows the stretches of text, each with whether it carries loss.
     """
 
@@ -72,6 +73,7 @@ class Preflight:
     epochs: float = 0.0
     batch_size: int = 0
     steps: int = 0
+    warmup: int = 0
     samples: list[list[tuple[str, bool]]] = field(default_factory=list)
 
     def counts(self) -> dict[str, Any]:
@@ -93,6 +95,11 @@ class Preflight:
         yield f"longest row {self.max_length:,} tokens; cut at that: {cut}"
         yield f"answers that end with {self.end}, with loss: {self.ended:,} of {self.rows:,}"
         yield f"{self.steps:,} steps: {self.rows:,} rows x {self.epochs:g} epochs, {self.batch_size:,} rows a step"
+        if self.warmup >= self.steps:
+            yield (
+                f"the learning rate rises for {self.warmup:,} steps and the training ends before: it never gets as "
+                "high as it is set (--set warmup_steps=0.03 is a share)"
+            )
 
 
 def _short(text: str) -> str:
@@ -197,6 +204,13 @@ def _cut(
     found.loss_tokens = int(sum((labels != IGNORED).sum() for labels in every))
     found.epochs, found.batch_size = settings.num_train_epochs, settings.batch_size
     found.steps = steps_of(found.rows, settings.num_train_epochs, settings.batch_size)
+    found.warmup = warmup_steps(settings, found.steps)
+    if found.steps == 1 and found.warmup:
+        raise InputError(
+            f"the training is one step, {found.rows:,} rows of a batch of {settings.batch_size:,}, and the learning "
+            "rate, which rises from 0, is 0 in it: nothing would be trained",
+            fix="Take more data or a smaller --set batch_size, or --set warmup_steps=0.",
+        )
     some = np.linspace(0, found.rows - 1, min(SAMPLES, found.rows)).astype(int)
     found.samples = [list(_stretches(made.ids[n], made.labels[n], tokenizer.decode)) for n in dict.fromkeys(some)]
     return made

@@ -1,6 +1,7 @@
 """The settings of a training: those of a preset, then what the user sets. They are named as TRL names them."""
 
 import dataclasses
+import math
 import types
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -46,7 +47,8 @@ class Settings:
         weight_decay, adam_beta1, adam_beta2, adam_epsilon, max_grad_norm: of AdamW.
         max_length: the longest row in tokens, cut at its end; None: the data's 99.9th percentile, as far as the model's
             context goes.
-        packing: several rows in one sequence; None: where the attention keeps them apart (FlashAttention).
+        padding_free: a device's rows stand in one sequence without padding, where the attention keeps them apart
+            (FlashAttention); the rows of a step are the same. SFT's.
         attn_implementation: transformers' attention; None: FlashAttention 2 where it is installed, else sdpa.
         bf16: whether matrix products are made in bfloat16; None: on a GPU that can.
         gradient_checkpointing: less memory, more time; None: on a GPU.
@@ -66,7 +68,7 @@ class Settings:
     adam_epsilon: float = 1e-8
     max_grad_norm: float = 1.0
     max_length: int | None = None
-    packing: bool | None = None
+    padding_free: bool = False
     attn_implementation: str | None = None
     bf16: bool | None = None
     gradient_checkpointing: bool | None = None
@@ -82,8 +84,15 @@ class Settings:
             raise InputError(f"warmup_steps is {self.warmup_steps:g}", fix="It is a share below 1, or steps.")
 
 
-# What only DPO knows.
-OF_DPO = ("beta", "loss_type")
+def warmup_steps(settings: Settings, steps: int) -> int:
+    """In how many of a training's steps the learning rate rises; in the first of them it is 0."""
+    if settings.lr_scheduler_type == "constant":
+        return 0
+    return int(settings.warmup_steps) if settings.warmup_steps >= 1 else math.ceil(steps * settings.warmup_steps)
+
+
+# What only one method knows.
+OF = {"dpo": ("beta", "loss_type"), "sft": ("padding_free",)}
 
 
 def settings_of(
@@ -114,16 +123,15 @@ def settings_of(
             values["learning_rate"] *= LORA_FACTOR
         adapter = Lora(**_read(Lora, lora, "lora"))
     values |= _read(Settings, given or {}, "set")
-    if method != "dpo" and (foreign := [name for name in OF_DPO if name in values]):
-        raise InputError(f"{foreign[0]} is a setting of --method dpo", fix="Leave it out.")
-    if method == "dpo" and values.get("packing"):
-        raise InputError("DPO packs no rows", fix="Leave packing out.")
+    for owner, names in OF.items():
+        if owner != method and (foreign := [name for name in names if name in values]):
+            raise InputError(f"{foreign[0]} is a setting of --method {owner}", fix="Leave it out.")
     return Settings(**values), adapter
 
 
 def as_noted(settings: Settings, lora: Lora | None, method: str) -> dict[str, Any]:
     """The settings as a note holds them."""
-    left_out = () if method == "dpo" else OF_DPO
+    left_out = {name for owner, names in OF.items() if owner != method for name in names}
     noted = {name: value for name, value in asdict(settings).items() if name not in left_out}
     return {**noted, "lora": None if lora is None else asdict(lora)}
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from evolvent.training.given import Given
 from evolvent.training.machine import arguments
-from evolvent.training.order import order
+from evolvent.training.order import give_order
 from evolvent.training.settings import Lora
 
 
@@ -22,26 +22,17 @@ def sft_trainer(given: Given) -> Any:
         settings, steps=prepared.found.steps, seed=given.seed, folder=given.folder, report_to=given.report_to
     )
     dataset = Dataset(pa.table({"input_ids": _lists(prepared.ids), "labels": _lists(prepared.labels)}))
-    if settings.packing:
-        # TRL makes sequences of several rows, and draws them anew each epoch.
-        how |= {"num_train_epochs": settings.num_train_epochs, "train_sampling_strategy": "random"}
-    else:
-        rows = order([len(ids) for ids in prepared.ids], settings.num_train_epochs, settings.batch_size, given.seed)
-        dataset = dataset.select(rows)
-        how |= {"num_train_epochs": 1, "train_sampling_strategy": "sequential"}
     config = SFTConfig(
         **how,
-        max_length=prepared.found.max_length,
-        truncation_mode="keep_start",
-        packing=bool(settings.packing),
-        packing_strategy="bfd",
-        padding_free=False,
+        max_length=None,  # they are cut
+        packing=False,
+        padding_free=settings.padding_free,
         shuffle_dataset=False,
         completion_only_loss=None,
         assistant_only_loss=False,
         loss_type="nll",
     )
-    return SFTTrainer(
+    trainer = SFTTrainer(
         model=given.model,
         args=config,
         train_dataset=dataset,
@@ -49,6 +40,8 @@ def sft_trainer(given: Given) -> Any:
         peft_config=peft_config(given.lora),
         callbacks=[given.callback],
     )
+    give_order(trainer, [len(ids) for ids in prepared.ids], settings.batch_size, given.seed)
+    return trainer
 
 
 def peft_config(lora: Lora | None) -> Any:

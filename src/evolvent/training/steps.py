@@ -19,17 +19,16 @@ class Steps(TrainerCallback):
 
     Args:
         tell: is given the lines.
-        loss_tokens: of all rows once.
-        rows: how many rows there are, and are seen in all.
+        loss_tokens: of a step, in the mean.
 
     Attributes:
         seconds: how long the steps of this command took, the first not counted.
         steps: how many they are.
     """
 
-    def __init__(self, tell: Callable[[str], object], loss_tokens: int, rows: int, seen: int) -> None:
+    def __init__(self, tell: Callable[[str], object], loss_tokens: float) -> None:
         self._tell = tell
-        self._loss_tokens = loss_tokens * seen / rows
+        self._loss_tokens = loss_tokens
         self._since = self._last = time.monotonic()
         self._first: int | None = None
         self._told = False
@@ -47,7 +46,7 @@ class Steps(TrainerCallback):
         if not self._told and self.steps == MEASURED and state.global_step < state.max_steps:
             self._told = True
             left = (state.max_steps - state.global_step) * self.seconds / self.steps
-            self._tell(f"train: by its first {MEASURED} steps: {time_words(left)} left, {self._pace(state)}")
+            self._tell(f"train: by its first {MEASURED} steps: {time_words(left)} left, {self._pace()}")
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
         loss = (logs or {}).get("loss")
@@ -66,15 +65,15 @@ class Steps(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         self._tell(f"train: checkpoint at step {state.global_step:,}")
 
-    def _pace(self, state: Any) -> str:
-        return f"{self.tokens_per_second(state.max_steps):,.0f} tokens with loss/s"
+    def _pace(self) -> str:
+        return f"{self.tokens_per_second():,.0f} tokens with loss/s"
 
     def _rest(self, state: Any) -> str:
         if not self.steps:
             return ""
         left = (state.max_steps - state.global_step) * self.seconds / self.steps
-        return f", {self._pace(state)}" + (f", {time_words(left)} left" if left else "")
+        return f", {self._pace()}" + (f", {time_words(left)} left" if left else "")
 
-    def tokens_per_second(self, steps: int) -> float:
+    def tokens_per_second(self) -> float:
         """Tokens with loss a second, by the mean step."""
-        return self._loss_tokens / steps * self.steps / max(self.seconds, 1e-9)
+        return self._loss_tokens * self.steps / max(self.seconds, 1e-9)

@@ -28,6 +28,7 @@ from evolvent.training.loss_curve import Curve, loss_curve
 from evolvent.training.machine import is_first, on_this_machine
 from evolvent.training.note import NOTE, differences, read_note, used_versions, write_note
 from evolvent.training.options import TRAIN, Training
+from evolvent.training.order import steps_of
 from evolvent.training.preflight import Preflight, Prepared, prepare
 from evolvent.training.rows import Examples, open_examples
 from evolvent.training.settings import Lora, Settings, as_noted, settings_of
@@ -132,7 +133,7 @@ def _trained(
     if is_first():
         write_note(out, note)
     began = time.monotonic()
-    decided = on_this_machine(settings, given.method)
+    decided = on_this_machine(settings)
     try:
         with _disk_explained(out):
             trainer, steps = _trainer(out, base, prepared, decided, lora, given, tell)
@@ -145,7 +146,7 @@ def _trained(
                 write_note(out, note | {"seconds": round(earlier + time.monotonic() - began, 1)})
     counts = prepared.found.counts()
     curve = loss_curve(trainer.state.log_history)
-    pace = steps.tokens_per_second(trainer.state.max_steps)
+    pace = steps.tokens_per_second()
     checkpoint = last_checkpoint(out / FOLDER)
     if checkpoint is None:
         raise RunError(f"{out / FOLDER} went away while it was being used", fix="Start the same command again.")
@@ -184,8 +185,7 @@ def _trainer(
         # It pads what labels and attention leave out: the one at the end of a turn is trained all the same.
         base.tokenizer.pad_token = base.tokenizer.eos_token
     found = prepared.found
-    seen = max(1, round(found.rows * settings.num_train_epochs))
-    steps = Steps(tell, found.loss_tokens, found.rows, seen)
+    steps = Steps(tell, found.loss_tokens / steps_of(found.rows, 1, settings.batch_size))
     what = Given(
         model=model,
         tokenizer=base.tokenizer,
