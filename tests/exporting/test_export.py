@@ -12,8 +12,9 @@ from evolvent import export, score, select
 from evolvent.cli import app
 from evolvent.errors import InputError
 from evolvent.exporting.options import TRAINERS as NAMES
-from evolvent.exporting.trainers import TRAINERS, Training
+from evolvent.exporting.trainers import TRAINERS, Setup
 from evolvent.models.folders import EMBEDDED_FOLDER
+from evolvent.training_presets import PRESETS
 
 GOLDEN = Path(__file__).parent / "golden"
 BASE = "embedded-base"
@@ -222,6 +223,32 @@ def test_a_folder_of_somebodys_files_is_not_written_to(tmp_path: Path) -> None:
         export(rows, trainer="trl", base_model="embedded-base", out=tmp_path / "new")
 
 
+def test_another_export_to_the_folder_leaves_nothing_of_the_first(tmp_path: Path) -> None:
+    out, row, pair = tmp_path / "x", {"instruction": "a", "output": "b"}, {"prompt": "a", "chosen": "b"}
+    with pytest.raises(InputError, match="nothing to train on"):
+        export([{**row, "output": ""}], trainer="trl", base_model=BASE, out=out)
+    assert list(out.iterdir()) == []
+    template = tmp_path / "t.jinja"
+    template.write_text((EMBEDDED_FOLDER / "base/chat_template.jinja").read_text())
+    base = f"hf:{EMBEDDED_FOLDER / 'base'}?chat_template={template}"
+    export([row], trainer="trl", base_model=base, out=out)
+    (out / "trained").mkdir()  # by the trainer
+    names = {"trained", ".evolvent-export", "train.jsonl"}
+    assert {file.name for file in out.iterdir()} == names | {"sft.yaml", "chat_template.jinja"}
+    export([pair | {"rejected": "c"}], trainer="trl", base_model=BASE, out=out)
+    assert {file.name for file in out.iterdir()} == names | {"dpo.yaml"}
+
+
+def test_settings_are_those_that_train_begins_with() -> None:
+    for preference, name in ((False, "paper1"), (True, "autoif")):
+        setup = Setup("m", None, False, preference, rows=1000, longest=9, turn_end=None, template=False)
+        (text,) = TRAINERS["trl"].files(setup).values()
+        written, preset = yaml.safe_load(text), PRESETS[name].values
+        assert all(written[key] == preset[key] for key in ("learning_rate", "num_train_epochs", "lr_scheduler_type"))
+        assert written["per_device_train_batch_size"] * written["gradient_accumulation_steps"] == preset["batch_size"]
+        assert written["warmup_steps"] == {"paper1": 2, "autoif": 4}[name]  # of 48 and 32 steps
+
+
 def test_the_command(tmp_path: Path) -> None:
     (tmp_path / "data.jsonl").write_text('{"instruction": "a", "output": "b"}\n')
     typed = ["export", str(tmp_path / "data.jsonl"), "--for", "llama-factory", "--base-model", BASE]
@@ -245,9 +272,9 @@ def test_the_command(tmp_path: Path) -> None:
 )
 def test_configurations_are_those_that_the_trainers_own_parsers_read(trainer: str, method: str) -> None:
     """Golden files, each read by its trainer: TRL 1.16, LLaMA-Factory 0.9.5, axolotl 0.19; unsloth 2026.10."""
-    training = Training(
+    setup = Setup(
         "org/base", "main", False, method == "dpo", rows=10_000, longest=1000, turn_end="<|im_end|>", template=False
     )
-    for name, text in TRAINERS[trainer].files(training).items():
+    for name, text in TRAINERS[trainer].files(setup).items():
         golden = GOLDEN / f"{trainer}-{method}-{name}.txt"
         assert text == golden.read_text(), golden

@@ -7,7 +7,10 @@ import pytest
 
 from evolvent.errors import InputError
 from evolvent.options import Reading
+from evolvent.training import train as training
+from evolvent.training.preflight import Prepared, prepare
 from evolvent.training.rows import Examples, open_examples
+from evolvent.training.tokens import IGNORED
 from evolvent.training.train import train
 from tests.training.students import written
 
@@ -56,6 +59,36 @@ def test_the_chosen_answer_becomes_likelier(tmp_path: Path) -> None:
     assert done.loss[0][1] == pytest.approx(0.693, abs=0.01)  # log 2: the model is its own reference
     assert done.loss[-1][1] < 0.3
     assert done.preflight is not None and done.preflight.ended == 16
+
+
+def test_the_preflight_is_of_what_trl_trains_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trl.trainer.dpo_trainer import DPOTrainer
+
+    class Seen(Exception):
+        pass
+
+    prepared: list[Prepared] = []
+    monkeypatch.setattr(training, "prepare", lambda *given: prepared.append(prepare(*given)) or prepared[0])
+    monkeypatch.setattr(DPOTrainer, "train", lambda self, **_: (_ for _ in ()).throw(Seen(self.train_dataset)))
+    # Its prompt ends with a blank, which one of the answers makes a token of its own first word with.
+    (tmp_path / "t.jinja").write_text(
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}</s>{% endfor %}"
+        "{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    answers = [("It is 4.", "4."), ("4.", "It is 4."), ("\n\nSo.", "No."), ("So " * 90, "No.")]
+    rows = [{"prompt": "What?", "chosen": better, "rejected": worse} for better, worse in answers]
+    how = {"max_length": "40", "batch_size": "2"}
+    with pytest.raises(Seen) as raised:
+        train(
+            written(tmp_path / "p.jsonl", rows), base_model="embedded-base", out=tmp_path / "out", method="dpo",
+            set=how, chat_template=str(tmp_path / "t.jinja"),
+        )  # fmt: skip
+    ours = prepared[0]
+    for n, row in enumerate(raised.value.args[0]):
+        for name, ids, labels in (("chosen", ours.ids[n], ours.labels[n]), ("rejected", *ours.rejected[n])):
+            theirs = (row["prompt_ids"] + row[f"{name}_ids"])[:40]
+            assert ids.tolist() == theirs
+            assert (labels != IGNORED).sum() == len(theirs) - len(row["prompt_ids"])
 
 
 def test_a_folder_without_pairs(tmp_path: Path) -> None:

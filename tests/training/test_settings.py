@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 
 from evolvent.errors import InputError
-from evolvent.training.presets import PRESETS
 from evolvent.training.settings import Lora, settings_of
+from evolvent.training_presets import PRESETS
 
 PAPER_1 = {"batch_size": 64, "lr_scheduler_type": "cosine", "warmup_steps": 0.03, "max_length": 2048}
 
@@ -39,7 +39,8 @@ def test_each_method_has_a_preset_of_its_own_and_takes_no_other() -> None:
 def test_a_lora_where_the_preset_trains_all_weights_learns_ten_times_as_fast() -> None:
     settings, lora = settings_of("sft", "paper1", {"r": "16", "targets": "q_proj+v_proj"}, None)
     assert settings.learning_rate == pytest.approx(2e-4)
-    assert lora == Lora(r=16, alpha=8, targets="q_proj+v_proj")
+    assert lora == Lora(r=16, alpha=16, targets="q_proj+v_proj")  # a larger r is no smaller scale
+    assert settings_of("sft", None, {"r": "16", "alpha": "32"}, None)[1] == Lora(r=16, alpha=32)
     assert settings_of("sft", "paper1", {"r": "4"}, {"learning_rate": "3e-5"})[0].learning_rate == 3e-5
     assert settings_of("sft", "quick", {"r": "4"}, None)[0].learning_rate == 2e-4
 

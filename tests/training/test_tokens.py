@@ -1,5 +1,7 @@
 """The tokens that carry loss, beside a computation by hand and TRL's own."""
 
+from pathlib import Path
+
 import pytest
 from transformers import AutoTokenizer
 
@@ -55,22 +57,23 @@ def test_the_last_answer_alone_where_the_template_writes_earlier_ones_otherwise(
     assert tokenizer().decode(tokens.ids[slice(*tokens.spans[0])]).endswith("7, then.</s>")
 
 
-@pytest.mark.parametrize("messages", [ONE, [Message(role="system", content="Be brief."), *ONE]])
 @pytest.mark.parametrize("template", [None, "alpaca.jinja"])
-def test_the_same_as_trl(messages: list[Message], template: str | None) -> None:
+def test_the_same_as_trl(tmp_path: Path, template: str | None) -> None:
     from datasets import Dataset
+    from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 
     ours = tokenizer((TEMPLATES / template).read_text() if template else None)
-    trainer = SFTTrainer.__new__(SFTTrainer)
-    trainer._tokenizer, trainer.chat_template, trainer.completion_only_loss = ours, ours.chat_template, True
-    from trl.trainer.sft_config import SFTConfig
-
-    config = SFTConfig(output_dir="unused", bf16=False, max_length=None, report_to="none")
-    data = Dataset.from_list([{"prompt": messages[:-1], "completion": messages[-1:]}])
-    (row,) = trainer._prepare_dataset(data, ours, config, False, None, "train")
-    tokens = tokens_of(ours, messages)
-    assert (tokens.ids, tokens.labels()) == (row["input_ids"], row["labels"])
+    talks = [ONE, [Message(role="system", content="Be brief."), *ONE]]
+    trainer = SFTTrainer(
+        model=str(EMBEDDED_FOLDER / "base"),
+        args=SFTConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False, max_length=None, report_to="none"),
+        train_dataset=Dataset.from_list([{"prompt": talk[:-1], "completion": talk[-1:]} for talk in talks]),
+        processing_class=ours,
+    )
+    for talk, row in zip(talks, trainer.train_dataset, strict=True):
+        tokens = tokens_of(ours, talk)
+        assert (tokens.ids, tokens.labels()) == (row["input_ids"], row["labels"])
 
 
 def test_what_ends_an_answer() -> None:

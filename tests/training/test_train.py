@@ -17,8 +17,9 @@ from evolvent.recipe import run
 from evolvent.records import Message
 from evolvent.runs.lock import FolderLock, in_use
 from evolvent.runs.manifest import read_manifest, write_manifest
-from evolvent.training import checkpoints, steps
-from evolvent.training.note import read_note
+from evolvent.training import checkpoints, machine, plan, steps
+from evolvent.training import train as training
+from evolvent.training.note import read_note, write_note
 from evolvent.training.train import Trained, _held, train
 from tests.training.students import QUICK, sums, without_template, written
 
@@ -96,12 +97,26 @@ def test_a_dry_run_shows_and_writes_nothing(tmp_path: Path) -> None:
     assert first == "row 1, [[with loss]]: <s><|user|>What is 0 plus 0?<|assistant|>[[0.</s>]]"
 
 
+class Cut(Exception):
+    pass
+
+
 def test_few_rows_are_a_step_an_epoch_and_are_trained(tmp_path: Path) -> None:
     rates = {"learning_rate": "1e-3", "lr_scheduler_type": "constant_with_warmup"}
     done = trained(sums(tmp_path / "s.jsonl", 20), tmp_path / "out", set=rates)  # in batches of 64, as paper 1
     assert [step for step, _ in done.loss] == [1, 2, 3]
     assert done.loss[0][1] == pytest.approx(done.loss[1][1])  # the first has a learning rate of 0
     assert done.loss[2][1] < done.loss[1][1]
+
+
+def test_without_padding_a_step_has_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = sums(tmp_path / "s.jsonl", 20)
+    padded = trained(data, tmp_path / "padded")
+    # FlashAttention is not here; transformers' sdpa keeps rows apart where it is told their positions.
+    monkeypatch.setattr(machine, "keeps_rows_apart", lambda _: True)
+    bare = trained(data, tmp_path / "bare", set={**QUICK, "padding_free": True})
+    assert bare.counts["steps"] == len(bare.loss) == 9
+    assert [loss for _, loss in bare.loss] == pytest.approx([loss for _, loss in padded.loss], rel=1e-3)
 
 
 def test_a_warm_up_that_the_training_does_not_outlast_is_told_and_one_of_all_of_it_refused(tmp_path: Path) -> None:
@@ -113,10 +128,6 @@ def test_a_warm_up_that_the_training_does_not_outlast_is_told_and_one_of_all_of_
         trained(data, tmp_path / "out", preset="paper1", set={"num_train_epochs": "1"})
     one = {"num_train_epochs": "1", "batch_size": "32", "warmup_steps": "0", "learning_rate": "1e-3"}
     assert len(trained(data, tmp_path / "out", set=one).loss) == 1
-
-
-class Cut(Exception):
-    pass
 
 
 def test_a_training_that_was_stopped_goes_on_and_ends_where_the_unbroken_one_does(
@@ -138,9 +149,73 @@ def test_a_training_that_was_stopped_goes_on_and_ends_where_the_unbroken_one_doe
     (torn / checkpoints.LAST).unlink()  # as a kill leaves it
     went_on = trained(data, tmp_path / "cut")
     assert [step for step, _ in went_on.loss] == [step for step, _ in whole.loss]
-    assert [loss for _, loss in went_on.loss] == pytest.approx([loss for _, loss in whole.loss], rel=1e-4)
+    assert went_on.loss == whole.loss
     one, other = (AutoModelForCausalLM.from_pretrained(tmp_path / name).state_dict() for name in ("whole", "cut"))
-    assert all((one[name] - other[name]).abs().max() < 0.02 for name in one)
+    assert all((one[name] - other[name]).abs().max() < 1e-6 for name in one)
+
+
+def test_of_torn_checkpoints_the_last_whole_one_is_found_and_only_one_process_removes_them(tmp_path: Path) -> None:
+    for step in (4, 10, 12):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    for step in (4, 10):
+        (tmp_path / f"checkpoint-{step}" / checkpoints.LAST).write_text(json.dumps({"global_step": step}))
+    assert checkpoints.last_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
+    assert (tmp_path / "checkpoint-12").is_dir()
+    checkpoints.remove_torn(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-4", "checkpoint-10"}
+    assert checkpoints.last_checkpoint(tmp_path / "none") is None
+
+
+def test_beginning_anew_removes_what_was_written_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, out = sums(tmp_path / "sums.jsonl", 8), tmp_path / "out"
+    once = {**QUICK, "batch_size": "4", "num_train_epochs": "1"}
+    trained(data, out, set=once, lora={})
+    (out / "notes.txt").write_text("mine")
+    (out / "mine").mkdir()
+    assert (out / "adapter").is_dir()
+    with monkeypatch.context() as patched, pytest.raises(Cut):
+        patched.setattr(steps.Steps, "on_train_begin", lambda *_, **__: (_ for _ in ()).throw(Cut))
+        trained(data, out, set=once, fresh=True)
+    assert {path.name for path in out.iterdir()} - {"checkpoints", ".lock"} == {"mine", "notes.txt", "training.json"}
+
+
+def test_what_another_process_trained_while_this_one_read_its_rows_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare = training.prepare
+
+    def slowly(*given: Any) -> Any:
+        (tmp_path / "out").mkdir()
+        write_note(tmp_path / "out", {"state": "running", "how": {"method": "dpo"}, "input": {"digest": "another"}})
+        return prepare(*given)
+
+    monkeypatch.setattr(training, "prepare", slowly)
+    with pytest.raises(InputError, match="holds another training"):
+        trained(sums(tmp_path / "sums.jsonl"), tmp_path / "out")
+
+
+@pytest.mark.parametrize("method", ["sft", "dpo"])
+def test_weights_are_loaded_once_the_arguments_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """DeepSpeed's ZeRO-3 is told by the arguments, and weights that are loaded before are whole on every GPU."""
+    from transformers import TrainingArguments
+
+    made: list[bool] = []
+    finish = TrainingArguments.__post_init__
+    monkeypatch.setattr(TrainingArguments, "__post_init__", lambda self: (finish(self), made.append(True)))
+
+    def load(*_: Any) -> None:
+        raise Cut if made else AssertionError("no arguments yet")
+
+    monkeypatch.setattr(plan, "load_model", load)
+    data = written(tmp_path / "d.jsonl", [{"prompt": "Why?", "chosen": "So.", "rejected": "No."}] * 9)
+    if method == "sft":
+        data = sums(tmp_path / "s.jsonl")
+    with pytest.raises(Cut):
+        trained(data, tmp_path / "out", method=method)
 
 
 def test_a_lora_is_added_to_the_weights_and_kept(tmp_path: Path) -> None:

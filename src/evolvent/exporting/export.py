@@ -11,7 +11,7 @@ import orjson
 from evolvent.datasets.training_examples import Example, example_of
 from evolvent.errors import CallError, InputError
 from evolvent.exporting.options import EXPORT, Exporting
-from evolvent.exporting.trainers import DATA, TEMPLATE, TRAINERS, Training
+from evolvent.exporting.trainers import DATA, TEMPLATE, TRAINERS, Setup
 from evolvent.files import output_path, replacing
 from evolvent.models.folders import EMBEDDED_FOLDER, own_folder, read_template
 from evolvent.models.token_counts import TokenCounter, open_counter
@@ -31,7 +31,8 @@ AROUND_A_TURN = 32
 
 SHOWN = 5
 
-# What tells a folder that an export wrote from somebody's own.
+# What tells a folder that an export wrote from somebody's own: the trainer, then the files, a line each. It is written
+# last.
 MARK = ".evolvent-export"
 
 
@@ -106,7 +107,7 @@ def export(data: Data, given: Exporting, reading: Reading) -> Exported:
             f"{given.trainer} reads no chat template from a file{pairs}", fix="Save it with the base model's tokenizer."
         )
     folder = Path(given.out).expanduser()
-    _take(folder, given.trainer)
+    earlier = _take(folder, given.trainer)
     read = _Read()
     with replacing(output_path(folder / DATA, data)) as file:
         for example in _examples(source, preference, counter, read):
@@ -117,7 +118,7 @@ def export(data: Data, given: Exporting, reading: Reading) -> Exported:
         if not read.written:
             why = ", ".join(f"{n:,} {words}" for words, n in read.left_out.items())
             raise InputError(f"{source.about['source']} holds nothing to train on: {why or 'no row'}")
-    training = Training(
+    setup = Setup(
         model=_weights(model),
         revision=model.revision,
         trust_remote_code=model.options.get("trust_remote_code") == "true",
@@ -127,10 +128,12 @@ def export(data: Data, given: Exporting, reading: Reading) -> Exported:
         turn_end=end.token if end is not None and end.token != end.end_of_text else None,
         template=template is not None,
     )
-    others = trainer.files(training)
+    others = trainer.files(setup)
     if template is not None:
         others[TEMPLATE] = read_template(template, given.base_model)
-    for name, text in others.items():
+    for name in {*earlier} - {DATA, *others}:  # of pairs, say, where these are none
+        (folder / Path(name).name).unlink(missing_ok=True)
+    for name, text in (*others.items(), (MARK, "\n".join((given.trainer, DATA, *others, "")))):
         with replacing(output_path(folder / name, data)) as file:
             file.write(text.encode())
     # What makes a pair another one is no part of what is compared for duplicates.
@@ -138,15 +141,18 @@ def export(data: Data, given: Exporting, reading: Reading) -> Exported:
     return Exported(
         path=folder,
         files=tuple(folder / name for name in (DATA, *others)),
-        start=trainer.start.format(method="dpo" if preference else "sft"),
+        start=trainer.start.format(method=setup.method),
         counts={"rows": source.rows, **counted, **read.left_out, "written": read.written},
         longest=read.longest,
         notes=tuple(_notes(read, end, counter, saved="eos_token:" in "".join(others.values()))),
     )
 
 
-def _take(folder: Path, trainer: str) -> None:
+def _take(folder: Path, trainer: str) -> list[str]:
     """Take a folder for an export: a new one, an empty one, or that of an export for the same trainer.
+
+    Returns:
+        The files that the earlier export wrote.
 
     Raises:
         InputError: it holds somebody's files, which an export could overwrite, or what another trainer reads.
@@ -154,14 +160,13 @@ def _take(folder: Path, trainer: str) -> None:
     mark = folder / MARK
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        there = mark.read_text(encoding="utf-8") if mark.exists() else ""
+        there, *files = mark.read_text(encoding="utf-8").splitlines() if mark.exists() else [""]
         foreign = None if there else next(folder.iterdir(), None)
     if foreign is not None:
         raise InputError(f"{folder} holds {foreign.name}, and no export wrote it", fix="Name a new folder: --out DIR.")
-    if there.strip() not in ("", trainer):
-        raise InputError(f"{folder} holds an export for {there.strip()}", fix="Name a folder for each: --out DIR.")
-    with replacing(mark) as file:
-        file.write(f"{trainer}\n".encode())
+    if there not in ("", trainer):
+        raise InputError(f"{folder} holds an export for {there}", fix="Name a folder for each: --out DIR.")
+    return files
 
 
 def _examples(source: StageInput, preference: bool, counter: TokenCounter, read: _Read) -> Iterator[Example]:

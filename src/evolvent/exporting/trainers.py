@@ -1,11 +1,12 @@
 """The trainers: how each wants its rows, and its configuration.
 
-Settings are those of the papers on 64 sequences a step: SFT as arXiv 2412.11231 (table 6), DPO as AutoIF (arXiv
-2406.13542, App. B). What decides whether the data is learnt at all is written out, whatever the trainer's defaults are:
-no text is cut, the loss is on the answers and on the token that ends each, and no sample sees another's.
+Settings are those that ``train`` begins with: a paper's for SFT, another's for DPO. What decides whether the data is
+learnt at all is written out, whatever the trainer's defaults are: no text is cut, the loss is on the answers and on the
+token that ends each, and no sample sees another's.
 """
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,18 +16,18 @@ import yaml
 from evolvent.datasets.dataset_info import messages_entry
 from evolvent.datasets.training_examples import Example
 from evolvent.records import Message
+from evolvent.training_presets import DEFAULT, PRESETS
 
 DATA, TEMPLATE, NAME = "train.jsonl", "chat_template.jinja", "train"
 
-AT_ONCE, STEPS = 4, 16  # sequences on a device, and how many times before the weights move
-SEQUENCES = AT_ONCE * STEPS
+AT_ONCE = 4  # sequences on a device
 
 # What is allowed is a multiple of this above the longest example: a template of another wording must cut nothing.
 ROOM = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
+class Setup:
     """What a configuration has to know.
 
     Attributes:
@@ -55,18 +56,24 @@ class Training:
         return -(-(self.longest + 1) // ROOM) * ROOM
 
     @property
-    def rate(self) -> float:
-        return 5e-7 if self.preference else 2e-5
+    def method(self) -> str:
+        return "dpo" if self.preference else "sft"
 
     @property
-    def epochs(self) -> int:
-        return 2 if self.preference else 3
+    def preset(self) -> Mapping[str, Any]:
+        """The settings that the method begins with."""
+        return PRESETS[DEFAULT[self.method]].values
+
+    @property
+    def accumulated(self) -> int:
+        """How many times sequences are taken before the weights move."""
+        return int(self.preset["batch_size"]) // AT_ONCE
 
     @property
     def warm_up(self) -> int:
         """Steps; as a number, since trainers call a share of them by different names."""
-        steps = -(-self.rows // SEQUENCES) * self.epochs
-        return round(steps * (0.1 if self.preference else 0.03))
+        steps = -(-self.rows // self.preset["batch_size"]) * self.preset["num_train_epochs"]
+        return math.ceil(steps * float(self.preset["warmup_steps"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +88,7 @@ class Trainer:
     """
 
     rows: Callable[[Example], Iterator[dict[str, Any]]]
-    files: Callable[[Training], dict[str, str]]
+    files: Callable[[Setup], dict[str, str]]
     start: str
     pairs: bool = True
 
@@ -113,101 +120,97 @@ def _yaml(settings: dict[str, Any]) -> str:
     return yaml.safe_dump({key: value for key, value in settings.items() if value is not None}, sort_keys=False)
 
 
-def _method(training: Training) -> str:
-    return "dpo" if training.preference else "sft"
-
-
-def _trl(training: Training) -> dict[str, str]:
+def _trl(setup: Setup) -> dict[str, str]:
     settings = {
-        "model_name_or_path": training.model,
-        "model_revision": training.revision,
-        "trust_remote_code": training.trust_remote_code or None,
+        "model_name_or_path": setup.model,
+        "model_revision": setup.revision,
+        "trust_remote_code": setup.trust_remote_code or None,
         "datasets": [{"path": "json", "data_files": DATA, "split": "train"}],
         "output_dir": "trained",
-        "max_length": training.length,
-        **({"beta": 0.3} if training.preference else {"completion_only_loss": True, "packing": False}),
-        "eos_token": None if training.preference else training.turn_end,
-        "chat_template_path": TEMPLATE if training.template else None,
+        "max_length": setup.length,
+        **({"beta": setup.preset["beta"]} if setup.preference else {"completion_only_loss": True, "packing": False}),
+        "eos_token": None if setup.preference else setup.turn_end,
+        "chat_template_path": TEMPLATE if setup.template else None,
         "per_device_train_batch_size": AT_ONCE,
-        "gradient_accumulation_steps": STEPS,
-        "learning_rate": training.rate,
-        "lr_scheduler_type": "cosine",
-        "warmup_steps": training.warm_up,
-        "num_train_epochs": training.epochs,
+        "gradient_accumulation_steps": setup.accumulated,
+        "learning_rate": setup.preset["learning_rate"],
+        "lr_scheduler_type": setup.preset["lr_scheduler_type"],
+        "warmup_steps": setup.warm_up,
+        "num_train_epochs": setup.preset["num_train_epochs"],
         "save_strategy": "epoch",
         "report_to": "none",
     }
-    return {f"{_method(training)}.yaml": _yaml(settings)}
+    return {f"{setup.method}.yaml": _yaml(settings)}
 
 
-def _llama_factory(training: Training) -> dict[str, str]:
+def _llama_factory(setup: Setup) -> dict[str, str]:
     settings = {
-        "model_name_or_path": training.model,
-        "model_revision": training.revision,
-        "trust_remote_code": training.trust_remote_code or None,
-        "stage": _method(training),
+        "model_name_or_path": setup.model,
+        "model_revision": setup.revision,
+        "trust_remote_code": setup.trust_remote_code or None,
+        "stage": setup.method,
         "do_train": True,
         "finetuning_type": "full",
         "dataset_dir": ".",
         "dataset": NAME,
-        "cutoff_len": training.length,
+        "cutoff_len": setup.length,
         "packing": False,
         "train_on_prompt": False,
-        **({"pref_beta": 0.3, "pref_loss": "sigmoid"} if training.preference else {}),
+        **({"pref_beta": setup.preset["beta"], "pref_loss": "sigmoid"} if setup.preference else {}),
         "output_dir": "trained",
         "per_device_train_batch_size": AT_ONCE,
-        "gradient_accumulation_steps": STEPS,
-        "learning_rate": training.rate,
-        "lr_scheduler_type": "cosine",
-        "warmup_steps": training.warm_up,
-        "num_train_epochs": training.epochs,
+        "gradient_accumulation_steps": setup.accumulated,
+        "learning_rate": setup.preset["learning_rate"],
+        "lr_scheduler_type": setup.preset["lr_scheduler_type"],
+        "warmup_steps": setup.warm_up,
+        "num_train_epochs": setup.preset["num_train_epochs"],
         "bf16": True,
         "save_strategy": "epoch",
         "report_to": "none",
     }
-    entries = {NAME: messages_entry(DATA, preference=training.preference)}
+    entries = {NAME: messages_entry(DATA, preference=setup.preference)}
     return {
         "dataset_info.json": orjson.dumps(entries, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode(),
-        f"{_method(training)}.yaml": _yaml(settings),
+        f"{setup.method}.yaml": _yaml(settings),
     }
 
 
-def _axolotl(training: Training) -> dict[str, str]:
-    template = {"chat_template": "jinja", "chat_template_jinja": TEMPLATE} if training.template else {}
+def _axolotl(setup: Setup) -> dict[str, str]:
+    template = {"chat_template": "jinja", "chat_template_jinja": TEMPLATE} if setup.template else {}
     data: dict[str, Any] = {"path": DATA, "ds_type": "json", "split": "train", "field_messages": "messages"}
-    if training.preference:
+    if setup.preference:
         data |= {"type": "chat_template.default", "field_chosen": "chosen", "field_rejected": "rejected"}
     else:
         # Where nothing is said here, the tokenizer's template is taken, whatever is said below.
         data |= {"type": "chat_template", "roles_to_train": ["assistant"], "train_on_eos": "turn", **template}
     settings = {
-        "base_model": training.model,
-        "revision_of_model": training.revision,
-        "trust_remote_code": training.trust_remote_code or None,
-        **({"rl": "dpo", "rl_beta": 0.3} if training.preference else {}),
+        "base_model": setup.model,
+        "revision_of_model": setup.revision,
+        "trust_remote_code": setup.trust_remote_code or None,
+        **({"rl": "dpo", "rl_beta": setup.preset["beta"]} if setup.preference else {}),
         "datasets": [data],
         **(template or {"chat_template": "tokenizer_default"}),
-        "eot_tokens": [training.turn_end] if training.turn_end else None,
+        "eot_tokens": [setup.turn_end] if setup.turn_end else None,
         "train_on_inputs": False,
-        "sequence_len": training.length,
+        "sequence_len": setup.length,
         "excess_length_strategy": "raise",
         "sample_packing": False,
         "output_dir": "trained",
         "micro_batch_size": AT_ONCE,
-        "gradient_accumulation_steps": STEPS,
-        "learning_rate": training.rate,
+        "gradient_accumulation_steps": setup.accumulated,
+        "learning_rate": setup.preset["learning_rate"],
         "optimizer": "adamw_torch",
-        "lr_scheduler": "cosine",
-        "warmup_steps": training.warm_up,
-        "num_epochs": training.epochs,
+        "lr_scheduler": setup.preset["lr_scheduler_type"],
+        "warmup_steps": setup.warm_up,
+        "num_epochs": setup.preset["num_train_epochs"],
         "bf16": "auto",
         "saves_per_epoch": 1,
     }
     return {"axolotl.yaml": _yaml(settings)}
 
 
-def _unsloth(training: Training) -> dict[str, str]:
-    template = f'\ntokenizer.chat_template = open("{TEMPLATE}", encoding="utf-8").read()' if training.template else ""
+def _unsloth(setup: Setup) -> dict[str, str]:
+    template = f'\ntokenizer.chat_template = open("{TEMPLATE}", encoding="utf-8").read()' if setup.template else ""
     script = f'''"""Train with Unsloth: python train.py"""
 
 from unsloth import FastLanguageModel  # first, before transformers and trl
@@ -217,12 +220,12 @@ from datasets import load_dataset
 from trl import SFTConfig, SFTTrainer
 
 model, tokenizer = FastLanguageModel.from_pretrained(
-    {training.model!r},
-    revision={training.revision!r},
-    max_seq_length={training.length},
+    {setup.model!r},
+    revision={setup.revision!r},
+    max_seq_length={setup.length},
     full_finetuning=True,
     load_in_4bit=False,
-    trust_remote_code={training.trust_remote_code!r},
+    trust_remote_code={setup.trust_remote_code!r},
 ){template}
 trainer = SFTTrainer(
     model=model,
@@ -230,14 +233,14 @@ trainer = SFTTrainer(
     train_dataset=load_dataset("json", data_files="{DATA}", split="train"),
     args=SFTConfig(
         output_dir="trained",
-        max_length={training.length},
+        max_length={setup.length},
         packing=False,
         per_device_train_batch_size={AT_ONCE},
-        gradient_accumulation_steps={STEPS},
-        learning_rate={training.rate},
-        lr_scheduler_type="cosine",
-        warmup_steps={training.warm_up},
-        num_train_epochs={training.epochs},
+        gradient_accumulation_steps={setup.accumulated},
+        learning_rate={setup.preset["learning_rate"]},
+        lr_scheduler_type="{setup.preset["lr_scheduler_type"]}",
+        warmup_steps={setup.warm_up},
+        num_train_epochs={setup.preset["num_train_epochs"]},
         save_strategy="epoch",
         report_to="none",
     ),

@@ -10,13 +10,15 @@ LAST = "trainer_state.json"
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The last whole checkpoint in a folder; those after it that a kill cut short are removed."""
-    found = sorted(folder.glob("checkpoint-*"), key=_step, reverse=True)
-    for checkpoint in found:
-        if _is_whole(checkpoint):
-            return checkpoint
-        shutil.rmtree(checkpoint)
-    return None
+    """The last whole checkpoint in a folder."""
+    return max(filter(_is_whole, folder.glob("checkpoint-*")), key=_step, default=None)
+
+
+def remove_torn(folder: Path) -> None:
+    """Remove the checkpoints that a kill cut short: one process does."""
+    for checkpoint in folder.glob("checkpoint-*"):
+        if not _is_whole(checkpoint):
+            shutil.rmtree(checkpoint)
 
 
 def _step(checkpoint: Path) -> int:

@@ -2,23 +2,20 @@
 
 from typing import Any
 
-from evolvent.training.given import Given
+from evolvent.training.base_model import load_model
 from evolvent.training.machine import arguments
 from evolvent.training.order import give_order
+from evolvent.training.plan import Plan, load_student
 from evolvent.training.sft import peft_config
 
 
-def dpo_trainer(given: Given, reference: Any) -> Any:
-    """The trainer, ready to go; ``reference``: the model as it was, None with a LoRA, which can be switched off."""
+def dpo_trainer(plan: Plan, callback: Any) -> Any:
+    """The trainer, ready to go; ``callback`` is told of steps. The reference is the base model."""
     from datasets import Dataset
     from trl.trainer.dpo_config import DPOConfig
     from trl.trainer.dpo_trainer import DPOTrainer
 
-    prepared, settings = given.prepared, given.settings
-    how = arguments(
-        settings, steps=prepared.found.steps, seed=given.seed, folder=given.folder, report_to=given.report_to
-    )
-    lengths = [max(len(ids), len(worse)) for ids, (worse, _) in zip(prepared.ids, prepared.rejected, strict=True)]
+    prepared, settings = plan.prepared, plan.settings
     pairs = [
         {
             "prompt": example.turns[:-1],
@@ -28,7 +25,7 @@ def dpo_trainer(given: Given, reference: Any) -> Any:
         for example in prepared.kept
     ]
     config = DPOConfig(
-        **how,
+        **arguments(plan),
         max_length=prepared.found.max_length,
         truncation_mode="keep_start",
         beta=settings.beta,
@@ -39,13 +36,15 @@ def dpo_trainer(given: Given, reference: Any) -> Any:
         padding_free=False,
     )
     trainer = DPOTrainer(
-        model=given.model,
-        ref_model=reference,
+        model=load_student(plan),
+        # A LoRA can be switched off: then the model is its own reference.
+        ref_model=None if plan.lora else load_model(plan.base, settings.attn_implementation or "sdpa"),
         args=config,
         train_dataset=Dataset.from_list(pairs),
-        processing_class=given.tokenizer,
-        peft_config=peft_config(given.lora),
-        callbacks=[given.callback],
+        processing_class=plan.base.tokenizer,
+        peft_config=peft_config(plan.lora),
+        callbacks=[callback],
     )
-    give_order(trainer, lengths, settings.batch_size, given.seed)
+    lengths = [max(len(ids), len(worse)) for ids, (worse, _) in zip(prepared.ids, prepared.rejected, strict=True)]
+    give_order(trainer, lengths, settings.batch_size, plan.seed)
     return trainer

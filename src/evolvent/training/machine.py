@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 from evolvent.errors import InputError
+from evolvent.training.plan import Plan
 from evolvent.training.settings import Settings, replaced
 
 # Rows that a device takes at once, where the batch can be divided so.
@@ -78,26 +79,19 @@ def _rows_at_once(settings: Settings, kind: str) -> int:
     return given or max(rows for rows in range(1, ROWS_AT_ONCE[kind] + 1) if share % rows == 0)
 
 
-def arguments(settings: Settings, *, steps: int, seed: int, folder: Any, report_to: tuple[str, ...]) -> dict[str, Any]:
-    """What both of TRL's trainers are given: every default that matters.
-
-    Args:
-        settings: all of them decided.
-        steps: of the whole training.
-        seed: the run's.
-        folder: where checkpoints are written.
-        report_to: trackers.
-    """
+def arguments(plan: Plan) -> dict[str, Any]:
+    """What both of TRL's trainers are given: every default that matters."""
+    settings, steps = plan.settings, plan.prepared.found.steps
     accumulated = settings.batch_size // (settings.per_device_train_batch_size or 1) // processes()
     return {
         **{name: getattr(settings, name) for name in PASSED_ON},
-        "output_dir": str(folder),
+        "output_dir": str(plan.checkpoints),
         "gradient_accumulation_steps": accumulated,
         "max_steps": steps,
         "optim": "adamw_torch",
         "fp16": False,
-        "seed": seed,
-        "data_seed": seed,
+        "seed": plan.seed,
+        "data_seed": plan.seed,
         # Ten checkpoints in all, of which the last two are kept, and one at the end.
         "save_strategy": "steps",
         "save_steps": max(1, -(-steps // 10)),
@@ -108,7 +102,7 @@ def arguments(settings: Settings, *, steps: int, seed: int, folder: Any, report_
         "logging_first_step": True,
         "logging_nan_inf_filter": False,
         "eval_strategy": "no",
-        "report_to": list(report_to) or "none",
+        "report_to": list(plan.report_to) or "none",
         "disable_tqdm": True,
         "push_to_hub": False,
         "dataloader_drop_last": False,

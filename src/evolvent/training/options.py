@@ -15,7 +15,7 @@ from evolvent.options import (
     progress,
     seed,
 )
-from evolvent.training.presets import DEFAULT, PRESETS
+from evolvent.training_presets import DEFAULT, PRESETS
 
 METHODS = tuple(DEFAULT)
 TRACKERS = ("tensorboard", "wandb", "trackio")
@@ -34,7 +34,7 @@ class Training:
     )
     method: str = option("How it is trained.", "sft", names=METHODS)
     lora: Mapping[str, Any] | None = option(
-        "Train a LoRA instead of all weights: r=8,alpha=8,targets=all-linear,dropout=0.",
+        "Train a LoRA instead of all weights: r=8,targets=all-linear,dropout=0; alpha is r unless given.",
         None,
         metavar="KEY=VALUE,…",
         parse=mapping,

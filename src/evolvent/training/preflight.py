@@ -128,16 +128,17 @@ def prepare(
     for example in examples:
         tokens = tokens_of(tokenizer, example.turns)
         notes["trained on their last answer only: the template writes the earlier ones otherwise"] += tokens.last_only
-        notes["with a prompt that the template writes otherwise once it is answered"] += tokens.shifted
-        worse_ids, worse_labels = [], []
+        shifted, worse_ids, worse_labels = tokens.shifted, [], []
         if example.rejected is not None:
             answer = {**example.turns[-1], "content": example.rejected}
             worse = tokens_of(tokenizer, [*example.turns[:-1], answer])  # type: ignore[list-item]
-            tokens_last = tokens.spans[-1]
-            labels = [IGNORED] * tokens_last[0] + tokens.ids[tokens_last[0] :]
-            worse_ids, worse_labels = worse.ids, [IGNORED] * worse.spans[-1][0] + worse.ids[worse.spans[-1][0] :]
+            shifted |= worse.shifted
+            # As TRL has it: both begin where the prompt ends in both.
+            start, worse_ids = min(tokens.spans[-1][0], worse.spans[-1][0]), worse.ids
+            labels, worse_labels = ([IGNORED] * start + ids[start:] for ids in (tokens.ids, worse.ids))
         else:
             labels = tokens.labels()
+        notes["with a prompt that the template writes otherwise once it is answered"] += shifted
         ends[end_token(tokens.ids[tokens.spans[-1][0] :], special)] += 1
         numbers = (np.array(one, np.int32) for one in (tokens.ids, labels, worse_ids, worse_labels))
         rows.append((example, *numbers))  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, get_args, get_type_hints
 
 from evolvent.errors import InputError
-from evolvent.training.presets import DEFAULT, PRESETS
+from evolvent.training_presets import DEFAULT, PRESETS
 
 # A LoRA learns well at about ten times the learning rate of all weights: where a preset was made for these.
 LORA_FACTOR = 10.0
@@ -22,7 +22,7 @@ class Lora:
 
     Attributes:
         r: their rank.
-        alpha: they are scaled by alpha / r.
+        alpha: they are scaled by alpha / r; r where the user sets r alone.
         targets: the modules that have one, ``all-linear`` or names with + between them.
         dropout: of their input.
     """
@@ -122,6 +122,8 @@ def settings_of(
         if adapter is None:
             values["learning_rate"] *= LORA_FACTOR
         adapter = Lora(**_read(Lora, lora, "lora"))
+        if "alpha" not in lora:
+            adapter = dataclasses.replace(adapter, alpha=adapter.r)
     values |= _read(Settings, given or {}, "set")
     for owner, names in OF.items():
         if owner != method and (foreign := [name for name in names if name in values]):

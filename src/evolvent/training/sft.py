@@ -5,42 +5,38 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from evolvent.training.given import Given
 from evolvent.training.machine import arguments
 from evolvent.training.order import give_order
+from evolvent.training.plan import Plan, load_student
 from evolvent.training.settings import Lora
 
 
-def sft_trainer(given: Given) -> Any:
-    """The trainer, ready to go."""
+def sft_trainer(plan: Plan, callback: Any) -> Any:
+    """The trainer, ready to go; ``callback`` is told of steps."""
     from datasets import Dataset
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 
-    prepared, settings = given.prepared, given.settings
-    how = arguments(
-        settings, steps=prepared.found.steps, seed=given.seed, folder=given.folder, report_to=given.report_to
-    )
-    dataset = Dataset(pa.table({"input_ids": _lists(prepared.ids), "labels": _lists(prepared.labels)}))
+    prepared = plan.prepared
     config = SFTConfig(
-        **how,
+        **arguments(plan),
         max_length=None,  # they are cut
         packing=False,
-        padding_free=settings.padding_free,
+        padding_free=plan.settings.padding_free,
         shuffle_dataset=False,
         completion_only_loss=None,
         assistant_only_loss=False,
         loss_type="nll",
     )
     trainer = SFTTrainer(
-        model=given.model,
+        model=load_student(plan),
         args=config,
-        train_dataset=dataset,
-        processing_class=given.tokenizer,
-        peft_config=peft_config(given.lora),
-        callbacks=[given.callback],
+        train_dataset=Dataset(pa.table({"input_ids": _lists(prepared.ids), "labels": _lists(prepared.labels)})),
+        processing_class=plan.base.tokenizer,
+        peft_config=peft_config(plan.lora),
+        callbacks=[callback],
     )
-    give_order(trainer, [len(ids) for ids in prepared.ids], settings.batch_size, given.seed)
+    give_order(trainer, [len(ids) for ids in prepared.ids], plan.settings.batch_size, plan.seed)
     return trainer
 
 

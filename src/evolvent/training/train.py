@@ -21,18 +21,18 @@ from evolvent.runs.manifest import now, read_manifest
 from evolvent.runs.progress import say
 from evolvent.runs.training_set import OF_PAIRS, PAIRS
 from evolvent.storage_errors import FULL
-from evolvent.training.base_model import Base, find_base, load_model
-from evolvent.training.checkpoints import FOLDER, last_checkpoint
-from evolvent.training.given import Given
+from evolvent.training.base_model import find_base
+from evolvent.training.checkpoints import FOLDER, last_checkpoint, remove_torn
 from evolvent.training.loss_curve import Curve, loss_curve
 from evolvent.training.machine import is_first, on_this_machine
 from evolvent.training.note import NOTE, differences, read_note, used_versions, write_note
 from evolvent.training.options import TRAIN, Training
 from evolvent.training.order import steps_of
-from evolvent.training.preflight import Preflight, Prepared, prepare
+from evolvent.training.plan import Plan
+from evolvent.training.preflight import Preflight, prepare
 from evolvent.training.rows import Examples, open_examples
-from evolvent.training.settings import Lora, Settings, as_noted, settings_of
-from evolvent.training.student import ADAPTER, end_turns_with, write_student
+from evolvent.training.settings import as_noted, settings_of
+from evolvent.training.student import put_in_place, write_student
 
 log = logging.getLogger(__name__)
 
@@ -97,9 +97,8 @@ def train(data: Data, given: Training, reading: Reading) -> Trained:
         **as_noted(settings, lora, given.method),
     }
     before = _earlier(out, how, examples.source.about["digest"], fresh=given.fresh)
-    if before is not None and before["state"] == "done" and _is_there(out):
-        _enter(out, how, examples, before["counts"], again=True)
-        return Trained(out, before["counts"], [tuple(one) for one in before["loss"]], already_done=True)
+    if before is not None and _is_done(out, before):
+        return _as_it_is(out, before, examples)
     prepared = prepare(examples, base.tokenizer, settings, base.context, examples.left_out)
     prepared.found.notes |= examples.notes
     tell: Callable[[str], object] = say if given.progress is not False and is_first() else _nothing
@@ -108,105 +107,94 @@ def train(data: Data, given: Training, reading: Reading) -> Trained:
             tell(f"train: {line}")
     if given.dry_run:
         return Trained(out, prepared.found.counts(), preflight=prepared.found)
+    plan = Plan(
+        method=given.method,
+        base=base,
+        prepared=prepared,
+        settings=on_this_machine(settings),
+        lora=lora,
+        seed=given.seed,
+        out=out,
+        report_to=given.report_to,
+    )
     with _held(out):
-        if before is None and is_first():
-            _clear(out)
-        return _trained(out, base, prepared, examples, settings, lora, given, how, before, tell)
+        if is_first():  # meanwhile another process may have trained here
+            before = _earlier(out, how, examples.source.about["digest"], fresh=given.fresh)
+            if before is None:
+                _clear(out)
+            elif _is_done(out, before):
+                return _as_it_is(out, before, examples)
+        note: dict[str, Any] = {"state": "running", "how": how, "input": examples.source.about, "preset": given.preset}
+        note |= {"started": now(), "seconds": 0.0, "files": []}
+        note |= {name: before[name] for name in ("started", "seconds", "files") if before and name in before}
+        done = _trained(plan, note | {"versions": used_versions()}, tell)
+        if is_first():
+            _enter(out, how, examples, done.counts)
+    return done
 
 
-def _trained(
-    out: Path,
-    base: Base,
-    prepared: Prepared,
-    examples: Examples,
-    settings: Settings,
-    lora: Lora | None,
-    given: Training,
-    how: dict[str, Any],
-    before: dict[str, Any] | None,
-    tell: Callable[[str], object],
-) -> Trained:
-    """Train, or go on, and write the student."""
-    note: dict[str, Any] = {"state": "running", "how": how, "input": examples.source.about}
-    note |= {"preset": given.preset, "started": (before or {}).get("started") or now(), "versions": used_versions()}
-    earlier = float((before or {}).get("seconds", 0.0))
+def _trained(plan: Plan, note: dict[str, Any], tell: Callable[[str], object]) -> Trained:
+    """Train, or go on, and write the student; ``note`` is what there is to note of it before."""
+    out, found, began = plan.out, plan.prepared.found, time.monotonic() - float(note["seconds"])
+
+    def seconds() -> float:
+        return round(time.monotonic() - began, 1)
+
     if is_first():
         write_note(out, note)
-    began = time.monotonic()
-    decided = on_this_machine(settings)
     try:
         with _disk_explained(out):
-            trainer, steps = _trainer(out, base, prepared, decided, lora, given, tell)
-            resumed = last_checkpoint(out / FOLDER)
+            trainer, steps = _trainer(plan, tell)
+            if is_first():
+                remove_torn(plan.checkpoints)
+            trainer.accelerator.wait_for_everyone()
+            resumed = last_checkpoint(plan.checkpoints)
             trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
             trainer.accelerator.wait_for_everyone()
     finally:
         if is_first():
             with suppress(EvolventError):
-                write_note(out, note | {"seconds": round(earlier + time.monotonic() - began, 1)})
-    counts = prepared.found.counts()
-    curve = loss_curve(trainer.state.log_history)
-    pace = steps.tokens_per_second()
-    checkpoint = last_checkpoint(out / FOLDER)
-    if checkpoint is None:
-        raise RunError(f"{out / FOLDER} went away while it was being used", fix="Start the same command again.")
+                write_note(out, note | {"seconds": seconds()})
+    curve, pace = loss_curve(trainer.state.log_history), steps.tokens_per_second()
+    del trainer
     if is_first():
-        del trainer
         with _disk_explained(out):
-            write_student(base, base.tokenizer, prepared.end or 0, checkpoint, out, is_adapter=lora is not None)
-            shutil.rmtree(out / FOLDER)
-        seconds = round(earlier + time.monotonic() - began, 1)
-        note |= {"state": "done", "machine": as_noted(decided, lora, given.method), "counts": counts, "loss": curve}
-        note |= {"seconds": seconds, "tokens_with_loss_per_second": round(pace, 1), "finished": now()}
+            note["files"] = _write_student(plan, note)
+            shutil.rmtree(plan.checkpoints)
+        machine = as_noted(plan.settings, plan.lora, plan.method)
+        note |= {"state": "done", "machine": machine, "counts": found.counts(), "loss": curve}
+        note |= {"seconds": seconds(), "tokens_with_loss_per_second": round(pace, 1), "finished": now()}
         write_note(out, note)
         (out / LOCK).unlink(missing_ok=True)
-        _enter(out, how, examples, counts)
-    return Trained(out, counts, curve, prepared.found, earlier + time.monotonic() - began, pace)
+    return Trained(out, found.counts(), curve, found, seconds(), pace)
 
 
-def _trainer(
-    out: Path,
-    base: Base,
-    prepared: Prepared,
-    settings: Settings,
-    lora: Lora | None,
-    given: Training,
-    tell: Callable[[str], object],
-) -> tuple[Any, Any]:
+def _trainer(plan: Plan, tell: Callable[[str], object]) -> tuple[Any, Any]:
     """TRL's trainer, and what is told of its steps."""
     from transformers.trainer_callback import PrinterCallback
 
+    from evolvent.training.dpo import dpo_trainer
+    from evolvent.training.sft import sft_trainer
     from evolvent.training.steps import Steps
 
-    attention = settings.attn_implementation or "sdpa"
-    model = load_model(base, attention)
-    end_turns_with(base.tokenizer, model, prepared.end or 0)
-    if base.tokenizer.pad_token is None:
-        # It pads what labels and attention leave out: the one at the end of a turn is trained all the same.
-        base.tokenizer.pad_token = base.tokenizer.eos_token
-    found = prepared.found
-    steps = Steps(tell, found.loss_tokens / steps_of(found.rows, 1, settings.batch_size))
-    what = Given(
-        model=model,
-        tokenizer=base.tokenizer,
-        prepared=prepared,
-        settings=settings,
-        lora=lora,
-        seed=given.seed,
-        folder=out / FOLDER,
-        report_to=given.report_to,
-        callback=steps,
-    )
-    if given.method == "dpo":
-        from evolvent.training.dpo import dpo_trainer
-
-        trainer = dpo_trainer(what, None if lora else load_model(base, attention))
-    else:
-        from evolvent.training.sft import sft_trainer
-
-        trainer = sft_trainer(what)
+    found = plan.prepared.found
+    steps = Steps(tell, found.loss_tokens / steps_of(found.rows, 1, found.batch_size))
+    trainer = (dpo_trainer if plan.method == "dpo" else sft_trainer)(plan, steps)
     trainer.remove_callback(PrinterCallback)
     return trainer, steps
+
+
+def _write_student(plan: Plan, note: dict[str, Any]) -> list[str]:
+    """Write the student, its files' names noted before they are in the folder: what is noted is ours to remove."""
+    checkpoint = last_checkpoint(plan.checkpoints)
+    if checkpoint is None:
+        raise RunError(f"{plan.checkpoints} went away while it was being used", fix="Start the same command again.")
+    made = plan.checkpoints / "student"
+    write_student(plan.base, plan.prepared.end or 0, checkpoint, made, is_adapter=plan.lora is not None)
+    files = sorted({*note["files"], *(path.name for path in made.iterdir())})
+    write_note(plan.out, note | {"files": files})
+    put_in_place(made, plan.out)
+    return files
 
 
 def _nothing(_: str) -> None:
@@ -233,17 +221,25 @@ def _earlier(out: Path, how: dict[str, Any], digest: str, *, fresh: bool) -> dic
     return note
 
 
-def _is_there(out: Path) -> bool:
-    return (out / "config.json").is_file() and any(out.glob("*.safetensors"))
+def _is_done(out: Path, note: dict[str, Any]) -> bool:
+    return note["state"] == "done" and (out / "config.json").is_file() and any(out.glob("*.safetensors"))
+
+
+def _as_it_is(out: Path, note: dict[str, Any], examples: Examples) -> Trained:
+    """A student that is there already."""
+    _enter(out, note["how"], examples, note["counts"], again=True)
+    return Trained(out, note["counts"], [tuple(one) for one in note["loss"]], already_done=True)
 
 
 def _clear(out: Path) -> None:
-    """Remove what an earlier training left; nothing else is in such a folder."""
-    for path in (out / FOLDER, out / ADAPTER):
-        shutil.rmtree(path, ignore_errors=True)
-    for path in out.iterdir():
-        if path.is_file() and path.name != LOCK:
-            path.unlink()
+    """Remove what an earlier training wrote. What else lies there is the user's."""
+    note = read_note(out) or {}
+    for name in (FOLDER, *note.get("files", ())):
+        path = out / Path(name).name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _enter(out: Path, how: dict[str, Any], examples: Examples, counts: dict[str, Any], *, again: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Presets: the settings of published trainings, each with its source."""
+"""Presets: settings of published trainings, each with its source. train begins with them, export writes them out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
