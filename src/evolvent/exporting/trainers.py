@@ -72,7 +72,7 @@ class Setup:
     @property
     def warm_up(self) -> int:
         """Steps; as a number, since trainers call a share of them by different names."""
-        steps = -(-self.rows // self.preset["batch_size"]) * self.preset["num_train_epochs"]
+        steps: int = -(-self.rows // self.preset["batch_size"]) * self.preset["num_train_epochs"]
         return math.ceil(steps * float(self.preset["warmup_steps"]))
 
 
