@@ -131,8 +131,9 @@ def export(data: Data, given: Exporting, reading: Reading) -> Exported:
     others = trainer.files(setup)
     if template is not None:
         others[TEMPLATE] = read_template(template, given.base_model)
-    for name in {*earlier} - {DATA, *others}:  # of pairs, say, where these are none
-        (folder / Path(name).name).unlink(missing_ok=True)
+    for file_there in folder.iterdir():
+        if file_there.name in {*earlier} - {DATA, *others}:  # of pairs, say, where these are none
+            file_there.unlink()
     for name, text in (*others.items(), (MARK, "\n".join((given.trainer, DATA, *others, "")))):
         with replacing(output_path(folder / name, data)) as file:
             file.write(text.encode())

@@ -233,13 +233,14 @@ def _as_it_is(out: Path, note: dict[str, Any], examples: Examples) -> Trained:
 
 def _clear(out: Path) -> None:
     """Remove what an earlier training wrote. What else lies there is the user's."""
-    note = read_note(out) or {}
-    for name in (FOLDER, *note.get("files", ())):
-        path = out / Path(name).name
+    ours = {FOLDER, *(read_note(out) or {}).get("files", ())}
+    for path in out.iterdir():
+        if path.name not in ours:
+            continue
         if path.is_dir():
             shutil.rmtree(path)
         else:
-            path.unlink(missing_ok=True)
+            path.unlink()
 
 
 def _enter(out: Path, how: dict[str, Any], examples: Examples, counts: dict[str, Any], *, again: bool = False) -> None:
