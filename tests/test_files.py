@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from evolvent.errors import InputError
-from evolvent.files import describe_file, file_state, is_as_noted, output_path, replacing
+from evolvent.files import describe_file, file_state, is_as_noted, make_folder, output_path, replacing
+from evolvent.runs.folder import RunFolder
 from tests import processes
 
 KILLED = """
@@ -92,7 +93,7 @@ def test_a_name_that_is_taken_away_before_it_is_locked(tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize(
-    "name", ["nul\0", "x" * 300, "\ud800", "gone/out", "out/below", "loop", "~nobody-of-that-name/x"]
+    "name", ["nul\0", "x" * 300, "\ud800", "out/below", "loop", "~nobody-of-that-name/x"]
 )
 def test_names_that_cannot_be(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -148,3 +149,19 @@ def test_what_is_noted_is_known_by_its_bytes_alone(tmp_path: Path) -> None:
     assert not is_as_noted(copy, noted)
     assert not is_as_noted(path, {"name": "out"})
     assert not is_as_noted(tmp_path / "gone", noted)
+
+
+def test_a_file_gets_its_folder_which_goes_with_it_where_nothing_comes_of_it(tmp_path: Path) -> None:
+    path = output_path(tmp_path / "new" / "below" / "out")
+    assert not path.parent.exists()  # as long as nothing is written
+    with pytest.raises(ZeroDivisionError), replacing(path):
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+    put(path)
+    assert path.read_bytes() == b"new"
+
+
+def test_a_folder_that_can_never_be_made() -> None:
+    for attempt in (make_folder, lambda path: put(path / "out"), lambda path: RunFolder(path).__enter__()):
+        with pytest.raises(InputError, match="/proc/foo cannot be made: /proc takes no folders"):
+            attempt(Path("/proc/foo"))

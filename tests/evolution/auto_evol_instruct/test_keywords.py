@@ -225,8 +225,9 @@ def test_other_settings_and_another_evolution_are_refused_or_made_anew(run: Path
 def test_what_cannot_work_is_refused(run: Path, models: Opened, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a run folder"):
         named(tmp_path)
-    with pytest.raises(InputError, match="there is no folder"):
-        named(run, out=tmp_path / "no" / "keywords.json")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file is no folder"):
+        named(run, out=tmp_path / "file" / "keywords.json")
     models[EVOLVER].reply = lambda prompt, _: prompt.split("Prompt#:\n", 1)[1].split("\n", 1)[0] + " well"
     evolve([{"instruction": "Mend it"}], model=EVOLVER, out=tmp_path / "other", rounds=1)
     with pytest.raises(InputError, match="no evolutions by auto-evol-instruct"):

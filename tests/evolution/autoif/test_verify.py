@@ -256,10 +256,9 @@ def test_no_half_file_is_left(functions: Path, tmp_path: Path) -> None:
     def cut() -> Iterable[dict[str, str]]:
         yield row("Use no letter e", "Drops.")
 
-    out = tmp_path / "none" / "verified.jsonl"
-    with pytest.raises(InputError, match="there is no folder"):
+    out = functions / "verified.jsonl"
+    with pytest.raises(InputError, match=r"functions\.jsonl is no folder"):
         verify(cut(), functions=functions, out=out, unsafe_execution=True)
-    assert not out.exists()
 
 
 def test_a_reward_is_the_share_of_the_functions_that_say_yes(functions: Path) -> None:
