@@ -92,9 +92,7 @@ def test_a_name_that_is_taken_away_before_it_is_locked(tmp_path: Path, monkeypat
     assert [file.name for file in tmp_path.iterdir()] == ["out"]
 
 
-@pytest.mark.parametrize(
-    "name", ["nul\0", "x" * 300, "\ud800", "out/below", "loop", "~nobody-of-that-name/x"]
-)
+@pytest.mark.parametrize("name", ["nul\0", "x" * 300, "\ud800", "out/below", "loop", "~nobody-of-that-name/x"])
 def test_names_that_cannot_be(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("out").touch()

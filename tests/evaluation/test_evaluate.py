@@ -18,6 +18,7 @@ from evolvent.models.protocols import Reply, Sampling
 from evolvent.records import Record
 from evolvent.report import published
 from evolvent.report.show import show
+from evolvent.runs.manifest import write_manifest
 from evolvent.runs.record_files import read_records
 from tests.scripted import Opened, Scripted
 
@@ -159,6 +160,13 @@ def test_items_that_the_training_data_hold_are_named(data: Path, models: Opened,
     assert [row.scores["contaminated"] for row in read_records(done.stages["evaluate"].output)] == [1, 0, 0, 0, 0, 0]
     assert done.figures[0].contaminated == 1
     assert [(one.value, one.n) for one in done.figures[0].clean] == [(0.25, 4), (0.5, 4)]
+    (tmp_path / "run").mkdir()
+    write_manifest(tmp_path / "run", {})
+    (tmp_path / "train.jsonl").rename(tmp_path / "run" / "selected.jsonl")
+    assert evaluated(data, tmp_path / "r", training_data=str(tmp_path / "run")).stages["evaluate"].already_done
+    (tmp_path / "mine.jsonl").write_text(json.dumps({"q": trained[0]["instruction"], "a": "1"}))
+    how = {"training_data": str(tmp_path / "mine.jsonl"), "map": {"instruction": "q", "output": "a"}}
+    assert evaluated(data, tmp_path / "mapped", **how).figures[0].contaminated == 1
 
 
 def test_an_item_too_short_to_look_for_is_not_marked_as_clean(data: Path, models: Opened, tmp_path: Path) -> None:

@@ -206,6 +206,8 @@ def test_a_run_folder_is_its_selection(tmp_path: Path) -> None:
     select(run, by="ifd", top="1", out=run / "one.jsonl")
     with pytest.raises(InputError, match=r"several selections: .*best.jsonl.*\nName one of the files"):
         export(run, trainer="trl", base_model=BASE, out=tmp_path / "x")
+    select(run, by="ifd", top="3", out=run / "selected.jsonl")
+    assert len(exported(run, tmp_path / "x")) == 3  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"train.jsonl is the data itself"):
         export(tmp_path / "x" / "train.jsonl", trainer="trl", base_model=BASE, out=tmp_path / "x")
 

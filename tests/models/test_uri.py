@@ -4,7 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from evolvent.errors import InputError
+from evolvent.errors import InputError, ModelUnavailableError
+from evolvent.models.folders import own_folder
 from evolvent.models.opening import open_chat, open_scorer
 from evolvent.models.uri import check_chat_model, check_local_model, checked_base_url, parse_uri
 
@@ -192,3 +193,21 @@ def test_a_gguf_file_answers_through_llama_cpp_alone(tmp_path: Path, scheme: str
     check_local_model(f"hf:{file}")  # as a base model it is converted
     with pytest.raises(InputError, match="there is no file"):
         check_local_model(f"gguf:{tmp_path}/other.gguf")
+
+
+def test_a_name_within_a_folder_that_is_there_is_none_of_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "demo").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for check in (check_chat_model, check_local_model):
+        with pytest.raises(InputError, match="there is no folder demo/student") as caught:
+            check("hf:demo/student")
+        assert caught.value.fix.endswith("takes a revision: demo/student@main")
+        check("hf:demo/student@main")
+        check("hf:other/student")
+        with pytest.raises(InputError, match=r"there is no file demo/deep/student\.gguf"):
+            check("gguf:demo/deep/student.gguf")
+    with pytest.raises(ModelUnavailableError, match="there is no folder demo/student"):
+        own_folder("demo/student", "hf:demo/student")
+    assert own_folder("demo/student", "hf:demo/student@main", "main") is None

@@ -19,12 +19,14 @@ from hypothesis import strategies as st
 from evolvent.datasets.load import load
 from evolvent.datasets.write import write
 from evolvent.errors import InputError
+from evolvent.options import checked, read_text
 from evolvent.records import Column, Record, schema
 from evolvent.runs.folder import RunFolder
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.parts import Output, Placed
 from evolvent.runs.record_files import record_table
 from evolvent.selection.choose import Criteria, check_columns, choose, parse_top
+from evolvent.selection.options import SELECT
 from evolvent.selection.select import LOWER_IS_KEPT, select
 from evolvent.selection.where import parse_condition
 
@@ -52,12 +54,24 @@ def test_29_percent_of_100_is_29() -> None:
     assert int(100 * 0.29) == 28  # what floats would give
     assert parse_top("29%")(100) == 29
     assert parse_top("10")(3) == 3
+    assert parse_top("0.29")(100) == parse_top(0.29)(100) == 29
 
 
-@pytest.mark.parametrize("text", ["", "0%", "0", "101%", "-5%", "25 percent", "1.5", "nan%", "ten"])
+def test_a_share_is_written_alike_wherever_one_is_taken() -> None:
+    for top, dedup in (("25%", "80%"), (0.25, 0.8), ("0.25", "0.8")):
+        options = SELECT.options()
+        share = checked(options["dedup"], read_text(options["dedup"], dedup))
+        assert (share, parse_top(checked(options["top"], top))(100)) == (0.8, 25)
+    with pytest.raises(InputError, match="dedup 'most' is no share"):
+        read_text(SELECT.options()["dedup"], "most")
+
+
+@pytest.mark.parametrize("text", ["", "0%", "0", "-5%", "25 percent", "1.5", "nan%", "ten"])
 def test_bad_tops(text: str) -> None:
     with pytest.raises(InputError, match=r"top .* is neither a share"):
         parse_top(text)
+    with pytest.raises(InputError, match="top '101%' is more than all rows"):
+        parse_top("101%")
 
 
 def test_the_best_in_the_order_of_the_data(tmp_path: Path) -> None:

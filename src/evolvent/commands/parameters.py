@@ -119,6 +119,8 @@ def _keyword(name: str, kind: Any, default: Any = inspect.Parameter.empty) -> in
 
 def _kind(option: Option) -> Any:
     """The type of an option on the command line: its own, or text."""
+    if option.about.parse is not None:
+        return str
     kinds = {kind for kind in get_args(option.kind) or (option.kind,) if kind is not NoneType}
     return kinds.pop() if len(kinds) == 1 and kinds <= {bool, int, float, Path} else str
 

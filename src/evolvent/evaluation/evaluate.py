@@ -34,6 +34,7 @@ from evolvent.runs.local import run
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.run import Run
 from evolvent.runs.stage import Make, Rehearsed, Stage
+from evolvent.runs.training_set import training_set
 from evolvent.sandbox.sandbox import Sandbox
 from evolvent.stages import file_of
 
@@ -148,8 +149,9 @@ def evaluate_stage(model: str, given: Evaluating, calling: Calling) -> Stage:
     if "ifeval" in given.tasks:
         find_splitter(given.data)
     items = [item for task in tasks for item in harness.items(task.name, given.data, given.limit)]
-    trained_on = stage_input(given.training_data, before=None) if given.training_data is not None else None
-    if trained_on is not None:
+    trained_on = None
+    if given.training_data is not None:
+        trained_on = stage_input(training_set(given.training_data), before=None, format=given.format, map=given.map)
         held = items_within(map(harness.texts, items), trained_on)
         known = {**dict.fromkeys(held.short), **dict.fromkeys(held.items, 1)}
         items = [

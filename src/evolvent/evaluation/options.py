@@ -1,12 +1,12 @@
 """The options of evaluate."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from evolvent.errors import InputError
 from evolvent.models.uri import JUDGES, MODELS, check_judge
-from evolvent.options import Calling, Interface, argument, names, option, run_folder, unsafe_execution
+from evolvent.options import Calling, Interface, argument, mapping, names, option, run_folder, unsafe_execution
 
 
 def check_tasks(names: Sequence[str]) -> None:
@@ -48,7 +48,14 @@ class Evaluating:
     )
     published: bool = option("Show the figures that paper 1 published, too.", False)
     training_data: str | None = option(
-        "What the model was trained on: items that it holds are named.", None, metavar="FILE"
+        "What the model was trained on: items that it holds are named.", None, metavar="DATA"
+    )
+    format: str | None = option("The training data's format; detected if not given.", None, metavar="NAME")
+    map: Mapping[str, str] | None = option(
+        "Columns of training data of no known format: instruction=question,output=answer.",
+        None,
+        metavar="FIELD=COLUMN,…",
+        parse=mapping,
     )
     unsafe_execution: bool = unsafe_execution()
 

@@ -202,7 +202,7 @@ def _weights(model: ModelURI) -> str:
     """The model as trainers name it: a folder in full, since they are started in another."""
     if model.scheme in EMBEDDED:
         return str(EMBEDDED_FOLDER / EMBEDDED[model.scheme])
-    folder = own_folder(model.name, str(model))
+    folder = own_folder(model.name, str(model), model.revision)
     return str(folder.resolve()) if folder else model.name
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from evolvent.errors import InputError, ModelUnavailableError
 from evolvent.hub import without_telemetry
-from evolvent.models.uri import can_be_hub_id
+from evolvent.models.uri import can_be_hub_id, where_to_look
 
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"  # the models that ship with the package, a folder each
 
@@ -38,7 +38,7 @@ def find_model(name: str, revision: str | None, uri: str) -> Place:
     Raises:
         ModelUnavailableError: there is no such model, or it cannot be reached.
     """
-    folder = own_folder(name, uri)
+    folder = own_folder(name, uri, revision)
     if folder:
         return Place(folder)
     without_telemetry()
@@ -54,8 +54,8 @@ def find_model(name: str, revision: str | None, uri: str) -> Place:
     return Place(folder, folder.name)
 
 
-def own_folder(name: str, uri: str) -> Path | None:
-    """The user's folder of this name; None where it is an id on the Hub.
+def own_folder(name: str, uri: str, revision: str | None = None) -> Path | None:
+    """The user's folder of this name; None where it is an id on the Hub, as one with a revision is.
 
     Raises:
         ModelUnavailableError: there is no such folder, and the name can be nothing else; or it holds no model.
@@ -70,8 +70,8 @@ def own_folder(name: str, uri: str) -> Path | None:
             )
     except (OSError, RuntimeError) as error:  # a name too long for any file; ~name of a user who is not there
         raise ModelUnavailableError(f"model {uri}: no folder has this name: {error}", fix="Check the path.") from error
-    if not there and not can_be_hub_id(name):
-        raise ModelUnavailableError(f"model {uri}: there is no folder {name}", fix="Check the path.")
+    if not there and not can_be_hub_id(name, revision):
+        raise ModelUnavailableError(f"model {uri}: there is no folder {name}", fix=where_to_look(name))
     return folder if there else None
 
 

@@ -88,7 +88,8 @@ def open_tokenizer(model: ModelURI) -> Any:
         folder = EMBEDDED_FOLDER / EMBEDDED[model.scheme]
     else:
         # looked up by hand: even for a cached model transformers would ask the Hub for something
-        found = own_folder(model.name, str(model)) or cached_folder(model.name, model.revision)
+        own = own_folder(model.name, str(model), model.revision)
+        found = own or cached_folder(model.name, model.revision)
         if found is None:
             raise FileNotFoundError(f"{model.name} is neither a folder nor in the Hub's cache")
         folder = found

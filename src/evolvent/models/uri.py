@@ -175,8 +175,14 @@ def require_folder(uri: ModelURI) -> None:
                 f"model {uri}: there is no file {uri.name}",
                 fix="Check the path. A file of a repository on the Hub is named gguf:OWNER/NAME/FILE.gguf",
             )
-    elif uri.scheme in WEIGHTS and not can_be_hub_id(uri.name) and not isdir(path):  # noqa: PTH112
-        raise InputError(f"model {uri}: there is no folder {uri.name}", fix="Check the path.")
+    elif uri.scheme in WEIGHTS and not can_be_hub_id(uri.name, uri.revision) and not isdir(path):  # noqa: PTH112
+        raise InputError(f"model {uri}: there is no folder {uri.name}", fix=where_to_look(uri.name))
+
+
+def where_to_look(name: str) -> str:
+    """What to do where there is no folder of this name."""
+    on_hub = f" A model on the Hub, beside a folder {name.partition('/')[0]}, takes a revision: {name}@main"
+    return "Check the path." + (on_hub if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) else "")
 
 
 def require_answering(uri: ModelURI) -> None:
@@ -238,9 +244,14 @@ def check_local_model(uri: str) -> None:
     require_folder(parse_uri(uri))
 
 
-def can_be_hub_id(name: str) -> bool:
-    """Whether a name can be an id on the Hugging Face Hub; it may be a folder's all the same."""
-    return not name.startswith((".", "/", "~")) and name.count("/") < 2
+def can_be_hub_id(name: str, revision: str | None = None) -> bool:
+    """Whether a name can be an id on the Hugging Face Hub; it may be a folder's all the same.
+
+    In a folder that is there it is that of a file or folder, unless it has a revision, which only the Hub knows.
+    """
+    within, below, _ = name.rpartition("/")
+    local = bool(below) and revision is None and isdir(within)  # noqa: PTH112
+    return not name.startswith((".", "/", "~")) and name.count("/") < 2 and not local
 
 
 def checked_base_url(base_url: str) -> str:

@@ -20,6 +20,7 @@ from evolvent.options.fields import option as option
 from evolvent.options.fields import options_in as options_in
 from evolvent.options.fields import pairs as pairs
 from evolvent.options.fields import read_text as read_text
+from evolvent.options.fields import share as share
 from evolvent.options.fields import typed_name as typed_name
 from evolvent.options.interface import Function as Function
 from evolvent.options.interface import Interface as Interface

@@ -156,6 +156,19 @@ def mapping(text: str, option: str) -> dict[str, str] | None:
     return pairs(text.split(","), option) if text else None
 
 
+def share(text: str, option: str) -> float:
+    """``80%`` or ``0.8``.
+
+    Raises:
+        InputError: it is no number.
+    """
+    number = text.strip()
+    try:
+        return float(number[:-1]) / 100 if number.endswith("%") else float(number)
+    except ValueError:
+        raise InputError(f"{option} {text!r} is no share", fix=f"Examples: {option} 80%, {option} 0.8.") from None
+
+
 def as_json(text: str, option: str) -> dict[str, object] | None:
     """A JSON object.
 

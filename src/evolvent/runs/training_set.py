@@ -21,7 +21,7 @@ def training_set(data: Data, *, pairs: bool = False) -> Data:
         pairs: whether preference pairs are wanted.
 
     Raises:
-        InputError: a run folder that holds no such file, several, or one that is stale.
+        InputError: a run folder that holds no such file, several and none of the usual name, or one that is stale.
     """
     folder = data.path if isinstance(data, Run) else locate(data, "read")[0] if isinstance(data, str | Path) else None
     if folder is None or not (folder / MANIFEST).is_file():
@@ -33,7 +33,8 @@ def training_set(data: Data, *, pairs: bool = False) -> Data:
     else:
         made = {file_of(name): entry for name, entry in entries.items() if name.partition(":")[0] == "select"}
         usual = file_of("select")
-        made = made or ({usual: None} if (folder / usual).exists() else {})
+        if usual in made or (folder / usual).exists():
+            made = {usual: made.get(usual)}
         what, command = "selection", row_of("select").command
     again = command.format(folder=folder)
     if len(made) != 1:

@@ -98,8 +98,8 @@ class Chosen:
     edge: float | None
 
 
-def parse_top(text: str | int) -> Top:
-    """Parse ``25%`` or ``1000``.
+def parse_top(text: str | float) -> Top:
+    """Parse ``25%``, ``0.25`` or ``1000``.
 
     Raises:
         InputError: it is neither, or nothing could be selected by it.
@@ -107,8 +107,12 @@ def parse_top(text: str | int) -> Top:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(%?)\s*", str(text))
     size = Decimal(match[1]) if match else Decimal(0)
     percent = bool(match and match[2])
-    if size <= 0 or (percent and size > 100) or (not percent and size != int(size)):
-        raise InputError(f"top {text!r} is neither a share nor a number of rows", fix="Examples: 25%, 1000.")
+    if percent and size > 100:
+        raise InputError(f"top {text!r} is more than all rows", fix="A share is 100% at most.")
+    if not percent and 0 < size < 1:
+        size, percent = size * 100, True
+    if size <= 0 or (not percent and size != int(size)):
+        raise InputError(f"top {text!r} is neither a share nor a number of rows", fix="Examples: 25%, 0.25, 1000.")
     return Top(size, percent)
 
 

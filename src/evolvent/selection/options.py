@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evolvent.datasets.options import WRITTEN, output_format
-from evolvent.options import DATA, Interface, Reading, option
+from evolvent.options import DATA, Interface, Reading, option, share
 from evolvent.selection.where import parse_conditions
 
 
-def check_top(top: str | int) -> None:
+def check_top(top: str | float) -> None:
     """Check how much is to be kept; errors as for ``parse_top``."""
     from evolvent.selection.choose import parse_top
 
@@ -34,7 +34,9 @@ class Selecting:
     """Which rows are kept, and where they are written."""
 
     by: str = option("The column to go by, a score say: ic_ifd.", metavar="COLUMN")
-    top: str | int = option("How much of the competing rows to keep: 25% or 1000.", metavar="SHARE", check=check_top)
+    top: str | int | float = option(
+        "How much of the competing rows to keep: 25%, 0.25 or 1000.", metavar="SHARE", check=check_top
+    )
     out: Path = option(WRITTEN, metavar="FILE")
     ascending: bool = option("Keep the lowest instead.", False)
     where: tuple[str, ...] = option(
@@ -59,9 +61,10 @@ class Selecting:
         check=check_language,
     )
     dedup: float | None = option(
-        "Keep the best of near-duplicate instructions: of this share of common n-grams or more, 0.8 say.",
+        "Keep the best of near-duplicate instructions: of this share of common n-grams or more, 80% or 0.8 say.",
         None,
         metavar="SHARE",
+        parse=share,
         least=0.5,
         most=1,
     )
