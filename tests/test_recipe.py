@@ -9,6 +9,8 @@ from evolvent.evolution.evolve import evolve
 from evolvent.models import models as opened_models
 from evolvent.models.protocols import Sampling
 from evolvent.recipe import run
+from evolvent.report.printing import print_estimates
+from evolvent.runs.manifest import read_manifest
 from evolvent.runs.run import Run
 from tests.scripted import Opened
 
@@ -271,3 +273,33 @@ def test_a_key_that_is_given_twice(tmp_path: Path, text: str, words: str) -> Non
     (tmp_path / "recipe.yaml").write_text(text)
     with pytest.raises(InputError, match=words):
         run(tmp_path / "recipe.yaml")
+
+
+SCORED = [{"instruction": f"What is {n} plus 1?", "output": f"{n + 1}.", "s": n} for n in range(8)]
+
+
+def test_a_recipe_that_begins_with_a_selection_makes_its_run_folder(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "r"
+    select = {"data": SCORED, "by": "s", "top": 4}
+    with pytest.raises(InputError, match="no column t"):
+        run({"out": str(out), "select": {**select, "by": "t"}})
+    assert list(tmp_path.iterdir()) == []
+    run({"out": str(out), "select": select, "select:few": {**select, "top": 0.25}})
+    assert list(read_manifest(out)) == list(read_manifest(out / "few")) == ["select:selected.jsonl"]
+
+
+def test_a_dry_run_says_what_would_be_selected_and_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = {
+        "out": f"{tmp_path}/r",
+        "select": {"data": SCORED, "by": "s", "top": 0.5},
+        "train": {"base_model": "embedded-base", "preset": "quick", "set": {"batch_size": 4, "num_train_epochs": 1}},
+        "evaluate": {"tasks": "embedded_sums"},
+    }
+    done = run(found, dry_run=True)
+    assert (list(done.stages), done.left_out) == (["select", "train"], {"evaluate": "train"})
+    assert list(tmp_path.iterdir()) == []
+    print_estimates(done.stages, done.left_out)
+    printed = capsys.readouterr().out
+    assert printed.startswith("select: 8 rows, 8 competing, 4 selected\ntrain: row 1, ")
+    assert "\ntrain: 4 rows, " in printed
+    assert printed.endswith("evaluate: nothing can be said yet: it reads what train has yet to make\n")

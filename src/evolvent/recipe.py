@@ -14,7 +14,9 @@ run folder; it reads there what another stage of that name made, else the run fo
 import inspect
 import logging
 import re
+import tempfile
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ from evolvent.options import Function, OptionError, checked, collect, implements
 from evolvent.recipe_file import Written, put, read_recipe
 from evolvent.recipe_options import RUN, Recipe
 from evolvent.responses.respond import respond
+from evolvent.runs.folder import made_run_folder
 from evolvent.runs.run import Run
 from evolvent.selection.columns import NUMBERS, TEXTS, first_columns
 from evolvent.selection.select import Selection, select
@@ -68,10 +71,12 @@ class RecipeRun:
     Attributes:
         path: the run folder.
         stages: what each stage returned, by its key in the recipe.
+        left_out: of a dry run, the stages that read what another has yet to make, each with that.
     """
 
     path: Path
     stages: dict[str, Run | Selection | Trained | Evaluation] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 @implements(RUN)
@@ -83,7 +88,8 @@ def run(
 ) -> RecipeRun:
     """Run a recipe's stages in the order in which they are written; those that are done already are left as they are.
 
-    A dry run says what each stage would take that calls chat models and whose input is there.
+    A dry run says what each stage would take whose input is there; what it would select is written to a temporary file,
+    so that it can say what a training would take.
 
     Returns:
         The run folder and what each stage returned.
@@ -97,16 +103,20 @@ def run(
         put(written.content, key, value)
     calls = _calls(written)
     done = RecipeRun(Path(written.content["out"]))
-    with opened(models) as shared:
+    with opened(models) as shared, tempfile.TemporaryDirectory(prefix="evolvent-") as scratch:
         for key, arguments in calls.items():
             taken = inspect.signature(_function(key)).parameters
-            if how.dry_run and ("dry_run" not in taken or _lacks_input(key, calls)):
-                continue
             common = {name: getattr(how, name) for name in COMMON} | {"models": shared}
             extra = {name: value for name, value in common.items() if name in taken}
+            if how.dry_run and (maker := _lacking(key, calls, done)) is not None:
+                done.left_out[key] = maker
+                continue
             if _stage(key) == "select":
                 _check_own_scores(key, calls, written)
-            done.stages[key] = _function(key)(**arguments, **extra)
+            if how.dry_run:
+                arguments = _in_place(key, calls, done, Path(scratch))
+            with nullcontext() if how.dry_run else _run_folder(key, arguments, done.path):
+                done.stages[key] = _function(key)(**arguments, **extra)
             if models is None:
                 later = list(calls)[list(calls).index(key) + 1 :]
                 shared.close(keep={uri for name in later for uri in _models_in(name, calls[name])})
@@ -303,9 +313,43 @@ def _reads(arguments: Mapping[str, Any], folder: str | Path) -> bool:
     return isinstance(data, str | Path) and Path(data) == Path(folder)
 
 
-def _lacks_input(key: str, calls: Calls) -> bool:
-    """Whether a stage reads what an earlier one has yet to make."""
-    return _maker(key, calls) is not None and not (Path(calls[key]["data"]) / file_of(BEFORE[_stage(key)])).is_file()
+def _lacking(key: str, calls: Calls, done: RecipeRun) -> str | None:
+    """In a dry run, the stage that has yet to make what a stage reads."""
+    for other in _files_read(key, calls):
+        if other not in done.stages or not (_stage(other) == "select" or Path(calls[other]["out"]).is_dir()):
+            return other
+    maker = _maker(key, calls)
+    if maker is None or _stage(maker) == "select":
+        return None
+    return None if (Path(calls[key]["data"]) / file_of(BEFORE[_stage(key)])).is_file() else maker
+
+
+def _files_read(key: str, calls: Calls) -> dict[str, str]:
+    """Which options of a stage name a training set or a student of an earlier one, by that one's key."""
+    given = {str(Path(value)): name for name, value in calls[key].items() if isinstance(value, str | Path)}
+    before = list(calls)[: list(calls).index(key)]
+    made = {other: str(Path(calls[other]["out"])) for other in before if _stage(other) in OF_FILES.values()}
+    found = {other: given.get(out) or given.get(f"hf:{out}") for other, out in made.items()}
+    return {other: name for other, name in found.items() if name}
+
+
+def _in_place(key: str, calls: Calls, done: RecipeRun, scratch: Path) -> dict[str, Any]:
+    """What a stage is given in a dry run: another file to select into, and what was selected there."""
+    read = {
+        name: done.stages[other].path for other, name in _files_read(key, calls).items() if _stage(other) == "select"
+    }
+    arguments = calls[key] | read
+    if _stage(key) != "select":
+        return arguments
+    out = Path(arguments["out"])
+    return arguments | {"out": scratch / key / (out.name if out.suffix else file_of("select"))}
+
+
+def _run_folder(key: str, arguments: Mapping[str, Any], out: Path) -> AbstractContextManager[None]:
+    """The run folder of a stage that writes into one, and makes none itself: that of the recipe, or the stage's own."""
+    folder = out / key.partition(":")[2]
+    makes = _stage(key) in OF_FILES.values() and Path(arguments["out"]).parent == folder
+    return made_run_folder(folder) if makes else nullcontext()
 
 
 def _implied(key: str, before: Calls, written: Written) -> dict[str, str]:

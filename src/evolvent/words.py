@@ -1,4 +1,4 @@
-"""Words of English texts: stop words, content words, and runs of words that two texts share."""
+"""Words of English texts: nouns behind a number, stop words, content words, and runs of words that two texts share."""
 
 import re
 import unicodedata
@@ -15,10 +15,24 @@ STOP_WORDS = frozenset(
     """.split()  # noqa: SIM905 (a list of words reads better as words)
 )
 
+# What is counted in messages.
+NOUNS = frozenset(
+    """
+    calls duplicates epochs evolutions files functions instructions items near-duplicates pairs records refusals rows
+    seeds steps tokens
+    """.split()  # noqa: SIM905
+)
+
 # Forms of a word ("wash", "washing", "washes") share so many first letters.
 STEM = 5
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+
+
+def number_of(count: int, what: str) -> str:
+    """A count with what is counted, which begins with the plural of a noun: ``1 row left out``, ``1,204 rows``."""
+    noun, blank, rest = what.partition(" ")
+    return f"{count:,} {noun[:-1] if count == 1 and noun in NOUNS else noun}{blank}{rest}"
 
 
 def words(text: str) -> list[str]:

@@ -232,6 +232,7 @@ def test_at_most_counts_replies_that_come_back_in_prompts() -> None:
 def test_no_reply_is_expected_to_pass_its_limit() -> None:
     found = rehearsed(answering(SERVER, max_tokens=7), [SERVER], stage="respond", reply_tokens=ANSWER_TOKENS).models[0]
     assert found.completion_tokens == found.completion_tokens_at_most == 60 * 7
+    assert found.replies == "assumed: 500 tokens each, or max_tokens where that is fewer"
 
 
 def test_the_folders_own_calls_say_how_long_a_reply_is() -> None:

@@ -84,7 +84,7 @@ def test_calls_tokens_and_the_time_that_is_left_from_the_first_reply_on(clock: C
     done = begun(clock, 10, calls_each=3)
     clock.now += 2
     done.called(Usage(10, 50))
-    assert done.line() == "evolve: 0 of 10 records, 1 calls, 25 tokens/s, 58 s left, 0 failed, 0 eliminated"
+    assert done.line() == "evolve: 0 of 10 records, 1 call, 25 tokens/s, 58 s left, 0 failed, 0 eliminated"
     for _ in range(40):  # more than a record takes: no guess is better than a wrong one
         done.called(Usage(10, 50))
     assert done.eta_seconds is None

@@ -10,6 +10,7 @@ from evolvent.call_store.options import Wanted
 from evolvent.files import output_path
 from evolvent.options import argument, option, takes
 from evolvent.report.printing import print_calls
+from evolvent.words import number_of
 
 RUN = argument("A run folder.", "RUN")
 
@@ -30,7 +31,7 @@ def calls(run: Annotated[str, RUN], wanted: Wanted, printing: Printing) -> None:
     found = log.stored_calls(Path(run), wanted, None if printing.out else printing.limit)
     if printing.out is not None:
         out = output_path(printing.out)
-        typer.echo(f"{out}: {log.export(found, out):,} calls")
+        typer.echo(f"{out}: {number_of(log.export(found, out), 'calls')}")
         return
     total = log.count_calls.plain(run, wanted)
     print_calls(found, total, [] if total else log.why_none(run, wanted))

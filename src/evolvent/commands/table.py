@@ -117,7 +117,7 @@ def _keywords(found: "Keywords", typed: Mapping[str, Any]) -> None:
 
 def _recipe(done: "RecipeRun", typed: Mapping[str, Any]) -> None:
     if typed.get("dry_run"):
-        print_estimates(done.stages)
+        print_estimates(done.stages, done.left_out)
         return
     written = [one.path for key, one in done.stages.items() if key.partition(":")[0] == "select"]
     with _beside_data(next(filter(_is_standard_output, written), None)):

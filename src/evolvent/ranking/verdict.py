@@ -10,6 +10,7 @@ from evolvent.errors import InputError
 from evolvent.models.uri import parse_uri
 from evolvent.ranking.measured import Measured
 from evolvent.ranking.order import Order
+from evolvent.words import number_of
 
 FEW_ROWS = 100
 # An order of at least so many candidates that is the order of their lengths, to this rank correlation, may be no more.
@@ -30,7 +31,7 @@ def sentence(order: Order, short: Mapping[str, str]) -> str:
     if not others:
         return "; ".join([f"{order.figure}: {short[first.candidate]} is the only candidate that has it", *without])
     inside = [one for one in others if one.in_set]
-    n = f"n = {order.seeds:,} seeds"
+    n = f"n = {number_of(order.seeds, 'seeds')}"
     if inside:
         names = _listed([short[one.candidate] for one in (first, *inside)])
         wanted = others[0].in_set and order.needed is not None and order.needed > order.seeds

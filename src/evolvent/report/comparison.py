@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from evolvent.report.tables import Table, short_names
+from evolvent.words import number_of
 
 if TYPE_CHECKING:
     from evolvent.metrics.compare import Comparison, Group
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 def comparison_tables(found: "Comparison") -> list[Table]:
     """The tables of a comparison: figures, labels, and why rows were left out."""
     names, notes = short_names(group.name for group in found.groups)
-    heads = tuple(f"{names[group.name]} ({group.rows:,} rows)" for group in found.groups)
+    heads = tuple(f"{names[group.name]} ({number_of(group.rows, 'rows')})" for group in found.groups)
     by_name = [{figure.name: figure for figure in group.figures} for group in found.groups]
     figures = dict.fromkeys(name for group in by_name for name in group)
     rows = [(name, *(_cell(group[name]) if name in group else "" for group in by_name)) for name in figures]

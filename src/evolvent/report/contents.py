@@ -17,6 +17,7 @@ from evolvent.runs.manifest import StageEntry, read_manifest
 from evolvent.runs.parts import records_kept
 from evolvent.runs.record_files import read_numbers, read_records, score_columns
 from evolvent.stages import file_of, in_order
+from evolvent.words import number_of
 
 if TYPE_CHECKING:
     from evolvent.evaluation.figures import Figures
@@ -243,4 +244,4 @@ def trajectories(folder: Path, count: int) -> Iterator[list[Record]]:
 
 def described(counts: Mapping[str, Any]) -> str:
     """Counts as one line of text."""
-    return ", ".join(f"{n:,} {what}" for what, n in counts.items() if isinstance(n, int) and n)
+    return ", ".join(number_of(n, what) for what, n in counts.items() if isinstance(n, int) and n)

@@ -4,6 +4,7 @@ from evolvent.costs.estimates import Estimate, ModelEstimate
 from evolvent.costs.prices import HOW, money
 from evolvent.report.tables import Table, short_names
 from evolvent.runs.progress import time_words
+from evolvent.words import number_of
 
 
 def tables_of(estimate: Estimate) -> list[Table]:
@@ -38,8 +39,9 @@ def notes_of(estimate: Estimate) -> list[str]:
     if estimate.finished:
         lines.append(f"{stage} is finished in the folder with these settings: nothing would be called")
     if rehearsed or not records:
-        of = f"all {records:,}" if rehearsed == records else f"{rehearsed:,} of {records:,}"
-        lines.append(f"{stage}, rehearsed on {of} records; nothing was called")
+        every = number_of(records, "records")
+        of = f"all {every}" if rehearsed == records else f"{rehearsed:,} of {every}"
+        lines.append(f"{stage}, rehearsed on {of}; nothing was called")
     lines += estimate.lines
     lines.append("~: estimated; at most: if every reply is as long as max_tokens allows")
     names, _ = short_names(model.model for model in estimate.models)
@@ -53,8 +55,8 @@ def notes_of(estimate: Estimate) -> list[str]:
         lines.append(f"{estimate.failing[0]:,} rehearsed rows would fail; the first: {estimate.failing[1]}")
     if estimate.stored:
         lines.append(
-            f"the folder holds {estimate.stored:,} calls of this stage; those that are the same are not paid again "
-            "and are not subtracted here"
+            f"the folder holds {number_of(estimate.stored, 'calls')} of this stage; those that are the same are not "
+            "paid again and are not subtracted here"
         )
     unpriced = [model.model for model in estimate.models if model.cost is None and model.prompt_tokens is not None]
     if unpriced:

@@ -12,6 +12,7 @@ from evolvent.report.tables import Table
 from evolvent.report.yields import in_words, yield_of
 from evolvent.runs.pilot import Pilot, Trial
 from evolvent.runs.progress import time_words
+from evolvent.words import number_of
 
 # Evolutions that are shown of each profile, and how many of those are usable ones if there are others.
 EXAMPLES, USABLE = 3, 2
@@ -20,7 +21,7 @@ SHOWN = 300
 
 def print_pilot(found: Pilot) -> None:
     """What came of a pilot."""
-    typer.echo(f"pilot of {found.sampled:,} of {found.records:,} seeds")
+    typer.echo(f"pilot of {found.sampled:,} of {number_of(found.records, 'seeds')}")
     for profile, trial in found.trials.items():
         typer.echo()
         made = yield_of(trial.counts)
@@ -34,8 +35,8 @@ def print_pilot(found: Pilot) -> None:
 def how_to_go_on(found: Pilot, profile: str) -> str:
     """What to type to evolve all seeds."""
     return (
-        f"to evolve all {found.records:,} seeds: the same command with --profile {profile} --no-pilot and without "
-        f"--pilot; the calls of the pilot are stored in {found.path} and not paid again"
+        f"to evolve all {number_of(found.records, 'seeds')}: the same command with --profile {profile} --no-pilot and "
+        f"without --pilot; the calls of the pilot are stored in {found.path} and not paid again"
     )
 
 
@@ -71,7 +72,9 @@ def projection(found: Pilot) -> Table:
     for profile, trial in found.trials.items():
         if trial.tokens_per_second is None:
             notes.append(f"{profile}: no speed and no time, as all its calls were stored before")
-    return Table(f"what a run of all {found.records:,} seeds would take", ("", *found.trials), rows, tuple(notes))
+    return Table(
+        f"what a run of all {number_of(found.records, 'seeds')} would take", ("", *found.trials), rows, tuple(notes)
+    )
 
 
 def _amount(amount: float | None) -> str:

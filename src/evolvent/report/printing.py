@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from evolvent.errors import printable
+from evolvent.words import number_of
 
 if TYPE_CHECKING:
     from evolvent.call_store.log import StoredCall
@@ -54,8 +55,8 @@ def print_made(run: Any) -> None:
     """What this command did of a stage, where that is not all of it: an earlier one began it, or calls were stored."""
     made, used = run.made, run.counts.get("tokens", {}).get("out", 0)
     if made and made["completion_tokens"] < used:
-        records = f"{made['records']:,} of {made['records'] + made['before']:,} records"
-        tokens = f"{made['completion_tokens']:,} of {used:,} tokens out"
+        records = f"{made['records']:,} of {number_of(made['records'] + made['before'], 'records')}"
+        tokens = f"{made['completion_tokens']:,} of {number_of(used, 'tokens')} out"
         typer.echo(f"{run.stage}: of all this, this command made {records}, {made['calls']:,} new calls, {tokens}")
 
 
@@ -70,9 +71,9 @@ def print_fates(run: Any) -> None:
             reasons.update({fate.removeprefix("eliminated: "): n for fate, n in fates.items() if fate != "failed"})
         why = ", ".join(f"{reason} {n:,}" for reason, n in reasons.most_common())
         eliminated, failed = counts["eliminated"], counts.get("failed", 0)
-        which = f"none of {eliminated + failed:,} rows is ok: {failed:,} failed, {eliminated:,}"
+        which = f"none of {number_of(eliminated + failed, 'rows')} is ok: {failed:,} failed, {eliminated:,}"
         if not failed:
-            which = f"all {eliminated:,} rows were"
+            which = f"all {number_of(eliminated, 'rows')} were"
         words = f"warning: {run.stage}: {which} eliminated: {why}; see evolvent calls {run.path}"
         typer.echo(printable(words), err=True)
     for reason, hint in {"empty": AGAIN, **THINKING}.items():
@@ -95,17 +96,23 @@ def print_estimate(estimate: "Estimate") -> None:
         typer.echo(note)
 
 
-def print_estimates(stages: dict[str, Any]) -> None:
-    """What a dry run found of a recipe's stages, and that it says nothing of the others."""
+def print_estimates(stages: dict[str, Any], left_out: dict[str, str]) -> None:
+    """What a dry run found of a recipe's stages, and why it says nothing of the others."""
+    from evolvent.report.contents import described
+    from evolvent.selection.select import Selection
     from evolvent.training.train import Trained
 
-    for done in stages.values():
-        if isinstance(done, Trained):
-            print_trained(done)
-            continue
-        for stage in _runs(done):
-            print_estimate(stage.estimate)
-    typer.echo("a stage that reads what an earlier one has yet to make is left out; select calls nothing")
+    for key, done in stages.items():
+        if isinstance(done, Selection):
+            typer.echo(f"{key}: {described(done.counts)}")
+        elif isinstance(done, Trained):
+            lines = done.preflight.lines() if done.preflight is not None else [f"{done.path} is finished"]
+            typer.echo("\n".join(f"{key}: {line}" for line in lines))
+        else:
+            for stage in _runs(done):
+                print_estimate(stage.estimate)
+    for key, maker in left_out.items():
+        typer.echo(f"{key}: nothing can be said yet: it reads what {maker} has yet to make")
 
 
 def print_calls(found: "Iterable[StoredCall]", total: int, why_none: list[str]) -> None:
@@ -134,7 +141,9 @@ def print_calls(found: "Iterable[StoredCall]", total: int, why_none: list[str]) 
         if call.error is not None:
             words = call.error if isinstance(call.error, str) else str(call.error.get("error", call.error))
             typer.echo(f"  failed: {printable(words)}")
-    typer.echo(f"{total:,} calls" + (f", {more:,} not shown: --limit N, or --out FILE.jsonl" if more > 0 else ""))
+    typer.echo(
+        number_of(total, "calls") + (f", {more:,} not shown: --limit N, or --out FILE.jsonl" if more > 0 else "")
+    )
     for line in why_none:
         typer.echo(line)
 
@@ -209,7 +218,7 @@ def print_files(stages: dict[str, Any]) -> None:
         if isinstance(done, Trained):
             already = " (was done already)" if done.already_done else ""
             last = f", loss {done.loss[-1][1]:.4g} at the last step" if done.loss else ""
-            typer.echo(f"{stage}: {done.path}, {done.counts['steps']:,} steps{last}{already}")
+            typer.echo(f"{stage}: {done.path}, {number_of(done.counts['steps'], 'steps')}{last}{already}")
             continue
         for run in _runs(done):
             already = " (was done already)" if run.already_done else ""
@@ -249,7 +258,7 @@ def print_exported(done: "Exported") -> None:
     """What ``evolvent export`` wrote, how to train with it, and what is to be known of it."""
     from evolvent.report.contents import described
 
-    typer.echo(f"{described(done.counts)}; the longest has {done.longest:,} tokens")
+    typer.echo(f"{described(done.counts)}; the longest has {number_of(done.longest, 'tokens')}")
     for file in done.files:
         typer.echo(f"  {file}")
     for note in done.notes:

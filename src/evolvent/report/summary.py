@@ -10,6 +10,7 @@ from evolvent.report.contents import Contents, ScoreFigures, StageContents, With
 from evolvent.report.tables import Table, short_names
 from evolvent.report.yields import in_words
 from evolvent.runs.progress import time_words
+from evolvent.words import number_of
 
 COUNTED = ("failures", "notes", "without a score")
 
@@ -110,7 +111,7 @@ def _so_far(stage: StageContents) -> str:
     """What an unfinished stage has done: the records of its finished parts, and the calls that it paid for."""
     total = "" if stage.of is None else f" of {stage.of:,}"
     calls = sum(account["calls"] for account in stage.paid.values())
-    return f"{stage.written:,}{total} records written" + (f", {calls:,} calls stored" if calls else "")
+    return f"{stage.written:,}{total} records written" + (f", {number_of(calls, 'calls')} stored" if calls else "")
 
 
 def _fates(name: str, stage: StageContents) -> Table:

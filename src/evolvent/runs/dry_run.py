@@ -30,6 +30,7 @@ from evolvent.runs.manifest import as_json, check_as_written, differences, growt
 from evolvent.runs.run import Run
 from evolvent.runs.stage import Formula, Rehearsed, Stage, Work
 from evolvent.stages import file_of
+from evolvent.words import number_of
 
 # Records that are rehearsed; all of them where there are no more.
 SAMPLE = 500
@@ -92,8 +93,11 @@ def calculated(
         use, price = before.get(uri), prices.get(uri)
         most = calls * formula.max_tokens
         prompt = round(calls * use.prompt_tokens / use.calls) if use else None
-        completion = min(round(calls * use.completion_tokens / use.calls), most) if use else None
-        how = f"the mean of {use.calls:,} calls in this folder" if use else "not known before the first calls"
+        mean = round(calls * use.completion_tokens / use.calls) if use else None
+        completion = None if mean is None else min(mean, most)
+        how = (
+            f"the mean of {number_of(use.calls, 'calls')} in this folder" if use else "not known before the first calls"
+        )
         expected = price.of(prompt, completion) if price and prompt is not None and completion is not None else None
         if price is not None and not price.prompt and not price.completion:
             expected = 0.0
@@ -111,7 +115,7 @@ def calculated(
                 seconds=seconds,
                 call_lengths=calls / caps.concurrency if caps.concurrency else None,
                 prompts=how,
-                replies=how,
+                replies=how + (", but no more than max_tokens allows" if (mean or 0) > most else ""),
                 exact=False,
             )
         )
@@ -263,17 +267,20 @@ def _estimate(
     known = {limit: length for limit, length in like.items() if length is not None}
     if known and len(known) == len(like):
         completion = round(scale * sum(calls * known[limit].tokens for limit, calls in model.limits.items()))
-        replies = f"the mean of {sum(length.replies for length in known.values()):,} calls in this folder"
+        replies = f"the mean of {number_of(sum(length.replies for length in known.values()), 'calls')} in this folder"
         replies += " with this max-tokens"
     elif before is not None:
         completion = round(calls * before.completion_tokens / before.calls)
-        replies = f"the mean of {before.calls:,} calls in this folder"
+        replies = f"the mean of {number_of(before.calls, 'calls')} in this folder"
     elif reply_tokens is not None:
-        completion, replies = calls * reply_tokens, f"assumed: {reply_tokens} tokens each"
+        completion = round(scale * sum(n * min(reply_tokens, limit) for limit, n in model.limits.items()))
+        fewer = ", or max_tokens where that is fewer" if min(model.limits, default=reply_tokens) < reply_tokens else ""
+        replies = f"assumed: {reply_tokens} tokens each{fewer}"
     else:
         completion = round(model.reply_tokens * scale)
         replies = "assumed: the instruction and 15 words more, a judge's too"
-    completion = min(completion, most)
+    if completion > most:
+        completion, replies = most, f"{replies}, but no more than max_tokens allows"
     return ModelEstimate(
         model=model.uri,
         calls=calls,

@@ -24,6 +24,7 @@ from evolvent.errors import InputError
 from evolvent.files import MANIFEST as NAME
 from evolvent.files import is_as_noted, replacing
 from evolvent.storage_errors import explained
+from evolvent.words import number_of
 
 # Packages that decide numbers and bytes: what one version made of a stage does not belong to what another makes of it.
 DECIDING = (
@@ -203,7 +204,7 @@ def growth(
     if old.input["digest"] != source["digest"]:
         if "input" not in grows or not begins_with(old.input):
             return []
-        lines.append(f"input {old.input['rows']:,} → {source['rows']:,} rows")
+        lines.append(f"input {old.input['rows']:,} → {number_of(source['rows'], 'rows')}")
     return lines
 
 

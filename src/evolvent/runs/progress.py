@@ -10,6 +10,7 @@ from typing import Any
 from evolvent.errors import printable
 from evolvent.models.protocols import Usage
 from evolvent.records import Record
+from evolvent.words import number_of
 
 LINE_SECONDS = 10.0
 
@@ -131,7 +132,7 @@ class Progress:
             rate = self.rate
             parts.append(f"{rate:.1f}/s" if rate >= 1 else f"{rate * 60:.1f}/min" if rate else "")
         if self.calls:
-            parts += [f"{self.calls:,} calls", f"{self.tokens_per_second:,.0f} tokens/s"]
+            parts += [number_of(self.calls, "calls"), f"{self.tokens_per_second:,.0f} tokens/s"]
         return ", ".join(filter(None, parts))
 
     def fates(self) -> str:
@@ -142,7 +143,7 @@ class Progress:
     def line(self) -> str:
         """The state as one line."""
         here = f" ({self.done - self.before:,} by this command)" if self.before else ""
-        parts = [f"{self.done:,} of {self.total:,} records{here}", self.pace()]
+        parts = [f"{self.done:,} of {number_of(self.total, 'records')}{here}", self.pace()]
         if self.eta_seconds is not None and self.done < self.total:
             parts.append(f"{time_words(self.eta_seconds)} left")
         return f"{self.stage}: {', '.join(filter(None, [*parts, self.fates()]))}"
