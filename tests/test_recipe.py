@@ -292,7 +292,7 @@ def test_a_dry_run_says_what_would_be_selected_and_trained(tmp_path: Path, capsy
     found = {
         "out": f"{tmp_path}/r",
         "select": {"data": SCORED, "by": "s", "top": 0.5},
-        "train": {"base_model": "embedded-base", "preset": "quick", "set": {"batch_size": 4, "num_train_epochs": 1}},
+        "train": {"base_model": "embedded-base", "preset": "quick", "set": {"batch_size": 2, "num_train_epochs": 1}},
         "evaluate": {"tasks": "embedded_sums"},
     }
     done = run(found, dry_run=True)
