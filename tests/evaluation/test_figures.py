@@ -98,3 +98,17 @@ def test_figures_without_the_items_that_the_training_data_hold() -> None:
     for one in rows:
         one.scores[CONTAMINATED] = 0
     assert (of_task(GSM8K, rows).contaminated, of_task(GSM8K, rows).clean) == (0, ())
+
+
+def test_another_estimate_of_two_columns() -> None:
+    from evolvent.judges.win_rate import length_controlled
+
+    controlled = Measure("c", "win", of="longer", estimate=length_controlled)
+    same = [row(n, win=float(n % 4 == 0), longer=0) for n in range(80)]
+    found = figure(controlled, same)
+    assert found.value == pytest.approx(0.25, abs=1e-4)
+    assert found.low is not None and found.high is not None and 0.1 < found.low < 0.25 < found.high < 0.4
+    by_length = [row(n, win=float(n % 4 != 0), longer=300 if n % 4 else -300) for n in range(80)]
+    assert figure(Measure("r", "win"), by_length).value == 0.75
+    assert figure(controlled, by_length).value == pytest.approx(0.5, abs=0.1)  # what was length is no merit
+    assert figure(controlled, [row(n, win=1.0, longer=n) for n in range(9)]).value is None

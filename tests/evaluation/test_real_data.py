@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from evolvent.evaluation.harness import items
@@ -16,6 +17,7 @@ from evolvent.evaluation.task import Tools
 from evolvent.evaluation.tasks import TASKS
 from evolvent.evaluation.tasks.ifeval import find_splitter
 from evolvent.evaluation.tasks.mbpp import TEST_PROBLEMS
+from evolvent.judges.win_rate import length_controlled
 from evolvent.records import Score
 from evolvent.sandbox.limits import Limits
 from evolvent.sandbox.sandbox import Sandbox
@@ -95,6 +97,8 @@ def test_mbpp_of_reference_solutions() -> None:
         ("math", 500, "math/test/precalculus/807.json"),
         ("humaneval", 164, "humaneval/HumanEval/0"),
         ("mbpp", 500, "mbpp/11"),
+        ("mt_bench", 80, "mt_bench/81"),
+        ("alpaca_eval", 805, "alpaca_eval/0"),
     ],
 )
 def test_the_items_of_the_files(task: str, count: int, first: str) -> None:
@@ -115,3 +119,15 @@ def test_math_of_its_own_solutions() -> None:
     pytest.importorskip("math_verify")
     rows = lines("math/math500_test.jsonl")[::5]
     assert sum(equal(row["answer"], row["solution"]) for row in rows) == 100
+
+
+def test_a_judge_who_takes_the_longer_answer_finds_half_at_equal_length() -> None:
+    sizes = [
+        np.array([len(row["output"]) for row in json.loads((DATA / f"alpaca_eval/outputs_{name}.json").read_text())])
+        for name in ("Mistral-7B-Instruct-v0.2", "gpt4_1106_preview")
+    ]
+    longer = sizes[0] - sizes[1]
+    wins = np.where(longer > 0, 1.0, np.where(longer < 0, 0.0, 0.5))
+    ours, theirs = length_controlled(wins, longer), length_controlled(1 - wins, -longer)
+    assert ours is not None and theirs is not None and ours + theirs == pytest.approx(1, abs=1e-3)
+    assert wins.mean() < 0.35 and ours == pytest.approx(0.5, abs=0.03)

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize
 
 from evolvent.metrics.car import SWEEP, car
 from evolvent.metrics.data_set import (
@@ -18,7 +17,6 @@ from evolvent.metrics.data_set import (
     win_rates,
 )
 from evolvent.metrics.text_diversity import Words
-from evolvent.metrics.win_rate import C, length_controlled
 
 
 def scored(seeds: list[int] | None = None, **scores: Any) -> Scored:
@@ -76,27 +74,6 @@ def test_rewards_adjusted_for_length_as_both_branches_of_the_reference_do() -> N
     constant = adjusted_rewards(scored(reward=[1, 1, 1], reward_tokens=lengths))
     assert constant[0].value == pytest.approx(1)
     assert (constant[1].value or 0) >= 1
-
-
-def test_a_win_rate_at_equal_length() -> None:
-    rng = np.random.default_rng(5)
-    differences = rng.normal(200, 400, 500)
-    chance = 1 / (1 + np.exp(-(-0.5 + 2 * np.tanh(differences / differences.std()))))
-    wins = (rng.random(500) < chance).astype(float)
-    wins[:20] = 0.5
-    rate = length_controlled(wins, differences)
-    term = np.tanh(differences / differences.std())
-
-    def loss(point: np.ndarray) -> float:
-        logit = point[0] + point[1] * term
-        fit = np.sum(wins * np.logaddexp(0, -logit) + (1 - wins) * np.logaddexp(0, logit))
-        return float(fit + point[1] ** 2 / (2 * C))
-
-    found = minimize(loss, np.zeros(2)).x
-    assert rate == pytest.approx(1 / (1 + math.exp(-found[0])), abs=1e-4)
-    assert rate is not None and rate < wins.mean() - 0.05  # what was length is no merit
-    assert length_controlled(np.ones(9), differences[:9]) is None
-    assert length_controlled(np.array([1.0, 0.0]), np.zeros(2)) == pytest.approx(0.5)
 
 
 def test_win_rates() -> None:

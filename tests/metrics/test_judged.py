@@ -10,7 +10,7 @@ import pytest
 from evolvent import score
 from evolvent.errors import CallError, InputError, RunError
 from evolvent.metrics.all_metrics import METRICS
-from evolvent.metrics.win import CONSTANT_TIMES, read_better
+from evolvent.metrics.win import CONSTANT_TIMES
 from evolvent.models import models as opened_models
 from evolvent.models.protocols import Reply, Sampling
 from evolvent.runs.run import Run
@@ -228,19 +228,3 @@ def test_a_constant_answer_wins_nothing(judged: Callable[..., Run], tmp_path: Pa
 
     run = judged(bribed, pairs, metrics=["win"], against=str(against(tmp_path, others)))
     assert {(row.scores["win"], row.scores["verdicts"]) for row in run} == {(0.0, "constant")}
-
-
-@pytest.mark.parametrize(
-    ("text", "better"),
-    [
-        ("Assistant 1 is better", 1),
-        ("so\n**Assistant 2 is better.**\n", 2),
-        ("Verdict: Assistant 1 is better than Assistant 2", 1),
-        ("Equal", 0),
-        ("Assistant 3 is better", None),
-        ("Assistant 1 is better, or Assistant 2 is better", None),
-        ("", None),
-    ],
-)
-def test_the_last_line(text: str, better: int | None) -> None:
-    assert read_better(text) == better

@@ -16,19 +16,18 @@ from evolvent.costs.prices import money
 from evolvent.errors import BudgetReachedError, CallError, EvolventError, InputError
 from evolvent.evaluation import harness
 from evolvent.evaluation.apart import apart
-from evolvent.evaluation.figures import CONTAMINATED, Figures, figures_of, task_of
+from evolvent.evaluation.figures import CONTAMINATED, Figures, figures_of, replies, task_of
 from evolvent.evaluation.options import EVALUATE, Evaluating
 from evolvent.evaluation.paired import Difference, asked_otherwise, differences
 from evolvent.evaluation.published import Published, published
 from evolvent.evaluation.task import NoVerdict, Tools
 from evolvent.evaluation.tasks import TASKS
 from evolvent.evaluation.tasks.code import LIMITS
-from evolvent.evaluation.tasks.ifeval import find_splitter
 from evolvent.models.models import Models, chat_need, opened
-from evolvent.models.protocols import ChatModel, Sampling, StageModels
+from evolvent.models.protocols import ChatModel, Reply, Sampling, StageModels
 from evolvent.models.uri import check_evaluated_model, parse_uri
 from evolvent.options import Calling, implements
-from evolvent.records import Column, Message, Record, Score, conversation
+from evolvent.records import CUT, Column, Message, Record, Score, conversation
 from evolvent.runs.inputs import Listed, stage_input
 from evolvent.runs.local import run
 from evolvent.runs.manifest import read_manifest
@@ -71,8 +70,9 @@ class Evaluation:
 def evaluate(model: str, *, given: Evaluating, calling: Calling, models: Models | None = None) -> Evaluation:
     """Evaluate a model on benchmarks: OUT/evaluated.parquet.
 
-    Each item is asked once, greedily, in the model's own chat template; the reply is a stored call. A reply without
-    text is wrong; an item whose call failed (a prompt longer than the context, say) has no verdict, and is counted.
+    Each item is asked once, greedily, in the model's own chat template (an item of several turns once a turn); replies
+    are stored calls. A reply without text is wrong; an item whose call failed (a prompt longer than the context, say)
+    has no verdict, and is counted.
 
     Returns:
         The figures of each task with their intervals, and the run.
@@ -146,8 +146,8 @@ def evaluate_stage(model: str, given: Evaluating, calling: Calling) -> Stage:
     judged = [task.name for task in tasks if task.judged]
     if judged and given.judge is None:
         raise InputError(f"{judged[0]} needs a model that judges", fix="Name one: --judge URI.")
-    if "ifeval" in given.tasks:
-        find_splitter(given.data)
+    for task in tasks:
+        task.find(given.data)
     items = [item for task in tasks for item in harness.items(task.name, given.data, given.limit)]
     trained_on = None
     if given.training_data is not None:
@@ -159,6 +159,7 @@ def evaluate_stage(model: str, given: Evaluating, calling: Calling) -> Stage:
         ]
     digest = hashlib.sha256(orjson.dumps([[item.id, item.instruction, item.messages, item.meta] for item in items]))
     how = {task.name: harness.decoding(task.name, given.max_tokens) for task in tasks}
+    libraries = (*LIBRARIES, *(task.library for task in tasks if task.library))
     judge = given.judge if any(task.judged for task in tasks) else None
     work = Answering(str(parse_uri(model)), how, str(parse_uri(judge)) if judge else None, given.unsafe_execution)
     return Stage(
@@ -170,8 +171,9 @@ def evaluate_stage(model: str, given: Evaluating, calling: Calling) -> Stage:
             "decoding": {
                 name: {"max_tokens": drawn.max_tokens, "stop": list(drawn.stop)} for name, drawn in how.items()
             },
-            "judged_by": {name: metadata.version(name) for name in LIBRARIES},
+            "judged_by": {name: metadata.version(name) for name in libraries},
             "judge": work.judge,
+            "judge_prompts": {task.name: task.judge_version for task in tasks if task.judge_version} or None,
             "training_data": trained_on.about["digest"] if trained_on else None,
             "extra_body": dict(calling.extra_body) if calling.extra_body else None,
         },
@@ -183,7 +185,7 @@ def evaluate_stage(model: str, given: Evaluating, calling: Calling) -> Stage:
         columns=columns_of(given.tasks, trained=trained_on is not None),
         group=task_of,
         dry_run=Rehearsed(reply_tokens=ANSWER_TOKENS, work=replace(work, rehearsed=True)),
-        calls_each=1,
+        calls_each=sum(1 + len(TASKS[task_of(item)].then) + TASKS[task_of(item)].judged for item in items) / len(items),
     )
 
 
@@ -215,69 +217,76 @@ class Answering:
     async def open(self, models: StageModels) -> AsyncIterator[Make]:
         """Make it ready to answer one item at a time."""
         model, columns = models.chat(self.model), columns_of(self.decoding)
+        judge = models.chat(self.judge) if self.judge else None
         async with AsyncExitStack() as stack:
-            tools = await self._tools(stack, models)
+            tools = await self._tools(stack)
+
+            async def row(record: Record) -> Record:
+                answered = await answer(record, model, self.decoding[task_of(record)], columns)
+                if answered.status == "failed" or (self.rehearsed and not TASKS[task_of(record)].judged):
+                    return answered
+                found = await judged(answered, tools, judge)
+                return answered if self.rehearsed else found
 
             async def answer_all(records: Sequence[Record]) -> list[list[Record]]:
-                return [[await self._row(record, model, tools, columns)] for record in records]
+                return [[await row(record)] for record in records]
 
             yield answer_all
 
-    async def _row(self, record: Record, model: ChatModel, tools: Tools, columns: Sequence[Column]) -> Record:
-        """An item's row."""
-        answered = await answer(record, model, self.decoding[task_of(record)], columns)
-        if answered.status == "failed" or (self.rehearsed and not TASKS[task_of(record)].judged):
-            return answered
-        row = await judged(answered, tools)
-        return answered if self.rehearsed else row
-
-    async def _tools(self, stack: AsyncExitStack, models: StageModels) -> Tools:
-        """What the verdicts of these tasks need; those on made-up replies a judge alone, whose calls count."""
+    async def _tools(self, stack: AsyncExitStack) -> Tools:
+        """What the verdicts of these tasks need besides a judge; nothing for made-up replies."""
         tasks = [TASKS[name] for name in self.decoding if not self.rehearsed]
         sandbox = Sandbox(LIMITS, unsafe=self.unsafe_execution) if any(task.runs_code for task in tasks) else None
         if sandbox is not None:
             await stack.enter_async_context(sandbox)
         apart_from_all = next((task.apart for task in tasks if task.apart), None)
         asked = await stack.enter_async_context(apart(apart_from_all)) if apart_from_all else None
-        return Tools(sandbox, asked, partial(ask_judge, models.chat(self.judge)) if self.judge else None)
+        return Tools(sandbox, asked)
 
 
-async def ask_judge(judge: ChatModel, id: str, prompt: str) -> str:
-    """What a judge says to a prompt.
+async def ask_judge(judge: ChatModel, id: str, turns: Sequence[Message]) -> Reply:
+    """What a judge says in a conversation.
 
     Raises:
         NoVerdict: the call failed.
     """
     try:
-        reply = await ask(judge, conversation(prompt), JUDGED, run_seed=0, record_id=id, stage="judge")
+        return await ask(judge, turns, JUDGED, run_seed=0, record_id=id, stage="judge")
     except CallError as error:
         raise NoVerdict(f"the judge: {error}") from error
-    return reply.text
 
 
 async def answer(record: Record, model: ChatModel, sampling: Sampling, columns: Sequence[Column]) -> Record:
-    """A model's reply to an item, without a verdict yet."""
+    """A model's reply to an item, without a verdict yet; in a conversation to each of its turns."""
     unknown: dict[str, Score] = {**dict.fromkeys(column.name for column in columns), **record.scores}
     answered = replace(record, teacher=model.uri, scores=unknown)
     turns: list[Message] = record.messages or conversation(record.instruction)
-    try:
-        reply = await ask(model, turns, sampling, run_seed=0, record_id=record.id, stage=STAGE)
-    except CallError as error:
-        return replace(answered, status="failed", reason=str(error))
-    answered.output, answered.finish_reason = reply.text, reply.finish_reason
-    if record.messages:
-        answered.messages = [*turns, Message(role="assistant", content=reply.text)]
+    document, then = orjson.loads(record.meta or "{}"), TASKS[task_of(record)].then
+    for number, question in enumerate([None, *(document[field] for field in then)]):
+        turns = [*turns, Message(role="user", content=question)] if question is not None else turns
+        try:
+            reply = await ask(model, turns, sampling, run_seed=0, record_id=record.id, stage=STAGE)
+        except CallError as error:
+            return replace(answered, status="failed", reason=str(error))
+        turns = [*turns, Message(role="assistant", content=reply.text)]
+        answered.output = answered.output if number else reply.text
+        answered.finish_reason = answered.finish_reason if answered.finish_reason in CUT else reply.finish_reason
+    if record.messages or then:
+        answered.messages = turns
     return answered
 
 
-async def judged(record: Record, tools: Tools) -> Record:
-    """A row with the verdict on its reply; failed if there can be none."""
+async def judged(record: Record, tools: Tools, judge: ChatModel | None = None) -> Record:
+    """A row with the verdict on its reply; failed if there can be none, or none of a part."""
+    document, (reply, *further) = orjson.loads(record.meta or "{}"), replies(record)
+    asking = partial(ask_judge, judge, record.id) if judge else None
     try:
-        verdict = await TASKS[task_of(record)].judge(orjson.loads(record.meta or "{}"), record.output, tools)
+        verdict = await TASKS[task_of(record)].judge(document, reply, tools._replace(judge=asking, further=further))
     except EvolventError:
         raise
     except NoVerdict as error:
-        return replace(record, status="failed", reason=f"no verdict: {error}")
+        scores = {**record.scores, **error.known}
+        return replace(record, status="failed", reason=f"no verdict: {error}", scores=scores)
     except Exception as error:  # of a library's check, on a text that it did not expect
         return replace(record, status="failed", reason=f"no verdict: {type(error).__name__}: {error}")
     return replace(record, scores={**record.scores, **verdict})

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evolvent.evaluation.task import Measure, Task
+from evolvent.evaluation.task import Measure, Task, Unit
 from evolvent.evaluation.tasks import TASKS
 from evolvent.records import CUT, Record
 from evolvent.runs.manifest import read_manifest
@@ -19,7 +19,7 @@ from evolvent.runs.record_files import read_records
 if TYPE_CHECKING:
     import numpy as np
 
-CONFIDENCE, RESAMPLES = 0.95, 2_000
+CONFIDENCE, RESAMPLES, REFITS = 0.95, 2_000, 200
 CONTAMINATED = "contaminated"  # the column that says whether the training data hold an item
 
 
@@ -33,6 +33,7 @@ class Figure:
         error: its standard error; ``low``, ``high``: its 95 % interval; None where there are fewer than two items, or
             all stand or fall together.
         n: the items that it is of.
+        unit: what it is printed in: a share in per cent, or points.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Figure:
     low: float | None = None
     high: float | None = None
     n: int = 0
+    unit: Unit = "%"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +109,19 @@ def of_task(task: Task, rows: Sequence[Record], decoding: str = "") -> Figures:
         len(rows),
         [figure(measure, rows) for measure in task.measures],
         sum(row.finish_reason in CUT for row in rows),
-        sum(row.status == "ok" and not row.output.strip() for row in rows),
+        sum(row.status == "ok" and not all(map(str.strip, replies(row))) for row in rows),
         failed,
         len(known) - len(clean) if named else None,
         len(named) - len(known),
         [figure(measure, clean) for measure in task.measures] if len(clean) < len(known) else (),
     )
+
+
+def replies(row: Record) -> list[str]:
+    """The model's replies of a row, in their order."""
+    further = TASKS[task_of(row)].then
+    turns = [turn["content"] for turn in row.messages or [] if turn["role"] == "assistant"]
+    return [row.output, *(turns[-len(further) :] if further else [])]
 
 
 def figure(measure: Measure, rows: Iterable[Record]) -> Figure:
@@ -122,22 +131,25 @@ def figure(measure: Measure, rows: Iterable[Record]) -> Figure:
     rows = with_verdict(measure, rows)
     scored, most = values(measure, rows)
     n = len(rows)
-    if not n:
-        return Figure(measure.name, None)
-    value = float(scored.sum() / most.sum())
+    value = estimated(measure, scored, most) if n else None
     scored, most = together(measure, rows, scored, most)
-    if len(scored) == 1:
-        return Figure(measure.name, value, n=n)
-    if value in (0.0, 1.0) or (set(np.unique(scored)) <= {0.0, 1.0} and bool((most == 1).all())):
+    if value is None or len(scored) == 1:
+        return Figure(measure.name, value, n=n, unit=measure.unit)
+    shares = measure.unit == "%" and measure.estimate is None
+    if shares and (value in (0.0, 1.0) or (set(np.unique(scored)) <= {0.0, 1.0} and bool((most == 1).all()))):
         from scipy.stats import binomtest
 
         interval = binomtest(round(value * len(scored)), len(scored)).proportion_ci(CONFIDENCE, method="wilson")
-        return Figure(
-            measure.name, value, float(np.sqrt(value * (1 - value) / n)), float(interval.low), float(interval.high), n
-        )
-    drawn = resampled(scored, most)
-    interval = drawn.confidence_interval
-    return Figure(measure.name, value, float(drawn.standard_error), float(interval.low), float(interval.high), n)
+        error = float(np.sqrt(value * (1 - value) / n))
+    else:
+        drawn = resampled(measure, scored, most)
+        interval, error = drawn.confidence_interval, float(drawn.standard_error)
+    return Figure(measure.name, value, error, float(interval.low), float(interval.high), n, measure.unit)
+
+
+def estimated(measure: Measure, scored: "np.ndarray", most: "np.ndarray") -> float | None:
+    """A measure's value, of what ``values`` gives; None where it does not exist."""
+    return float(scored.sum() / most.sum()) if measure.estimate is None else measure.estimate(scored, most)
 
 
 def with_verdict(measure: Measure, rows: Iterable[Record]) -> list[Record]:
@@ -177,20 +189,31 @@ def together(measure: Measure, rows: Sequence[Record], *arrays: "np.ndarray") ->
     return [np.bincount(place, weights=array) for array in arrays]
 
 
-def resampled(scored: "np.ndarray", most: "np.ndarray") -> Any:
-    """scipy's bootstrap of the sum of one over the sum of the other: an item's instructions stand or fall together.
+def resampled(measure: Measure, *of_models: "np.ndarray") -> Any:
+    """scipy's bootstrap of a measure over items: what is of an item stands or falls together.
 
     Args:
-        scored, most: see ``values``; what is scored may be a difference of two models.
+        measure: the measure.
+        of_models: what ``values`` gives of a model; of another model, too, for the difference of the two.
     """
     from scipy.stats import bootstrap
 
+    def of_one(scored: "np.ndarray", most: "np.ndarray", axis: int) -> Any:
+        if measure.estimate is None:
+            return scored.sum(axis) / most.sum(axis)
+        found = measure.estimate(scored, most)
+        return scored.mean() if found is None else found  # nothing but wins was drawn, say
+
+    def statistic(scored: "np.ndarray", most: "np.ndarray", *other: "np.ndarray", axis: int = -1) -> Any:
+        ours = of_one(scored, most, axis)
+        return ours - of_one(other[0], other[1], axis) if other else ours
+
     return bootstrap(
-        (scored, most),
-        lambda scored, most, axis: scored.sum(axis) / most.sum(axis),
-        n_resamples=RESAMPLES,
+        of_models,
+        statistic,
+        n_resamples=RESAMPLES if measure.estimate is None else REFITS,
         paired=True,
-        vectorized=True,
+        vectorized=measure.estimate is None,
         confidence_level=CONFIDENCE,
         method="percentile",
         rng=0,

@@ -41,7 +41,10 @@ class Evaluating:
         "Longest reply to an item, in tokens; what each task says, if not given.", None, metavar="N", least=1
     )
     judge: str | None = option(
-        f"The model that judges replies to followbench: {JUDGES}.", None, metavar="URI", check=check_judge
+        f"The model that judges replies to followbench, mt_bench and alpaca_eval: {JUDGES}.",
+        None,
+        metavar="URI",
+        check=check_judge,
     )
     against: str | None = option(
         "Compare on the same items: the run folder of another evaluation, or another model.", None, metavar="RUN"

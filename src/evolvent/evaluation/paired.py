@@ -6,8 +6,8 @@ from math import sqrt
 from pathlib import Path
 
 from evolvent.errors import InputError
-from evolvent.evaluation.figures import CONFIDENCE, resampled, task_of, together, values
-from evolvent.evaluation.task import Measure
+from evolvent.evaluation.figures import CONFIDENCE, estimated, resampled, task_of, together, values
+from evolvent.evaluation.task import Measure, Unit
 from evolvent.evaluation.tasks import TASKS
 from evolvent.records import Record
 from evolvent.runs.manifest import read_manifest
@@ -26,6 +26,7 @@ class Difference:
             itself; else by a bootstrap over items, or over what stands or falls together; None below two items.
         wins, losses: items on which one is right and the other wrong; None where an item is not right or wrong.
         p: that of McNemar's exact test of these; None where items stand or fall together.
+        unit: what it is printed in.
     """
 
     task: str
@@ -39,6 +40,7 @@ class Difference:
     wins: int | None = None
     losses: int | None = None
     p: float | None = None
+    unit: Unit = "%"
 
     @property
     def difference(self) -> float:
@@ -47,7 +49,7 @@ class Difference:
 
 
 def differences(ours: Path, theirs: Path) -> list[Difference]:
-    """Every figure of two evaluated files.
+    """Every figure that two evaluated files both have.
 
     Raises:
         InputError: they have no item in common.
@@ -65,8 +67,9 @@ def differences(ours: Path, theirs: Path) -> list[Difference]:
                 and _has_verdicts(measure, row, other[id])
             ]
             every = {id for id, row in [*mine.items(), *other.items()] if task_of(row) == task}
-            if both:
-                found.append(_difference(task, measure, both, len(every) - len(both)))
+            difference = _difference(task, measure, both, len(every) - len(both)) if both else None
+            if difference is not None:
+                found.append(difference)
     if not found:
         raise InputError(f"{ours} and {theirs} have no item in common", fix="Evaluate both on the same tasks and data.")
     return found
@@ -103,16 +106,19 @@ def _has_verdicts(measure: Measure, *rows: Record) -> bool:
     return all(row.scores.get(measure.column) is not None for row in rows)
 
 
-def _difference(task: str, measure: Measure, both: Sequence[tuple[Record, Record]], unpaired: int) -> Difference:
+def _difference(task: str, measure: Measure, both: Sequence[tuple[Record, Record]], unpaired: int) -> Difference | None:
+    """The difference of a figure; None where one of the two has none."""
     from scipy.stats import binomtest
 
     rows, others = [ours for ours, _ in both], [theirs for _, theirs in both]
     a, most = values(measure, rows)
-    b, _ = values(measure, others)
-    n, share_a, share_b = len(both), float(a.sum() / most.sum()), float(b.sum() / most.sum())
+    b, other_most = values(measure, others)
+    n, of_a, of_b = len(both), estimated(measure, a, most), estimated(measure, b, other_most)
+    if of_a is None or of_b is None:
+        return None
     low = high = wins = losses = p = None
     right, right_too = ([row.scores[measure.column] for row in of] for of in (rows, others))
-    if measure.of is None and {*right, *right_too} <= {0.0, 1.0}:
+    if measure.unit == "%" and measure.of is None and {*right, *right_too} <= {0.0, 1.0}:
         wins = sum(one == 1 and other == 0 for one, other in zip(right, right_too, strict=True))
         losses = sum(one == 0 and other == 1 for one, other in zip(right, right_too, strict=True))
     if measure.cluster is None and wins is not None and losses is not None:
@@ -120,10 +126,10 @@ def _difference(task: str, measure: Measure, both: Sequence[tuple[Record, Record
         both_right = right.count(1.0) - wins
         if n > 1:
             low, high = newcombe(both_right, wins, losses, n - both_right - wins - losses)
-    elif len((drawn_from := together(measure, rows, a - b, most))[0]) > 1:
-        drawn = resampled(*drawn_from)
+    elif len((drawn_from := together(measure, rows, a, most, b, other_most))[0]) > 1:
+        drawn = resampled(measure, *drawn_from)
         low, high = float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)
-    return Difference(task, measure.name, n, unpaired, share_a, share_b, low, high, wins, losses, p)
+    return Difference(task, measure.name, n, unpaired, of_a, of_b, low, high, wins, losses, p, measure.unit)
 
 
 def newcombe(both: int, first: int, second: int, neither: int) -> tuple[float, float]:

@@ -11,8 +11,8 @@ from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from evolvent.judges.win_rate import length_controlled
 from evolvent.metrics.car import car
-from evolvent.metrics.win_rate import length_controlled
 
 if TYPE_CHECKING:
     import numpy as np

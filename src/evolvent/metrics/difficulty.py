@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from evolvent.call_store.ask import ask
+from evolvent.judges.replies import read_label, read_number, why_no_verdict
 from evolvent.metrics.metric import Compute, Metric, Values, Window
-from evolvent.metrics.verdicts import read_label, read_number, why_no_verdict
 from evolvent.models.protocols import Sampling
 from evolvent.prompts import Prompt, load_prompt
 from evolvent.records import Column, Record, Score, conversation

@@ -6,10 +6,10 @@ speak to the judge.
 
 import hashlib
 
+from evolvent.judges.replies import read_number
 from evolvent.metrics.difficulty import PROMPTS, asking
 from evolvent.metrics.metric import Metric
 from evolvent.metrics.reward import nothing_to_judge
-from evolvent.metrics.verdicts import read_number
 from evolvent.prompts import load_prompt
 from evolvent.records import Column, Record
 

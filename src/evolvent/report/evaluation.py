@@ -1,6 +1,6 @@
 """An evaluation's figures as a table: a row a figure, with its uncertainty and what it rests on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from evolvent.evaluation.tasks import TASKS
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from evolvent.evaluation.figures import Figure, Figures
     from evolvent.evaluation.paired import Difference
 
-COLUMNS = ("task", "figure", "%", "± s.e.", "95 % interval", "n", "cut", "empty", "no verdict")
+COLUMNS = ("task", "figure", "{unit}", "± s.e.", "95 % interval", "n", "cut", "empty", "no verdict")
 
 INTERVALS = {
     whose: f"interval: {whose}'s for shares of items, a bootstrap over items (followbench: their chains) for others"
@@ -30,7 +30,8 @@ def evaluation_tables(found: "Sequence[Figures]") -> list[Table]:
         for of in found
         for one in of.clean
     ]
-    return [Table("figures", COLUMNS, rows + clean, tuple(_notes(found)))]
+    columns = tuple(column.format(unit=_units(one for of in found for one in of.figures)) for column in COLUMNS)
+    return [Table("figures", columns, rows + clean, tuple(_notes(found)))]
 
 
 def difference_table(found: "Sequence[Difference]", against: str, unlike: Sequence[str] = ()) -> Table:
@@ -39,10 +40,10 @@ def difference_table(found: "Sequence[Difference]", against: str, unlike: Sequen
         (
             one.task,
             one.name,
-            f"{100 * one.ours:.2f}",
-            f"{100 * one.theirs:.2f}",
-            f"{100 * one.difference:+.2f}",
-            "" if one.low is None else f"{100 * one.low:+.2f} to {100 * (one.high or 0):+.2f}",
+            _number(one.ours, one.unit),
+            _number(one.theirs, one.unit),
+            _number(one.difference, one.unit, "+"),
+            "" if one.low is None else f"{_number(one.low, one.unit, '+')} to {_number(one.high, one.unit, '+')}",
             "" if one.wins is None else f"{one.wins:,} : {one.losses:,}",
             "" if one.p is None else f"{one.p:.3g}",
             f"{one.n:,}",
@@ -53,8 +54,8 @@ def difference_table(found: "Sequence[Difference]", against: str, unlike: Sequen
     columns = (
         "task",
         "figure",
-        "%",
-        "other %",
+        _units(found),
+        f"other {_units(found)}",
         "difference",
         "95 % interval",
         "only ours : theirs",
@@ -70,18 +71,29 @@ def difference_table(found: "Sequence[Difference]", against: str, unlike: Sequen
     return Table("against another, on the same items", columns, rows, notes)
 
 
+def _units(figures: "Iterable[Figure | Difference]") -> str:
+    """What figures are printed in."""
+    return " or ".join(dict.fromkeys(figure.unit for figure in figures)) or "%"
+
+
+def _number(value: float | None, unit: str, sign: str = "") -> str:
+    return f"{(value or 0.0) * (100 if unit == '%' else 1):{sign}.2f}"
+
+
 def _cells(figure: "Figure") -> tuple[str, str, str]:
     if figure.value is None:
         return "none", "", ""
-    interval = "" if figure.low is None else f"{100 * figure.low:.2f} to {100 * (figure.high or 0):.2f}"
-    return f"{100 * figure.value:.2f}", "" if figure.error is None else f"{100 * figure.error:.2f}", interval
+    value, error, low, high = (
+        _number(one, figure.unit) for one in (figure.value, figure.error, figure.low, figure.high)
+    )
+    return value, "" if figure.error is None else error, "" if figure.low is None else f"{low} to {high}"
 
 
 def _notes(found: "Sequence[Figures]") -> Iterator[str]:
     for of in found:
         yield f"{of.task}: {TASKS[of.task].about}; {of.decoding}, in the model's own chat template"
     yield INTERVALS["Wilson"]
-    yield "cut: replies that ended at the token limit or in a loop; empty: replies without text, which are wrong"
+    yield "cut: a reply ended at the token limit or in a loop; empty: a reply without text, which is wrong"
     for of in found:
         for why, items in of.failed.items():
             yield f"{of.task}: {items:,} of {of.items:,} without a verdict: {why}"

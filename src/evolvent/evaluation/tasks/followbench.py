@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evolvent.evaluation.task import Document, Measure, NoVerdict, Task, Tools
-from evolvent.records import Column, Score
+from evolvent.records import Column, Score, conversation
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -109,8 +109,8 @@ async def satisfied(document: Document, reply: str, tools: Tools) -> int:
     added = (f"[With {n} constraint{'s' * (n > 1)}]\n{step}" for n, step in enumerate(steps, 1))
     prompt = PROMPT.format(first=first, steps="\n\n".join(added), answer=reply, level=len(steps))
     assert tools.judge is not None
-    said = await tools.judge(f"followbench/{document['key']}", prompt)
-    lines = [line for line in said.splitlines() if VERDICTS.fullmatch(line)]
+    said = await tools.judge(conversation(prompt))
+    lines = [line for line in said.text.splitlines() if VERDICTS.fullmatch(line)]
     verdicts = re.findall("YES|NO", lines[-1]) if lines else []
     if len(verdicts) != len(steps):
         raise NoVerdict("the judge's reply has no last line of one YES or NO for each constraint")
@@ -133,5 +133,5 @@ FOLLOWBENCH = Task(
     ),
     judge,
     (Column("followed", "int64"), Column("constraints", "int64"), Column("kind", "string"), Column("chain", "string")),
-    judged=True,
+    judged=1,
 )

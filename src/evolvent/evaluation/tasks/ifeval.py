@@ -66,7 +66,7 @@ def find_splitter(data: Path | None) -> None:
             fetched = nltk.download("punkt_tab", quiet=True)
         if not fetched:
             raise InputError(
-                "IFEval counts sentences with NLTK's punkt_tab, which is not on this machine and cannot be fetched",
+                "checks count sentences with NLTK's punkt_tab, which is not on this machine and cannot be fetched",
                 fix="Where there is a network: python -m nltk.downloader punkt_tab; then bring nltk_data here, name "
                 f"it in NLTK_DATA, or put it into --data DIR as {PACKED}.",
             ) from None
@@ -82,14 +82,16 @@ def checks_of_the_harness() -> ModuleType:
     return utils  # type: ignore[no-any-return]
 
 
+MEASURES = (
+    Measure("prompt strict", "prompt_strict"),
+    Measure("instruction strict", "instructions_strict", "instructions"),
+    Measure("prompt loose", "prompt_loose"),
+    Measure("instruction loose", "instructions_loose", "instructions"),
+)
 IFEVAL = Task(
     "ifeval",
     "541 prompts with 834 instructions that code can check; zero-shot",
-    (
-        Measure("prompt strict", "prompt_strict"),
-        Measure("instruction strict", "instructions_strict", "instructions"),
-        Measure("prompt loose", "prompt_loose"),
-        Measure("instruction loose", "instructions_loose", "instructions"),
-    ),
+    MEASURES,
     judge,
+    find=find_splitter,
 )

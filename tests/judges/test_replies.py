@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evolvent.judges.replies import read_label, read_number, read_rating, why_no_verdict
 from evolvent.metrics.difficulty import LEVELS
-from evolvent.metrics.verdicts import read_label, read_number, why_no_verdict
 from evolvent.models.protocols import Reply
 
 
@@ -50,6 +50,29 @@ from evolvent.models.protocols import Reply
 )
 def test_numbers(text: str, value: float | None) -> None:
     assert read_number(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("Rating: 7", 7),
+        ("It is right.\n**Rating: 8.5**\n", 8.5),
+        ("[[10]]", 10),
+        ("9/10", 9),
+        ("The score is 3 out of 10.", None),  # a sentence
+        ("Score is 3 out of 10.", 3),
+        ("Rating: 7\nThank you.", None),
+        ("Rating: 0", None),
+        ("Rating: 11", None),
+        ("Rating: 80/100", None),
+        ("Rating: -3", None),
+        ("Rating: 7-8", None),
+        ("Rating: NUMBER", None),
+        ("", None),
+    ],
+)
+def test_ratings(text: str, value: float | None) -> None:
+    assert read_rating(text) == value
 
 
 @pytest.mark.parametrize(

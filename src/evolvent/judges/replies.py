@@ -19,6 +19,9 @@ NAMED = re.compile(
 ALONE = re.compile(VALUE, re.IGNORECASE)
 FRACTION = re.compile(rf"\d{OUT_OF}\d|\d\s*[-–—]\s*\d", re.IGNORECASE)
 SCALE = re.compile(r"\(\s*0\s*(?:[-–—]|to)\s*100\s*\)", re.IGNORECASE)  # of which the judge speaks
+RATING = re.compile(
+    rf"[^\w+\-–]*(?:(?:score|rating)\b[^\w+\-–]*(?:is\b[^\w+\-–]*)?)?(\d+(?:\.\d+)?)(?:{OUT_OF}10)?\W*", re.IGNORECASE
+)
 MARKS = re.compile(r"[*_`\"]")
 DENIED = r"(?:\bnot|\bnever|n['’]t)(?:\s+(?:at\s+all|that|so|very|really|too))?\s+"
 
@@ -55,6 +58,12 @@ def read_number(text: str, *, strict: bool = False) -> float | None:
             return _within(_number(value) * 100 / int(whole or 100))
     alone = {_number(value) for value, _ in ALONE.findall(text)}
     return _within(alone.pop()) if len(alone) == 1 and not FRACTION.search(text) else None
+
+
+def read_rating(text: str) -> float | None:
+    """The rating from 1 to 10 that the last line of a reply is, or None: "Rating: 7", "7/10", "[[7]]"."""
+    found = RATING.fullmatch(MARKS.sub("", _last_line(text)))
+    return float(found[1]) if found is not None and 1 <= float(found[1]) <= 10 else None
 
 
 def read_label(text: str, labels: Sequence[str], *, strict: bool = False) -> str | None:
