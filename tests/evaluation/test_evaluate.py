@@ -192,7 +192,7 @@ def test_a_check_that_breaks_leaves_its_item_without_a_verdict() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"tasks": ["gsmk"]}, "there is no task 'gsmk'\nTasks: ifeval, gsm8k"),
+        ({"tasks": ["gsmk"]}, "there is no task 'gsmk'\nTasks: ifeval, ifbench, gsm8k"),
         ({"tasks": ["gsm8k", "gsm8k"]}, "a task is named twice"),
         ({"tasks": []}, "no task is named"),
         ({"tasks": ["math"]}, "task math needs .*math500_test.jsonl, which is not there"),

@@ -109,6 +109,6 @@ def test_another_estimate_of_two_columns() -> None:
     assert found.value == pytest.approx(0.25, abs=1e-4)
     assert found.low is not None and found.high is not None and 0.1 < found.low < 0.25 < found.high < 0.4
     by_length = [row(n, win=float(n % 4 != 0), longer=300 if n % 4 else -300) for n in range(80)]
-    assert figure(Measure("r", "win"), by_length).value == 0.75
-    assert figure(controlled, by_length).value == pytest.approx(0.5, abs=0.1)  # what was length is no merit
+    raw, equal = figure(Measure("r", "win"), by_length).value, figure(controlled, by_length).value
+    assert raw == 0.75 and equal is not None and equal < 0.65  # what was length is no merit
     assert figure(controlled, [row(n, win=1.0, longer=n) for n in range(9)]).value is None

@@ -278,10 +278,11 @@ async def answer(record: Record, model: ChatModel, sampling: Sampling, columns: 
 
 async def judged(record: Record, tools: Tools, judge: ChatModel | None = None) -> Record:
     """A row with the verdict on its reply; failed if there can be none, or none of a part."""
-    document, (reply, *further) = orjson.loads(record.meta or "{}"), replies(record)
+    task = TASKS[task_of(record)]
+    document, (reply, *further) = orjson.loads(record.meta or "{}"), replies(task, record)
     asking = partial(ask_judge, judge, record.id) if judge else None
     try:
-        verdict = await TASKS[task_of(record)].judge(document, reply, tools._replace(judge=asking, further=further))
+        verdict = await task.judge(document, reply, tools._replace(judge=asking, further=further))
     except EvolventError:
         raise
     except NoVerdict as error:

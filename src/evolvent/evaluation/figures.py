@@ -109,7 +109,7 @@ def of_task(task: Task, rows: Sequence[Record], decoding: str = "") -> Figures:
         len(rows),
         [figure(measure, rows) for measure in task.measures],
         sum(row.finish_reason in CUT for row in rows),
-        sum(row.status == "ok" and not all(map(str.strip, replies(row))) for row in rows),
+        sum(row.status == "ok" and not all(map(str.strip, replies(task, row))) for row in rows),
         failed,
         len(known) - len(clean) if named else None,
         len(named) - len(known),
@@ -117,11 +117,10 @@ def of_task(task: Task, rows: Sequence[Record], decoding: str = "") -> Figures:
     )
 
 
-def replies(row: Record) -> list[str]:
-    """The model's replies of a row, in their order."""
-    further = TASKS[task_of(row)].then
+def replies(task: Task, row: Record) -> list[str]:
+    """The model's replies of a task's row, in their order."""
     turns = [turn["content"] for turn in row.messages or [] if turn["role"] == "assistant"]
-    return [row.output, *(turns[-len(further) :] if further else [])]
+    return [row.output, *(turns[-len(task.then) :] if task.then else [])]
 
 
 def figure(measure: Measure, rows: Iterable[Record]) -> Figure:
