@@ -29,7 +29,7 @@ async def judge_form(document: Document, reply: str, tools: Tools) -> dict[str, 
     [found] = await tools.sandbox.evaluate([document["check"]], [reply])
     [verdict] = found.verdicts
     if verdict.value is None:
-        raise NoVerdict(found.problem or verdict.reason)
+        raise NoVerdict(found.problem or verdict.reason or "the function says nothing")
     return {"right": float(verdict.value)}
 
 
