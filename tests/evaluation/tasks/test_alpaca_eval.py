@@ -2,11 +2,10 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from evolvent.cli import app
 from evolvent.evaluation.evaluate import evaluate
 from evolvent.models import models as opened_models
 from evolvent.models.protocols import Sampling
@@ -63,10 +62,11 @@ def test_answers_are_compared_in_both_orders(data: Path, models: Opened, tmp_pat
 
 
 def test_two_models_on_the_same_items(data: Path, models: Opened, tmp_path: Path) -> None:
-    typed = ["evaluate", MODEL, "--tasks", "alpaca_eval", "--data", str(data), "--judge", JUDGE]
-    shown = CliRunner().invoke(app, [*typed, "--out", str(tmp_path / "r"), "--against", OTHER]).output
-    assert "│ win rate          │ 37.50 │" in shown
-    assert "win rate │ 37.50 │    0.00 │ +37.50" in shown.replace("win rate          │", "win rate │")
+    given: dict[str, Any] = {"tasks": ["alpaca_eval"], "data": data, "judge": JUDGE, "out": tmp_path / "r"}
+    done = evaluate(MODEL, against=OTHER, **given)
+    [raw] = done.differences  # the other wins nothing: at equal length there is nothing to fit
+    assert (raw.name, raw.ours, raw.theirs, raw.n, raw.unpaired) == ("win rate", 0.375, 0.0, 4, 1)
+    assert raw.low is not None and raw.low >= 0
 
 
 def test_a_dry_run_counts_both_orders(data: Path, models: Opened, tmp_path: Path) -> None:
