@@ -1,11 +1,14 @@
 """FollowBench's rules; the judge's verdicts are tried in tests/evaluation/test_evaluate.py."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from evolvent.evaluation.task import NoVerdict, Tools
 from evolvent.evaluation.tasks.followbench import judge, of_template
+from evolvent.models.protocols import Reply
+from evolvent.records import Message
 
 
 @pytest.mark.parametrize(
@@ -40,8 +43,8 @@ def test_rules(source: str, target: str, reply: str, satisfied: float) -> None:
 
 
 def judged(said: str, level: int) -> object:
-    async def judging(_: str, __: str) -> str:
-        return said
+    async def judging(_: Sequence[Message]) -> Reply:
+        return Reply(said, "stop")
 
     document = {"key": f"style/7/{level}", "kind": "style", "source": "koala", "level": level, "target": ""}
     steps = {"steps": ["Sing.", *(f"Sing {n}." for n in range(level))]}
