@@ -9,6 +9,7 @@ import pytest
 from evolvent import compare, respond, score
 from evolvent.evolution.evol_instruct import IN_DEPTH, choose_operators
 from evolvent.evolution.templates import load_prompt
+from evolvent.metrics.absent import NoScoresError
 from evolvent.metrics.evolution_reward import OPERATORS, Parents, evolved
 from evolvent.models import models as opened_models
 from evolvent.models.protocols import Reply, Reward, Sampling
@@ -95,8 +96,8 @@ def test_the_parents_of_answers_are_in_the_files_that_they_were_made_of(tmp_path
         assert list(with_earlier_files(answers.output)) == [answers.output, run.output]
     evolve(write_seeds(tmp_path, range(3)), tmp_path / "run", rounds=1, fresh=True)
     assert list(with_earlier_files(answers.output)) == [answers.output]  # another file has that name now
-    lost = {row.scores["score_reason"] for row in rewarded(answers, tmp_path / "lost")}
-    assert "evolution_reward: what it was evolved from is not there" in lost
+    with pytest.raises(NoScoresError, match="evolution_reward: what it was evolved from is not there"):
+        rewarded(answers, tmp_path / "lost")
 
 
 def test_why_there_is_none() -> None:
