@@ -57,6 +57,10 @@ PRESETS: dict[str, Preset] = {
         {"learning_rate": 2e-4, "num_train_epochs": 1, "batch_size": 16, "warmup_steps": 0.03},
         lora={"r": 8, "alpha": 8},
     ),
+    "trial": Preset(
+        "no paper: what evolvent rank --trial trains, a few hundred rows seen often; a LoRA learns ten times as fast",
+        {"learning_rate": 2e-5, "num_train_epochs": 10, "batch_size": 16, "warmup_steps": 0.03},
+    ),
     "autoif": Preset(
         "Self-play with Execution Feedback (AutoIF), App. B: its DPO (its README has another learning rate, 5e-6)",
         {

@@ -120,7 +120,7 @@ def test_a_candidate_that_dies_ends_and_the_others_stand(tmp_path: Path, models:
 
 def test_a_candidate_without_a_figure_stands_below_the_others() -> None:
     standings = [Standing(name, 3, 1.0, 0.9, 1.1, 0.0, 0.0, 0.0, True, 1.0, 0.5, 0.0) for name in ("a", "b")]
-    found = Order("reward", False, standings, ["c"], 3, 0.1, 5, {})
+    found = Order("reward", False, standings, {"c": "no reply"}, 3, 0.1, 5, {})
     short = {name: name for name in "abc"}
     table = _figures(BaseRanking("embedded-base", [found], [], []), short)
     assert [row[1:3] for row in table.rows] == [("a", "3"), ("b", "3"), ("c", "none")]
@@ -161,6 +161,19 @@ def test_evolvers(tmp_path: Path, models: Opened, instructions: Path) -> None:
     assert (kept.figure, next(one.value for one in kept.standings), kept.seeds) == ("kept", 1.0, 20)
     assert found.fates[PLAIN]["evolve: ok"] + found.fates[PLAIN]["evolve: eliminated"] == 20
     assert found.fates[PLAIN]["evolve: ok"] == found.fates[PLAIN]["score: ok"] < 20
+
+
+def test_evolvers_without_a_teacher(tmp_path: Path, models: Opened, instructions: Path) -> None:
+    for uri, steps in ((PLAIN, 3), (WORDY, 5)):
+        models[uri].reply = lambda prompt, _, steps=steps: (  # type: ignore[misc]
+            f"Explain how to mend sock {prompt.split('sock ')[1].split()[0]} of mine in {steps} steps, with a needle"
+        )
+    found = rank_evolvers(instructions, model=[PLAIN, WORDY], **BASE, out=tmp_path / "run", sample=10)
+    assert [order.figure for order in found.rankings[0].orders] == ["kept"]
+    assert found.rankings[0].flags[0] == "without --teacher nothing is answered: figures of pairs are left out"
+    assert not models[JUDGE].asked
+    with pytest.raises(InputError, match="--judge needs answers to the evolutions"):
+        rank_evolvers(instructions, model=[PLAIN, WORDY], **BASE, judge=JUDGE, out=tmp_path / "other")
 
 
 def test_data_sets_of_different_rows(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from evolvent.errors import InputError
 from evolvent.metrics.car import BETA
@@ -100,6 +101,11 @@ class Scores:
         supplied(chosen(self.metrics), self)  # a recipe's earlier stages would be paid before it is missed
 
 
+def shift_rewards() -> Any:
+    """An option: whether rewards are made to begin at 0."""
+    return option("Add to every reward what makes the lowest 0: CAR means nothing where the mean is negative.", False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparing:
     """How scored data is compared."""
@@ -108,9 +114,7 @@ class Comparing:
         "The column whose values are compared: teacher, evolver, operator, one of your own.", None, metavar="COLUMN"
     )
     beta: float = option("How much the loss counts in CAR; a sweep stands beside it.", BETA, metavar="X", least=0)
-    shift_rewards: bool = option(
-        "Add to every reward what makes the lowest 0: CAR means nothing where the mean is negative.", False
-    )
+    shift_rewards: bool = shift_rewards()
 
 
 COMPARE = Interface(

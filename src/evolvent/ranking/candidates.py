@@ -19,7 +19,9 @@ log = logging.getLogger(__name__)
 
 # What rank itself writes beside the candidates' folders.
 PLAN, RESULT, SAMPLE = "plan.json", "ranking.json", "sample.jsonl"
-OWN_FILES = (PLAN, RESULT, SAMPLE)
+# The folder of a trial: in each candidate's its students, beside them the rows that no student sees.
+TRIAL = "trial"
+OWN_FILES = (PLAN, RESULT, SAMPLE, TRIAL)
 
 
 @dataclass(slots=True)
@@ -114,8 +116,9 @@ def calls_of(calling: Calling, folder: Path, all_folders: Iterable[Path]) -> dic
 
 
 def _cost(folder: Path) -> float:
-    """What the calls of a run folder have cost, where there is a price."""
-    accounts = [account for entry in read_manifest(folder).values() for account in entry.paid.values()]
+    """What the calls of a candidate have cost, those of its trial among them, where there is a price."""
+    folders = (folder, *folder.glob(f"{TRIAL}/*/*/"))
+    accounts = [account for one in folders for entry in read_manifest(one).values() for account in entry.paid.values()]
     return float(sum(account["cost"] or 0.0 for account in accounts))
 
 

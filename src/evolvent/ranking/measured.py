@@ -1,13 +1,14 @@
 """What was measured of each candidate: the scores of its rows, and which seed each row comes of."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from evolvent.errors import InputError
+from evolvent.metrics.score import REASON, metric_of, reasons_in
 from evolvent.ranking.figures import KEPT
 from evolvent.records import Record
 from evolvent.runs.record_files import read_records, score_columns
@@ -23,6 +24,7 @@ class Measured:
         seeds: for each row the number of its seed, from 0, int64 of shape [rows].
         scores: by column, float64 of shape [rows]; NaN where a row has none.
         kept: how many rows each candidate has.
+        reasons: for each candidate how many of its rows say why they lack a score, by what they say.
     """
 
     candidates: Sequence[str]
@@ -30,6 +32,24 @@ class Measured:
     seeds: np.ndarray
     scores: Mapping[str, np.ndarray]
     kept: Sequence[int]
+    reasons: Mapping[str, Counter[str]] = field(default_factory=dict)
+
+    def lowest(self, columns: Sequence[str]) -> dict[str, float]:
+        """What makes the lowest value of each of some columns 0, if it is below; the same for all candidates."""
+        return {
+            one: max(0.0, -float(np.nanmin(self.scores[one], initial=0.0))) for one in columns if one in self.scores
+        }
+
+    def why(self, candidate: str, columns: Sequence[str]) -> str:
+        """Why a candidate has none of some scores: what most of its rows say."""
+        said = Counter[str]()
+        for reason, count in self.reasons.get(candidate, {}).items():
+            if metric_of(reason) in (None, *columns):
+                said[reason] += count
+        first = said.most_common(1)
+        return (
+            f"none of its rows has it; {first[0][1]:,} of them: {first[0][0]}" if first else "none of its rows has it"
+        )
 
     def by_candidate(self, column: str) -> np.ndarray:
         """A column's values, of shape [rows, candidates]: NaN but for the row's own candidate."""
@@ -52,17 +72,17 @@ def measured(files: Mapping[str, Path], columns: Mapping[str, Mapping[str, str]]
         InputError: a file cannot be read, or none holds a row.
     """
     names = sorted({name for of in columns.values() for name in of})
-    rows = (
-        (
-            name,
-            record.seed_id if record.round else seeds.get(record.question, record.question),
-            _numbers(record, columns[name]),
-        )
-        for name, file in files.items()
-        for record in read_records(file)
-        if record.status == "ok"
-    )
-    return _gathered(tuple(files), names, rows)
+    said: dict[str, Counter[str]] = {name: Counter() for name in files}
+
+    def rows() -> Iterator[tuple[str, str, Mapping[str, float]]]:
+        for name, file in files.items():
+            explained_by = {REASON + "".join(column.partition("@")[1:]) for column in columns[name].values()}
+            for record in read_records(file):
+                if record.status == "ok":
+                    said[name].update(one for column in explained_by for one in reasons_in(record.scores.get(column)))
+                    yield name, stands_with(record, seeds), _numbers(record, columns[name])
+
+    return replace(_gathered(tuple(files), names, rows()), reasons=said)
 
 
 def evolutions(files: Mapping[str, Path]) -> Measured:
@@ -80,6 +100,11 @@ def evolutions(files: Mapping[str, Path]) -> Measured:
         if record.round
     )
     return _gathered(tuple(files), sorted({*columns, KEPT}), rows)
+
+
+def stands_with(record: Record, seeds: Mapping[str, str]) -> str:
+    """What a row stands or falls with: the seed that it, or its question, was evolved from, else its question."""
+    return record.seed_id if record.round else seeds.get(record.question, record.question)
 
 
 def _kept(record: Record) -> dict[str, float]:

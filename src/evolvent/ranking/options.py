@@ -1,12 +1,15 @@
 """The options of rank."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from evolvent.errors import InputError
+from evolvent.evaluation.options import check_tasks
 from evolvent.evolution.options import PROFILES
 from evolvent.metrics.car import BETA
+from evolvent.metrics.options import shift_rewards
 from evolvent.models.uri import JUDGES, MODELS, check_chat_model, check_judge, check_local_model, parse_uri
 from evolvent.options import (
     DATA,
@@ -15,7 +18,9 @@ from evolvent.options import (
     Interface,
     Reading,
     argument,
+    mapping,
     max_tokens,
+    names,
     option,
     pairs,
     run_folder,
@@ -73,7 +78,43 @@ class Ranking:
     )
     sample: int = option("How many of the instructions, drawn by the seed.", 200, metavar="N", least=2)
     beta: float = option("How much the loss counts in CAR.", BETA, metavar="X", least=0)
+    shift_rewards: bool = shift_rewards()
     seed: int = seed()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """Whether students are trained, how, and on what they are evaluated."""
+
+    trial: bool = option("Train students on the rows of each candidate and evaluate them: these decide.", False)
+    trial_tasks: tuple[str, ...] = option(
+        "What the students are evaluated on, the tasks of evaluate.", (), metavar="A,B", parse=names, check=check_tasks
+    )
+    trial_data: Path | None = option(
+        "The folder that holds the data of these tasks; the Hub, if not given.", None, metavar="DIR"
+    )
+    trial_limit: int | None = option(
+        "Evaluate the students on the first N items of each task only.", None, metavar="N", least=2
+    )
+    trial_rows: int = option("Rows that a student is trained on, as many for each.", 200, metavar="N", least=20)
+    trial_seeds: int = option("Students of each candidate, each trained with a seed.", 3, metavar="N", least=3)
+    trial_set: Mapping[str, Any] | None = option(
+        "Replace a setting of the students' training, as --set of train does: num_train_epochs=20, say.",
+        None,
+        metavar="KEY=VALUE",
+        repeatable=True,
+        parse=pairs,
+    )
+    trial_lora: Mapping[str, Any] | None = option(
+        "Train LoRAs instead of all weights of the students: r=8,alpha=8.", None, metavar="KEY=VALUE,…", parse=mapping
+    )
+
+    def __post_init__(self) -> None:
+        if self.trial and not self.trial_tasks:
+            raise InputError("a trial evaluates its students, and no task is named", fix="Name one: --trial-tasks A,B.")
+        given = [one.name for one in fields(self) if one.name != "trial" and getattr(self, one.name) != one.default]
+        if given and not self.trial:
+            raise InputError(f"--{given[0].replace('_', '-')} is for a trial", fix="Add --trial, or leave it out.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +144,11 @@ class RankEvolvers:
     model: tuple[str, ...] = option(
         f"An evolver to rank: {MODELS}.", metavar="URI", repeatable=True, check=check_candidates
     )
-    teacher: str = option(
-        f"Who answers all evolutions, so that pairs can be scored: {MODELS}.", metavar="URI", check=check_chat_model
+    teacher: str | None = option(
+        f"Who answers all evolutions, so that pairs can be scored: {MODELS}.",
+        None,
+        metavar="URI",
+        check=check_chat_model,
     )
     embedder: str | None = option(
         "Also rank by diversity: minilm, hf:ID-or-folder.", None, metavar="URI", check=check_local_model
@@ -124,21 +168,21 @@ RANK_TEACHERS = Interface(
     "evolvent.ranking.rank",
     "rank_teachers",
     {"instructions": replace(DATA, optional=True)},
-    (RankTeachers, Ranking, Reading, Calling),
+    (RankTeachers, Ranking, Trial, Reading, Calling),
     without=WITHOUT,
 )
 RANK_EVOLVERS = Interface(
     "evolvent.ranking.rank",
     "rank_evolvers",
     {"seeds": SEEDS},
-    (RankEvolvers, Ranking, Reading, Calling),
+    (RankEvolvers, Ranking, Trial, Reading, Calling),
     without=WITHOUT,
 )
 RANK_DATA = Interface(
     "evolvent.ranking.rank",
     "rank_data",
     {"data": argument("Each data set's name, and its file or run folder.", "NAME=DATA…", repeatable=True, parse=pairs)},
-    (Ranking, Reading, Calling),
+    (Ranking, Trial, Reading, Calling),
     without=WITHOUT,
 )
 

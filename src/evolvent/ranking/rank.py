@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,23 @@ from evolvent.ranking.candidates import (
 )
 from evolvent.ranking.figures import figures
 from evolvent.ranking.measured import evolutions, measured
-from evolvent.ranking.options import RANK_DATA, RANK_EVOLVERS, RANK_TEACHERS, RankEvolvers, Ranking, RankTeachers
-from evolvent.ranking.order import order
+from evolvent.ranking.options import (
+    RANK_DATA,
+    RANK_EVOLVERS,
+    RANK_TEACHERS,
+    RankEvolvers,
+    Ranking,
+    RankTeachers,
+    Trial,
+)
+from evolvent.ranking.order import Order, order
 from evolvent.ranking.result import BaseRanking, Ranked, write_result
 from evolvent.ranking.sample import common, sampled, write_plan, write_sample
-from evolvent.ranking.verdict import flags, sentence, together
+from evolvent.ranking.students import check_trial
+from evolvent.ranking.trial import chosen_rows, tried
+from evolvent.ranking.trial_rows import TrialRows
+from evolvent.ranking.validate import against_trials
+from evolvent.ranking.verdict import decided, flags, sentence, together
 from evolvent.records import Record
 from evolvent.report.tables import short_names
 from evolvent.responses.respond import respond
@@ -43,6 +55,11 @@ RULE = (
     "By each figure: the model confidence set (family-wise 95 %, paired bootstrap over seeds); a candidate outside of "
     "it is worse. One is the best only where every figure says so. These figures shortlist; a trial training decides."
 )
+OF_TRIALS = (
+    "The trial decides, by the model confidence set over items and training seeds (hierarchical paired bootstrap): a "
+    "candidate outside of it is worse, by any task. It decides among candidates whose students learned: their training "
+    "loss fell, and their loss on held-out rows moved, both beyond noise. Without two of these it decides nothing."
+)
 OF_PAIRS = ("ifd", "ic_ifd", "grape", "rsr")
 
 
@@ -52,6 +69,7 @@ def rank_teachers(
     *,
     by: RankTeachers,
     given: Ranking,
+    trial: Trial,
     reading: Reading,
     calling: Calling,
     models: Models | None = None,
@@ -87,7 +105,7 @@ def rank_teachers(
         source = stage_input(instructions, before=read_by("respond"), wanted=wanted, **_how(reading))
         asked, sources = sampled(source, given.sample, given.seed), {"instructions": source}
     drawing = {name: getattr(by, name) for name in ("system", "temperature", "top_p", "max_tokens")}
-    _plan("teachers", candidates, given, calling, sources, {"rows": len(asked), **drawing})
+    _plan("teachers", candidates, given, trial, calling, sources, {"rows": len(asked), **drawing})
     sample = write_sample(asked, given.out / SAMPLE)
     with opened(models) as shared:
 
@@ -98,12 +116,18 @@ def rank_teachers(
             teacher = [teachers[name]]
             return respond(sample, teacher=teacher, out=folder, seed=given.seed, **drawing, **calls, models=shared)
 
-        return _ranked(candidates, answer, given, calling, shared, _seeds(asked))
+        return _ranked(candidates, answer, given, trial, calling, shared, _seeds(asked))
 
 
 @implements(RANK_DATA)
 def rank_data(
-    data: Mapping[str, Data], *, given: Ranking, reading: Reading, calling: Calling, models: Models | None = None
+    data: Mapping[str, Data],
+    *,
+    given: Ranking,
+    trial: Trial,
+    reading: Reading,
+    calling: Calling,
+    models: Models | None = None,
 ) -> Ranked:
     """Rank data sets for a base model by a sample of each: a new run against the last one, say.
 
@@ -118,14 +142,14 @@ def rank_data(
     calling = priced(calling, [given.judge] if given.judge else [])
     sources = {name: _input(one, reading) for name, one in data.items()}
     rows = {name: sampled(source, given.sample, given.seed) for name, source in sources.items()}
-    _plan("data", candidates, given, calling, sources, {"rows": {name: len(of) for name, of in rows.items()}})
+    _plan("data", candidates, given, trial, calling, sources, {"rows": {name: len(of) for name, of in rows.items()}})
     with opened(models) as shared:
 
         def take(name: str, folder: Path) -> Data:
             return write_sample(rows[name], folder / SAMPLE)
 
         seeds = _seeds([record for of in rows.values() for record in of])
-        return _ranked(candidates, take, given, calling, shared, seeds)
+        return _ranked(candidates, take, given, trial, calling, shared, seeds)
 
 
 @implements(RANK_EVOLVERS)
@@ -134,11 +158,14 @@ def rank_evolvers(
     *,
     by: RankEvolvers,
     given: Ranking,
+    trial: Trial,
     reading: Reading,
     calling: Calling,
     models: Models | None = None,
 ) -> Ranked:
     """Rank evolvers for a base model: each evolves the same seeds, one teacher answers them all, the pairs are scored.
+
+    Without a teacher there are no pairs: what is left is what the rules kept, and how sure each evolver was.
 
     Returns:
         The rankings, with the candidates' folders.
@@ -150,13 +177,19 @@ def rank_evolvers(
     """
     evolvers = {str(parse_uri(uri)): uri for uri in by.model}
     candidates = Candidates(folders_of(list(evolvers), given.out))
-    calling = priced(calling, [*evolvers, by.teacher, *([given.judge] if given.judge else [])])
+    _check_teacher(by, given, trial)
+    calling = priced(calling, [*evolvers, *(uri for uri in (by.teacher, given.judge) if uri)])
     source = stage_input(seeds, before=None, **_how(reading))
     asked = sampled(source, given.sample, given.seed)
     drawing = ("profile", "rounds", "logprobs", "temperature", "top_p", "max_tokens")
     options = {name: getattr(by, name) for name in drawing}
-    further = {"rows": len(asked), "teacher": str(parse_uri(by.teacher)), "embedder": by.embedder, **options}
-    _plan("evolvers", candidates, given, calling, {"seeds": source}, further)
+    further = {
+        "rows": len(asked),
+        "teacher": by.teacher and str(parse_uri(by.teacher)),
+        "embedder": by.embedder,
+        **options,
+    }
+    _plan("evolvers", candidates, given, trial, calling, {"seeds": source}, further)
     sample = write_sample(asked, given.out / SAMPLE)
     with opened(models) as shared:
 
@@ -165,18 +198,19 @@ def rank_evolvers(
                 return calls_of(calling, folder, candidates.folders.values())
 
             evolve(sample, model=evolvers[name], out=folder, seed=given.seed, **options, **calls(), models=shared)
-            length, teacher = by.max_tokens, [by.teacher]
-            return respond(
-                folder, teacher=teacher, out=folder, seed=given.seed, max_tokens=length, **calls(), models=shared
-            )
+            if by.teacher is None:
+                return folder
+            how = {"teacher": [by.teacher], "max_tokens": by.max_tokens, "seed": given.seed}
+            return respond(folder, out=folder, **how, **calls(), models=shared)
 
-        return _ranked(candidates, evolve_and_answer, given, calling, shared, {}, by=by)
+        return _ranked(candidates, evolve_and_answer, given, trial, calling, shared, {}, by=by)
 
 
 def _ranked(
     candidates: Candidates,
     prepare: Callable[[str, Path], Data],
     given: Ranking,
+    trial: Trial,
     calling: Calling,
     models: Models,
     seeds: Mapping[str, str],
@@ -188,7 +222,7 @@ def _ranked(
     Args:
         candidates: the candidates.
         prepare: makes a candidate's pairs, and says where they are.
-        given, calling, models: as the callers have them.
+        given, trial, calling, models: as the callers have them.
         seeds: by question of the sample the seed that it was evolved from, where it was.
         by: how evolvers evolve, if the candidates are evolvers.
     """
@@ -199,6 +233,10 @@ def _ranked(
 
     candidates.each(make)
     rankings = [_for_base(base, candidates, pairs, given, calling, models, seeds, by) for base in given.base_model]
+    if trial.trial:
+        models.close()  # students need the memory; what is needed again is opened again
+        rows = chosen_rows({name: pairs[name] for name in candidates.through}, seeds, given, trial, candidates.folders)
+        rankings = [_tried(one, rows, given, trial, calling, candidates) for one in rankings]
     folders = candidates.folders
     ranked = Ranked(
         given.out,
@@ -208,6 +246,7 @@ def _ranked(
         rankings,
         {name: fates(folder) for name, folder in folders.items()},
         {name: costs(folder) for name, folder in folders.items()},
+        against_trials({one.base_model: one.orders for one in rankings}, trial.trial_tasks),
     )
     write_result(ranked)
     return ranked
@@ -224,6 +263,48 @@ def _for_base(
     by: RankEvolvers | None,
 ) -> BaseRanking:
     """The ranking for one base model: pairs that it cannot score end their candidate for it alone."""
+    short = short_names(candidates.folders)[0]
+    found, orders, notes = None, list[Order](), list[str]()
+    if by is not None:
+        files = {name: folder / file_of("evolve") for name, folder in candidates.folders.items()}
+        found = evolutions({name: file for name, file in files.items() if file.is_file()})
+        made = figures(found.scores, given.beta, evolved=True)
+        orders = [order(found, one, seed=given.seed) for one in made]
+        notes += [] if by.teacher else ["without --teacher nothing is answered: figures of pairs are left out"]
+    if by is None or by.teacher is not None:
+        try:
+            columns, ended = _scored(base_model, candidates, pairs, given, calling, models, by)
+        except RunError as error:
+            return BaseRanking(base_model, [], [error.message], [])
+        found = measured({name: candidates.folders[name] / file_of("score") for name in columns}, columns, seeds)
+        shifts = found.lowest(("reward", "judge_score")) if given.shift_rewards else {}
+        made = figures(found.scores, given.beta, evolved=by is not None, shifts=shifts)
+        orders += [order(found, one, seed=given.seed) for one in made]
+        notes += [f"{short[name]} has no scores: {why}" for name, why in ended.items()]
+        notes += [f"{shift:.4g} is added to every {name} in CAR" for name, shift in shifts.items() if shift]
+    assert found is not None
+    verdict = [*(sentence(one, short) for one in orders), together(orders, short)]
+    roles = {"the judge": given.judge, "the common teacher": by.teacher if by else None}
+    return BaseRanking(base_model, orders, verdict, [*notes, *flags(found, orders, base_model, roles, short)])
+
+
+def _scored(
+    base_model: str,
+    candidates: Candidates,
+    pairs: Mapping[str, Data],
+    given: Ranking,
+    calling: Calling,
+    models: Models,
+    by: RankEvolvers | None,
+) -> tuple[dict[str, Mapping[str, str]], Mapping[str, str]]:
+    """Score the pairs of each candidate.
+
+    Returns:
+        For each the columns of its scores by their plain names; and why others have none.
+
+    Raises:
+        RunError: none has any.
+    """
     options = {**_scores(given, by), "base_model": base_model}
     columns: dict[str, Mapping[str, str]] = {}
 
@@ -235,23 +316,36 @@ def _for_base(
         columns[name] = own_columns(folder, asked, called)
 
     scored = Candidates(candidates.through)
-    try:
-        scored.each(measure)
-    except RunError as error:
-        return BaseRanking(base_model, [], [error.message], [])
-    short, through = short_names(candidates.folders)[0], scored.through
-    of_pairs = measured({name: folder / file_of("score") for name, folder in through.items()}, columns, seeds)
-    evolved = by is not None
-    orders = [order(of_pairs, one, seed=given.seed) for one in figures(of_pairs.scores, given.beta, evolved=evolved)]
-    if evolved:
-        files = {name: folder / file_of("evolve") for name, folder in candidates.folders.items()}
-        of_seeds = evolutions({name: file for name, file in files.items() if file.is_file()})
-        first = [order(of_seeds, one, seed=given.seed) for one in figures(of_seeds.scores, given.beta, evolved=True)]
-        orders = [*first, *orders]
-    verdict = [*(sentence(one, short) for one in orders if one.standings), together(orders, short)]
-    roles = {"the judge": given.judge, "the common teacher": by.teacher if by else None}
-    notes = [f"{short[name]} has no scores: {why}" for name, why in scored.ended.items()]
-    return BaseRanking(base_model, orders, verdict, [*notes, *flags(of_pairs, orders, base_model, roles, short)])
+    scored.each(measure)
+    return columns, scored.ended
+
+
+def _check_teacher(by: RankEvolvers, given: Ranking, trial: Trial) -> None:
+    """Check that there is a teacher where answers are needed.
+
+    Raises:
+        InputError: there is none.
+    """
+    of_models = {"--judge": given.judge, "--reward-model": given.reward_model, "--embedder": by.embedder}
+    wanting = [*(name for name, uri in of_models.items() if uri), *(["--trial"] if trial.trial else [])]
+    if by.teacher is None and wanting:
+        raise InputError(f"{wanting[0]} needs answers to the evolutions", fix="Name who gives them: --teacher URI.")
+
+
+def _tried(
+    ranking: BaseRanking,
+    rows: TrialRows,
+    given: Ranking,
+    trial: Trial,
+    calling: Calling,
+    candidates: Candidates,
+) -> BaseRanking:
+    """A ranking with what a trial says, which decides it."""
+    of_trial, found = tried(ranking.base_model, rows, given, trial, calling, candidates.folders)
+    short = short_names(candidates.folders)[0]
+    said = [*(sentence(one, short) for one in of_trial), decided(of_trial, short)]
+    orders, verdict = [*ranking.orders, *of_trial], [*ranking.verdict, *said]
+    return replace(ranking, orders=orders, verdict=verdict, trial=found)
 
 
 def _seeds(records: Sequence[Record]) -> dict[str, str]:
@@ -273,15 +367,20 @@ def _plan(
     kind: str,
     candidates: Candidates,
     given: Ranking,
+    trial: Trial,
     calling: Calling,
     sources: Mapping[str, StageInput],
     further: Mapping[str, Any],
 ) -> None:
     """Write what is compared and how it is decided, before the first call and before any sample."""
-    make_folder(given.out)
     ranked = {name: value for name, value in asdict(given).items() if name != "out"}
     inputs = {name: source.about["digest"] for name, source in sources.items()}
     plan = {"ranked": kind, "candidates": list(candidates.folders), "input": inputs, "rule": RULE, **ranked, **further}
+    if trial.trial:
+        students = len(candidates.folders) * trial.trial_seeds * len(given.base_model)
+        of_trial = check_trial(trial, given.base_model, given.judge)
+        plan |= {"rule": f"{RULE} {OF_TRIALS}", "trial": {**of_trial, "students": students}}
+    make_folder(given.out)
     write_plan(given.out, plan, fresh=calling.fresh)
 
 

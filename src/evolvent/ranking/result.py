@@ -11,7 +11,27 @@ from evolvent.errors import InputError
 from evolvent.files import replacing
 from evolvent.ranking.candidates import PLAN, RESULT, costs
 from evolvent.ranking.order import Order, Standing
+from evolvent.ranking.sufficiency import Learned
+from evolvent.ranking.training_seeds import SeedAgreement
+from evolvent.ranking.validate import Foretold, Validation
 from evolvent.storage_errors import explained
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What a trial found for one base model, besides the orders.
+
+    Attributes:
+        rows: how many rows each student was trained on.
+        learned: by candidate what its students learned.
+        agreement: by task how far the training seeds agree.
+        without_verdict: by task how many items were left out, since a student has no verdict on them.
+    """
+
+    rows: int
+    learned: Mapping[str, Learned]
+    agreement: Mapping[str, SeedAgreement]
+    without_verdict: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +43,14 @@ class BaseRanking:
         orders: the candidates' order by each figure.
         verdict: what each figure says, then what they say together.
         flags: what makes it less sure than that.
+        trial: what students have shown, if there was a trial; their orders are among ``orders``.
     """
 
     base_model: str
     orders: Sequence[Order]
     verdict: Sequence[str]
     flags: Sequence[str]
+    trial: Tried | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +65,8 @@ class Ranked:
         rankings: one for each base model.
         fates: for each candidate what became of its rows, by stage.
         costs: for each candidate what its calls took.
+        foretold: for each task of a trial, how far the other figures' orders agree with it; of three candidates and
+            more.
     """
 
     folder: Path
@@ -52,6 +76,7 @@ class Ranked:
     rankings: Sequence[BaseRanking]
     fates: Mapping[str, Mapping[str, int]]
     costs: Mapping[str, Mapping[str, float]]
+    foretold: Sequence[Validation] = ()
 
 
 def write_result(ranked: Ranked) -> None:
@@ -65,10 +90,12 @@ def write_result(ranked: Ranked) -> None:
                 "verdict": one.verdict,
                 "flags": one.flags,
                 "figures": [asdict(order) for order in one.orders],
+                "trial": asdict(one.trial) if one.trial else None,
             }
             for one in ranked.rankings
         ],
         "fates": ranked.fates,
+        "foretold": [asdict(one) for one in ranked.foretold],
     }
     with replacing(ranked.folder / RESULT) as file:
         file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
@@ -88,9 +115,12 @@ def read_result(folder: Path) -> Ranked | None:
     try:
         content = orjson.loads(written)
         rankings = [
-            BaseRanking(one["base_model"], list(map(_order, one["figures"])), one["verdict"], one["flags"])
+            BaseRanking(
+                one["base_model"], list(map(_order, one["figures"])), one["verdict"], one["flags"], _trial(one["trial"])
+            )
             for one in content["rankings"]
         ]
+        foretold = list(map(_validation, content["foretold"]))
         candidates = {name: folder / place for name, place in content["candidates"].items()}
         ended, fates = dict(content["ended"]), dict(content["fates"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:  # orjson's is a ValueError
@@ -99,16 +129,37 @@ def read_result(folder: Path) -> Ranked | None:
             fix="The command that ranked makes it again: what is done is kept.",
         ) from error
     taken = {name: costs(place) for name, place in candidates.items()}
-    return Ranked(folder, folder / PLAN, candidates, ended, rankings, fates, taken)
+    return Ranked(folder, folder / PLAN, candidates, ended, rankings, fates, taken, foretold)
 
 
 def _order(written: Mapping[str, Any]) -> Order:
-    """An order as it was written; what is no number has no place in JSON."""
-    return Order(
-        **{
-            **written,
-            "standings": [Standing(**one) for one in written["standings"]],
-            "detectable": float("nan") if written["detectable"] is None else written["detectable"],
-            "stable": {int(size): share for size, share in written["stable"].items()},
-        }
-    )
+    """An order as it was written."""
+    stable = {int(size): share for size, share in written["stable"].items()}
+    standings = [Standing(**one) for one in written["standings"]]
+    return Order(**{**_numbers(written, "detectable"), "standings": standings, "stable": stable})
+
+
+def _trial(written: Mapping[str, Any] | None) -> Tried | None:
+    if written is None:
+        return None
+    learned = {name: Learned(**_numbers(one, *Learned.__slots__)) for name, one in written["learned"].items()}
+    agreement = {
+        task: SeedAgreement(**_numbers(one, *SeedAgreement.__slots__)) for task, one in written["agreement"].items()
+    }
+    return Tried(**{**written, "learned": learned, "agreement": agreement})
+
+
+def _validation(written: Mapping[str, Any]) -> Validation:
+    foretold = [
+        Foretold(**{**_numbers(one, "mean", "low", "high", "kendall"), "by_base_model": _numbers(one["by_base_model"])})
+        for one in written["foretold"]
+    ]
+    return Validation(**{**_numbers(written, "lead", "lead_low", "lead_high"), "foretold": foretold})
+
+
+def _numbers(written: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """What was written, with what is no number again where it has no place in JSON: in some fields, or in all."""
+    return {
+        name: float("nan") if value is None and (not names or name in names) else value
+        for name, value in written.items()
+    }

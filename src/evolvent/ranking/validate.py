@@ -20,11 +20,16 @@ from evolvent.errors import InputError
 from evolvent.metrics.all_metrics import columns_by_name
 from evolvent.options import implements
 from evolvent.ranking.agreement import agreement
+from evolvent.ranking.candidates import TRIAL
 from evolvent.ranking.figures import LOWER, RankedBy, figures
 from evolvent.ranking.options import RANK_VALIDATE, Validating
+from evolvent.ranking.order import Order
 from evolvent.storage_errors import explained
 
 PERFORMANCE = "performance"
+# Fewer candidates have no order to speak of.
+FEWEST = 3
+TRIAL_DRAWS = 2_000
 PUBLISHED = {path.name.removesuffix(".json") for path in (files("evolvent") / "ranking/published").iterdir()}
 
 
@@ -82,17 +87,34 @@ def rank_validate(measurements: str | Path, *, given: Validating) -> Validation:
         InputError: there is no such file, or it is none of this form.
     """
     content = _read(measurements)
-    n, base_models = len(content["candidates"]), content["base_models"]
-    performances = {name: np.array(of[PERFORMANCE], float) for name, of in base_models.items()}
-    drawn = np.random.default_rng(0).integers(n, size=(given.draws, n))
+    of = {name: {**content.get("every", {}), **one} for name, one in content["base_models"].items()}
+    values = {
+        figure.name: {name: _value(figure, one) for name, one in of.items()} for figure in _figures(content, given.beta)
+    }
+    performances = {name: np.array(one[PERFORMANCE], float) for name, one in of.items()}
+    return validated(content.get("source", str(measurements)), values, performances, given.draws)
+
+
+def validated(
+    source: str, values: Mapping[str, Mapping[str, np.ndarray]], performances: Mapping[str, np.ndarray], draws: int
+) -> Validation:
+    """Compare figures with performance.
+
+    Args:
+        source: where they are from.
+        values: by figure and base model a value a candidate, the higher the better.
+        performances: by base model the performance of each candidate.
+        draws: how often candidates are drawn again.
+    """
+    n = len(next(iter(performances.values())))
+    drawn = np.random.default_rng(0).integers(n, size=(draws, n))
     found: list[tuple[Foretold, np.ndarray]] = []
-    for figure in _figures(content, given.beta):
-        values = {name: _value(figure, {**content.get("every", {}), **of}) for name, of in base_models.items()}
-        single = {name: agreement(values[name], truth) for name, truth in performances.items()}
-        draws = np.mean([_spearman(values[name], truth, drawn) for name, truth in performances.items()], axis=0)
-        low, high = _interval(draws)
+    for figure, of in values.items():
+        single = {name: agreement(of[name], truth) for name, truth in performances.items()}
+        of_draws = np.mean([_spearman(of[name], truth, drawn) for name, truth in performances.items()], axis=0)
+        low, high = _interval(of_draws)
         foretold = Foretold(
-            figure.name,
+            figure,
             {name: one.spearman for name, one in single.items()},
             float(np.mean([one.spearman for one in single.values()])),
             low,
@@ -100,7 +122,7 @@ def rank_validate(measurements: str | Path, *, given: Validating) -> Validation:
             float(np.mean([one.kendall for one in single.values()])),
             float(np.mean([one.regret for one in single.values()])),
         )
-        found.append((foretold, draws))
+        found.append((foretold, of_draws))
     found.sort(key=lambda one: (math.isnan(one[0].mean), -one[0].mean))
     compared = [one for one in found if not math.isnan(one[0].mean)][:2]
     lead = lead_low = lead_high = float("nan")
@@ -108,7 +130,7 @@ def rank_validate(measurements: str | Path, *, given: Validating) -> Validation:
         (first, of_first), (second, of_second) = compared
         lead, (lead_low, lead_high) = first.mean - second.mean, _interval(of_first - of_second)
     return Validation(
-        source=content.get("source", str(measurements)),
+        source=source,
         candidates=n,
         foretold=[foretold for foretold, _ in found],
         lead=lead,
@@ -116,6 +138,38 @@ def rank_validate(measurements: str | Path, *, given: Validating) -> Validation:
         lead_high=lead_high,
         chance=float(np.mean([truth.max() - truth.mean() for truth in performances.values()])),
     )
+
+
+def against_trials(orders: Mapping[str, Sequence[Order]], tasks: Sequence[str]) -> list[Validation]:
+    """How far the orders of figures agree with those of a trial, task by task: figures that all candidates have.
+
+    Args:
+        orders: by base model all orders, the trial's among them.
+        tasks: the trial's.
+    """
+    found = []
+    for task in tasks:
+        named = {base: {order.figure: order.goodness for order in of} for base, of in orders.items()}
+        truths = {base: of[f"{TRIAL}:{task}"] for base, of in named.items() if of.get(f"{TRIAL}:{task}")}
+        if not truths:
+            continue
+        candidates = [one for one in next(iter(truths.values())) if all(one in truth for truth in truths.values())]
+        if len(candidates) < FEWEST:
+            continue
+        figures = [
+            name
+            for name in next(iter(named.values()))
+            if not name.startswith(f"{TRIAL}:")
+            and all(set(candidates) <= set(named[base].get(name, ())) for base in truths)
+        ]
+        values = {
+            name: {base: np.array([named[base][name][one] for one in candidates]) for base in truths}
+            for name in figures
+        }
+        performances = {base: np.array([truth[one] for one in candidates]) for base, truth in truths.items()}
+        if values:
+            found.append(validated(f"the trial's order by {task}", values, performances, TRIAL_DRAWS))
+    return found
 
 
 def _figures(content: Mapping[str, Any], beta: float) -> list[RankedBy]:
@@ -194,7 +248,7 @@ def _read(measurements: str | Path) -> dict[str, Any]:
         differ = {frozenset(of) for of in columns.values()}
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{name} holds no measurements: {error!r}", fix=FORM) from error
-    if n < 3 or not columns:
+    if n < FEWEST or not columns:
         raise InputError(f"{name} has {n} candidates and {len(columns)} base models", fix="Three and one at the least.")
     if wrong or len(differ) > 1:
         raise InputError(f"{name}: " + ("; ".join(wrong) or "not all base models have the same columns"), fix=FORM)

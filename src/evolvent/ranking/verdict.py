@@ -10,7 +10,6 @@ from evolvent.errors import InputError
 from evolvent.models.uri import parse_uri
 from evolvent.ranking.measured import Measured
 from evolvent.ranking.order import Order
-from evolvent.words import number_of
 
 FEW_ROWS = 100
 # An order of at least so many candidates that is the order of their lengths, to this rank correlation, may be no more.
@@ -26,16 +25,17 @@ def sentence(order: Order, short: Mapping[str, str]) -> str:
         order: the order by it.
         short: what to call each candidate.
     """
-    without = [f"{_listed([short[name] for name in order.without])} has none"] if order.without else []
+    without = [f"{short[name]} has none: {why}" for name, why in order.without.items()]
+    if not order.standings:
+        return "; ".join([f"{order.figure}: no candidate has it", *without])
     first, *others = order.standings
     if not others:
         return "; ".join([f"{order.figure}: {short[first.candidate]} is the only candidate that has it", *without])
     inside = [one for one in others if one.in_set]
-    n = f"n = {number_of(order.seeds, 'seeds')}"
+    n = f"n = {order.n}"
     if inside:
         names = _listed([short[one.candidate] for one in (first, *inside)])
-        wanted = others[0].in_set and order.needed is not None and order.needed > order.seeds
-        more = f"; about {order.needed:,} would tell the first two apart" if wanted else ""
+        more = f"; {order.enough} would tell the first two apart" if others[0].in_set and order.enough else ""
         said = f"{order.figure}: {names} cannot be told apart ({n}{more})"
     else:
         said = f"{order.figure}: {short[first.candidate]} is the best ({n})"
@@ -64,6 +64,25 @@ def together(orders: Sequence[Order], short: Mapping[str, str]) -> str:
         names = _listed(sorted(short[one] for one in common))
         return f"no figure rules out {names}; each rules out others or none{apart}"
     return f"the figures contradict each other: no candidate is among the best of all of them{apart}"
+
+
+def decided(orders: Sequence[Order], short: Mapping[str, str]) -> str:
+    """What a trial decides: by all its tasks, whose students learned.
+
+    Args:
+        orders: by each task.
+        short: what to call each candidate.
+    """
+    orders = [order for order in orders if len(order.standings) > 1]
+    if not orders:
+        return "the trial decides nothing: fewer than two candidates have students that learned; figures only shortlist"
+    sets = [{one.candidate for one in order.standings if one.in_set} for order in orders]
+    common = sorted(short[one] for one in set.intersection(*sets))
+    if not common:
+        return "the trial's tasks contradict each other: no candidate is among the best of all of them"
+    if len(common) == 1:
+        return f"the trial decides: {common[0]}"
+    return f"the trial decides: {_listed(common)} cannot be told apart, and either will do"
 
 
 def flags(

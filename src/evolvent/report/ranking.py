@@ -1,5 +1,6 @@
 """A ranking as tables, a row a candidate, and its verdict in sentences."""
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -7,7 +8,7 @@ from evolvent.report.tables import Table, short_names
 
 if TYPE_CHECKING:
     from evolvent.ranking.order import Order
-    from evolvent.ranking.result import BaseRanking, Ranked
+    from evolvent.ranking.result import BaseRanking, Ranked, Tried
     from evolvent.ranking.validate import Validation
 
 
@@ -33,6 +34,10 @@ def ranking_tables(found: "Ranked") -> Iterator[Table]:
     yield Table("candidates", ("", *stages, *took, *per), rows, (*ended, *notes))
     for ranking in found.rankings:
         yield _figures(ranking, short)
+        if ranking.trial is not None:
+            yield _trial(ranking.trial, ranking.base_model, short)
+    for one in found.foretold:
+        yield validation_table(one, f"figures against {one.source}")
 
 
 def verdicts(found: "Ranked") -> Iterator[str]:
@@ -48,7 +53,40 @@ def verdicts(found: "Ranked") -> Iterator[str]:
     differ = [name for name, bests in sets.items() if len(bests) > 1 and not set.intersection(*bests)]
     if differ:
         yield f"\nno candidate may be the best for all base models by {', '.join(differ)}"
-    yield f"\nplanned in {found.plan}; figures shortlist, a trial training decides"
+    decides = "the trial decides" if any(one.trial for one in found.rankings) else "a trial training decides: --trial"
+    yield f"\nplanned in {found.plan}; figures shortlist, {decides}"
+
+
+def _trial(found: "Tried", base_model: str, short: dict[str, str]) -> Table:
+    """What the students of each candidate learned, and how far the training seeds agree."""
+    rows = [
+        (
+            short[name],
+            f"{one.steps:,}",
+            f"{one.fall:.3g} [{one.fall_low:.3g}, {one.fall_high:.3g}]",
+            f"{one.change:+.3g} [{one.change_low:+.3g}, {one.change_high:+.3g}]",
+            "no" if one.lacking else "yes",
+        )
+        for name, one in found.learned.items()
+    ]
+    heads = ("", "steps", "training loss fell by [95 %]", "loss on held-out rows [95 %]", "sufficient")
+    notes = [f"each student was trained on {found.rows:,} rows; held-out losses are differences to the base model's"]
+    for task, seeds in found.agreement.items():
+        orders = (
+            ""
+            if math.isnan(seeds.spearman)
+            else (
+                f"two training seeds agree on the order of candidates to Spearman {seeds.spearman:.2f} "
+                f"(tau-b {seeds.kendall:.2f}); "
+            )
+        )
+        notes.append(f"{task}: {orders}students of one candidate differ by {seeds.deviation:.3g} (standard deviation)")
+    notes += [
+        f"{task}: {count:,} items left out, on which a student has no verdict"
+        for task, count in found.without_verdict.items()
+        if count
+    ]
+    return Table(f"trial of {base_model}", heads, rows, tuple(notes))
 
 
 def _figures(ranking: "BaseRanking", short: dict[str, str]) -> Table:
@@ -64,7 +102,7 @@ def _figures(ranking: "BaseRanking", short: dict[str, str]) -> Table:
         "regret",
     )
     below = ["may be the best: of all candidates together, in 95 of 100 rankings; an interval is of two alone"]
-    below += [line for order in ranking.orders for line in _notes(order)]
+    below += [line for order in ranking.orders for line in _notes(order, short)]
     return Table(f"candidates for {ranking.base_model}", heads, rows, tuple(below))
 
 
@@ -82,11 +120,13 @@ def _rows(order: "Order", short: dict[str, str]) -> Iterator[tuple[str, ...]]:
             f"{one.regret:.3g}",
         )
     for name in order.without:
-        yield ("" if order.standings else f"{order.figure} ({side})", short[name], "none", "", "", "", "", "")
+        yield ("" if order.standings else f"{order.figure} ({side})", short[name], "none", *[""] * 5)
 
 
-def _notes(order: "Order") -> Iterator[str]:
-    """What so many seeds can show of a figure, and how stable its first is in smaller samples."""
+def _notes(order: "Order", short: dict[str, str]) -> Iterator[str]:
+    """Who has no such figure, what so many seeds can show of it, and how stable its first is in smaller samples."""
+    for name, why in order.without.items():
+        yield f"{order.figure}: {short[name]} has none: {why}"
     if len(order.standings) < 2:
         return
     if not order.detectable:
@@ -95,7 +135,7 @@ def _notes(order: "Order") -> Iterator[str]:
     shares = ", ".join(f"{share:.0%} of those of {size:,}" for size, share in order.stable.items())
     stable = f"; of smaller samples of seeds the same candidate is first in {shares}" if shares else ""
     yield (
-        f"{order.figure}: with {order.seeds:,} seeds a true difference of {order.detectable:.3g} of the first two "
+        f"{order.figure}: with {order.n} a true difference of {order.detectable:.3g} of the first two "
         f"would be found in four of five cases{stable}"
     )
 
@@ -112,7 +152,7 @@ def _dearness(found: "Ranked", name: str, priced: bool) -> Iterator[str]:
         yield f"{1_000 * found.costs[name]['cost'] / kept:,.4g}" if kept else "none kept"
 
 
-def validation_table(found: "Validation") -> Table:
+def validation_table(found: "Validation", title: str = "figures against measured performance") -> Table:
     """How well figures have foretold performance, the best first."""
     models = list(found.foretold[0].by_base_model)
     heads = ("figure", *models, "mean Spearman [95 %]", "mean tau-b", "mean regret")
@@ -136,4 +176,4 @@ def validation_table(found: "Validation") -> Table:
         told = "apart" if found.lead_low > 0 else "not apart"
         interval = f"[{found.lead_low:.2f}, {found.lead_high:.2f}]"
         below.append(f"{names[0]} is ahead of {names[1]} by {found.lead:.3f} {interval}: {told}")
-    return Table("figures against measured performance", heads, rows, tuple(below))
+    return Table(title, heads, rows, tuple(below))

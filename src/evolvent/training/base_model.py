@@ -84,7 +84,8 @@ def find_base(uri: str, chat_template: str | None) -> Base:
         raise InputError(
             f"model {where['uri']} has no chat template: it is a base model, or its tokenizer came without one",
             fix="Choose the one that it learns: --chat-template alpaca (plain text, for any model), chatml (if it "
-            "knows <|im_start|> and <|im_end|>: Qwen, SmolLM2), or your own Jinja file.",
+            "knows <|im_start|> and <|im_end|>: Qwen, SmolLM2), or your own Jinja file, which may also stand behind "
+            "the URI: hf:MODEL?chat_template=FILE.",
         )
     dtype = getattr(config, "dtype", None) or torch.float32
     return Base(where["uri"], place, mark, config, tokenizer, trained_context(config, tokenizer), dtype)

@@ -40,6 +40,10 @@ log = logging.getLogger(__name__)
 NO_SPACE = ("No space left", "file write failed", "unexpected pos", "Disk quota exceeded", "File too large")
 
 
+class AnotherTrainingError(InputError):
+    """A folder holds a student of other data or settings."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trained:
     """What a training came to.
@@ -214,7 +218,7 @@ def _earlier(out: Path, how: dict[str, Any], digest: str, *, fresh: bool) -> dic
     if fresh:  # an interrupted one with these very settings goes on: it is what --fresh had begun
         return None if found or note["state"] == "done" else note
     if found:
-        raise InputError(
+        raise AnotherTrainingError(
             f"{out} holds another training:\n  " + "\n  ".join(found),
             fix="Use another --out, or --fresh to begin anew.",
         )

@@ -1,0 +1,154 @@
+"""The students of a trial: each trained, evaluated and measured on held-out rows in a folder of its own."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evolvent.errors import InputError, require_extra
+from evolvent.evaluation.evaluate import evaluate
+from evolvent.evaluation.figures import task_of
+from evolvent.evaluation.task import Measure
+from evolvent.evaluation.tasks import TASKS
+from evolvent.metrics.score import score
+from evolvent.models.models import Models
+from evolvent.ranking.options import Trial
+from evolvent.records import Record
+from evolvent.runs.record_files import read_records
+from evolvent.training.train import AnotherTrainingError, train
+
+PRESET = "trial"
+LOSS = "response_loss"
+EXTRAS = {"torch": "train", "transformers": "train", "trl": "train", "peft": "train", "lm_eval": "evaluate"}
+
+
+@dataclass(frozen=True, slots=True)
+class Student:
+    """What was found of a student.
+
+    Attributes:
+        curve: its training loss, step by step.
+        scores: by task what it scores on each item, of shape [items]; NaN where there is no verdict.
+        losses: of the held-out rows, in nats a token, of shape [rows]; NaN where there is none.
+    """
+
+    curve: Sequence[float]
+    scores: Mapping[str, np.ndarray]
+    losses: np.ndarray
+
+
+def scored_by(task: str) -> list[Measure]:
+    """The figures of a task that take each item as a whole, the strictest first; an item may have a part of them."""
+    return [one for one in TASKS[task].measures if one.of is None]
+
+
+def score_of(row: Record) -> float:
+    """What an item's row counts for a trial: the most lenient of these that it has; NaN where it has no verdict."""
+    found = [row.scores.get(one.column) for one in scored_by(task_of(row))]
+    return next((float(one) for one in reversed(found) if isinstance(one, int | float)), float("nan"))
+
+
+def check_trial(given: Trial, base_models: Sequence[str], judge: str | None) -> dict[str, Any]:
+    """Check, before anything is called, that students can be trained and evaluated.
+
+    Returns:
+        What a plan says of it.
+
+    Raises:
+        InputError: an extra, a chat template, the data of a task or the judge that it needs is not there.
+        ModelUnavailableError: a base model cannot be found.
+    """
+    for module, extra in EXTRAS.items():
+        require_extra(module, extra)
+    from evolvent.evaluation import harness
+    from evolvent.training.base_model import find_base
+    from evolvent.training.settings import as_noted, settings_of
+
+    settings, lora = settings_of("sft", PRESET, given.trial_lora, given.trial_set)
+    for task in given.trial_tasks:
+        if TASKS[task].judged and judge is None:
+            raise InputError(f"{task} needs a model that judges", fix="Name one: --judge URI.")
+    items = {
+        name: sum(1 for _ in harness.items(name, given.trial_data, given.trial_limit)) for name in given.trial_tasks
+    }
+    if few := [name for name, count in items.items() if count < 2]:
+        raise InputError(f"task {few[0]} has fewer than two items", fix="Name another --trial-data, or another task.")
+    for uri in base_models:
+        find_base(uri, None)
+    return {
+        "items": items,
+        "scored_by": {name: [one.name for one in scored_by(name)] for name in given.trial_tasks},
+        "rows": given.trial_rows,
+        "seeds": given.trial_seeds,
+        "training": as_noted(settings, lora, "sft"),
+    }
+
+
+def base_losses(base_model: str, held_out: Path, folder: Path, **calls: Any) -> np.ndarray:
+    """The base model's losses of the held-out rows, as ``Student.losses``."""
+    with Models() as models:
+        return losses_of(held_out, base_model, folder, models, calls)
+
+
+def student(
+    rows: Path,
+    held_out: Path,
+    folder: Path,
+    base_model: str,
+    given: Trial,
+    *,
+    seed: int,
+    judge: str | None,
+    **calls: Any,
+) -> Student:
+    """Train a student, evaluate it and measure its losses; what of that is done already is not done again.
+
+    Args:
+        rows: what it is trained on.
+        held_out: rows that no student is trained on.
+        folder: its run folder.
+        base_model: what it is made of.
+        given: the trial.
+        seed: of its training.
+        judge: of tasks that need one.
+        calls: how calls are made.
+    """
+    how = {"base_model": base_model, "out": folder / "student", "preset": PRESET, "seed": seed}
+    how |= {"set": given.trial_set, "lora": given.trial_lora, "progress": False}
+    try:
+        trained = train(rows, **how)
+    except AnotherTrainingError:  # planned anew, or candidates came or went: nothing here is of this trial
+        _remove(folder)
+        trained = train(rows, **how)
+    uri = f"hf:{trained.path}"
+    asked = {"tasks": given.trial_tasks, "data": given.trial_data, "limit": given.trial_limit, "judge": judge}
+    with Models() as models:
+        done = evaluate(uri, **asked, out=folder, **calls, models=models).stages["evaluate"]
+        losses = losses_of(held_out, uri, folder, models, calls)
+    scores: dict[str, list[float]] = {name: [] for name in given.trial_tasks}
+    for row in read_records(done.output):
+        scores[task_of(row)].append(score_of(row))
+    curve = [loss for _, loss in trained.loss]
+    return Student(curve, {name: np.array(of) for name, of in scores.items()}, losses)
+
+
+def losses_of(held_out: Path, uri: str, folder: Path, models: Models, calls: Mapping[str, Any]) -> np.ndarray:
+    """A model's losses of the held-out rows, in its chat template; NaN for a row without one."""
+    how = {"base_model": uri, "metrics": ("grape",), "layout": "chat", "out": folder, "models": models}
+    try:
+        done = score(held_out, **how, **calls)
+    except InputError:  # other rows were held out before; what cannot be scored at all is refused again
+        done = score(held_out, **how, **{**calls, "fresh": True})
+    found = [row.scores.get(LOSS) for row in read_records(done.output)]
+    return np.array([float("nan") if one is None else float(one) for one in found])
+
+
+def _remove(folder: Path) -> None:
+    """Remove a student's folder, as a whole or not at all."""
+    old = folder.with_name(f".old-{folder.name}")
+    shutil.rmtree(old, ignore_errors=True)
+    folder.rename(old)
+    shutil.rmtree(old)

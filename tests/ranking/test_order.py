@@ -1,0 +1,60 @@
+"""Orders by made-up scores: who has no figure, and why."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evolvent.ranking.figures import figures
+from evolvent.ranking.measured import Measured
+from evolvent.ranking.order import Order, order
+from evolvent.ranking.result import BaseRanking, Ranked
+from evolvent.ranking.verdict import sentence
+from evolvent.report.ranking import ranking_tables
+
+SHORT = {name: name for name in "abc"}
+COSTS = {name: dict.fromkeys(("calls", "tokens in", "tokens out", "seconds", "cost"), 0.0) for name in "abc"}
+
+
+@pytest.fixture
+def found() -> Measured:
+    """Three candidates that answer 20 questions: one's rewards are negative, one has none."""
+    rewards = np.concatenate([np.linspace(1, 2, 20), np.linspace(-2, -1, 20), np.full(20, np.nan)])
+    scores = {"reward": rewards, "response_loss": np.linspace(1, 2, 60), "response_rank": np.linspace(3, 9, 60)}
+    of, seeds = np.repeat(np.arange(3), 20), np.tile(np.arange(20), 3)
+    said = {"c": Counter({"reward: longer than the context of 512 tokens": 20, "judge_score: no reply": 30})}
+    return Measured(list("abc"), of, seeds, scores, [20, 20, 20], said)
+
+
+def orders(found: Measured, shifts: dict[str, float]) -> dict[str, Order]:
+    made = figures(found.scores, 3.0, evolved=False, shifts=shifts)
+    return {one.name: order(found, one, draws=200) for one in made}
+
+
+def test_a_figure_that_there_is_not_has_its_reason(found: Measured) -> None:
+    by = orders(found, {})
+    assert by["car(reward)"].without == {
+        "b": "its mean reward is below 0, or may be: a higher loss would raise its CAR; --shift-rewards shifts all "
+        "rewards",
+        "c": "none of its rows has it; 20 of them: reward: longer than the context of 512 tokens",
+    }
+    assert list(by["reward"].without) == ["c"] and not by["rsr"].without
+    assert "c has none: none of its rows has it; 20" in sentence(by["reward"], SHORT)
+    ranking = BaseRanking("embedded-base", list(by.values()), [], [])
+    whole = Ranked(Path(), Path(), dict.fromkeys("abc", Path()), {}, [ranking], {name: {} for name in "abc"}, COSTS)
+    tables = list(ranking_tables(whole))
+    assert all(len(row) == len(table.columns) for table in tables for row in table.rows)
+    assert any("car(reward): b has none: its mean reward" in note for note in tables[-1].notes)
+
+
+def test_shifted_rewards_have_a_car(found: Measured) -> None:
+    shifts = found.lowest(("reward", "judge_score"))
+    assert shifts == {"reward": 2.0}
+    car = orders(found, shifts)["car(reward)"]
+    assert {one.candidate: one.value for one in car.standings} == pytest.approx(
+        {
+            "a": 3.5 / (1 + 3 * found.scores["response_loss"][:20].mean()),
+            "b": 0.5 / (1 + 3 * found.scores["response_loss"][20:40].mean()),
+        }
+    )

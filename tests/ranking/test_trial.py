@@ -1,0 +1,148 @@
+"""A trial: what its students decide, by made-up ones, and one that is really trained."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evolvent import rank_data
+from evolvent.errors import InputError, RunError
+from evolvent.ranking import students, trial
+from evolvent.ranking.result import Ranked, read_result
+from evolvent.ranking.students import Student
+from evolvent.report.ranking import ranking_tables, verdicts
+
+pytest.importorskip("lm_eval")
+pytest.importorskip("trl")
+BASE: dict[str, Any] = {"base_model": ["embedded-base"], "trial": True, "trial_tasks": ["embedded_forms"]}
+NAMES = ("good", "fair", "poor")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> dict[str, str]:
+    """Three data sets that answer the same 60 questions, the poorer the longer."""
+    for place, name in enumerate(NAMES):
+        rows = [{"instruction": f"What is {n} plus 2?", "output": f"{'So. ' * place}{n + 2}."} for n in range(60)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return {name: str(tmp_path / f"{name}.jsonl") for name in NAMES}
+
+
+class MadeUp:
+    """Students that are right as often as their candidate's name says, and what they were made with."""
+
+    def __init__(self, shares: Mapping[str, float], *, fall: float = 0.8) -> None:
+        self.shares, self.fall = shares, fall
+        self.made: list[tuple[str, int, int]] = []
+
+    def base_losses(self, _: str, held_out: Path, *__: object, **___: object) -> np.ndarray:
+        return np.linspace(1.0, 2.0, len(held_out.read_text().splitlines()))
+
+    def student(self, rows: Path, held_out: Path, *_: object, seed: int, **__: object) -> Student:
+        name = rows.parent.parent.name
+        if self.shares[name] < 0:
+            raise RunError("the loss is nan at step 3")
+        rng = np.random.default_rng([seed, *name.encode()])
+        self.made.append((name, seed, len(rows.read_text().splitlines())))
+        curve = 2 - self.fall * np.linspace(0, 1, 30) + rng.normal(0, 0.05, 30)
+        right = (np.linspace(0, 1, 200, endpoint=False) < self.shares[name] + rng.normal(0, 0.01)).astype(float)
+        losses = self.base_losses("", held_out)
+        return Student(list(curve), {"embedded_forms": right}, losses - 0.2 + rng.normal(0, 0.02, len(losses)))
+
+
+def ranked(made: MadeUp, data: Mapping[str, str], out: Path, **how: Any) -> Ranked:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trial, "student", made.student)
+        patch.setattr(trial, "base_losses", made.base_losses)
+        return rank_data(data, **{**BASE, **how}, out=out)
+
+
+def said(found: Ranked) -> str:
+    tables = " ".join(str(table) for table in ranking_tables(found))
+    return " ".join([tables, *verdicts(found)])
+
+
+def test_the_trial_decides(tmp_path: Path, data: dict[str, str]) -> None:
+    made = MadeUp({"good": 0.6, "fair": 0.5, "poor": 0.2})
+    found = ranked(made, data, tmp_path / "run")
+    assert [seed for _, seed, _ in made.made] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert {rows for *_, rows in made.made} == {48}  # a fifth is held out
+    order = found.rankings[0].orders[-1]
+    assert (order.figure, order.seeds, order.students) == ("trial:embedded_forms", 200, 3)
+    assert [one.candidate for one in order.standings] == list(NAMES)
+    assert found.rankings[0].verdict[-1] == "the trial decides: good"
+    [foretold] = found.foretold
+    assert foretold.candidates == 3 and {one.figure for one in foretold.foretold} == {"ifd", "ic_ifd", "grape", "rsr"}
+    text = said(found)
+    assert "n = 200 items x 3 students" in text and "two training seeds agree on the order of candidates" in text
+    plan = json.loads((tmp_path / "run/plan.json").read_text())
+    assert "The trial decides" in plan["rule"] and plan["trial"]["students"] == 9
+    assert plan["trial"]["scored_by"] == {"embedded_forms": ["right"]}
+    written = json.loads((tmp_path / "run/ranking.json").read_text())["rankings"][0]
+    assert written["trial"]["rows"] == 48 and written["figures"][-1]["students"] == 3
+    again = read_result(tmp_path / "run")
+    assert again is not None and (again.foretold, again.rankings) == (found.foretold, found.rankings)
+
+
+def test_a_trial_that_is_not_sufficient_ranks_nothing(tmp_path: Path, data: dict[str, str]) -> None:
+    found = ranked(MadeUp({"good": 0.6, "fair": 0.5, "poor": 0.2}, fall=0.0), data, tmp_path / "run")
+    order = found.rankings[0].orders[-1]
+    assert not order.standings and not found.foretold
+    assert order.without["good"].startswith("the trial is not sufficient: the training loss fell by")
+    assert "the trial decides nothing" in said(found)
+
+
+def test_a_candidate_without_students_is_left_out_and_the_others_stand(tmp_path: Path, data: dict[str, str]) -> None:
+    found = ranked(MadeUp({"good": 0.6, "fair": 0.5, "poor": -1}), data, tmp_path / "run")
+    assert found.rankings[0].orders[-1].without == {"poor": "the loss is nan at step 3"}
+    assert "good" in found.rankings[0].verdict[-1]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"trial_tasks": []}, "no task is named"),
+        ({"trial": False}, "--trial-tasks is for a trial"),
+        ({"trial_tasks": ["followbench"]}, "followbench needs a model that judges"),
+        ({"trial_set": {"lr": "1"}}, "--set has no 'lr'"),
+        ({"trial_tasks": ["gsm8k"], "trial_data": "nowhere"}, "task gsm8k needs"),
+    ],
+)
+def test_what_is_no_trial(tmp_path: Path, data: dict[str, str], given: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        rank_data(data, **{**BASE, **given}, out=tmp_path / "run")
+    assert words in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_extra_that_is_not_there_is_missed_before_anything_is_called(
+    tmp_path: Path, data: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(students, "EXTRAS", {"no_such_module": "train"})
+    with pytest.raises(InputError, match=r"no_such_module is not installed\n.*evolvent\[train\]"):
+        rank_data(data, **BASE, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_student_is_made_once_and_again_of_other_rows(tmp_path: Path, data: dict[str, str]) -> None:
+    rows, folder = Path(data["good"]), tmp_path / "run/trial/seed-0"
+    held_out = tmp_path / "held_out.jsonl"
+    held_out.write_text('{"instruction": "What is 70 plus 2?", "output": "72."}\n' * 3)
+    quick = {"learning_rate": "1e-3", "num_train_epochs": "0.5", "batch_size": "4"}
+    given = students.Trial(trial=True, trial_tasks=("embedded_sums",), trial_limit=2, trial_set=quick)
+
+    def made() -> Student:
+        return students.student(
+            rows, held_out, folder, "embedded-base", given, seed=0, judge=None, progress=False, fresh=False
+        )
+
+    first = made()
+    assert len(first.curve) == 8 and first.scores["embedded_sums"].shape == (2,) and first.losses.shape == (3,)
+    weights = (folder / "student/model.safetensors").stat()
+    assert np.array_equal(made().losses, first.losses)
+    assert (folder / "student/model.safetensors").stat().st_mtime_ns == weights.st_mtime_ns
+    rows.write_text("".join(rows.read_text().splitlines(keepends=True)[:32]))
+    held_out.write_text('{"instruction": "What is 71 plus 2?", "output": "73."}\n' * 2)
+    assert len(made().curve) == 4 and made().losses.shape == (2,)
