@@ -72,15 +72,10 @@ def _trial(found: "Tried", base_model: str, short: dict[str, str]) -> Table:
     heads = ("", "steps", "training loss fell by [95 %]", "loss on held-out rows [95 %]", "sufficient")
     notes = [f"each student was trained on {found.rows:,} rows; held-out losses are differences to the base model's"]
     for task, seeds in found.agreement.items():
-        orders = (
-            ""
-            if math.isnan(seeds.spearman)
-            else (
-                f"two training seeds agree on the order of candidates to Spearman {seeds.spearman:.2f} "
-                f"(tau-b {seeds.kendall:.2f}); "
-            )
-        )
-        notes.append(f"{task}: {orders}students of one candidate differ by {seeds.deviation:.3g} (standard deviation)")
+        if not math.isnan(seeds.spearman):
+            agree = f"to Spearman {seeds.spearman:.2f} (tau-b {seeds.kendall:.2f})"
+            notes.append(f"{task}: two training seeds agree on the order of candidates {agree}")
+        notes.append(f"{task}: students of one candidate differ by {seeds.deviation:.3g} (standard deviation)")
     notes += [
         f"{task}: {count:,} items left out, on which a student has no verdict"
         for task, count in found.without_verdict.items()
