@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import evolvent
-from evolvent.ranking.ranked import BaseRanking
+from evolvent.ranking.result import BaseRanking
 from evolvent.report.printing import print_tables
 from evolvent.report.ranking import validation_table
 
