@@ -1,7 +1,8 @@
 """evolvent makes instruction-tuning data with small language models: it evolves, answers, scores and selects.
 
-Each function is the command of the same name; its keyword arguments are the command's options. Importing this package
-loads neither torch nor pyarrow; a function's modules are loaded when it is first used.
+Each function is the command of the same name (that of report is ``write_report``); its keyword arguments are the
+command's options. Importing this package loads neither torch nor pyarrow; a function's modules are loaded when it is
+first used.
 """
 
 from importlib import import_module
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from evolvent.ranking.validate import rank_validate as rank_validate
     from evolvent.recipe import run as run
     from evolvent.records import Record as Record
+    from evolvent.report.page.report import write_report as write_report
     from evolvent.report.show import show as show
     from evolvent.responses.respond import respond as respond
     from evolvent.runs.convert import convert as convert
@@ -65,6 +67,7 @@ _HOME = {
     "show": "evolvent.report.show",
     "train": "evolvent.training.train",
     "verify": "evolvent.evolution.autoif.verify",
+    "write_report": "evolvent.report.page.report",
 }
 
 __all__ = [
@@ -94,6 +97,7 @@ __all__ = [
     "show",
     "train",
     "verify",
+    "write_report",
 ]
 
 

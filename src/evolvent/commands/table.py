@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from evolvent.ranking.result import Ranked
     from evolvent.ranking.validate import Validation
     from evolvent.recipe import RecipeRun
+    from evolvent.report.page.report import Report
     from evolvent.runs.pilot import Pilot
     from evolvent.runs.run import Run
 
@@ -138,6 +139,12 @@ def _validated(found: "Validation", _: object) -> None:
     print_tables([validation_table(found)])
 
 
+def _reported(done: "Report", _: object) -> None:
+    from evolvent.report.printing import print_report
+
+    print_report(done)
+
+
 def _nothing(*_: object) -> None:
     """It has printed all there is to say."""
 
@@ -197,6 +204,9 @@ COMMANDS = {
         "evolvent.report.show:show",
         "Show what a run holds: counts, tokens, scores, examples.",
         lambda found, _: print_contents(found),
+    ),
+    "report": Command(
+        "evolvent.report.page.options:REPORT", "Write what runs have come to as one HTML file.", _reported
     ),
     "calls": Command("evolvent.commands.look:calls", "Look into a run's calls: prompts, replies, failures.", _nothing),
     "convert": Command(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from evolvent.evolution.autoif.verify import VerifyCounts
     from evolvent.exporting.export import Exported
     from evolvent.report.contents import Contents
+    from evolvent.report.page.report import Report
     from evolvent.report.tables import Table
     from evolvent.training.train import Trained
 
@@ -206,6 +207,14 @@ def print_stages(folder: Path, stages: dict[str, Any], *, examples: int = 0) -> 
     print_files(stages)
     if nothing:
         typer.echo(f"nothing to do; evolvent show {folder} says what it holds")
+
+
+def print_report(done: "Report") -> None:
+    """Where a report is, and what of the records it holds."""
+    sample = "" if done.rows == done.of else f" of {done.of:,}, a sample"
+    typer.echo(f"written: {done.page} ({done.size / 1e6:.1f} MB, {done.rows:,} records{sample})")
+    if done.figures:
+        typer.echo(f"{len(done.figures):,} files of figures in {done.figures[0].parent}")
 
 
 def print_files(stages: dict[str, Any]) -> None:

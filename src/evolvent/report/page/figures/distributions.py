@@ -1,0 +1,80 @@
+"""How scores are distributed: distances to the nearest neighbour, and how sure the evolver was of its words.
+
+Sources: arXiv 2412.11231, figures 4 (minimum neighbour distance) and 5 (probability of the likeliest token).
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from evolvent.report.page.columns import column_of, numbers
+from evolvent.report.page.figures.figure import Figure, name, number, plot, rounded, tips
+from evolvent.report.page.source import Source, Sources
+
+BINS = 30
+
+
+def figures(sources: Sources) -> Iterator[Figure]:
+    """Histograms of every run."""
+    mnd = _values(sources, "mnd", lambda run: run.answers)
+    if mnd:
+        caption = "Squared distance of each instruction to its nearest neighbour: further right is more diverse."
+        yield histogram("mnd", "Distance to the nearest neighbour", caption, "distance", mnd)
+    top1 = _values(sources, "top1_first5", lambda run: run.evolved)
+    if top1:
+        caption = (
+            "Mean probability of the likeliest token over the first five positions of each of the evolver's replies: "
+            "further left is a broader output space."
+        )
+        yield histogram("top1", "How sure the evolver was", caption, "probability", top1)
+
+
+def histogram(slug: str, title: str, caption: str, unit: str, runs: Mapping[str, np.ndarray]) -> Figure:
+    """A figure of distributions on common bins.
+
+    Args:
+        slug, title, caption: as a figure has them.
+        unit: what the values are.
+        runs: the values of each run.
+    """
+    every = np.concatenate(list(runs.values()))
+    edges = np.histogram_bin_edges(every, BINS)
+    values = [
+        {"run": run, "from": rounded(low), "to": rounded(high), "rows": int(n), "share": rounded(n / len(of))}
+        for run, of in runs.items()
+        for low, high, n in zip(edges[:-1], edges[1:], np.histogram(of, edges)[0], strict=True)
+    ]
+    medians = [{"run": run, "median": rounded(float(np.median(of)))} for run, of in runs.items()]
+    several = len(runs) > 1
+    bars = {"type": "bar", "binSpacing": 0 if several else 1, "opacity": 0.45 if several else 0.9}
+    spec = plot(
+        values,
+        {
+            "mark": bars,
+            "encoding": {
+                "x": number("from", unit, bin={"binned": True}),
+                "x2": {"field": "to"},
+                "y": number("share", "share of rows", stack=None, axis={"format": "%"}, scale={"zero": True}),
+                "tooltip": tips("run", "from", "to", "rows"),
+            },
+        },
+        {
+            "data": {"values": medians},
+            "mark": {"type": "rule", "strokeWidth": 2, "strokeDash": [5, 3]},
+            "encoding": {"x": number("median"), "tooltip": tips("run", "median")},
+        },
+        color=name("run", legend={} if several else None),
+    )
+    told = ", ".join(f"{one['run']} {one['median']:g}" if several else f"{one['median']:g}" for one in medians)
+    return Figure(slug, title, f"{caption} Dashed: the median ({told}).", spec)
+
+
+def _values(sources: Sources, column: str, file_of: Callable[[Source], Path | None]) -> dict[str, np.ndarray]:
+    found = {}
+    for run in sources.runs:
+        file, own = file_of(run), column_of(file_of(run), column)
+        values = numbers(file, own) if file is not None and own is not None else np.empty(0)
+        if (there := np.isfinite(values)).any():
+            found[run.name] = values[there]
+    return found

@@ -1,0 +1,92 @@
+"""Rankings: how far each candidate is behind the first, paired, and who may be the best by which figure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from evolvent.report.page.figures.figure import BAD, OK, Figure, Row, name, number, plot, rounded, step, tips
+from evolvent.report.page.source import Sources
+from evolvent.report.tables import short_names
+
+MAY, NOT = "may be the best", "is worse than the best"
+FATES = {"domain": [MAY, NOT], "range": [OK, BAD]}
+
+
+def figures(sources: Sources) -> Iterator[Figure]:
+    """The confidence sets of each ranking, and the differences by each of its figures."""
+    every = [(place, ranking) for place in sources.rankings.values() for ranking in place["rankings"]]
+    for ranked, ranking in every:
+        short = short_names(ranked["candidates"])[0]
+        base = f" for {short_names([ranking['base_model']])[0][ranking['base_model']]}" if len(every) > 1 else ""
+        slug = f"-{every.index((ranked, ranking)) + 1}" if len(every) > 1 else ""
+        orders = [order for order in ranking["figures"] if len(order["standings"]) > 1]
+        if orders:
+            yield _sets(orders, short, base, slug)
+        for order in orders:
+            yield _behind(order, short, base, slug)
+
+
+def _sets(orders: Sequence[Mapping[str, Any]], short: Mapping[str, str], base: str, slug: str) -> Figure:
+    values = [
+        {
+            "candidate": short[one["candidate"]],
+            "figure": order["figure"],
+            "fate": MAY if one["in_set"] else NOT,
+            "best": rounded(one["best"], 2),
+        }
+        for order in orders
+        for one in order["standings"]
+    ]
+    spec = plot(
+        values,
+        {"mark": {"type": "rect", "stroke": "white", "strokeOpacity": 0.4}, "encoding": {"opacity": {"value": 0.85}}},
+        {
+            "mark": {"type": "text"},
+            "encoding": {"text": {"field": "best", "format": ".2f"}, "color": {"value": "white"}},
+        },
+        height=step(30),
+        y=name("candidate", axis={"ticks": False, "domain": False}),
+        x=name("figure", axis={"orient": "top", "labelAngle": -30, "ticks": False, "domain": False}),
+        color=name("fate", scale=FATES),
+        tooltip=tips("candidate", "figure", "fate", "best"),
+    )
+    caption = (
+        "The model confidence set of each figure: a candidate outside is worse than the best, in 95 of 100 rankings. "
+        "The number is how often a candidate came first when seeds were drawn again."
+    )
+    return Figure(f"confidence-set{slug}", f"Who may be the best{base}", caption, spec)
+
+
+def _behind(order: Mapping[str, Any], short: Mapping[str, str], base: str, slug: str) -> Figure:
+    values: list[Row] = [
+        {
+            "candidate": short[one["candidate"]],
+            "behind": rounded(one["behind"]),
+            "low": rounded(one["behind_low"]),
+            "high": rounded(one["behind_high"]),
+            "value": rounded(one["value"]),
+            "fate": MAY if one["in_set"] else NOT,
+        }
+        for one in order["standings"]
+    ]
+    spec = plot(
+        values,
+        {"data": {"values": [{}]}, "mark": {"type": "rule", "strokeDash": [4, 3]}, "encoding": _ZERO},
+        {
+            "mark": {"type": "rule", "strokeWidth": 2.5},
+            "encoding": {"x": number("low", "behind the first"), "x2": {"field": "high"}, **_WHO},
+        },
+        {"mark": {"type": "point", "size": 90}, "encoding": {"x": number("behind"), **_WHO}},
+        height=step(26),
+    )
+    side = "low" if order["lower_is_better"] else "high"
+    needed = f"; about {order['needed']:,} would tell the first two apart" if order.get("needed") else ""
+    caption = f"Paired, over {order['seeds']:,} seeds, with 95 % intervals ({side} values are good){needed}."
+    return Figure(f"behind-{order['figure']}{slug}", f"{order['figure']}: behind the first{base}", caption, spec)
+
+
+_ZERO = {"x": {"datum": 0, "type": "quantitative"}, "color": {"value": "#858b94"}}
+_WHO: dict[str, Any] = {
+    "y": name("candidate", axis={"grid": True, "ticks": False, "domain": False}),
+    "color": name("fate", scale=FATES),
+    "tooltip": tips("candidate", "value", "behind", "low", "high"),
+}

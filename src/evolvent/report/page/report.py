@@ -1,0 +1,90 @@
+"""report: what runs have come to, as one HTML file, and its figures for papers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+
+from evolvent.files import output_path, replacing
+from evolvent.options import implements
+from evolvent.report.contents import contents
+from evolvent.report.page.compared import compared
+from evolvent.report.page.drawing import browser_scripts, write_figures
+from evolvent.report.page.figures import figures_of
+from evolvent.report.page.figures.figure import THEME
+from evolvent.report.page.options import REPORT, Reporting
+from evolvent.report.page.provenance import provenance
+from evolvent.report.page.render import render
+from evolvent.report.page.rows import block
+from evolvent.report.page.source import Source, Sources, read_sources
+from evolvent.report.page.verdict import verdicts
+from evolvent.report.summary import summary
+from evolvent.report.tables import Table
+from evolvent.runs.manifest import now
+from evolvent.runs.run import Run
+
+NAME = "report.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report.
+
+    Attributes:
+        page: its file.
+        figures: the files of its figures, where they were asked for.
+        rows: how many records the page holds; ``of``: how many there are.
+        size: of the page, in bytes.
+    """
+
+    page: Path
+    figures: Sequence[Path]
+    rows: int
+    of: int
+    size: int
+
+
+@implements(REPORT)
+def write_report(runs: str | Path | Run | Sequence[str | Path | Run], *, given: Reporting) -> Report:
+    """Write what runs have come to as one HTML file, to be opened from the disk: it asks no network for anything.
+
+    Returns:
+        Where it is, and what it holds.
+
+    Raises:
+        InputError: a folder is neither a run's nor a ranking's, or the ``report`` extra is not installed.
+    """
+    named = [runs] if isinstance(runs, str | Path | Run) else runs
+    folders = [run.path if isinstance(run, Run) else Path(run) for run in named]
+    sources = read_sources(folders)
+    out = output_path(given.out or folders[0] / NAME)
+    if not sources.rankings and (found := compared(sources.runs)) is not None:
+        sources = replace(sources, rankings={"": found})
+    libraries = browser_scripts()
+    figures, rows = figures_of(sources), block(sources)
+    data = {
+        "theme": THEME,
+        "figures": [figure.spec for figure in figures],
+        "runs": [run.name for run in sources.runs],
+        "scores": rows.scores,
+    }
+    values = {
+        "runs": len(sources.runs),
+        "title": ", ".join(folder.absolute().name for folder in folders),
+        "verdicts": verdicts(sources),
+        "figures": figures,
+        "tables": [(run.name, _tables(run)) for run in sources.runs],
+        "made": [one for run in sources.runs for one in provenance(run)],
+        "folders": list(map(str, folders)),
+        "version": metadata.version("evolvent"),
+        "at": now(),
+    }
+    page = render(values | {"block": rows}, data, rows.text, libraries).encode("utf-8", "replace")
+    with replacing(out) as file:
+        file.write(page)
+    written = write_figures(figures, given.figures) if given.figures else []
+    return Report(out, written, rows.rows, rows.of, len(page))
+
+
+def _tables(run: Source) -> list[Table]:
+    return summary(contents(run.folder))

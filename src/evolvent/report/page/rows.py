@@ -1,0 +1,189 @@
+"""The records of a report: columns of rows in pieces, compressed, so that a browser can search all of them.
+
+More rows than a page can hold are sampled: of each round and status a like share, and of what is rare all. Rows are
+drawn by their seed, so that most often a seed's whole history is on the page where any of it is.
+"""
+
+import base64
+import heapq
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from evolvent.datasets.parquet_files import rows_at_once
+from evolvent.report.page.figures.figure import rounded
+from evolvent.report.page.source import Source, Sources
+from evolvent.runs.record_files import BATCH, score_columns
+
+ROWS = 50_000
+# Of each round and status at least so many, where there are so many.
+OF_EACH = 500
+# The block as it stands in the page: with the scripts that draw, 5 MB.
+BYTES = 3_900_000
+# Characters of a text; what is longer is cut, and says so.
+LONGEST = 120_000
+PIECE = 1_000
+
+TEXTS = ("instruction", "input", "output")
+OWN = ("id", "seed_id", "seed_index", "round", "operator", "evolver", "teacher", "finish_reason", "status", "reason")
+# Columns of scores that are the same in every row.
+OF_THE_FILE = ("base_model", "embedder", "judge", "reward_model")
+EVOLUTION, ANSWER, ITEM = "evolution", "answer", "item"
+
+Stratum = tuple[str, int, str]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The rows of a page.
+
+    Attributes:
+        text: base64 of gzip of lines of JSON; a line holds the columns of some rows.
+        rows: how many rows it holds; ``of``: how many there are.
+        scores: the names of its columns of scores.
+    """
+
+    text: str
+    rows: int
+    of: int
+    scores: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFile:
+    """A record file of a run: the run's number, what its rows are, and its scores."""
+
+    run: int
+    kind: str
+    path: Path
+    scores: Sequence[str]
+
+
+def block(sources: Sources, *, most: int = ROWS, size: int = BYTES) -> Block:
+    """The rows of all runs.
+
+    Args:
+        sources: the runs.
+        most: how many rows there may be, or a few more.
+        size: how long the block may be.
+    """
+    runs = [_files(place, run) for place, run in enumerate(sources.runs)]
+    files = [file for of in runs for file in of]
+    strata = Counter[Stratum]()
+    for file in files:
+        strata.update(_counted(file))
+    scores = list(dict.fromkeys(name for file in files for name in file.scores))
+    most = min(most, strata.total())
+    while True:
+        shares = _shares(strata, most)
+        packed, rows = _packed(runs, shares, scores, size * 3 // 4)
+        if packed is not None:
+            return Block(base64.b64encode(packed).decode(), rows, strata.total(), scores)
+        expected = sum(n * shares[stratum] for stratum, n in strata.items())
+        most = int(most * min(0.9, 0.95 * rows / expected))
+
+
+def _files(place: int, run: Source) -> list[RecordFile]:
+    files = {EVOLUTION: run.evolved, ANSWER: run.answers, ITEM: run.records("evaluate")}
+    return [
+        RecordFile(place, kind, path, [one for one in score_columns(path) if one.partition("@")[0] not in OF_THE_FILE])
+        for kind, path in files.items()
+        if path is not None
+    ]
+
+
+def _counted(file: RecordFile) -> Counter[Stratum]:
+    """How many rows of each round and status there are."""
+    import pyarrow.parquet as pq
+
+    found = Counter[Stratum]()
+    with pq.ParquetFile(file.path) as opened:
+        for batch in opened.iter_batches(1 << 14, columns=["round", "status"], use_threads=False):
+            rounds, statuses = batch.column("round").to_pylist(), batch.column("status").to_pylist()
+            found.update((file.kind, when, status) for when, status in zip(rounds, statuses, strict=True))
+    return found
+
+
+def _shares(strata: Mapping[Stratum, int], most: int) -> dict[Stratum, float]:
+    """Of each stratum the share of its rows that is taken: of so many in all, but of each a few."""
+    total = sum(strata.values())
+    if total <= most:
+        return dict.fromkeys(strata, 1.0)
+    few = min(OF_EACH, most // (2 * len(strata)))
+    share = (most - sum(min(n, few) for n in strata.values())) / total
+    return {stratum: min(1.0, share + few / n) for stratum, n in strata.items()}
+
+
+def _packed(
+    runs: Sequence[Sequence[RecordFile]], shares: Mapping[Stratum, float], scores: Sequence[str], size: int
+) -> tuple[bytes | None, int]:
+    """The rows, compressed, and how many they are; None where that is too long, and about how many would do."""
+    compress = zlib.compressobj(9, wbits=31)
+    found, length, count = list[bytes](), 0, 0
+    rows = (row for files in runs for row in _of_run(files, shares))
+    while piece := list(islice(rows, PIECE)):
+        columns = {name: [row.get(name) for row in piece] for name in ("run", "kind", *OWN, *TEXTS, *scores)}
+        found.append(compress.compress(orjson.dumps(columns) + b"\n"))
+        length, count = length + len(found[-1]), count + len(piece)
+        if length > size:
+            return None, count * size // length
+    found.append(compress.flush())
+    return (None, count) if length + len(found[-1]) > size else (b"".join(found), count)
+
+
+def _of_run(files: Sequence[RecordFile], shares: Mapping[Stratum, float]) -> Iterator[Row]:
+    """A run's rows, seed by seed: its evolutions, then the answers to them, without the texts that they answer."""
+    of_seeds = [file for file in files if file.kind != ITEM]
+    seed, asked = None, dict[str, Row]()
+    for row in heapq.merge(*(_read(file, shares) for file in of_seeds), key=lambda row: row["seed_index"]):
+        if row["seed_id"] != seed:
+            seed, asked = row["seed_id"], {}
+        if row["kind"] == EVOLUTION:
+            asked[row["id"]] = {name: row[name] for name in ("instruction", "input")}
+        elif asked.get(row["id"].rpartition("/")[0]) == {name: row[name] for name in ("instruction", "input")}:
+            row |= {"instruction": None, "input": None}
+        yield row
+    for file in files:
+        if file.kind == ITEM:
+            yield from _read(file, shares)
+
+
+def _read(file: RecordFile, shares: Mapping[Stratum, float]) -> Iterator[Row]:
+    """The rows of a file that are taken."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(file.path, buffer_size=1 << 20, pre_buffer=False) as opened:
+        for group in range(opened.num_row_groups):
+            size = rows_at_once(opened.metadata.row_group(group), BATCH)
+            columns = [*OWN, *TEXTS, *file.scores]
+            for batch in opened.iter_batches(size, row_groups=[group], columns=columns, use_threads=False):
+                strata = zip(*(batch.column(name).to_pylist() for name in ("round", "status", "seed_id")), strict=True)
+                taken = [shares[file.kind, when, status] > _place(seed) for when, status, seed in strata]
+                if any(taken):
+                    bits = pa.py_buffer(np.packbits(taken, bitorder="little").tobytes())
+                    chosen = pa.Array.from_buffers(pa.bool_(), len(taken), [None, bits])
+                    yield from (_row(file, row) for row in batch.filter(chosen).to_pylist())
+
+
+def _place(seed: str) -> float:
+    """Where a seed stands between 0 and 1: the same in every file."""
+    return zlib.crc32(seed.encode()) / (1 << 32)
+
+
+def _row(file: RecordFile, row: Row) -> Row:
+    for name in TEXTS:
+        if len(row[name]) > LONGEST:
+            row[name] = f"{row[name][:LONGEST]} … ({len(row[name]) - LONGEST:,} more characters are left out here)"
+    for name in file.scores:
+        if isinstance(row[name], float):
+            row[name] = rounded(row[name])
+    return {"run": file.run, "kind": file.kind, **row}

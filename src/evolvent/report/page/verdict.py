@@ -1,0 +1,157 @@
+"""The verdict of a report: one sentence with its interval, what stands behind it, and what would change it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evolvent.errors import InputError
+from evolvent.evaluation.figures import figures_of
+from evolvent.evaluation.paired import differences
+from evolvent.report.page.figures.search import history_of
+from evolvent.report.page.figures.training import students
+from evolvent.report.page.source import Source, Sources
+from evolvent.report.yields import yield_of
+
+MADE = {"self-instruct": "instructions", "evolve": "evolutions", "respond": "answers", "score": "scored answers"}
+# Reasons that are named as what would change a verdict.
+REASONS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a report says first.
+
+    Attributes:
+        sentence: the verdict.
+        behind: what it is made of, a line each.
+        changes: what would change it, a line each.
+    """
+
+    sentence: str
+    behind: Sequence[str]
+    changes: Sequence[str]
+
+
+def verdicts(sources: Sources) -> list[Verdict]:
+    """The verdict of each ranking and comparison; where there is none, those of what the runs have made."""
+    if sources.rankings:
+        found = [
+            _of_ranking(one, len(ranked["rankings"]) > 1)
+            for ranked in sources.rankings.values()
+            for one in ranked["rankings"]
+        ]
+    else:
+        found = []
+    base, *others = sources.runs or [None]
+    found += [one for run in others if base is not None and (one := _against(run, base)) is not None]
+    return found or [one for run in sources.runs for one in _of_run(run, several=len(sources.runs) > 1)]
+
+
+def _of_ranking(ranking: Mapping[str, Any], several: bool) -> Verdict:
+    *lines, together = ranking["verdict"]
+    names = f"For {ranking['base_model']}: " if several else ""
+    needed = [
+        f"{one['figure']}: about {one['needed']:,} seeds, instead of {one['seeds']:,}, would tell the first two apart"
+        for one in ranking["figures"]
+        if one.get("needed") and one["needed"] > one["seeds"]
+    ]
+    trial = "figures shortlist; a trial training of those that may be the best decides"
+    return Verdict(_capital(names + together), lines, [*needed, *ranking["flags"], trial])
+
+
+def _against(run: Source, base: Source) -> Verdict | None:
+    """A run's evaluation against that of the first run, on the items that both were asked."""
+    ours, theirs = run.records("evaluate"), base.records("evaluate")
+    if ours is None or theirs is None:
+        return None
+    try:
+        found = differences(ours, theirs)
+    except InputError:
+        return None
+    first, *_ = lines = [
+        f"{one.task}, {one.name}: {100 * one.ours:.1f} % against {100 * one.theirs:.1f} %, {100 * one.difference:+.1f} "
+        f"points [{100 * (one.low or 0):+.1f}, {100 * (one.high or 0):+.1f}] on the same {one.n:,} items"
+        + ("" if one.p is None else f", p = {one.p:.2g}")
+        for one in found
+    ]
+    apart = [one for one in found if one.low is not None and (one.low > 0 or (one.high or 0) < 0)]
+    changes = [] if apart else ["more items: none of these intervals is free of 0"]
+    return Verdict(f"{run.name} against {base.name}: {first}", lines[1:], changes)
+
+
+def _of_run(run: Source, *, several: bool) -> Iterator[Verdict]:
+    """What came of a run: of its rows, its search for a method, its students, its evaluation."""
+    name = f"{run.name}: " if several else ""
+    lines, changes = list(_of_rows(run)), list(_losses(run))
+    for more in (_of_search(run), _of_evaluation(run), _of_training(run)):
+        lines += more
+    if not lines:
+        lines = [f"{stage} is {entry.state}" for stage, entry in run.entries.items()]
+    if any("[" in line for line in lines):
+        changes.append("four times as many rows would halve the intervals")
+    yield Verdict(name + _capital(lines[0]), lines[1:], changes)
+
+
+def _of_rows(run: Source) -> Iterator[str]:
+    for stage, made in MADE.items():
+        found = yield_of(run.entries[stage].counts) if stage in run.entries else None
+        if found is not None:
+            yield f"{found.usable:,} of {found.rows:,} {made} are usable by our rules: {_share(found.usable, found.rows)}"
+
+
+def _losses(run: Source) -> Iterator[str]:
+    """What the commonest reasons cost, and which stages are not what they should be."""
+    for stage, entry in run.entries.items():
+        if entry.state != "done":
+            yield f"{stage} is {'not finished' if entry.state == 'running' else 'stale'}: its command brings it up to date"
+        found = yield_of(entry.counts) if stage in MADE else None
+        for reason, n in list(found.reasons.items())[:REASONS] if found is not None else []:
+            share = (found.usable + n) / found.rows if found is not None else 0
+            yield f"{stage}: {reason} cost {n:,} rows; without it {share:.1%} would be usable"
+
+
+def _of_search(run: Source) -> list[str]:
+    history = history_of(run)
+    if history is None:
+        return []
+    last, first = _rate(history), _rate(history["initial"])
+    found = f"the method found, by {history['found_by']}, fails on {last} of the dev set's evolutions"
+    if history["version"] == history["initial"]["version"]:
+        return [f"no better method was found: the initial one fails on {first} of the dev set's evolutions"]
+    return [f"{found}; the initial one on {first}"]
+
+
+def _rate(one: Mapping[str, Any]) -> str:
+    low, high = one["interval"]
+    return f"{one['failure_rate']:.1%} [{low:.1%}, {high:.1%}]"
+
+
+def _of_evaluation(run: Source) -> list[str]:
+    file = run.records("evaluate")
+    return [
+        f"{of.task}, {one.name}: {one.value:.1%}"
+        + ("" if one.low is None else f" [{one.low:.1%}, {one.high:.1%}]")
+        + f" of {one.n:,} items"
+        for of in (figures_of(file) if file is not None else [])
+        for one in of.figures
+        if one.value is not None
+    ]
+
+
+def _of_training(run: Source) -> list[str]:
+    return [
+        f"{student}: loss {curve[0][1]:.3f} at the first step, {curve[-1][1]:.3f} at the last of {len(curve):,}"
+        for student, curve in students(run)
+    ]
+
+
+def _share(part: int, whole: int) -> str:
+    """A share with Wilson's interval."""
+    from scipy.stats import binomtest
+
+    interval = binomtest(part, whole).proportion_ci(method="wilson")
+    return f"{part / whole:.1%} [{interval.low:.1%}, {interval.high:.1%}]"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
