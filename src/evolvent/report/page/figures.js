@@ -8,12 +8,14 @@ async function drawFigures() {
     ast: true, // expressions are interpreted: no script is made of text
     actions: false,
     renderer: "svg",
-    config: data.theme,
     defaultStyle: false,
     tooltip: { disableDefaultStyle: true },
   };
   for (const place of document.querySelectorAll(".plot")) {
-    await window.vegaEmbed(place, data.figures[place.dataset.figure], options);
+    const config = structuredClone(data.theme);
+    config.axis.labelLimit = 0.42 * place.clientWidth;
+    config.legend.columns = Math.max(1, Math.floor(place.clientWidth / 220));
+    await window.vegaEmbed(place, data.figures[place.dataset.figure], { ...options, config });
     await new Promise((resolve) => setTimeout(resolve));
   }
   document.body.dataset.drawn = "yes";

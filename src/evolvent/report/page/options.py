@@ -13,9 +13,7 @@ class Reporting:
     out: Path | None = option(
         "The file that is written; report.html in the first folder if not given.", None, metavar="FILE.html"
     )
-    figures: Path | None = option(
-        "Also write each figure to this folder, as SVG and as PNG.", None, metavar="DIR"
-    )
+    figures: Path | None = option("Also write each figure to this folder, as SVG and as PNG.", None, metavar="DIR")
 
 
 REPORT = Interface(

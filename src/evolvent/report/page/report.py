@@ -16,7 +16,7 @@ from evolvent.report.page.options import REPORT, Reporting
 from evolvent.report.page.provenance import provenance
 from evolvent.report.page.render import render
 from evolvent.report.page.rows import block
-from evolvent.report.page.source import Source, Sources, read_sources
+from evolvent.report.page.source import Source, read_sources
 from evolvent.report.page.verdict import verdicts
 from evolvent.report.summary import summary
 from evolvent.report.tables import Table

@@ -50,13 +50,14 @@ def verdicts(sources: Sources) -> list[Verdict]:
 def _of_ranking(ranking: Mapping[str, Any], several: bool) -> Verdict:
     *lines, together = ranking["verdict"]
     names = f"For {ranking['base_model']}: " if several else ""
-    needed = [
-        f"{one['figure']}: about {one['needed']:,} seeds, instead of {one['seeds']:,}, would tell the first two apart"
+    needed = ", ".join(
+        f"{one['needed']:,} by {one['figure']}"
         for one in ranking["figures"]
         if one.get("needed") and one["needed"] > one["seeds"]
-    ]
+    )
+    more = [f"more seeds: about so many would tell the first two apart: {needed}"] if needed else []
     trial = "figures shortlist; a trial training of those that may be the best decides"
-    return Verdict(_capital(names + together), lines, [*needed, *ranking["flags"], trial])
+    return Verdict(_capital(names + together), lines, [*more, *ranking["flags"], trial])
 
 
 def _against(run: Source, base: Source) -> Verdict | None:
@@ -96,18 +97,20 @@ def _of_rows(run: Source) -> Iterator[str]:
     for stage, made in MADE.items():
         found = yield_of(run.entries[stage].counts) if stage in run.entries else None
         if found is not None:
-            yield f"{found.usable:,} of {found.rows:,} {made} are usable by our rules: {_share(found.usable, found.rows)}"
+            share = _share(found.usable, found.rows)
+            yield f"{found.usable:,} of {found.rows:,} {made} are usable by our rules: {share}"
 
 
 def _losses(run: Source) -> Iterator[str]:
     """What the commonest reasons cost, and which stages are not what they should be."""
     for stage, entry in run.entries.items():
         if entry.state != "done":
-            yield f"{stage} is {'not finished' if entry.state == 'running' else 'stale'}: its command brings it up to date"
+            state = "not finished" if entry.state == "running" else "stale"
+            yield f"{stage} is {state}: its command brings it up to date"
         found = yield_of(entry.counts) if stage in MADE else None
         for reason, n in list(found.reasons.items())[:REASONS] if found is not None else []:
             share = (found.usable + n) / found.rows if found is not None else 0
-            yield f"{stage}: {reason} cost {n:,} rows; without it {share:.1%} would be usable"
+            yield f"{stage}: {reason} cost {n:,} {'row' if n == 1 else 'rows'}; without it {share:.1%} would be usable"
 
 
 def _of_search(run: Source) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from evolvent.report.page.figures.figure import Figure, name, number, plot, rounded, step, tips
+from evolvent.report.page.figures.figure import Figure, high, name, number, plot, rounded, tips
 from evolvent.report.page.source import Sources
 from evolvent.report.tables import short_names
 
@@ -20,7 +20,7 @@ def figures(sources: Sources) -> Iterator[Figure]:
         spec = plot(
             seconds,
             {"mark": {"type": "bar", "height": {"band": 0.85}}},
-            height=step(14 if several else 26),
+            height=high(seconds, "stage", 14 * len(sources.runs) if several else 26),
             y=name("stage", axis={"ticks": False, "domain": False}),
             **({"yOffset": name("run")} if several else {}),
             x=number("minutes", "minutes", scale={"zero": True}),
@@ -31,7 +31,7 @@ def figures(sources: Sources) -> Iterator[Figure]:
     short = short_names(dict.fromkeys(uri for *_, entry in spent for uri in entry.paid))[0]
     accounts = [
         {
-            "row": f"{run.name}: {stage}" if several else stage,
+            "row": f"{stage}: {run.name}" if several else stage,
             "model": short[uri],
             "tokens": account["completion_tokens"],
             "cost": account.get("cost") or 0.0,
@@ -47,7 +47,7 @@ def figures(sources: Sources) -> Iterator[Figure]:
             spec = plot(
                 accounts,
                 {"mark": {"type": "bar", "height": {"band": 0.8}}},
-                height=step(24),
+                height=high(accounts, "row"),
                 y=name("row", axis={"ticks": False, "domain": False}),
                 x=number(column, column, scale={"zero": True}, axis={"format": "~s"}),
                 color=name("model"),

@@ -43,18 +43,20 @@ def histogram(slug: str, title: str, caption: str, unit: str, runs: Mapping[str,
     values = [
         {"run": run, "from": rounded(low), "to": rounded(high), "rows": int(n), "share": rounded(n / len(of))}
         for run, of in runs.items()
-        for low, high, n in zip(edges[:-1], edges[1:], np.histogram(of, edges)[0], strict=True)
+        for low, high, n in zip(edges, [*edges[1:], edges[-1]], [*np.histogram(of, edges)[0], 0], strict=True)
     ]
     medians = [{"run": run, "median": rounded(float(np.median(of)))} for run, of in runs.items()]
     several = len(runs) > 1
-    bars = {"type": "bar", "binSpacing": 0 if several else 1, "opacity": 0.45 if several else 0.9}
+    steps = {"type": "area", "interpolate": "step-after", "line": {"strokeWidth": 1.5}, "fillOpacity": 0.12}
+    bars = steps if several else {"type": "bar", "binSpacing": 1}
+    x = number("from", unit) if several else number("from", unit, bin={"binned": True})
     spec = plot(
         values,
         {
             "mark": bars,
             "encoding": {
-                "x": number("from", unit, bin={"binned": True}),
-                "x2": {"field": "to"},
+                "x": x,
+                **({} if several else {"x2": {"field": "to"}}),
                 "y": number("share", "share of rows", stack=None, axis={"format": "%"}, scale={"zero": True}),
                 "tooltip": tips("run", "from", "to", "rows"),
             },
@@ -62,7 +64,7 @@ def histogram(slug: str, title: str, caption: str, unit: str, runs: Mapping[str,
         {
             "data": {"values": medians},
             "mark": {"type": "rule", "strokeWidth": 2, "strokeDash": [5, 3]},
-            "encoding": {"x": number("median"), "tooltip": tips("run", "median")},
+            "encoding": {"x": number("median", unit), "tooltip": tips("run", "median")},
         },
         color=name("run", legend={} if several else None),
     )

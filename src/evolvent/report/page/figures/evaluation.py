@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from evolvent.evaluation.figures import figures_of
-from evolvent.report.page.figures.figure import Figure, name, number, plot, step, tips
+from evolvent.report.page.figures.figure import Figure, high, name, number, plot, tips
 from evolvent.report.page.source import Sources
 
 
@@ -35,13 +35,15 @@ def figures(sources: Sources) -> Iterator[Figure]:
         },
         {
             "mark": {"type": "point", "size": 80},
-            "encoding": {"x": number("value", axis={"format": "%"}, scale={"zero": False})},
+            "encoding": {"x": number("value", "score", axis={"format": "%"}, scale={"zero": False})},
         },
-        height=step(16 if several else 26),
+        height=high(values, "figure", 18 * len(sources.runs) if several else 26),
         y=name("figure", axis={"grid": True, "ticks": False, "domain": False}),
         **({"yOffset": name("run")} if several else {}),
         color=name("run", legend={} if several else None),
         tooltip=tips("run", "figure", "value", "low", "high", "items"),
     )
-    caption = "With 95 % intervals. Models are told apart by the items that both were asked, not by whether these overlap."
+    caption = (
+        "With 95 % intervals. Models are told apart by the items that both were asked, not by whether these overlap."
+    )
     yield Figure("evaluation", "On benchmarks", caption, spec)

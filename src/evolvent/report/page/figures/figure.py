@@ -1,6 +1,6 @@
 """A figure, and how all of them look."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,8 +36,8 @@ THEME: dict[str, Any] = {
         "labelColor": INK,
         "titleColor": INK,
         "orient": "bottom",
-        "columns": 3,
-        "labelLimit": 220,
+        "columns": 2,
+        "labelLimit": 200,
         "title": None,
         "symbolType": "square",
     },
@@ -68,13 +68,13 @@ class Figure:
     spec: dict[str, Any]
 
 
-def plot(values: Sequence[Row], *layers: Mapping[str, Any], height: int | Row = 220, **encoding: Any) -> dict[str, Any]:
+def plot(values: Sequence[Row], *layers: Mapping[str, Any], height: int = 220, **encoding: Any) -> dict[str, Any]:
     """A specification: rows of data, and what is drawn of them.
 
     Args:
         values: the rows.
         layers: what is drawn, the lowest first: each a mark, with an encoding of its own where it has one.
-        height: in pixels; or of a step of a discrete axis.
+        height: in pixels.
         encoding: what all layers share.
     """
     return {
@@ -101,9 +101,9 @@ def tips(*fields: str) -> list[dict[str, Any]]:
     return [{"field": field} for field in fields]
 
 
-def step(pixels: int = 22) -> dict[str, int]:
-    """The height of a figure with a row for each name."""
-    return {"step": pixels}
+def high(values: Iterable[Row], field: str, pixels: int = 26) -> int:
+    """The height of a figure that has a row for each name of a field."""
+    return pixels * len({one[field] for one in values})
 
 
 def rounded(value: float, digits: int = 4) -> float:

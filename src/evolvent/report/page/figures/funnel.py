@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from evolvent.report.page.figures.figure import COLOURS, OK, Figure, name, number, plot, step, tips
+from evolvent.report.page.figures.figure import COLOURS, OK, Figure, high, name, number, plot, tips
 from evolvent.report.page.source import Source, Sources
 from evolvent.report.yields import ELIMINATED, UNSCORED
 from evolvent.runs.manifest import StageEntry
@@ -27,7 +27,7 @@ def figures(sources: Sources) -> Iterator[Figure]:
     rare = "other reasons"
     values = [
         {
-            "stage": f"{run}: {stage}" if several else stage,
+            "stage": f"{stage}: {run}" if several else stage,
             "fate": fate if fate in (WENT_ON, *named) else rare,
             "reason": fate,
             "rows": n,
@@ -43,7 +43,7 @@ def figures(sources: Sources) -> Iterator[Figure]:
     spec = plot(
         values,
         {"mark": {"type": "bar", "height": {"band": 0.8}}},
-        height=step(26),
+        height=high(values, "stage"),
         y=name("stage", axis={"ticks": False, "domain": False}),
         x=number("rows", "rows", stack="zero", scale={"zero": True}, axis={"tickMinStep": 1}),
         color=name("fate", scale={"domain": shown, "range": colours}),

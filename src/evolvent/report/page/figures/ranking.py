@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from evolvent.report.page.figures.figure import BAD, OK, Figure, Row, name, number, plot, rounded, step, tips
+from evolvent.report.page.figures.figure import BAD, OK, Figure, Row, high, name, number, plot, rounded, tips
 from evolvent.report.page.source import Sources
 from evolvent.report.tables import short_names
 
@@ -43,7 +43,7 @@ def _sets(orders: Sequence[Mapping[str, Any]], short: Mapping[str, str], base: s
             "mark": {"type": "text"},
             "encoding": {"text": {"field": "best", "format": ".2f"}, "color": {"value": "white"}},
         },
-        height=step(30),
+        height=high(values, "candidate", 30),
         y=name("candidate", axis={"ticks": False, "domain": False}),
         x=name("figure", axis={"orient": "top", "labelAngle": -30, "ticks": False, "domain": False}),
         color=name("fate", scale=FATES),
@@ -75,8 +75,8 @@ def _behind(order: Mapping[str, Any], short: Mapping[str, str], base: str, slug:
             "mark": {"type": "rule", "strokeWidth": 2.5},
             "encoding": {"x": number("low", "behind the first"), "x2": {"field": "high"}, **_WHO},
         },
-        {"mark": {"type": "point", "size": 90}, "encoding": {"x": number("behind"), **_WHO}},
-        height=step(26),
+        {"mark": {"type": "point", "size": 90}, "encoding": {"x": number("behind", "behind the first"), **_WHO}},
+        height=high(values, "candidate"),
     )
     side = "low" if order["lower_is_better"] else "high"
     needed = f"; about {order['needed']:,} would tell the first two apart" if order.get("needed") else ""
@@ -84,7 +84,7 @@ def _behind(order: Mapping[str, Any], short: Mapping[str, str], base: str, slug:
     return Figure(f"behind-{order['figure']}{slug}", f"{order['figure']}: behind the first{base}", caption, spec)
 
 
-_ZERO = {"x": {"datum": 0, "type": "quantitative"}, "color": {"value": "#858b94"}}
+_ZERO = {"x": {"datum": 0, "type": "quantitative", "title": "behind the first"}, "color": {"value": "#858b94"}}
 _WHO: dict[str, Any] = {
     "y": name("candidate", axis={"grid": True, "ticks": False, "domain": False}),
     "color": name("fate", scale=FATES),

@@ -54,23 +54,23 @@ def _against(means: Means, column: str) -> Figure:
         for level in (np.linspace(min(worth) * 0.9, max(worth) * 1.1, LINES) if worth else ())
         for loss in (low, high)
     ]
+    axes = {"x": number("loss", "mean loss of the answers, nat/token"), "y": number("reward", f"mean {column}")}
     spec = plot(
         points,
         {
             "data": {"values": lines},
             "mark": {"type": "line", "strokeDash": [3, 3], "opacity": 0.4, "color": "#858b94"},
-            "encoding": {"x": number("loss"), "y": number("reward"), "detail": {"field": "car"}},
+            "encoding": {**axes, "detail": {"field": "car"}},
         },
         {
             "data": {"values": [line for line in lines if line["loss"] == rounded(high)]},
             "mark": {"type": "text", "align": "right", "dy": -6, "opacity": 0.7, "fontSize": 10},
-            "encoding": {"x": number("loss"), "y": number("reward"), "text": {"field": "car"}},
+            "encoding": {**axes, "text": {"field": "car"}},
         },
         {
             "mark": {"type": "point", "size": 90},
             "encoding": {
-                "x": number("loss", "mean loss of the answers, nat/token"),
-                "y": number("reward", f"mean {column}"),
+                **axes,
                 "color": name("teacher"),
                 "tooltip": tips("teacher", "reward", "loss"),
             },

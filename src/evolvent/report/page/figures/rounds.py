@@ -7,7 +7,7 @@ import numpy as np
 
 from evolvent.metrics.difficulty import LEVELS as NAMES
 from evolvent.report.page.columns import column_of, labels, numbers
-from evolvent.report.page.figures.figure import LEVELS, Figure, name, number, plot, step, tips
+from evolvent.report.page.figures.figure import LEVELS, Figure, high, name, number, plot, tips
 from evolvent.report.page.source import Source, Sources
 
 Counts = Mapping[tuple[str, str], Mapping[str, int]]
@@ -19,7 +19,7 @@ def figures(sources: Sources) -> Iterator[Figure]:
     if levels:
         yield by_round(levels)
     scores = [row for run in sources.runs for row in _scores(run)]
-    if scores:
+    if len({row["round"] for row in scores}) > 1:
         yield Figure(
             "difficulty-score",
             "Difficulty score by round",
@@ -28,7 +28,10 @@ def figures(sources: Sources) -> Iterator[Figure]:
             plot(
                 scores,
                 {"mark": {"type": "line"}},
-                {"mark": {"type": "rule"}, "encoding": {"y": number("low"), "y2": {"field": "high"}}},
+                {
+                    "mark": {"type": "rule"},
+                    "encoding": {"y": number("low", "difficulty score"), "y2": {"field": "high"}},
+                },
                 {"mark": {"type": "point"}},
                 x={"field": "round", "type": "ordinal", "title": "round", "axis": {"labelAngle": 0}},
                 y=number("score", "difficulty score"),
@@ -60,7 +63,7 @@ def by_round(levels: Counts) -> Figure:
     spec = plot(
         values,
         {"mark": {"type": "bar", "height": {"band": 0.8}}},
-        height=step(26),
+        height=high(values, "rows"),
         y=name("rows", axis={"ticks": False, "domain": False}),
         x=number("share", "share of instructions", axis={"format": "%"}, scale={"domain": [0, 1]}),
         color=name("level", scale={"domain": list(NAMES), "range": LEVELS}),

@@ -41,7 +41,10 @@ def _steps(history: Mapping[str, Any], suffix: str) -> Figure:
             "mark": {"type": "rule", "opacity": 0.5},
             "encoding": {"y": number("low", "failure rate"), "y2": {"field": "high"}},
         },
-        {"mark": {"type": "point", "size": 80}, "encoding": {"y": number("rate", scale={"zero": True})}},
+        {
+            "mark": {"type": "point", "size": 80},
+            "encoding": {"y": number("rate", "failure rate", scale={"zero": True})},
+        },
         x={"field": "step", "type": "ordinal", "title": "step", "axis": {"labelAngle": 0}},
         xOffset=name("version"),
         color=name("fate", scale={"domain": [CHOSEN, NOT], "range": [OK, COLOURS[8]]}),
@@ -56,4 +59,11 @@ def _steps(history: Mapping[str, Any], suffix: str) -> Figure:
 
 def _point(step: int, one: Mapping[str, Any], fate: str) -> dict[str, Any]:
     low, high = one["interval"]
-    return {"step": step, "version": one["version"], "rate": one["failure_rate"], "low": low, "high": high, "fate": fate}
+    return {
+        "step": step,
+        "version": one["version"],
+        "rate": one["failure_rate"],
+        "low": low,
+        "high": high,
+        "fate": fate,
+    }

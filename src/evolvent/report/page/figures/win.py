@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from evolvent.report.page.columns import column_of, labels, numbers
-from evolvent.report.page.figures.figure import BAD, COLOURS, OK, Figure, name, number, plot, step, tips
+from evolvent.report.page.figures.figure import BAD, COLOURS, OK, Figure, high, name, number, plot, tips
 from evolvent.report.page.source import Source, Sources
 from evolvent.report.tables import short_names
 
@@ -38,7 +38,7 @@ def bars(found: Mapping[str, Mapping[str, int]]) -> Figure:
             "mark": {"type": "text", "color": "white", "dx": -4, "align": "right"},
             "encoding": {"text": {"field": "n"}, "detail": {"field": "verdict"}},
         },
-        height=step(28),
+        height=high(values, "who", 28),
         y=name("who", axis={"ticks": False, "domain": False}),
         x=x,
         order={"field": "place"},
