@@ -5,6 +5,7 @@ drawn by their seed, so that most often a seed's whole history is on the page wh
 """
 
 import base64
+import hashlib
 import heapq
 import zlib
 from collections import Counter
@@ -176,7 +177,7 @@ def _read(file: RecordFile, shares: Mapping[Stratum, float]) -> Iterator[Row]:
 
 def _place(seed: str) -> float:
     """Where a seed stands between 0 and 1: the same in every file."""
-    return zlib.crc32(seed.encode()) / (1 << 32)
+    return int.from_bytes(hashlib.blake2b(seed.encode(), digest_size=6).digest()) / (1 << 48)
 
 
 def _row(file: RecordFile, row: Row) -> Row:

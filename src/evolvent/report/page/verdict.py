@@ -34,16 +34,14 @@ class Verdict:
 
 def verdicts(sources: Sources) -> list[Verdict]:
     """The verdict of each ranking and comparison; where there is none, those of what the runs have made."""
-    if sources.rankings:
-        found = [
-            _of_ranking(one, len(ranked["rankings"]) > 1)
-            for ranked in sources.rankings.values()
-            for one in ranked["rankings"]
-        ]
-    else:
-        found = []
-    base, *others = sources.runs or [None]
-    found += [one for run in others if base is not None and (one := _against(run, base)) is not None]
+    found = [
+        _of_ranking(one, len(ranked["rankings"]) > 1)
+        for ranked in sources.rankings.values()
+        for one in ranked["rankings"]
+    ]
+    if sources.runs:
+        base, *others = sources.runs
+        found += [one for run in others if (one := _against(run, base)) is not None]
     return found or [one for run in sources.runs for one in _of_run(run, several=len(sources.runs) > 1)]
 
 

@@ -1,0 +1,111 @@
+"""The report as a whole, without a browser: the verdict, how it was made, and a page that nothing gets out of."""
+
+import hashlib
+import re
+from base64 import b64encode
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from evolvent.errors import InputError
+from evolvent.report.page import report
+from evolvent.report.page.provenance import provenance
+from evolvent.report.page.report import write_report
+from evolvent.report.page.source import read_sources
+from evolvent.report.page.verdict import verdicts
+from tests.report.page.runs import M, evolutions, whole_run, write
+
+
+@pytest.fixture(autouse=True)
+def _no_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "browser_scripts", lambda: "window.vegaEmbed = () => {}")
+
+
+class Page(HTMLParser):
+    """The elements of a page, and what stands in each script and style."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[tuple[str, str]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if self.tags and self.tags[-1][0] in ("script", "style"):
+            self.texts.append((self.tags[-1][0], data))
+
+
+def page_of(folder: Path, **options: Any) -> str:
+    return write_report(folder, **options).page.read_text(encoding="utf-8")
+
+
+def test_a_page_runs_what_it_was_made_with_and_loads_nothing(tmp_path: Path) -> None:
+    page = Page(page_of(whole_run(tmp_path / "run")))
+    policy = next(attrs["content"] or "" for tag, attrs in page.tags if attrs.get("http-equiv"))
+    assert policy.startswith("default-src 'none';") and "unsafe" not in policy and "connect" not in policy
+    hashes = {f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for _, text in page.texts}
+    assert set(re.findall(r"'sha256-\S+'", policy)) <= hashes
+    assert not [attrs for _, attrs in page.tags if {"src", "onload", "onerror", "style"} & set(attrs)]
+    assert not [attrs for tag, attrs in page.tags if tag == "link" or (attrs.get("href") or "#")[0] != "#"]
+
+
+def test_names_and_reasons_of_others_make_no_elements(tmp_path: Path) -> None:
+    bad = "</script><script>document.title = 'harm'</script><img src=x>"
+    folder = tmp_path / "run"
+    folder.mkdir()
+    write(folder, "evolve", evolutions(["one", "two", "three"], reason=bad))
+    page = Page(page_of(folder))
+    assert [tag for tag, _ in page.tags].count("script") == 4 and "img" not in [tag for tag, _ in page.tags]
+    data = orjson.loads(next(text for tag, text in page.texts if tag == "script" and text.startswith("{")))
+    assert bad in str(data["figures"])
+
+
+def test_the_verdict_comes_with_its_interval_and_with_what_would_change_it(tmp_path: Path) -> None:
+    [verdict] = verdicts(read_sources([whole_run(tmp_path / "run")]))
+    assert verdict.sentence == "16 of 24 evolutions are usable by our rules: 66.7% [46.7%, 82.0%]"
+    assert "evolve: paraphrase cost 8 rows; without it 100.0% would be usable" in verdict.changes
+
+
+def test_the_command_and_the_prices_are_those_of_the_manifest(tmp_path: Path) -> None:
+    made = next(iter(provenance(read_sources([whole_run(tmp_path / "run")]).runs[0])))
+    assert made.command == f"evolvent evolve seeds.jsonl --model {M} --rounds 2 --out run"
+    assert dict(made.facts)["paid"] == f"{M}: 3 calls, 30 tokens in, 20 out, 1.50 at 1 and 2 a million tokens in and out"
+
+
+def test_runs_are_compared_as_the_candidates_of_a_ranking(tmp_path: Path) -> None:
+    folders = [whole_run(tmp_path / name) for name in ("a", "b")]
+    done = write_report(folders, out=tmp_path / "both.html")
+    text = done.page.read_text(encoding="utf-8")
+    assert "cannot be told apart" in text or "no figure rules out" in text.lower()
+    assert done.rows == done.of == 2 * (36 + 32) and done.size == len(done.page.read_bytes())
+
+
+def test_a_ranking_is_told_as_it_was_written(tmp_path: Path) -> None:
+    whole_run(tmp_path / "a")
+    ranking = {"base_model": "openai:b", "verdict": ["ifd: a leads", "all figures put a first"], "flags": ["few rows"]}
+    content = {"candidates": {"a": "a", "b": "b"}, "rankings": [{**ranking, "figures": []}]}
+    (tmp_path / "ranking.json").write_bytes(orjson.dumps(content))
+    text = page_of(tmp_path)
+    assert "All figures put a first" in text and "<li>ifd: a leads</li>" in text and "<li>few rows</li>" in text
+
+
+def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not a run folder"):
+        write_report(tmp_path)
+    (tmp_path / "ranking.json").write_text("[]")
+    with pytest.raises(InputError, match="is not a ranking"):
+        write_report(tmp_path)
+
+
+def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr("evolvent.errors.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"evolvent\[report\]"):
+        write_report(whole_run(tmp_path / "run"))
+    assert not (tmp_path / "run" / "report.html").exists()
