@@ -34,6 +34,7 @@ FUNCTIONS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "show": (("run",), {}),
     "train": (("run",), {"base_model": "embedded-base", "out": "student"}),
     "verify": (("run",), {"functions": "f.jsonl", "out": "v.jsonl"}),
+    "write_report": (("run",), {}),
 }
 
 

@@ -17,7 +17,14 @@ from evolvent.sandbox.requirements import missing
 
 VLLM = "0.33"  # the release that the vllm extra brings
 
-EXTRAS = {"torch": "local", "transformers": "local", "datasets": "hub", "xllamacpp": "gguf", "lm-eval": "evaluate"}
+EXTRAS = {
+    "torch": "local",
+    "transformers": "local",
+    "datasets": "hub",
+    "xllamacpp": "gguf",
+    "lm-eval": "evaluate",
+    "vl-convert-python": "report",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,12 @@ def answers(of: Sequence[Record], teachers: Sequence[str] = (M, "openai:n")) -> 
     found = []
     for n, record in enumerate(one for one in of if one.round and one.status == "ok"):
         for t, teacher in enumerate(teachers):
-            scores = {"ifd": 0.5 + n / 100, "ic_ifd": 0.1 + n % 7 / 50, "mnd": 0.5 + n % 9 / 10, "base_model": "openai:b"}
+            scores = {
+                "ifd": 0.5 + n / 100,
+                "ic_ifd": 0.1 + n % 7 / 50,
+                "mnd": 0.5 + n % 9 / 10,
+                "base_model": "openai:b",
+            }
             scores |= {"response_loss": 1.0 + t + n % 3 / 10, "reward": 2.0 + t, "win": (n + t) % 3 / 2}
             scores |= {"difficulty_score": 20.0 * record.round + n % 5, "difficulty_level": ("easy", "hard")[n % 2]}
             found.append(

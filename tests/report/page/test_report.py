@@ -75,7 +75,9 @@ def test_the_verdict_comes_with_its_interval_and_with_what_would_change_it(tmp_p
 def test_the_command_and_the_prices_are_those_of_the_manifest(tmp_path: Path) -> None:
     made = next(iter(provenance(read_sources([whole_run(tmp_path / "run")]).runs[0])))
     assert made.command == f"evolvent evolve seeds.jsonl --model {M} --rounds 2 --out run"
-    assert dict(made.facts)["paid"] == f"{M}: 3 calls, 30 tokens in, 20 out, 1.50 at 1 and 2 a million tokens in and out"
+    assert (
+        dict(made.facts)["paid"] == f"{M}: 3 calls, 30 tokens in, 20 out, 1.50 at 1 and 2 a million tokens in and out"
+    )
 
 
 def test_runs_are_compared_as_the_candidates_of_a_ranking(tmp_path: Path) -> None:
@@ -105,7 +107,7 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
 
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    monkeypatch.setattr("evolvent.errors.find_spec", lambda name: None)
+    monkeypatch.setattr("evolvent.errors.find_spec", lambda _: None)
     with pytest.raises(InputError, match=r"evolvent\[report\]"):
         write_report(whole_run(tmp_path / "run"))
     assert not (tmp_path / "run" / "report.html").exists()

@@ -43,7 +43,12 @@ def test_a_sample_has_rows_of_every_round_and_status_and_whole_histories(tmp_pat
     found = block(read_sources([tmp_path]), most=600)
     rows = unpacked(found.text)
     assert found.of == 6_000 and 480 <= len(rows) == found.rows <= 720
-    assert {(row["round"], row["status"]) for row in rows} >= {(0, "ok"), (1, "ok"), (1, "eliminated"), (2, "eliminated")}
+    assert {(row["round"], row["status"]) for row in rows} >= {
+        (0, "ok"),
+        (1, "ok"),
+        (1, "eliminated"),
+        (2, "eliminated"),
+    }
     assert "failed" in {row["status"] for row in rows}
     seeds = {row["seed_id"] for row in rows if row["round"] == 0}
     assert sum(row["seed_id"] in seeds for row in rows) / len(rows) > 0.8
@@ -53,7 +58,11 @@ def test_a_block_is_no_longer_than_it_may_be(tmp_path: Path) -> None:
     import random
 
     draw = random.Random(0)
-    write(tmp_path, "evolve", evolutions(["".join(chr(draw.randrange(97, 1_000)) for _ in range(80)) for _ in range(1_500)]))
+    write(
+        tmp_path,
+        "evolve",
+        evolutions(["".join(chr(draw.randrange(97, 1_000)) for _ in range(80)) for _ in range(1_500)]),
+    )
     found = block(read_sources([tmp_path]), size=100_000)
     assert 60_000 < len(found.text) <= 100_000 and 0 < found.rows < found.of
 

@@ -16,7 +16,9 @@ NAMED = 8
 
 def figures(sources: Sources) -> Iterator[Figure]:
     """The funnel of all runs."""
-    fates = [(run.name, stage, fates) for run in sources.runs for stage, fates in funnel(run).items()]
+    funnels = {run.name: funnel(run) for run in sources.runs}
+    stages = dict.fromkeys(stage for of in funnels.values() for stage in of)
+    fates = [(run, stage, of[stage]) for stage in stages for run, of in funnels.items() if stage in of]
     if not fates:
         return
     several = len(sources.runs) > 1

@@ -50,7 +50,7 @@ def by_round(levels: Counts) -> Figure:
     several = len({run for run, _ in levels}) > 1
     values = [
         {
-            "rows": f"{run}, {when}" if several else when,
+            "rows": f"{when}: {run}" if several else when,
             "level": level,
             "share": counts.get(level, 0) / sum(counts.values()),
             "n": counts.get(level, 0),

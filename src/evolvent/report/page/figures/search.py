@@ -14,11 +14,11 @@ CHOSEN, NOT = "chosen", "not chosen"
 
 def figures(sources: Sources) -> Iterator[Figure]:
     """A figure for each search."""
-    for run in sources.runs:
+    for place, run in enumerate(sources.runs):
         history = history_of(run)
         if history is not None:
             suffix = f": {run.name}" if len(sources.runs) > 1 else ""
-            yield _steps(history, suffix)
+            yield _steps(history, f"steps-{place + 1}" if suffix else "steps", suffix)
 
 
 def history_of(run: Source) -> Mapping[str, Any] | None:
@@ -27,26 +27,26 @@ def history_of(run: Source) -> Mapping[str, Any] | None:
     return read_history(file) if STAGE in run.entries and file.is_file() else None
 
 
-def _steps(history: Mapping[str, Any], suffix: str) -> Figure:
-    values = [_point(0, history["initial"], CHOSEN)]
+def _steps(history: Mapping[str, Any], slug: str, suffix: str) -> Figure:
+    values = [{**_point(0, history["initial"], CHOSEN), "place": 0.0}]
     for step in history["steps"]:
         measured = [one for one in step["candidates"] if "failure_rate" in one and "invalid" not in one]
-        for one in measured:
+        for place, one in enumerate(measured):
             fate = CHOSEN if step["chosen"] == f"candidate {one['candidate']}" else NOT
-            values.append(_point(step["step"], one, fate))
+            values.append({**_point(step["step"], one, fate), "place": 2 * place / max(1, len(measured) - 1) - 1})
     invalid = sum("invalid" in one for step in history["steps"] for one in step["candidates"])
     spec = plot(
         values,
         {
             "mark": {"type": "rule", "opacity": 0.5},
-            "encoding": {"y": number("low", "failure rate"), "y2": {"field": "high"}},
+            "encoding": {"y": number("low", "failure rate", scale={"zero": True}), "y2": {"field": "high"}},
         },
         {
             "mark": {"type": "point", "size": 80},
             "encoding": {"y": number("rate", "failure rate", scale={"zero": True})},
         },
         x={"field": "step", "type": "ordinal", "title": "step", "axis": {"labelAngle": 0}},
-        xOffset=name("version"),
+        xOffset={"field": "place", "type": "quantitative", "scale": {"domain": [-2, 2]}},
         color=name("fate", scale={"domain": [CHOSEN, NOT], "range": [OK, COLOURS[8]]}),
         tooltip=tips("step", "version", "rate", "low", "high"),
     )
@@ -54,7 +54,7 @@ def _steps(history: Mapping[str, Any], suffix: str) -> Figure:
         f"λ, the share of the dev set's evolutions that failed, with its 95 % interval; step 0 is the initial method. "
         f"Stopped: {history['stopped'] or 'not yet'}; {invalid:,} candidates were invalid."
     )
-    return Figure(f"steps{suffix.replace(': ', '-')}", f"The search for a method{suffix}", caption, spec)
+    return Figure(slug, f"The search for a method{suffix}", caption, spec)
 
 
 def _point(step: int, one: Mapping[str, Any], fate: str) -> dict[str, Any]:
