@@ -2,13 +2,16 @@
 
 const SHOWN = 60;
 const CHOICES = ["run", "kind", "round", "operator", "teacher", "status", "reason"];
-const found = { rows: [], shown: 0, here: undefined };
+const MOST_CHOICES = 60;
+const found = { rows: [], shown: 0, here: undefined, choices: [] };
 
 function makeFilters() {
   const form = element("filters");
-  for (const name of CHOICES) {
+  const labels = data.scores.filter((name) => rows.columns[name].some((one) => typeof one === "string"));
+  for (const name of [...CHOICES, ...labels]) {
     const values = [...new Set(rows.columns[name])].filter((one) => one !== null).sort();
-    if (values.length < 2) continue;
+    if (!values.length || (values.length < 2 && name !== "reason") || values.length > MOST_CHOICES) continue;
+    found.choices.push(name);
     const called = (one) => (name === "run" ? data.runs[one] : name === "teacher" ? shortName(one) : String(one));
     const options = values.map((one) => make("option", { value: String(one) }, called(one)));
     const select = make("select", { name, ariaLabel: name }, make("option", { value: "" }, `any ${name}`), ...options);
@@ -34,7 +37,7 @@ function makeFilters() {
 function wanted() {
   const given = Object.fromEntries(new FormData(element("filters")));
   const tests = [];
-  for (const name of CHOICES) {
+  for (const name of found.choices) {
     if (given[name]) tests.push((row) => String(value(row, name)) === given[name]);
   }
   if (given.score) {

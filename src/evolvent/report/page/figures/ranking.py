@@ -1,5 +1,6 @@
 """Rankings: how far each candidate is behind the first, paired, and who may be the best by which figure."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -78,10 +79,11 @@ def _behind(order: Mapping[str, Any], short: Mapping[str, str], base: str, slug:
         {"mark": {"type": "point", "size": 90}, "encoding": {"x": number("behind", "behind the first"), **_WHO}},
         height=high(values, "candidate"),
     )
+    file_name = re.sub(r"\W+", "-", order["figure"]).strip("-")
     side = "low" if order["lower_is_better"] else "high"
     needed = f"; about {order['needed']:,} would tell the first two apart" if order.get("needed") else ""
     caption = f"Paired, over {order['seeds']:,} seeds, with 95 % intervals ({side} values are good){needed}."
-    return Figure(f"behind-{order['figure']}{slug}", f"{order['figure']}: behind the first{base}", caption, spec)
+    return Figure(f"behind-{file_name}{slug}", f"{order['figure']}: behind the first{base}", caption, spec)
 
 
 _ZERO = {"x": {"datum": 0, "type": "quantitative", "title": "behind the first"}, "color": {"value": "#858b94"}}
