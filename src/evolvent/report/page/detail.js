@@ -29,15 +29,22 @@ function shownText(found, before) {
   return make("div", { className: "text", dir: "auto" }, ...marked);
 }
 
+// Where the raw replies are of which nothing usable came.
+function calls(row) {
+  if (value(row, "status") === "ok") return null;
+  const command = `evolvent calls ${data.folders[value(row, "run")]} --record ${value(row, "seed_id")}`;
+  return make("p", { className: "note" }, "its prompts and raw replies: ", make("code", {}, command));
+}
+
 function step(row, here, ...children) {
-  return make("section", { className: row === here ? "step here" : "step" }, ...children.flat());
+  return make("section", { className: row === here ? "step here" : "step" }, ...children);
 }
 
 function answer(row, here) {
   const finish = value(row, "finish_reason");
   const what = make("div", { className: "what" }, `${shortName(value(row, "teacher")) || "answer"} · `, fate(row));
   if (finish && finish !== "stop") what.append(` · finish reason ${finish}`);
-  return step(row, here, what, shownText(text(row, "output")), scoresOf(row));
+  return step(row, here, what, shownText(text(row, "output")), calls(row), scoresOf(row));
 }
 
 // A run's rows of a seed: its evolutions in order, each with the answers to it.
@@ -54,7 +61,7 @@ function history(places, here) {
     const answers = others.filter((one) => asked(one) === row).map((one) => answer(one, here));
     const own = round ? [] : [text(row, "output")].filter(Boolean).map((output) => shownText(output));
     const sides = answers.length ? make("div", { className: "sides" }, ...answers) : null;
-    shown.push(step(row, here, what, shownText(question(row), parent), ...own, scoresOf(row), sides));
+    shown.push(step(row, here, what, shownText(question(row), parent), calls(row), ...own, scoresOf(row), sides));
     if (value(row, "status") === "ok") parent = question(row);
   }
   const alone = others.filter((row) => asked(row) === undefined);

@@ -66,6 +66,7 @@ def write_report(runs: str | Path | Run | Sequence[str | Path | Run], *, given: 
         "theme": THEME,
         "figures": [figure.spec for figure in figures],
         "runs": [run.name for run in sources.runs],
+        "folders": [str(run.folder) for run in sources.runs],
         "scores": rows.scores,
     }
     values = {
