@@ -23,7 +23,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
     found = read_sources([whole_run(folder / name) for name in ("a", "b")])
     ranking = compared(found.runs)
     assert ranking is not None
-    return Sources(found.runs, {"": ranking})
+    return Sources(found.runs, [ranking])
 
 
 @pytest.fixture(scope="module")

@@ -91,7 +91,12 @@ def test_runs_are_compared_as_the_candidates_of_a_ranking(tmp_path: Path) -> Non
 def test_a_ranking_is_told_as_it_was_written(tmp_path: Path) -> None:
     whole_run(tmp_path / "a")
     ranking = {"base_model": "openai:b", "verdict": ["ifd: a leads", "all figures put a first"], "flags": ["few rows"]}
-    content = {"candidates": {"a": "a", "b": "b"}, "rankings": [{**ranking, "figures": []}]}
+    content = {
+        "candidates": {"a": "a", "b": "b"},
+        "ended": {},
+        "fates": {"a": {}, "b": {}},
+        "rankings": [{**ranking, "figures": []}],
+    }
     (tmp_path / "ranking.json").write_bytes(orjson.dumps(content))
     text = page_of(tmp_path)
     assert "All figures put a first" in text and "<li>ifd: a leads</li>" in text and "<li>few rows</li>" in text
@@ -101,7 +106,7 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not a run folder"):
         write_report(tmp_path)
     (tmp_path / "ranking.json").write_text("[]")
-    with pytest.raises(InputError, match="is not a ranking"):
+    with pytest.raises(InputError, match="is no ranking"):
         write_report(tmp_path)
 
 

@@ -2,21 +2,21 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from evolvent.errors import InputError
 from evolvent.metrics.car import BETA
 from evolvent.ranking.figures import figures
 from evolvent.ranking.measured import Measured, evolutions, measured
-from evolvent.ranking.order import Order, as_plain, order
+from evolvent.ranking.order import Order, order
+from evolvent.ranking.result import BaseRanking, Ranked
 from evolvent.ranking.verdict import sentence, together
 from evolvent.report.page.columns import column_of, labels
 from evolvent.report.page.source import Source
 from evolvent.runs.record_files import score_columns
 
 
-def compared(runs: Sequence[Source]) -> dict[str, Any] | None:
-    """What a ranking would say of runs, in the form of ranking.json; None if they have nothing to compare.
+def compared(runs: Sequence[Source]) -> Ranked | None:
+    """What a ranking would say of runs; None if they have nothing to compare.
 
     Args:
         runs: the runs; those that no base model has scored, or another one than the first, are left out, and it is
@@ -42,8 +42,8 @@ def compared(runs: Sequence[Source]) -> dict[str, Any] | None:
     left_out = [name for name in bases if bases[name] != base]
     flags = [f"{name} has scores by another base model, and is not compared by them" for name in left_out]
     verdict = [*(sentence(one, names) for one in orders), together(orders, names)]
-    ranking = {"base_model": base or "", "verdict": verdict, "flags": flags, "figures": list(map(as_plain, orders))}
-    return {"candidates": {name: name for name in names}, "ended": {}, "rankings": [ranking]}
+    folder, candidates = runs[0].folder, {run.name: run.folder for run in runs}
+    return Ranked(folder, folder, candidates, {}, [BaseRanking(base or "", orders, verdict, flags)], {}, {})
 
 
 def _orders(read: Callable[[], Measured], *, evolved: bool) -> Iterator[Order]:

@@ -16,10 +16,10 @@ from evolvent.report.page.options import REPORT, Reporting
 from evolvent.report.page.provenance import provenance
 from evolvent.report.page.render import render
 from evolvent.report.page.rows import block
-from evolvent.report.page.source import Source, read_sources
+from evolvent.report.page.source import read_sources
 from evolvent.report.page.verdict import verdicts
+from evolvent.report.ranking import ranking_tables
 from evolvent.report.summary import summary
-from evolvent.report.tables import Table
 from evolvent.runs.manifest import now
 from evolvent.runs.run import Run
 
@@ -58,8 +58,9 @@ def write_report(runs: str | Path | Run | Sequence[str | Path | Run], *, given: 
     folders = [run.path if isinstance(run, Run) else Path(run) for run in named]
     sources = read_sources(folders)
     out = output_path(given.out or folders[0] / NAME)
+    ranked = [(one.folder.name, list(ranking_tables(one))) for one in sources.rankings]
     if not sources.rankings and (found := compared(sources.runs)) is not None:
-        sources = replace(sources, rankings={"": found})
+        sources = replace(sources, rankings=[found])
     libraries = browser_scripts()
     figures, rows = figures_of(sources), block(sources)
     data = {
@@ -74,7 +75,7 @@ def write_report(runs: str | Path | Run | Sequence[str | Path | Run], *, given: 
         "title": ", ".join(folder.absolute().name for folder in folders),
         "verdicts": verdicts(sources),
         "figures": figures,
-        "tables": [(run.name, _tables(run)) for run in sources.runs],
+        "tables": [*ranked, *((run.name, summary(contents(run.folder))) for run in sources.runs)],
         "made": [one for run in sources.runs for one in provenance(run)],
         "folders": list(map(str, folders)),
         "version": metadata.version("evolvent"),
@@ -85,7 +86,3 @@ def write_report(runs: str | Path | Run | Sequence[str | Path | Run], *, given: 
         file.write(page)
     written = write_figures(figures, given.figures) if given.figures else []
     return Report(out, written, rows.rows, rows.of, len(page))
-
-
-def _tables(run: Source) -> list[Table]:
-    return summary(contents(run.folder))

@@ -1,19 +1,15 @@
 """What a report is made of: run folders, and the rankings that they are candidates of."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import orjson
 
 from evolvent.errors import InputError
-from evolvent.ranking.candidates import RESULT
+from evolvent.ranking.result import Ranked, read_result
 from evolvent.report.tables import short_names
 from evolvent.runs.manifest import StageEntry, read_manifest
 from evolvent.runs.record_files import is_record_file
 from evolvent.stages import file_of
-from evolvent.storage_errors import explained
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +48,11 @@ class Sources:
 
     Attributes:
         runs: the run folders; others are compared with the first.
-        rankings: what ranking.json holds, by the folder that it lies in.
+        rankings: the rankings whose candidates they are, or one of their own.
     """
 
     runs: Sequence[Source]
-    rankings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    rankings: Sequence[Ranked] = ()
 
 
 def read_sources(folders: Sequence[Path]) -> Sources:
@@ -68,28 +64,25 @@ def read_sources(folders: Sequence[Path]) -> Sources:
     Raises:
         InputError: one is neither, or cannot be read.
     """
-    rankings = {str(folder): _ranking(folder) for folder in folders if (folder / RESULT).is_file()}
-    runs = dict(_runs(folders, rankings))
-    if not runs and not rankings:
-        raise InputError(f"{folders[0]} holds nothing to report", fix="Name a run folder.")
-    return Sources([Source(name, folder, read_manifest(folder)) for name, folder in runs.items()], rankings)
+    rankings = {folder: ranked for folder in folders if (ranked := read_result(folder)) is not None}
+    runs = [Source(name, folder, read_manifest(folder)) for name, folder in _runs(folders, rankings)]
+    return Sources(runs, list(rankings.values()))
 
 
-def _runs(folders: Sequence[Path], rankings: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Path]]:
+def _runs(folders: Sequence[Path], rankings: Mapping[Path, Ranked]) -> Iterator[tuple[str, Path]]:
     """The run folders with their names: of a ranking's candidates those that the ranking calls them by."""
-    plain = [folder for folder in folders if str(folder) not in rankings]
+    plain = [folder for folder in folders if folder not in rankings]
     for name, folder in zip(_names(plain), plain, strict=True):
         if not read_manifest(folder):
             raise InputError(
                 f"{folder} is not a run folder", fix="Name a folder that a stage or a ranking has written."
             )
         yield name, folder
-    for folder in folders:
-        candidates = rankings.get(str(folder), {}).get("candidates", {})
-        short = short_names(candidates)[0]
-        for name, place in candidates.items():
-            if read_manifest(folder / place):
-                yield short[name], folder / place
+    for ranked in rankings.values():
+        short = short_names(ranked.candidates)[0]
+        for name, folder in ranked.candidates.items():
+            if read_manifest(folder):
+                yield short[name], folder
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
@@ -99,16 +92,3 @@ def _names(folders: Sequence[Path]) -> list[str]:
     while depth < max(map(len, parts), default=0) and len({one[-depth:] for one in parts}) < len(parts):
         depth += 1
     return ["/".join(one[-depth:]) for one in parts]
-
-
-def _ranking(folder: Path) -> Mapping[str, Any]:
-    path = folder / RESULT
-    with explained(path, "read"):
-        content = path.read_bytes()
-    try:
-        found: dict[str, Any] = orjson.loads(content)
-        if isinstance(found["candidates"], dict) and isinstance(found["rankings"], list):
-            return found
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise InputError(f"{path} is not a ranking of evolvent", fix="Rank again; calls that are stored are used.")

@@ -7,6 +7,7 @@ from typing import Any
 from evolvent.errors import InputError
 from evolvent.evaluation.figures import figures_of
 from evolvent.evaluation.paired import differences
+from evolvent.ranking.result import BaseRanking
 from evolvent.report.page.figures.search import history_of
 from evolvent.report.page.figures.training import students
 from evolvent.report.page.source import Source, Sources
@@ -35,9 +36,7 @@ class Verdict:
 def verdicts(sources: Sources) -> list[Verdict]:
     """The verdict of each ranking and comparison; where there is none, those of what the runs have made."""
     found = [
-        _of_ranking(one, len(ranked["rankings"]) > 1)
-        for ranked in sources.rankings.values()
-        for one in ranked["rankings"]
+        _of_ranking(one, several=len(ranked.rankings) > 1) for ranked in sources.rankings for one in ranked.rankings
     ]
     if sources.runs:
         base, *others = sources.runs
@@ -45,17 +44,17 @@ def verdicts(sources: Sources) -> list[Verdict]:
     return found or [one for run in sources.runs for one in _of_run(run, several=len(sources.runs) > 1)]
 
 
-def _of_ranking(ranking: Mapping[str, Any], several: bool) -> Verdict:
-    *lines, together = ranking["verdict"]
-    names = f"For {ranking['base_model']}: " if several else ""
+def _of_ranking(ranking: BaseRanking, *, several: bool) -> Verdict:
+    *lines, together = ranking.verdict
+    names = f"For {ranking.base_model}: " if several else ""
     needed = ", ".join(
-        f"{one['needed']:,} by {one['figure']}"
-        for one in ranking["figures"]
-        if one.get("needed") and one["needed"] > one["seeds"]
+        f"{order.needed:,} by {order.figure}"
+        for order in ranking.orders
+        if order.needed is not None and order.needed > order.seeds
     )
     more = [f"more seeds: about so many would tell the first two apart: {needed}"] if needed else []
     trial = "figures shortlist; a trial training of those that may be the best decides"
-    return Verdict(_capital(names + together), lines, [*more, *ranking["flags"], trial])
+    return Verdict(_capital(names + together), lines, [*more, *ranking.flags, trial])
 
 
 def _against(run: Source, base: Source) -> Verdict | None:

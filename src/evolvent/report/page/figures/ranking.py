@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from evolvent.report.page.figures.figure import BAD, OK, Figure, Row, high, name, number, plot, rounded, tips
+from evolvent.ranking.order import Order
+from evolvent.report.page.figures.figure import BAD, OK, Figure, high, name, number, plot, rounded, tips
 from evolvent.report.page.source import Sources
 from evolvent.report.tables import short_names
 
@@ -14,28 +15,28 @@ FATES = {"domain": [MAY, NOT], "range": [OK, BAD]}
 
 def figures(sources: Sources) -> Iterator[Figure]:
     """The confidence sets of each ranking, and the differences by each of its figures."""
-    every = [(place, ranking) for place in sources.rankings.values() for ranking in place["rankings"]]
-    for ranked, ranking in every:
-        short = short_names(ranked["candidates"])[0]
-        base = f" for {short_names([ranking['base_model']])[0][ranking['base_model']]}" if len(every) > 1 else ""
-        slug = f"-{every.index((ranked, ranking)) + 1}" if len(every) > 1 else ""
-        orders = [order for order in ranking["figures"] if len(order["standings"]) > 1]
+    every = [(ranked, one) for ranked in sources.rankings for one in ranked.rankings]
+    bases = short_names(dict.fromkeys(one.base_model for _, one in every))[0]
+    for place, (ranked, one) in enumerate(every, 1):
+        short = short_names(ranked.candidates)[0]
+        base, slug = (f" for {bases[one.base_model]}", f"-{place}") if len(every) > 1 else ("", "")
+        orders = [order for order in one.orders if len(order.standings) > 1]
         if orders:
             yield _sets(orders, short, base, slug)
         for order in orders:
             yield _behind(order, short, base, slug)
 
 
-def _sets(orders: Sequence[Mapping[str, Any]], short: Mapping[str, str], base: str, slug: str) -> Figure:
+def _sets(orders: Sequence[Order], short: Mapping[str, str], base: str, slug: str) -> Figure:
     values = [
         {
-            "candidate": short[one["candidate"]],
-            "figure": order["figure"],
-            "fate": MAY if one["in_set"] else NOT,
-            "best": rounded(one["best"], 2),
+            "candidate": short[one.candidate],
+            "figure": order.figure,
+            "fate": MAY if one.in_set else NOT,
+            "best": rounded(one.best, 2),
         }
         for order in orders
-        for one in order["standings"]
+        for one in order.standings
     ]
     spec = plot(
         values,
@@ -57,17 +58,17 @@ def _sets(orders: Sequence[Mapping[str, Any]], short: Mapping[str, str], base: s
     return Figure(f"confidence-set{slug}", f"Who may be the best{base}", caption, spec)
 
 
-def _behind(order: Mapping[str, Any], short: Mapping[str, str], base: str, slug: str) -> Figure:
-    values: list[Row] = [
+def _behind(order: Order, short: Mapping[str, str], base: str, slug: str) -> Figure:
+    values = [
         {
-            "candidate": short[one["candidate"]],
-            "behind": rounded(one["behind"]),
-            "low": rounded(one["behind_low"]),
-            "high": rounded(one["behind_high"]),
-            "value": rounded(one["value"]),
-            "fate": MAY if one["in_set"] else NOT,
+            "candidate": short[one.candidate],
+            "behind": rounded(one.behind),
+            "low": rounded(one.behind_low),
+            "high": rounded(one.behind_high),
+            "value": rounded(one.value),
+            "fate": MAY if one.in_set else NOT,
         }
-        for one in order["standings"]
+        for one in order.standings
     ]
     spec = plot(
         values,
@@ -79,11 +80,11 @@ def _behind(order: Mapping[str, Any], short: Mapping[str, str], base: str, slug:
         {"mark": {"type": "point", "size": 90}, "encoding": {"x": number("behind", "behind the first"), **_WHO}},
         height=high(values, "candidate"),
     )
-    file_name = re.sub(r"\W+", "-", order["figure"]).strip("-")
-    side = "low" if order["lower_is_better"] else "high"
-    needed = f"; about {order['needed']:,} would tell the first two apart" if order.get("needed") else ""
-    caption = f"Paired, over {order['seeds']:,} seeds, with 95 % intervals ({side} values are good){needed}."
-    return Figure(f"behind-{file_name}{slug}", f"{order['figure']}: behind the first{base}", caption, spec)
+    file_name = re.sub(r"\W+", "-", order.figure).strip("-")
+    side = "low" if order.lower_is_better else "high"
+    needed = f"; about {order.needed:,} would tell the first two apart" if order.needed else ""
+    caption = f"Paired, over {order.seeds:,} seeds, with 95 % intervals ({side} values are good){needed}."
+    return Figure(f"behind-{file_name}{slug}", f"{order.figure}: behind the first{base}", caption, spec)
 
 
 _ZERO = {"x": {"datum": 0, "type": "quantitative", "title": "behind the first"}, "color": {"value": "#858b94"}}
