@@ -108,10 +108,11 @@ def test_hostile_records_do_no_harm(browser: Browser, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     write(folder, "evolve", evolutions(HOSTILE, reason=HOSTILE[1]))
-    page = write_report(folder).page
+    browser.open(write_report(folder).page)
     for n, text in enumerate(HOSTILE):
-        browser.open(page, f"#r=s{n}")
-        shown = browser.until("return document.querySelector('#detail .text').textContent")
+        browser.run(f"location.hash = '#r=s{n}'")
+        browser.until(f"return document.querySelector('#detail h3')?.textContent.startsWith('seed {n} ')")
+        shown = browser.run("return document.querySelector('#detail .text').textContent")
         assert shown.replace("\ufffd", "\0").startswith(text[:40].replace("\ufffd", "\0"))
         assert browser.run("return document.title") == "run · evolvent"
         assert browser.run("return document.querySelectorAll('#detail script, #detail img, #detail svg').length") == 0

@@ -50,7 +50,7 @@ def _of_ranking(ranking: BaseRanking, *, several: bool) -> Verdict:
     needed = ", ".join(
         f"{order.needed:,} by {order.figure}"
         for order in ranking.orders
-        if order.needed is not None and order.needed > order.seeds
+        if order.needed is not None and order.needed > order.seeds and order.standings[1].in_set
     )
     more = [f"more seeds: about so many would tell the first two apart: {needed}"] if needed else []
     trial = "figures shortlist; a trial training of those that may be the best decides"
