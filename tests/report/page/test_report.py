@@ -12,6 +12,7 @@ import pytest
 
 from evolvent.errors import InputError
 from evolvent.report.page import report
+from evolvent.report.page.drawing import browser_scripts
 from evolvent.report.page.provenance import provenance
 from evolvent.report.page.report import write_report
 from evolvent.report.page.source import read_sources
@@ -112,6 +113,7 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
 
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
+    browser_scripts.cache_clear()
     monkeypatch.setattr("evolvent.errors.find_spec", lambda _: None)
     with pytest.raises(InputError, match=r"evolvent\[report\]"):
         write_report(whole_run(tmp_path / "run"))

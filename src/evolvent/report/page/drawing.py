@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from evolvent.storage_errors import explained
 WIDTH, SCALE = 520, 2
 
 
+@cache
 def browser_scripts() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script that needs no other file; it sets ``window.vegaEmbed``.
 
