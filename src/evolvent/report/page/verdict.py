@@ -48,13 +48,13 @@ def _of_ranking(ranking: BaseRanking, *, several: bool) -> Verdict:
     *lines, together = ranking.verdict
     names = f"For {ranking.base_model}: " if several else ""
     needed = ", ".join(
-        f"{order.needed:,} by {order.figure}"
-        for order in ranking.orders
-        if order.needed is not None and order.needed > order.seeds and order.standings[1].in_set
+        f"{order.enough} by {order.figure}" for order in ranking.orders if order.enough and order.standings[1].in_set
     )
-    more = [f"more seeds: about so many would tell the first two apart: {needed}"] if needed else []
-    trial = "figures shortlist; a trial training of those that may be the best decides"
-    return Verdict(_capital(names + together), lines, [*more, *ranking.flags, trial])
+    more = [f"more seeds: so many would tell the first two apart: {needed}"] if needed else []
+    trial = ["figures shortlist; a trial training of those that may be the best decides"]
+    return Verdict(
+        _capital(names + together), lines, [*more, *ranking.flags, *(trial if ranking.trial is None else [])]
+    )
 
 
 def _against(run: Source, base: Source) -> Verdict | None:

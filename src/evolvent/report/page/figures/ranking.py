@@ -82,9 +82,9 @@ def _behind(order: Order, short: Mapping[str, str], base: str, slug: str) -> Fig
     )
     file_name = re.sub(r"\W+", "-", order.figure).strip("-")
     side = "low" if order.lower_is_better else "high"
-    told = order.needed is None or not order.standings[1].in_set
-    needed = "" if told else f"; about {order.needed:,} would tell the first two apart"
-    caption = f"Paired, over {order.seeds:,} seeds, with 95 % intervals ({side} values are good){needed}."
+    wanted = order.enough and order.standings[1].in_set
+    needed = f"; {order.enough} would tell the first two apart" if wanted else ""
+    caption = f"Paired, over {order.n}, with 95 % intervals ({side} values are good){needed}."
     return Figure(f"behind-{file_name}{slug}", f"{order.figure}: behind the first{base}", caption, spec)
 
 
