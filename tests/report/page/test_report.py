@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from evolvent.errors import InputError
+from evolvent.ranking.result import BaseRanking, Ranked, write_result
 from evolvent.report.page import report
 from evolvent.report.page.drawing import browser_scripts
 from evolvent.report.page.provenance import provenance
@@ -91,14 +92,9 @@ def test_runs_are_compared_as_the_candidates_of_a_ranking(tmp_path: Path) -> Non
 
 def test_a_ranking_is_told_as_it_was_written(tmp_path: Path) -> None:
     whole_run(tmp_path / "a")
-    ranking = {"base_model": "openai:b", "verdict": ["ifd: a leads", "all figures put a first"], "flags": ["few rows"]}
-    content = {
-        "candidates": {"a": "a", "b": "b"},
-        "ended": {},
-        "fates": {"a": {}, "b": {}},
-        "rankings": [{**ranking, "figures": []}],
-    }
-    (tmp_path / "ranking.json").write_bytes(orjson.dumps(content))
+    ranking = BaseRanking("openai:b", [], ["ifd: a leads", "all figures put a first"], ["few rows"])
+    folders = {name: tmp_path / name for name in ("a", "b")}
+    write_result(Ranked(tmp_path, tmp_path / "plan.json", folders, {}, [ranking], {"a": {}, "b": {}}, {}))
     text = page_of(tmp_path)
     assert "All figures put a first" in text and "<li>ifd: a leads</li>" in text and "<li>few rows</li>" in text
 
