@@ -61,6 +61,21 @@ def test_the_chosen_answer_becomes_likelier(tmp_path: Path) -> None:
     assert done.preflight is not None and done.preflight.ended == 16
 
 
+def test_the_preflight_shows_both_answers_and_says_where_one_is_not_trained(tmp_path: Path) -> None:
+    data, how = written(tmp_path / "p.jsonl", [PAIRS[1]] * 3), {"batch_size": "1"}
+    both, one = (
+        train(data, base_model="embedded-base", out=tmp_path / "out", method=method, set=how, dry_run=True).preflight
+        for method in ("dpo", "sft")
+    )
+    assert both is not None and one is not None
+    assert [line for line in both.lines() if line.startswith("row 1,")] == [
+        "row 1, [[with loss]]: <s><|user|>Why?<|assistant|>[[So.</s>]]",
+        "row 1, rejected, [[with loss]]: <s><|user|>Why?<|assistant|>[[No.</s>]]",
+    ]
+    assert both.notes == {}
+    assert one.notes == {"of preference pairs, of which only chosen is trained: --method dpo learns from both": 3}
+
+
 def test_the_preflight_is_of_what_trl_trains_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from trl.trainer.dpo_trainer import DPOTrainer
 

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from evolvent.errors import InputError
-from evolvent.training.settings import Lora, settings_of
+from evolvent.training.settings import NAMES, Lora, settings_of
 from evolvent.training_presets import PRESETS
 
 PAPER_1 = {"batch_size": 64, "lr_scheduler_type": "cosine", "warmup_steps": 0.03, "max_length": 2048}
@@ -63,6 +63,11 @@ def test_values_are_texts_or_what_they_are() -> None:
         ({"learning_rate": "none"}, "learning_rate is a number"),
         ({"bf16": "maybe"}, "bf16 is true or false"),
         ({"warmup_steps": "-1"}, "warmup_steps is -1"),
+        ({"warmup_steps": "nan"}, "warmup_steps is nan"),
+        ({"num_train_epochs": "inf"}, "num_train_epochs is inf\nIt is above 0, and finite"),
+        ({"adam_beta1": "1"}, "adam_beta1 is 1\nIt is at least 0, and below 1"),
+        ({"weight_decay": "-1"}, "weight_decay is -1"),
+        ({"lr_scheduler_type": "cosin"}, "there is no lr_scheduler_type 'cosin'\nKnown are: cosine, linear"),
         ({"beta": "0.1"}, "beta is a setting of --method dpo"),
     ],
 )
@@ -70,3 +75,27 @@ def test_what_cannot_be(given: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError) as raised:
         settings_of("sft", None, None, given)
     assert words in str(raised.value)
+
+
+def test_the_names_that_are_known_are_those_of_the_libraries() -> None:
+    import inspect
+    import re
+
+    import torch
+    from transformers import get_scheduler
+    from trl.trainer.dpo_trainer import DPOTrainer
+
+    optimizer = torch.optim.AdamW([torch.zeros(1)])
+    for name in NAMES["lr_scheduler_type"]:
+        get_scheduler(name, optimizer, num_warmup_steps=1, num_training_steps=9)
+    theirs = set(re.findall(r'loss_type == "(\w+)"', inspect.getsource(DPOTrainer)))
+    assert theirs - set(NAMES["loss_type"]) == {"exo_pair"}, "which needs label smoothing"
+    assert set(NAMES["loss_type"]) <= theirs
+    with pytest.raises(InputError, match=r"there is no loss_type 'kto'\nKnown are: sigmoid"):
+        settings_of("dpo", None, None, {"loss_type": "kto"})
+
+
+@pytest.mark.parametrize(("name", "value"), [("r", "0"), ("alpha", "-1"), ("dropout", "1")])
+def test_a_lora_that_cannot_be(name: str, value: str) -> None:
+    with pytest.raises(InputError, match=rf"{name} is {value}\nIt is"):
+        settings_of("sft", None, {name: value}, None)

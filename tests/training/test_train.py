@@ -15,6 +15,7 @@ from evolvent.models.opening import open_chat
 from evolvent.models.protocols import Sampling
 from evolvent.recipe import run
 from evolvent.records import Message
+from evolvent.report.printing import print_trained
 from evolvent.runs.lock import FolderLock, in_use
 from evolvent.runs.manifest import read_manifest, write_manifest
 from evolvent.training import checkpoints, machine, plan, steps
@@ -51,6 +52,7 @@ def test_the_note(student: Path) -> None:
     losses = [loss for _, loss in note["loss"]]
     assert (note["state"], note["how"]["base_model"], note["how"]["learning_rate"]) == ("done", "embedded-base", 1e-3)
     assert note["counts"]["rows"] == note["counts"]["ended"] == 30
+    assert note["preset"] == "paper1"
     assert note["counts"]["steps"] == note["loss"][-1][0] == 32
     assert losses[-1] < losses[0] / 2
     assert {"trl", "peft", "transformers", "torch"} <= set(note["versions"])
@@ -254,10 +256,14 @@ LONG = {"instruction": "why " * 300, "output": "So."}
         ([LONG], {"set": {**QUICK, "max_length": "50"}}, "the prompt alone fills the 50 tokens"),
         ([{"instruction": "Why?", "output": "so " * 300}], {"set": {**QUICK, "max_length": "50"}}, "to its end"),
         ([{"instruction": "Why?", "output": "So."}], {"method": "dpo"}, "holds no preference pairs"),
-        ([{"instruction": "Why?", "output": "So."}], {"base_model": "openai:m"}, "cannot be trained"),
+        ([{"instruction": "Why?", "output": "So."}], {"base_model": "openai:m"}, "smollm2, embedded or embedded-base"),
+        (
+            [{"instruction": "Why?", "output": "So."}],
+            {"chat_template": "no"},
+            "names alpaca, chatml or a Jinja file",
+        ),
         ([{"instruction": "Why?", "output": "So."}], {"base_model": "hf:x/y?dtype=float32"}, "dtype is not decided"),
         ([{"instruction": "Why?", "output": "So."}], {"report_to": ("wandb",)}, "wandb is not installed"),
-        ([{"instruction": "Why?", "output": "So."}], {"set": {"padding_free": "true"}}, "would see one another"),
         ([{"instruction": "Why?", "output": "So."}], {"chat_template": "chatml"}, "does not know the tokens of chatml"),
     ],
 )
@@ -265,6 +271,62 @@ def test_what_cannot_learn_is_refused(tmp_path: Path, rows: Any, options: dict[s
     with pytest.raises(InputError) as raised:
         trained(written(tmp_path / "data.jsonl", rows), tmp_path / "out", **options)
     assert words in str(raised.value) and raised.value.fix
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize(
+    ("given", "lora", "words"),
+    [
+        ({"padding_free": "true"}, None, "rows in one sequence would see one another"),
+        ({"batch_size": "7", "per_device_train_batch_size": "3"}, None, "7 rows cannot be divided by 3 rows a device"),
+        ({"bf16": "true"}, None, "no GPU is here that computes in bfloat16"),
+        ({"attn_implementation": "foo"}, None, "cannot be trained with attn_implementation foo"),
+        ({}, {"targets": "q_proj+nope"}, "no linear layer 'nope'\nIts linear layers are q_proj, k_proj"),
+    ],
+)
+def test_a_dry_run_refuses_what_training_refuses_before_rows_are_read_or_a_folder_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: Any, lora: Any, words: str, dry_run: bool
+) -> None:
+    monkeypatch.setattr("transformers.utils.import_utils.is_torch_bf16_gpu_available", lambda: False)
+    monkeypatch.setattr(training, "prepare", None)
+    with pytest.raises(InputError) as raised:
+        trained(sums(tmp_path / "s.jsonl"), tmp_path / "out", set=given, lora=lora, dry_run=dry_run)
+    assert words in str(raised.value) and raised.value.fix
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_is_no_folder_for_a_student_which_is_said_before_the_rows_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "prepare", None)
+    data = sums(tmp_path / "s.jsonl")
+    with pytest.raises(InputError, match=r"s\.jsonl is a file, and a student is a folder"):
+        trained(data, data)
+
+
+def test_what_is_begun_anew_does_not_go_on(tmp_path: Path) -> None:
+    how = {"method": "sft"}
+    write_note(tmp_path, {"state": "running", "how": how, "input": {"digest": "d"}})
+    assert training._earlier(tmp_path, how, "d", fresh=False) is not None
+    assert training._earlier(tmp_path, how, "d", fresh=True) is None
+
+
+def test_what_was_not_measured_is_no_0(capsys: pytest.CaptureFixture[str]) -> None:
+    assert steps.Steps(print, 9.0).tokens_per_second() is None
+    print_trained(Trained(Path("out"), {}, [(1, 2.0)]))
+    assert "tokens with loss a second: not measured" in capsys.readouterr().out
+
+
+def test_one_of_a_thing_and_texts_that_may_be_tokens_in_the_preflight(tmp_path: Path) -> None:
+    answer = {"role": "assistant", "content": "a</s>b<|end|>"}
+    data = written(tmp_path / "d.jsonl", [{"messages": [*QUESTION["messages"], answer]}, QUESTION])
+    once = {"warmup_steps": "0", "num_train_epochs": "1", "batch_size": "1"}
+    found = trained(data, tmp_path / "out", set=once, dry_run=True).preflight
+    assert found is not None
+    lines = list(found.lines())
+    assert "1 row with text that tokenizers may take for a token: </s>, <|end|>" in lines
+    assert "left out: 1 row without an answer" in lines
+    assert lines[-1] == "1 step: 1 row x 1 epoch, 1 row a step"
 
 
 def test_rows_that_are_left_out_or_cut_are_counted(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What of a record is trained on: a conversation whose answers carry loss, or a pair of answers to one."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import orjson
@@ -8,6 +9,11 @@ import orjson
 from evolvent.datasets.conversations import BadRow, read_turns, turns_in_text
 from evolvent.datasets.render import conversation
 from evolvent.records import Message, Record
+
+# Texts that tokenizers take for a token of their own, wherever they stand.
+CONTROL = re.compile(r"<\|[^|<>\s]+\|>|</?s>|<(?:start|end)_of_turn>|\[/?INST\]")
+
+SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +37,20 @@ class Example:
         if self.rejected is not None:
             yield self.rejected
 
+    def control(self) -> set[str]:
+        """What in its texts tokenizers may take for a token."""
+        return {found for text in self.texts for found in CONTROL.findall(text)}
+
     def conversations(self) -> list[list[Message]]:
         """What a model reads of it: the conversation; of a pair, both."""
         if self.rejected is None:
             return [self.turns]
         return [self.turns, [*self.turns[:-1], Message(role="assistant", content=self.rejected)]]
+
+
+def control_words(found: Collection[str]) -> str:
+    """What is said of examples whose texts tokenizers may take for a token."""
+    return f"text that tokenizers may take for a token: {', '.join(sorted(found)[:SHOWN])}"
 
 
 def example_of(record: Record, *, preference: bool) -> Example | str:

@@ -1,6 +1,5 @@
 """export: a training set as a folder that a trainer trains from: its data, and the configuration that fits it."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import orjson
 
-from evolvent.datasets.training_examples import Example, example_of
+from evolvent.datasets.training_examples import Example, control_words, example_of
 from evolvent.errors import CallError, InputError
 from evolvent.exporting.options import EXPORT, Exporting
 from evolvent.exporting.trainers import DATA, TEMPLATE, TRAINERS, Setup
@@ -23,13 +22,8 @@ from evolvent.runs.inputs import Data, StageInput, stage_input
 from evolvent.runs.training_set import training_set
 from evolvent.storage_errors import explained
 
-# Texts that tokenizers take for a token of their own, wherever they stand.
-CONTROL = re.compile(r"<\|[^|<>\s]+\|>|</?s>|<(?:start|end)_of_turn>|\[/?INST\]")
-
 # Without its tokenizer: a token has a byte at the least, and what a template puts around a turn is short.
 AROUND_A_TURN = 32
-
-SHOWN = 5
 
 # What tells a folder that an export wrote from somebody's own: the trainer, then the files, a line each. It is written
 # last.
@@ -185,7 +179,7 @@ def _examples(source: StageInput, preference: bool, counter: TokenCounter, read:
         read.longest = max(read.longest, tokens)
         read.unanswered += example.unanswered
         read.more_than_text += '"_original"' in (record.meta or "")
-        control = {found for text in example.texts for found in CONTROL.findall(text)}
+        control = example.control()
         read.with_control += bool(control)
         read.control |= control
         yield example
@@ -221,7 +215,7 @@ def _notes(read: _Read, end: TurnEnd | None, counter: TokenCounter, *, saved: bo
             "stop there, too"
         )
     for examples, words in (
-        (read.with_control, f"text that tokenizers may take for a token: {', '.join(sorted(read.control)[:SHOWN])}"),
+        (read.with_control, control_words(read.control)),
         (read.unanswered, "turns at the end that nobody answered, which are not exported"),
         (read.more_than_text, "more than text (tool calls, loss weights), which is not exported"),
     ):

@@ -116,7 +116,7 @@ def trainable_weights(uri: str) -> dict[str, Any]:
     if parsed.scheme not in ("hf", "gguf", "smollm2", "embedded", *BASE):
         raise InputError(
             f"model {parsed} cannot be trained: what is trained are weights in a folder or on the Hub",
-            fix="Name them: --base-model hf:ID-or-folder, gguf:FILE, smollm2 or embedded-base.",
+            fix="Name them: --base-model hf:ID-or-folder, gguf:FILE, smollm2, embedded or embedded-base.",
         )
     return _weights(_for_transformers(parsed))
 

@@ -253,7 +253,8 @@ def print_trained(done: "Trained") -> None:
         typer.echo(f"nothing to do: {done.path} is finished; it is the model hf:{done.path}")
         return
     rows = [(f"{first:,} to {last:,}", f"{loss:.4f}") for first, last, loss in in_bins(done.loss)]
-    took = f"{time_words(done.seconds)}, {done.tokens_per_second:,.0f} tokens with loss a second"
+    pace = "not measured" if done.tokens_per_second is None else f"{done.tokens_per_second:,.0f}"
+    took = f"{time_words(done.seconds)}, tokens with loss a second: {pace}"
     print_tables([Table("loss", ("steps", "mean loss"), rows, (took,))])
     typer.echo(f"\nwritten: {done.path}, the model hf:{done.path}")
 

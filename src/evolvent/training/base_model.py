@@ -94,7 +94,10 @@ def find_base(uri: str, chat_template: str | None) -> Base:
 def _template(name: str, tokenizer: Any, uri: str) -> str:
     """A chat template of ours or of the user's."""
     if name not in ("alpaca", "chatml"):
-        return read_template(name, uri)
+        try:
+            return read_template(name, uri)
+        except InputError as error:
+            raise InputError(error.message, fix="--chat-template names alpaca, chatml or a Jinja file.") from error
     if name == "chatml":
         known = tokenizer.get_vocab()
         lacking = [token for token in ("<|im_start|>", "<|im_end|>") if token not in known]

@@ -6,6 +6,7 @@ from typing import Any
 from evolvent.errors import InputError
 from evolvent.training.plan import Plan
 from evolvent.training.settings import Settings, replaced
+from evolvent.words import number_of
 
 # Rows that a device takes at once, where the batch can be divided so.
 ROWS_AT_ONCE = {"cpu": 4, "cuda": 8}
@@ -37,11 +38,11 @@ def on_this_machine(settings: Settings) -> Settings:
     """Settings with all decided that the machine decides.
 
     Raises:
-        InputError: the batch cannot be divided among the processes, rows without padding would see one another, or
-            several GPUs are there and one process.
+        InputError: the batch cannot be divided among the processes, rows without padding would see one another, no
+            device computes in bfloat16, or several GPUs are there and one process.
     """
     import torch
-    from transformers.utils.import_utils import is_flash_attn_2_available
+    from transformers.utils.import_utils import is_flash_attn_2_available, is_torch_bf16_gpu_available
 
     kind = "cuda" if torch.cuda.is_available() else "cpu"
     if kind == "cuda" and processes() == 1 and torch.cuda.device_count() > 1:
@@ -57,6 +58,8 @@ def on_this_machine(settings: Settings) -> Settings:
             f"padding_free with attn_implementation {attention}: rows in one sequence would see one another",
             fix="Take FlashAttention, --set attn_implementation=flash_attention_2, or leave padding_free out.",
         )
+    if settings.bf16 and not is_torch_bf16_gpu_available():
+        raise InputError("bf16=true: no GPU is here that computes in bfloat16", fix="Leave bf16 out.")
     return replaced(
         settings,
         attn_implementation=attention,
@@ -72,9 +75,11 @@ def _rows_at_once(settings: Settings, kind: str) -> int:
     share, rest = divmod(settings.batch_size, processes())
     given = settings.per_device_train_batch_size
     if rest or (given is not None and share % given):
-        among = f"{processes()} processes x {given} rows" if given else f"{processes()} processes"
+        among = [f"among {processes()} processes"] if processes() > 1 else []
+        among += [f"by {number_of(given, 'rows')} a device"] if given else []
         raise InputError(
-            f"a batch of {settings.batch_size} rows cannot be divided among {among}", fix="Change --set batch_size."
+            f"a batch of {number_of(settings.batch_size, 'rows')} cannot be divided {', '.join(among)}",
+            fix="Change --set batch_size" + (" or --set per_device_train_batch_size." if given else "."),
         )
     return given or max(rows for rows in range(1, ROWS_AT_ONCE[kind] + 1) if share % rows == 0)
 

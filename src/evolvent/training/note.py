@@ -24,6 +24,8 @@ def read_note(out: Path) -> dict[str, Any] | None:
         InputError: the folder is none of a training, or its note cannot be read.
     """
     path = out / NOTE
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} is a file, and a student is a folder", fix="Choose another --out.")
     if not path.is_file():
         if out.is_dir() and any(path.name != LOCK for path in out.iterdir()):  # which a kill may leave
             raise InputError(f"{out} is not empty, and no training wrote it", fix="Choose another --out.")

@@ -26,7 +26,7 @@ class Training:
     """What is trained, how, and where it is written."""
 
     base_model: str = option(
-        "The model that is trained: hf:ID-or-folder, gguf:FILE, smollm2, embedded-base.", metavar="URI"
+        "The model that is trained: hf:ID-or-folder, gguf:FILE, smollm2, embedded, embedded-base.", metavar="URI"
     )
     out: Path = option("The folder that the student is written to.", metavar="DIR")
     preset: str | None = option(

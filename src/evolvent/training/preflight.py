@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from evolvent.datasets.training_examples import Example
+from evolvent.datasets.training_examples import Example, control_words
 from evolvent.errors import InputError, printable
 from evolvent.training.order import steps_of
 from evolvent.training.settings import Settings, warmup_steps
 from evolvent.training.tokens import IGNORED, end_token, special_tokens, tokens_of
+from evolvent.words import number_of
 
 PERCENTILE = 99.9
 SAMPLES = 3
@@ -58,7 +59,8 @@ class Preflight:
         ended: rows whose last answer ends with it, after cutting.
         epochs, batch_size, steps: how often they are seen, how many a step, and the steps in all.
         warmup: the steps in which the learning rate rises.
-        samples: of some rows the stretches of text, each with whether it carries loss.
+        samples: of some rows, and for DPO of their worse answers, by name the stretches of text, each with whether it
+            carries loss.
     """
 
     rows: int = 0
@@ -74,7 +76,7 @@ class Preflight:
     batch_size: int = 0
     steps: int = 0
     warmup: int = 0
-    samples: list[list[tuple[str, bool]]] = field(default_factory=list)
+    samples: dict[str, list[tuple[str, bool]]] = field(default_factory=dict)
 
     def counts(self) -> dict[str, Any]:
         """What a note holds of it: all but the samples."""
@@ -82,23 +84,25 @@ class Preflight:
 
     def lines(self) -> Iterator[str]:
         """It in words, a line each."""
-        for number, sample in enumerate(self.samples, 1):
+        for name, sample in self.samples.items():
             text = "".join(f"[[{_short(text)}]]" if carries else _short(text) for text, carries in sample)
-            yield f"row {number}, [[with loss]]: {printable(text)}"
+            yield f"{name}, [[with loss]]: {printable(text)}"
         share = self.loss_tokens / max(1, self.tokens)
-        yield f"{self.rows:,} rows, {self.tokens:,} tokens, {self.loss_tokens:,} of them with loss ({share:.1%})"
+        rows, tokens = number_of(self.rows, "rows"), number_of(self.tokens, "tokens")
+        yield f"{rows}, {tokens}, {self.loss_tokens:,} of them with loss ({share:.1%})"
         for reason, count in self.left_out.items():
-            yield f"left out: {count:,} rows {reason}"
+            yield f"left out: {number_of(count, f'rows {reason}')}"
         for note, count in self.notes.items():
-            yield f"{count:,} rows {note}"
+            yield number_of(count, f"rows {note}")
         cut = f"{self.truncated:,} ({self.truncated / self.rows:.1%})"
-        yield f"longest row {self.max_length:,} tokens; cut at that: {cut}"
+        yield f"longest row {number_of(self.max_length, 'tokens')}; cut at that: {cut}"
         yield f"answers that end with {self.end}, with loss: {self.ended:,} of {self.rows:,}"
-        yield f"{self.steps:,} steps: {self.rows:,} rows x {self.epochs:g} epochs, {self.batch_size:,} rows a step"
+        epochs = "1 epoch" if self.epochs == 1 else f"{self.epochs:g} epochs"
+        yield f"{number_of(self.steps, 'steps')}: {rows} x {epochs}, {number_of(self.batch_size, 'rows')} a step"
         if self.warmup >= self.steps:
             yield (
-                f"the learning rate rises for {self.warmup:,} steps and the training ends before: it never gets as "
-                "high as it is set (--set warmup_steps=0.03 is a share)"
+                f"the learning rate rises for {number_of(self.warmup, 'steps')} and the training ends before: it never "
+                "gets as high as it is set (--set warmup_steps=0.03 is a share)"
             )
 
 
@@ -125,7 +129,9 @@ def prepare(
     special, ends = special_tokens(tokenizer), Counter[int | None]()
     rows: list[tuple[Example, np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
     notes: Counter[str] = Counter()
+    controls: list[set[str]] = []
     for example in examples:
+        controls.append(example.control())
         tokens = tokens_of(tokenizer, example.turns)
         notes["trained on their last answer only: the template writes the earlier ones otherwise"] += tokens.last_only
         shifted, worse_ids, worse_labels = tokens.shifted, [], []
@@ -155,6 +161,7 @@ def prepare(
             fix="Name a template that ends the assistant's turn with a special token, the end of text say: "
             "--chat-template alpaca, or a Jinja file.",
         )
+    notes[f"with {control_words(set().union(*controls))}"] = sum(map(bool, controls))
     lengths = [max(len(ids), len(worse)) for _, ids, _, worse, _ in rows]
     longest = settings.max_length or int(np.ceil(np.percentile(lengths, PERCENTILE)))
     longest = min(longest, context, max(lengths))
@@ -187,12 +194,13 @@ def _cut(
         found.ended += bool((cut[_last_start(cut) :] == end).any())
     if not made.ids:
         raise InputError(
-            f"no token carries loss: in all {len(rows):,} rows the prompt alone fills the {longest:,} tokens of a row",
+            f"no token carries loss: the prompt alone fills the {number_of(longest, 'tokens')} of every row "
+            f"({number_of(len(rows), 'rows')})",
             fix="Raise --set max_length, as far as the model's context goes, or take data with shorter prompts.",
         )
     if not found.ended:
         raise InputError(
-            f"no answer is trained to its end: every row is cut at {longest:,} tokens before it",
+            f"no answer is trained to its end: every row is cut at {number_of(longest, 'tokens')} before it",
             fix="Raise --set max_length, as far as the model's context goes, or take data with shorter answers.",
         )
     if dropped:
@@ -208,12 +216,16 @@ def _cut(
     found.warmup = warmup_steps(settings, found.steps)
     if found.steps == 1 and found.warmup:
         raise InputError(
-            f"the training is one step, {found.rows:,} rows of a batch of {settings.batch_size:,}, and the learning "
-            "rate, which rises from 0, is 0 in it: nothing would be trained",
+            f"the training is one step, {number_of(found.rows, 'rows')} of a batch of {settings.batch_size:,}, and the "
+            "learning rate, which rises from 0, is 0 in it: nothing would be trained",
             fix="Take more data or a smaller --set batch_size, or --set warmup_steps=0.",
         )
     some = np.linspace(0, found.rows - 1, min(SAMPLES, found.rows)).astype(int)
-    found.samples = [list(_stretches(made.ids[n], made.labels[n], tokenizer.decode)) for n in dict.fromkeys(some)]
+    for number, n in enumerate(dict.fromkeys(some), 1):
+        found.samples[f"row {number}"] = list(_stretches(made.ids[n], made.labels[n], tokenizer.decode))
+        if made.rejected:
+            ids, labels = made.rejected[n]
+            found.samples[f"row {number}, rejected"] = list(_stretches(ids, labels, tokenizer.decode))
     return made
 
 

@@ -30,6 +30,8 @@ class Examples:
                 continue
             if found.unanswered:
                 self.notes["with turns at the end that nobody answered, which are not trained"] += 1
+            if self.method == "sft" and self.source.about.get("format") == "preference":
+                self.notes["of preference pairs, of which only chosen is trained: --method dpo learns from both"] += 1
             if record.meta and '"_original"' in record.meta:
                 self.notes["with tool calls, weights or the like, of which only roles and texts are trained"] += 1
             yield found

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, get_args, get_type_hints
 
@@ -14,6 +14,18 @@ from evolvent.training_presets import DEFAULT, PRESETS
 LORA_FACTOR = 10.0
 
 TRUTHS = {"true": True, "false": False}
+
+# The names that need no further setting: of transformers' schedules, and of TRL's losses of DPO.
+NAMES = {
+    "lr_scheduler_type": (
+        *("cosine", "linear", "constant", "constant_with_warmup"),
+        *("cosine_with_restarts", "polynomial", "inverse_sqrt"),
+    ),
+    "loss_type": (
+        *("sigmoid", "sigmoid_norm", "hinge", "ipo", "robust", "nca_pair", "bco_pair", "sppo_hard", "aot"),
+        *("aot_unpaired", "apo_zero", "apo_down", "discopop", "sft"),
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +43,10 @@ class Lora:
     alpha: int = 8
     targets: str = "all-linear"
     dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(self, ("r", "alpha"), _is_above_0, "above 0")
+        _check(self, ("dropout",), _is_share, "at least 0, and below 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,12 +92,34 @@ class Settings:
     loss_type: str = "sigmoid"
 
     def __post_init__(self) -> None:
-        for name in ("learning_rate", "num_train_epochs", "batch_size", "per_device_train_batch_size", "max_length"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"{name} is {value:g}", fix="It is above 0.")
-        if self.warmup_steps < 0:
-            raise InputError(f"warmup_steps is {self.warmup_steps:g}", fix="It is a share below 1, or steps.")
+        sizes = ("batch_size", "per_device_train_batch_size", "max_length")
+        _check(self, ("learning_rate", "num_train_epochs", *sizes, "beta"), _is_above_0, "above 0, and finite")
+        _check(self, ("warmup_steps",), _is_at_least_0, "a share below 1, or steps")
+        _check(self, ("weight_decay", "adam_epsilon", "max_grad_norm"), _is_at_least_0, "at least 0, and finite")
+        _check(self, ("adam_beta1", "adam_beta2"), _is_share, "at least 0, and below 1")
+        for name, known in NAMES.items():
+            if getattr(self, name) not in known:
+                raise InputError(f"there is no {name} {getattr(self, name)!r}", fix=f"Known are: {', '.join(known)}.")
+
+
+def _check(group: Any, names: tuple[str, ...], fits: Callable[[float], bool], words: str) -> None:
+    """Refuse numbers that nothing can be trained with."""
+    for name in names:
+        value = getattr(group, name)
+        if value is not None and not fits(value):
+            raise InputError(f"{name} is {value:g}", fix=f"It is {words}.")
+
+
+def _is_above_0(value: float) -> bool:
+    return 0 < value < math.inf
+
+
+def _is_at_least_0(value: float) -> bool:
+    return 0 <= value < math.inf
+
+
+def _is_share(value: float) -> bool:
+    return 0 <= value < 1
 
 
 def warmup_steps(settings: Settings, steps: int) -> int:

@@ -66,7 +66,7 @@ class Steps(TrainerCallback):
         self._tell(f"train: checkpoint at step {state.global_step:,}")
 
     def _pace(self) -> str:
-        return f"{self.tokens_per_second():,.0f} tokens with loss/s"
+        return f"{self.tokens_per_second() or 0:,.0f} tokens with loss/s"
 
     def _rest(self, state: Any) -> str:
         if not self.steps:
@@ -74,6 +74,6 @@ class Steps(TrainerCallback):
         left = (state.max_steps - state.global_step) * self.seconds / self.steps
         return f", {self._pace()}" + (f", {time_words(left)} left" if left else "")
 
-    def tokens_per_second(self) -> float:
-        """Tokens with loss a second, by the mean step."""
-        return self._loss_tokens * self.steps / max(self.seconds, 1e-9)
+    def tokens_per_second(self) -> float | None:
+        """Tokens with loss a second, by the mean step; None if no step was measured."""
+        return self._loss_tokens * self.steps / max(self.seconds, 1e-9) if self.steps else None

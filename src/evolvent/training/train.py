@@ -23,6 +23,7 @@ from evolvent.runs.training_set import OF_PAIRS, PAIRS
 from evolvent.storage_errors import FULL
 from evolvent.training.base_model import find_base
 from evolvent.training.checkpoints import FOLDER, last_checkpoint, remove_torn
+from evolvent.training.layers import check_layers
 from evolvent.training.loss_curve import Curve, loss_curve
 from evolvent.training.machine import is_first, on_this_machine
 from evolvent.training.note import NOTE, differences, read_note, used_versions, write_note
@@ -33,6 +34,7 @@ from evolvent.training.preflight import Preflight, prepare
 from evolvent.training.rows import Examples, open_examples
 from evolvent.training.settings import as_noted, settings_of
 from evolvent.training.student import put_in_place, write_student
+from evolvent.training_presets import DEFAULT
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +56,7 @@ class Trained:
         loss: the loss curve: (step, loss); empty after a dry run.
         preflight: what the rows were found to be.
         seconds: how long it took, earlier commands included.
-        tokens_per_second: tokens with loss, by this command's steps.
+        tokens_per_second: tokens with loss, by this command's steps but the first; None if it made no other.
         already_done: whether the very same student was there already.
     """
 
@@ -63,7 +65,7 @@ class Trained:
     loss: Curve = field(default_factory=list)
     preflight: Preflight | None = None
     seconds: float = 0.0
-    tokens_per_second: float = 0.0
+    tokens_per_second: float | None = None
     already_done: bool = False
 
 
@@ -103,6 +105,8 @@ def train(data: Data, given: Training, reading: Reading) -> Trained:
     before = _earlier(out, how, examples.source.about["digest"], fresh=given.fresh)
     if before is not None and _is_done(out, before):
         return _as_it_is(out, before, examples)
+    here = on_this_machine(settings)
+    check_layers(base, here.attn_implementation or "sdpa", lora)
     prepared = prepare(examples, base.tokenizer, settings, base.context, examples.left_out)
     prepared.found.notes |= examples.notes
     tell: Callable[[str], object] = say if given.progress is not False and is_first() else _nothing
@@ -115,7 +119,7 @@ def train(data: Data, given: Training, reading: Reading) -> Trained:
         method=given.method,
         base=base,
         prepared=prepared,
-        settings=on_this_machine(settings),
+        settings=here,
         lora=lora,
         seed=given.seed,
         out=out,
@@ -128,7 +132,8 @@ def train(data: Data, given: Training, reading: Reading) -> Trained:
                 _clear(out)
             elif _is_done(out, before):
                 return _as_it_is(out, before, examples)
-        note: dict[str, Any] = {"state": "running", "how": how, "input": examples.source.about, "preset": given.preset}
+        note: dict[str, Any] = {"state": "running", "how": how, "input": examples.source.about}
+        note |= {"preset": given.preset or DEFAULT[given.method]}
         note |= {"started": now(), "seconds": 0.0, "files": []}
         note |= {name: before[name] for name in ("started", "seconds", "files") if before and name in before}
         done = _trained(plan, note | {"versions": used_versions()}, tell)
@@ -167,7 +172,7 @@ def _trained(plan: Plan, note: dict[str, Any], tell: Callable[[str], object]) ->
             shutil.rmtree(plan.checkpoints)
         machine = as_noted(plan.settings, plan.lora, plan.method)
         note |= {"state": "done", "machine": machine, "counts": found.counts(), "loss": curve}
-        note |= {"seconds": seconds(), "tokens_with_loss_per_second": round(pace, 1), "finished": now()}
+        note |= {"seconds": seconds(), "tokens_with_loss_per_second": pace and round(pace, 1), "finished": now()}
         write_note(out, note)
         (out / LOCK).unlink(missing_ok=True)
     return Trained(out, found.counts(), curve, found, seconds(), pace)
@@ -214,10 +219,9 @@ def _earlier(out: Path, how: dict[str, Any], digest: str, *, fresh: bool) -> dic
     note = read_note(out)
     if note is None:
         return None
-    found = differences(note, how, digest)
-    if fresh:  # an interrupted one with these very settings goes on: it is what --fresh had begun
-        return None if found or note["state"] == "done" else note
-    if found:
+    if fresh:
+        return None
+    if found := differences(note, how, digest):
         raise AnotherTrainingError(
             f"{out} holds another training:\n  " + "\n  ".join(found),
             fix="Use another --out, or --fresh to begin anew.",
