@@ -65,7 +65,6 @@ def print_demo(folder: Path, stages: Mapping[str, Any]) -> None:
     for key, evaluated in stages.items():
         if key.startswith("evaluate"):
             chosen: Selection = stages[key.replace("evaluate", "select")]
-            typer.echo("")
             print_tables([student(evaluated.differences)])
             typer.echo(
                 STUDENT.format(
