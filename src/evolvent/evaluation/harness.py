@@ -23,6 +23,9 @@ from evolvent.records import Message, Record
 
 FOLDER = Path(__file__).parent / "tasks"
 
+# No right answer is as long, and what the harness takes out of an answer takes it the square of its length.
+LONGEST_ANSWER = 10_000  # characters
+
 
 def items(name: str, data: Path | None, limit: int | None) -> Iterator[Record]:
     """The items of a task as records: the instruction is the prompt, ``meta`` the document.
@@ -103,7 +106,12 @@ def matches(name: str, document: Mapping[str, Any], reply: str) -> dict[str, flo
         for step in filters["filter"]:
             options = {option: value for option, value in step.items() if option != "function"}
             replies = list(get_filter(step["function"])(**options).apply(replies, [document]))
-        found[filters["name"]] = float(exact_match_fn(predictions=replies, references=[answer], **how)["exact_match"])
+        [said] = replies
+        same = (
+            len(said) <= LONGEST_ANSWER
+            and exact_match_fn(predictions=[said], references=[answer], **how)["exact_match"]
+        )
+        found[filters["name"]] = float(same)
     return found
 
 
