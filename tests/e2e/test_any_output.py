@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from evolvent.demo import SEEDS
-from evolvent.errors import InputError
+from evolvent.errors import InputError, RunError
 from evolvent.evolution.evolve import evolve
 from evolvent.metrics.score import score
 from evolvent.responses.respond import respond
@@ -44,6 +44,10 @@ def test_any_stage_takes_any_stages_file(run: Path, tmp_path: Path, stage: str, 
         with pytest.raises(InputError, match="select"):
             STAGES[stage](run / name, tmp_path / "out")
         assert not (tmp_path / "out").exists()
+        return
+    if (name, stage) == ("evolved.parquet", "score"):
+        with pytest.raises(RunError, match=r"no row has a value of ifd and ic_ifd .*empty output"):
+            STAGES[stage](run / name, tmp_path / "out")
         return
     done = STAGES[stage](run / name, tmp_path / "out")
     assert done.counts.get("ok") or done.counts.get("selected")
