@@ -27,7 +27,7 @@ from evolvent.options import Calling, Reading, implements
 from evolvent.records import Column, Record, Score
 from evolvent.runs.inputs import Data, RecordFile, StageInput, Wanted, check_taken, stage_input
 from evolvent.runs.local import run
-from evolvent.runs.made_of_inputs import Joined
+from evolvent.runs.made_of_inputs import with_earlier_scores
 from evolvent.runs.manifest import StageEntry, read_manifest
 from evolvent.runs.parts import earlier_file
 from evolvent.runs.record_files import score_columns
@@ -134,7 +134,7 @@ def score_stage(data: Data, given: Scores, reading: Reading, calling: Calling) -
     return Stage(
         name=STAGE,
         settings=settings,
-        source=Joined(source, earlier_file(out / file_of(STAGE))) if before else source,
+        source=with_earlier_scores(source, earlier_file(out / file_of(STAGE))) if before else source,
         needs=tuple(needs.values()),
         work=how,
         window=WINDOW,
