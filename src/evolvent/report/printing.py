@@ -224,6 +224,7 @@ def print_files(stages: dict[str, Any]) -> None:
     from evolvent.training.train import Trained
 
     for stage, done in stages.items():
+        of_name = "".join(stage.partition(":")[1:])  # of respond:brief the name, which its runs have, too
         if isinstance(done, Trained):
             already = " (was done already)" if done.already_done else ""
             last = f", loss {done.loss[-1][1]:.4g} at the last step" if done.loss else ""
@@ -235,7 +236,7 @@ def print_files(stages: dict[str, Any]) -> None:
                 files = [f"\n  {file}" for file in (run.path, run.note) if file is not None]
                 typer.echo(f"{stage}: {described(run.counts)}{already}{''.join(files)}")
             else:
-                typer.echo(f"{run.stage}: {', '.join(map(str, (run.output, *run.others)))}{already}")
+                typer.echo(f"{run.stage}{of_name}: {', '.join(map(str, (run.output, *run.others)))}{already}")
                 print_fates(run)
 
 
