@@ -208,7 +208,7 @@ def test_an_architecture_that_nobody_knows_is_named(tmp_path: Path) -> None:
 def test_a_base_model_cannot_chat(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no chat template") as caught:
         open_chat(f"gguf:{write_gguf(tmp_path / 'base.gguf', template=None)}")
-    assert "chat_template=FILE" in caught.value.fix
+    assert "chat_template=alpaca" in caught.value.fix
 
 
 def test_a_folder_stands_for_the_one_file_in_it(tmp_path: Path) -> None:

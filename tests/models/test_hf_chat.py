@@ -380,12 +380,13 @@ def test_ctrl_c_ends_the_work_within_two_seconds_and_the_process_without_a_crash
 
 def test_a_model_without_a_chat_template_says_how_to_name_one(tmp_path: Path) -> None:
     save_tiny_llama(tmp_path / "model", template=None)
-    with pytest.raises(InputError, match=r"chat_template=FILE"):
+    with pytest.raises(InputError, match=r"chat_template=alpaca"):
         HFChat.load(str(tmp_path / "model"), uri="hf:tiny")
     template = tmp_path / "mine.jinja"
     template.write_text("{{ messages[0].content }} w92 ", encoding="utf-8")
     model = HFChat.load(str(tmp_path / "model"), uri="hf:tiny", chat_template=str(template))
     assert ask(model, (user("w20 w21"), GREEDY))[0].usage.prompt_tokens == 3
+    HFChat.load(str(tmp_path / "model"), uri="hf:tiny", chat_template="chatml")
 
 
 @pytest.mark.parametrize(

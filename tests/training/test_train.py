@@ -260,7 +260,7 @@ LONG = {"instruction": "why " * 300, "output": "So."}
         (
             [{"instruction": "Why?", "output": "So."}],
             {"chat_template": "no"},
-            "names alpaca, chatml or a Jinja file",
+            "Name alpaca, chatml or a Jinja file",
         ),
         ([{"instruction": "Why?", "output": "So."}], {"base_model": "hf:x/y?dtype=float32"}, "dtype is not decided"),
         ([{"instruction": "Why?", "output": "So."}], {"report_to": ("wandb",)}, "wandb is not installed"),

@@ -12,7 +12,8 @@ from evolvent.errors import CallError, InputError
 from evolvent.exporting.options import EXPORT, Exporting
 from evolvent.exporting.trainers import DATA, TEMPLATE, TRAINERS, Setup
 from evolvent.files import make_folder, output_path, replacing
-from evolvent.models.folders import EMBEDDED_FOLDER, own_folder, read_template
+from evolvent.models.chat_template import read_template
+from evolvent.models.folders import EMBEDDED_FOLDER, own_folder
 from evolvent.models.token_counts import TokenCounter, open_counter
 from evolvent.models.turn_end import TurnEnd, turn_end
 from evolvent.models.uri import EMBEDDED, ModelURI, parse_uri

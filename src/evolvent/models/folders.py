@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from evolvent.errors import InputError, ModelUnavailableError
+from evolvent.errors import ModelUnavailableError
 from evolvent.hub import without_telemetry
 from evolvent.models.uri import can_be_hub_id, where_to_look
 
@@ -90,18 +90,3 @@ def wholly_cached(name: str, commit: str) -> bool:
     from huggingface_hub import try_to_load_from_cache
 
     return all(try_to_load_from_cache(name, file, revision=commit) is not None for file in ASKED_LAST)
-
-
-def read_template(path: str, uri: str) -> str:
-    """The chat template in a file that the user named.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    try:
-        return Path(path).expanduser().read_text(encoding="utf-8")
-    except (OSError, RuntimeError, UnicodeDecodeError) as error:  # RuntimeError: ~name of a user who is not there
-        raise InputError(
-            f"model {uri}: cannot read the chat template {path}: {error}",
-            fix=f"chat_template names a Jinja file, as in {uri.partition(':')[0]}:MODEL?chat_template=chatml.jinja",
-        ) from error

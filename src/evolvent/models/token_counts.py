@@ -11,7 +11,8 @@ from typing import Any
 
 from evolvent.errors import CallError, InputError
 from evolvent.hub import without_telemetry
-from evolvent.models.folders import EMBEDDED_FOLDER, cached_folder, own_folder, read_template
+from evolvent.models.chat_template import read_template
+from evolvent.models.folders import EMBEDDED_FOLDER, cached_folder, own_folder
 from evolvent.models.uri import EMBEDDED, ModelURI, is_gguf, parse_uri
 from evolvent.records import Message
 

@@ -15,8 +15,9 @@ import orjson
 
 from evolvent.errors import CallError, InputError, ModelUnavailableError, RunError
 from evolvent.hub import without_telemetry
+from evolvent.models.chat_template import read_template
 from evolvent.models.fingerprint import fingerprint
-from evolvent.models.folders import Place, find_model, read_template
+from evolvent.models.folders import Place, find_model
 from evolvent.models.protocols import Reply, Sampling, TokenLogprob, Usage
 from evolvent.models.reasoning import PROMPT_END, split_generated
 from evolvent.models.stop_texts import tokens_before
@@ -207,7 +208,7 @@ class VLLMChat:
         except Exception as error:  # as above; a model without a template raises too
             raise InputError(
                 f"model {self.uri} has no chat template that can write the turn of a user: {_words(error)}",
-                fix="It may be a base model. Or name a Jinja file: vllm:MODEL?chat_template=FILE",
+                fix="It may be a base model. Or name one: vllm:MODEL?chat_template=alpaca (plain text), =chatml, or a Jinja file",
             ) from error
 
     def _templated(self, messages: Sequence[Message]) -> list[int]:

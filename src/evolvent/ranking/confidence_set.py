@@ -4,10 +4,11 @@ import numpy as np
 
 
 def model_confidence_set(means: np.ndarray, drawn: np.ndarray, *, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Which candidates may be the best, at a family-wise level: the max-t elimination of the paper, section 3.1.2.
+    """Which candidates may be the best, at a family-wise level: the elimination of the paper by its range statistic.
 
-    Of the candidates that are left, each is compared with their mean. While the largest t statistic among them is
-    larger than the bootstrap lets happen by chance, the candidate that has it is eliminated.
+    Of the candidates that are left, each is compared with each other one. While the largest t statistic of all pairs is
+    larger than the bootstrap lets happen by chance, the candidate that is behind in it is eliminated. (Section 3.1.2;
+    its other statistic compares each with the mean of all, which one candidate of a huge variance swells for all.)
 
     Args:
         means: shape [candidates]; the higher the better.
@@ -23,15 +24,16 @@ def model_confidence_set(means: np.ndarray, drawn: np.ndarray, *, level: float =
     p = 0.0
     while len(left) > 1:
         of, of_draws = means[left], drawn[:, left]
-        behind = of.mean() - of
-        errors = of_draws.mean(axis=1, keepdims=True) - of_draws - behind
+        behind = of - of[:, None]  # [i, j]: by how much i is behind j
+        errors = of_draws[:, None, :] - of_draws[:, :, None] - behind
         deviation = np.sqrt((errors**2).mean(axis=0))
         if not deviation.any():  # equal candidates, or such as differ by the same on every item
-            worst, chance = int(behind.argmax()), float(np.ptp(of) == 0)
+            worst, chance = int(of.argmin()), float(np.ptp(of) == 0)
         else:
             scale = np.where(deviation > 0, deviation, deviation[deviation > 0].min())
-            worst = int((behind / scale).argmax())
-            chance = float(((errors / scale).max(axis=1) >= behind[worst] / scale[worst]).mean())
+            t = behind / scale
+            worst = int(t.max(axis=1).argmax())
+            chance = float(((errors / scale).max(axis=(1, 2)) >= t.max()).mean())
         p = max(p, chance)
         p_values[left.pop(worst)] = p
     for last in left:

@@ -1,16 +1,14 @@
 """The base model: found without its weights, which a dry run does not need, then loaded to be trained."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from evolvent.errors import InputError, ModelUnavailableError
 from evolvent.hub import without_telemetry
+from evolvent.models.chat_template import read_template
 from evolvent.models.fingerprint import fingerprint
-from evolvent.models.folders import find_model, read_template, wholly_cached
+from evolvent.models.folders import find_model, wholly_cached
 from evolvent.models.opening import trainable_weights
-
-TEMPLATES = Path(__file__).parent / "chat_templates"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,21 +81,20 @@ def find_base(uri: str, chat_template: str | None) -> Base:
     else:
         raise InputError(
             f"model {where['uri']} has no chat template: it is a base model, or its tokenizer came without one",
-            fix="Choose the one that it learns: --chat-template alpaca (plain text, for any model), chatml (if it "
-            "knows <|im_start|> and <|im_end|>: Qwen, SmolLM2), or your own Jinja file, which may also stand behind "
-            "the URI: hf:MODEL?chat_template=FILE.",
+            fix="Choose the one that it learns: hf:MODEL?chat_template=alpaca (plain text, for any model), =chatml (if it "
+            "knows <|im_start|> and <|im_end|>: Qwen, SmolLM2), or your own Jinja file. Of train --chat-template alpaca "
+            "is the same.",
         )
     dtype = getattr(config, "dtype", None) or torch.float32
     return Base(where["uri"], place, mark, config, tokenizer, trained_context(config, tokenizer), dtype)
 
 
 def _template(name: str, tokenizer: Any, uri: str) -> str:
-    """A chat template of ours or of the user's."""
-    if name not in ("alpaca", "chatml"):
-        try:
-            return read_template(name, uri)
-        except InputError as error:
-            raise InputError(error.message, fix="--chat-template names alpaca, chatml or a Jinja file.") from error
+    """The chat template that the user names, if a model with this tokenizer can learn it.
+
+    Raises:
+        InputError: it cannot, or the template cannot be read.
+    """
     if name == "chatml":
         known = tokenizer.get_vocab()
         lacking = [token for token in ("<|im_start|>", "<|im_end|>") if token not in known]
@@ -105,11 +102,11 @@ def _template(name: str, tokenizer: Any, uri: str) -> str:
             # New tokens would be rows of random numbers, which no LoRA trains.
             raise InputError(
                 f"model {uri} does not know the tokens of chatml: {', '.join(lacking)}",
-                fix="Take --chat-template alpaca, which needs no token but the end of the text.",
+                fix="Take alpaca, which needs no token but the end of the text.",
             )
     if name == "alpaca" and not tokenizer.eos_token:
-        raise InputError(f"model {uri} has no token that ends a text", fix="Name a Jinja file: --chat-template FILE")
-    return (TEMPLATES / f"{name}.jinja").read_text(encoding="utf-8")
+        raise InputError(f"model {uri} has no token that ends a text", fix="Name a Jinja file.")
+    return read_template(name, uri)
 
 
 def load_model(base: Base, attention: str) -> Any:

@@ -13,7 +13,7 @@ from typing import Any, Self
 import orjson
 
 from evolvent.errors import CallError
-from evolvent.models.folders import read_template
+from evolvent.models.chat_template import read_template
 from evolvent.models.gguf.engine import Engine, open_engine
 from evolvent.models.gguf.files import find_gguf
 from evolvent.models.protocols import Reply, Sampling, TokenLogprob, Usage

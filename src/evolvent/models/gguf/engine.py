@@ -83,7 +83,7 @@ def _load(file: Path, uri: str, context: int | None, slots: int, template: str |
     if template is None and not header.get("tokenizer.chat_template"):
         raise InputError(
             f"model {uri} has no chat template: it is a base model, or its file was made without one",
-            fix="Name a Jinja file that holds one: gguf:FILE?chat_template=FILE",
+            fix="Name one: gguf:FILE?chat_template=alpaca (plain text), =chatml, or a Jinja file",
         )
     architecture = header.get("general.architecture")
     trained = header.get(f"{architecture}.context_length")

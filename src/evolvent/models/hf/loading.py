@@ -20,8 +20,9 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from evolvent.errors import EvolventError, InputError, ModelUnavailableError
+from evolvent.models.chat_template import read_template
 from evolvent.models.fingerprint import fingerprint
-from evolvent.models.folders import Place, find_model, read_template, wholly_cached
+from evolvent.models.folders import Place, find_model, wholly_cached
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

@@ -42,7 +42,7 @@ def require_template(weights: Weights, uri: str) -> None:
     if weights.template is None:
         raise InputError(
             f"model {uri} has no chat template: it is a base model, or its tokenizer came without one",
-            fix="Name a Jinja file that holds one: hf:MODEL?chat_template=FILE",
+            fix="Name one: hf:MODEL?chat_template=alpaca (plain text), =chatml, or a Jinja file",
         )
     try:
         _written(weights, [{"role": "user", "content": "?"}], generation_prompt=True)
