@@ -208,7 +208,8 @@ class VLLMChat:
         except Exception as error:  # as above; a model without a template raises too
             raise InputError(
                 f"model {self.uri} has no chat template that can write the turn of a user: {_words(error)}",
-                fix="It may be a base model. Or name one: vllm:MODEL?chat_template=alpaca (plain text), =chatml, or a Jinja file",
+                fix="It may be a base model. Or name one: vllm:MODEL?chat_template=alpaca (plain text), =chatml, or "
+                "a Jinja file",
             ) from error
 
     def _templated(self, messages: Sequence[Message]) -> list[int]:

@@ -3,15 +3,13 @@
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from evolvent.costs.prices import money, read_prices
+from evolvent.costs.prices import read_prices
 from evolvent.errors import BudgetReachedError, EvolventError, InputError, RunError
 from evolvent.interrupts import Interrupted
 from evolvent.options import Calling
-from evolvent.ranking.options import WITHOUT
 from evolvent.report.tables import short_names
 from evolvent.runs.manifest import read_manifest
 
@@ -95,31 +93,6 @@ def priced(calling: Calling, uris: Iterable[str]) -> Calling:
         return calling
     known = read_prices(calling.price, uris)
     return replace(calling, price={uri: {"in": one.prompt, "out": one.completion} for uri, one in known.items()})
-
-
-def calls_of(calling: Calling, folder: Path, all_folders: Iterable[Path]) -> dict[str, Any]:
-    """How a candidate's next stage makes its calls: as all do, with what the others left of the budget.
-
-    Raises:
-        BudgetReachedError: the others left nothing.
-    """
-    options = {one.name: getattr(calling, one.name) for one in fields(calling) if one.name not in WITHOUT}
-    if calling.budget is not None:
-        others = sum(_cost(other) for other in all_folders if other != folder)
-        if others >= calling.budget:
-            raise BudgetReachedError(
-                f"the budget is reached: {money(others)} of {money(calling.budget)} spent by the other candidates",
-                fix="Nothing is lost. Start the same command with a higher --budget to go on.",
-            )
-        options["budget"] = calling.budget - others
-    return options
-
-
-def _cost(folder: Path) -> float:
-    """What the calls of a candidate have cost, those of its trial among them, where there is a price."""
-    folders = (folder, *folder.glob(f"{TRIAL}/*/*/"))
-    accounts = [account for one in folders for entry in read_manifest(one).values() for account in entry.paid.values()]
-    return float(sum(account["cost"] or 0.0 for account in accounts))
 
 
 def fates(folder: Path) -> dict[str, int]:

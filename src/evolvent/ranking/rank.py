@@ -19,7 +19,6 @@ from evolvent.ranking.candidates import (
     PLAN,
     SAMPLE,
     Candidates,
-    calls_of,
     costs,
     fates,
     folders_of,
@@ -39,13 +38,13 @@ from evolvent.ranking.options import (
 from evolvent.ranking.order import Order, order
 from evolvent.ranking.result import BaseRanking, Ranked, write_result
 from evolvent.ranking.sample import common, sampled, write_plan, write_sample
+from evolvent.ranking.setup import Setup
 from evolvent.ranking.students import check_trial
 from evolvent.ranking.trial import chosen_rows, tried
 from evolvent.ranking.trial_rows import TrialRows
 from evolvent.ranking.validate import against_trials
 from evolvent.ranking.verdict import decided, flags, sentence, together
 from evolvent.records import Record
-from evolvent.report.tables import short_names
 from evolvent.responses.respond import respond
 from evolvent.runs.inputs import Data, StageInput, Wanted, stage_input
 from evolvent.stages import file_of, read_by
@@ -108,15 +107,17 @@ def rank_teachers(
     _plan("teachers", candidates, given, trial, calling, sources, {"rows": len(asked), **drawing})
     sample = write_sample(asked, given.out / SAMPLE)
     with opened(models) as shared:
+        setup = Setup(
+            candidates=candidates, given=given, trial=trial, calling=calling, models=shared, seeds=_seeds(asked)
+        )
 
         def answer(name: str, folder: Path) -> Data:
             if name in answers:
                 return write_sample(answers[name], folder / SAMPLE)
-            calls = calls_of(calling, folder, candidates.folders.values())
-            teacher = [teachers[name]]
-            return respond(sample, teacher=teacher, out=folder, seed=given.seed, **drawing, **calls, models=shared)
+            how = {"teacher": [teachers[name]], "seed": given.seed, **drawing, **setup.calls(folder)}
+            return respond(sample, out=folder, **how, models=shared)
 
-        return _ranked(candidates, answer, given, trial, calling, shared, _seeds(asked))
+        return _ranked(setup, answer)
 
 
 @implements(RANK_DATA)
@@ -143,13 +144,10 @@ def rank_data(
     sources = {name: _input(one, reading) for name, one in data.items()}
     rows = {name: sampled(source, given.sample, given.seed) for name, source in sources.items()}
     _plan("data", candidates, given, trial, calling, sources, {"rows": {name: len(of) for name, of in rows.items()}})
+    seeds = _seeds([record for of in rows.values() for record in of])
     with opened(models) as shared:
-
-        def take(name: str, folder: Path) -> Data:
-            return write_sample(rows[name], folder / SAMPLE)
-
-        seeds = _seeds([record for of in rows.values() for record in of])
-        return _ranked(candidates, take, given, trial, calling, shared, seeds)
+        setup = Setup(candidates=candidates, given=given, trial=trial, calling=calling, models=shared, seeds=seeds)
+        return _ranked(setup, lambda name, folder: write_sample(rows[name], folder / SAMPLE))
 
 
 @implements(RANK_EVOLVERS)
@@ -192,51 +190,36 @@ def rank_evolvers(
     _plan("evolvers", candidates, given, trial, calling, {"seeds": source}, further)
     sample = write_sample(asked, given.out / SAMPLE)
     with opened(models) as shared:
+        setup = Setup(candidates=candidates, given=given, trial=trial, calling=calling, models=shared, by=by)
 
         def evolve_and_answer(name: str, folder: Path) -> Data:
-            def calls() -> dict[str, Any]:
-                return calls_of(calling, folder, candidates.folders.values())
-
-            evolve(sample, model=evolvers[name], out=folder, seed=given.seed, **options, **calls(), models=shared)
+            how = {"out": folder, "seed": given.seed, "models": shared}
+            evolve(sample, model=evolvers[name], **options, **how, **setup.calls(folder))
             if by.teacher is None:
                 return folder
-            how = {"teacher": [by.teacher], "max_tokens": by.max_tokens, "seed": given.seed}
-            return respond(folder, out=folder, **how, **calls(), models=shared)
+            return respond(folder, teacher=[by.teacher], max_tokens=by.max_tokens, **how, **setup.calls(folder))
 
-        return _ranked(candidates, evolve_and_answer, given, trial, calling, shared, {}, by=by)
+        return _ranked(setup, evolve_and_answer)
 
 
-def _ranked(
-    candidates: Candidates,
-    prepare: Callable[[str, Path], Data],
-    given: Ranking,
-    trial: Trial,
-    calling: Calling,
-    models: Models,
-    seeds: Mapping[str, str],
-    *,
-    by: RankEvolvers | None = None,
-) -> Ranked:
+def _ranked(setup: Setup, prepare: Callable[[str, Path], Data]) -> Ranked:
     """Let candidates make their pairs, score these for each base model, and put the candidates in order.
 
     Args:
-        candidates: the candidates.
+        setup: the ranking.
         prepare: makes a candidate's pairs, and says where they are.
-        given, trial, calling, models: as the callers have them.
-        seeds: by question of the sample the seed that it was evolved from, where it was.
-        by: how evolvers evolve, if the candidates are evolvers.
     """
-    pairs: dict[str, Data] = {}
+    candidates, given, pairs = setup.candidates, setup.given, dict[str, Data]()
 
     def make(name: str, folder: Path) -> None:
         pairs[name] = prepare(name, folder)
 
     candidates.each(make)
-    rankings = [_for_base(base, candidates, pairs, given, calling, models, seeds, by) for base in given.base_model]
-    if trial.trial:
-        models.close()  # students need the memory; what is needed again is opened again
-        rows = chosen_rows({name: pairs[name] for name in candidates.through}, seeds, given, trial, candidates.folders)
-        rankings = [_tried(one, rows, given, trial, calling, candidates) for one in rankings]
+    rankings = [_for_base(base, pairs, setup) for base in given.base_model]
+    if setup.trial.trial:
+        setup.models.close()  # students need the memory; what is needed again is opened again
+        rows = chosen_rows({name: pairs[name] for name in candidates.through}, setup)
+        rankings = [_tried(one, rows, setup) for one in rankings]
     folders = candidates.folders
     ranked = Ranked(
         given.out,
@@ -246,37 +229,28 @@ def _ranked(
         rankings,
         {name: fates(folder) for name, folder in folders.items()},
         {name: costs(folder) for name, folder in folders.items()},
-        against_trials({one.base_model: one.orders for one in rankings}, trial.trial_tasks),
+        against_trials({one.base_model: one.orders for one in rankings}, setup.trial.trial_tasks),
     )
     write_result(ranked)
     return ranked
 
 
-def _for_base(
-    base_model: str,
-    candidates: Candidates,
-    pairs: Mapping[str, Data],
-    given: Ranking,
-    calling: Calling,
-    models: Models,
-    seeds: Mapping[str, str],
-    by: RankEvolvers | None,
-) -> BaseRanking:
+def _for_base(base_model: str, pairs: Mapping[str, Data], setup: Setup) -> BaseRanking:
     """The ranking for one base model: pairs that it cannot score end their candidate for it alone."""
-    short = short_names(candidates.folders)[0]
+    given, by, short, folders = setup.given, setup.by, setup.short, setup.candidates.folders
     found, orders, notes = None, list[Order](), list[str]()
     if by is not None:
-        files = {name: folder / file_of("evolve") for name, folder in candidates.folders.items()}
+        files = {name: folder / file_of("evolve") for name, folder in folders.items()}
         found = evolutions({name: file for name, file in files.items() if file.is_file()})
         made = figures(found.scores, given.beta, evolved=True)
         orders = [order(found, one, seed=given.seed) for one in made]
         notes += [] if by.teacher else ["without --teacher nothing is answered: figures of pairs are left out"]
     if by is None or by.teacher is not None:
         try:
-            columns, ended = _scored(base_model, candidates, pairs, given, calling, models, by)
+            columns, ended = _scored(base_model, pairs, setup)
         except RunError as error:
             return BaseRanking(base_model, [], [error.message], [])
-        found = measured({name: candidates.folders[name] / file_of("score") for name in columns}, columns, seeds)
+        found = measured({name: folders[name] / file_of("score") for name in columns}, columns, setup.seeds)
         shifts = found.lowest(("reward", "judge_score")) if given.shift_rewards else {}
         made = figures(found.scores, given.beta, evolved=by is not None, shifts=shifts)
         orders += [order(found, one, seed=given.seed) for one in made]
@@ -289,13 +263,7 @@ def _for_base(
 
 
 def _scored(
-    base_model: str,
-    candidates: Candidates,
-    pairs: Mapping[str, Data],
-    given: Ranking,
-    calling: Calling,
-    models: Models,
-    by: RankEvolvers | None,
+    base_model: str, pairs: Mapping[str, Data], setup: Setup
 ) -> tuple[dict[str, Mapping[str, str]], Mapping[str, str]]:
     """Score the pairs of each candidate.
 
@@ -305,17 +273,17 @@ def _scored(
     Raises:
         RunError: none has any.
     """
-    options = {**_scores(given, by), "base_model": base_model}
+    options = {**_scores(setup.given, setup.by), "base_model": base_model}
     columns: dict[str, Mapping[str, str]] = {}
 
     def measure(name: str, folder: Path) -> None:
-        calls = calls_of(calling, folder, candidates.folders.values())
+        calls = setup.calls(folder)
         with suppress(NoScoresError):  # a figure that a candidate lacks is said beside the others'
-            score(pairs[name], out=folder, **options, **calls, models=models)
+            score(pairs[name], out=folder, **options, **calls, models=setup.models)
         asked, _, called = collect(SCORE, {**options, "out": folder, **calls})
         columns[name] = own_columns(folder, asked, called)
 
-    scored = Candidates(candidates.through)
+    scored = Candidates(setup.candidates.through)
     scored.each(measure)
     return columns, scored.ended
 
@@ -332,18 +300,10 @@ def _check_teacher(by: RankEvolvers, given: Ranking, trial: Trial) -> None:
         raise InputError(f"{wanting[0]} needs answers to the evolutions", fix="Name who gives them: --teacher URI.")
 
 
-def _tried(
-    ranking: BaseRanking,
-    rows: TrialRows,
-    given: Ranking,
-    trial: Trial,
-    calling: Calling,
-    candidates: Candidates,
-) -> BaseRanking:
+def _tried(ranking: BaseRanking, rows: TrialRows, setup: Setup) -> BaseRanking:
     """A ranking with what a trial says, which decides it."""
-    of_trial, found = tried(ranking.base_model, rows, given, trial, calling, candidates.folders)
-    short = short_names(candidates.folders)[0]
-    said = [*(sentence(one, short) for one in of_trial), decided(of_trial, short)]
+    of_trial, found = tried(ranking.base_model, rows, setup)
+    said = [*(sentence(one, setup.short) for one in of_trial), decided(of_trial, setup.short)]
     orders, verdict = [*ranking.orders, *of_trial], [*ranking.verdict, *said]
     return replace(ranking, orders=orders, verdict=verdict, trial=found)
 

@@ -13,13 +13,13 @@ import numpy as np
 from evolvent.datasets.training_examples import example_of
 from evolvent.errors import BudgetReachedError, EvolventError, RunError
 from evolvent.interrupts import Interrupted
-from evolvent.options import Calling
-from evolvent.ranking.candidates import TRIAL, Candidates, calls_of
+from evolvent.ranking.candidates import TRIAL, Candidates
 from evolvent.ranking.figures import RankedBy
-from evolvent.ranking.options import Ranking, Trial
+from evolvent.ranking.options import Trial
 from evolvent.ranking.order import Order, trial_order
 from evolvent.ranking.result import Tried
 from evolvent.ranking.sample import write_sample
+from evolvent.ranking.setup import Setup
 from evolvent.ranking.students import PRESET, Student, base_losses, student
 from evolvent.ranking.sufficiency import Learned, learned
 from evolvent.ranking.training_seeds import SeedAgreement, between_seeds
@@ -32,16 +32,14 @@ from evolvent.training.order import steps_of
 from evolvent.training.settings import Settings, settings_of
 
 
-def chosen_rows(
-    pairs: Mapping[str, Data], seeds: Mapping[str, str], given: Ranking, trial: Trial, folders: Mapping[str, Path]
-) -> TrialRows:
+def chosen_rows(pairs: Mapping[str, Data], setup: Setup) -> TrialRows:
     """Choose the rows of a trial, and write them beside each candidate's."""
     answered = {name: _trainable(data) for name, data in pairs.items()}
-    rows = trial_rows(answered, seeds, trial.trial_rows, given.seed)
+    rows = trial_rows(answered, setup.seeds, setup.trial.trial_rows, setup.given.seed)
     for name, of in rows.trained.items():
-        write_sample(of, _rows_file(folders[name]))
+        write_sample(of, _rows_file(setup.candidates.folders[name]))
     if rows.held_out:
-        write_sample(rows.held_out, _held_out_file(given.out))
+        write_sample(rows.held_out, _held_out_file(setup.given.out))
     return rows
 
 
@@ -59,9 +57,7 @@ def _held_out_file(out: Path) -> Path:
     return out / TRIAL / "held_out.jsonl"
 
 
-def tried(
-    base_model: str, rows: TrialRows, given: Ranking, trial: Trial, calling: Calling, folders: Mapping[str, Path]
-) -> tuple[list[Order], Tried]:
+def tried(base_model: str, rows: TrialRows, setup: Setup) -> tuple[list[Order], Tried]:
     """Train and evaluate the students of one base model, seed by seed; those that are there already are not made again.
 
     Returns:
@@ -70,13 +66,14 @@ def tried(
     Raises:
         BudgetReachedError: the budget is spent.
     """
-    trying = Candidates({name: folders[name] for name in rows.trained})
+    given, trial = setup.given, setup.trial
+    trying = Candidates({name: setup.candidates.folders[name] for name in rows.trained})
     lacking, found = dict(rows.lacking), dict[str, list[Student]]()
     place, held_out = Path(TRIAL) / re.sub(r"[^\w.#-]", "_", base_model), _held_out_file(given.out)
-    tell = say if calling.progress is not False else _nothing
+    tell = say if setup.calling.progress is not False else _nothing
 
     def calls(folder: Path) -> dict[str, Any]:
-        return {**calls_of(calling, folder, folders.values()), "progress": False, "show": 0}
+        return {**setup.calls(folder), "progress": False, "show": 0}
 
     size, count = len(next(iter(rows.trained.values()), ())), len(rows.trained) * trial.trial_seeds
     settings, _ = settings_of("sft", PRESET, trial.trial_lora, trial.trial_set)

@@ -81,9 +81,9 @@ def find_base(uri: str, chat_template: str | None) -> Base:
     else:
         raise InputError(
             f"model {where['uri']} has no chat template: it is a base model, or its tokenizer came without one",
-            fix="Choose the one that it learns: hf:MODEL?chat_template=alpaca (plain text, for any model), =chatml (if it "
-            "knows <|im_start|> and <|im_end|>: Qwen, SmolLM2), or your own Jinja file. Of train --chat-template alpaca "
-            "is the same.",
+            fix="Choose the one that it learns: hf:MODEL?chat_template=alpaca (plain text, for any model), =chatml (if "
+            "it knows <|im_start|> and <|im_end|>: Qwen, SmolLM2), or your own Jinja file. Of train --chat-template "
+            "alpaca is the same.",
         )
     dtype = getattr(config, "dtype", None) or torch.float32
     return Base(where["uri"], place, mark, config, tokenizer, trained_context(config, tokenizer), dtype)
