@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from evolvent.report.show import show as show
     from evolvent.responses.respond import respond as respond
     from evolvent.runs.convert import convert as convert
+    from evolvent.runs.merge import merge as merge
     from evolvent.runs.progress import Progress as Progress
     from evolvent.runs.run import Run as Run
     from evolvent.selection.select import select as select
@@ -54,6 +55,7 @@ _HOME = {
     "export": "evolvent.exporting.export",
     "keywords": "evolvent.evolution.auto_evol_instruct.keywords",
     "load": "evolvent.datasets.load",
+    "merge": "evolvent.runs.merge",
     "optimize_method": "evolvent.evolution.auto_evol_instruct.optimize",
     "pilot": "evolvent.evolution.pilot",
     "rank_data": "evolvent.ranking.rank",

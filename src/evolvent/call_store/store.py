@@ -360,6 +360,17 @@ def spent_in(run: Path) -> list[Spent]:
         return list(read_spent(store, path))
 
 
+def open_to_write(path: Path) -> sqlite3.Connection:
+    """Open a call store, made if it is not there, to write calls into it that were made elsewhere.
+
+    Raises:
+        InputError: another version of evolvent made it.
+    """
+    connection = _connect(path)
+    _lay_out(connection, path)
+    return connection
+
+
 def open_read_only(path: Path) -> sqlite3.Connection:
     """Open a call store to look into it.
 

@@ -105,6 +105,11 @@ def _figures(found: "Evaluation", _: object) -> None:
         print_tables([difference_table(found.differences, str(found.against), found.unlike)])
 
 
+def _merged(runs: "Sequence[Run]", _: object) -> None:
+    for one in runs:
+        print_run(one)
+
+
 def _keywords(found: "Keywords", typed: Mapping[str, Any]) -> None:
     from evolvent.report.keywords import keyword_tables
 
@@ -200,6 +205,7 @@ COMMANDS = {
         _figures,
     ),
     "run": Command("evolvent.recipe_options:RUN", "Run a recipe: the same calls, named in a file.", _recipe),
+    "merge": Command("evolvent.runs.merge:merge", "Join the shards of a run's stages.", _merged),
     "show": Command(
         "evolvent.report.show:show",
         "Show what a run holds: counts, tokens, scores, examples.",

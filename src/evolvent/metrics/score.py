@@ -70,7 +70,7 @@ def score(
     """
     with opened(models) as shared:
         done = run(score_stage(data, given, reading, calling), given.out, shared, calling)
-    if done.estimate is None:
+    if done.estimate is None and calling.shard is None:
         check_scored(done, given.metrics, own_columns(given.out, given, calling))
     return done
 
@@ -104,7 +104,7 @@ def score_stage(data: Data, given: Scores, reading: Reading, calling: Calling) -
     against = None
     if given.against is not None and any(metric.against for metric in metrics):
         against = pairs(given.against, None)
-    noted = read_manifest(out).get(STAGE)
+    noted = read_manifest(out).get(STAGE) if calling.shard is None else None  # a shard adds to no earlier scores
     entry = None if calling.fresh else _of_these_pairs(noted, out, source, reading.limit)
     running = entry is not None and not entry.finished
     before = _scores_in(entry)

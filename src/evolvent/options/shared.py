@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from evolvent.options.fields import argument, as_json, mapping, option
+from evolvent.shard import Shard
 
 # What an argument of type runs.inputs.Data is to a user: data of any kind, and data that is no run's.
 DATA = argument(
@@ -104,6 +105,13 @@ class Calling:
     )
     fresh: bool = fresh("the stage")
     mix_versions: bool = mix_versions()
+    shard: str | None = option(
+        "Make one shard of many: 3/64 makes each 64th part of the stage, from the third on, in a folder of its own; "
+        "merge joins them.",
+        None,
+        metavar="K/N",
+        check=Shard.parse,
+    )
     show: int = option(
         "Show so many sample rows while it runs, on standard error or to the function of progress.",
         0,

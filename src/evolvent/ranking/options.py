@@ -162,7 +162,7 @@ class RankEvolvers:
 
 
 # How many rows is the sample's; the rest is asked of a candidate's folder, by the command of its stage.
-WITHOUT = ("limit", "retry_failed", "dry_run", "show")
+WITHOUT = ("limit", "retry_failed", "dry_run", "shard", "show")
 
 RANK_TEACHERS = Interface(
     "evolvent.ranking.rank",

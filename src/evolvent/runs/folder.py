@@ -28,7 +28,7 @@ from evolvent.runs.manifest import (
     write_manifest,
 )
 from evolvent.runs.part_files import check_whole
-from evolvent.runs.parts import drop_parts, earlier_file, has_parts, keep_earlier, leave_out, reopen
+from evolvent.runs.parts import drop_parts, earlier_file, has_parts, keep_earlier, leave_out, parts_folder, reopen
 from evolvent.runs.run import Run
 from evolvent.runs.tally import Tally
 from evolvent.stages import file_of, holds_records, in_order, readers_of
@@ -188,6 +188,8 @@ class RunFolder:
             InputError: the folder holds it with other settings or another input, or a damaged file of it.
         """
         output, found = self.output(stage), differences(entry, settings, source)
+        if entry.state == "shard" and not found and not task.fresh:
+            return True
         finished = entry.state != "running" and bool(entry.finished) and output.exists()
         if finished and not task.fresh and not (found and entry.state == "stale"):
             check_as_written(output, entry)
@@ -277,6 +279,36 @@ class RunFolder:
         self._note(entry, paid)
         drop_parts(self.output(stage))
         return Run(self.path, stage, self.output(stage), counts)
+
+    def finish_shard(self, stage: str, counts: dict[str, Any], whole: dict[str, Any], paid: Account) -> Run:
+        """Note that a shard of a stage is made: its parts are there.
+
+        Args:
+            stage: its name.
+            counts: rows of these parts and what became of them.
+            whole: what merging needs to know of the whole stage (see ``StageEntry``).
+            paid: what this stage has paid for in this folder, by URI.
+        """
+        entry = self.stages[stage]
+        entry.state, entry.finished, entry.counts, entry.whole = "shard", now(), counts, whole
+        self._note(entry, paid)
+        return Run(self.path, stage, parts_folder(self.output(stage)), counts)
+
+    def finish_merged(self, stage: str, entry: StageEntry) -> Run:
+        """Note a stage that was made in shards, when its file is in place; what was made of another is stale.
+
+        Args:
+            stage: its name.
+            entry: what all shards together did.
+        """
+        for reader in readers_of(stage, {name: other.input.get("stage") for name, other in self.stages.items()}):
+            self.stages[reader].state = "stale"
+        entry.state, entry.finished, entry.output = "done", now(), describe_file(self.output(stage))
+        self.stages[stage] = entry
+        self.stages = {name: self.stages[name] for name in in_order(self.stages)}
+        self.write()
+        drop_parts(self.output(stage))
+        return Run(self.path, stage, self.output(stage), entry.counts)
 
     def note(
         self, stage: str, settings: Mapping[str, Any], source: dict[str, Any], counts: dict[str, Any], output: Path

@@ -30,11 +30,13 @@ from evolvent.records import Record
 from evolvent.runs.dry_run import dry_run
 from evolvent.runs.folder import Account, RunFolder
 from evolvent.runs.manifest import known_prices
-from evolvent.runs.parts import Output, Placed
+from evolvent.runs.parts import Output, Placed, parts_of
 from evolvent.runs.progress import Progress, plain_lines, told
 from evolvent.runs.run import Run
+from evolvent.runs.shards import check_sharded, shard_folder
 from evolvent.runs.stage import Make, MakeWhole, Stage, WholeWork, Work
 from evolvent.runs.tally import Tally
+from evolvent.shard import Shard
 from evolvent.stages import file_of
 
 log = logging.getLogger(__name__)
@@ -74,7 +76,10 @@ def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
     check_not_read(Path(out) / file_of(stage.name), stage.source.about.get("source"))
     if calling.dry_run:
         return dry_run(stage, Path(out), calling)
-    with RunFolder(Path(out)) as folder:
+    shard = Shard.parse(calling.shard) if calling.shard else None
+    if shard is not None:
+        check_sharded(stage, calling)
+    with RunFolder(shard_folder(Path(out), shard) if shard else Path(out)) as folder:
         done = folder.begin(
             stage.name,
             stage.settings,
@@ -95,8 +100,13 @@ def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
         budget = None
         if calling.budget is not None:
             budget = Budget(calling.budget, prices, spent, stage=stage.name, models=called)
-        progress = Progress(stage.name, stage.source.rows, calls_each=stage.calls_each, samples=calling.show)
+        parts = parts_of(stage.source.rows, stage.window or 1)
+        records = sum(len(part) for number, part in enumerate(parts) if shard is None or shard.takes(number))
+        progress = Progress(stage.name, records, calls_each=stage.calls_each, samples=calling.show)
         with told(progress, calling.progress or (plain_lines(rate=False) if calling.show else False)):
+            if not records and shard is not None:
+                folder.start(stage.name, {})
+                return folder.finish_shard(stage.name, Tally().summary(), _whole(stage), {})
             opened = open_needs(stage, models, progress)
             stage.source.keep(folder.path)
             done = models.run(_run(stage, folder, opened, prices, budget, calling, progress))
@@ -132,7 +142,12 @@ async def _run(
                     counts, used = await _make_whole(stage, whole, folder)
             else:
                 async with cast(Work, stage.work).open(stored) as make:
-                    counts, used = await _make_rows(stage, make, folder, stored.at_once, progress)
+                    shard = Shard.parse(calling.shard) if calling.shard else None
+                    output = await _make_rows(stage, make, folder, stored.at_once, progress, shard)
+                if shard is not None:
+                    spent = paid(store, stage.name, prices)
+                    return folder.finish_shard(stage.name, output.tally().summary(), _whole(stage), spent)
+                counts, used = await _finished(stage, output)
             spent = paid(store, stage.name, prices)
             return await asyncio.to_thread(folder.finish, stage.name, counts, used, spent)
         except BaseException as error:
@@ -150,8 +165,10 @@ async def _make_whole(stage: Stage, make: MakeWhole, folder: RunFolder) -> tuple
 
 
 async def _make_rows(
-    stage: Stage, make: Make, folder: RunFolder, at_once: int, progress: Progress
-) -> tuple[dict[str, Any], Account]:
+    stage: Stage, make: Make, folder: RunFolder, at_once: int, progress: Progress, shard: Shard | None
+) -> Output:
+    """Make the parts of a stage that are missing; of a shard those that it makes."""
+
     def unchanged() -> None:
         stage.source.unchanged()
         folder.check_there()
@@ -159,14 +176,25 @@ async def _make_rows(
     path = folder.output(stage.name)
     mark = folder.stages[stage.name].mark
     # In threads: what is long for many rows would keep Ctrl-C waiting.
-    output = await in_thread(partial(Output, path, stage.source.rows, unchanged, stage.columns, mark))
+    columns, window = stage.columns, stage.window or 1
+    output = await in_thread(partial(Output, path, stage.source.rows, unchanged, columns, mark, window))
     progress.begin(output.records_done, output.tally().status)
     try:
-        await make_parts(stage, make, output, output.missing(), at_once, progress.advance)
+        await make_parts(stage, make, output, output.missing(shard), at_once, progress.advance)
     finally:
         output.drop()
+    return output
+
+
+def _whole(stage: Stage) -> dict[str, Any]:
+    """What merging the shards of a stage needs to know of the whole (see ``StageEntry``)."""
+    return {"records": stage.source.rows, "window": stage.window, "before": dict(stage.counts)}
+
+
+async def _finished(stage: Stage, output: Output) -> tuple[dict[str, Any], Account]:
+    """Join the parts of a stage, and make what is made of its file."""
     tally = await asyncio.to_thread(output.finish)
-    derived = await asyncio.to_thread(stage.derive, path)
+    derived = await asyncio.to_thread(stage.derive, output.path)
     return {**stage.counts, **tally.summary(), **derived}, tally.used_json()
 
 

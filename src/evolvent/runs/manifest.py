@@ -49,7 +49,8 @@ class StageEntry:
     Attributes:
         settings: every setting that changes the output, by its option's name.
         input: where the input came from; its ``digest`` says whether it is the same.
-        state: running (or interrupted), done, or stale: what it read was made anew since.
+        state: running (or interrupted), done, or stale: what it read was made anew since; shard: its parts of the
+            output are made.
         models: identity of each model, by URI.
         served: by model URI, what its server said that it answers with: each model's name and ``system_fingerprint``
             that replies have named, in the order in which they came.
@@ -62,11 +63,13 @@ class StageEntry:
         finished: when it was done, UTC.
         wall_s: seconds of work, interrupted sessions included.
         versions: of Python, evolvent and what else decides numbers, when the stage began.
+        whole: of a shard, what merging it needs to know of the whole: how many ``records`` of input it has, how many
+            the stage works on at once (``window``), and what was counted ``before``.
     """
 
     settings: dict[str, Any]
     input: dict[str, Any]
-    state: Literal["running", "done", "stale"] = "running"
+    state: Literal["running", "done", "stale", "shard"] = "running"
     models: dict[str, str] = field(default_factory=dict)
     served: dict[str, list[Name]] = field(default_factory=dict)
     counts: dict[str, Any] = field(default_factory=dict)
@@ -77,6 +80,7 @@ class StageEntry:
     finished: str = ""
     wall_s: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
+    whole: dict[str, Any] = field(default_factory=dict)
 
     @property
     def came_to_nothing(self) -> bool:

@@ -1,4 +1,4 @@
-"""A stage's output while it grows: a file for every 2,048 records of its input, joined when all of them are there.
+"""A stage's output while it grows: files of parts of its input, joined when all of them are there.
 
 A part is written whole, renamed into place and never touched again, so whatever ends the process, what it had finished
 is kept and neither worked through nor read from the call store again. A part is one row group of the finished file, or
@@ -9,9 +9,9 @@ writes the same bytes as one that was not. A part knows which one it is and of w
 import logging
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby, islice
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,6 +35,7 @@ from evolvent.runs.part_files import (
 )
 from evolvent.runs.record_files import record_table
 from evolvent.runs.tally import Tally
+from evolvent.shard import Shard
 from evolvent.storage_errors import explained
 
 if TYPE_CHECKING:
@@ -42,14 +43,28 @@ if TYPE_CHECKING:
 
     from evolvent.runs.inputs import StageInput
 
-# Records of input in a part. Few enough to be done again after a kill in no time, enough for a row group worth reading;
-# a multiple of the windows that scoring works in.
-PART = 2_048
+# Records of input in a part, at the most and at the least. Few enough to be done again after a kill in no time, enough
+# for a row group worth reading; between them so few that there are parts for that many shards.
+PART, SMALLEST = 2_048, 64
+ENOUGH = 512
 EARLIER = "earlier.parquet"
 # Characters of rows that are gathered before they are written: a bound to memory, whatever a row holds.
 GROUP = 1 << 24
 
 log = logging.getLogger(__name__)
+
+
+def parts_of(records: int, window: int) -> list[range]:
+    """Which records of an input, counted from 0, each part holds: the stage decides it, and not who makes the part.
+
+    Args:
+        records: how many the input has.
+        window: how many of them the stage works on at once; no part cuts one.
+    """
+    size = PART
+    while size > max(SMALLEST, window) and records < ENOUGH * size:
+        size //= 2
+    return [range(start, min(start + size, records)) for start in range(0, records, size)]
 
 
 class Placed(NamedTuple):
@@ -70,6 +85,7 @@ class Output:
         unchanged: raises if the input is no longer what was checked; called before a part is kept.
         columns: the score columns, in their order.
         of: what the parts are parts of: a hash of the stage's settings and its input.
+        window: how many records the stage works on at once.
 
     Raises:
         RunError, InputError: the disk is full, or the folder cannot be written.
@@ -80,6 +96,8 @@ class Output:
     unchanged: Callable[[], None] = lambda: None
     columns: Sequence[Column] = ()
     of: str = ""
+    window: int = 1
+    parts: list[range] = field(init=False)
     finished: dict[int, PartNote] = field(default_factory=dict)
     _rows: list[Record] = field(default_factory=list)
     _size: int = 0
@@ -88,6 +106,7 @@ class Output:
     _file: PartFile | None = None  # of the growing part, once some of its rows are written
 
     def __post_init__(self) -> None:
+        self.parts = parts_of(self.total, self.window)
         folder = parts_folder(self.path)
         with explained(folder):
             folder.mkdir(exist_ok=True)
@@ -96,8 +115,10 @@ class Output:
                     continue
                 named = PART_NAME.fullmatch(file.name)
                 note = checked_note(file, self.of) if named else None
-                if note is not None:
-                    self.finished[int(file.stem)] = note
+                number = int(file.stem) if named else -1
+                # One that is whole and has another number of records is of an older version, which cut otherwise.
+                if note is not None and number < len(self.parts) and note.records == len(self.parts[number]):
+                    self.finished[number] = note
                     continue
                 if named:
                     log.warning(
@@ -117,29 +138,26 @@ class Output:
             whole.add(note.tally)
         return whole
 
-    def missing(self, only: Collection[int] | None = None) -> list[int]:
-        """The numbers of the parts that are not finished; of those in ``only``, if that is given."""
-        parts = -(-self.total // PART)
-        return [part for part in range(parts) if part not in self.finished and (only is None or part in only)]
+    def missing(self, shard: Shard | None = None) -> list[int]:
+        """The numbers of the parts that are not finished; of a shard those that it makes."""
+        parts = range(len(self.parts))
+        return [part for part in parts if part not in self.finished and (shard is None or shard.takes(part))]
 
     def places(self, parts: Sequence[int], source: "StageInput") -> Iterator[Placed]:
-        """The records of parts, in order; parts that follow one another are read in one go.
+        """The records of parts, in order; those of finished parts are passed over.
 
         Args:
             parts: their numbers, rising.
             source: the stage's input.
         """
-        for _, run in groupby(enumerate(parts), key=lambda numbered: numbered[1] - numbered[0]):
-            first, *others = [part for _, part in run]
-            before = first * PART
-            count = min((first + len(others) + 1) * PART, self.total) - before
-            if first == 0 or first - 1 in self.finished:
-                start = self.finished[first - 1].end if first else 0
-                records = source.records(start, before)
-            else:
-                records = islice(source.records(), before, None)
-            for number, (position, record) in enumerate(islice(records, count)):
-                yield Placed(first + number // PART, position, record)
+        records, read = source.records(), 0
+        for part in parts:
+            wanted = self.parts[part]
+            if wanted.start > read and part - 1 in self.finished:
+                records, read = source.records(self.finished[part - 1].end, wanted.start), wanted.start
+            for position, record in islice(records, wanted.start - read, wanted.stop - read):
+                yield Placed(part, position, record)
+            read = wanted.stop
 
     def add(self, place: Placed, rows: Iterable[Record], count: Callable[[Tally, Record], None]) -> None:
         """Add the rows of one record, in the order of the input.

@@ -1,0 +1,217 @@
+"""Merge: the shards of a stage joined to the file that one machine would have written."""
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from evolvent.call_store.merge import merge_calls
+from evolvent.call_store.served import Name
+from evolvent.errors import InputError, RunError
+from evolvent.files import CALLS
+from evolvent.options import argument, option, takes
+from evolvent.records import Column
+from evolvent.runs.folder import Account, RunFolder
+from evolvent.runs.lock import in_use
+from evolvent.runs.manifest import DECIDING, StageEntry, read_manifest
+from evolvent.runs.part_files import PART_NAME
+from evolvent.runs.parts import Output, parts_folder
+from evolvent.runs.record_files import score_columns
+from evolvent.runs.run import Run
+from evolvent.runs.shards import SHARDS, shard_folder
+from evolvent.shard import Shard
+from evolvent.stages import file_of, in_order
+from evolvent.storage_errors import explained
+
+# So many shards are named in a message.
+NAMED = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merging:
+    """How shards are joined."""
+
+    fresh: bool = option("Replace what the folder holds of a stage with other settings, or of another input.", False)
+
+
+@takes(Merging)
+def merge(
+    run: Annotated[str | Path, argument("The run folder that holds the shards.", "RUN")], given: Merging
+) -> list[Run]:
+    """Join the shards of a run folder's stages: the files are, byte for byte, those of one machine.
+
+    All shards of a stage must be there and belong together: made of the same input, with the same settings, models and
+    versions of packages. Their calls go into the run folder's store; the shards' own folders stay as they are.
+
+    Args:
+        run: the run folder, in which ``shards/`` holds a folder for each shard.
+
+    Returns:
+        The run of each stage that was joined; those that were joined before count as done already.
+
+    Raises:
+        InputError: there are no shards, or they do not belong together.
+        RunError: shards are missing or not finished, a part is damaged, or the disk is full.
+    """
+    out = Path(run)
+    shards = {shard: out / SHARDS / shard.folder for shard in _shards_in(out)}
+    entries = {shard: read_manifest(folder) for shard, folder in shards.items()}
+    stages = in_order({stage for of in entries.values() for stage in of})
+    if not stages:
+        raise InputError(
+            f"{out} holds no shards: {out / SHARDS} has no folder of one",
+            fix="Make them with --shard 1/N … N/N, and this folder as --out.",
+        )
+    with RunFolder(out) as folder:
+        return [
+            _merged(stage, folder, {shard: of[stage] for shard, of in entries.items() if stage in of}, given.fresh)
+            for stage in stages
+        ]
+
+
+def _shards_in(out: Path) -> list[Shard]:
+    with explained(out, "read"):
+        found = [Shard.named(place.name) for place in (out / SHARDS).glob("*-of-*") if place.is_dir()]
+    return sorted((one for one in found if one is not None), key=lambda one: (one.of, one.number))
+
+
+def _merged(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry], fresh: bool) -> Run:
+    """Join one stage's shards in their run folder."""
+    first = next(iter(made.values()))
+    there = folder.stages.get(stage)
+    if there is not None and there.state == "done" and there.mark == first.mark:
+        return Run(folder.path, stage, folder.output(stage), there.counts, already_done=True)
+    if there is not None and there.mark != first.mark and not fresh:
+        raise InputError(
+            f"{folder.path} holds {stage} with other settings, or of another input, than its shards",
+            fix="--fresh puts the shards in its place.",
+        )
+    _check_together(stage, folder.path, made)
+    merge_calls(folder.path / CALLS, [shard_folder(folder.path, one) / CALLS for one in made], stage)
+    _gather(stage, folder.path, made)
+    whole = first.whole
+    columns = _columns(parts_folder(folder.output(stage)))
+    output = Output(folder.output(stage), whole["records"], columns=columns, of=first.mark, window=whole["window"])
+    if missing := output.missing():
+        lacking = sorted({part % len(made) + 1 for part in missing})
+        raise RunError(
+            f"{stage}: parts are missing or damaged, of shards {_listed(lacking)}",
+            fix="Make these anew: the same command with --shard K/N and --fresh; stored calls are used.",
+        )
+    tally = output.finish()
+    entry = StageEntry(
+        first.settings,
+        first.input,
+        models=first.models,
+        served=_served(made.values()),
+        counts={**whole["before"], **tally.summary()},
+        paid=_paid(made.values()),
+        used=tally.used_json(),
+        started=min(one.started for one in made.values()),
+        wall_s=round(sum(one.wall_s for one in made.values()), 3),
+        versions=first.versions,
+    )
+    return folder.finish_merged(stage, entry)
+
+
+def _check_together(stage: str, out: Path, made: Mapping[Shard, StageEntry]) -> None:
+    """Check that all shards of a stage are there, finished, and of one whole.
+
+    Raises:
+        InputError: they are not of one whole.
+        RunError: some are missing, or not finished.
+    """
+    sizes = sorted({shard.of for shard in made})
+    if len(sizes) > 1:
+        raise InputError(
+            f"{stage} in {out} was cut into {' and into '.join(map(str, sizes))} shards",
+            fix=f"Remove those of one cut from {out / SHARDS}.",
+        )
+    first = next(iter(made))
+    for shard, entry in made.items():
+        for what in ("settings", "models"):
+            here, others = getattr(entry, what), getattr(made[first], what)
+            if what == "models" and not here:  # it has no part to make
+                continue
+            for name in sorted({*here, *others}):
+                if here.get(name) != others.get(name):
+                    words = f"{name} is {here.get(name)!r} in shard {shard}, {others.get(name)!r} in {first}"
+                    raise InputError(f"{stage} in {out}: {words}", fix="Make one of the two anew, with --fresh.")
+        if entry.mark != made[first].mark:
+            raise InputError(
+                f"{stage} in {out}: shards {shard} and {first} are of different inputs",
+                fix="Make one of the two anew, with --fresh.",
+            )
+        for package in DECIDING:
+            here, others = entry.versions.get(package), made[first].versions.get(package)
+            if here != others:
+                raise InputError(
+                    f"{stage} in {out}: shard {shard} was made with {package} {here}, {first} with {others}",
+                    fix="Install one version everywhere, and make what was made with the other anew, with --fresh.",
+                )
+    finished = {shard.number for shard, entry in made.items() if entry.state == "shard"}
+    if lacking := [number for number in range(1, sizes[0] + 1) if number not in finished]:
+        running = any(in_use(shard_folder(out, Shard(number, sizes[0]))) for number in lacking)
+        raise RunError(
+            f"{stage} in {out}: {len(lacking)} of {sizes[0]} shards are missing or not finished: {_listed(lacking)}",
+            fix="Some are being made at this moment."
+            if running
+            else f"Make them: the same command with --shard {lacking[0]}/{sizes[0]}; what is done is kept.",
+        )
+
+
+def _gather(stage: str, out: Path, made: Mapping[Shard, StageEntry]) -> None:
+    """Put the parts of all shards beside one another: linked where the file system can, else copied."""
+    target = parts_folder(out / file_of(stage))
+    with explained(target):
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        for shard in made:
+            for part in parts_folder(shard_folder(out, shard) / file_of(stage)).glob("*.parquet"):
+                if PART_NAME.fullmatch(part.name) and shard.takes(int(part.stem)):
+                    with suppress(OSError):
+                        os.link(part, target / part.name)
+                        continue
+                    shutil.copyfile(part, target / part.name)
+
+
+def _columns(parts: Path) -> list[Column]:
+    """The score columns of parts; none if there is no part that can be read."""
+    for part in sorted(parts.iterdir()):
+        with suppress(InputError):
+            return list(score_columns(part).values())
+    return []
+
+
+def _paid(entries: Iterable[StageEntry]) -> Account:
+    """What all shards have paid for, by model."""
+    found: Account = {}
+    for entry in entries:
+        for uri, account in entry.paid.items():
+            one = found.setdefault(
+                uri, {**account, "calls": 0, "prompt_tokens": 0, "completion_tokens": 0, "cost": None}
+            )
+            for name in ("calls", "prompt_tokens", "completion_tokens"):
+                one[name] += account[name]
+            one["estimated"] |= account["estimated"]
+            if account["cost"] is not None:
+                one["cost"] = (one["cost"] or 0.0) + account["cost"]
+    return found
+
+
+def _served(entries: Iterable[StageEntry]) -> dict[str, list[Name]]:
+    """What the servers of all shards said that they answer with, each once."""
+    found: dict[str, list[Name]] = {}
+    for entry in entries:
+        for uri, names in entry.served.items():
+            known = found.setdefault(uri, [])
+            known += [name for name in names if name not in known]
+    return found
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    more = f" and {len(numbers) - NAMED} more" if len(numbers) > NAMED else ""
+    return ", ".join(map(str, numbers[:NAMED])) + more
