@@ -88,6 +88,8 @@ def run(
 ) -> RecipeRun:
     """Run a recipe's stages in the order in which they are written; those that are done already are left as they are.
 
+    Of a shard the first stage is made that is not merged yet, and no more.
+
     A dry run says what each stage would take whose input is there; what it would select is written to a temporary file,
     so that it can say what a training would take.
 
@@ -115,8 +117,13 @@ def run(
                 _check_own_scores(key, calls, written)
             if how.dry_run:
                 arguments = _in_place(key, calls, done, Path(scratch))
+            if how.shard is not None and "shard" not in taken:
+                log.warning("%s works on the whole of its input: the recipe without --shard makes it", key)
+                break
             with nullcontext() if how.dry_run else _run_folder(key, arguments, done.path):
-                done.stages[key] = _function(key)(**arguments, **extra)
+                done.stages[key] = made = _function(key)(**arguments, **extra)
+            if how.shard is not None and isinstance(made, Run) and made.path != Path(arguments["out"]):
+                break  # the stages behind it read what merging all its shards will give
             if models is None:
                 later = list(calls)[list(calls).index(key) + 1 :]
                 shared.close(keep={uri for name in later for uri in _models_in(name, calls[name])})

@@ -8,13 +8,18 @@ from evolvent.options import (
     Interface,
     argument,
     dry_run,
+    engine,
     fresh,
+    gpus_per_shard,
     mix_versions,
     option,
     pairs,
     progress,
+    ray_address,
     retry_empty,
     retry_failed,
+    shard,
+    shards,
 )
 
 
@@ -30,6 +35,11 @@ class Recipe:
     retry_empty: bool = retry_empty()
     dry_run: bool = dry_run()
     mix_versions: bool = mix_versions()
+    shard: str | None = shard()
+    engine: str = engine()
+    shards: int | None = shards()
+    ray_address: str | None = ray_address()
+    gpus_per_shard: float = gpus_per_shard()
     progress: bool | Callable[..., Any] = progress()
 
 

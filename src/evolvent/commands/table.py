@@ -125,6 +125,9 @@ def _recipe(done: "RecipeRun", typed: Mapping[str, Any]) -> None:
     if typed.get("dry_run"):
         print_estimates(done.stages, done.left_out)
         return
+    if typed.get("shard"):
+        print_run(list(done.stages.values())[-1])
+        return
     written = [one.path for key, one in done.stages.items() if key.partition(":")[0] == "select"]
     with _beside_data(next(filter(_is_standard_output, written), None)):
         print_stages(done.path, done.stages)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from evolvent.errors import InputError
 from evolvent.models.uri import JUDGES, MODELS, check_judge
-from evolvent.options import Calling, Interface, argument, mapping, names, option, run_folder, unsafe_execution
+from evolvent.options import SHARING, Calling, Interface, argument, mapping, names, option, run_folder, unsafe_execution
 
 
 def check_tasks(names: Sequence[str]) -> None:
@@ -68,4 +68,5 @@ EVALUATE = Interface(
     "evaluate",
     {"model": argument(f"The model that is evaluated: {MODELS}.", "MODEL")},
     (Evaluating, Calling),
+    without=SHARING,
 )

@@ -8,6 +8,7 @@ from evolvent.evolution import AUTO_EVOL_INSTRUCT, AUTOIF, EVOL_INSTRUCT
 from evolvent.evolution.autoif.options import AutoIFOptions
 from evolvent.models.uri import MODELS, check_chat_model
 from evolvent.options import (
+    SHARING,
     Calling,
     Interface,
     Reading,
@@ -150,5 +151,5 @@ PILOT = Interface(
     (Evolve, None, Reading, Calling, Piloting),
     choice="method",
     methods={name: METHODS[name] for name in (EVOL_INSTRUCT, AUTO_EVOL_INSTRUCT)},
-    without=("profile", "dry_run", "retry_failed", "fresh", "mix_versions", "show"),
+    without=("profile", "dry_run", "retry_failed", "fresh", "mix_versions", "show", *SHARING),
 )

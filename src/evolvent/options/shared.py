@@ -5,6 +5,7 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any
 
+from evolvent.errors import InputError
 from evolvent.options.fields import argument, as_json, mapping, option
 from evolvent.shard import Shard
 
@@ -16,6 +17,12 @@ SEEDS = argument("A data file or a Hub id.", "SEEDS", more="Or an iterable of di
 
 # What models cost, as it is given: see evolvent.costs.prices.
 Prices = str | Path | Mapping[str, Any] | Sequence[str | Path] | None
+
+
+# Who makes a stage, and the options of sharing it out: those that stages which have no shards do without.
+ENGINES = ("local", "ray")
+OF_RAY = ("shards", "ray_address", "gpus_per_shard")
+SHARING = ("shard", "engine", *OF_RAY)
 
 
 def run_folder(default: Any = MISSING) -> Any:
@@ -57,6 +64,37 @@ def unsafe_execution() -> Any:
 def mix_versions() -> Any:
     """An option: whether parts of several package versions may stand in one file."""
     return option("Go on although package versions have changed since the stage began.", False)
+
+
+def shard() -> Any:
+    """An option: which share of a stage is made."""
+    return option(
+        "Make one shard of many: 3/64 makes each 64th part of the stage, from the third on, in a folder of its own; "
+        "merge joins them.",
+        None,
+        metavar="K/N",
+        check=Shard.parse,
+    )
+
+
+def engine() -> Any:
+    """An option: who makes a stage."""
+    return option("Who makes the stage: this process, or shards as tasks of a Ray cluster.", "local", names=ENGINES)
+
+
+def shards() -> Any:
+    """An option: how many shards there are."""
+    return option("How many shards Ray makes.", None, metavar="N", least=1)
+
+
+def ray_address() -> Any:
+    """An option: where the Ray cluster is."""
+    return option("The Ray cluster; one is started here if not given.", None, metavar="ADDRESS")
+
+
+def gpus_per_shard() -> Any:
+    """An option: the GPUs of a shard."""
+    return option("GPUs that a shard has for itself, of the Ray cluster's.", 0.0, metavar="X", least=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,13 +143,11 @@ class Calling:
     )
     fresh: bool = fresh("the stage")
     mix_versions: bool = mix_versions()
-    shard: str | None = option(
-        "Make one shard of many: 3/64 makes each 64th part of the stage, from the third on, in a folder of its own; "
-        "merge joins them.",
-        None,
-        metavar="K/N",
-        check=Shard.parse,
-    )
+    shard: str | None = shard()
+    engine: str = engine()
+    shards: int | None = shards()
+    ray_address: str | None = ray_address()
+    gpus_per_shard: float = gpus_per_shard()
     show: int = option(
         "Show so many sample rows while it runs, on standard error or to the function of progress.",
         0,
@@ -119,6 +155,17 @@ class Calling:
         least=0,
     )
     progress: bool | Callable[..., Any] = progress()
+
+    def __post_init__(self) -> None:
+        if self.engine == "ray":
+            if self.shards is None:
+                raise InputError("--engine ray needs to know how many shards to make", fix="Give --shards N.")
+            if self.shard is not None:
+                raise InputError("--engine ray makes all shards", fix="Leave --shard out.")
+            return
+        given = [name for name in OF_RAY if getattr(self, name) not in (None, 0.0)]
+        if given:
+            raise InputError(f"--{given[0].replace('_', '-')} is for --engine ray", fix="Add it, or leave this out.")
 
 
 def seed(default: int = 0) -> Any:

@@ -14,6 +14,7 @@ from evolvent.models.uri import JUDGES, MODELS, check_chat_model, check_judge, c
 from evolvent.options import (
     DATA,
     SEEDS,
+    SHARING,
     Calling,
     Interface,
     Reading,
@@ -162,7 +163,7 @@ class RankEvolvers:
 
 
 # How many rows is the sample's; the rest is asked of a candidate's folder, by the command of its stage.
-WITHOUT = ("limit", "retry_failed", "dry_run", "shard", "show")
+WITHOUT = ("limit", "retry_failed", "dry_run", "show", *SHARING)
 
 RANK_TEACHERS = Interface(
     "evolvent.ranking.rank",

@@ -48,6 +48,8 @@ def print_run(run: Any) -> None:
         for stage in stages:
             print_made(stage)
         typer.echo(f"\nwritten: {', '.join(map(str, files))}")
+    if run.output.suffix == ".parts":
+        typer.echo(f"this shard is made; when all are: evolvent merge {run.path.parents[1]}")
     for stage in stages:
         print_fates(stage)
 

@@ -30,6 +30,7 @@ from evolvent.records import Record
 from evolvent.runs.dry_run import dry_run
 from evolvent.runs.folder import Account, RunFolder
 from evolvent.runs.manifest import known_prices
+from evolvent.runs.merge import merged_before
 from evolvent.runs.parts import Output, Placed, parts_of
 from evolvent.runs.progress import Progress, plain_lines, told
 from evolvent.runs.run import Run
@@ -77,8 +78,14 @@ def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
     if calling.dry_run:
         return dry_run(stage, Path(out), calling)
     shard = Shard.parse(calling.shard) if calling.shard else None
-    if shard is not None:
+    if shard is not None or calling.engine == "ray":
         check_sharded(stage, calling)
+        if (done := merged_before(stage, Path(out), fresh=calling.fresh)) is not None:
+            return done
+    if calling.engine == "ray":
+        from evolvent.runs.ray import run_on_ray
+
+        return run_on_ray(stage, Path(out), calling)
     with RunFolder(shard_folder(Path(out), shard) if shard else Path(out)) as folder:
         done = folder.begin(
             stage.name,

@@ -16,12 +16,13 @@ from evolvent.options import argument, option, takes
 from evolvent.records import Column
 from evolvent.runs.folder import Account, RunFolder
 from evolvent.runs.lock import in_use
-from evolvent.runs.manifest import DECIDING, StageEntry, read_manifest
+from evolvent.runs.manifest import DECIDING, StageEntry, as_json, read_manifest
 from evolvent.runs.part_files import PART_NAME
 from evolvent.runs.parts import Output, parts_folder
 from evolvent.runs.record_files import score_columns
 from evolvent.runs.run import Run
 from evolvent.runs.shards import SHARDS, shard_folder
+from evolvent.runs.stage import Stage
 from evolvent.shard import Shard
 from evolvent.stages import file_of, in_order
 from evolvent.storage_errors import explained
@@ -81,14 +82,8 @@ def _shards_in(out: Path) -> list[Shard]:
 def _merged(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry], fresh: bool) -> Run:
     """Join one stage's shards in their run folder."""
     first = next(iter(made.values()))
-    there = folder.stages.get(stage)
-    if there is not None and there.state == "done" and there.mark == first.mark:
-        return Run(folder.path, stage, folder.output(stage), there.counts, already_done=True)
-    if there is not None and there.mark != first.mark and not fresh:
-        raise InputError(
-            f"{folder.path} holds {stage} with other settings, or of another input, than its shards",
-            fix="--fresh puts the shards in its place.",
-        )
+    if not fresh and (done := _joined_before(stage, folder.path, first.mark)) is not None:
+        return done
     _check_together(stage, folder.path, made)
     merge_calls(folder.path / CALLS, [shard_folder(folder.path, one) / CALLS for one in made], stage)
     _gather(stage, folder.path, made)
@@ -115,6 +110,29 @@ def _merged(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry], fre
         versions=first.versions,
     )
     return folder.finish_merged(stage, entry)
+
+
+def merged_before(stage: Stage, out: Path, *, fresh: bool) -> Run | None:
+    """The run of a stage whose shards were joined in a run folder before; None if they were not, or are made anew.
+
+    Raises:
+        InputError: the folder holds the stage with other settings, or of another input.
+    """
+    entry = StageEntry(as_json(stage.settings, stage.name), stage.source.about)
+    return None if fresh else _joined_before(stage.name, out, entry.mark)
+
+
+def _joined_before(stage: str, out: Path, mark: str) -> Run | None:
+    there = read_manifest(out).get(stage)
+    if there is None or (there.state == "stale" and there.mark != mark):
+        return None
+    if there.mark != mark:
+        raise InputError(
+            f"{out} holds {stage} with other settings, or of another input, than its shards",
+            fix="Use another --out, or --fresh to put the shards in its place.",
+        )
+    output = out / file_of(stage)
+    return Run(out, stage, output, there.counts, already_done=True) if there.state == "done" else None
 
 
 def _check_together(stage: str, out: Path, made: Mapping[Shard, StageEntry]) -> None:

@@ -6,7 +6,19 @@ from pathlib import Path
 from evolvent import options
 from evolvent.files import output_path
 from evolvent.models.uri import MODELS, check_chat_model
-from evolvent.options import SEEDS, Calling, Interface, Reading, argument, max_tokens, option, seed, temperature, top_p
+from evolvent.options import (
+    SEEDS,
+    SHARING,
+    Calling,
+    Interface,
+    Reading,
+    argument,
+    max_tokens,
+    option,
+    seed,
+    temperature,
+    top_p,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +55,7 @@ OPTIMIZE_METHOD = Interface(
     "optimize_method",
     {"seeds": SEEDS},
     (Optimizing, Reading, Calling),
-    without=("retry_failed",),
+    without=("retry_failed", *SHARING),
 )
 
 
@@ -66,4 +78,5 @@ KEYWORDS = Interface(
     "keywords",
     {"run": argument("The folder of an Auto Evol-Instruct run.", "RUN", more="Or the Run.")},
     (Naming, Calling),
+    without=SHARING,
 )

@@ -1,0 +1,97 @@
+"""Ray: the shards of a stage as tasks of a cluster, then joined. What runs in a task is what runs on one machine."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from evolvent.errors import RunError, require_extra
+from evolvent.models.models import Models
+from evolvent.options import Calling
+from evolvent.runs.folder import made_run_folder
+from evolvent.runs.merge import merge
+from evolvent.runs.progress import say
+from evolvent.runs.run import Run
+from evolvent.runs.stage import Stage
+from evolvent.shard import Shard
+
+# How often a shard is started again whose worker died: it goes on from its store each time.
+RESTARTS = 20
+
+
+def run_on_ray(stage: Stage, out: Path, calling: Calling) -> Run:
+    """Make all shards of a stage as tasks of a Ray cluster, and join them.
+
+    Args:
+        stage: the stage.
+        out: the run folder, on a disk that all nodes share.
+        calling: how calls are made; ``shards`` says how many tasks there are, ``ray_address`` where the cluster is.
+
+    Raises:
+        InputError: Ray is not installed, or the stage cannot be made so.
+        RunError: some shards could not be made; what the others made is kept.
+        BudgetReachedError: a shard's budget is spent.
+    """
+    require_extra("ray", "ray")
+    import ray
+
+    assert calling.shards is not None
+    with made_run_folder(out):
+        stage.source.keep(out)  # what was checked once need not be checked by every worker
+        began = not ray.is_initialized()
+        if began:
+            ray.init(address=calling.ray_address, log_to_driver=False, include_dashboard=False)
+        try:
+            _make_shards(ray, stage, out, calling)
+        finally:
+            if began:
+                ray.shutdown()
+        return next(one for one in merge(out, fresh=calling.fresh) if one.stage == stage.name)
+
+
+def make_shard(stage: Stage, out: Path, calling: Calling, folder: str) -> None:
+    """Make one shard, in a worker.
+
+    Args:
+        stage: the stage.
+        out: the run folder.
+        calling: how calls are made; names the shard.
+        folder: what the paths of all these begin in.
+    """
+    from evolvent.runs.local import run
+
+    os.chdir(folder)
+    with Models() as models:
+        run(stage, out, models, calling)
+
+
+def _make_shards(ray: Any, stage: Stage, out: Path, calling: Calling) -> None:
+    """Start a task for each shard, and wait for all of them.
+
+    Raises:
+        EvolventError: what the first shard that could not be made has said.
+        RunError: its workers died.
+    """
+    assert calling.shards is not None
+    task = ray.remote(num_cpus=1, num_gpus=calling.gpus_per_shard, max_retries=RESTARTS)(make_shard)
+    own = replace(calling, engine="local", shards=None, ray_address=None, gpus_per_shard=0.0, progress=False, show=0)
+    stage_there, folder, running = ray.put(stage), str(Path.cwd()), dict[Any, Shard]()
+    for number in range(1, calling.shards + 1):
+        shard = Shard(number, calling.shards)
+        named = task.options(name=f"{stage.name} {shard}")
+        running[named.remote(stage_there, out, replace(own, shard=str(shard)), folder)] = shard
+    failed: dict[int, Exception] = {}
+    while running:
+        (ended,), _ = ray.wait(list(running), num_returns=1)
+        shard = running.pop(ended)
+        try:
+            ray.get(ended)
+            words = "is made"
+        except ray.exceptions.RayTaskError as error:
+            failed[shard.number], words = error.cause, f"failed: {error.cause}"
+        except ray.exceptions.RayError as error:
+            words = f"failed: its workers died, {RESTARTS + 1} in all: {' '.join(str(error).split())[:300]}"
+            failed[shard.number] = RunError(f"{stage.name}: shard {shard} {words}", fix="What the others made is kept.")
+        say(f"{stage.name}: shard {shard} {words}; {len(running)} of {calling.shards} to come")
+    if failed:
+        raise failed[min(failed)]
