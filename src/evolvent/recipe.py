@@ -130,6 +130,17 @@ def run(
     return done
 
 
+def stages_with_shards(recipe: str | Path | Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The stages of a recipe that can be made in shards, each with its run folder, in their order.
+
+    Raises:
+        InputError: the recipe is wrong.
+    """
+    calls = _calls(read_recipe(recipe))
+    sharded = [key for key in calls if "shard" in inspect.signature(_function(key)).parameters]
+    return [(key, str(calls[key]["out"])) for key in sharded]
+
+
 def _stage(key: str) -> str:
     """The stage of a key: ``respond`` of ``respond:b``."""
     return key.partition(":")[0]

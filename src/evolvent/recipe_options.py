@@ -46,3 +46,16 @@ class Recipe:
 RUN = Interface(
     "evolvent.recipe", "run", {"recipe": argument("A YAML recipe.", "RECIPE.yaml", more="Or its content.")}, (Recipe,)
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slurm:
+    """How a recipe is submitted to Slurm."""
+
+    shards: int = option("How many shards each stage is cut into.", metavar="N", least=1)
+    sbatch: str = option(
+        "Options of sbatch for the jobs that call models: '--gpus 1 --time 4:00:00'.", "", metavar="OPTIONS"
+    )
+
+
+SLURM = Interface("evolvent.slurm", "slurm", {"recipe": argument("A YAML recipe.", "RECIPE.yaml")}, (Slurm,))

@@ -208,7 +208,12 @@ COMMANDS = {
         _figures,
     ),
     "run": Command("evolvent.recipe_options:RUN", "Run a recipe: the same calls, named in a file.", _recipe),
-    "merge": Command("evolvent.runs.merge:merge", "Join the shards of a run's stages.", _merged),
+    "merge": Command("evolvent.runs.options:MERGE", "Join the shards of a run's stages.", _merged),
+    "slurm": Command(
+        "evolvent.recipe_options:SLURM",
+        "Write a script that submits a recipe's shards to Slurm.",
+        lambda script, _: typer.echo(script, nl=False),
+    ),
     "show": Command(
         "evolvent.report.show:show",
         "Show what a run holds: counts, tokens, scores, examples.",

@@ -153,6 +153,8 @@ class RunFolder:
         if entry is not None:
             grown = partial(growth, grows=grows, begins_with=begins_with)
             if self._is_done(stage, task, entry, settings, source, adds_to, grown):
+                if entry.state == "shard":
+                    return Run(self.path, stage, parts_folder(output), entry.counts, already_done=True)
                 drop_parts(output)  # a kill may have left them there, although all is done
                 # Stale: what it reads was made anew and came out the same, so what was made of it still holds.
                 if entry.state == "stale":

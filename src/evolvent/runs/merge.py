@@ -4,19 +4,18 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 from evolvent.call_store.merge import merge_calls
 from evolvent.call_store.served import Name
 from evolvent.errors import InputError, RunError
 from evolvent.files import CALLS
-from evolvent.options import argument, option, takes
+from evolvent.options import implements
 from evolvent.records import Column
 from evolvent.runs.folder import Account, RunFolder
 from evolvent.runs.lock import in_use
 from evolvent.runs.manifest import DECIDING, StageEntry, as_json, read_manifest
+from evolvent.runs.options import MERGE, Merging
 from evolvent.runs.part_files import PART_NAME
 from evolvent.runs.parts import Output, parts_folder
 from evolvent.runs.record_files import score_columns
@@ -31,17 +30,8 @@ from evolvent.storage_errors import explained
 NAMED = 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Merging:
-    """How shards are joined."""
-
-    fresh: bool = option("Replace what the folder holds of a stage with other settings, or of another input.", False)
-
-
-@takes(Merging)
-def merge(
-    run: Annotated[str | Path, argument("The run folder that holds the shards.", "RUN")], given: Merging
-) -> list[Run]:
+@implements(MERGE)
+def merge(run: str | Path, *, given: Merging) -> list[Run]:
     """Join the shards of a run folder's stages: the files are, byte for byte, those of one machine.
 
     All shards of a stage must be there and belong together: made of the same input, with the same settings, models and
@@ -85,7 +75,8 @@ def _merged(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry], fre
     if not fresh and (done := _joined_before(stage, folder.path, first.mark)) is not None:
         return done
     _check_together(stage, folder.path, made)
-    merge_calls(folder.path / CALLS, [shard_folder(folder.path, one) / CALLS for one in made], stage)
+    stores = (shard_folder(folder.path, shard) / CALLS for shard in made)
+    merge_calls(folder.path / CALLS, [store for store in stores if store.is_file()], stage)
     _gather(stage, folder.path, made)
     whole = first.whole
     columns = _columns(parts_folder(folder.output(stage)))

@@ -1,0 +1,17 @@
+"""The options of merge."""
+
+from dataclasses import dataclass
+
+from evolvent.options import Interface, argument, option
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merging:
+    """How shards are joined."""
+
+    fresh: bool = option("Replace what the folder holds of a stage with other settings, or of another input.", False)
+
+
+MERGE = Interface(
+    "evolvent.runs.merge", "merge", {"run": argument("The run folder that holds the shards.", "RUN")}, (Merging,)
+)

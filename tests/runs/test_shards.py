@@ -1,0 +1,187 @@
+"""Stages made in shards, and merged: the bytes of one machine, no call twice, and nothing joined that is not of one."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evolvent.call_store.store import spent_in
+from evolvent.errors import InputError, ModelUnavailableError, RunError
+from evolvent.responses.respond import respond
+from evolvent.runs.manifest import read_manifest
+from evolvent.runs.merge import merge
+from evolvent.runs.parts import parts_folder, parts_of
+from evolvent.runs.shards import SHARDS
+from evolvent.shard import Shard
+from tests.runs.staged import EVOLVER, TEACHER, asked_in, breaking_after, evolved, failing_for, longer, write_seeds
+from tests.runs.staged import undisturbed as on_one_machine
+from tests.scripted import Opened
+
+
+def sharded(seeds: Path, out: Path, of: int = 3, **options: Any) -> Path:
+    """Make all shards of an evolution; returns the run folder."""
+    for number in range(1, of + 1):
+        evolved(seeds, out, shard=f"{number}/{of}", **options)
+    return out
+
+
+@pytest.mark.parametrize("of", [1, 2, 5, 9])
+def test_merged_shards_are_the_file_of_one_machine(tmp_path: Path, models: Opened, of: int) -> None:
+    models[EVOLVER].reply = failing_for([3, 4], longer)
+    seeds = write_seeds(tmp_path, range(18))
+    [done] = merge(sharded(seeds, tmp_path / "run", of, rounds=2))
+    assert done.output.read_bytes() == on_one_machine(tmp_path, seeds, rounds=2)
+    one, many = (read_manifest(tmp_path / name)["evolve"] for name in ("undisturbed", "run"))
+    assert (many.counts, many.used, many.paid, many.output) == (one.counts, one.used, one.paid, one.output)
+    assert (many.state, many.settings, many.models) == ("done", one.settings, one.models)
+    assert spent_in(tmp_path / "run") == [
+        use._replace(seconds=many.seconds)
+        for use, many in zip(spent_in(tmp_path / "undisturbed"), spent_in(tmp_path / "run"), strict=True)
+    ]
+
+
+def test_the_stages_behind_it_read_what_was_merged(tmp_path: Path, models: Opened) -> None:
+    seeds, run = write_seeds(tmp_path, range(10)), tmp_path / "run"
+    merge(sharded(seeds, run))
+    for number in (2, 1):
+        respond(run, teacher=TEACHER, out=run, shard=f"{number}/2")
+    assert [(one.stage, one.already_done) for one in merge(run)] == [("evolve", True), ("respond", False)]
+    on_one_machine(tmp_path, seeds)
+    respond(tmp_path / "undisturbed", teacher=TEACHER, out=tmp_path / "undisturbed")
+    assert (run / "responses.parquet").read_bytes() == (tmp_path / "undisturbed" / "responses.parquet").read_bytes()
+    asked_in(models[TEACHER])
+    evolved(seeds, run, retry_failed=False)  # without --shard: it is done
+    respond(run, teacher=TEACHER, out=run, fresh=True)
+    assert asked_in(models[TEACHER]) == 0  # the calls of the shards came along
+
+
+def test_a_shard_that_was_stopped_goes_on_and_one_that_is_made_or_merged_asks_for_nothing(
+    tmp_path: Path, models: Opened
+) -> None:
+    seeds, run = write_seeds(tmp_path, range(20)), tmp_path / "run"
+    models[EVOLVER].reply = breaking_after(9, ModelUnavailableError("gone"))
+    with pytest.raises(ModelUnavailableError):
+        evolved(seeds, run, shard="1/2", concurrency=1)
+    models[EVOLVER].reply = longer
+    evolved(seeds, run, shard="1/2", concurrency=1)
+    assert asked_in(models[EVOLVER]) == 12 + 1  # 3 parts of 4 records; the call that broke
+    assert evolved(seeds, run, shard="1/2").already_done
+    evolved(seeds, run, shard="2/2")
+    merge(run)
+    asked_in(models[EVOLVER])
+    assert evolved(seeds, run, shard="2/2").path == run
+    assert evolved(seeds, run).already_done
+    assert asked_in(models[EVOLVER]) == 0
+
+
+def test_a_shard_without_a_part_loads_no_model(tmp_path: Path, models: Opened) -> None:
+    seeds, run = write_seeds(tmp_path, range(4)), tmp_path / "run"
+    sharded(seeds, run, of=3)
+    assert len(models.how) == 1
+    assert merge(run)[0].output.read_bytes() == on_one_machine(tmp_path, seeds)
+
+
+def test_missing_and_unfinished_shards_are_named(tmp_path: Path, models: Opened) -> None:
+    seeds, run = write_seeds(tmp_path, range(16)), tmp_path / "run"
+    evolved(seeds, run, shard="2/4")
+    models[EVOLVER].reply = breaking_after(1, ModelUnavailableError("gone"))
+    with pytest.raises(ModelUnavailableError):
+        evolved(seeds, run, shard="3/4", concurrency=1)
+    with pytest.raises(RunError, match=r"3 of 4 shards are missing or not finished: 1, 3, 4\n.*--shard 1/4"):
+        merge(run)
+    assert not (run / "evolved.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"rounds": 2}, r"rounds is 2 in shard 2/2, 1 in 1/2"),
+        ({"seeds": range(1, 9)}, r"shards 2/2 and 1/2 are of different inputs"),
+        ({"shard": "2/3"}, r"was cut into 2 and into 3 shards"),
+    ],
+)
+def test_shards_of_different_wholes_are_not_joined(
+    tmp_path: Path, models: Opened, other: dict[str, Any], words: str
+) -> None:
+    seeds, run = write_seeds(tmp_path, range(8)), tmp_path / "run"
+    evolved(seeds, run, shard="1/2")
+    others = write_seeds(tmp_path, other.pop("seeds", range(8)), "others.jsonl")
+    evolved(others, run, **{"shard": "2/2", **other})
+    with pytest.raises(InputError, match=words):
+        merge(run)
+
+
+def test_shards_of_other_versions_are_not_joined(
+    tmp_path: Path, models: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds, run = write_seeds(tmp_path, range(8)), tmp_path / "run"
+    evolved(seeds, run, shard="1/2")
+    monkeypatch.setattr("evolvent.runs.folder.versions", lambda: {"pyarrow": "0.1"})
+    evolved(seeds, run, shard="2/2")
+    with pytest.raises(InputError, match=r"shard 2/2 was made with evolvent None"):
+        merge(run)
+
+
+def test_a_damaged_part_is_not_joined_and_made_again(tmp_path: Path, models: Opened) -> None:
+    seeds, run = write_seeds(tmp_path, range(16)), tmp_path / "run"
+    sharded(seeds, run, of=2)
+    part = parts_folder(run / SHARDS / "2-of-2" / "evolved.parquet") / "000003.parquet"
+    part.write_bytes(part.read_bytes()[:-100])
+    with pytest.raises(RunError, match="parts are missing or damaged, of shards 2"):
+        merge(run)
+    asked_in(models[EVOLVER])
+    evolved(seeds, run, shard="2/2", fresh=True)
+    assert asked_in(models[EVOLVER]) == 0  # all its calls are stored
+    assert merge(run)[0].output.read_bytes() == on_one_machine(tmp_path, seeds)
+
+
+def test_a_folder_that_holds_something_else_is_not_overwritten(tmp_path: Path, models: Opened) -> None:
+    seeds, run = write_seeds(tmp_path, range(8)), tmp_path / "run"
+    evolved(seeds, run, rounds=2)
+    with pytest.raises(InputError, match=r"holds evolve with other settings"):
+        evolved(seeds, run, shard="1/2")
+    sharded(seeds, tmp_path / "other", of=2)
+    shutil.copytree(tmp_path / "other" / SHARDS, run / SHARDS)
+    with pytest.raises(InputError, match=r"holds evolve with other settings"):
+        merge(run)
+    assert merge(run, fresh=True)[0].output.read_bytes() == on_one_machine(tmp_path, seeds)
+
+
+def test_merging_again_after_a_kill_counts_no_call_twice(
+    tmp_path: Path, models: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds, run = write_seeds(tmp_path, range(8)), sharded(write_seeds(tmp_path, range(8)), tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr("evolvent.runs.merge.Output.finish", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            merge(run)
+    assert merge(run)[0].output.read_bytes() == on_one_machine(tmp_path, seeds)
+    assert [use.calls for use in spent_in(run)] == [8]
+
+
+@pytest.mark.parametrize("shard", ["0/4", "5/4", "1", "1/0", "a/b", "1/2/3", "-1/2"])
+def test_there_is_no_such_shard(tmp_path: Path, models: Opened, shard: str) -> None:
+    with pytest.raises(InputError, match=r"1/64"):
+        evolved(write_seeds(tmp_path, range(4)), tmp_path / "run", shard=shard)
+
+
+def test_merging_what_has_no_shards(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"holds no shards"):
+        merge(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("records", "window", "sizes"),
+    [(0, 1, set()), (60, 1, {60}), (52_002, 1, {64, 34}), (200_000, 1, {256, 64}), (10**6, 512, {1024, 576})],
+)
+def test_parts_are_small_enough_to_share_out_and_cut_no_window(records: int, window: int, sizes: set[int]) -> None:
+    monkeyless = parts_of(records, window)
+    assert {len(part) for part in monkeyless} == sizes
+    assert sum(map(len, monkeyless)) == records
+
+
+def test_each_part_is_one_shards() -> None:
+    for of in (1, 3, 64):
+        takers = [[n for n in range(1, of + 1) if Shard(n, of).takes(part)] for part in range(200)]
+        assert all(len(one) == 1 for one in takers)
