@@ -71,7 +71,7 @@ def test_the_functions_of_the_package_are_those_of_the_commands() -> None:
 def test_in_recipes(stage: str) -> None:
     interface = FUNCTIONS[stage].interface
     for method in interface.methods or [None]:
-        assert set(interface.options(method)) - set(COMMON) <= set(taken_by(stage))
+        assert set(interface.options(method)) - {*COMMON, "preview"} <= set(taken_by(stage))
     assert set(COMMON) <= set(inspect.signature(run).parameters)
 
 

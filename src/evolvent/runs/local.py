@@ -87,26 +87,11 @@ def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
 
         return run_on_ray(stage, Path(out), calling)
     with RunFolder(shard_folder(Path(out), shard) if shard else Path(out)) as folder:
-        done = folder.begin(
-            stage.name,
-            stage.settings,
-            stage.source.about,
-            fresh=calling.fresh,
-            retry_failed=calling.retry_failed,
-            retry_empty=calling.retry_empty and stage.window is not None,  # another is to be made anew as a whole
-            mix_versions=calling.mix_versions,
-            adds_to=stage.adds_to,
-            grows=stage.grows,
-            begins_with=stage.source.begins_with,
-        )
+        done = begin(stage, folder, calling)
         if done:
             return done
-        spent, called = spent_in(folder.path), [need.uri for need in stage.needs if need.capability == "chat"]
-        _warn_of_lost_calls(folder, spent)
-        prices = known_prices(calling.price, called, spent, folder.stages)
-        budget = None
-        if calling.budget is not None:
-            budget = Budget(calling.budget, prices, spent, stage=stage.name, models=called)
+        _warn_of_lost_calls(folder, spent_in(folder.path))
+        prices, budget = spending(stage, folder, calling)
         parts = parts_of(stage.source.rows, stage.window or 1)
         records = sum(len(part) for number, part in enumerate(parts) if shard is None or shard.takes(number))
         progress = Progress(stage.name, records, calls_each=stage.calls_each, samples=calling.show)
@@ -119,6 +104,35 @@ def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
             done = models.run(_run(stage, folder, opened, prices, budget, calling, progress))
         made = {name: getattr(progress, name) for name in ("before", "calls", "prompt_tokens", "completion_tokens")}
         return replace(done, made={"records": progress.done - progress.before, **made} if progress.begun else {})
+
+
+def begin(stage: Stage, folder: RunFolder, calling: Calling) -> Run | None:
+    """Find out what there is to do of a stage; see ``RunFolder.begin``."""
+    return folder.begin(
+        stage.name,
+        stage.settings,
+        stage.source.about,
+        fresh=calling.fresh,
+        retry_failed=calling.retry_failed,
+        retry_empty=calling.retry_empty and stage.window is not None,  # another is to be made anew as a whole
+        mix_versions=calling.mix_versions,
+        adds_to=stage.adds_to,
+        grows=stage.grows,
+        begins_with=stage.source.begins_with,
+    )
+
+
+def spending(stage: Stage, folder: RunFolder, calling: Calling) -> tuple[Mapping[str, Price], Budget | None]:
+    """The prices of a stage's models, and what limits their calls, if anything does.
+
+    Raises:
+        InputError: a price fits no model, or a budget lacks one.
+    """
+    spent, called = spent_in(folder.path), [need.uri for need in stage.needs if need.capability == "chat"]
+    prices = known_prices(calling.price, called, spent, folder.stages)
+    if calling.budget is None:
+        return prices, None
+    return prices, Budget(calling.budget, prices, spent, stage=stage.name, models=called)
 
 
 async def _run(
@@ -262,10 +276,10 @@ async def make_parts(
 
 
 async def work_through(
-    stage: Stage, make: Make, records: Sequence[Record]
+    stage: Stage, make: Make, records: Sequence[Record], *, shown: bool = False
 ) -> tuple[Sequence[Sequence[Record]], RecordInWork]:
-    """The rows that each record of a window becomes, and what they took from their models."""
-    in_work = RecordInWork(records[0].id)
+    """The rows that each record of a window becomes, and what they took from their models; if ``shown``, every call."""
+    in_work = RecordInWork(records[0].id, asked=[] if shown else None)
     record_in_work.set(in_work)
     made = await make(records)
     for row in (row for rows in made for row in rows):
