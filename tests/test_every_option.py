@@ -44,7 +44,10 @@ def test_on_the_command_line(command: str, method: str | None) -> None:
     shown = {one.name: one for one in made(command, typed).params if not getattr(one, "hidden", False)}
     interface = interface_of(command)
     wanted = {name: one for name, one in options_of(command, method).items() if one.about.typed}
-    assert set(shown) - {"help", "ctx"} == {*interface.arguments, *wanted}
+    assert set(shown) - {"help", "ctx", *(["json"] if COMMANDS[command].json else [])} == {
+        *interface.arguments,
+        *wanted,
+    }
     for name, one in wanted.items():
         assert shown[name].help.startswith(one.about.help.removesuffix(".")), name
         assert shown[name].required == (one.required and one.method is None)

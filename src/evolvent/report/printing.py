@@ -3,7 +3,7 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,7 +123,7 @@ def print_estimates(stages: dict[str, Any], left_out: dict[str, str]) -> None:
         typer.echo(f"{key}: nothing can be said yet: it reads what {maker} has yet to make")
 
 
-def print_calls(found: "Iterable[StoredCall]", total: int, why_none: list[str]) -> None:
+def print_calls(found: "Iterable[StoredCall]", total: int, why_none: Sequence[str]) -> None:
     """Calls, one after the other.
 
     Args:
