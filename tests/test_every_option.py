@@ -67,7 +67,7 @@ def test_in_python(command: str, method: str | None) -> None:
 
 def test_the_functions_of_the_package_are_those_of_the_commands() -> None:
     commands = {interface_of(name).name for name in COMMANDS} - {"demo"}
-    assert commands <= set(evolvent.__all__)
+    assert commands - {"agent"} <= set(evolvent.__all__)
 
 
 @pytest.mark.parametrize("stage", FUNCTIONS)

@@ -251,6 +251,11 @@ COMMANDS = {
         lambda found, _: print_findings(found),
         json=True,
     ),
+    "agent": Command(
+        "evolvent.commands.agent:agent",
+        "Say what a coding agent must know, in 200 lines.",
+        lambda text, _: typer.echo(text),
+    ),
 }
 
 
