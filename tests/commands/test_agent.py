@@ -37,9 +37,10 @@ TOLD = {name.removeprefix("evolvent "): told for name, told in paragraphs(sectio
 
 
 def test_it_is_short(capsys: pytest.CaptureFixture[str]) -> None:
-    app(["agent"], standalone_mode=False)
-    lines = capsys.readouterr().out.splitlines()
-    assert lines == TEXT.splitlines()
+    app(["agent", "--skill"], standalone_mode=False)
+    head, _, text = capsys.readouterr().out.partition("\n---\n\n")
+    lines = text.splitlines()
+    assert lines == TEXT.splitlines() and head.startswith("---\nname: evolvent\ndescription: ")
     assert len(lines) <= 200, "leave words out: of agent.md.j2, or of the options' help"
     assert [line for line in lines if len(line) > 160] == []
 

@@ -5,7 +5,7 @@ import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from importlib import metadata
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from evolvent.commands.table import COMMANDS, interface_of
 from evolvent.errors import BudgetReachedError, EvolventError, InputError, RunError
 from evolvent.interrupts import Interrupted, ToldToEnd
 from evolvent.models.uri import JUDGES, MODELS
-from evolvent.options import Option, options_in, takes, typed_name
+from evolvent.options import Option, option, options_in, takes, typed_name
 from evolvent.records import Record
 from evolvent.stages import STAGES
 from evolvent.streams import ReaderGoneError
@@ -31,8 +31,15 @@ ENDS: tuple[type[EvolventError], ...] = (
 )
 
 
-@takes()
-def agent() -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telling:
+    """In which form it is told."""
+
+    skill: bool = option("With the head of a SKILL.md, the file that a coding agent reads when it needs it.", False)
+
+
+@takes(Telling)
+def agent(given: Telling) -> str:
     """Say what a coding agent must know to use the tool: in at most 200 lines of at most 160 characters.
 
     Returns:
@@ -41,8 +48,9 @@ def agent() -> str:
     import jinja2
 
     explained: set[str] = set()  # options whose words stand further up
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True)
     return environment.from_string(PAGE.read_text(encoding="utf-8")).render(
+        skill=given.skill,
         version=metadata.version("evolvent"),
         summary=metadata.metadata("evolvent")["Summary"],
         models=MODELS,
