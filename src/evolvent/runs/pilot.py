@@ -18,7 +18,7 @@ from evolvent.call_store.used import Asked, RecordInWork, Used
 from evolvent.concurrency import in_order
 from evolvent.costs.prices import Price
 from evolvent.errors import BudgetReachedError, InputError
-from evolvent.files import CALLS
+from evolvent.files import CALLS, check_not_read
 from evolvent.models.models import Models
 from evolvent.options import Calling
 from evolvent.records import Record
@@ -38,6 +38,7 @@ from evolvent.runs.progress import Progress, told
 from evolvent.runs.run import Run
 from evolvent.runs.stage import Stage, Work
 from evolvent.runs.tally import Tally
+from evolvent.stages import file_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +174,7 @@ def preview(stage: Stage, out: Path, size: int, models: Models, calling: Calling
     ):
         if is_given:
             raise InputError(f"--preview makes the first records, and {name} {why}", fix="Leave one of the two out.")
+    check_not_read(out / file_of(stage.name), stage.source.about.get("source"))
     with RunFolder(out) as folder:
         begin(stage, folder, calling)
         records = list(islice(stage.source, size))
