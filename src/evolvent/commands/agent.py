@@ -54,13 +54,23 @@ def agent(given: Telling) -> str:
         version=metadata.version("evolvent"),
         summary=metadata.metadata("evolvent")["Summary"],
         models=MODELS,
-        stages=_filled(f"{name}: {', '.join(row.reads) or 'data'} -> {row.writes};" for name, row in STAGES.items()),
+        stages=_filled(["- Stages, what each reads of a run folder -> what it writes there:", *_stages()]),
+        statuses=_filled(["- Exit statuses: 0: Done, or nothing to do.", *_statuses()]),
         shared="\n".join(_shared(explained)),
         commands="\n".join(_commands(explained)),
         recipe=_recipe(),
         columns="\n".join(_columns()),
-        statuses=_filled(["0: Done, or nothing to do.", *(f"{one.exit_status}: {_first_line(one)}" for one in ENDS)]),
     )
+
+
+def _stages() -> Iterator[str]:
+    for name, row in STAGES.items():
+        yield f"{name}: {', '.join(row.reads) or 'other data'} -> {row.writes};"
+
+
+def _statuses() -> Iterator[str]:
+    for kind in ENDS:
+        yield f"{kind.exit_status}: {(kind.__doc__ or '').splitlines()[0]}"
 
 
 def _shared(explained: set[str]) -> Iterator[str]:
@@ -105,7 +115,8 @@ def _options(options: Iterable[Option], explained: set[str]) -> Iterator[str]:
             notes = [_default(one), "repeatable" if one.about.repeatable else ""]
             value = one.about.metavar or ("NAME" if one.about.names else "")
             shown = ", ".join(filter(None, notes))
-            form = " ".join(filter(None, [one.about.flag or typed_name(one), value, shown and f"({shown})"]))
+            name = one.about.flag or typed_name(one)
+            form = " ".join(filter(None, [name, value, "*" if one.required else "", shown and f"({shown})"]))
             lines = f" {'; '.join(one.about.lines)}." if one.about.lines else ""
             yield _told(form, f"{one.about.text}{lines}", explained, key=one.name)
 
@@ -119,11 +130,9 @@ def _told(form: str, text: str, explained: set[str], key: str = "") -> str:
 
 
 def _default(one: Option) -> str:
-    if one.required:
-        return "required"
     if isinstance(one.default, tuple):
         return ",".join(map(str, one.default))
-    return "" if one.default is None or one.default is False else str(one.default)
+    return "" if one.required or one.default is None or one.default is False else str(one.default)
 
 
 def _recipe() -> str:
@@ -162,10 +171,6 @@ def _columns() -> Iterator[str]:
             f"of evaluate: those of its tasks, which are {', '.join(TASKS)}.",
         ]
     )
-
-
-def _first_line(kind: type) -> str:
-    return (kind.__doc__ or "").splitlines()[0]
 
 
 def _filled(parts: Iterable[str]) -> str:
