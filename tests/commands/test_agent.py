@@ -96,7 +96,7 @@ def test_stages_and_the_recipe() -> None:
 def test_the_recipe_is_one(tmp_path: object) -> None:
     import yaml
 
-    recipe = yaml.safe_load(section("Recipes").partition("\n")[2].partition("\n\nKeys")[0])
+    recipe = yaml.safe_load(section("Recipes").partition("\n")[2].partition("\nKeys")[0])
     assert set(recipe) == {"out", "evolve", "respond", "score", "select"}
     with pytest.raises(evolvent.EvolventError, match="URI"):  # its options are known; its models are names for others
         evolvent.run(recipe)

@@ -118,7 +118,7 @@ def test_what_the_run_would_refuse_is_refused_before_it_is_paid(tmp_path: Path, 
     before = len(asked(models)), (run / "manifest.json").read_bytes()
     with pytest.raises(InputError, match="with other settings"):
         evolvent.evolve(seeds, model=A, out=run, rounds=1, system="Be brief.", preview=2)
-    for given in ({"dry_run": True}, {"retry_failed": True}, {"shard": "1/2"}):
+    for given in ({"dry_run": True}, {"retry_failed": True}, {"shard": "1/2"}, {"engine": "ray", "shards": 2}):
         with pytest.raises(InputError, match="--preview makes the first records, and --"):
             evolvent.evolve(seeds, model=A, out=run, rounds=1, preview=2, **given)
     with pytest.raises(InputError, match="autoif has no --preview"):

@@ -171,6 +171,7 @@ def preview(stage: Stage, out: Path, size: int, models: Models, calling: Calling
         ("--dry-run", calling.dry_run, "calls nothing"),
         ("--retry-failed", calling.retry_failed, "takes what failed"),
         ("--shard", bool(calling.shard), "makes those of a shard"),
+        (f"--engine {calling.engine}", calling.engine == "ray", "makes all, shard by shard"),
     ):
         if is_given:
             raise InputError(f"--preview makes the first records, and {name} {why}", fix="Leave one of the two out.")
