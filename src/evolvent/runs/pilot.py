@@ -23,15 +23,14 @@ from evolvent.models.models import Models
 from evolvent.options import Calling
 from evolvent.records import Record
 from evolvent.runs.dry_run import sample
+from evolvent.runs.failing import all_failed, why_in_vain
 from evolvent.runs.folder import RunFolder
 from evolvent.runs.local import (
-    all_failed,
     begin,
     count,
     fates_of,
     open_needs,
     spending,
-    why_in_vain,
     work_through,
 )
 from evolvent.runs.progress import Progress, told
