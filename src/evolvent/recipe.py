@@ -395,7 +395,8 @@ def _made(content: Mapping[str, Any]) -> set[str]:
 
 def taken_by(stage: str) -> list[str]:
     """What a recipe may give a stage: its data, then its options."""
-    return [name for name in inspect.signature(FUNCTIONS[stage]).parameters if name not in (*COMMON, "models")]
+    never = (*COMMON, "models", "preview")  # a preview leaves nothing to the stages that follow
+    return [name for name in inspect.signature(FUNCTIONS[stage]).parameters if name not in never]
 
 
 def _expected(stage: str | None = None) -> str:

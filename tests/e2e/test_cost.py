@@ -10,7 +10,7 @@ CALLS = 180  # 60 seeds, three rounds
 PRICE = ("--price", "1,2")
 
 
-def test_a_dry_run_calls_nothing_writes_nothing_and_says_what_will_be_called(tmp_path: Path) -> None:
+def test_a_dry_run_calls_nothing_and_a_preview_calls_nothing_that_the_run_would_not(tmp_path: Path) -> None:
     with server() as url:
         command = ["evolve", str(SEEDS), "--model", f"openai:m?base_url={url}", "--out", "run", *PRICE]
         dry = evolvent(*command, "--dry-run", "--max-requests-per-minute", "90", folder=tmp_path)
@@ -20,6 +20,10 @@ def test_a_dry_run_calls_nothing_writes_nothing_and_says_what_will_be_called(tmp
         assert "prompt 1, to openai:m" in dry.output
         assert re.search(rf"│ expected │ +{CALLS} │", dry.output)
         assert "time: about 2.0 min, the least that the caps allow" in dry.output
+        preview = evolvent(*command, "--preview", "2", "--budget", "9", folder=tmp_path)
+        assert preview.status == 0, preview.errors
+        assert preview.output.count("-- verdict: ") == server_stats(url)["requests"] == 6
+        assert not (tmp_path / "run/manifest.json").exists()
         assert evolvent(*command, folder=tmp_path).status == 0
         assert server_stats(url)["requests"] == CALLS
 

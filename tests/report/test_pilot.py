@@ -1,13 +1,11 @@
 """A pilot as it is told: the examples that are chosen, and the projection where something is not known."""
 
-from pathlib import Path
-
 import pytest
 
 from evolvent.call_store.used import Used
 from evolvent.records import Record
 from evolvent.report.pilot import examples, projection
-from evolvent.runs.pilot import Expected, Pilot, Trial
+from evolvent.runs.pilot import Expected, Trial
 
 SEED = Record("s", "s", 0, "Mend a sock")
 
@@ -20,7 +18,7 @@ def trial(statuses: str, expected: Expected, speed: float | None) -> Trial:
         rows[-1].status, rows[-1].reason = status, reason  # type: ignore[assignment]
     ok = statuses.count("o")
     counts = {"ok": ok, "eliminated": len(statuses) - ok, "failed": 0}
-    return Trial(counts, tuple(rows), {"openai:m": Used(2, 10, 30)}, speed, expected)
+    return Trial(counts, tuple(rows), (), {"openai:m": Used(2, 10, 30)}, speed, expected)
 
 
 NOTHING_KNOWN = Expected(20, 100, 300, None, None)
@@ -39,12 +37,12 @@ def test_two_usable_ones_and_one_other_where_there_are(statuses: str, shown: str
 
 def test_what_is_not_known_stays_empty_and_is_explained() -> None:
     known = trial("oo", Expected(20, 100, 300, 0.5, 90.0), 3.4)
-    table = projection(Pilot(Path("run"), 20, 2, {"default": trial("ee", NOTHING_KNOWN, None), "small": known}))
+    table = projection(20, "seeds", {"default": trial("ee", NOTHING_KNOWN, None), "small": known})
     cells = {name: tuple(rest) for name, *rest in table.rows}
     assert table.columns == ("", "default", "small") and "cost" not in cells
     assert cells["usable"] == ("0%", "100%")
     assert cells["tokens out a usable row"] == ("", "15")
     assert (cells["tokens out a second"], cells["time"]) == (("", "3"), ("", "~90 s"))
     assert table.notes[1:] == ("default: no speed and no time, as all its calls were stored before",)
-    priced = projection(Pilot(Path("run"), 20, 2, {"small": known}))
+    priced = projection(20, "seeds", {"small": known})
     assert priced.rows[-1] == ("cost", "~0.50")

@@ -6,7 +6,7 @@ from unicodedata import category
 
 from evolvent.call_store.key import call_seed
 from evolvent.call_store.stored import StoredChat
-from evolvent.call_store.used import RecordInWork, record_in_work
+from evolvent.call_store.used import Asked, RecordInWork, record_in_work
 from evolvent.models.protocols import ChatModel, Reply, Sampling
 from evolvent.records import Message
 
@@ -94,7 +94,10 @@ async def ask(
         _forget_empty(model, messages, list(map(draw, range(attempts))), usable)
     record = record_in_work.get(RecordInWork())
     for attempt in range(attempts):
-        reply = await model.chat(messages, draw(attempt))
+        asked = Asked(record_id, model.uri, messages)
+        if record.asked is not None:
+            record.asked.append(asked)
+        asked.reply = reply = await model.chat(messages, draw(attempt))
         if usable(reply) or attempt == attempts - 1:
             break
         record.used_of(model.uri).unusable += 1

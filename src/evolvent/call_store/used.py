@@ -1,10 +1,12 @@
 """What is known of a task while it calls: the record it works for, what that took from its models, what failed."""
 
 from collections import Counter
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from evolvent.models.protocols import Reply
+from evolvent.records import Message
 
 
 @dataclass(slots=True)
@@ -52,6 +54,16 @@ class Used:
 
 
 @dataclass(slots=True)
+class Asked:
+    """What a model was asked for a row, and what it replied; None if the call failed: the row says why."""
+
+    row: str
+    model: str
+    messages: Sequence[Message]
+    reply: Reply | None = None
+
+
+@dataclass(slots=True)
 class RecordInWork:
     """The record that a task works for, and what it took from its models so far.
 
@@ -60,12 +72,14 @@ class RecordInWork:
         used: by the models' URIs.
         behind: completion tokens behind each row that is made of it, by the row's id and the model's URI.
         ended_empty: whether the reply that was asked for last held no text.
+        asked: every prompt and its reply, where they are to be shown; None where they are not kept.
     """
 
     id: str = ""
     used: dict[str, Used] = field(default_factory=dict)
     behind: Counter[tuple[str, str]] = field(default_factory=Counter)
     ended_empty: bool = False
+    asked: list[Asked] | None = None
 
     def used_of(self, uri: str) -> Used:
         """What it took from one model."""

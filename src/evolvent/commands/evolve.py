@@ -72,7 +72,7 @@ def evolve(
     begun = entry is not None and not entry.came_to_nothing
     if before_it.pilot:
         _check_pilot(given, by, calling, before_it, begun=begun)
-    free = by.profile == "default" and not (begun or before_it.no_pilot or calling.dry_run)
+    free = by.profile == "default" and not (begun or before_it.no_pilot or calling.dry_run or given.preview)
     if isinstance(by, AutoIFOptions) or not (before_it.pilot or (free and _on_a_terminal())):
         return stage.evolve.plain(seeds, given=given, by=by, reading=reading, calling=calling)
     source = stage.read_seeds(seeds, given, reading)
@@ -104,6 +104,7 @@ def _check_pilot(
     for name, is_given in (
         ("--no-pilot", before_it.no_pilot),
         ("--dry-run", calling.dry_run),
+        ("--preview", bool(given.preview)),
         ("--retry-failed", calling.retry_failed),
         (f"--profile {by.profile}", by.profile != "default"),
     ):

@@ -12,6 +12,8 @@ import typer
 from evolvent.errors import InputError
 from evolvent.options import About, Interface, Option, OptionError, typed_name
 
+JSON = "json"
+
 
 def parameters(interface: Interface, method: str | None) -> Iterator[inspect.Parameter]:
     """The parameters of a command as Typer reads them.
@@ -27,6 +29,12 @@ def parameters(interface: Interface, method: str | None) -> Iterator[inspect.Par
     for one in (*interface.options(method).values(), *others.values()):
         if one.about.typed:
             yield _option(one, hidden=one.name in others)
+
+
+def json_switch() -> inspect.Parameter:
+    """The parameter of a command that can print what its function returns as JSON."""
+    help = "Print one JSON document on standard output instead, and nothing else there: docs/for-programs.md."
+    return _keyword(JSON, Annotated[bool, typer.Option("--json", help=help)], False)
 
 
 def values(interface: Interface, typed: Mapping[str, Any]) -> dict[str, Any]:

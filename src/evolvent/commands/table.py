@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
-from evolvent.commands.parameters import as_typed, further, method_in, parameters, values
+from evolvent.commands.parameters import JSON, as_typed, further, json_switch, method_in, parameters, values
+from evolvent.errors import InputError
 from evolvent.options import Interface, OptionError
 from evolvent.report.comparison import comparison_tables
+from evolvent.report.json_document import json_document
 from evolvent.report.printing import (
+    print_calls,
     print_contents,
     print_estimates,
     print_exported,
@@ -28,8 +31,10 @@ from evolvent.report.printing import (
 )
 from evolvent.report.progress import on_standard_error
 from evolvent.special_files import descriptor
+from evolvent.words import number_of
 
 if TYPE_CHECKING:
+    from evolvent.commands.look import Calls
     from evolvent.evaluation.evaluate import Evaluation
     from evolvent.evolution.auto_evol_instruct.keywords import Keywords
     from evolvent.evolution.auto_evol_instruct.optimize import OptimizedMethod
@@ -48,11 +53,13 @@ class Command(NamedTuple):
         interface: the interface of its function, or the function itself if its module is a light one: ``module:name``.
         help: what it is for, in a line.
         show: prints what the function returned; the second argument is what was typed.
+        json: whether what the function returned can be had as JSON.
     """
 
     interface: str
     help: str
     show: Callable[[Any, Mapping[str, Any]], object]
+    json: bool = False
 
 
 def _run(run: "Run", _: object) -> None:
@@ -153,8 +160,11 @@ def _reported(done: "Report", _: object) -> None:
     print_report(done)
 
 
-def _nothing(*_: object) -> None:
-    """It has printed all there is to say."""
+def _calls(found: "Calls", _: object) -> None:
+    if found.out is not None:
+        typer.echo(f"{found.out}: {number_of(found.total, 'calls')}")
+    else:
+        print_calls(found.calls, found.total, found.why_none)
 
 
 COMMANDS = {
@@ -184,13 +194,17 @@ COMMANDS = {
         "Compare data sets by their scores, with intervals.",
         lambda found, _: print_tables(comparison_tables(found)),
     ),
-    "rank evolvers": Command("evolvent.ranking.options:RANK_EVOLVERS", "Which model should evolve the seeds?", _ranked),
-    "rank teachers": Command(
-        "evolvent.ranking.options:RANK_TEACHERS", "Which model should answer the instructions?", _ranked
+    "rank evolvers": Command(
+        "evolvent.ranking.options:RANK_EVOLVERS", "Which model should evolve the seeds?", _ranked, json=True
     ),
-    "rank data": Command("evolvent.ranking.options:RANK_DATA", "Which data set should the model be tuned on?", _ranked),
+    "rank teachers": Command(
+        "evolvent.ranking.options:RANK_TEACHERS", "Which model should answer the instructions?", _ranked, json=True
+    ),
+    "rank data": Command(
+        "evolvent.ranking.options:RANK_DATA", "Which data set should the model be tuned on?", _ranked, json=True
+    ),
     "rank validate": Command(
-        "evolvent.ranking.options:RANK_VALIDATE", "How well have figures foretold students?", _validated
+        "evolvent.ranking.options:RANK_VALIDATE", "How well have figures foretold students?", _validated, json=True
     ),
     "select": Command(
         "evolvent.selection.options:SELECT",
@@ -218,11 +232,14 @@ COMMANDS = {
         "evolvent.report.show:show",
         "Show what a run holds: counts, tokens, scores, examples.",
         lambda found, _: print_contents(found),
+        json=True,
     ),
     "report": Command(
-        "evolvent.report.page.options:REPORT", "Write what runs have come to as one HTML file.", _reported
+        "evolvent.report.page.options:REPORT", "Write what runs have come to as one HTML file.", _reported, json=True
     ),
-    "calls": Command("evolvent.commands.look:calls", "Look into a run's calls: prompts, replies, failures.", _nothing),
+    "calls": Command(
+        "evolvent.commands.look:calls", "Look into a run's calls: prompts, replies, failures.", _calls, json=True
+    ),
     "convert": Command(
         "evolvent.datasets.options:CONVERT",
         "Convert instruction data from one format to another.",
@@ -234,7 +251,15 @@ COMMANDS = {
         lambda done, _: print_exported(done),
     ),
     "doctor": Command(
-        "evolvent.environment:doctor", "Say what this machine can run.", lambda found, _: print_findings(found)
+        "evolvent.environment:doctor",
+        "Say what this machine can run.",
+        lambda found, _: print_findings(found),
+        json=True,
+    ),
+    "agent": Command(
+        "evolvent.commands.agent:agent",
+        "Say what a coding agent must know, in 200 lines.",
+        lambda text, _: typer.echo(text),
     ),
 }
 
@@ -272,21 +297,28 @@ def made(name: str, typed: Sequence[str]) -> Any:
     method = method_in(interface, typed)
 
     def run(ctx: typer.Context, **found: Any) -> None:
+        as_json = found.pop(JSON, False)
         source = ctx.get_parameter_source
         typed = {name: value for name, value in found.items() if getattr(source(name), "name", "") != "DEFAULT"}
         given = values(interface, typed)
         if "progress" in interface.options():
             given["progress"] = on_standard_error()
         function = getattr(import_module(interface.module), interface.name)
-        with _beside_data(given.get("out")):
+        if as_json and _is_standard_output(given.get("out", "")):
+            raise InputError("--json and --out - both write to standard output", fix="Leave one of the two out.")
+        with _beside_data("-" if as_json else given.get("out")):
             try:
                 done = function(**given)
             except OptionError as error:
                 raise as_typed(interface, error) from error
-            command.show(done, given)
+            if not as_json:
+                command.show(done, given)
+        if as_json:
+            typer.echo(json_document(done), nl=False)
 
     context = next(iter(inspect.signature(run).parameters.values()))
-    run.__signature__ = inspect.Signature([context, *parameters(interface, method)])  # type: ignore[attr-defined]
+    own = [context, *parameters(interface, method), *([json_switch()] if command.json else [])]
+    run.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in inspect.signature(run).parameters.values()}
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command(name, help=command.help, epilog=further(interface, method))(run)

@@ -22,6 +22,7 @@ from evolvent.options import Calling, Reading, implements
 from evolvent.records import Record
 from evolvent.runs.inputs import Data, StageInput, stage_input
 from evolvent.runs.local import run
+from evolvent.runs.pilot import preview
 from evolvent.runs.run import Run
 from evolvent.runs.stage import Rehearsed, Stage, chat_settings
 
@@ -42,7 +43,8 @@ def evolve(
     were answered are not made again.
 
     Returns:
-        The run: its path, counts, and the evolved records; of AutoIF its ``stages`` hold the two others.
+        The run: its path, counts, and the evolved records; of AutoIF its ``stages`` hold the two others; of a preview
+        its ``preview`` holds what was made.
 
     Raises:
         InputError: wrong options, unreadable seeds, or a run folder that holds something else.
@@ -52,11 +54,18 @@ def evolve(
     """
     with opened(models) as shared:
         if isinstance(by, AutoIFOptions):
+            if given.preview:
+                raise InputError(
+                    f"{given.method} has no --preview: each of its stages needs all of what the one before makes",
+                    fix="See --dry-run, or begin with few: --rule prompts=2, in another --out.",
+                )
             from evolvent.evolution.autoif.autoif import autoif  # the others need no sandbox
 
             return autoif(seeds, given, by, reading, calling, shared)
-        source = read_seeds(seeds, given, reading)
-        return run(evolve_stage(source, given, by, calling), given.out, shared, calling)
+        stage = evolve_stage(read_seeds(seeds, given, reading), given, by, calling)
+        if given.preview:
+            return preview(stage, given.out, given.preview, shared, calling)
+        return run(stage, given.out, shared, calling)
 
 
 def read_seeds(seeds: Data | None, given: Evolve, reading: Reading) -> StageInput:

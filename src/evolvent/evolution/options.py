@@ -16,6 +16,7 @@ from evolvent.options import (
     max_tokens,
     names,
     option,
+    preview,
     run_folder,
     seed,
     temperature,
@@ -43,6 +44,7 @@ class Evolve:
     temperature: float = temperature(0.7)
     top_p: float = top_p(0.95)
     max_tokens: int = max_tokens(2048)
+    preview: int | None = preview()
 
 
 def _profile() -> Any:
@@ -151,5 +153,5 @@ PILOT = Interface(
     (Evolve, None, Reading, Calling, Piloting),
     choice="method",
     methods={name: METHODS[name] for name in (EVOL_INSTRUCT, AUTO_EVOL_INSTRUCT)},
-    without=("profile", "dry_run", "retry_failed", "fresh", "mix_versions", "show", *SHARING),
+    without=("profile", "preview", "dry_run", "retry_failed", "fresh", "mix_versions", "show", *SHARING),
 )

@@ -39,6 +39,7 @@ from evolvent.options.shared import fresh as fresh
 from evolvent.options.shared import gpus_per_shard as gpus_per_shard
 from evolvent.options.shared import max_tokens as max_tokens
 from evolvent.options.shared import mix_versions as mix_versions
+from evolvent.options.shared import preview as preview
 from evolvent.options.shared import progress as progress
 from evolvent.options.shared import ray_address as ray_address
 from evolvent.options.shared import retry_empty as retry_empty

@@ -46,6 +46,12 @@ def dry_run() -> Any:
     return option("Call nothing: show prompts, calls, tokens, time and cost.", False)
 
 
+def preview() -> Any:
+    """An option: whether to make the first records only, to be looked at."""
+    help = "Make the first N records only, and show of each prompt, reply and verdict; the run does not pay them again."
+    return option(help, None, metavar="N", least=1)
+
+
 def retry_failed() -> Any:
     """An option: whether to take failed records again."""
     return option("Take the failed records of a finished stage again, and nothing else.", False)

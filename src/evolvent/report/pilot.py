@@ -1,6 +1,6 @@
 """A pilot as it is told: what became of the sample with each profile, examples, and what the whole run would take."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import typer
 
@@ -29,7 +29,7 @@ def print_pilot(found: Pilot) -> None:
             typer.echo(printable(in_words(profile, made)))
         for line in examples(trial):
             typer.echo(line)
-    print_tables([projection(found)])
+    print_tables([projection(found.records, "seeds", found.trials)])
 
 
 def how_to_go_on(found: Pilot, profile: str) -> str:
@@ -54,9 +54,9 @@ def examples(trial: Trial) -> Iterator[str]:
         yield f"    → {_short(row)}"
 
 
-def projection(found: Pilot) -> Table:
-    """What all seeds would take with each profile, a column each."""
-    trials = found.trials.values()
+def projection(records: int, what: str, found: Mapping[str, Trial]) -> Table:
+    """What all records would take in each way, a column each; ``what`` they are called."""
+    trials = found.values()
     rows = [
         ("usable", *(f"{trial.share:.0%}" for trial in trials)),
         ("tokens out a usable row", *(_amount(trial.tokens_per_usable) for trial in trials)),
@@ -68,13 +68,11 @@ def projection(found: Pilot) -> Table:
     ]
     if all(trial.expected.cost is not None for trial in trials):
         rows.append(("cost", *(_about(trial.expected.cost, money) for trial in trials)))
-    notes = ["~: what the sample took, scaled to all seeds; time at the speed of the sample"]
-    for profile, trial in found.trials.items():
+    notes = [f"~: what the sample took, scaled to all {what}; time at the speed of the sample"]
+    for way, trial in found.items():
         if trial.tokens_per_second is None:
-            notes.append(f"{profile}: no speed and no time, as all its calls were stored before")
-    return Table(
-        f"what a run of all {number_of(found.records, 'seeds')} would take", ("", *found.trials), rows, tuple(notes)
-    )
+            notes.append(f"{way}: no speed and no time, as all its calls were stored before")
+    return Table(f"what a run of all {number_of(records, what)} would take", ("", *found), rows, tuple(notes))
 
 
 def _amount(amount: float | None) -> str:

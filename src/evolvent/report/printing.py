@@ -3,7 +3,7 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,12 @@ SHOWN_OF_THE_END = 400
 
 
 def print_run(run: Any) -> None:
-    """How a command ended: its stages' tables and files, what to do about failures; of a dry run, the estimates."""
+    """How a command ended: its stages' tables and files, what to do about failures; of a dry run or a preview, that."""
+    if run.preview is not None:
+        from evolvent.report.preview import print_preview
+
+        print_preview(run)
+        return
     stages = _runs(run)
     if run.estimate is not None:
         for stage in stages:
@@ -118,7 +123,7 @@ def print_estimates(stages: dict[str, Any], left_out: dict[str, str]) -> None:
         typer.echo(f"{key}: nothing can be said yet: it reads what {maker} has yet to make")
 
 
-def print_calls(found: "Iterable[StoredCall]", total: int, why_none: list[str]) -> None:
+def print_calls(found: "Iterable[StoredCall]", total: int, why_none: Sequence[str]) -> None:
     """Calls, one after the other.
 
     Args:

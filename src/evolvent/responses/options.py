@@ -6,7 +6,19 @@ from pathlib import Path
 
 from evolvent.errors import InputError
 from evolvent.models.uri import MODELS, check_chat_model, parse_uri
-from evolvent.options import DATA, Calling, Interface, Reading, max_tokens, option, run_folder, seed, temperature, top_p
+from evolvent.options import (
+    DATA,
+    Calling,
+    Interface,
+    Reading,
+    max_tokens,
+    option,
+    preview,
+    run_folder,
+    seed,
+    temperature,
+    top_p,
+)
 
 
 def check_teachers(uris: Sequence[str]) -> None:
@@ -38,6 +50,7 @@ class Respond:
     temperature: float = temperature(0.0)
     top_p: float = top_p(1.0)
     max_tokens: int = max_tokens(2048)
+    preview: int | None = preview()
 
 
 RESPOND = Interface("evolvent.responses.respond", "respond", {"data": DATA}, (Respond, Reading, Calling))

@@ -18,6 +18,7 @@ from evolvent.responses.options import RESPOND, Respond
 from evolvent.runs.dry_run import ANSWER_TOKENS
 from evolvent.runs.inputs import Data, Wanted, check_taken, stage_input
 from evolvent.runs.local import run
+from evolvent.runs.pilot import preview
 from evolvent.runs.run import Run
 from evolvent.runs.stage import Make, Rehearsed, Stage, chat_settings
 from evolvent.stages import read_by
@@ -44,7 +45,7 @@ def respond(
     stays, with finish_reason ``length``.
 
     Returns:
-        The run: its path, counts, and the responses.
+        The run: its path, counts, and the responses; of a preview its ``preview`` holds what was made.
 
     Raises:
         InputError: wrong options, unreadable data, nothing to answer, or a run folder that holds something else.
@@ -53,7 +54,10 @@ def respond(
         RunError: the run could not finish, or every record failed.
     """
     with opened(models) as shared:
-        return run(respond_stage(data, given, reading, calling), given.out, shared, calling)
+        stage = respond_stage(data, given, reading, calling)
+        if given.preview:
+            return preview(stage, given.out, given.preview, shared, calling)
+        return run(stage, given.out, shared, calling)
 
 
 def respond_stage(data: Data, given: Respond, reading: Reading, calling: Calling) -> Stage:

@@ -7,7 +7,6 @@ that ``make_parts`` may make any of them, in this process or another one.
 import asyncio
 import contextlib
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -15,19 +14,19 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
-from evolvent.call_store.ask import THINKING
 from evolvent.call_store.store import CallStore, spent_in
 from evolvent.call_store.stored import StoredModels
-from evolvent.call_store.used import RecordInWork, Used, record_in_work
+from evolvent.call_store.used import RecordInWork, record_in_work
 from evolvent.concurrency import in_order, in_thread
 from evolvent.costs.budget import Budget, Spent
 from evolvent.costs.prices import Price
-from evolvent.errors import BudgetReachedError, EvolventError, InputError, RunError
+from evolvent.errors import BudgetReachedError, EvolventError, InputError
 from evolvent.files import CALLS, check_not_read
 from evolvent.models.models import Models, Need, is_server
 from evolvent.options import Calling
 from evolvent.records import Record
 from evolvent.runs.dry_run import dry_run
+from evolvent.runs.failing import ALL_FAILED, THOUGHT, Failing, all_failed, why_in_vain
 from evolvent.runs.folder import Account, RunFolder
 from evolvent.runs.manifest import known_prices
 from evolvent.runs.merge import merged_before
@@ -42,8 +41,6 @@ from evolvent.stages import file_of
 
 log = logging.getLogger(__name__)
 
-# When the first so many records all failed, what is wrong is not the records.
-ALL_FAILED = 20
 # Characters of the records of a window, where it has several, and of all that are in work or wait for those before
 # them: bounds to memory, whatever a record holds.
 LONG = 1 << 24
@@ -51,8 +48,6 @@ MOST_HELD = 1 << 24
 
 # A window, the rows that each of its records became, and what they took from their models.
 Made = tuple[list[Placed], Sequence[Sequence[Record]], RecordInWork]
-EMPTY = "the server's reply holds no text"
-THOUGHT = {f"{EMPTY}: {reason}": mending for reason, mending in THINKING.items()}
 
 
 def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
@@ -87,26 +82,11 @@ def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
 
         return run_on_ray(stage, Path(out), calling)
     with RunFolder(shard_folder(Path(out), shard) if shard else Path(out)) as folder:
-        done = folder.begin(
-            stage.name,
-            stage.settings,
-            stage.source.about,
-            fresh=calling.fresh,
-            retry_failed=calling.retry_failed,
-            retry_empty=calling.retry_empty and stage.window is not None,  # another is to be made anew as a whole
-            mix_versions=calling.mix_versions,
-            adds_to=stage.adds_to,
-            grows=stage.grows,
-            begins_with=stage.source.begins_with,
-        )
+        done = begin(stage, folder, calling)
         if done:
             return done
-        spent, called = spent_in(folder.path), [need.uri for need in stage.needs if need.capability == "chat"]
-        _warn_of_lost_calls(folder, spent)
-        prices = known_prices(calling.price, called, spent, folder.stages)
-        budget = None
-        if calling.budget is not None:
-            budget = Budget(calling.budget, prices, spent, stage=stage.name, models=called)
+        _warn_of_lost_calls(folder, spent_in(folder.path))
+        prices, budget = spending(stage, folder, calling)
         parts = parts_of(stage.source.rows, stage.window or 1)
         records = sum(len(part) for number, part in enumerate(parts) if shard is None or shard.takes(number))
         progress = Progress(stage.name, records, calls_each=stage.calls_each, samples=calling.show)
@@ -119,6 +99,35 @@ def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
             done = models.run(_run(stage, folder, opened, prices, budget, calling, progress))
         made = {name: getattr(progress, name) for name in ("before", "calls", "prompt_tokens", "completion_tokens")}
         return replace(done, made={"records": progress.done - progress.before, **made} if progress.begun else {})
+
+
+def begin(stage: Stage, folder: RunFolder, calling: Calling) -> Run | None:
+    """Find out what there is to do of a stage; see ``RunFolder.begin``."""
+    return folder.begin(
+        stage.name,
+        stage.settings,
+        stage.source.about,
+        fresh=calling.fresh,
+        retry_failed=calling.retry_failed,
+        retry_empty=calling.retry_empty and stage.window is not None,  # another is to be made anew as a whole
+        mix_versions=calling.mix_versions,
+        adds_to=stage.adds_to,
+        grows=stage.grows,
+        begins_with=stage.source.begins_with,
+    )
+
+
+def spending(stage: Stage, folder: RunFolder, calling: Calling) -> tuple[Mapping[str, Price], Budget | None]:
+    """The prices of a stage's models, and what limits their calls, if anything does.
+
+    Raises:
+        InputError: a price fits no model, or a budget lacks one.
+    """
+    spent, called = spent_in(folder.path), [need.uri for need in stage.needs if need.capability == "chat"]
+    prices = known_prices(calling.price, called, spent, folder.stages)
+    if calling.budget is None:
+        return prices, None
+    return prices, Budget(calling.budget, prices, spent, stage=stage.name, models=called)
 
 
 async def _run(
@@ -262,10 +271,10 @@ async def make_parts(
 
 
 async def work_through(
-    stage: Stage, make: Make, records: Sequence[Record]
+    stage: Stage, make: Make, records: Sequence[Record], *, shown: bool = False
 ) -> tuple[Sequence[Sequence[Record]], RecordInWork]:
-    """The rows that each record of a window becomes, and what they took from their models."""
-    in_work = RecordInWork(records[0].id)
+    """The rows that each record of a window becomes, and what they took from their models; if ``shown``, every call."""
+    in_work = RecordInWork(records[0].id, asked=[] if shown else None)
     record_in_work.set(in_work)
     made = await make(records)
     for row in (row for rows in made for row in rows):
@@ -309,79 +318,6 @@ def windows_of(places: Iterable[Placed], size: int) -> Iterator[list[Placed]]:
                 window, held = [], 0
         if window:
             yield window
-
-
-class Failing:
-    """Stops a stage of which everything fails, or comes back empty: the first records of all, or of one teacher.
-
-    Args:
-        stage: its name.
-        run: its run folder.
-        any_before: whether earlier commands had any success.
-    """
-
-    def __init__(self, stage: str, run: Path, *, any_before: bool) -> None:
-        self._stage = stage
-        self._run = run
-        self._failed: dict[str | None, list[str]] = {}
-        self._worked: set[str | None] = set()
-        self._any_before = any_before
-
-    def check(self, rows: Sequence[Record], used: Mapping[str, Used]) -> None:
-        """Note what became of one record.
-
-        Args:
-            rows: its rows.
-            used: what it took from its models.
-
-        Raises:
-            RunError: the first ``ALL_FAILED`` records to end, of all or of one teacher, have failed or come back empty.
-        """
-        if self._any_before:
-            return
-        for teacher in {row.teacher for row in rows} - self._worked:
-            tally = Tally(used={uri: one for uri, one in used.items() if teacher in (None, uri)})
-            for row in rows:
-                if row.teacher == teacher:
-                    tally.count(row, self._stage)
-            words = why_in_vain(tally)
-            if words is None:
-                self._worked.add(teacher)
-            else:
-                failed = self._failed.setdefault(teacher, [])
-                failed.append(words)
-                if len(failed) == ALL_FAILED:
-                    which = f"{self._stage} by {teacher}" if teacher else self._stage
-                    raise all_failed(which, self._run, ALL_FAILED, failed[0])
-
-
-def why_in_vain(tally: Tally) -> str | None:
-    """Why there is nothing good about rows: the first one's words if all failed, EMPTY if no reply held text.
-
-    Where one of these replies is reasoning, THOUGHT's words for the commonest kind of it.
-    """
-    if tally.rows == tally.status["failed"]:
-        return next(iter(tally.failures))
-    replies = sum(used.calls - used.unusable for used in tally.used.values())
-    if not replies or replies != tally.empty:
-        return None
-    fates = sum(tally.groups.values(), Counter[str]())
-    reason = max(THINKING, key=lambda reason: fates[f"eliminated: {reason}"])
-    return f"{EMPTY}: {reason}" if fates[f"eliminated: {reason}"] else EMPTY
-
-
-def all_failed(which: str, run: Path, records: int, words: str) -> RunError:
-    """What to say where every record failed, or came back empty, in these words."""
-    fix = "Mend the cause and start the same command again."
-    if words in THOUGHT:
-        mending = THOUGHT[words]
-        fix = f"{mending[0].upper()}{mending[1:]}. After a change at the server add --retry-empty to the same command."
-    if words == EMPTY:
-        fix = (
-            f"See what the server sends: evolvent calls {run}. Reasoning that takes up all of --max-tokens, a wrong "
-            "chat template or a broken server do this. Mend it, then start the same command with --retry-empty."
-        )
-    return RunError(f"every record of {which} failed, {records:,} so far; the first: {words}", fix=fix)
 
 
 def _warn_of_lost_calls(folder: RunFolder, spent: Sequence[Spent]) -> None:

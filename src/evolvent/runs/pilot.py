@@ -1,33 +1,43 @@
 """A pilot: a sample of a stage's records, worked through in several ways before one is chosen for all of them.
 
-Its calls are stored under the stage's name: they count, and the run that follows finds them. Nothing else is left in
-the folder, whose manifest stays as it was.
+And a preview: the first of its records, worked through in one way to be looked at. Their calls are stored under the
+stage's name: they count, and the run that follows finds them. Nothing else is left in the folder, whose manifest stays
+as it was.
 """
 
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing, closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
-from evolvent.call_store.store import CallStore, spent_in
+from evolvent.call_store.store import CallStore
 from evolvent.call_store.stored import StoredModels
-from evolvent.call_store.used import RecordInWork, Used
+from evolvent.call_store.used import Asked, RecordInWork, Used
 from evolvent.concurrency import in_order
-from evolvent.costs.budget import Budget
 from evolvent.costs.prices import Price
-from evolvent.errors import BudgetReachedError
-from evolvent.files import CALLS
+from evolvent.errors import BudgetReachedError, InputError
+from evolvent.files import CALLS, check_not_read
 from evolvent.models.models import Models
 from evolvent.options import Calling
 from evolvent.records import Record
 from evolvent.runs.dry_run import sample
+from evolvent.runs.failing import all_failed, why_in_vain
 from evolvent.runs.folder import RunFolder
-from evolvent.runs.local import all_failed, count, fates_of, open_needs, why_in_vain, work_through
-from evolvent.runs.manifest import known_prices
+from evolvent.runs.local import (
+    begin,
+    count,
+    fates_of,
+    open_needs,
+    spending,
+    work_through,
+)
 from evolvent.runs.progress import Progress, told
+from evolvent.runs.run import Run
 from evolvent.runs.stage import Stage, Work
 from evolvent.runs.tally import Tally
+from evolvent.stages import file_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +64,7 @@ class Trial:
     Attributes:
         counts: what became of its rows, as a run counts them.
         rows: the rows, with those of the records themselves.
+        asked: what was asked for each of them, and replied, in order.
         used: what they took from each model, by URI, replies that were stored before included.
         tokens_per_second: tokens out a second; None if all replies were stored before.
         expected: what all records are expected to take.
@@ -61,6 +72,7 @@ class Trial:
 
     counts: dict[str, Any]
     rows: tuple[Record, ...]
+    asked: tuple[Asked, ...]
     used: dict[str, Used]
     tokens_per_second: float | None
     expected: Expected
@@ -76,6 +88,19 @@ class Trial:
         """Tokens out for each usable row; None if there is none."""
         tokens = sum(used.completion_tokens for used in self.used.values())
         return tokens / self.counts["ok"] if self.counts["ok"] else None
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The first records of a run, made before it.
+
+    Attributes:
+        records: how many records the whole run has.
+        trial: what came of the first ones, what was asked for them, and what all are expected to take.
+    """
+
+    records: int
+    trial: Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,45 +141,73 @@ def try_ways(ways: Mapping[str, Stage], out: Path, size: int, models: Models, ca
     stage = next(iter(ways.values()))
     with RunFolder(out) as folder:
         records = list(sample(stage.source, stage.source.rows, size))
-        spent, called = spent_in(folder.path), [need.uri for need in stage.needs]
-        prices = known_prices(calling.price, called, spent, folder.stages)
-        budget = None
-        if calling.budget is not None:
-            budget = Budget(calling.budget, prices, spent, stage=stage.name, models=called)
         trials = {}
         for name, way in ways.items():
-            progress = Progress(f"pilot, {name}", len(records), calls_each=way.calls_each)
-            with told(progress, calling.progress):
-                opened = open_needs(way, models, progress)
-                with closing(CallStore(folder.path / CALLS)) as store:
-                    stored = StoredModels(
-                        opened,
-                        store,
-                        way.name,
-                        budget,
-                        retry_empty=calling.retry_empty,
-                        called=progress.called,
-                    )
-                    try:
-                        tally, rows = models.run(_work(way, records, stored, progress))
-                    except BudgetReachedError as error:
-                        raise (budget.reached() if budget else error) from None
+            tally, trials[name] = try_way(f"pilot, {name}", way, records, folder, models, calling)
             if words := why_in_vain(tally):
                 raise all_failed(f"the pilot with {name}", out, tally.rows, words)
-            trials[name] = _trial(tally, rows, stage.source.rows / max(1, len(records)), prices, progress)
     return Pilot(out, stage.source.rows, len(records), trials)
+
+
+def preview(stage: Stage, out: Path, size: int, models: Models, calling: Calling) -> Run:
+    """Work through the first records of a stage and keep what was asked for them; the stage is not begun.
+
+    Args:
+        stage: the stage.
+        out: the run folder.
+        size: how many records.
+        models: opens what the stage needs.
+        calling: how calls are made.
+
+    Returns:
+        A run with a ``preview``, and its counts.
+
+    Raises:
+        InputError: also where the run itself would be refused: nothing is paid for that it cannot use.
+        ModelUnavailableError, BudgetReachedError, RunError: as any stage.
+    """
+    for name, is_given, why in (
+        ("--dry-run", calling.dry_run, "calls nothing"),
+        ("--retry-failed", calling.retry_failed, "takes what failed"),
+        ("--shard", bool(calling.shard), "makes those of a shard"),
+        (f"--engine {calling.engine}", calling.engine == "ray", "makes all, shard by shard"),
+    ):
+        if is_given:
+            raise InputError(f"--preview makes the first records, and {name} {why}", fix="Leave one of the two out.")
+    check_not_read(out / file_of(stage.name), stage.source.about.get("source"))
+    with RunFolder(out) as folder:
+        begin(stage, folder, calling)
+        records = list(islice(stage.source, size))
+        _, trial = try_way(f"preview of {stage.name}", stage, records, folder, models, calling)
+        return Run(out, stage.name, folder.output(stage.name), trial.counts, preview=Preview(stage.source.rows, trial))
+
+
+def try_way(
+    title: str, way: Stage, records: Sequence[Record], folder: RunFolder, models: Models, calling: Calling
+) -> tuple[Tally, Trial]:
+    """Work through some of a stage's records; only their calls are kept, in the folder's store."""
+    prices, budget = spending(way, folder, calling)
+    progress = Progress(title, len(records), calls_each=way.calls_each)
+    with told(progress, calling.progress), closing(CallStore(folder.path / CALLS)) as store:
+        opened = open_needs(way, models, progress)
+        stored = StoredModels(opened, store, way.name, budget, retry_empty=calling.retry_empty, called=progress.called)
+        try:
+            tally, rows, asked = models.run(_work(way, records, stored, progress))
+        except BudgetReachedError as error:
+            raise (budget.reached() if budget else error) from None
+    return tally, _trial(tally, rows, asked, way.source.rows / max(1, len(records)), prices, progress)
 
 
 async def _work(
     way: Stage, records: Sequence[Record], stored: StoredModels, progress: Progress
-) -> tuple[Tally, list[Record]]:
-    tally, kept = Tally(), list[Record]()
+) -> tuple[Tally, list[Record], list[Asked]]:
+    tally, kept, asked = Tally(), list[Record](), list[Asked]()
     await way.trial(stored)
     progress.begin()
     async with cast(Work, way.work).open(stored) as make:
 
         async def one(record: Record) -> tuple[Sequence[Record], RecordInWork]:
-            [rows], in_work = await work_through(way, make, [record])
+            [rows], in_work = await work_through(way, make, [record], shown=True)
             return rows, in_work
 
         async with aclosing(in_order(records, one, stored.at_once)) as results:
@@ -163,13 +216,19 @@ async def _work(
                     count(way, tally, row)
                 tally.use(in_work.used)
                 kept += rows
+                asked += in_work.asked or ()
                 fates = fates_of(way, rows)
                 progress.advance(ok=fates["ok"], failed=fates["failed"], eliminated=fates["eliminated"])
-    return tally, kept
+    return tally, kept, asked
 
 
 def _trial(
-    tally: Tally, rows: Sequence[Record], scale: float, prices: Mapping[str, Price], progress: Progress
+    tally: Tally,
+    rows: Sequence[Record],
+    asked: Sequence[Asked],
+    scale: float,
+    prices: Mapping[str, Price],
+    progress: Progress,
 ) -> Trial:
     speed = progress.tokens_per_second if progress.completion_tokens else None
     used = tally.used
@@ -183,4 +242,4 @@ def _trial(
         cost=scale * sum(costs) if priced else None,
         seconds=out / speed if speed else None,
     )
-    return Trial(tally.summary(), tuple(rows), used, speed, expected)
+    return Trial(tally.summary(), tuple(rows), tuple(asked), used, speed, expected)
