@@ -11,7 +11,9 @@ from evolvent.errors import BudgetReachedError, CallError, InputError, ModelUnav
 from evolvent.models import models as opened_models
 from evolvent.models.protocols import Sampling
 from evolvent.ranking.order import Order, Standing
+from evolvent.ranking.rank import _seeds
 from evolvent.ranking.result import BaseRanking, Ranked
+from evolvent.records import Record
 from evolvent.report.ranking import _figures, ranking_tables, verdicts
 from evolvent.report.summary import conclusions, summary
 from tests.scripted import Opened
@@ -299,3 +301,9 @@ def test_failed_calls_are_a_candidates_own(tmp_path: Path, models: Opened, instr
     found = rank_teachers(instructions, teacher=[PLAIN, WORDY], **BASE, out=tmp_path / "run")
     assert found.fates[PLAIN] == {"respond: ok": 20, "respond: failed": 10, "score: ok": 20}
     assert not found.ended
+
+
+def test_a_seed_and_what_was_evolved_from_it_stand_or_fall_together() -> None:
+    seed, other = Record("a", "a", 0, "Knit."), Record("b", "b", 1, "Sew.")
+    evolved = Record("a/r1", "a", 0, "Knit a hat.", round=1)
+    assert _seeds([seed, other, evolved]) == {"Knit.": "a", "Knit a hat.": "a"}

@@ -34,7 +34,7 @@ def test_a_trial_that_learned(change: float) -> None:
     [
         (0.8, 8, -0.3, "8 steps are too few"),
         (0.0, 40, -0.3, "the training loss fell by .* which may be nothing"),
-        (0.8, 40, 0.0, "the loss on held-out rows changed by .* which may be nothing"),
+        (0.8, 40, 0.0, "the loss on its held-out rows changed by .* which may be nothing"),
     ],
 )
 def test_a_trial_that_did_not(fall: float, steps: int, change: float, words: str) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import t
 
 from evolvent.ranking.confidence_set import model_confidence_set
 from evolvent.ranking.training_seeds import between_seeds, bootstrap_students
@@ -29,13 +30,27 @@ def test_equal_candidates_are_told_apart_seldom(of_seed: float) -> None:
     assert found >= 0.8 * 60
 
 
-def test_the_variance_is_that_of_items_and_of_seeds() -> None:
-    """Seeds alone: their variance over m, as it is estimated; items alone: that of the plain bootstrap."""
+def deviation(of_items: float, of_seeds: float, of_both: float, *, candidates: int = 40) -> tuple[float, float]:
+    """The standard deviation of a mean over 100 items and 3 seeds, true and drawn; the variances are those of parts."""
     rng = np.random.default_rng(1)
-    seeds = np.broadcast_to(rng.normal(size=(1, 3, 2)), (40, 3, 2))
-    assert bootstrap_students(seeds).var(axis=0) == pytest.approx(seeds[0].var(axis=0, ddof=1) / 3, rel=0.1)
-    items = np.broadcast_to(rng.normal(size=(40, 1, 2)), (40, 3, 2))
-    assert bootstrap_students(items).var(axis=0) == pytest.approx(items[:, 0].var(axis=0) / 40, rel=0.1)
+    parts = ((100, 1, of_items), (1, 3, of_seeds), (100, 3, of_both))
+    values = sum(rng.normal(size=(n, m, candidates)) * np.sqrt(one) for n, m, one in parts)
+    drawn = bootstrap_students(np.broadcast_to(values, (100, 3, candidates)))
+    return np.sqrt(of_items / 100 + of_seeds / 3 + of_both / 300), float(drawn.std(axis=0).mean())
+
+
+@pytest.mark.parametrize("parts", [(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 0.01, 1), (1, 0.1, 1), (0.2, 0, 2)])
+def test_the_deviation_is_that_of_items_of_seeds_and_of_their_noise_each_counted_once(parts: tuple[float, ...]) -> None:
+    true, drawn = deviation(*parts)
+    assert drawn == pytest.approx(true, rel=0.1)
+
+
+def test_few_students_leave_open_how_far_seeds_lie_apart() -> None:
+    """Two candidates, three students each, and no noise but of seeds: intervals are those of a t distribution."""
+    seeds = np.broadcast_to(np.random.default_rng(3).normal(size=(1, 3, 2)), (40, 3, 2))
+    drawn = bootstrap_students(seeds, draws=40_000)
+    half = t.ppf(0.975, 4) * np.sqrt(seeds[0].var(axis=0, ddof=1).mean() / 3)
+    assert np.quantile(drawn[:, 0], 0.975) - seeds[0, :, 0].mean() == pytest.approx(half, rel=0.03)
 
 
 def test_a_shared_draw_of_items_pairs_the_candidates() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,8 @@ def data(tmp_path: Path) -> dict[str, str]:
 class MadeUp:
     """Students that are right as often as their candidate's name says, and what they were made with."""
 
-    def __init__(self, shares: Mapping[str, float], *, fall: float = 0.8) -> None:
-        self.shares, self.fall = shares, fall
+    def __init__(self, shares: Mapping[str, float], *, fall: float = 0.8, fails: bool = True) -> None:
+        self.shares, self.fall, self.fails = shares, fall, fails
         self.made: list[tuple[str, int, int]] = []
 
     def base_losses(self, _: str, held_out: Path, *__: object, **___: object) -> np.ndarray:
@@ -42,14 +43,15 @@ class MadeUp:
 
     def student(self, rows: Path, held_out: Path, *_: object, seed: int, **__: object) -> Student:
         name = rows.parent.parent.name
-        if self.shares[name] < 0:
+        if self.shares[name] < 0 and self.fails:
             raise RunError("the loss is nan at step 3")
         rng = np.random.default_rng([seed, *name.encode()])
         self.made.append((name, seed, len(rows.read_text().splitlines())))
         curve = 2 - self.fall * np.linspace(0, 1, 30) + rng.normal(0, 0.05, 30)
         right = (np.linspace(0, 1, 200, endpoint=False) < self.shares[name] + rng.normal(0, 0.01)).astype(float)
         losses = self.base_losses("", held_out)
-        return Student(list(curve), {"embedded_forms": right}, losses - 0.2 + rng.normal(0, 0.02, len(losses)))
+        units = {"embedded_forms": [(str(n), "") for n in range(len(right))]}
+        return Student(list(curve), {"embedded_forms": right}, units, losses - 0.2 + rng.normal(0, 0.02, len(losses)))
 
 
 def ranked(made: MadeUp, data: Mapping[str, str], out: Path, **how: Any) -> Ranked:
@@ -79,6 +81,7 @@ def test_the_trial_decides(tmp_path: Path, data: dict[str, str]) -> None:
     assert "n = 200 items x 3 students" in text and "two training seeds agree on the order of candidates" in text
     plan = json.loads((tmp_path / "run/plan.json").read_text())
     assert "The trial decides" in plan["rule"] and plan["trial"]["students"] == 9
+    assert (plan["figures"]["rsr"], plan["figures"]["grape"]) == ("low is good", "high is good")
     assert plan["trial"]["scored_by"] == {"embedded_forms": ["right"]}
     written = json.loads((tmp_path / "run/ranking.json").read_text())["rankings"][0]
     assert written["trial"]["rows"] == 48 and written["figures"][-1]["students"] == 3
@@ -92,6 +95,47 @@ def test_a_trial_that_is_not_sufficient_ranks_nothing(tmp_path: Path, data: dict
     assert not order.standings and not found.foretold
     assert order.without["good"].startswith("the trial is not sufficient: the training loss fell by")
     assert "the trial decides nothing" in said(found)
+
+
+def test_students_are_tested_on_their_own_kind_of_rows(tmp_path: Path, data: dict[str, str]) -> None:
+    """What each gains on its own held-out rows it loses on the others': together nothing has moved."""
+    made = MadeUp({"good": 0.6, "fair": 0.5, "poor": 0.2})
+    plain = made.student
+
+    def specialised(rows: Path, held_out: Path, *of: object, **how: Any) -> Student:
+        one, name = plain(rows, held_out, *of, **how), NAMES.index(rows.parent.parent.name)
+        change = np.repeat([-1.0 if place == name else 0.5 for place in range(3)], len(one.losses) // 3)
+        return replace(one, losses=made.base_losses("", held_out) + change)
+
+    made.student = specialised  # type: ignore[method-assign]
+    found = ranked(made, data, tmp_path / "run").rankings[0]
+    assert found.trial is not None and {one.change for one in found.trial.learned.values()} == {-1.0}
+    assert found.verdict[-1] == "the trial decides: good"
+
+
+def test_a_task_that_all_pass_or_fail_says_so(tmp_path: Path, data: dict[str, str]) -> None:
+    found = ranked(MadeUp({"good": -0.5, "fair": -0.5, "poor": -0.5}, fails=False), data, tmp_path / "run").rankings[0]
+    assert "every student scores 0 on every item: the task is too hard for them" in found.verdict[-2]
+    assert found.verdict[-1].startswith("the trial decides nothing")
+
+
+def test_no_student_is_trained_in_vain(tmp_path: Path, data: dict[str, str]) -> None:
+    with pytest.raises(InputError, match=r"10 steps are too few to tell whether they learn: 12 at the least"):
+        ranked(MadeUp({}), data, tmp_path / "run", trial_rows=20, trial_set={"num_train_epochs": "5"})
+    made = MadeUp({"good": 0.6, "fair": 0.5, "poor": 0.2})
+    found = ranked(made, data, tmp_path / "run", trial_rows=200, trial_set={"num_train_epochs": "3"}).rankings[0]
+    assert not made.made  # of 200 rows there would be 39 steps, of the 48 there are there are 9
+    assert "9 steps are too few" in found.verdict[-2]
+
+
+def test_items_that_stand_or_fall_together_are_one() -> None:
+    """Two chains of two items, and two kinds of which one has three of four items: by hand."""
+    scores = {"t": np.array([1.0, 1.0, 1.0, 0.0])}
+    units = {"t": [("a", "x"), ("a", "x"), ("b", "x"), ("b", "y")]}
+    values, left_out = trial._of_task("t", {"one": [Student([], scores, units, np.empty(0))] * 3})
+    assert (values.shape, left_out) == ((2, 3, 1), 0)
+    assert values.mean() == pytest.approx((1 + 0) / 2)  # of kinds: x 1, y 0
+    assert values[:, 0, 0].tolist() == pytest.approx([2 / 3, 1 / 3])
 
 
 def test_a_candidate_without_students_is_left_out_and_the_others_stand(tmp_path: Path, data: dict[str, str]) -> None:

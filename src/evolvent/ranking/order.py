@@ -10,7 +10,7 @@ from evolvent.ranking.confidence_set import model_confidence_set
 from evolvent.ranking.figures import RankedBy
 from evolvent.ranking.measured import Measured
 from evolvent.ranking.power import items_needed, minimum_detectable_effect
-from evolvent.ranking.resampling import DRAWS, bootstrap_means, means
+from evolvent.ranking.resampling import DRAWS, bootstrap_means, exact, means, widened
 from evolvent.ranking.training_seeds import bootstrap_students
 from evolvent.words import number_of
 
@@ -96,95 +96,126 @@ class Order:
         return f"about {self.needed:,}" + (f" items x {students:,} students" if students else "")
 
 
+@dataclass(frozen=True, slots=True)
+class Resampled:
+    """A figure of candidates, and what it might have been.
+
+    Attributes:
+        lacking: for each candidate why it has no figure, if it has none.
+        rows: how many rows of each have what the figure is made of, of shape [candidates].
+        mean: the figure of each; NaN where there is none.
+        drawn: given how many seeds to draw, or none for all of them, draws of the figure of shape [draws, candidates].
+        seeds: how many seeds, or items, there are to draw from.
+        students: of a trial, how many each candidate has.
+    """
+
+    lacking: Mapping[str, str]
+    rows: np.ndarray
+    mean: np.ndarray
+    drawn: Callable[[int | None], np.ndarray]
+    seeds: int
+    students: int = 0
+
+
 def order(found: Measured, figure: RankedBy, *, draws: int = DRAWS, seed: int = 0) -> Order:
     """Put candidates in order, with a bootstrap over seeds whose draws are the same for all of them."""
     values = [found.by_candidate(column) for column in figure.columns]
     rows = np.isfinite(values).all(axis=0).sum(axis=0)
 
-    def drawn(size: int | None = None) -> np.ndarray:
+    def drawn(size: int | None) -> np.ndarray:
         of = [bootstrap_means(one, found.seeds, size=size, draws=draws, seed=seed) for one in values]
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(figure.of(*of))
 
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = np.asarray(figure.of(*map(means, values)))
-    whys = {
+    lacking = {
         name: figure.lacking if count else found.why(name, figure.columns)
         for name, count in zip(found.candidates, rows, strict=True)
     }
-    return in_order(figure, whys, rows, mean, drawn, int(found.seeds.max()) + 1)
+    return in_order(figure, Resampled(lacking, rows, mean, drawn, int(found.seeds.max()) + 1))
 
 
 def trial_order(
     figure: RankedBy,
-    candidates: Sequence[str],
     values: np.ndarray,
+    candidates: Sequence[str],
     lacking: Mapping[str, str],
     *,
-    draws: int = DRAWS,
+    level: float,
     seed: int = 0,
 ) -> Order:
     """Put candidates in order by their students.
 
     Args:
         figure: what the students were measured by.
-        candidates: those that have students.
         values: what each student scores on each item, of shape [items, training seeds, candidates].
+        candidates: those that have students.
         lacking: why others are not in order.
+        level: that of the model confidence set.
+        seed: of the draws.
     """
     items, students, _ = values.shape
-    whys = {**dict.fromkeys(candidates, "its students have no figure"), **lacking}
-    absent = [name for name in whys if name not in candidates]
+    absent = [name for name in lacking if name not in candidates]
     padded = np.concatenate([values, np.full((items, students, len(absent)), np.nan)], axis=2)
-    return in_order(
-        figure,
-        {name: whys[name] for name in (*candidates, *absent)},
-        np.full(len(whys), items),
-        padded.mean(axis=(0, 1)),
-        lambda size=None: bootstrap_students(padded, size=size, draws=draws, seed=seed),
-        items,
-        students=students,
-    )
+
+    def drawn(size: int | None) -> np.ndarray:
+        nobody = np.full((DRAWS, len(absent)), np.nan)
+        return np.hstack([bootstrap_students(values, size=size, seed=seed), nobody])
+
+    lacking = {**dict.fromkeys(candidates, ""), **{name: lacking[name] for name in absent}}
+    mean, rows = padded.mean(axis=(0, 1)), np.full(len(lacking), items)
+    return in_order(figure, Resampled(lacking, rows, mean, drawn, items, students), level=level)
 
 
-def in_order(
-    figure: RankedBy,
-    whys: Mapping[str, str],
-    rows: np.ndarray,
-    mean: np.ndarray,
-    drawn: Callable[..., np.ndarray],
-    seeds: int,
-    *,
-    students: int = 0,
-) -> Order:
+def no_order(figure: RankedBy, lacking: Mapping[str, str], *, seeds: int = 0, students: int = 0) -> Order:
+    """The order of no candidate."""
+    return Order(figure.name, figure.lower, [], lacking, seeds, float("nan"), None, {}, students)
+
+
+def in_order(figure: RankedBy, found: Resampled, *, level: float = 0.95) -> Order:
     """Candidates in order, by a figure and its draws.
 
     Args:
         figure: the figure.
-        whys: for each candidate why it has none, if it has none.
-        rows: how many rows of each have it, of shape [candidates].
-        mean: the figure of each; NaN where there is none.
-        drawn: given a number of seeds to draw, or none for all, draws of the figure of shape [draws, candidates].
-        seeds, students: see ``Order``.
+        found: what it is of each candidate.
+        level: that of the model confidence set.
     """
     sign = -1.0 if figure.lower else 1.0
-    mean, many = sign * mean, sign * drawn()
-    has = np.isfinite(mean) & np.isfinite(many).all(axis=0)
-    names = np.array(list(whys))
-    without = {str(name): whys[name] for name in names[~has]}
+    mean = sign * exact(found.mean, found.mean)
+    drawn = sign * exact(widened(found.drawn(None), found.seeds), found.mean)
+    has = np.isfinite(mean) & np.isfinite(drawn).all(axis=0)
+    names = list(found.lacking)
+    without = {name: found.lacking[name] for name, one in zip(names, has, strict=True) if not one}
     places = np.flatnonzero(has)[np.argsort(-mean[has], kind="stable")]
     if not len(places):
-        return Order(figure.name, figure.lower, [], without, seeds, float("nan"), None, {}, students)
-    mean, many = mean[places], many[:, places]
-    inside, p_values = model_confidence_set(mean, many)
-    top = many.max(axis=1, keepdims=True)
-    tied = many == top
-    best, regret = (tied / tied.sum(axis=1, keepdims=True)).mean(axis=0), (top - many).mean(axis=0)
-    bounds, gaps = np.quantile(many, [0.025, 0.975], axis=0), np.quantile(many[:, :1] - many, [0.025, 0.975], axis=0)
-    standings = [
+        return no_order(figure, without, seeds=found.seeds, students=found.students)
+    named, rows = [names[place] for place in places], found.rows[places]
+    standings = _standings(named, rows, mean[places], drawn[:, places], sign, level)
+    detectable, needed = float("nan"), None
+    if len(places) > 1:
+        apart, deviation = mean[places[0]] - mean[places[1]], float(np.diff(drawn[:, places[:2]]).std())
+        detectable = minimum_detectable_effect(deviation)
+        if apart * MOST_NEEDED > deviation > 0:
+            needed = items_needed(apart, deviation, found.seeds)
+    smaller = {size: sign * found.drawn(size)[:, places] for size in NESTED if size < found.seeds}
+    stable = {size: share for size, one in smaller.items() if (share := _first(one)) is not None}
+    return Order(figure.name, figure.lower, standings, without, found.seeds, detectable, needed, stable, found.students)
+
+
+def _standings(
+    names: Sequence[str], rows: np.ndarray, mean: np.ndarray, drawn: np.ndarray, sign: float, level: float
+) -> list[Standing]:
+    """Where candidates stand, who are in order, the best first; high is good, ``sign`` makes it the figure again."""
+    inside, p_values = model_confidence_set(mean, drawn, level=level)
+    top = drawn.max(axis=1, keepdims=True)
+    tied = drawn == top
+    best, regret = (tied / tied.sum(axis=1, keepdims=True)).mean(axis=0), (top - drawn).mean(axis=0)
+    bounds, gaps = np.quantile(drawn, [0.025, 0.975], axis=0), np.quantile(drawn[:, :1] - drawn, [0.025, 0.975], axis=0)
+    return [
         Standing(
-            candidate=str(names[place]),
-            rows=int(rows[place]),
+            candidate=name,
+            rows=int(rows[k]),
             value=sign * float(mean[k]),
             low=float((sign * bounds[:, k]).min()),
             high=float((sign * bounds[:, k]).max()),
@@ -196,17 +227,8 @@ def in_order(
             best=float(best[k]),
             regret=float(regret[k]),
         )
-        for k, place in enumerate(places)
+        for k, name in enumerate(names)
     ]
-    detectable, needed = float("nan"), None
-    if len(places) > 1:
-        deviation = float((many[:, 0] - many[:, 1]).std())
-        detectable = minimum_detectable_effect(deviation)
-        if (mean[0] - mean[1]) * MOST_NEEDED > deviation > 0:
-            needed = items_needed(mean[0] - mean[1], deviation, seeds)
-    smaller = {size: sign * drawn(size)[:, places] for size in NESTED if size < seeds}
-    stable = {size: share for size, one in smaller.items() if (share := _first(one)) is not None}
-    return Order(figure.name, figure.lower, standings, without, seeds, detectable, needed, stable, students)
 
 
 def _first(drawn: np.ndarray) -> float | None:

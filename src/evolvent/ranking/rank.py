@@ -10,9 +10,11 @@ from evolvent.errors import InputError, RunError
 from evolvent.evolution.evolve import evolve
 from evolvent.files import make_folder
 from evolvent.metrics.absent import NoScoresError
+from evolvent.metrics.all_metrics import METRICS
 from evolvent.metrics.options import SCORE
 from evolvent.metrics.score import own_columns, score
 from evolvent.models.models import Models, opened
+from evolvent.models.output_breadth import COLUMNS as BREADTH
 from evolvent.models.uri import parse_uri
 from evolvent.options import Calling, Reading, collect, implements
 from evolvent.ranking.candidates import (
@@ -24,7 +26,7 @@ from evolvent.ranking.candidates import (
     folders_of,
     priced,
 )
-from evolvent.ranking.figures import figures
+from evolvent.ranking.figures import KEPT, figures
 from evolvent.ranking.measured import evolutions, measured
 from evolvent.ranking.options import (
     RANK_DATA,
@@ -187,7 +189,7 @@ def rank_evolvers(
         "embedder": by.embedder,
         **options,
     }
-    _plan("evolvers", candidates, given, trial, calling, {"seeds": source}, further)
+    _plan("evolvers", candidates, given, trial, calling, {"seeds": source}, further, by)
     sample = write_sample(asked, given.out / SAMPLE)
     with opened(models) as shared:
         setup = Setup(candidates=candidates, given=given, trial=trial, calling=calling, models=shared, by=by)
@@ -309,8 +311,10 @@ def _tried(ranking: BaseRanking, rows: TrialRows, setup: Setup) -> BaseRanking:
 
 
 def _seeds(records: Sequence[Record]) -> dict[str, str]:
-    """By question the seed that a record was evolved from; those of a data file are seeds themselves."""
-    return {record.question: record.seed_id for record in records if record.round}
+    """By question the seed that a record was evolved from, or that it is, if others were evolved from it."""
+    evolved = {record.question: record.seed_id for record in records if record.round}
+    seeds = set(evolved.values())
+    return {record.question: record.id for record in records if record.id in seeds} | evolved
 
 
 def _scores(given: Ranking, by: RankEvolvers | None) -> dict[str, Any]:
@@ -331,17 +335,29 @@ def _plan(
     calling: Calling,
     sources: Mapping[str, StageInput],
     further: Mapping[str, Any],
+    by: RankEvolvers | None = None,
 ) -> None:
     """Write what is compared and how it is decided, before the first call and before any sample."""
     ranked = {name: value for name, value in asdict(given).items() if name != "out"}
     inputs = {name: source.about["digest"] for name, source in sources.items()}
     plan = {"ranked": kind, "candidates": list(candidates.folders), "input": inputs, "rule": RULE, **ranked, **further}
+    plan["figures"] = _planned(given, by)
     if trial.trial:
         students = len(candidates.folders) * trial.trial_seeds * len(given.base_model)
         of_trial = check_trial(trial, given.base_model, given.judge)
         plan |= {"rule": f"{RULE} {OF_TRIALS}", "trial": {**of_trial, "students": students}}
     make_folder(given.out)
     write_plan(given.out, plan, fresh=calling.fresh)
+
+
+def _planned(given: Ranking, by: RankEvolvers | None) -> dict[str, str]:
+    """The figures that candidates will be ranked by, and which way is good."""
+    columns = {column.name for name in _scores(given, by)["metrics"] for column in METRICS[name].columns}
+    if by is not None:
+        made = {KEPT, *(column.name for column in BREADTH if by.logprobs)}
+        columns = made | (columns if by.teacher is not None else set())
+    found = figures(columns, given.beta, evolved=by is not None)
+    return {one.name: "low is good" if one.lower else "high is good" for one in found}
 
 
 def _input(data: Data, reading: Reading) -> StageInput:

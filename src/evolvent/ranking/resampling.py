@@ -27,6 +27,32 @@ def means(values: np.ndarray) -> np.ndarray:
     return found
 
 
+def widened(drawn: np.ndarray, n: int) -> np.ndarray:
+    """Draws of means, as far from their middle as so few items ask for: for 5 items 1.6 times, for 500 as they are.
+
+    A bootstrap of n items has (n - 1) / n of their variance, and its quantiles are a normal's where a t distribution's
+    are due: the expanded percentile interval (Hesterberg 2015, doi 10.1080/00031305.2015.1089789, section 4.5.3).
+
+    Args:
+        drawn: shape [draws, candidates].
+        n: how many items, or clusters, were drawn.
+    """
+    from scipy.stats import norm, t
+
+    middle = means(drawn)
+    factor = np.sqrt(n / (n - 1)) * t.ppf(0.975, n - 1) / norm.ppf(0.975)
+    found: np.ndarray = middle + (drawn - middle) * factor
+    return found
+
+
+def exact(values: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Values without the noise of their arithmetic: twelve digits of the largest one of ``scale``."""
+    largest = np.abs(scale[np.isfinite(scale)]).max(initial=0.0)
+    digits = 12 - int(np.ceil(np.log10(largest))) if largest > 0 else 12
+    found: np.ndarray = np.round(values, digits)
+    return found
+
+
 def bootstrap_means(
     values: np.ndarray,
     clusters: Sequence[int] | np.ndarray | None = None,

@@ -1,5 +1,6 @@
 """The students of a trial: each trained, evaluated and measured on held-out rows in a folder of its own."""
 
+import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from evolvent.evaluation.tasks import TASKS
 from evolvent.metrics.score import score
 from evolvent.models.models import Models
 from evolvent.ranking.options import Trial
+from evolvent.ranking.sufficiency import STEPS, too_few
 from evolvent.records import Record
 from evolvent.runs.record_files import read_records
 from evolvent.training.train import AnotherTrainingError, train
@@ -32,11 +34,13 @@ class Student:
     Attributes:
         curve: its training loss, step by step.
         scores: by task what it scores on each item, of shape [items]; NaN where there is no verdict.
+        units: by task for each item what it stands or falls with, and its kind, where kinds weigh the same.
         losses: of the held-out rows, in nats a token, of shape [rows]; NaN where there is none.
     """
 
     curve: Sequence[float]
     scores: Mapping[str, np.ndarray]
+    units: Mapping[str, Sequence[tuple[str, str]]]
     losses: np.ndarray
 
 
@@ -49,6 +53,13 @@ def score_of(row: Record) -> float:
     """What an item's row counts for a trial: the most lenient of these that it has; NaN where it has no verdict."""
     found = [row.scores.get(one.column) for one in scored_by(task_of(row))]
     return next((float(one) for one in reversed(found) if isinstance(one, int | float)), float("nan"))
+
+
+def unit_of(row: Record) -> tuple[str, str]:
+    """What an item's row stands or falls with, and its kind, as the figure has it that counts (``score_of``)."""
+    measure = scored_by(task_of(row))[-1]
+    cluster, kind = (row.scores.get(name) if name else None for name in (measure.cluster, measure.groups))
+    return str(cluster or row.id), str(kind or "")
 
 
 def check_trial(given: Trial, base_models: Sequence[str], judge: str | None) -> dict[str, Any]:
@@ -65,17 +76,22 @@ def check_trial(given: Trial, base_models: Sequence[str], judge: str | None) -> 
         require_extra(module, extra)
     from evolvent.evaluation import harness
     from evolvent.training.base_model import find_base
+    from evolvent.training.order import steps_of
     from evolvent.training.settings import as_noted, settings_of
 
     settings, lora = settings_of("sft", PRESET, given.trial_lora, given.trial_set)
     for task in given.trial_tasks:
         if TASKS[task].judged and judge is None:
             raise InputError(f"{task} needs a model that judges", fix="Name one: --judge URI.")
-    items = {
-        name: sum(1 for _ in harness.items(name, given.trial_data, given.trial_limit)) for name in given.trial_tasks
-    }
-    if few := [name for name, count in items.items() if count < 2]:
-        raise InputError(f"task {few[0]} has fewer than two items", fix="Name another --trial-data, or another task.")
+    items = {}
+    for name in given.trial_tasks:
+        ids = [f"{one.id} {one.meta}" for one in harness.items(name, given.trial_data, given.trial_limit)]
+        if len(ids) < 2:
+            raise InputError(f"task {name} has fewer than two items", fix="Name another --trial-data, or another task.")
+        items[name] = {"count": len(ids), "digest": hashlib.sha256("\n".join(ids).encode()).hexdigest()[:16]}
+    steps = steps_of(given.trial_rows, settings.num_train_epochs, settings.batch_size)
+    if steps < STEPS:
+        raise InputError(too_few(steps), fix="--trial-set num_train_epochs=N or batch_size=N makes more of them.")
     for uri in base_models:
         find_base(uri, None)
     return {
@@ -128,11 +144,12 @@ def student(
     with Models() as models:
         done = evaluate(uri, **asked, out=folder, **calls, models=models).stages["evaluate"]
         losses = losses_of(held_out, uri, folder, models, calls)
-    scores: dict[str, list[float]] = {name: [] for name in given.trial_tasks}
+    judged: dict[str, list[Record]] = {name: [] for name in given.trial_tasks}
     for row in read_records(done.output):
-        scores[task_of(row)].append(score_of(row))
+        judged[task_of(row)].append(row)
     curve = [loss for _, loss in trained.loss]
-    return Student(curve, {name: np.array(of) for name, of in scores.items()}, losses)
+    scores = {name: np.array([score_of(row) for row in of]) for name, of in judged.items()}
+    return Student(curve, scores, {name: [unit_of(row) for row in of] for name, of in judged.items()}, losses)
 
 
 def losses_of(held_out: Path, uri: str, folder: Path, models: Models, calls: Mapping[str, Any]) -> np.ndarray:

@@ -9,6 +9,7 @@ from evolvent.ranking.training_seeds import bootstrap_students
 
 # The losses of the first and of the last quarter of a training's steps are compared; each holds so many at the least.
 PART, FEWEST = 4, 3
+STEPS = FEWEST * PART  # of a training, at the least
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +20,9 @@ class Learned:
         steps: of one training.
         fall: by how much the training loss fell, from the first quarter of the steps to the last; NaN where these are
             too few. ``fall_low``, ``fall_high``: its 95 % interval, by the losses of single steps.
-        change: of the loss on rows that no student saw, against the base model; NaN where there are fewer than two.
-            ``change_low``, ``change_high``: its 95 % interval, paired, over rows and training seeds.
+        change: of the loss on the candidate's own rows that no student saw, against the base model; NaN where there
+            are fewer than two. ``change_low``, ``change_high``: its 95 % interval, paired, over rows and seeds of the
+            training.
     """
 
     steps: int
@@ -35,16 +37,21 @@ class Learned:
     def lacking(self) -> str:
         """Why the trial was not sufficient; empty if it was."""
         if np.isnan(self.fall):
-            return f"{self.steps} steps are too few to tell whether they learn: {FEWEST * PART} at the least"
+            return too_few(self.steps)
         if not self.fall_low > 0:
             interval = f"[{self.fall_low:.3g}, {self.fall_high:.3g}]"
             return f"the training loss fell by {self.fall:.3g} {interval}, which may be nothing"
         if np.isnan(self.change):
-            return "fewer than two held-out seeds have a loss, so that nothing says whether it learned"
+            return "fewer than two of its held-out seeds have a loss, so that nothing says whether it learned"
         if not (self.change_low > 0 or self.change_high < 0):
             interval = f"[{self.change_low:.3g}, {self.change_high:.3g}]"
-            return f"the loss on held-out rows changed by {self.change:.3g} {interval}, which may be nothing"
+            return f"the loss on its held-out rows changed by {self.change:.3g} {interval}, which may be nothing"
         return ""
+
+
+def too_few(steps: int) -> str:
+    """That a training of so many steps shows nothing."""
+    return f"{steps} steps are too few to tell whether they learn: {STEPS} at the least"
 
 
 def learned(curves: Sequence[Sequence[float]], before: np.ndarray, after: np.ndarray) -> Learned:
@@ -56,7 +63,7 @@ def learned(curves: Sequence[Sequence[float]], before: np.ndarray, after: np.nda
         after: the students', of shape [rows, students].
     """
     steps = min(map(len, curves))
-    fall = _fall(curves) if steps >= FEWEST * PART else (float("nan"),) * 3
+    fall = _fall(curves) if steps >= STEPS else (float("nan"),) * 3
     change = _change(after - before[:, None]) if len(before) > 1 else (float("nan"),) * 3
     return Learned(steps, *fall, *change)
 

@@ -10,11 +10,13 @@ from evolvent.ranking.resampling import DRAWS
 
 
 def bootstrap_students(values: np.ndarray, *, size: int | None = None, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
-    """Means of candidates over items and training seeds, both drawn again: the hierarchical bootstrap.
+    """Means of candidates as they might have been: over other items, and with other training seeds.
 
-    Items are drawn for all students at once, so that any difference of two candidates is paired by item. Training seeds
-    are each candidate's own. A bootstrap of m seeds finds (m - 1) / m of their variance, a third too little for three:
-    what a draw of seeds adds to the mean is widened by sqrt(m / (m - 1)).
+    Items are drawn again for the mean of each candidate's students, the same for all candidates, so that differences
+    are paired by item. To that comes what another set of training seeds would do: a normal deviation whose variance is
+    what lies between students of one candidate, beyond what their few items alone put there. That variance is taken to
+    be the same for all candidates, and is drawn itself, from what so few students leave open (its fiducial
+    distribution, a scaled inverse chi-square).
 
     Args:
         values: float array of shape [items, training seeds, candidates], without NaN.
@@ -28,11 +30,25 @@ def bootstrap_students(values: np.ndarray, *, size: int | None = None, draws: in
     n, m, candidates = values.shape
     rng = np.random.default_rng(seed)
     items = rng.multinomial(size or n, np.full(n, 1 / n), size=draws) / (size or n)
-    of_students = (items @ values.reshape(n, -1)).reshape(draws, m, candidates)
-    seeds = rng.multinomial(m, np.full(m, 1 / m), size=(draws, candidates)) / m
-    widened = 1 / m + (seeds - 1 / m) * np.sqrt(m / max(1, m - 1))
-    found: np.ndarray = np.einsum("dmc,dcm->dc", of_students, widened)
+    found: np.ndarray = items @ values.mean(axis=1)
+    if m > 1:
+        free = candidates * (m - 1)
+        between = students_apart(values) * free / rng.chisquare(free, size=draws) - items_apart(values)
+        found += rng.normal(size=found.shape) * np.sqrt(np.maximum(between, 0) / m)[:, None]
     return found
+
+
+def students_apart(values: np.ndarray) -> float:
+    """The variance of the means of one candidate's students, the mean over candidates."""
+    return float(values.mean(axis=0).var(axis=0, ddof=1).mean())
+
+
+def items_apart(values: np.ndarray) -> float:
+    """What of it is there because the students are measured by few items: how each does on an item, by itself."""
+    n, m, candidates = values.shape
+    of_students, of_items = values.mean(axis=0), values.mean(axis=1, keepdims=True)
+    rest = values - of_items - of_students + values.mean(axis=(0, 1))
+    return float((rest**2).sum() / max(1, (n - 1) * (m - 1) * candidates) / n)
 
 
 @dataclass(frozen=True, slots=True)

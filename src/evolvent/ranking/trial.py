@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -15,13 +16,12 @@ from evolvent.errors import BudgetReachedError, EvolventError, RunError
 from evolvent.interrupts import Interrupted
 from evolvent.ranking.candidates import TRIAL, Candidates
 from evolvent.ranking.figures import RankedBy
-from evolvent.ranking.options import Trial
-from evolvent.ranking.order import Order, trial_order
+from evolvent.ranking.order import Order, no_order, trial_order
 from evolvent.ranking.result import Tried
 from evolvent.ranking.sample import write_sample
 from evolvent.ranking.setup import Setup
 from evolvent.ranking.students import PRESET, Student, base_losses, student
-from evolvent.ranking.sufficiency import Learned, learned
+from evolvent.ranking.sufficiency import STEPS, Learned, learned, too_few
 from evolvent.ranking.training_seeds import SeedAgreement, between_seeds
 from evolvent.ranking.trial_rows import TrialRows, trial_rows
 from evolvent.records import Record
@@ -67,48 +67,57 @@ def tried(base_model: str, rows: TrialRows, setup: Setup) -> tuple[list[Order], 
         BudgetReachedError: the budget is spent.
     """
     given, trial = setup.given, setup.trial
-    trying = Candidates({name: setup.candidates.folders[name] for name in rows.trained})
-    lacking, found = dict(rows.lacking), dict[str, list[Student]]()
     place, held_out = Path(TRIAL) / re.sub(r"[^\w.#-]", "_", base_model), _held_out_file(given.out)
-    tell = say if setup.calling.progress is not False else _nothing
+    settings, _ = settings_of("sft", PRESET, trial.trial_lora, trial.trial_set)
+    steps = steps_of(max(1, rows.size), settings.num_train_epochs, settings.batch_size)
+    if why := _in_vain(rows, steps):
+        return compared({}, np.empty(0), rows, {**dict.fromkeys(rows.trained, why), **rows.lacking}, setup)
 
     def calls(folder: Path) -> dict[str, Any]:
         return {**setup.calls(folder), "progress": False, "show": 0}
 
-    size, count = len(next(iter(rows.trained.values()), ())), len(rows.trained) * trial.trial_seeds
-    settings, _ = settings_of("sft", PRESET, trial.trial_lora, trial.trial_set)
-    steps = steps_of(max(1, size), settings.num_train_epochs, settings.batch_size)
-    began, before, known = time.monotonic(), np.empty(0), (given.out / place).exists()
+    began, known = time.monotonic(), (given.out / place).exists()
     try:
-        if rows.held_out:
-            before = base_losses(base_model, held_out, given.out / place, **calls(given.out))
+        before = base_losses(base_model, held_out, given.out / place, **calls(given.out)) if rows.held_out else _NONE
     except (BudgetReachedError, Interrupted):
         raise
     except EvolventError as error:
         none = dict.fromkeys(rows.trained, error.message)
-        return compared({}, before, rows, {**lacking, **none}, trial, seed=given.seed)
-    of = f"{len(rows.trained)} candidates x {trial.trial_seeds} seeds, {size:,} rows and {steps:,} steps each"
+        return compared({}, _NONE, rows, {**rows.lacking, **none}, setup)
+    count, tell = len(rows.trained) * trial.trial_seeds, say if setup.calling.progress is not False else _nothing
+    of = f"{len(rows.trained)} candidates x {trial.trial_seeds} seeds, {rows.size:,} rows and {steps:,} steps each"
     tell(f"trial: {count} students of {base_model}: {of}{'' if known else _pace(began, before, steps, settings)}")
-    done, longest = 0, 0.0
+    students: dict[str, list[Student]] = {name: [] for name in rows.trained}
+    longest = 0.0
 
     def make(name: str, folder: Path, number: int) -> None:
-        nonlocal done, longest
-        began = time.monotonic()
-        where, of_seed = folder / place / f"seed-{number}", given.seed + number
-        how = {"seed": of_seed, "judge": given.judge, **calls(folder)}
-        one = student(_rows_file(folder), held_out, where, base_model, trial, **how)
-        found.setdefault(name, []).append(one)
-        done, longest = done + 1, max(longest, time.monotonic() - began)
+        nonlocal longest
+        began, seed = time.monotonic(), given.seed + number
+        how = {"seed": seed, "judge": given.judge, **calls(folder)}
+        one = student(_rows_file(folder), held_out, folder / place / f"seed-{number}", base_model, trial, **how)
+        students[name].append(one)
+        longest = max(longest, time.monotonic() - began)
         scores = ", ".join(f"{task} {of[np.isfinite(of)].mean():.3f}" for task, of in one.scores.items())
-        left = time_words(longest * (count - done))
-        tell(f"trial: student {done} of {count}: {folder.name}, seed {of_seed}: {scores}; {left} left")
+        done = sum(map(len, students.values()))
+        left = f"; {time_words(longest * (count - done))} left" if done < count else ""
+        tell(f"trial: student {done} of {count}: {folder.name}, seed {seed}: {scores}{left}")
 
+    trying = Candidates({name: setup.candidates.folders[name] for name in rows.trained})
     with suppress(RunError):  # none got through: each has its reason
-        for number in range(trial.trial_seeds if trying.folders else 0):
+        for number in range(trial.trial_seeds):
             trying.each(partial(make, number=number))
-    lacking |= trying.ended
-    students = {name: of for name, of in found.items() if name not in lacking}
-    return compared(students, before, rows, lacking, trial, seed=given.seed)
+    lacking = {**rows.lacking, **{name: " ".join(why.split()) for name, why in trying.ended.items()}}
+    return compared({name: of for name, of in students.items() if name not in lacking}, before, rows, lacking, setup)
+
+
+_NONE = np.empty(0)
+
+
+def _in_vain(rows: TrialRows, steps: int) -> str:
+    """Why no student need be trained, since nothing could be said of it; empty if there is no such reason."""
+    if len(rows.trained) < 2:
+        return "no other candidate has rows enough for a trial"
+    return too_few(steps) if steps < STEPS else ""
 
 
 def _pace(began: float, losses: np.ndarray, steps: int, settings: Settings) -> str:
@@ -125,9 +134,7 @@ def compared(
     before: np.ndarray,
     rows: TrialRows,
     lacking: Mapping[str, str],
-    trial: Trial,
-    *,
-    seed: int,
+    setup: Setup,
 ) -> tuple[list[Order], Tried]:
     """Put candidates in order by their students.
 
@@ -136,42 +143,75 @@ def compared(
         before: the base model's losses of the held-out rows, of shape [rows].
         rows: the rows of the trial.
         lacking: by candidate without students, why.
-        trial: what was asked for.
-        seed: of the draws.
+        setup: the ranking.
     """
-    units = np.unique(rows.units, return_inverse=True)[1]
-    had = {name: _learned(of, before, units) for name, of in students.items()}
+    had = {name: _learned(name, of, before, rows) for name, of in students.items()}
     why = {name: f"the trial is not sufficient: {one.lacking}" for name, one in had.items() if one.lacking}
     lacking = {**lacking, **why}
-    ranked = [name for name in students if name not in lacking]
+    learned = {name: of for name, of in students.items() if name not in lacking}
+    tasks = setup.trial.trial_tasks
     orders, agreement, left_out = list[Order](), dict[str, SeedAgreement](), dict[str, int]()
-    for task in trial.trial_tasks:
+    for task in tasks:
         figure = RankedBy(f"{TRIAL}:{task}", (), _itself)
-        every = [np.array([one.scores[task] for one in students[name]]) for name in ranked]
-        values = np.stack(every, axis=-1).swapaxes(0, 1) if every else np.empty((0, trial.trial_seeds, 0))
-        whole = np.isfinite(values).all(axis=(1, 2))
-        left_out[task] = int((~whole).sum())
-        if every and whole.sum() > 1:
-            orders.append(trial_order(figure, ranked, values[whole], lacking, seed=seed))
-            agreement[task] = between_seeds(values[whole])
-        else:
-            none = dict.fromkeys(ranked, "fewer than two items have a verdict for all students")
-            orders.append(
-                Order(figure.name, False, [], {**none, **lacking}, 0, float("nan"), None, {}, trial.trial_seeds)
-            )
-    size = len(next(iter(rows.trained.values()), ()))
-    return orders, Tried(size, had, agreement, left_out)
+        values, left_out[task] = _of_task(task, learned)
+        none = _tells_nothing(values)
+        if none:
+            without = {**dict.fromkeys(learned, none), **lacking}
+            orders.append(no_order(figure, without, students=setup.trial.trial_seeds))
+            continue
+        level = 1 - 0.05 / len(tasks)  # Bonferroni: that the tasks decide together holds at 95 %
+        orders.append(trial_order(figure, values, list(learned), lacking, level=level, seed=setup.given.seed))
+        agreement[task] = between_seeds(values)
+    return orders, Tried(rows.size, had, agreement, left_out)
+
+
+def _of_task(task: str, students: Mapping[str, Sequence[Student]]) -> tuple[np.ndarray, int]:
+    """What students score on a task's items, and how many items are left out since a student has no verdict on them.
+
+    Items that stand or fall together are one, and weigh as kinds of items do in evaluate's figure: the mean is the
+    figure's.
+
+    Returns:
+        The scores, of shape [items, training seeds, candidates].
+    """
+    if not students:
+        return np.empty((0, 0, 0)), 0
+    values = np.array([[one.scores[task] for one in of] for of in students.values()]).transpose(2, 1, 0)
+    whole = np.isfinite(values).all(axis=(1, 2))
+    units = [unit for unit, one in zip(next(iter(students.values()))[0].units[task], whole, strict=True) if one]
+    if not units:
+        return values[whole], len(whole)
+    kinds = Counter(kind for _, kind in units)
+    weights = np.array([len(units) / len(kinds) / kinds[kind] for _, kind in units])
+    _, of = np.unique([cluster for cluster, _ in units], return_inverse=True)
+    sums = np.zeros((of.max() + 1, *values.shape[1:]))
+    np.add.at(sums, of, weights[:, None, None] * values[whole])
+    return sums * (len(sums) / len(units)), int((~whole).sum())
+
+
+def _tells_nothing(values: np.ndarray) -> str:
+    """Why a task says nothing of candidates; empty if it may."""
+    if len(values) < 2:
+        return "fewer than two items have a verdict for all students"
+    if np.ptp(values) == 0:
+        score = values.flat[0]
+        return f"every student scores {score:g} on every item: the task is too {'easy' if score else 'hard'} for them"
+    return ""
 
 
 def _itself(value: Any) -> Any:
     return value
 
 
-def _learned(students: Sequence[Student], before: np.ndarray, units: np.ndarray) -> Learned:
-    """What a candidate's students learned; rows of one seed are one row."""
+def _learned(name: str, students: Sequence[Student], before: np.ndarray, rows: TrialRows) -> Learned:
+    """What a candidate's students learned: their loss on its own held-out rows; rows of one seed are one row.
+
+    Of others' rows it may rise as much as it falls on its own, so that together nothing would seem to have moved.
+    """
     after = np.array([one.losses for one in students]).reshape(len(students), -1).T
-    whole = np.isfinite(before) & np.isfinite(after).all(axis=1)
-    _, of = np.unique(units[whole], return_inverse=True)
+    own = np.array([owner == name for owner in rows.owners], bool)
+    whole = own & np.isfinite(before) & np.isfinite(after).all(axis=1)
+    _, of = np.unique(np.array(rows.units)[whole], return_inverse=True)
     counts = np.bincount(of)
     single = np.bincount(of, before[whole]) / counts
     several = [np.bincount(of, one) / counts for one in after[whole].T]

@@ -21,13 +21,20 @@ class TrialRows:
         trained: by candidate the rows that its students are trained on, as many for each.
         held_out: rows of all these candidates that no student is trained on.
         units: for each row held out what it stands or falls with (``stands_with``).
+        owners: for each row held out the candidate that it is of.
         lacking: by candidate without part in it, why.
     """
 
     trained: Mapping[str, Sequence[Record]]
     held_out: Sequence[Record]
     units: Sequence[str]
+    owners: Sequence[str]
     lacking: Mapping[str, str]
+
+    @property
+    def size(self) -> int:
+        """How many rows each student is trained on."""
+        return len(next(iter(self.trained.values()), ()))
 
 
 def trial_rows(answered: Mapping[str, Sequence[Record]], seeds: Mapping[str, str], wanted: int, seed: int) -> TrialRows:
@@ -57,11 +64,12 @@ def trial_rows(answered: Mapping[str, Sequence[Record]], seeds: Mapping[str, str
     }
     part = {name: rows for name, rows in kept.items() if name not in lacking}
     size = min([wanted, *map(len, part.values())])
-    held_out = [one for name in part for one in of(name, held)[:MOST_HELD_OUT]]
+    held_out = [(unit, row, name) for name in part for unit, row in of(name, held)[:MOST_HELD_OUT]]
     return TrialRows(
         {name: rows[:size] for name, rows in part.items()},
-        [row for _, row in held_out],
-        [unit for unit, _ in held_out],
+        [row for _, row, _ in held_out],
+        [unit for unit, _, _ in held_out],
+        [name for _, _, name in held_out],
         lacking,
     )
 

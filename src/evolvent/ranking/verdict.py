@@ -75,14 +75,15 @@ def decided(orders: Sequence[Order], short: Mapping[str, str]) -> str:
     """
     orders = [order for order in orders if len(order.standings) > 1]
     if not orders:
-        return "the trial decides nothing: fewer than two candidates have students that learned; figures only shortlist"
+        return "the trial decides nothing: by no task can two candidates be compared; figures only shortlist"
     sets = [{one.candidate for one in order.standings if one.in_set} for order in orders]
     common = sorted(short[one] for one in set.intersection(*sets))
     if not common:
         return "the trial's tasks contradict each other: no candidate is among the best of all of them"
     if len(common) == 1:
         return f"the trial decides: {common[0]}"
-    return f"the trial decides: {_listed(common)} cannot be told apart, and either will do"
+    found = max(order.detectable for order in orders)
+    return f"the trial leaves {_listed(common)}: they cannot be told apart, a difference of {found:.2g} would be found"
 
 
 def flags(
