@@ -114,3 +114,17 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: 
     with pytest.raises(InputError, match=r"evolvent\[report\]"):
         write_report(whole_run(tmp_path / "run"))
     assert not (tmp_path / "run" / "report.html").exists()
+
+
+def test_named_stages_and_the_other_model_of_an_evaluation_are_told_of_with_their_run(tmp_path: Path) -> None:
+    whole_run(tmp_path / "run")
+    for name in ("brief", "against", "plain files"):
+        (tmp_path / "run" / name).mkdir()
+    write(tmp_path / "run" / "brief", "respond", evolutions(["one"]))
+    write(tmp_path / "run" / "against", "evaluate", [])
+    sources = read_sources([tmp_path / "run"])
+    assert [run.name for run in sources.runs] == ["run", "run/against", "run/brief"]
+    assert [run.name for run in sources.whole] == ["run"] == [run.within for run in sources.runs[1:2]]
+    assert [one.sentence.partition(":")[0] for one in verdicts(sources)] == ["run", "run/brief"]
+    of_all = read_sources([tmp_path])  # a folder of runs: each is one of its own
+    assert [run.name for run in of_all.whole] == [f"{tmp_path.name}/run"]

@@ -59,7 +59,7 @@ def write_report(runs: str | Path | Run | Sequence[str | Path | Run], *, given: 
     sources = read_sources(folders)
     out = output_path(given.out or folders[0] / NAME)
     ranked = [(one.folder.name, list(ranking_tables(one))) for one in sources.rankings]
-    if not sources.rankings and (found := compared(sources.runs)) is not None:
+    if not sources.rankings and (found := compared(sources.whole)) is not None:
         sources = replace(sources, rankings=[found])
     libraries = browser_scripts()
     figures, rows = figures_of(sources), block(sources)

@@ -6,7 +6,7 @@ from typing import Any
 
 from evolvent.errors import InputError
 from evolvent.evaluation.figures import figures_of
-from evolvent.evaluation.paired import differences
+from evolvent.evaluation.paired import Difference, differences
 from evolvent.ranking.result import BaseRanking
 from evolvent.report.page.figures.search import history_of
 from evolvent.report.page.figures.training import students
@@ -14,6 +14,8 @@ from evolvent.report.page.source import Source, Sources
 from evolvent.report.yields import yield_of
 
 MADE = {"self-instruct": "instructions", "evolve": "evolutions", "respond": "answers", "score": "scored answers"}
+# In the folder of an evaluation, that of the other model.
+AGAINST = "against"
 # Reasons that are named as what would change a verdict.
 REASONS = 3
 
@@ -38,10 +40,17 @@ def verdicts(sources: Sources) -> list[Verdict]:
     found = [
         _of_ranking(one, several=len(ranked.rankings) > 1) for ranked in sources.rankings for one in ranked.rankings
     ]
-    if sources.runs:
-        base, *others = sources.runs
+    if sources.whole:
+        base, *others = sources.whole
         found += [one for run in others if (one := _against(run, base)) is not None]
-    return found or [one for run in sources.runs for one in _of_run(run, several=len(sources.runs) > 1)]
+    by_name = {run.name: run for run in sources.runs}
+    own = [run for run in sources.runs if not _is_against(run)]
+    return found or [_of_run(run, by_name.get(f"{run.name}/{AGAINST}"), several=len(own) > 1) for run in own]
+
+
+def _is_against(run: Source) -> bool:
+    """Whether it is the model that the evaluation of the run around it is compared with."""
+    return bool(run.within) and run.folder.name == AGAINST
 
 
 def _of_ranking(ranking: BaseRanking, *, several: bool) -> Verdict:
@@ -59,35 +68,44 @@ def _of_ranking(ranking: BaseRanking, *, several: bool) -> Verdict:
 
 def _against(run: Source, base: Source) -> Verdict | None:
     """A run's evaluation against that of the first run, on the items that both were asked."""
+    found = _differences(run, base)
+    if not found:
+        return None
+    first, *lines = map(_in_words, found)
+    apart = [one for one in found if one.low is not None and (one.low > 0 or (one.high or 0) < 0)]
+    changes = [] if apart else ["more items: none of these intervals is free of 0"]
+    return Verdict(f"{run.name} against {base.name}: {first}", lines, changes)
+
+
+def _differences(run: Source, base: Source) -> Sequence[Difference]:
     ours, theirs = run.records("evaluate"), base.records("evaluate")
     if ours is None or theirs is None:
-        return None
+        return []
     try:
-        found = differences(ours, theirs)
+        return differences(ours, theirs)
     except InputError:
-        return None
-    first, *_ = lines = [
+        return []
+
+
+def _in_words(one: Difference) -> str:
+    return (
         f"{one.task}, {one.name}: {100 * one.ours:.1f} % against {100 * one.theirs:.1f} %, {100 * one.difference:+.1f} "
         f"points [{100 * (one.low or 0):+.1f}, {100 * (one.high or 0):+.1f}] on the same {one.n:,} items"
         + ("" if one.p is None else f", p = {one.p:.2g}")
-        for one in found
-    ]
-    apart = [one for one in found if one.low is not None and (one.low > 0 or (one.high or 0) < 0)]
-    changes = [] if apart else ["more items: none of these intervals is free of 0"]
-    return Verdict(f"{run.name} against {base.name}: {first}", lines[1:], changes)
+    )
 
 
-def _of_run(run: Source, *, several: bool) -> Iterator[Verdict]:
+def _of_run(run: Source, against: Source | None, *, several: bool) -> Verdict:
     """What came of a run: of its rows, its search for a method, its students, its evaluation."""
     name = f"{run.name}: " if several else ""
     lines, changes = list(_of_rows(run)), list(_losses(run))
-    for more in (_of_search(run), _of_evaluation(run), _of_training(run)):
+    for more in (_of_search(run), _of_evaluation(run, against), _of_training(run)):
         lines += more
     if not lines:
         lines = [f"{stage} is {entry.state}" for stage, entry in run.entries.items()]
     if any("[" in line for line in lines):
         changes.append("four times as many rows would halve the intervals")
-    yield Verdict(name + _capital(lines[0]), lines[1:], changes)
+    return Verdict(name + _capital(lines[0]), lines[1:], changes)
 
 
 def _of_rows(run: Source) -> Iterator[str]:
@@ -126,7 +144,10 @@ def _rate(one: Mapping[str, Any]) -> str:
     return f"{one['failure_rate']:.1%} [{low:.1%}, {high:.1%}]"
 
 
-def _of_evaluation(run: Source) -> list[str]:
+def _of_evaluation(run: Source, against: Source | None) -> list[str]:
+    if against is not None and (found := _differences(run, against)):
+        other = against.entries["evaluate"].settings.get("model", against.name)
+        return [f"{_in_words(one)}; against {other}" for one in found]
     file = run.records("evaluate")
     return [
         f"{of.task}, {one.name}: {one.value:.1%}"
