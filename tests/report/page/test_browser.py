@@ -10,7 +10,7 @@ import pytest
 
 from evolvent.report.page.report import write_report
 from tests.processes import LONG_S
-from tests.report.page.runs import HOSTILE, evolutions, whole_run, write
+from tests.report.page.runs import HOSTILE, evolutions, store_replies, whole_run, write
 
 webdriver = pytest.importorskip("selenium.webdriver")
 pytest.importorskip("vl_convert")
@@ -107,13 +107,20 @@ def test_a_telephone_and_the_dark(browser: Browser, page: Path, width: int, dark
 def test_hostile_records_do_no_harm(browser: Browser, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
-    write(folder, "evolve", evolutions(HOSTILE, reason=HOSTILE[1]))
+    evolved = evolutions(HOSTILE, reason=HOSTILE[1])
+    write(folder, "evolve", evolved)
+    store_replies(folder, evolved, [f"raw {text}" for text in HOSTILE for _ in (1, 2)])
     browser.open(write_report(folder).page)
     for n, text in enumerate(HOSTILE):
         browser.run(f"location.hash = '#r=s{n}'")
         browser.until(f"return document.querySelector('#detail h3')?.textContent.startsWith('seed {n} ')")
         shown = browser.run("return document.querySelector('#detail .text').textContent")
         assert shown.replace("\ufffd", "\0").startswith(text[:40].replace("\ufffd", "\0"))
+        raw = browser.run(
+            "return [...document.querySelectorAll('#detail .raw')].map((one) => one.textContent.slice(0, 40))"
+        )
+        lost = sum((n + round) % 3 == 0 for round in (1, 2))
+        assert [one.replace("\ufffd", "\0") for one in browser.run(of_raw)] == [f"raw {text}"[:40].replace("\ufffd", "\0")] * lost
         assert browser.run("return document.title") == "run · evolvent"
         assert browser.run("return document.querySelectorAll('#detail script, #detail img, #detail svg').length") == 0
         assert browser.run("return document.documentElement.scrollWidth - innerWidth") <= 0
