@@ -18,7 +18,10 @@ from evolvent.runs.tally import Tally
 from evolvent.training.note import NOTE
 
 M = "openai:m"
-SETTINGS: dict[str, dict[str, Any]] = {"evolve": {"method": "evol-instruct", "model": M, "rounds": 2}, "respond": {"teacher": [M]}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "evolve": {"method": "evol-instruct", "model": M, "rounds": 2},
+    "respond": {"teacher": [M]},
+}
 PAID = {
     M: {"calls": 3, "prompt_tokens": 30, "completion_tokens": 20, "estimated": False, "cost": 1.5, "price": [1.0, 2.0]}
 }

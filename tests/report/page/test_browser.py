@@ -120,7 +120,9 @@ def test_hostile_records_do_no_harm(browser: Browser, tmp_path: Path) -> None:
             "return [...document.querySelectorAll('#detail .raw')].map((one) => one.textContent.slice(0, 40))"
         )
         lost = sum((n + round) % 3 == 0 for round in (1, 2))
-        assert [one.replace("\ufffd", "\0") for one in browser.run(of_raw)] == [f"raw {text}"[:40].replace("\ufffd", "\0")] * lost
+        assert [one.replace("\ufffd", "\0") for one in browser.run(of_raw)] == [
+            f"raw {text}"[:40].replace("\ufffd", "\0")
+        ] * lost
         assert browser.run("return document.title") == "run · evolvent"
         assert browser.run("return document.querySelectorAll('#detail script, #detail img, #detail svg').length") == 0
         assert browser.run("return document.documentElement.scrollWidth - innerWidth") <= 0

@@ -125,6 +125,8 @@ def test_named_stages_and_the_other_model_of_an_evaluation_are_told_of_with_thei
     sources = read_sources([tmp_path / "run"])
     assert [run.name for run in sources.runs] == ["run", "run/against", "run/brief"]
     assert [run.name for run in sources.whole] == ["run"] == [run.within for run in sources.runs[1:2]]
-    assert [one.sentence.partition(":")[0] for one in verdicts(sources)] == ["run", "run/brief"]
+    [verdict] = verdicts(sources)
+    assert verdict.sentence.startswith("16 of 24 evolutions")
+    assert "run/brief: 2 of 2 answers are usable by our rules: 100.0% [34.2%, 100.0%]" in verdict.behind
     of_all = read_sources([tmp_path])  # a folder of runs: each is one of its own
     assert [run.name for run in of_all.whole] == [f"{tmp_path.name}/run"]

@@ -67,6 +67,11 @@ class Sources:
         return [run for run in self.runs if not run.within]
 
 
+def called_in(run: Source, model: str, *, several: bool) -> str:
+    """What a model of a run is called where there may be several runs; candidates are often named after theirs."""
+    return f"{run.name}: {model}" if several and run.name != model else model
+
+
 def read_sources(folders: Sequence[Path]) -> Sources:
     """Read what folders hold.
 

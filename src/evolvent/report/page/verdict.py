@@ -16,6 +16,7 @@ from evolvent.report.yields import yield_of
 MADE = {"self-instruct": "instructions", "evolve": "evolutions", "respond": "answers", "score": "scored answers"}
 # In the folder of an evaluation, that of the other model.
 AGAINST = "against"
+MORE = "four times as many rows would halve the intervals"
 # Reasons that are named as what would change a verdict.
 REASONS = 3
 
@@ -43,14 +44,7 @@ def verdicts(sources: Sources) -> list[Verdict]:
     if sources.whole:
         base, *others = sources.whole
         found += [one for run in others if (one := _against(run, base)) is not None]
-    by_name = {run.name: run for run in sources.runs}
-    own = [run for run in sources.runs if not _is_against(run)]
-    return found or [_of_run(run, by_name.get(f"{run.name}/{AGAINST}"), several=len(own) > 1) for run in own]
-
-
-def _is_against(run: Source) -> bool:
-    """Whether it is the model that the evaluation of the run around it is compared with."""
-    return bool(run.within) and run.folder.name == AGAINST
+    return found or [_of_run(run, sources.runs, several=len(sources.whole) > 1) for run in sources.whole]
 
 
 def _of_ranking(ranking: BaseRanking, *, several: bool) -> Verdict:
@@ -95,17 +89,27 @@ def _in_words(one: Difference) -> str:
     )
 
 
-def _of_run(run: Source, against: Source | None, *, several: bool) -> Verdict:
-    """What came of a run: of its rows, its search for a method, its students, its evaluation."""
-    name = f"{run.name}: " if several else ""
-    lines, changes = list(_of_rows(run)), list(_losses(run))
-    for more in (_of_search(run), _of_evaluation(run, against), _of_training(run)):
-        lines += more
-    if not lines:
+def _of_run(run: Source, runs: Sequence[Source], *, several: bool) -> Verdict:
+    """What came of a run and of those that lie in it: of rows, a search for a method, students, evaluations."""
+    inner = [one for one in runs if one.within == run.name and one.folder.name != AGAINST]
+    lines, changes = list(_made(run, runs)), list(_losses(run))
+    if not lines and not inner:
         lines = [f"{stage} is {entry.state}" for stage, entry in run.entries.items()]
+    for one in inner:
+        more = _of_run(one, runs, several=False)
+        lines += [f"{one.name}: {line}" for line in (more.sentence, *more.behind)]
+        changes += [f"{one.name}: {line}" for line in more.changes if line != MORE]
     if any("[" in line for line in lines):
-        changes.append("four times as many rows would halve the intervals")
-    return Verdict(name + _capital(lines[0]), lines[1:], changes)
+        changes.append(MORE)
+    return Verdict(f"{run.name}: {lines[0]}" if several else lines[0], lines[1:], changes)
+
+
+def _made(run: Source, runs: Sequence[Source]) -> Iterator[str]:
+    against = next((one for one in runs if one.within == run.name and one.folder.name == AGAINST), None)
+    yield from _of_rows(run)
+    yield from _of_search(run)
+    yield from _of_evaluation(run, against)
+    yield from _of_training(run)
 
 
 def _of_rows(run: Source) -> Iterator[str]:
