@@ -88,7 +88,7 @@ def example_of(record: Record, *, preference: bool) -> Example | str:
 
 
 def _came_from(record: Record) -> tuple[int, str | None]:
-    """The round of a record and its evolver: its own, or what a training set that select has written says of its row."""
+    """The round of a record and its evolver: its own, or what a training set of select says of its row."""
     noted = orjson.loads(record.meta or "{}").get("meta") if not record.round else None
     if not isinstance(noted, dict) or "seed_id" not in noted:
         return record.round, record.evolver

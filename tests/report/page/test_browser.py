@@ -93,6 +93,7 @@ def test_search_filters_keys_and_links_lead_to_a_record(browser: Browser, page: 
     assert browser.until("return document.querySelector('#detail').hidden")
 
 
+RAW = "return [...document.querySelectorAll('#detail .raw')].map((one) => one.textContent.slice(0, 40))"
 FOUND = "document.querySelector('#filters').dispatchEvent(new Event('input'))"
 
 
@@ -116,13 +117,9 @@ def test_hostile_records_do_no_harm(browser: Browser, tmp_path: Path) -> None:
         browser.until(f"return document.querySelector('#detail h3')?.textContent.startsWith('seed {n} ')")
         shown = browser.run("return document.querySelector('#detail .text').textContent")
         assert shown.replace("\ufffd", "\0").startswith(text[:40].replace("\ufffd", "\0"))
-        raw = browser.run(
-            "return [...document.querySelectorAll('#detail .raw')].map((one) => one.textContent.slice(0, 40))"
-        )
+        raw = browser.run(RAW)
         lost = sum((n + round) % 3 == 0 for round in (1, 2))
-        assert [one.replace("\ufffd", "\0") for one in browser.run(of_raw)] == [
-            f"raw {text}"[:40].replace("\ufffd", "\0")
-        ] * lost
+        assert [one.replace("\ufffd", "\0") for one in raw] == [f"raw {text}"[:40].replace("\ufffd", "\0")] * lost
         assert browser.run("return document.title") == "run · evolvent"
         assert browser.run("return document.querySelectorAll('#detail script, #detail img, #detail svg').length") == 0
         assert browser.run("return document.documentElement.scrollWidth - innerWidth") <= 0

@@ -40,8 +40,8 @@ def figures(sources: Sources) -> Iterator[Figure]:
     lines = _lines(evolvers, bases)
     by_task: dict[str, list[Point]] = {}
     for (file, _), of, line in zip(trained, rounds, lines, strict=True):
-        for task in figures_of(file) if len(of) == 1 and of[0] else []:
-            by_task.setdefault(task.task, []).extend(Point(line, of[0], one) for one in task.figures)
+        for found in figures_of(file) if len(of) == 1 and of[0] else []:
+            by_task.setdefault(found.task, []).extend(Point(line, of[0], one) for one in found.figures)
     mixed = sum(len(of) > 1 for of in rounds)
     for task, points in by_task.items():
         if len({point.round for point in points}) > 1:
