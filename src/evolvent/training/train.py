@@ -133,7 +133,7 @@ def train(data: Data, given: Training, reading: Reading) -> Trained:
             elif _is_done(out, before):
                 return _as_it_is(out, before, examples)
         note: dict[str, Any] = {"state": "running", "how": how, "input": examples.source.about}
-        note |= {"preset": given.preset or DEFAULT[given.method]}
+        note |= {"preset": given.preset or DEFAULT[given.method], "named_template": given.chat_template}
         note |= {"started": now(), "seconds": 0.0, "files": []}
         note |= {name: before[name] for name in ("started", "seconds", "files") if before and name in before}
         done = _trained(plan, note | {"versions": used_versions()}, tell)
