@@ -101,7 +101,7 @@ def _of_run(run: Source, runs: Sequence[Source], *, several: bool) -> Verdict:
         changes += [f"{one.name}: {line}" for line in more.changes if line != MORE]
     if any("[" in line for line in lines):
         changes.append(MORE)
-    return Verdict(f"{run.name}: {lines[0]}" if several else lines[0], lines[1:], changes)
+    return Verdict(f"{run.name}: {lines[0]}" if several else _capital(lines[0]), lines[1:], changes)
 
 
 def _made(run: Source, runs: Sequence[Source]) -> Iterator[str]:
@@ -179,4 +179,5 @@ def _share(part: int, whole: int) -> str:
 
 
 def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    """A sentence as it begins, unless a name of ours begins it: embedded_sums."""
+    return text[:1].upper() + text[1:] if text.partition(" ")[0].isalpha() else text

@@ -56,8 +56,10 @@ def over_rounds(task: str, points: Sequence[Point], more: str = "") -> Figure:
         points: its scores; of several students of a line and a round the line goes through their mean.
         more: what else the caption says.
     """
+    lines = list(dict.fromkeys((point.line, point.score.name) for point in points))
     values = [
         {
+            "place": (2 * lines.index((point.line, point.score.name)) + 1) / len(lines) - 1,
             "students of": point.line,
             "figure": point.score.name,
             "round": point.round,
@@ -77,12 +79,13 @@ def over_rounds(task: str, points: Sequence[Point], more: str = "") -> Figure:
             "mark": {"type": "line"},
             "encoding": {
                 "y": number("value", "score", aggregate="mean", **share),
-                "strokeDash": name("figure", legend={} if shown["figure"] else None),
+                "strokeDash": name("figure", legend={"symbolType": "stroke"} if shown["figure"] else None),
             },
         },
         {"mark": {"type": "rule", "opacity": 0.6}, "encoding": {"y": number("low", "score"), "y2": {"field": "high"}}},
         {"mark": {"type": "point"}, "encoding": {"y": number("value", "score"), "shape": name("figure", legend=None)}},
         x={"field": "round", "type": "ordinal", "title": "round of the training data", "axis": {"labelAngle": 0}},
+        xOffset={"field": "place", "type": "quantitative", "scale": {"domain": [-8, 8]}},  # intervals beside each other
         color=name("students of", legend={} if shown["students of"] else None),
         tooltip=tips("students of", "figure", "round", "value", "low", "high", "items"),
     )
