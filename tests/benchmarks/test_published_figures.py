@@ -15,8 +15,9 @@ def test_they_say_what_the_paper_says() -> None:
     assert (round(hardest["round 3: SLM"], 3), round(hardest["round 3: LLM"], 3)) == (0.668, 0.221)
     third = [one for one in drawn["over-rounds-gsm8k"] if one["round"] == 3 and "SLM" in one["students of"]]
     assert [(one["value"], one["low"], one["high"]) for one in third] == [(0.6588, 0.6328, 0.6839)]
-    for of in FIGURE_2.values():  # every round of a data set has its rows
-        assert len({sum(counts) for rounds in of.values() for counts in rounds}) == 1
+    for of in FIGURE_2.values():  # every round has the rows of its seeds, but for replies that could not be read
+        rows = [sum(counts) for rounds in of.values() for counts in rounds]
+        assert max(rows) - min(rows) < 0.001 * max(rows)
 
 
 def test_they_are_written_with_what_the_originals_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
