@@ -3,12 +3,16 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from evolvent.ranking.result import write_result
+from evolvent.report.page.compared import compared
 from evolvent.report.page.report import write_report
+from evolvent.report.page.source import read_sources
 from tests.processes import LONG_S
 from tests.report.page.runs import HOSTILE, evolutions, store_replies, whole_run, write
 
@@ -103,6 +107,33 @@ def test_a_telephone_and_the_dark(browser: Browser, page: Path, width: int, dark
     assert browser.run("return document.documentElement.scrollWidth - innerWidth") <= 0
     light = browser.run("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert light != dark
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_name_in_a_figure_is_cut(browser: Browser, tmp_path: Path, width: int) -> None:
+    folders = {name: whole_run(tmp_path / name) for name in ("a", "b")}
+    ranked = compared(read_sources(list(folders.values())).runs)
+    assert ranked is not None
+    [ranking] = ranked.rankings
+    orders = [replace(order, figure=f"trial:{order.figure}_of_embedded_sums") for order in ranking.orders]
+    of_all = {"candidates": folders, "fates": {name: {} for name in folders}}
+    write_result(replace(ranked, folder=tmp_path, rankings=[replace(ranking, orders=orders)], **of_all))
+    browser.open(write_report(tmp_path).page, width=width)
+    assert browser.run(OUTSIDE) == []
+
+
+OUTSIDE = """
+    const found = [];
+    for (const svg of document.querySelectorAll(".plot svg")) {
+      const all = svg.getBoundingClientRect();
+      for (const text of svg.querySelectorAll("text")) {
+        const own = text.getBoundingClientRect();
+        const out = [all.left - own.left, own.right - all.right, all.top - own.top, own.bottom - all.bottom];
+        if (own.width && Math.max(...out) > 0.5) found.push([text.textContent, ...out]);
+      }
+    }
+    return found;
+"""
 
 
 def test_hostile_records_do_no_harm(browser: Browser, tmp_path: Path) -> None:

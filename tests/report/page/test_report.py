@@ -14,11 +14,12 @@ from evolvent.errors import InputError
 from evolvent.ranking.result import BaseRanking, Ranked, write_result
 from evolvent.report.page import report
 from evolvent.report.page.drawing import browser_scripts
-from evolvent.report.page.provenance import provenance
+from evolvent.report.page.figures import training
+from evolvent.report.page.provenance import planned, provenance
 from evolvent.report.page.report import write_report
 from evolvent.report.page.source import read_sources
 from evolvent.report.page.verdict import verdicts
-from tests.report.page.runs import M, evolutions, whole_run, write
+from tests.report.page.runs import M, evolutions, student, whole_run, write
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +98,25 @@ def test_a_ranking_is_told_as_it_was_written(tmp_path: Path) -> None:
     write_result(Ranked(tmp_path, tmp_path / "plan.json", folders, {}, [ranking], {"a": {}, "b": {}}, {}))
     text = page_of(tmp_path)
     assert "All figures put a first" in text and "<li>ifd: a leads</li>" in text and "<li>few rows</li>" in text
+
+
+def test_of_a_ranking_the_page_has_its_plan_and_the_losses_of_its_students(tmp_path: Path) -> None:
+    folders = {name: whole_run(tmp_path / name) for name in ("openai:a", "openai:b")}
+    for seed in ("seed-0", "seed-1"):
+        student(tmp_path / "openai:a" / "trial" / "base" / seed, {"1": 4}, [0, 1])
+    ranking = BaseRanking("openai:b", [], ["ifd: a leads", "all figures put a first"], [])
+    plan = {"ranked": "evolvers", "candidates": list(folders), "input": {"seeds": "abc"}, "rule": "By the set."}
+    (tmp_path / "plan.json").write_bytes(orjson.dumps(plan))
+    fates: dict[str, dict[str, int]] = {name: {} for name in folders}
+    write_result(Ranked(tmp_path, tmp_path / "plan.json", folders, {}, [ranking], fates, {}))
+    sources = read_sources([tmp_path])
+    [made] = planned(sources.rankings[0])
+    assert made.command == f"evolvent rank evolvers DATA --model openai:a --model openai:b --out {tmp_path.name}"
+    assert ("input", "seeds, digest abc") in made.facts
+    assert f'<pre class="command">{made.command}</pre>' in page_of(tmp_path)
+    [losses] = training.figures(sources)
+    lines = {(one["student"], one["place"]) for one in losses.spec["data"]["values"]}
+    assert {who for who, _ in lines} == {"a"} and len(lines) == 2
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
