@@ -2,30 +2,36 @@
 
     python -m benchmarks.report 50000 1000000
 
-A run of half as many evolutions as rows, each answered and scored, is written with made-up texts as long as Alpaca's;
-``evolvent report`` then runs as a process of its own. Where Chromium and its driver are installed (and selenium), the
-page is opened, and its first paint, the unpacking of its rows and a search are timed.
+A run of half as many evolutions as rows, each answered and scored, is written with made-up texts as long as Alpaca's,
+and with the calls behind its evolutions; ``evolvent report`` then runs as a process of its own. Where Chromium and its
+driver are installed (and selenium), the page is opened, and its first paint, the unpacking of its rows and a search are
+timed.
 """
 
 import json
 import random
 import resource
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from evolvent.call_store.key import call_seed
+from evolvent.call_store.store import LAYOUT, TABLES
+from evolvent.files import CALLS
 from evolvent.records import Column, schema
 from evolvent.runs.manifest import StageEntry, write_manifest
 
-AT_ONCE = 10_000
+AT_ONCE, MODEL = 10_000, "openai:m"
 SCORES = tuple(Column(name) for name in ("ifd", "ic_ifd", "mnd", "response_loss", "reward", "difficulty_score"))
 
 
@@ -54,6 +60,7 @@ def rows(start: int, count: int, columns: tuple[Column, ...], asked: list[str], 
     found["output"] = [draw.choice(said) if columns else "" for _ in places]
     found["status"] = ["eliminated" if one else "ok" for one in lost]
     found["reason"] = ["paraphrase" if one else None for one in lost]
+    found["evolver"] = [MODEL if when else None for when in rounds]
     for column in columns:
         found[column.name] = [draw.gauss(1, 0.3) for _ in places]
     return pa.table(found, schema=schema(columns))
@@ -75,6 +82,19 @@ def write_run(folder: Path, count: int) -> None:
         for stage, name in (("evolve", "evolved.parquet"), ("score", "scored.parquet"))
     }
     write_manifest(folder, entries)
+    write_calls(folder / CALLS, count // 3, asked)
+
+
+def write_calls(path: Path, count: int, asked: list[str]) -> None:
+    """A call for each evolution, with a prompt of 2,000 characters."""
+    prompt = "Rewrite the prompt. " * 100
+    with closing(sqlite3.connect(path)) as store, store:
+        store.executescript(f"{TABLES} PRAGMA user_version = {LAYOUT};")
+        for place in range(count):
+            seed, text = f"{place:016x}", asked[place % len(asked)]
+            request = json.dumps({"messages": [prompt + text], "seed": call_seed(0, f"{seed}/r1", "evolve")})
+            call = (seed.encode(), "evolve", seed, MODEL, request, json.dumps({"text": f"Here it is: {text}"}))
+            store.execute("INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, NULL, 0.0, 0.0, NULL)", call)
 
 
 def in_browser(page: Path) -> Iterator[tuple[str, float]]:

@@ -19,7 +19,7 @@ STOP_WORDS = frozenset(
 NOUNS = frozenset(
     """
     calls duplicates epochs evolutions files functions instructions items near-duplicates pairs records refusals rows
-    seeds steps tokens
+    seeds steps students tokens
     """.split()  # noqa: SIM905
 )
 

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from transformers import AutoModelForCausalLM
 
+from evolvent.datasets.write import write
 from evolvent.errors import InputError, RunError
 from evolvent.models.opening import open_chat
 from evolvent.models.protocols import Sampling
 from evolvent.recipe import run
-from evolvent.records import Message
+from evolvent.records import Message, Record
 from evolvent.report.printing import print_trained
 from evolvent.runs.lock import FolderLock, in_use
 from evolvent.runs.manifest import read_manifest, write_manifest
@@ -101,6 +102,16 @@ def test_a_dry_run_shows_and_writes_nothing(tmp_path: Path) -> None:
 
 class Cut(Exception):
     pass
+
+
+def test_the_rounds_and_evolvers_of_its_rows_are_noted(tmp_path: Path) -> None:
+    records = [
+        Record(f"s{n}/r{round}", f"s{n}", n, f"What is {n}?", output="It is that.", round=round, evolver="openai:e")
+        for n, round in enumerate([1, 2, 2])
+    ]
+    write([*records, Record("s4", "s4", 4, "And 4?", output="That, too.")], tmp_path / "rows.jsonl")
+    counts = trained(tmp_path / "rows.jsonl", tmp_path / "out", dry_run=True).counts
+    assert (counts["rounds"], counts["evolvers"]) == ({"0": 1, "1": 1, "2": 2}, {"openai:e": 3})
 
 
 def test_few_rows_are_a_step_an_epoch_and_are_trained(tmp_path: Path) -> None:
@@ -242,6 +253,7 @@ def test_in_a_run_folder_it_reads_what_was_selected_and_is_entered(tmp_path: Pat
     entry = read_manifest(tmp_path)["train:student"]
     assert (entry.state, entry.counts["rows"], entry.input["stage"]) == ("done", 8, "select:selected.jsonl")
     assert entry.settings["learning_rate"] == 1e-3 and done.counts["rows"] == 8
+    assert not [name for name in entry.counts if "round" in name]  # of data that was not evolved
 
 
 FOREIGN = r"is the base model itself|no training wrote it"

@@ -13,6 +13,7 @@ import typer
 from evolvent.commands.parameters import JSON, as_typed, further, json_switch, method_in, parameters, values
 from evolvent.errors import InputError
 from evolvent.options import Interface, OptionError
+from evolvent.report.at_end import print_page
 from evolvent.report.comparison import comparison_tables
 from evolvent.report.json_document import json_document
 from evolvent.report.printing import (
@@ -80,6 +81,7 @@ def _demo(done: "RecipeRun", _: object) -> None:
     from evolvent.report.demo import print_demo
 
     print_demo(done.path, done.stages)
+    print_page(done.path)
 
 
 def _searched(found: "OptimizedMethod", _: object) -> None:
@@ -138,6 +140,7 @@ def _recipe(done: "RecipeRun", typed: Mapping[str, Any]) -> None:
     written = [one.path for key, one in done.stages.items() if key.partition(":")[0] == "select"]
     with _beside_data(next(filter(_is_standard_output, written), None)):
         print_stages(done.path, done.stages)
+        print_page(done.path)
 
 
 def _ranked(found: "Ranked", _: object) -> None:
@@ -146,6 +149,7 @@ def _ranked(found: "Ranked", _: object) -> None:
     print_tables(ranking_tables(found))
     for line in verdicts(found):
         typer.echo(line)
+    print_page(found.folder)
 
 
 def _validated(found: "Validation", _: object) -> None:

@@ -24,11 +24,15 @@ class Example:
         turns: its turns.
         rejected: of a preference pair, the worse answer to what the last turn answers.
         unanswered: whether turns that nobody answered were left out at its end.
+        round: the round of evolution that it is of; 0 where that is not known, or it is a seed.
+        evolver: the model that evolved it, where one is known.
     """
 
     turns: list[Message]
     rejected: str | None = None
     unanswered: bool = False
+    round: int = 0
+    evolver: str | None = None
 
     @property
     def texts(self) -> Iterator[str]:
@@ -74,13 +78,22 @@ def example_of(record: Record, *, preference: bool) -> Example | str:
     if not all(turn["content"].strip() for turn in turns if turn["role"] == "assistant"):
         return "with an empty answer"
     if not preference:
-        return Example(turns, unanswered=turns != whole)
+        return Example(turns, None, turns != whole, *_came_from(record))
     rejected = _rejected(record, turns[:-1])
     if rejected is None or not rejected.strip():
         return "without a rejected answer"
     if rejected == turns[-1]["content"]:
         return "whose two answers are the same"
-    return Example(turns, rejected)
+    return Example(turns, rejected, False, *_came_from(record))
+
+
+def _came_from(record: Record) -> tuple[int, str | None]:
+    """The round of a record and its evolver: its own, or what a training set of select says of its row."""
+    noted = orjson.loads(record.meta or "{}").get("meta") if not record.round else None
+    if not isinstance(noted, dict) or "seed_id" not in noted:
+        return record.round, record.evolver
+    round, evolver = noted.get("round"), noted.get("evolver")
+    return round if isinstance(round, int) else 0, evolver if isinstance(evolver, str) else None
 
 
 def _rejected(record: Record, asked: list[Message]) -> str | None:

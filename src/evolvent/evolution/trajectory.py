@@ -23,6 +23,7 @@ from evolvent.runs.stage import Make, notes_of
 Profile = Literal["default", "small", "paper"]
 
 STAGE = "evolve"
+ATTEMPTS = 3  # of a draw, until its reply can be read
 NO_VERDICT = "judge gave no verdict"
 NO_LOGPROBS = "the evolver gives no log probabilities"
 
@@ -195,7 +196,7 @@ async def evolve_once(
         input=rewriting.input_after(parent, how.profile),
         meta=seed.meta,
     )
-    stage = f"{STAGE}/{draw}" if draw else STAGE
+    stage = stage_of(draw)
     asked = rewriting.turns(parent, how.profile, call_seed(how.seed, record.id, f"{stage}/turns"))
     if how.system:
         asked = [Message(role="system", content=how.system), *(turn for turn in asked if turn["role"] != "system")]
@@ -217,7 +218,7 @@ async def evolve_once(
             stage=stage,
             usable=lambda reply: why_unusable(reply) is None and rewriting.read(reply, parent, how.profile) is not None,
             # Paper 1's code takes the first generation, whatever it is; the default tries again with another seed.
-            attempts=1 if how.profile == "paper" else 3,
+            attempts=1 if how.profile == "paper" else ATTEMPTS,
         )
         text = rewriting.read(reply, parent, how.profile)
         _take_instruction(record, parent, reply.text if text is None else text, reply)
@@ -233,6 +234,11 @@ async def evolve_once(
     if sampling.top_logprobs:
         record.scores = output_breadth(reply.logprobs)
     return record
+
+
+def stage_of(draw: int) -> str:
+    """What the calls of a draw are for: each draw has seeds of its own."""
+    return f"{STAGE}/{draw}" if draw else STAGE
 
 
 def _take_instruction(record: Record, parent: Record, text: str, reply: Reply) -> None:

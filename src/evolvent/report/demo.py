@@ -41,7 +41,6 @@ More rows of the right kind do more: see docs/training.md."""
 
 NEXT = """
 look next:
-  evolvent report {out}     a page with its figures and records: {out}/report.html
   evolvent show {out}       what the run holds: yields, tokens, scores
   evolvent calls {out}      every call with its prompt and its reply
 with your own seeds and a model of 0.5 to 3 billion parameters:

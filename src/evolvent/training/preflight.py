@@ -50,6 +50,7 @@ class Preflight:
 
     Attributes:
         rows: rows that are trained on.
+        rounds: how many of them are of each round of evolution, and ``evolvers`` by each model that evolved them.
         left_out: others, by reason.
         notes: what there is to say of rows that are trained on, counted.
         max_length: the longest row in tokens; what is longer is cut at its end.
@@ -64,6 +65,8 @@ class Preflight:
     """
 
     rows: int = 0
+    rounds: dict[str, int] = field(default_factory=dict)
+    evolvers: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
     notes: dict[str, int] = field(default_factory=dict)
     max_length: int = 0
@@ -206,6 +209,8 @@ def _cut(
     if dropped:
         left_out["whose prompt alone fills the row"] += dropped
     found.rows, found.max_length, found.end = len(made.ids), longest, str(tokenizer.convert_ids_to_tokens(end))
+    found.rounds = dict(sorted(Counter(str(example.round) for example in made.kept).items()))
+    found.evolvers = dict(Counter(example.evolver for example in made.kept if example.evolver))
     found.left_out = {reason: count for reason, count in left_out.items() if count}
     found.notes = {note: count for note, count in notes.items() if count}
     found.tokens = sum(map(len, made.ids)) + sum(len(ids) for ids, _ in made.rejected)

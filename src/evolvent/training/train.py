@@ -133,7 +133,7 @@ def train(data: Data, given: Training, reading: Reading) -> Trained:
             elif _is_done(out, before):
                 return _as_it_is(out, before, examples)
         note: dict[str, Any] = {"state": "running", "how": how, "input": examples.source.about}
-        note |= {"preset": given.preset or DEFAULT[given.method]}
+        note |= {"preset": given.preset or DEFAULT[given.method], "named_template": given.chat_template}
         note |= {"started": now(), "seconds": 0.0, "files": []}
         note |= {name: before[name] for name in ("started", "seconds", "files") if before and name in before}
         done = _trained(plan, note | {"versions": used_versions()}, tell)
@@ -269,8 +269,9 @@ def _enter(out: Path, how: dict[str, Any], examples: Examples, counts: dict[str,
 def _flat(counts: dict[str, Any]) -> dict[str, Any]:
     """Counts as a manifest holds them: numbers, and the rows left out by reason."""
     left_out = {f"left out: {reason}": count for reason, count in counts["left_out"].items()}
+    rounds = {f"rows of round {n}": count for n, count in counts.get("rounds", {}).items() if n != "0"}
     named = {"rows": "rows", "truncated": "rows cut", "loss_tokens": "tokens with loss", "steps": "steps"}
-    return {words: counts[name] for name, words in named.items()} | left_out
+    return {words: counts[name] for name, words in named.items()} | rounds | left_out
 
 
 @contextmanager

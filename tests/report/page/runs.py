@@ -1,16 +1,27 @@
 """Run folders to make reports of, written without a model."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import orjson
+
+from evolvent.call_store.key import call_seed
+from evolvent.call_store.store import Call, CallStore
+from evolvent.files import CALLS
 from evolvent.records import Column, Record
 from evolvent.runs.folder import RunFolder
 from evolvent.runs.parts import Output, Placed
 from evolvent.runs.tally import Tally
+from evolvent.training.note import NOTE
 
 M = "openai:m"
-SETTINGS = {"evolve": {"method": "evol-instruct", "model": M, "rounds": 2}, "respond": {"teacher": [M]}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "evolve": {"method": "evol-instruct", "model": M, "rounds": 2},
+    "respond": {"teacher": [M]},
+}
 PAID = {
     M: {"calls": 3, "prompt_tokens": 30, "completion_tokens": 20, "estimated": False, "cost": 1.5, "price": [1.0, 2.0]}
 }
@@ -30,15 +41,56 @@ HOSTILE = [
 ]
 
 
-def write(folder: Path, stage: str, records: Sequence[Record], columns: Sequence[Column] = (), **counts: Any) -> None:
-    """A finished stage in a run folder."""
+def write(
+    folder: Path,
+    stage: str,
+    records: Sequence[Record],
+    columns: Sequence[Column] = (),
+    *,
+    read: str | None = None,
+    **counts: Any,
+) -> None:
+    """A finished stage in a run folder; ``read`` is the stage of the folder whose file it read."""
+    source = {"digest": f"{read}", "source": "seeds.jsonl", "rows": 2} | ({"stage": read} if read else {})
     with RunFolder(folder) as run:
-        run.begin(stage, SETTINGS.get(stage, {}), {"digest": "a", "source": "seeds.jsonl", "rows": 2}, fresh=False)
+        run.begin(stage, SETTINGS.get(stage, {}), source, fresh=read is not None)
         run.start(stage, {M: "weights"})
         output = Output(run.output(stage), len(records), columns=columns)
         for n, record in enumerate(records):
             output.add(Placed(0, n, record), [record], _count)
         run.finish(stage, {**output.finish().summary(), **counts}, PAID, PAID)
+
+
+def student(folder: Path, rounds: Mapping[str, int], right: Sequence[int], evolver: str = M) -> Path:
+    """A run folder with a student and its evaluation; ``rounds`` says how many of its rows were of each round."""
+    (folder / "student").mkdir(parents=True)
+    note = {"state": "done", "how": {"base_model": "openai:b"}, "input": {"digest": ""}, "loss": [[1, 2.0], [2, 1.0]]}
+    note |= {"counts": {"rounds": rounds, "evolvers": {evolver: sum(rounds.values())}}}
+    (folder / "student" / NOTE).write_bytes(orjson.dumps(note))
+    rows = [
+        Record(f"i{n}", f"i{n}", n, "What is 2 plus 2?", output="4", scores={"task": "embedded_sums", "right": one})
+        for n, one in enumerate(right)
+    ]
+    SETTINGS["evaluate"] = {"model": f"hf:{folder}/student"}
+    write(folder, "evaluate", rows, (Column("task", "string"), Column("right")))
+    return folder
+
+
+def store_replies(folder: Path, evolved: Sequence[Record], texts: Sequence[str]) -> None:
+    """The calls behind evolutions, each with a reply."""
+    calls = [
+        Call(
+            row.id.encode(),
+            "evolve",
+            row.seed_id,
+            M,
+            orjson.dumps({"seed": call_seed(0, row.id, "evolve")}).decode(),
+            orjson.dumps({"text": text}).decode(),
+        )
+        for row, text in zip((row for row in evolved if row.round), texts, strict=True)
+    ]
+    with closing(CallStore(folder / CALLS)) as store:
+        asyncio.run(store.put(calls))
 
 
 def _count(tally: Tally, row: Record) -> None:

@@ -3,14 +3,18 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from evolvent.ranking.result import write_result
+from evolvent.report.page.compared import compared
 from evolvent.report.page.report import write_report
+from evolvent.report.page.source import read_sources
 from tests.processes import LONG_S
-from tests.report.page.runs import HOSTILE, evolutions, whole_run, write
+from tests.report.page.runs import HOSTILE, evolutions, store_replies, whole_run, write
 
 webdriver = pytest.importorskip("selenium.webdriver")
 pytest.importorskip("vl_convert")
@@ -93,6 +97,7 @@ def test_search_filters_keys_and_links_lead_to_a_record(browser: Browser, page: 
     assert browser.until("return document.querySelector('#detail').hidden")
 
 
+RAW = "return [...document.querySelectorAll('#detail .raw')].map((one) => one.textContent.slice(0, 40))"
 FOUND = "document.querySelector('#filters').dispatchEvent(new Event('input'))"
 
 
@@ -104,16 +109,48 @@ def test_a_telephone_and_the_dark(browser: Browser, page: Path, width: int, dark
     assert light != dark
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_name_in_a_figure_is_cut(browser: Browser, tmp_path: Path, width: int) -> None:
+    folders = {name: whole_run(tmp_path / name) for name in ("a", "b")}
+    ranked = compared(read_sources(list(folders.values())).runs)
+    assert ranked is not None
+    [ranking] = ranked.rankings
+    orders = [replace(order, figure=f"trial:{order.figure}_of_embedded_sums") for order in ranking.orders]
+    of_all = {"candidates": folders, "fates": {name: {} for name in folders}}
+    write_result(replace(ranked, folder=tmp_path, rankings=[replace(ranking, orders=orders)], **of_all))
+    browser.open(write_report(tmp_path).page, width=width)
+    assert browser.run(OUTSIDE) == []
+
+
+OUTSIDE = """
+    const found = [];
+    for (const svg of document.querySelectorAll(".plot svg")) {
+      const all = svg.getBoundingClientRect();
+      for (const text of svg.querySelectorAll("text")) {
+        const own = text.getBoundingClientRect();
+        const out = [all.left - own.left, own.right - all.right, all.top - own.top, own.bottom - all.bottom];
+        if (own.width && Math.max(...out) > 0.5) found.push([text.textContent, ...out]);
+      }
+    }
+    return found;
+"""
+
+
 def test_hostile_records_do_no_harm(browser: Browser, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
-    write(folder, "evolve", evolutions(HOSTILE, reason=HOSTILE[1]))
+    evolved = evolutions(HOSTILE, reason=HOSTILE[1])
+    write(folder, "evolve", evolved)
+    store_replies(folder, evolved, [f"raw {text}" for text in HOSTILE for _ in (1, 2)])
     browser.open(write_report(folder).page)
     for n, text in enumerate(HOSTILE):
         browser.run(f"location.hash = '#r=s{n}'")
         browser.until(f"return document.querySelector('#detail h3')?.textContent.startsWith('seed {n} ')")
         shown = browser.run("return document.querySelector('#detail .text').textContent")
         assert shown.replace("\ufffd", "\0").startswith(text[:40].replace("\ufffd", "\0"))
+        raw = browser.run(RAW)
+        lost = sum((n + round) % 3 == 0 for round in (1, 2))
+        assert [one.replace("\ufffd", "\0") for one in raw] == [f"raw {text}"[:40].replace("\ufffd", "\0")] * lost
         assert browser.run("return document.title") == "run · evolvent"
         assert browser.run("return document.querySelectorAll('#detail script, #detail img, #detail svg').length") == 0
         assert browser.run("return document.documentElement.scrollWidth - innerWidth") <= 0

@@ -8,13 +8,13 @@ import pytest
 
 from evolvent.report.page.compared import compared
 from evolvent.report.page.drawing import write_figures
-from evolvent.report.page.figures import figures_of
+from evolvent.report.page.figures import figures_of, over_rounds
 from evolvent.report.page.figures.figure import THEME, Figure
 from evolvent.report.page.figures.funnel import funnel
 from evolvent.report.page.figures.rounds import by_round
 from evolvent.report.page.figures.win import bars
 from evolvent.report.page.source import Sources, read_sources
-from tests.report.page.runs import whole_run
+from tests.report.page.runs import student, whole_run
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +86,26 @@ def test_vega_lite_draws_every_figure(figures: dict[str, Figure], tmp_path: Path
     written = write_figures([figures["funnel"]], tmp_path / "figures")
     assert sorted(path.name for path in written) == ["funnel.png", "funnel.svg", "funnel.vl.json"]
     assert (tmp_path / "figures" / "funnel.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_performance_over_rounds_goes_by_what_students_were_trained_on(tmp_path: Path) -> None:
+    student(tmp_path / "run" / "third", {"1": 8}, [0, 0, 1, 1])  # whatever a folder's name says
+    student(tmp_path / "run" / "b", {"3": 8}, [1, 1, 1, 0])
+    student(tmp_path / "run" / "c", {"3": 8}, [1, 1, 1, 1], evolver="openai:n")
+    student(tmp_path / "run" / "mixed", {"1": 4, "2": 4}, [1, 1, 1, 1])
+    [figure] = over_rounds.figures(read_sources([tmp_path / "run"]))
+    drawn = [(one["round"], one["value"], one["students of"], one["items"]) for one in values(figure)]
+    assert sorted(drawn) == [(1, 0.5, "m", 4), (3, 0.75, "m", 4), (3, 1.0, "n", 4)]
+    assert all(one["low"] < one["value"] or one["value"] == 1 for one in values(figure))
+    assert "Left out: 1 student of several rounds." in figure.caption
+
+
+def test_of_one_round_there_is_no_line_and_a_moved_run_finds_its_student(tmp_path: Path) -> None:
+    student(tmp_path / "run" / "a", {"1": 8}, [0, 1])
+    assert not list(over_rounds.figures(read_sources([tmp_path / "run"])))
+    student(tmp_path / "run" / "b", {"2": 8}, [0, 1])
+    (tmp_path / "run").rename(tmp_path / "moved")
+    [figure] = over_rounds.figures(read_sources([tmp_path / "moved"]))
+    write_figures([figure], tmp_path / "drawn")
+    assert (tmp_path / "drawn" / "over-rounds-embedded_sums.svg").is_file()
+    assert [one["round"] for one in values(figure)] == [1, 2]

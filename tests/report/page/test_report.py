@@ -14,11 +14,12 @@ from evolvent.errors import InputError
 from evolvent.ranking.result import BaseRanking, Ranked, write_result
 from evolvent.report.page import report
 from evolvent.report.page.drawing import browser_scripts
-from evolvent.report.page.provenance import provenance
+from evolvent.report.page.figures import training
+from evolvent.report.page.provenance import planned, provenance
 from evolvent.report.page.report import write_report
 from evolvent.report.page.source import read_sources
 from evolvent.report.page.verdict import verdicts
-from tests.report.page.runs import M, evolutions, whole_run, write
+from tests.report.page.runs import M, evolutions, student, whole_run, write
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +100,25 @@ def test_a_ranking_is_told_as_it_was_written(tmp_path: Path) -> None:
     assert "All figures put a first" in text and "<li>ifd: a leads</li>" in text and "<li>few rows</li>" in text
 
 
+def test_of_a_ranking_the_page_has_its_plan_and_the_losses_of_its_students(tmp_path: Path) -> None:
+    folders = {name: whole_run(tmp_path / name) for name in ("openai:a", "openai:b")}
+    for seed in ("seed-0", "seed-1"):
+        student(tmp_path / "openai:a" / "trial" / "base" / seed, {"1": 4}, [0, 1])
+    ranking = BaseRanking("openai:b", [], ["ifd: a leads", "all figures put a first"], [])
+    plan = {"ranked": "evolvers", "candidates": list(folders), "input": {"seeds": "abc"}, "rule": "By the set."}
+    (tmp_path / "plan.json").write_bytes(orjson.dumps(plan))
+    fates: dict[str, dict[str, int]] = {name: {} for name in folders}
+    write_result(Ranked(tmp_path, tmp_path / "plan.json", folders, {}, [ranking], fates, {}))
+    sources = read_sources([tmp_path])
+    [made] = planned(sources.rankings[0])
+    assert made.command == f"evolvent rank evolvers DATA --model openai:a --model openai:b --out {tmp_path.name}"
+    assert ("input", "seeds, digest abc") in made.facts
+    assert f'<pre class="command">{made.command}</pre>' in page_of(tmp_path)
+    [losses] = training.figures(sources)
+    lines = {(one["student"], one["place"]) for one in losses.spec["data"]["values"]}
+    assert {who for who, _ in lines} == {"a"} and len(lines) == 2
+
+
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not a run folder"):
         write_report(tmp_path)
@@ -114,3 +134,19 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: 
     with pytest.raises(InputError, match=r"evolvent\[report\]"):
         write_report(whole_run(tmp_path / "run"))
     assert not (tmp_path / "run" / "report.html").exists()
+
+
+def test_named_stages_and_the_other_model_of_an_evaluation_are_told_of_with_their_run(tmp_path: Path) -> None:
+    whole_run(tmp_path / "run")
+    for name in ("brief", "against", "plain files"):
+        (tmp_path / "run" / name).mkdir()
+    write(tmp_path / "run" / "brief", "respond", evolutions(["one"]))
+    write(tmp_path / "run" / "against", "evaluate", [])
+    sources = read_sources([tmp_path / "run"])
+    assert [run.name for run in sources.runs] == ["run", "run/against", "run/brief"]
+    assert [run.name for run in sources.whole] == ["run"] == [run.within for run in sources.runs[1:2]]
+    [verdict] = verdicts(sources)
+    assert verdict.sentence.startswith("16 of 24 evolutions")
+    assert "run/brief: 2 of 2 answers are usable by our rules: 100.0% [34.2%, 100.0%]" in verdict.behind
+    of_all = read_sources([tmp_path])  # a folder of runs: each is one of its own
+    assert [run.name for run in of_all.whole] == [f"{tmp_path.name}/run"]

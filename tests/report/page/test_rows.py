@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import orjson
 
 from evolvent.report.page.rows import LONGEST, block
 from evolvent.report.page.source import read_sources
-from tests.report.page.runs import HOSTILE, evolutions, whole_run, write
+from tests.report.page.runs import HOSTILE, JUDGED, SCORES, answers, evolutions, whole_run, write
 
 
 def unpacked(text: str) -> list[dict[str, Any]]:
@@ -34,6 +35,22 @@ def test_answers_of_a_data_file_say_what_they_answer(tmp_path: Path) -> None:
     (whole / "evolved.parquet").unlink()
     rows = unpacked(block(read_sources([whole])).text)
     assert rows[0]["instruction"] == "Mend sock 0 and more"
+
+
+def test_answers_that_were_lost_before_the_scores_stand_beside_those_that_have_some(tmp_path: Path) -> None:
+    whole = whole_run(tmp_path / "run", ["one", "two"])
+    scored = answers(evolutions(["one", "two"]))
+    lost = replace(scored[0], id="s0/r1/lost", status="eliminated", reason="sorry", scores={})
+    write(whole, "respond", [*(replace(one, scores={}) for one in scored), lost])
+    assert "s0/r1/lost" not in {
+        row["id"] for row in unpacked(block(read_sources([whole])).text)
+    }  # scores of other data
+    write(whole, "score", scored, (*SCORES, *JUDGED), read="respond")
+    found = block(read_sources([whole]))
+    rows = unpacked(found.text)
+    assert found.rows == found.of == 6 + len(scored) + 1
+    [row] = [row for row in rows if row["id"] == "s0/r1/lost"]
+    assert (row["kind"], row["reason"], row["ifd"]) == ("answer", "sorry", None)
 
 
 def test_a_sample_has_rows_of_every_round_and_status_and_whole_histories(tmp_path: Path) -> None:

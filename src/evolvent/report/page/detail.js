@@ -29,11 +29,18 @@ function shownText(found, before) {
   return make("div", { className: "text", dir: "auto" }, ...marked);
 }
 
-// Where the raw replies are of which nothing usable came.
+// What of a row nothing usable came: the raw reply, where the text above is not all of it, and where all calls are.
 function calls(row) {
   if (value(row, "status") === "ok") return null;
+  const raw = value(row, "raw");
   const command = `evolvent calls ${data.folders[value(row, "run")]} --record ${value(row, "seed_id")}`;
-  return make("p", { className: "note" }, "its prompts and raw replies: ", make("code", {}, command));
+  return make(
+    "div",
+    {},
+    raw ? make("p", { className: "note" }, "its raw reply:") : null,
+    raw ? make("div", { className: "text raw", dir: "auto" }, raw) : null,
+    make("p", { className: "note" }, "its prompts and raw replies: ", make("code", {}, command)),
+  );
 }
 
 function step(row, here, ...children) {

@@ -14,6 +14,7 @@ async function drawFigures() {
   for (const place of document.querySelectorAll(".plot")) {
     const config = structuredClone(data.theme);
     config.axis.labelLimit = 0.42 * place.clientWidth;
+    if (place.clientWidth < 420) config.axisTop.labelAngle = -90; // which leaves the columns more room
     config.legend.columns = Math.max(1, Math.floor(place.clientWidth / 220));
     await window.vegaEmbed(place, data.figures[place.dataset.figure], { ...options, config });
     await new Promise((resolve) => setTimeout(resolve));

@@ -49,7 +49,8 @@ function wanted() {
   const words = element("search").value.trim();
   if (words) {
     const pattern = new RegExp(words.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "i");
-    const texts = [...["instruction", "input", "output"].map((name) => (row) => text(row, name)), (row) => value(row, "id")];
+    const texts = ["instruction", "input", "output"].map((name) => (row) => text(row, name));
+    texts.push(...["id", "raw"].map((name) => (row) => value(row, name) ?? ""));
     tests.push((row) => texts.some((of) => pattern.test(of(row))));
   }
   return (row) => tests.every((test) => test(row));

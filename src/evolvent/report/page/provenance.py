@@ -1,6 +1,5 @@
 """How runs were made: the commands, versions, models and prices of their manifests."""
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,17 +7,12 @@ from typing import Any
 import orjson
 
 from evolvent.costs.prices import money
-from evolvent.evolution.options import EVOLVE
-from evolvent.options import Interface, Option, typed_name
+from evolvent.ranking.result import Ranked
+from evolvent.report.page.commands import commands_of, ranking_command
 from evolvent.report.page.source import Source
-from evolvent.responses.options import RESPOND
 from evolvent.runs.manifest import StageEntry
 from evolvent.runs.progress import time_words
-from evolvent.selection.options import SELECT
-from evolvent.stages import file_of
-
-# Stages of which every setting is an option of the same name.
-COMMANDS = {"evolve": EVOLVE, "respond": RESPOND, "select": SELECT}
+from evolvent.storage_errors import explained
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +21,8 @@ class Made:
 
     Attributes:
         run, stage, state: which stage of which run.
-        command: the command with the options that are not the defaults; empty where settings alone do not tell it.
+        command: the commands with the options that are not the defaults, a line each; empty where settings alone do
+            not tell them.
         facts: what is known of it, as names and values.
         settings: every setting that decides the file, as JSON.
     """
@@ -44,35 +39,22 @@ def provenance(run: Source) -> Iterator[Made]:
     """How each stage of a run was made."""
     for key, entry in run.entries.items():
         stage = key.partition(":")[0]
-        command = _command(stage, key, entry, run) if stage in COMMANDS else ""
+        command = "\n".join(commands_of(key, entry, run))
         settings = orjson.dumps(entry.settings, option=orjson.OPT_INDENT_2).decode()
         yield Made(run.name, stage, entry.state, command, list(_facts(entry)), settings)
 
 
-def _command(stage: str, key: str, entry: StageEntry, run: Source) -> str:
-    interface: Interface = COMMANDS[stage]
-    method = entry.settings.get("method") if interface.methods else None
-    data = run.folder.name if "stage" in entry.input else str(entry.input.get("source", "DATA"))
-    words = ["evolvent", stage, data]
-    for option in interface.options(method).values():
-        words += _typed(option, entry.settings.get(option.name, option.default))
-    words += ["--out", f"{run.folder.name}/{file_of(key)}" if stage == "select" else run.folder.name]
-    return shlex.join(words)
-
-
-def _typed(option: Option, value: Any) -> list[str]:
-    """An option as it is typed; nothing where it has its default."""
-    default = list(option.default) if isinstance(option.default, tuple) else option.default
-    if value is None or value == default or option.name in ("out", "progress"):
-        return []
-    flag = typed_name(option, value)
-    if isinstance(value, bool):
-        return [flag]
-    if isinstance(value, list) and option.about.repeatable:
-        return [word for one in value for word in (flag, str(one))]
-    if isinstance(value, list):
-        return [flag, ",".join(str(one[0] if isinstance(one, list) else one) for one in value)] if value else []
-    return [flag, orjson.dumps(value).decode() if isinstance(value, dict) else str(value)]
+def planned(ranked: Ranked) -> Iterator[Made]:
+    """How a ranking was made; nothing of one that no command has made."""
+    if not ranked.plan.is_file():
+        return
+    with explained(ranked.plan, "read"):
+        plan = orjson.loads(ranked.plan.read_bytes())
+    facts = [("planned in", str(ranked.plan)), ("decided by", plan["rule"])]
+    facts += [("input", f"{name}, digest {digest[:16]}") for name, digest in plan["input"].items()]
+    settings = orjson.dumps(plan, option=orjson.OPT_INDENT_2).decode()
+    folder = ranked.folder.name
+    yield Made(folder, f"rank {plan['ranked']}", "done", ranking_command(plan, folder), facts, settings)
 
 
 def _facts(entry: StageEntry) -> Iterator[tuple[str, str]]:

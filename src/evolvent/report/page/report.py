@@ -13,7 +13,7 @@ from evolvent.report.page.drawing import browser_scripts, write_figures
 from evolvent.report.page.figures import figures_of
 from evolvent.report.page.figures.figure import THEME
 from evolvent.report.page.options import REPORT, Reporting
-from evolvent.report.page.provenance import provenance
+from evolvent.report.page.provenance import planned, provenance
 from evolvent.report.page.render import render
 from evolvent.report.page.rows import block
 from evolvent.report.page.source import read_sources
@@ -59,7 +59,8 @@ def write_report(runs: str | Path | Run | Sequence[str | Path | Run], *, given: 
     sources = read_sources(folders)
     out = output_path(given.out or folders[0] / NAME)
     ranked = [(one.folder.name, list(ranking_tables(one))) for one in sources.rankings]
-    if not sources.rankings and (found := compared(sources.runs)) is not None:
+    plans = [made for one in sources.rankings for made in planned(one)]
+    if not sources.rankings and (found := compared(sources.whole)) is not None:
         sources = replace(sources, rankings=[found])
     libraries = browser_scripts()
     figures, rows = figures_of(sources), block(sources)
@@ -76,7 +77,7 @@ def write_report(runs: str | Path | Run | Sequence[str | Path | Run], *, given: 
         "verdicts": verdicts(sources),
         "figures": figures,
         "tables": [*ranked, *((run.name, summary(contents(run.folder))) for run in sources.runs)],
-        "made": [one for run in sources.runs for one in provenance(run)],
+        "made": [*plans, *(one for run in sources.runs for one in provenance(run))],
         "folders": list(map(str, folders)),
         "version": metadata.version("evolvent"),
         "at": now(),

@@ -10,8 +10,9 @@ import heapq
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import orjson
 
 from evolvent.datasets.parquet_files import rows_at_once
 from evolvent.report.page.figures.figure import rounded
+from evolvent.report.page.replies import Reply, replies, worked_on
 from evolvent.report.page.source import Source, Sources
 from evolvent.runs.record_files import BATCH, score_columns
 
@@ -32,11 +34,13 @@ BYTES = 3_900_000
 LONGEST = 120_000
 PIECE = 1_000
 
-TEXTS = ("instruction", "input", "output")
+TEXTS, RAW = ("instruction", "input", "output"), "raw"
 OWN = ("id", "seed_id", "seed_index", "round", "operator", "evolver", "teacher", "finish_reason", "status", "reason")
 # Columns of scores that are the same in every row.
 OF_THE_FILE = ("base_model", "embedder", "judge", "reward_model")
 EVOLUTION, ANSWER, ITEM = "evolution", "answer", "item"
+# The stage that asked for what rows of a kind hold.
+ASKED_BY = {EVOLUTION: "evolve", ANSWER: "respond", ITEM: "evaluate"}
 
 Stratum = tuple[str, int, str]
 Row = dict[str, Any]
@@ -60,12 +64,23 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class RecordFile:
-    """A record file of a run: the run's number, what its rows are, and its scores."""
+    """A record file of a run.
+
+    Attributes:
+        run: the run's number.
+        kind: what its rows are.
+        path: where it is.
+        scores: its columns of scores.
+        lost: whether only its rows that are not ok are shown: the others stand in another file, with their scores.
+        reply: the raw reply behind a row of it that is not ok.
+    """
 
     run: int
     kind: str
     path: Path
     scores: Sequence[str]
+    lost: bool = False
+    reply: Reply = lambda _: None
 
 
 def block(sources: Sources, *, most: int = ROWS, size: int = BYTES) -> Block:
@@ -76,29 +91,45 @@ def block(sources: Sources, *, most: int = ROWS, size: int = BYTES) -> Block:
         most: how many rows there may be, or a few more.
         size: how long the block may be.
     """
-    runs = [_files(place, run) for place, run in enumerate(sources.runs)]
-    files = [file for of in runs for file in of]
-    strata = Counter[Stratum]()
-    for file in files:
-        strata.update(_counted(file))
+    files = [file for place, run in enumerate(sources.runs) for file in _files(place, run)]
+    counted = [_counted(file) for file in files]
+    strata = sum(counted, Counter[Stratum]())
     scores = list(dict.fromkeys(name for file in files for name in file.scores))
     most = min(most, strata.total())
-    while True:
-        shares = _shares(strata, most)
-        packed, rows = _packed(runs, shares, scores, size * 3 // 4)
-        if packed is not None:
-            return Block(base64.b64encode(packed).decode(), rows, strata.total(), scores)
-        expected = sum(n * shares[stratum] for stratum, n in strata.items())
-        most = int(most * min(0.9, 0.95 * rows / expected))
+    shares = _shares(strata, most)
+    with ExitStack() as opened:
+        for place, (file, of) in enumerate(zip(files, counted, strict=True)):
+            if any(status != "ok" for *_, status in of):
+                files[place] = _with_replies(file, sources.runs[file.run], shares, opened)
+        while True:
+            packed, rows = _packed(files, shares, scores, size * 3 // 4)
+            if packed is not None:
+                return Block(base64.b64encode(packed).decode(), rows, strata.total(), scores)
+            expected = sum(n * shares[stratum] for stratum, n in strata.items())
+            most = int(most * min(0.9, 0.95 * rows / expected))
+            shares = _shares(strata, most)
 
 
 def _files(place: int, run: Source) -> list[RecordFile]:
     files = {EVOLUTION: run.evolved, ANSWER: run.answers, ITEM: run.records("evaluate")}
-    return [
+    found = [
         RecordFile(place, kind, path, [one for one in score_columns(path) if one.partition("@")[0] not in OF_THE_FILE])
         for kind, path in files.items()
         if path is not None
     ]
+    unscored = run.records("respond")
+    if unscored not in (None, run.answers) and run.entries["score"].input.get("stage") == "respond":
+        assert unscored is not None
+        found.append(RecordFile(place, ANSWER, unscored, [], lost=True))
+    return found
+
+
+def _with_replies(file: RecordFile, run: Source, shares: Mapping[Stratum, float], opened: ExitStack) -> RecordFile:
+    """A file with the raw replies of its rows that are taken and are not ok."""
+    stage, without_texts = ASKED_BY[file.kind], replace(file, scores=[])
+    lost = (row for row in _read(without_texts, shares, texts=()) if row["status"] != "ok")
+    records = (worked_on(stage, row) for row in lost)
+    return replace(file, reply=opened.enter_context(replies(run, stage, records)))
 
 
 def _counted(file: RecordFile) -> Counter[Stratum]:
@@ -109,7 +140,8 @@ def _counted(file: RecordFile) -> Counter[Stratum]:
     with pq.ParquetFile(file.path) as opened:
         for batch in opened.iter_batches(1 << 14, columns=["round", "status"], use_threads=False):
             rounds, statuses = batch.column("round").to_pylist(), batch.column("status").to_pylist()
-            found.update((file.kind, when, status) for when, status in zip(rounds, statuses, strict=True))
+            strata = zip(rounds, statuses, strict=True)
+            found.update((file.kind, when, status) for when, status in strata if status != "ok" or not file.lost)
     return found
 
 
@@ -124,14 +156,15 @@ def _shares(strata: Mapping[Stratum, int], most: int) -> dict[Stratum, float]:
 
 
 def _packed(
-    runs: Sequence[Sequence[RecordFile]], shares: Mapping[Stratum, float], scores: Sequence[str], size: int
+    files: Sequence[RecordFile], shares: Mapping[Stratum, float], scores: Sequence[str], size: int
 ) -> tuple[bytes | None, int]:
     """The rows, compressed, and how many they are; None where that is too long, and about how many would do."""
     compress = zlib.compressobj(9, wbits=31)
     found, length, count = list[bytes](), 0, 0
-    rows = (row for files in runs for row in _of_run(files, shares))
+    runs = groupby(files, key=lambda file: file.run)
+    rows = (row for _, of_run in runs for row in _of_run(list(of_run), shares))
     while piece := list(islice(rows, PIECE)):
-        columns = {name: [row.get(name) for row in piece] for name in ("run", "kind", *OWN, *TEXTS, *scores)}
+        columns = {name: [row.get(name) for row in piece] for name in ("run", "kind", *OWN, *TEXTS, RAW, *scores)}
         found.append(compress.compress(orjson.dumps(columns) + b"\n"))
         length, count = length + len(found[-1]), count + len(piece)
         if length > size:
@@ -157,7 +190,7 @@ def _of_run(files: Sequence[RecordFile], shares: Mapping[Stratum, float]) -> Ite
             yield from _read(file, shares)
 
 
-def _read(file: RecordFile, shares: Mapping[Stratum, float]) -> Iterator[Row]:
+def _read(file: RecordFile, shares: Mapping[Stratum, float], texts: Sequence[str] = TEXTS) -> Iterator[Row]:
     """The rows of a file that are taken."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -165,10 +198,13 @@ def _read(file: RecordFile, shares: Mapping[Stratum, float]) -> Iterator[Row]:
     with pq.ParquetFile(file.path, buffer_size=1 << 20, pre_buffer=False) as opened:
         for group in range(opened.num_row_groups):
             size = rows_at_once(opened.metadata.row_group(group), BATCH)
-            columns = [*OWN, *TEXTS, *file.scores]
+            columns = [*OWN, *texts, *file.scores]
             for batch in opened.iter_batches(size, row_groups=[group], columns=columns, use_threads=False):
                 strata = zip(*(batch.column(name).to_pylist() for name in ("round", "status", "seed_id")), strict=True)
-                taken = [shares[file.kind, when, status] > _place(seed) for when, status, seed in strata]
+                taken = [
+                    (status != "ok" or not file.lost) and shares[file.kind, when, status] > _place(seed)
+                    for when, status, seed in strata
+                ]
                 if any(taken):
                     bits = pa.py_buffer(np.packbits(taken, bitorder="little").tobytes())
                     chosen = pa.Array.from_buffers(pa.bool_(), len(taken), [None, bits])
@@ -181,9 +217,13 @@ def _place(seed: str) -> float:
 
 
 def _row(file: RecordFile, row: Row) -> Row:
-    for name in TEXTS:
-        if len(row[name]) > LONGEST:
-            row[name] = f"{row[name][:LONGEST]} … ({len(row[name]) - LONGEST:,} more characters are left out here)"
+    if row["status"] != "ok":
+        own = row.get("instruction" if file.kind == EVOLUTION else "output")
+        raw = file.reply(row)
+        row[RAW] = None if raw is None or raw.strip() == (own or "").strip() else raw
+    for name in (*TEXTS, RAW):
+        if (text := row.get(name)) is not None and len(text) > LONGEST:
+            row[name] = f"{text[:LONGEST]} … ({len(text) - LONGEST:,} more characters are left out here)"
     for name in file.scores:
         if isinstance(row[name], float):
             row[name] = rounded(row[name])

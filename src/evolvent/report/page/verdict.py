@@ -6,7 +6,7 @@ from typing import Any
 
 from evolvent.errors import InputError
 from evolvent.evaluation.figures import figures_of
-from evolvent.evaluation.paired import differences
+from evolvent.evaluation.paired import Difference, differences
 from evolvent.ranking.result import BaseRanking
 from evolvent.report.page.figures.search import history_of
 from evolvent.report.page.figures.training import students
@@ -14,6 +14,9 @@ from evolvent.report.page.source import Source, Sources
 from evolvent.report.yields import yield_of
 
 MADE = {"self-instruct": "instructions", "evolve": "evolutions", "respond": "answers", "score": "scored answers"}
+# In the folder of an evaluation, that of the other model.
+AGAINST = "against"
+MORE = "four times as many rows would halve the intervals"
 # Reasons that are named as what would change a verdict.
 REASONS = 3
 
@@ -38,10 +41,10 @@ def verdicts(sources: Sources) -> list[Verdict]:
     found = [
         _of_ranking(one, several=len(ranked.rankings) > 1) for ranked in sources.rankings for one in ranked.rankings
     ]
-    if sources.runs:
-        base, *others = sources.runs
+    if sources.whole:
+        base, *others = sources.whole
         found += [one for run in others if (one := _against(run, base)) is not None]
-    return found or [one for run in sources.runs for one in _of_run(run, several=len(sources.runs) > 1)]
+    return found or [_of_run(run, sources.runs, several=len(sources.whole) > 1) for run in sources.whole]
 
 
 def _of_ranking(ranking: BaseRanking, *, several: bool) -> Verdict:
@@ -59,35 +62,54 @@ def _of_ranking(ranking: BaseRanking, *, several: bool) -> Verdict:
 
 def _against(run: Source, base: Source) -> Verdict | None:
     """A run's evaluation against that of the first run, on the items that both were asked."""
+    found = _differences(run, base)
+    if not found:
+        return None
+    first, *lines = map(_in_words, found)
+    apart = [one for one in found if one.low is not None and (one.low > 0 or (one.high or 0) < 0)]
+    changes = [] if apart else ["more items: none of these intervals is free of 0"]
+    return Verdict(f"{run.name} against {base.name}: {first}", lines, changes)
+
+
+def _differences(run: Source, base: Source) -> Sequence[Difference]:
     ours, theirs = run.records("evaluate"), base.records("evaluate")
     if ours is None or theirs is None:
-        return None
+        return []
     try:
-        found = differences(ours, theirs)
+        return differences(ours, theirs)
     except InputError:
-        return None
-    first, *_ = lines = [
+        return []
+
+
+def _in_words(one: Difference) -> str:
+    return (
         f"{one.task}, {one.name}: {100 * one.ours:.1f} % against {100 * one.theirs:.1f} %, {100 * one.difference:+.1f} "
         f"points [{100 * (one.low or 0):+.1f}, {100 * (one.high or 0):+.1f}] on the same {one.n:,} items"
         + ("" if one.p is None else f", p = {one.p:.2g}")
-        for one in found
-    ]
-    apart = [one for one in found if one.low is not None and (one.low > 0 or (one.high or 0) < 0)]
-    changes = [] if apart else ["more items: none of these intervals is free of 0"]
-    return Verdict(f"{run.name} against {base.name}: {first}", lines[1:], changes)
+    )
 
 
-def _of_run(run: Source, *, several: bool) -> Iterator[Verdict]:
-    """What came of a run: of its rows, its search for a method, its students, its evaluation."""
-    name = f"{run.name}: " if several else ""
-    lines, changes = list(_of_rows(run)), list(_losses(run))
-    for more in (_of_search(run), _of_evaluation(run), _of_training(run)):
-        lines += more
-    if not lines:
+def _of_run(run: Source, runs: Sequence[Source], *, several: bool) -> Verdict:
+    """What came of a run and of those that lie in it: of rows, a search for a method, students, evaluations."""
+    inner = [one for one in runs if one.within == run.name and one.folder.name != AGAINST]
+    lines, changes = list(_made(run, runs)), list(_losses(run))
+    if not lines and not inner:
         lines = [f"{stage} is {entry.state}" for stage, entry in run.entries.items()]
+    for one in inner:
+        more = _of_run(one, runs, several=False)
+        lines += [f"{one.name}: {line}" for line in (more.sentence, *more.behind)]
+        changes += [f"{one.name}: {line}" for line in more.changes if line != MORE]
     if any("[" in line for line in lines):
-        changes.append("four times as many rows would halve the intervals")
-    yield Verdict(name + _capital(lines[0]), lines[1:], changes)
+        changes.append(MORE)
+    return Verdict(f"{run.name}: {lines[0]}" if several else _capital(lines[0]), lines[1:], changes)
+
+
+def _made(run: Source, runs: Sequence[Source]) -> Iterator[str]:
+    against = next((one for one in runs if one.within == run.name and one.folder.name == AGAINST), None)
+    yield from _of_rows(run)
+    yield from _of_search(run)
+    yield from _of_evaluation(run, against)
+    yield from _of_training(run)
 
 
 def _of_rows(run: Source) -> Iterator[str]:
@@ -126,7 +148,10 @@ def _rate(one: Mapping[str, Any]) -> str:
     return f"{one['failure_rate']:.1%} [{low:.1%}, {high:.1%}]"
 
 
-def _of_evaluation(run: Source) -> list[str]:
+def _of_evaluation(run: Source, against: Source | None) -> list[str]:
+    if against is not None and (found := _differences(run, against)):
+        other = against.entries["evaluate"].settings.get("model", against.name)
+        return [f"{_in_words(one)}; against {other}" for one in found]
     file = run.records("evaluate")
     return [
         f"{of.task}, {one.name}: {one.value:.1%}"
@@ -154,4 +179,5 @@ def _share(part: int, whole: int) -> str:
 
 
 def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    """A sentence as it begins, unless a name of ours begins it: embedded_sums."""
+    return text[:1].upper() + text[1:] if text.partition(" ")[0].isalpha() else text

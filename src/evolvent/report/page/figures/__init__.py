@@ -8,6 +8,7 @@ from evolvent.report.page.figures import (
     evaluation,
     funnel,
     ifd,
+    over_rounds,
     ranking,
     reward,
     rounds,
@@ -22,6 +23,7 @@ from evolvent.report.page.source import Sources
 MAKERS: tuple[Callable[[Sources], Iterator[Figure]], ...] = (
     ranking.figures,
     evaluation.figures,
+    over_rounds.figures,
     funnel.figures,
     search.figures,
     rounds.figures,

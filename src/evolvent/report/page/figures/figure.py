@@ -32,6 +32,8 @@ THEME: dict[str, Any] = {
         "labelLimit": 170,
     },
     "axisY": {"titleAnchor": "end"},
+    "axisTop": {"labelAngle": -30},
+    "axisQuantitative": {"labelOverlap": "parity", "labelSeparation": 6},
     "legend": {
         "labelColor": INK,
         "titleColor": INK,

@@ -34,6 +34,7 @@ def _sets(orders: Sequence[Order], short: Mapping[str, str], base: str, slug: st
             "figure": order.figure,
             "fate": MAY if one.in_set else NOT,
             "best": rounded(one.best, 2),
+            "shown": f"{one.best:.2f}".removesuffix(".00").replace("0.", "."),
         }
         for order in orders
         for one in order.standings
@@ -42,15 +43,16 @@ def _sets(orders: Sequence[Order], short: Mapping[str, str], base: str, slug: st
         values,
         {"mark": {"type": "rect", "stroke": "white", "strokeOpacity": 0.4}, "encoding": {"opacity": {"value": 0.85}}},
         {
-            "mark": {"type": "text"},
-            "encoding": {"text": {"field": "best", "format": ".2f"}, "color": {"value": "white"}},
+            "mark": {"type": "text", "fontSize": {"expr": f"min(11, width / {2.2 * len(orders):g})"}},
+            "encoding": {"text": {"field": "shown"}, "color": {"value": "white"}},
         },
         height=high(values, "candidate", 30),
         y=name("candidate", axis={"ticks": False, "domain": False}),
-        x=name("figure", axis={"orient": "top", "labelAngle": -30, "ticks": False, "domain": False}),
+        x=name("figure", axis={"orient": "top", "ticks": False, "domain": False}),
         color=name("fate", scale=FATES),
         tooltip=tips("candidate", "figure", "fate", "best"),
     )
+    spec["padding"] = {"left": 5, "right": 20, "top": 5, "bottom": 5}  # the last of the slanted names reaches out
     caption = (
         "The model confidence set of each figure: a candidate outside is worse than the best, in 95 of 100 rankings. "
         "The number is how often a candidate came first when seeds were drawn again."
@@ -75,9 +77,9 @@ def _behind(order: Order, short: Mapping[str, str], base: str, slug: str) -> Fig
         {"data": {"values": [{}]}, "mark": {"type": "rule", "strokeDash": [4, 3]}, "encoding": _ZERO},
         {
             "mark": {"type": "rule", "strokeWidth": 2.5},
-            "encoding": {"x": number("low", "behind the first"), "x2": {"field": "high"}, **_WHO},
+            "encoding": {"x": _behind_the_first("low"), "x2": {"field": "high"}, **_WHO},
         },
-        {"mark": {"type": "point", "size": 90}, "encoding": {"x": number("behind", "behind the first"), **_WHO}},
+        {"mark": {"type": "point", "size": 90}, "encoding": {"x": _behind_the_first("behind"), **_WHO}},
         height=high(values, "candidate"),
     )
     file_name = re.sub(r"\W+", "-", order.figure).strip("-")
@@ -86,6 +88,10 @@ def _behind(order: Order, short: Mapping[str, str], base: str, slug: str) -> Fig
     needed = f"; {order.enough} would tell the first two apart" if wanted else ""
     caption = f"Paired, over {order.n}, with 95 % intervals ({side} values are good){needed}."
     return Figure(f"behind-{file_name}{slug}", f"{order.figure}: behind the first{base}", caption, spec)
+
+
+def _behind_the_first(field: str) -> dict[str, Any]:
+    return number(field, "behind the first", scale={"zero": False, "padding": 10})
 
 
 _ZERO = {"x": {"datum": 0, "type": "quantitative", "title": "behind the first"}, "color": {"value": "#858b94"}}

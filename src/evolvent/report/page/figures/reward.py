@@ -7,11 +7,12 @@ import numpy as np
 from evolvent.metrics.car import BETA, SWEEP, car
 from evolvent.report.page.columns import Labels, column_of, labels, numbers
 from evolvent.report.page.figures.figure import Figure, name, number, plot, rounded, tips
-from evolvent.report.page.source import Source, Sources
+from evolvent.report.page.source import Source, Sources, called_in
 from evolvent.report.tables import short_names
 
 REWARDS = ("reward", "judge_score")
 LINES = 5
+RANKS = {"tickMinStep": 1, "format": "d", "titleAnchor": "middle"}
 
 
 def figures(sources: Sources) -> Iterator[Figure]:
@@ -39,8 +40,11 @@ def _means(run: Source, column: str, *, several: bool) -> Iterator[tuple[str, fl
     for place, teacher in enumerate(teachers.texts):
         rows = (teachers.of_rows == place) & np.isfinite(rewards) & np.isfinite(losses)
         if rows.any():
-            called = f"{run.name}: {short[teacher]}" if several else short[teacher]
-            yield called, float(rewards[rows].mean()), float(losses[rows].mean())
+            yield (
+                called_in(run, short[teacher], several=several),
+                float(rewards[rows].mean()),
+                float(losses[rows].mean()),
+            )
 
 
 def _against(means: Means, column: str) -> Figure:
@@ -48,11 +52,18 @@ def _against(means: Means, column: str) -> Figure:
     losses = [loss for *_, loss in means]
     span = max(max(losses) - min(losses), 0.1)
     low, high = max(0.0, min(losses) - span / 2), max(losses) + span / 2
+    top = max(r for _, r, _ in means) + max(0.1, 0.15 * abs(max(r for _, r, _ in means)))
     worth = [value for _, r, loss in means if (value := car(r, loss)) is not None]
-    lines = [
-        {"car": f"{level:.3g}", "loss": rounded(loss), "reward": rounded(level * (1 + BETA * loss))}
+    ends = {
+        f"{level:.3g}": (level, min(high, (top / level - 1) / BETA))  # where it leaves the figure
         for level in (np.linspace(min(worth) * 0.9, max(worth) * 1.1, LINES) if worth else ())
-        for loss in (low, high)
+        if level > 0
+    }
+    lines = [
+        {"car": called, "loss": rounded(loss), "reward": rounded(level * (1 + BETA * loss)), "end": bool(loss == end)}
+        for called, (level, end) in ends.items()
+        for loss in (low, end)
+        if end - low > 0.04 * (high - low)
     ]
     axes = {"x": number("loss", "mean loss of the answers, nat/token"), "y": number("reward", f"mean {column}")}
     spec = plot(
@@ -63,7 +74,7 @@ def _against(means: Means, column: str) -> Figure:
             "encoding": {**axes, "detail": {"field": "car"}},
         },
         {
-            "data": {"values": [line for line in lines if line["loss"] == rounded(high)]},
+            "data": {"values": [line for line in lines if line["end"]]},
             "mark": {"type": "text", "align": "right", "dy": -6, "opacity": 0.7, "fontSize": 10},
             "encoding": {**axes, "text": {"field": "car"}},
         },
@@ -94,7 +105,7 @@ def _sweep(means: Means, column: str) -> Figure:
         {"mark": {"type": "line", "strokeWidth": 2}},
         {"mark": {"type": "point"}},
         x={"field": "beta", "type": "ordinal", "sort": None, "title": "β", "axis": {"labelAngle": 0}},
-        y=number("rank", "rank by CAR", scale={"reverse": True, "zero": False}, axis={"tickMinStep": 1, "format": "d"}),
+        y=number("rank", "rank by CAR", scale={"reverse": True, "zero": False}, axis=RANKS),
         color=name("teacher"),
         tooltip=tips("teacher", "beta", "rank", "car"),
     )

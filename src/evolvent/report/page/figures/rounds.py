@@ -7,7 +7,7 @@ import numpy as np
 
 from evolvent.metrics.difficulty import LEVELS as NAMES
 from evolvent.report.page.columns import column_of, labels, numbers
-from evolvent.report.page.figures.figure import LEVELS, Figure, high, name, number, plot, tips
+from evolvent.report.page.figures.figure import LEVELS, Figure, Row, high, name, number, plot, tips
 from evolvent.report.page.source import Source, Sources
 
 Counts = Mapping[tuple[str, str], Mapping[str, int]]
@@ -20,25 +20,28 @@ def figures(sources: Sources) -> Iterator[Figure]:
         yield by_round(levels)
     scores = [row for run in sources.runs for row in _scores(run)]
     if len({row["round"] for row in scores}) > 1:
-        yield Figure(
-            "difficulty-score",
-            "Difficulty score by round",
-            "Means of the judge's scores, with 95 % intervals by the normal distribution; rows without a score are "
-            "left out.",
-            plot(
-                scores,
-                {"mark": {"type": "line"}},
-                {
-                    "mark": {"type": "rule"},
-                    "encoding": {"y": number("low", "difficulty score"), "y2": {"field": "high"}},
-                },
-                {"mark": {"type": "point"}},
-                x={"field": "round", "type": "ordinal", "title": "round", "axis": {"labelAngle": 0}},
-                y=number("score", "difficulty score"),
-                color=name("run"),
-                tooltip=tips("run", "round", "score", "low", "high", "rows"),
-            ),
-        )
+        yield scores_by_round(scores)
+
+
+def scores_by_round(scores: Sequence[Row]) -> Figure:
+    """Mean scores of difficulty, a line a run.
+
+    Args:
+        scores: by ``run`` and ``round`` the mean ``score``, its interval from ``low`` to ``high``, and of how many
+            ``rows``.
+    """
+    caption = "Means of the judge's scores, with 95 % intervals by the normal distribution, over rows that have one."
+    spec = plot(
+        scores,
+        {"mark": {"type": "line"}},
+        {"mark": {"type": "rule"}, "encoding": {"y": number("low", "difficulty score"), "y2": {"field": "high"}}},
+        {"mark": {"type": "point"}},
+        x={"field": "round", "type": "ordinal", "title": "round", "axis": {"labelAngle": 0}},
+        y=number("score", "difficulty score"),
+        color=name("run"),
+        tooltip=tips("run", "round", "score", "low", "high", "rows"),
+    )
+    return Figure("difficulty-score", "Difficulty score by round", caption, spec)
 
 
 def by_round(levels: Counts) -> Figure:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from evolvent.report.page.figures.figure import Figure, name, number, plot, rounded, tips
 from evolvent.report.page.source import Source, Sources
-from evolvent.stages import file_of
 from evolvent.training.loss_curve import in_bins
 from evolvent.training.note import NOTE, read_note
 
@@ -14,28 +13,34 @@ POINTS = 300
 
 def figures(sources: Sources) -> Iterator[Figure]:
     """The losses of all students."""
-    curves = {student: curve for run in sources.runs for student, curve in students(run)}
+    own = [(student, student, curve) for run in sources.runs for student, curve in students(run)]
+    of_trials = [(run.name, str(run.folder), curve) for run in sources.students for _, curve in students(run)]
     values = [
-        {"student": student, "step": last, "loss": rounded(loss)}
-        for student, curve in curves.items()
+        {"student": called, "place": place, "step": last, "loss": rounded(loss)}
+        for called, place, curve in (*own, *of_trials)
         for _, last, loss in in_bins(curve, POINTS)
     ]
     if not values:
         return
+    several = len({one["student"] for one in values}) > 1
     spec = plot(
         values,
         {"mark": {"type": "line", "strokeWidth": 1.5}},
         x=number("step", "step"),
         y=number("loss", "loss, nat/token"),
-        color=name("student", legend={} if len(curves) > 1 else None),
+        color=name("student", legend={} if several else None),
+        detail={"field": "place"},
         tooltip=tips("student", "step", "loss"),
     )
-    yield Figure("loss", "Training loss", "The loss of each step, as the trainer has logged it.", spec)
+    caption = "The loss of each step, as the trainer has logged it."
+    if of_trials:
+        caption += " Of a trial each student has a line, and those of a candidate have one colour."
+    yield Figure("loss", "Training loss", caption, spec)
 
 
 def students(run: Source) -> Iterator[tuple[str, list[tuple[int, float]]]]:
-    """A run's students, each with its curve of losses."""
-    for key in run.entries:
-        folder = run.folder / file_of(key) if key.partition(":")[0] == "train" else None
-        if folder is not None and (folder / NOTE).is_file() and (note := read_note(folder)) and note.get("loss"):
-            yield f"{run.name}/{folder.name}", [(int(at), float(loss)) for at, loss in note["loss"]]
+    """The students in a run folder, each with its curve of losses."""
+    for path in sorted(run.folder.glob(f"*/{NOTE}")):
+        note = read_note(path.parent)
+        if note and note.get("loss"):
+            yield f"{run.name}/{path.parent.name}", [(int(at), float(loss)) for at, loss in note["loss"]]

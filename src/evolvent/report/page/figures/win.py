@@ -6,7 +6,7 @@ import numpy as np
 
 from evolvent.report.page.columns import column_of, labels, numbers
 from evolvent.report.page.figures.figure import BAD, COLOURS, OK, Figure, high, name, number, plot, tips
-from evolvent.report.page.source import Source, Sources
+from evolvent.report.page.source import Source, Sources, called_in
 from evolvent.report.tables import short_names
 
 FATES = {"win": 1.0, "tie": 0.5, "lose": 0.0}
@@ -57,5 +57,7 @@ def _verdicts(run: Source, *, several: bool) -> Iterator[tuple[str, dict[str, in
     for place, teacher in enumerate(teachers.texts):
         own = values[(teachers.of_rows == place) & np.isfinite(values)]
         if len(own):
-            who = f"{run.name}: {short[teacher]}" if several else short[teacher]
-            yield who, {fate: int((own == worth).sum()) for fate, worth in FATES.items()}
+            yield (
+                called_in(run, short[teacher], several=several),
+                {fate: int((own == worth).sum()) for fate, worth in FATES.items()},
+            )
