@@ -97,7 +97,8 @@ def _of_run(run: Source, runs: Sequence[Source], *, several: bool) -> Verdict:
         lines = [f"{stage} is {entry.state}" for stage, entry in run.entries.items()]
     for one in inner:
         more = _of_run(one, runs, several=False)
-        lines += [f"{one.name}: {line}" for line in (more.sentence, *more.behind)]
+        told = (more.sentence, *more.behind)
+        lines += [line if line.startswith(f"{one.name}/") else f"{one.name}: {line}" for line in told]
         changes += [f"{one.name}: {line}" for line in more.changes if line != MORE]
     if any("[" in line for line in lines):
         changes.append(MORE)

@@ -24,7 +24,7 @@ def figures(sources: Sources) -> Iterator[Figure]:
     several = len(sources.runs) > 1
     total = Counter[str]()
     for *_, of in fates:
-        total.update({fate: n for fate, n in of.items() if fate != WENT_ON})
+        total.update({fate: n for fate, n in of.items() if n and fate != WENT_ON})
     named = [fate for fate, _ in total.most_common(NAMED)]
     rare = "other reasons"
     values = [
