@@ -142,6 +142,7 @@ def card_text(
         repo: its repository.
     """
     run = found.source
+    made = {key: entry for key, entry in run.entries.items() if key.partition(":")[0] in (SEARCH, *HOLDS)}
     seeds = describe.seeds_of(found.entries)
     models = describe.models_of(found.entries, found.public)
     license = describing.license or describe.licence(seeds, models)
@@ -168,6 +169,6 @@ def card_text(
             "limits": list(describe.limits_of(run.entries, scored=bool(scored))),
             "figures": figures,
             "undrawn": find_spec("vl_convert") is None,
-            "made": [one for one in provenance(run) if one.stage.partition(":")[0] in (SEARCH, *HOLDS)],
+            "made": list(provenance(replace(run, entries=made))),
         },
     )
