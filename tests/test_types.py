@@ -20,6 +20,7 @@ FUNCTIONS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "load": (("in.jsonl",), {}),
     "optimize_method": (("seeds.jsonl",), {"evolver": "embedded", "optimizer": "embedded", "out": "m.yaml"}),
     "pilot": (("seeds.jsonl",), {"model": "embedded", "out": "run"}),
+    "push": (("run",), {"repo": "me/data"}),
     "rank_data": (({"a": "a.jsonl", "b": "b.jsonl"},), {"base_model": ["embedded-base"], "out": "run"}),
     "rank_evolvers": (
         ("seeds.jsonl",),
@@ -34,6 +35,7 @@ FUNCTIONS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "show": (("run",), {}),
     "train": (("run",), {"base_model": "embedded-base", "out": "student"}),
     "verify": (("run",), {"functions": "f.jsonl", "out": "v.jsonl"}),
+    "write_card": (("run",), {}),
     "write_report": (("run",), {}),
 }
 

@@ -1,8 +1,8 @@
 """evolvent makes instruction-tuning data with small language models: it evolves, answers, scores and selects.
 
-Each function is the command of the same name (that of report is ``write_report``); its keyword arguments are the
-command's options. Importing this package loads neither torch nor pyarrow; a function's modules are loaded when it is
-first used.
+Each function is the command of the same name (those of report and card are ``write_report`` and ``write_card``); its
+keyword arguments are the command's options. Importing this package loads neither torch nor pyarrow; a function's
+modules are loaded when it is first used.
 """
 
 from importlib import import_module
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from evolvent.exporting.export import export as export
     from evolvent.metrics.compare import compare as compare
     from evolvent.metrics.score import score as score
+    from evolvent.publishing.card import write_card as write_card
+    from evolvent.publishing.push import push as push
     from evolvent.ranking.rank import rank_data as rank_data
     from evolvent.ranking.rank import rank_evolvers as rank_evolvers
     from evolvent.ranking.rank import rank_teachers as rank_teachers
@@ -59,6 +61,7 @@ _HOME = {
     "merge": "evolvent.runs.merge",
     "optimize_method": "evolvent.evolution.auto_evol_instruct.optimize",
     "pilot": "evolvent.evolution.pilot",
+    "push": "evolvent.publishing.push",
     "rank_data": "evolvent.ranking.rank",
     "rank_evolvers": "evolvent.ranking.rank",
     "rank_teachers": "evolvent.ranking.rank",
@@ -71,6 +74,7 @@ _HOME = {
     "show": "evolvent.report.show",
     "train": "evolvent.training.train",
     "verify": "evolvent.evolution.autoif.verify",
+    "write_card": "evolvent.publishing.card",
     "write_report": "evolvent.report.page.report",
 }
 
@@ -91,6 +95,7 @@ __all__ = [
     "merge",
     "optimize_method",
     "pilot",
+    "push",
     "rank_data",
     "rank_evolvers",
     "rank_teachers",
@@ -103,6 +108,7 @@ __all__ = [
     "slurm",
     "train",
     "verify",
+    "write_card",
     "write_report",
 ]
 

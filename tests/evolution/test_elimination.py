@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evolvent.errors import InputError
-from evolvent.evolution.elimination import RULES, _further, check_rules, eliminate, leaks
+from evolvent.evolution.elimination import REASONS, RULES, _further, check_rules, eliminate, leaks
 from evolvent.models.protocols import Reply
 from evolvent.records import Message, Record
 
@@ -130,6 +130,7 @@ def test_any_text_gets_a_known_reason_or_none(parent: str, evolved: str, breadth
 
 def test_unknown_rules_are_named() -> None:
     check_rules(RULES)
+    assert set(RULES) < set(REASONS)
     with pytest.raises(InputError, match="no rule of elimination is named answer"):
         check_rules(["answer"])
 

@@ -18,12 +18,14 @@ from evolvent.report.comparison import comparison_tables
 from evolvent.report.json_document import json_document
 from evolvent.report.printing import (
     print_calls,
+    print_card,
     print_contents,
     print_estimates,
     print_exported,
     print_fates,
     print_files,
     print_findings,
+    print_pushed,
     print_run,
     print_stages,
     print_tables,
@@ -243,6 +245,16 @@ COMMANDS = {
     ),
     "calls": Command(
         "evolvent.commands.look:calls", "Look into a run's calls: prompts, replies, failures.", _calls, json=True
+    ),
+    "card": Command(
+        "evolvent.publishing.options:CARD",
+        "Write the data card of a run, for the Hub: README.md.",
+        lambda done, _: print_card(done),
+    ),
+    "push": Command(
+        "evolvent.commands.publish:push",
+        "Upload a run's data to the Hub, with its card.",
+        lambda done, _: print_pushed(done),
     ),
     "convert": Command(
         "evolvent.datasets.options:CONVERT",

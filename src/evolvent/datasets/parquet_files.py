@@ -173,8 +173,8 @@ def _turns(column: str) -> "pa.DataType":
 
     message = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
     exchange = pa.list_(pa.struct([("from", pa.string()), ("value", pa.string())]))
-    turns = {"messages": message, "prompt": message, "completion": message, "conversations": exchange}
-    return turns.get(column, pa.string())
+    messages = ("messages", "prompt", "completion", "chosen", "rejected")
+    return {**dict.fromkeys(messages, message), "conversations": exchange}.get(column, pa.string())
 
 
 def _type(kinds: set[str]) -> "pa.DataType | None":

@@ -1,29 +1,8 @@
 """Elimination of failed evolutions: exact predicates on what the evolver wrote; nobody is asked.
 
 WizardLM's rules (arXiv 2304.12244, §3.2) are R1, which a judge decides, and R4; those on the response (R2, R3) are
-applied where responses are made. The others are ours: what small models give back instead of a new instruction. The
-reasons written into records, in the order in which they are looked for:
-
-================  ==============================================================================================
-``empty``         the evolver gave no text; where it only thought: ``only reasoning``, ``cut inside its reasoning``
-``truncated``     its reply was cut at the token limit
-``filtered``      a content filter of the server cut or withheld it
-``refused``       the evolver gave a refusal and no text
-``unchanged``     equal to the parent after casefolding and dropping punctuation and spaces
-``leak``          it holds words of the prompt's scaffold that the parent does not hold (R4)
-``equals_input``  equal to the parent's input or output
-``loop``          a line or a run of words comes again and again, or its reply was ended in a loop: such a reply is cut
-                  like one at the token limit, which cannot be switched off
-``prompt_echo``   a run of words comes from our own prompt or from a demonstration, and not from the parent
-``meta``          it speaks of the prompt, of its rewriting or of an AI; the parent does not
-``code``          it is code, or goes on with a fence of code, and the parent does not
-``answered``      a reply to the parent instead of an instruction
-``paraphrase``    it asks for nothing that the parent does not ask for
-``lost``          most data or most of the subject of the parent is missing (not in breadth)
-``missing_input`` it refers to an input that is not there
-``language``      another language than the parent's
-``equal``         the judge found no information gain over the parent (R1)
-================  ==============================================================================================
+applied where responses are made. The others are ours: what small models give back instead of a new instruction. What
+is written into records, and what it means, is in ``REASONS``, in the order in which it is looked for.
 
 From ``prompt_echo`` on they are rules on English words; where the parent is plainly in another language they are silent
 apart from ``code``, ``lost`` and ``language``.
@@ -44,6 +23,31 @@ from evolvent.words import STEM, STOP_WORDS, content_stems, other_language, runs
 
 # Words of the prompts' scaffold. "#Given Prompt#" and the like hold them too.
 LEAKS = ("given prompt", "rewritten prompt", "created prompt", "#input#")
+
+# Why an evolution is eliminated.
+REASONS = {
+    "empty": "the evolver gave no text",
+    "only reasoning": "the evolver only thought",
+    "cut inside its reasoning": "the evolver was still thinking at the token limit",
+    "truncated": "the reply was cut at the token limit",
+    "filtered": "a content filter of the server cut or withheld the reply",
+    "refused": "the evolver gave a refusal and no text",
+    "unparsed": "no instruction is found in the reply",
+    "unchanged": "equal to the parent after casefolding and dropping punctuation and spaces",
+    "leak": "it holds words of the prompt's scaffold that the parent does not hold (R4)",
+    "equals_input": "equal to the parent's input or output",
+    # Where the reply was ended in a loop it is cut like one at the token limit, which cannot be switched off.
+    "loop": "a line or a run of words comes again and again, or the reply was ended in a loop",
+    "prompt_echo": "a run of words comes from our own prompt or from a demonstration, and not from the parent",
+    "meta": "it speaks of the prompt, of its rewriting or of an AI; the parent does not",
+    "code": "it is code, or goes on with a fence of code, and the parent does not",
+    "answered": "a reply to the parent instead of an instruction",
+    "paraphrase": "it asks for nothing that the parent does not ask for",
+    "lost": "most data or most of the subject of the parent is missing (not in breadth)",
+    "missing_input": "it refers to an input that is not there",
+    "language": "another language than the parent's",
+    "equal": "the judge found no information gain over the parent (R1)",
+}
 
 # The rules that can be switched off.
 RULES = (

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from evolvent.environment import Finding
     from evolvent.evolution.autoif.verify import VerifyCounts
     from evolvent.exporting.export import Exported
+    from evolvent.publishing.card import Card
+    from evolvent.publishing.push import Pushed
     from evolvent.report.contents import Contents
     from evolvent.report.page.report import Report
     from evolvent.report.tables import Table
@@ -222,6 +224,32 @@ def print_report(done: "Report") -> None:
     typer.echo(f"written: {done.page} ({done.size / 1e6:.1f} MB, {done.rows:,} records{sample})")
     if done.figures:
         typer.echo(f"{len(done.figures):,} files of figures in {done.figures[0].parent}")
+
+
+def print_card(done: "Card") -> None:
+    """Where a card is, and its figures."""
+    typer.echo(f"written: {done.path}")
+    if done.figures:
+        typer.echo(f"{len(done.figures):,} files of figures in {done.figures[0].parent}")
+
+
+def print_uploads(to: str, files: Sequence[tuple[str, int]]) -> None:
+    """What a push is about to upload."""
+    from evolvent.report.tables import Table
+
+    total = f"{number_of(len(files), 'files')}, {sum(size for _, size in files) / 1e6:,.2f} MB in all"
+    rows = [(path, f"{size / 1e3:,.1f} kB") for path, size in files]
+    print_tables([Table(f"to {to}", ("file", "size"), rows, (total,))])
+
+
+def print_pushed(done: "Pushed") -> None:
+    """How a push ended."""
+    if done.url is None:
+        typer.echo("a dry run: nothing was uploaded")
+    elif done.already_done:
+        typer.echo(f"nothing to do: {done.url} holds these files")
+    else:
+        typer.echo(f"uploaded: {done.url}, commit {done.commit}")
 
 
 def print_files(stages: dict[str, Any]) -> None:

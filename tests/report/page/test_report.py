@@ -75,6 +75,12 @@ def test_the_verdict_comes_with_its_interval_and_with_what_would_change_it(tmp_p
     assert "evolve: paraphrase cost 8 rows; without it 100.0% would be usable" in verdict.changes
 
 
+def test_a_run_in_the_working_folder_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(whole_run(tmp_path / "run"))
+    made = next(iter(provenance(read_sources([Path()]).runs[0])))
+    assert made.command.endswith(" --out run")
+
+
 def test_the_command_and_the_prices_are_those_of_the_manifest(tmp_path: Path) -> None:
     made = next(iter(provenance(read_sources([whole_run(tmp_path / "run")]).runs[0])))
     assert made.command == f"evolvent evolve seeds.jsonl --model {M} --rounds 2 --out run"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from evolvent.errors import ModelUnavailableError, require_extra
 from evolvent.hub import without_telemetry
+from evolvent.models.uri import can_be_hub_id
 
 SPLIT = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
 
@@ -73,6 +74,22 @@ def _from_hub(name: str, uri: str) -> Path:
             f"{' '.join(str(error).split())[:300] or type(error).__name__}",
             fix="Check the name and the network; for a gated model set HF_TOKEN.",
         ) from error
+
+
+def cached_gguf(name: str) -> Path | None:
+    """A file of a repository on the Hub in the Hub's cache, None if it is not there; the Hub is not asked."""
+    without_telemetry()
+    from huggingface_hub import try_to_load_from_cache
+
+    owner, _, rest = name.partition("/")
+    repository, _, file = rest.partition("/")
+    if not file or not can_be_hub_id(f"{owner}/{repository}"):
+        return None
+    try:
+        found = try_to_load_from_cache(f"{owner}/{repository}", file)
+    except ValueError:  # no name of the Hub's, though it looks like one
+        return None
+    return Path(found) if isinstance(found, str) else None
 
 
 def digest_of(file: Path) -> str:

@@ -97,7 +97,7 @@ def _typed(option: Option, value: Any) -> list[str]:
 
 
 def _place(run: Source) -> str:
-    return run.name if run.within else run.folder.name
+    return run.name if run.within else run.folder.absolute().name
 
 
 def _data(entry: StageEntry, run: Source) -> str:

@@ -107,13 +107,14 @@ def _of_run(run: Source, runs: Sequence[Source], *, several: bool) -> Verdict:
 
 def _made(run: Source, runs: Sequence[Source]) -> Iterator[str]:
     against = next((one for one in runs if one.within == run.name and one.folder.name == AGAINST), None)
-    yield from _of_rows(run)
+    yield from usable_rows(run)
     yield from _of_search(run)
     yield from _of_evaluation(run, against)
     yield from _of_training(run)
 
 
-def _of_rows(run: Source) -> Iterator[str]:
+def usable_rows(run: Source) -> Iterator[str]:
+    """How many of a run's rows are usable, stage by stage, each with its interval."""
     for stage, made in MADE.items():
         found = yield_of(run.entries[stage].counts) if stage in run.entries else None
         if found is not None:
