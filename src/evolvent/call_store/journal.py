@@ -42,7 +42,7 @@ class Journal(Enum):
 
 def words(path: Path) -> str:
     """How a store that is there is kept, and what a stop can cost; empty for the usual, a write-ahead log."""
-    if has_log(path):
+    if has_log(path) or not path.is_file():
         return ""
     if copy_number(path):
         return (

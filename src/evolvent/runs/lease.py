@@ -197,17 +197,14 @@ def _moved(folder: Path, to: Path) -> bool:
 
 def _here() -> str:
     """What tells this machine, since it was started, and its numbers of processes from others."""
-    parts = [socket.gethostname()]
+    here = socket.gethostname()
     with suppress(OSError):
-        parts += [
-            Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
-            str(Path("/proc/self/ns/pid").readlink()),
-        ]
-    return " ".join(parts)
+        here += f" {Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
+    return here
 
 
 def _began(pid: int) -> str | None:
-    """When a process began, which tells it from a later one of its number; empty if it is not told, None if it ended."""
+    """When a process began, which tells it from a later one of its number; empty if not told, None if it has ended."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
