@@ -104,6 +104,7 @@ class Apart:
         try:
             with explained(made), closing(sqlite3.connect(made)) as copy:
                 self._connection.backup(copy)
+                copy.execute("PRAGMA journal_mode=DELETE")  # read without anything beside it
                 copy.execute(f"PRAGMA application_id={number}")
             with made.open("rb") as whole, replacing(self._path, of_run=True) as file:
                 shutil.copyfileobj(whole, file, 1 << 20)

@@ -46,10 +46,10 @@ def words(path: Path) -> str:
         return ""
     if copy_number(path):
         return (
-            f"a copy, saved every {SAVE_S} s from {tempfile.gettempdir()} of the node that works; killed and started "
-            "again there, a run loses no call, on another node those since the last copy"
+            f"a copy that is saved every {SAVE_S} s from {tempfile.gettempdir()} of the node that works: a run that is "
+            "killed loses no call if it goes on there, on another node those since the last copy"
         )
-    return "rollback journal; slower than a write-ahead log, each call is on the disk before its reply is used"
+    return "a file with a rollback journal, slower than a log: each call is on the disk before its reply is used"
 
 
 def connect(path: Path, journal: Journal, *, trial: bool = False) -> sqlite3.Connection:
@@ -133,10 +133,20 @@ def refusal(folder: Path, journal: Journal) -> str | None:
         if not folder.is_dir() or system_error(path) is not None:
             with explained(folder):
                 raise
-        return sqlite_words(error)
+        return _why(error)
     finally:
         with suppress(OSError):
             remove(path)
+
+
+def _why(error: sqlite3.Error) -> str:
+    """Why a database that nobody else uses cannot be written."""
+    name = getattr(error, "sqlite_errorname", "")
+    if "SHM" in name:
+        return "there is no memory that processes share"
+    if "LOCK" in name or name.startswith(("SQLITE_BUSY", "SQLITE_PROTOCOL")):
+        return "files cannot be locked"
+    return sqlite_words(error)
 
 
 def remove(path: Path) -> None:

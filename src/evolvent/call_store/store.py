@@ -163,7 +163,7 @@ class CallStore:
                 self._file = _file(self._place)
                 opened.pop_all()
         if why:
-            log.warning("%s is kept as a %s: %s", path, words(path), why)
+            log.warning("%s: %s; it is kept as %s", path, why, words(path))
         self._writer = ThreadPoolExecutor(1, "evolvent-store")
         self._waiting: list[_Waiting] = []
         self._writing = False

@@ -60,7 +60,7 @@ def conclusions(found: Contents) -> Iterator[str]:
     noted = [*found.noted.items(), *(one for within in found.within for one in within.noted.items())]
     yield from (f"{name.replace(':', ' ')}: how it was made stands in {note}" for name, note in noted)
     if found.store:
-        yield f"{CALLS} is kept as a {found.store}"
+        yield f"{CALLS} is kept as {found.store}"
 
 
 def yields(found: Contents) -> list[str]:
