@@ -2,8 +2,8 @@
 
     python -m benchmarks.fuse_folder FOLDER MOUNTED KIND [direct]
 
-The kernel knows it as fuse.KIND. With ``direct`` nothing is cached, and no file can be mapped so that processes share it.
-Locks are the kernel's, of this node; a rename takes no flags, as on NFS, SMB and Lustre. It needs mfusepy and libfuse.
+The kernel knows it as fuse.KIND. With ``direct`` nothing is cached, and no file can be mapped so that all see it. Locks
+are the kernel's, of this node; a rename takes no flags, as on NFS, SMB and Lustre. It needs mfusepy and libfuse.
 """
 
 import errno

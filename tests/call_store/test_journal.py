@@ -135,8 +135,11 @@ def test_copies_are_saved_while_it_works_and_what_fails_then_stops_it(
     while copy_number(path) == before:
         pass
     assert rows(path) == 2
-    full = RunError("no space is left")
-    monkeypatch.setattr(apart.Apart, "_check", property(lambda _: fails(full)), raising=False)
+
+    def full(*_: object, **__: object) -> None:
+        raise RunError("no space is left")
+
+    monkeypatch.setattr(apart, "replacing", full)
     put(store, 3)
     with pytest.raises(RunError, match="no space is left"):
         while True:
@@ -145,13 +148,6 @@ def test_copies_are_saved_while_it_works_and_what_fails_then_stops_it(
         store.close()
     assert rows(path) == 2
     assert len(list(stored_calls(tmp_path, Wanted(), None))) >= 3  # it stays on the node's disk
-
-
-def fails(problem: RunError) -> object:
-    def fail() -> None:
-        raise problem
-
-    return fail
 
 
 def rows(path: Path) -> int:

@@ -183,6 +183,15 @@ def test_the_beat_is_what_keeps_it(tmp_path: Path) -> None:
     mine.give_up()
 
 
+def test_a_folder_that_is_removed_meanwhile_is_named(
+    tmp_path: Path, without_flock: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_another_machine(tmp_path / "run")
+    monkeypatch.setattr(lease.time, "sleep", lambda _: shutil.rmtree(tmp_path / "run"))
+    with pytest.raises(RunError, match="went away while it was being used"), RunFolder(tmp_path / "run"):
+        pass
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b'{"pid": 1}\n           1', b'{"who": 1}\n           1'])
 def test_a_damaged_lease_is_waited_for_and_taken_over(tmp_path: Path, content: bytes) -> None:
     of_another_machine(tmp_path).write_bytes(content)

@@ -6,7 +6,6 @@ journal, which needs locks alone; where other nodes do not see those, the store 
 """
 
 import sqlite3
-import tempfile
 from contextlib import closing, suppress
 from enum import Enum
 from functools import partial
@@ -46,7 +45,7 @@ def words(path: Path) -> str:
         return ""
     if copy_number(path):
         return (
-            f"a copy that is saved every {SAVE_S} s from {tempfile.gettempdir()} of the node that works: a run that is "
+            f"a copy that is saved every {SAVE_S} s from the own disk (TMPDIR) of the node that works: a run that is "
             "killed loses no call if it goes on there, on another node those since the last copy"
         )
     return "a file with a rollback journal, slower than a log: each call is on the disk before its reply is used"

@@ -87,7 +87,8 @@ class Lease:
             since = time.monotonic()
             while not _moved(made, self.folder / LEASE):
                 holder = holder_of(self.folder)
-                if holder is None:  # given up meanwhile
+                if holder is None:  # given up meanwhile, or the whole folder removed
+                    made.stat()
                     continue
                 if holder.token == self.token:  # what was done was not answered, and done again
                     break
@@ -164,9 +165,9 @@ class Lease:
 def holder_of(folder: Path) -> Holder | None:
     """Who holds a folder's lease; None if nobody does."""
     try:
-        (file,) = (folder / LEASE).iterdir()
+        file = min((folder / LEASE).iterdir())
         written = file.read_bytes()
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError):  # there is none; it is being moved
         return None
     try:
         return Holder(file.name, written, **orjson.loads(written.split(b"\n")[0]))
