@@ -3,8 +3,8 @@
 import asyncio
 import shutil
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -21,7 +21,10 @@ from evolvent.call_store.store import Call, CallStore
 from evolvent.errors import InputError, RunError
 from evolvent.models.protocols import Usage
 from evolvent.mounts import Mount
+from evolvent.report.contents import contents
+from evolvent.report.summary import conclusions
 from tests.call_store.test_store import WRITER
+from tests.e2e.command import evolvent, server
 from tests.processes import finish, python, start
 
 # Goes on with a store, and says how many calls are there, how it is kept, and what others can read meanwhile.
@@ -34,6 +37,17 @@ from evolvent.call_store.store import CallStore, spent_in
 path = Path(sys.argv[1])
 with closing(CallStore(path)) as store:
     print(len(store), sum(use.calls for use in spent_in(path.parent)), words(path), sep="|")
+"""
+# Looks into a run.
+READS = """
+import sys
+from pathlib import Path
+from evolvent.call_store.log import stored_calls
+from evolvent.call_store.options import Wanted
+from evolvent.call_store.store import spent_in
+run = Path(sys.argv[1])
+paid = sum(use.calls for use in spent_in(run))
+print(len(list(stored_calls(run, Wanted(), None))), paid)
 """
 KEPT = {"shm": "a file with a rollback journal", "fcntl": "a copy that is saved every 30 s from"}
 SHARED, UNSEEN = Mount("nfs4", frozenset({"local_lock=none"})), Mount("lustre")
@@ -71,11 +85,14 @@ def put(store: CallStore, *numbers: int) -> None:
     asyncio.run(store.put(map(call, numbers)))
 
 
-def killed(path: Path, variables: dict[str, str], after: int = 20) -> tuple[list[int], str]:
+def killed(
+    path: Path, variables: dict[str, str], meanwhile: Callable[[], None] = lambda: None
+) -> tuple[list[int], str]:
     """The calls that a writer acknowledged before it was killed, and what it said."""
     process = start(python(WRITER, path), variables=variables)
     assert process.stdout is not None
-    acknowledged = [int(process.stdout.readline()) for _ in range(after)]
+    acknowledged = [int(process.stdout.readline()) for _ in range(20)]
+    meanwhile()
     process.kill()
     ended = finish(process)
     return acknowledged + [int(line) for line in ended.output.split("\n")[:-1]], ended.errors
@@ -86,7 +103,13 @@ def test_what_is_acknowledged_is_there_after_a_kill_and_read_meanwhile(
     tmp_path: Path, built: Path, refused: str
 ) -> None:
     path, variables = tmp_path / "calls.sqlite", refusing(built, refused, tmp_path)
-    acknowledged, said = killed(path, variables)
+
+    def read() -> None:
+        reading = finish(start(python(READS, tmp_path), variables=variables))
+        there, paid = map(int, reading.output.split())
+        assert 20 <= paid <= there, reading.errors
+
+    acknowledged, said = killed(path, variables, read)
     assert "refuses wal" in said and KEPT[refused] in said
     process = start(python(GOES_ON, path), variables=variables)
     there, paid, kept = finish(process).output.split("|")
@@ -125,6 +148,7 @@ def test_copies_are_saved_while_it_works_and_what_fails_then_stops_it(
 ) -> None:
     lies_on(monkeypatch, tmp_path, UNSEEN)
     monkeypatch.setattr(apart, "SAVE_S", 0.01)
+    monkeypatch.setattr(apart, "PAUSES", 0)
     path = tmp_path / "calls.sqlite"
     store = CallStore(path)
     put(store, 1)
@@ -151,9 +175,8 @@ def test_copies_are_saved_while_it_works_and_what_fails_then_stops_it(
 
 
 def rows(path: Path) -> int:
-    with suppress(sqlite3.OperationalError), closing(sqlite3.connect(f"file:{path}?immutable=1", uri=True)) as copy:
+    with closing(sqlite3.connect(f"file:{path}?immutable=1", uri=True)) as copy:
         return int(copy.execute("SELECT count(*) FROM calls").fetchone()[0])
-    return 0  # its tables are not saved yet
 
 
 @pytest.mark.parametrize(
@@ -183,7 +206,6 @@ def test_where_nodes_share_it_a_store_of_before_goes_on_in_another_way(
     assert choose(path) == (kept, why)
     assert f"{path}: {why}; it is kept as {words(path)}" in caplog.text
     assert len(list(stored_calls(tmp_path, Wanted(), None))) == before + 1
-    (tmp_path / "manifest.json").write_text('{"stages": {}}')
     lies_on(monkeypatch, tmp_path, Mount("ext4"))  # and back
     caplog.clear()
     with closing(CallStore(path)) as store:
@@ -233,15 +255,29 @@ def test_no_disk_of_the_nodes_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert list(tmp_path.iterdir()) == []
 
 
-def test_show_says_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from evolvent.report.contents import Contents
-    from evolvent.report.summary import conclusions
+def test_a_store_of_another_version_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "calls.sqlite"
+    with closing(sqlite3.connect(path)) as other:
+        other.executescript("CREATE TABLE calls (key); PRAGMA user_version = 99;")
+    before = path.read_bytes()
+    lies_on(monkeypatch, tmp_path, UNSEEN)
+    with pytest.raises(InputError, match="made by another version"):
+        CallStore(path)
+    assert path.read_bytes() == before
 
-    lies_on(monkeypatch, tmp_path, SHARED)
-    with closing(CallStore(tmp_path / "calls.sqlite")):
-        pass
-    kept = words(tmp_path / "calls.sqlite")
-    assert list(conclusions(Contents(tmp_path, {}, store=kept))) == [f"calls.sqlite is kept as {kept}"]
+
+def test_a_command_where_nothing_can_be_locked(tmp_path: Path, built: Path, node: Path) -> None:
+    (tmp_path / "seeds.jsonl").write_text('{"instruction": "Name three rivers."}\n{"instruction": "Name two lakes."}\n')
+    variables = refusing(built, "flock,fcntl,shm", tmp_path)
+    with server() as url:
+        command = ["evolve", "seeds.jsonl", "--model", f"openai:m?base_url={url}", "--out", "run", "--rounds", "1"]
+        ended = evolvent(*command, folder=tmp_path, variables=variables)
+        assert ended.status == 0, ended.errors
+        assert ended.errors.count(KEPT["fcntl"]) == 1
+    found = contents(tmp_path / "run")
+    assert list(conclusions(found)) == [f"calls.sqlite is kept as {found.store}"]
+    assert found.store.startswith(KEPT["fcntl"])
+    assert not list((tmp_path / "run").glob(".lease*")) and not list(node.rglob("calls.sqlite"))
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def newest(path: Path) -> Path:
 
 
 class Apart:
-    """A store on the node's own disk, and the thread that saves it.
+    """A store on the node's own disk, and once it is started the thread that saves it.
 
     Args:
         path: where its copies are saved.
@@ -56,7 +56,7 @@ class Apart:
 
     Raises:
         InputError: this node has no disk of its own where it can be.
-        RunError, InputError: a copy cannot be saved.
+        RunError: that is full.
     """
 
     def __init__(self, path: Path, check: Callable[[], None]) -> None:
@@ -80,6 +80,10 @@ class Apart:
         self._stop = threading.Event()
         with explained(place):
             self._connection = connect(place, Journal.WAL)
+        self._saving: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Save the first copy, and from now on one after another; errors as for ``save``."""
         self.save()
         self._saving = threading.Thread(target=self._save_often, name="evolvent-save", daemon=True)
         self._saving.start()
@@ -106,7 +110,7 @@ class Apart:
                 self._connection.backup(copy)
                 copy.execute("PRAGMA journal_mode=DELETE")  # read without anything beside it
                 copy.execute(f"PRAGMA application_id={number}")
-            with made.open("rb") as whole, replacing(self._path, of_run=True) as file:
+            with explained(made), made.open("rb") as whole, replacing(self._path, of_run=True) as file:
                 shutil.copyfileobj(whole, file, 1 << 20)
         finally:
             made.unlink(missing_ok=True)
@@ -116,12 +120,12 @@ class Apart:
 
     def close(self) -> None:
         """Save the last copy, then remove what is on the node's disk; it stays where that fails."""
-        self._stop.set()
-        self._saving.join()
-        try:
+        with closing(self._connection):
+            if self._saving is None:
+                return
+            self._stop.set()
+            self._saving.join()
             self.save()
-        finally:
-            self._connection.close()
         with suppress(OSError):
             remove(self.place)
             self.place.parent.rmdir()

@@ -5,14 +5,17 @@ WAL needs memory that all who have the file open share, and locks: sqlite's docu
 journal, which needs locks alone; where other nodes do not see those, the store is kept apart (``apart.py``).
 """
 
+import logging
 import sqlite3
 from contextlib import closing, suppress
 from enum import Enum
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from evolvent.mounts import mount_of
 from evolvent.storage_errors import explained, sqlite_words, system_error
+
+log = logging.getLogger(__name__)
 
 PROBE = ".calls-probe.sqlite"
 BESIDE = ("-wal", "-shm", "-journal")
@@ -49,6 +52,12 @@ def words(path: Path) -> str:
             "killed loses no call if it goes on there, on another node those since the last copy"
         )
     return "a file with a rollback journal, slower than a log: each call is on the disk before its reply is used"
+
+
+@cache
+def say(path: Path, why: str) -> None:
+    """Say, once in a process, how a store is kept and why."""
+    log.warning("%s: %s; it is kept as %s", path, why, words(path))
 
 
 def connect(path: Path, journal: Journal, *, trial: bool = False) -> sqlite3.Connection:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from evolvent.call_store.apart import Apart, newest
-from evolvent.call_store.journal import Journal, choose, connect, text, words
+from evolvent.call_store.journal import Journal, choose, connect, say, text
 from evolvent.call_store.read_only import connect_to_read
 from evolvent.costs.budget import Spent
 from evolvent.errors import EvolventError, InputError, RunError
@@ -161,9 +161,11 @@ class CallStore:
                 else:  # one that reads would wait for the writer's lock, in the event loop
                     self._connection, self._turn = self._reader, threading.Lock()
                 self._file = _file(self._place)
+                if self._apart is not None:
+                    self._apart.start()
                 opened.pop_all()
         if why:
-            log.warning("%s: %s; it is kept as %s", path, why, words(path))
+            say(path, why)
         self._writer = ThreadPoolExecutor(1, "evolvent-store")
         self._waiting: list[_Waiting] = []
         self._writing = False
