@@ -15,7 +15,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, closing, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -369,15 +369,11 @@ def spent_in(run: Path) -> list[Spent]:
         return list(read_spent(store, path))
 
 
-def open_to_write(path: Path) -> sqlite3.Connection:
-    """Open a call store, made if it is not there, to write calls into it that were made elsewhere.
-
-    Raises:
-        InputError: another version of evolvent made it.
-    """
-    connection = _connect(path)
-    _lay_out(connection, path)
-    return connection
+@contextmanager
+def open_to_write(path: Path) -> Iterator[sqlite3.Connection]:
+    """A store, made if it is not there, to write calls into it that were made elsewhere; errors as of ``CallStore``."""
+    with closing(CallStore(path)) as store:
+        yield store._connection
 
 
 def open_read_only(path: Path) -> sqlite3.Connection:
