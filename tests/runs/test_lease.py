@@ -108,6 +108,9 @@ def test_where_other_nodes_do_not_see_flock_too(
     monkeypatch.setattr(lock, "mount_of", lambda _: mount)
     with RunFolder(tmp_path):
         assert (tmp_path / LEASE).exists() == leased
+        who = str(os.getpid()) + rf"{'' if mount.is_local else ' on .+, since 20.+'}\)"
+        with pytest.raises(InputError, match=who), RunFolder(tmp_path):
+            pass
 
 
 def test_a_holder_elsewhere_that_gives_signs_of_life_keeps_it(

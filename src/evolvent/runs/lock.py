@@ -11,6 +11,7 @@ import socket
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from evolvent.errors import InputError, RunError
@@ -60,7 +61,10 @@ class FolderLock:
             self.check_there()  # whoever was refused may have removed it meanwhile
             with explained(self.path):
                 os.ftruncate(self._opened, 0)
-                holder = f"{os.getpid()}" if mount.is_local else f"{os.getpid()} on {socket.gethostname()}"
+                holder = f"{os.getpid()}"
+                if not mount.is_local:
+                    now = datetime.now(UTC).isoformat(timespec="seconds")
+                    holder += f" on {socket.gethostname()}, since {now}"
                 os.pwrite(self._opened, holder.encode(), 0)
         except BaseException:
             self.undo()
@@ -75,10 +79,12 @@ class FolderLock:
     def undo(self) -> None:
         """Give up a folder in which nothing was done: what was not there is not there again."""
         with suppress(OSError, RunError):
-            if self._opened >= 0:
-                self.check_there()  # or it is another's by now
-            if self._lease is not None:
-                self._lease.give_up()
+            try:
+                if self._opened >= 0:
+                    self.check_there()  # or it is another's by now
+            finally:
+                if self._lease is not None:
+                    self._lease.give_up()
             for path in self._new:
                 path.unlink() if path.name == LOCK else path.rmdir()
         if self._opened >= 0:
