@@ -85,7 +85,7 @@ def _explain_sqlite(error: sqlite3.Error, path: Path, purpose: str) -> EvolventE
     if result == sqlite3.SQLITE_FULL:
         return _full(path)
     if result in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}:
-        cause = _cause(path) if purpose == "written" else None
+        cause = system_error(path) if purpose == "written" else None
         if cause is not None:
             return _explain(cause, path, purpose)
         if result == sqlite3.SQLITE_IOERR:
@@ -104,8 +104,9 @@ def _explain_sqlite(error: sqlite3.Error, path: Path, purpose: str) -> EvolventE
     return RunError(refused)
 
 
-def _cause(path: Path) -> OSError | None:
-    """Why a database cannot be written, which sqlite does not say: what the system says to a new file beside it."""
+def system_error(path: Path) -> OSError | None:
+    """Why a database cannot be written, which sqlite does not say: what the system says to a new file beside it; None
+    if it says nothing."""
     try:
         # Never the database itself: closing it would end sqlite's locks on it.
         with tempfile.TemporaryFile(dir=path.parent) as probe:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from evolvent.storage_errors import explained
 # An id begins another's if the next character is a slash; with one after both, an id begins itself.
 OF_RECORD = "(instr(:record || '/', record || '/') = 1 OR instr(record || '/', :record || '/') = 1)"
 
+PAGE = 256
 # Models or records that are named where what was asked for is not there.
 NAMED = 5
 
@@ -64,11 +66,8 @@ def stored_calls(run: Path, wanted: Wanted, limit: int | None) -> Iterator[Store
 
 
 def _read(path: Path, opened: sqlite3.Connection, wanted: Wanted, limit: int | None) -> Iterator[StoredCall]:
-    where, values = _condition(wanted)
     with closing(opened) as store, explained(path, "read"):
-        query = "SELECT stage, record, model, request, reply, error, at, seconds FROM calls"
-        rows = store.execute(f"{query} WHERE {where} ORDER BY rowid LIMIT {-1 if limit is None else limit:d}", values)
-        for stage, record, model, request, reply, failure, at, seconds in rows:
+        for stage, record, model, request, reply, failure, at, seconds in islice(_rows(store, wanted), limit):
             yield StoredCall(
                 _legible(stage),
                 _legible(record),
@@ -79,6 +78,19 @@ def _read(path: Path, opened: sqlite3.Connection, wanted: Wanted, limit: int | N
                 _time(at),
                 round(seconds, 3) if isinstance(seconds, float) else 0.0,
             )
+
+
+def _rows(store: sqlite3.Connection, wanted: Wanted) -> Iterator[tuple[Any, ...]]:
+    """What is stored of calls, page by page: while one is read, a run with a rollback journal can write nothing."""
+    where, values = _condition(wanted)
+    columns = "rowid, stage, record, model, request, reply, error, at, seconds"
+    query = f"SELECT {columns} FROM calls WHERE {where} AND rowid > :after ORDER BY rowid LIMIT {PAGE}"
+    if store.execute("PRAGMA journal_mode").fetchone() == ("wal",):
+        store.execute("BEGIN")  # nobody waits for it, so all pages are of one moment
+    after = -1
+    while page := store.execute(query, {**values, "after": after}).fetchall():
+        yield from (row[1:] for row in page)
+        after = page[-1][0]
 
 
 def _content(text: object) -> dict[str, Any] | str:

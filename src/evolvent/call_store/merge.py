@@ -22,7 +22,7 @@ def merge_calls(into: Path, stores: Sequence[Path], stage: str) -> None:
     Raises:
         InputError, RunError: a store cannot be read, or the disk is full.
     """
-    with explained(into), closing(open_to_write(into)) as target:
+    with explained(into), open_to_write(into) as target:
         target.execute("DELETE FROM spent WHERE stage = ?", [stage])
         for path in stores:
             with closing(open_read_only(path)) as store, explained(path, "read"):

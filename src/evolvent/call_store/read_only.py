@@ -6,6 +6,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from evolvent.call_store.journal import copy_number, has_log
 from evolvent.files import FileState, file_state
 
 # What sqlite says where it cannot write beside a file.
@@ -15,11 +16,13 @@ NOT_WRITABLE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE
 def connect_to_read(path: Path) -> sqlite3.Connection:
     """Open a store for reading, also where sqlite can write nothing beside it, as its log needs."""
     uri = path.resolve().as_uri()
+    if copy_number(path) and not has_log(path):  # whole, and never written in place
+        return sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True)
     unmerged = [path.with_name(path.name + end) for end in ("-wal", "-journal")]
     try:
         with ExitStack() as opened:
             # What a stop left in a journal is taken back first, which writes.
-            mode = "rw" if unmerged[1].exists() else "ro"
+            mode = "rw" if unmerged[1].exists() and unmerged[1].stat().st_size else "ro"
             store = opened.enter_context(closing(sqlite3.connect(f"{uri}?mode={mode}", uri=True)))
             store.execute("SELECT 1 FROM sqlite_master").fetchone()
             opened.pop_all()

@@ -1,25 +1,29 @@
 """The call store: every model call of a run in one sqlite file, on disk before its caller sees the reply.
 
-Calls arrive one by one and are committed in groups: while a thread writes one group in one transaction (WAL,
-``synchronous=FULL``: the commit has reached the disk), the next one gathers, and only then are the callers woken. Under
-load a group is many calls, alone it is one; nobody waits for a timer. What the calls used is summed up in the same
+Calls arrive one by one and are committed in groups: while a thread writes one group in one transaction
+(``synchronous=FULL``: the commit has reached the disk; how it is written, ``journal.py`` decides), the next one
+gathers, and only then are the callers woken. Under load a group is many calls, alone it is one; nobody waits for a
+timer. What the calls used is summed up in the same
 transaction, so that the account survives whatever ends the process.
 """
 
 import asyncio
 import logging
 import sqlite3
+import threading
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from evolvent.call_store.apart import Apart, newest
+from evolvent.call_store.journal import Journal, choose, connect, say, text
 from evolvent.call_store.read_only import connect_to_read
 from evolvent.costs.budget import Spent
 from evolvent.errors import EvolventError, InputError, RunError
@@ -74,10 +78,6 @@ INSERT INTO spent VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (stage, model) DO UPD
     estimated = max(estimated, excluded.estimated),
     seconds = seconds + excluded.seconds
 """
-# Room for the upper pages of an index of a million keys, and fewer, longer checkpoints: 1.3 times the rate of the
-# defaults at 300,000 calls.
-CACHE_KIB = 16_000
-CHECKPOINT_PAGES = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +124,7 @@ class CallStore:
 
     Args:
         path: the sqlite file; made if it is not there.
+        check: raises if its folder may no longer be written to.
 
     Attributes:
         limits: every ``max_tokens`` that a call of the file was made with, rising.
@@ -133,8 +134,11 @@ class CallStore:
         RunError: the disk is full, or the file is damaged.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, check: Callable[[], None] = lambda: None) -> None:
+        self.path = self._place = path
+        self._check = check
+        self._apart: Apart | None = None
+        self._turn: AbstractContextManager[object] = nullcontext()
         with explained(path):
             if path.exists() and not path.is_file():
                 raise InputError(f"{path} is no file", fix="Move it away: the run's calls are kept under this name.")
@@ -142,13 +146,26 @@ class CallStore:
                 log.warning(
                     "warning: %s is gone, and with it what was stored: those calls are made, and paid, again", path
                 )
+            journal, why = choose(path)
             with ExitStack() as opened:  # closed again where the store is refused
-                self._reader = opened.enter_context(closing(_connect(path)))
+                if journal is Journal.APART:
+                    self._apart, journal = opened.enter_context(closing(Apart(path, check))), Journal.WAL
+                    self._place = self._apart.place
+                self._reader = opened.enter_context(closing(connect(self._place, journal)))
                 _lay_out(self._reader, path)
                 self.limits = [limit for (limit,) in self._reader.execute("SELECT * FROM limits ORDER BY 1")]
-                self._connection = opened.enter_context(closing(_connect(path)))
-                self._file = _file(path)
+                if self._apart is None and self._reader.execute("PRAGMA application_id").fetchone() != (0,):
+                    self._reader.execute("PRAGMA application_id=0")  # it was a saved copy
+                if journal is Journal.WAL:
+                    self._connection = opened.enter_context(closing(connect(self._place, journal)))
+                else:  # one that reads would wait for the writer's lock, in the event loop
+                    self._connection, self._turn = self._reader, threading.Lock()
+                self._file = _file(self._place)
+                if self._apart is not None:
+                    self._apart.start()
                 opened.pop_all()
+        if why:
+            say(path, why)
         self._writer = ThreadPoolExecutor(1, "evolvent-store")
         self._waiting: list[_Waiting] = []
         self._writing = False
@@ -190,11 +207,12 @@ class CallStore:
 
     def spent(self) -> list[Spent]:
         """What each stage's calls of each model have used in this folder, since it was made."""
-        return list(read_spent(self._reader, self.path))
+        with self._turn:
+            return list(read_spent(self._reader, self.path))
 
     def __len__(self) -> int:
         """How many calls have a reply."""
-        with explained(self.path):
+        with explained(self.path), self._turn:
             return int(self._reader.execute("SELECT count(*) FROM calls WHERE reply IS NOT NULL").fetchone()[0])
 
     def close(self) -> None:
@@ -204,11 +222,14 @@ class CallStore:
             self._commit([call for item in self._waiting for call in item.calls])
         self._reader.close()
         self._connection.close()
+        if self._apart is not None:
+            self._apart.close()
 
     def _row(self, columns: str, key: bytes) -> tuple[Any, ...] | None:
         try:
             row: tuple[Any, ...] | None
-            row = self._reader.execute(f"SELECT {columns} FROM calls WHERE key = ?", (key,)).fetchone()
+            with self._turn:
+                row = self._reader.execute(f"SELECT {columns} FROM calls WHERE key = ?", (key,)).fetchone()
         except sqlite3.Error:
             with explained(self.path):
                 raise
@@ -239,11 +260,14 @@ class CallStore:
     def _commit(self, calls: list[Call]) -> None:
         if not calls:
             return
+        self._check()
+        if self._apart is not None:
+            self._apart.check()
         with explained(self.path):
             # A folder that was removed leaves an open file that still takes writes: they would reach nobody.
-            if _file(self.path) != self._file:
+            if _file(self._place) != self._file:
                 raise RunError(f"{self.path} went away while it was being used", fix="Start the same command again.")
-            with self._connection as connection:
+            with self._turn, self._connection as connection:
                 for rows in _by_powers_of_two(calls):
                     # One statement for all its rows: between rows sqlite3 would wait for the interpreter's lock.
                     values = ", ".join([ROW] * len(rows))
@@ -292,21 +316,6 @@ def read_spent(connection: sqlite3.Connection, path: Path) -> Iterator[Spent]:
             if not whole or not isinstance(seconds, float):
                 raise damaged(path, "its account")
             yield Spent(stage, model, calls, prompt, completion, bool(estimated), seconds)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, check_same_thread=False)
-    connection.text_factory = _text
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
-    connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
-    return connection
-
-
-def _text(stored: bytes) -> str:
-    """A stored text, also where it is damaged and no UTF-8 any more: no JSON, then."""
-    return stored.decode(errors="surrogateescape")
 
 
 def _lay_out(connection: sqlite3.Connection, path: Path) -> None:
@@ -360,15 +369,11 @@ def spent_in(run: Path) -> list[Spent]:
         return list(read_spent(store, path))
 
 
-def open_to_write(path: Path) -> sqlite3.Connection:
-    """Open a call store, made if it is not there, to write calls into it that were made elsewhere.
-
-    Raises:
-        InputError: another version of evolvent made it.
-    """
-    connection = _connect(path)
-    _lay_out(connection, path)
-    return connection
+@contextmanager
+def open_to_write(path: Path) -> Iterator[sqlite3.Connection]:
+    """A store, made if it is not there, to write calls into it that were made elsewhere; errors as of ``CallStore``."""
+    with closing(CallStore(path)) as store:
+        yield store._connection
 
 
 def open_read_only(path: Path) -> sqlite3.Connection:
@@ -384,11 +389,11 @@ def open_read_only(path: Path) -> sqlite3.Connection:
             fix = f"Name one of: {within}." if within else "Name a run folder that a stage has worked in."
             raise InputError(f"{path.parent} has no {path.name}", fix=fix)
         with ExitStack() as opened:
-            store = opened.enter_context(closing(connect_to_read(path)))
+            store = opened.enter_context(closing(connect_to_read(newest(path))))
             if _layout(store, path):
                 opened.pop_all()
             else:
                 store = sqlite3.connect(":memory:")
                 store.executescript(TABLES)
-    store.text_factory = _text
+    store.text_factory = text
     return store

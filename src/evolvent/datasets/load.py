@@ -162,12 +162,13 @@ class InstructionData:
         content = orjson.dumps(note).decode()
         unfinished = path.with_name(path.name + ".part")
         with explained(path):
-            for place in (unfinished, path):
-                if place.is_dir():  # nobody's: the name is a cache's
-                    shutil.rmtree(place)
+            for folder in (unfinished, path):
+                if folder.is_dir():  # nobody's: the name is a cache's
+                    shutil.rmtree(folder)
             unfinished.unlink(missing_ok=True)
-            self._repeats.execute("VACUUM INTO ?", (str(unfinished),))
-            with closing(sqlite3.connect(unfinished)) as kept, kept:
+            place = f"{unfinished.resolve().as_uri()}?nolock=1"  # where files cannot be locked, too
+            self._repeats.execute("VACUUM INTO ?", (place,))
+            with closing(sqlite3.connect(place, uri=True)) as kept, kept:
                 kept.execute("PRAGMA journal_mode = OFF")
                 kept.execute("DROP TABLE IF EXISTS note")
                 kept.execute("CREATE TABLE note (content TEXT, seal TEXT)")
@@ -340,7 +341,7 @@ def _check_all(
 
     The database has no name: sqlite keeps it in a temporary file that goes with the connection, and sorts it on disk.
     """
-    repeats = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    repeats = sqlite3.connect("", isolation_level=None, check_same_thread=False, uri=True)
     repeats.execute("PRAGMA journal_mode = OFF")
     repeats.execute("PRAGMA cache_size = -2000")
     repeats.execute("CREATE TABLE seen (position INTEGER PRIMARY KEY, digest INTEGER)")

@@ -6,10 +6,11 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from evolvent.call_store.journal import words
 from evolvent.call_store.store import spent_in
 from evolvent.costs.budget import Spent
 from evolvent.errors import InputError
-from evolvent.files import is_as_noted
+from evolvent.files import CALLS, is_as_noted
 from evolvent.records import Record
 from evolvent.report.yields import Yield, yield_of
 from evolvent.runs.lock import in_use
@@ -101,6 +102,7 @@ class Contents:
         within: the folders in it that hold stages of their own.
         ranked: what a ranking found that was made in it.
         planned: whether a ranking was planned in it.
+        store: how its calls are kept, where the file system allows no write-ahead log; empty where it does.
     """
 
     path: Path
@@ -113,6 +115,7 @@ class Contents:
     within: list[Within] = field(default_factory=list)
     ranked: "Ranked | None" = None
     planned: bool = False
+    store: str = ""
 
 
 def contents(folder: Path, stage: str | None = None, examples: int = 0, *, compared: bool = False) -> Contents:
@@ -151,6 +154,7 @@ def contents(folder: Path, stage: str | None = None, examples: int = 0, *, compa
         within,
         ranked,
         planned,
+        words(folder / CALLS) if stage is None else "",
     )
 
 

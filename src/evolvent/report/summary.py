@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from evolvent.costs.prices import money
+from evolvent.files import CALLS
 from evolvent.records import Record
 from evolvent.report.contents import Contents, ScoreFigures, StageContents, Within, described
 from evolvent.report.tables import Table, short_names
@@ -58,6 +59,8 @@ def conclusions(found: Contents) -> Iterator[str]:
         yield "a ranking was planned here, and has not come to its end: start the same command again to go on"
     noted = [*found.noted.items(), *(one for within in found.within for one in within.noted.items())]
     yield from (f"{name.replace(':', ' ')}: how it was made stands in {note}" for name, note in noted)
+    if found.store:
+        yield f"{CALLS} is kept as {found.store}"
 
 
 def yields(found: Contents) -> list[str]:

@@ -139,7 +139,7 @@ async def _run(
     calling: Calling,
     progress: Progress,
 ) -> Run:
-    with contextlib.closing(CallStore(folder.path / CALLS)) as store:
+    with contextlib.closing(CallStore(folder.path / CALLS, folder.check_there)) as store:
         try:
             folder.start(stage.name, {need.name: model.identity for need, model in opened.items()})
             stored = StoredModels(

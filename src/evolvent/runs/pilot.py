@@ -188,7 +188,7 @@ def try_way(
     """Work through some of a stage's records; only their calls are kept, in the folder's store."""
     prices, budget = spending(way, folder, calling)
     progress = Progress(title, len(records), calls_each=way.calls_each)
-    with told(progress, calling.progress), closing(CallStore(folder.path / CALLS)) as store:
+    with told(progress, calling.progress), closing(CallStore(folder.path / CALLS, folder.check_there)) as store:
         opened = open_needs(way, models, progress)
         stored = StoredModels(opened, store, way.name, budget, retry_empty=calling.retry_empty, called=progress.called)
         try:
