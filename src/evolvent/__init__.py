@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from evolvent.runs.progress import Progress as Progress
     from evolvent.runs.run import Run as Run
     from evolvent.selection.select import select as select
-    from evolvent.slurm import slurm as slurm
+    from evolvent.slurm_script import slurm as slurm
     from evolvent.training.train import train as train
 
 _HOME = {
@@ -70,7 +70,7 @@ _HOME = {
     "run": "evolvent.recipe",
     "score": "evolvent.metrics.score",
     "select": "evolvent.selection.select",
-    "slurm": "evolvent.slurm",
+    "slurm": "evolvent.slurm_script",
     "show": "evolvent.report.show",
     "train": "evolvent.training.train",
     "verify": "evolvent.evolution.autoif.verify",

@@ -58,4 +58,4 @@ class Slurm:
     )
 
 
-SLURM = Interface("evolvent.slurm", "slurm", {"recipe": argument("A YAML recipe.", "RECIPE.yaml")}, (Slurm,))
+SLURM = Interface("evolvent.slurm_script", "slurm", {"recipe": argument("A YAML recipe.", "RECIPE.yaml")}, (Slurm,))

@@ -9,7 +9,7 @@ import yaml
 
 from evolvent.errors import InputError
 from evolvent.recipe import run
-from evolvent.slurm import slurm
+from evolvent.slurm_script import slurm
 from tests.processes import finish, start
 
 SBATCH = """#!/bin/bash

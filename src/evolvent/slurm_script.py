@@ -10,7 +10,7 @@ from evolvent.options import implements
 from evolvent.recipe import stages_with_shards
 from evolvent.recipe_options import SLURM, Slurm
 
-TEMPLATE = Path(__file__).with_name("slurm.sh.j2")
+TEMPLATE = Path(__file__).with_name("slurm_script.sh.j2")
 
 
 @implements(SLURM)
