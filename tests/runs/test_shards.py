@@ -148,6 +148,16 @@ def test_a_folder_that_holds_something_else_is_not_overwritten(tmp_path: Path, m
     assert merge(run, fresh=True)[0].output.read_bytes() == on_one_machine(tmp_path, seeds)
 
 
+def test_shards_of_a_file_that_was_made_anew_since_are_not_joined(tmp_path: Path, models: Opened) -> None:
+    seeds, run = write_seeds(tmp_path, range(8)), tmp_path / "run"
+    evolved(seeds, run)
+    for number in (1, 2):
+        respond(run, teacher=TEACHER, out=run, shard=f"{number}/2")
+    evolved(seeds, run, fresh=True, seed=7)
+    with pytest.raises(InputError, match=r"shards are of a evolved\.parquet that was made anew since"):
+        merge(run)
+
+
 def test_merging_again_after_a_kill_counts_no_call_twice(
     tmp_path: Path, models: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,6 +75,12 @@ def _merged(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry], fre
     if not fresh and (done := _joined_before(stage, folder.path, first.mark)) is not None:
         return done
     _check_together(stage, folder.path, made)
+    read = folder.stages.get(first.input.get("stage", ""))
+    if read is not None and read.output.get("digest") != first.input["digest"]:
+        raise InputError(
+            f"{stage} in {folder.path}: its shards are of a {read.output.get('name')} that was made anew since",
+            fix="Make them anew: the same commands with --fresh; stored calls are used.",
+        )
     stores = (shard_folder(folder.path, shard) / CALLS for shard in made)
     merge_calls(folder.path / CALLS, [store for store in stores if store.is_file()], stage)
     _gather(stage, folder.path, made)
