@@ -195,3 +195,42 @@ def test_each_part_is_one_shards() -> None:
     for of in (1, 3, 64):
         takers = [[n for n in range(1, of + 1) if Shard(n, of).takes(part)] for part in range(200)]
         assert all(len(one) == 1 for one in takers)
+
+
+def test_a_stage_that_was_made_anew_since_keeps_its_file(tmp_path: Path, models: Opened) -> None:
+    """Shards of one round are there; since then a second round was made, and answered in shards."""
+    seeds, run = write_seeds(tmp_path, range(8)), tmp_path / "run"
+    merge(sharded(seeds, run, of=2))
+    two = evolved(seeds, run, rounds=2).output.read_bytes()
+    for number in (1, 2):
+        respond(run, teacher=TEACHER, out=run, shard=f"{number}/2")
+    assert [one.stage for one in merge(run)] == ["respond"]
+    assert (run / "evolved.parquet").read_bytes() == two
+    assert read_manifest(run)["respond"].counts["instructions"] == 16
+
+
+def test_what_the_run_folder_has_paid_itself_stays_in_its_account(tmp_path: Path, models: Opened) -> None:
+    seeds, run = write_seeds(tmp_path, range(8)), tmp_path / "run"
+    evolved(seeds, run, preview=3)
+    sharded(seeds, run, of=2, price="1,1")
+    for _ in range(2):
+        merge(run, fresh=True)
+        assert [use.calls for use in spent_in(run)] == [3 + 8]
+        assert read_manifest(run)["evolve"].paid[EVOLVER]["calls"] == 3 + 8
+
+
+def test_a_price_that_one_shard_was_given_holds_for_all(tmp_path: Path, models: Opened) -> None:
+    seeds, run = write_seeds(tmp_path, range(8)), tmp_path / "run"
+    evolved(seeds, run, shard="1/2", price="10,10")
+    evolved(seeds, run, shard="2/2")
+    merge(run)
+    assert read_manifest(run)["evolve"].paid[EVOLVER]["cost"] == pytest.approx(8 * 3 * 10 / 1e6)
+
+
+def test_a_merged_file_that_is_gone_is_merged_again(tmp_path: Path, models: Opened) -> None:
+    seeds, run = write_seeds(tmp_path, range(8)), tmp_path / "run"
+    [done] = merge(sharded(seeds, run, of=2))
+    written = done.output.read_bytes()
+    done.output.unlink()
+    assert not merge(run)[0].already_done
+    assert done.output.read_bytes() == written

@@ -239,7 +239,7 @@ def check_as_written(path: Path, entry: StageEntry) -> None:
 
 def now() -> str:
     """The time as the manifest writes it."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def versions() -> dict[str, str]:

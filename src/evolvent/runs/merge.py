@@ -8,6 +8,9 @@ from pathlib import Path
 
 from evolvent.call_store.merge import merge_calls
 from evolvent.call_store.served import Name
+from evolvent.call_store.store import spent_in
+from evolvent.costs.budget import Spent
+from evolvent.costs.prices import Price
 from evolvent.errors import InputError, RunError
 from evolvent.files import CALLS
 from evolvent.options import implements
@@ -57,9 +60,9 @@ def merge(run: str | Path, *, given: Merging) -> list[Run]:
             fix="Make them with --shard 1/N … N/N, and this folder as --out.",
         )
     with RunFolder(out) as folder:
+        made = {stage: {shard: of[stage] for shard, of in entries.items() if stage in of} for stage in stages}
         return [
-            _merged(stage, folder, {shard: of[stage] for shard, of in entries.items() if stage in of}, given.fresh)
-            for stage in stages
+            _merged(stage, folder, of, given.fresh) for stage, of in made.items() if not _is_older(stage, folder, of)
         ]
 
 
@@ -81,8 +84,8 @@ def _merged(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry], fre
             f"{stage} in {folder.path}: its shards are of a {read.output.get('name')} that was made anew since",
             fix="Make them anew: the same commands with --fresh; stored calls are used.",
         )
-    stores = (shard_folder(folder.path, shard) / CALLS for shard in made)
-    merge_calls(folder.path / CALLS, [store for store in stores if store.is_file()], stage)
+    stores = {shard.folder: shard_folder(folder.path, shard) / CALLS for shard in made}
+    merge_calls(folder.path / CALLS, {name: store for name, store in stores.items() if store.is_file()}, stage)
     _gather(stage, folder.path, made)
     whole = first.whole
     columns = _columns(parts_folder(folder.output(stage)))
@@ -100,13 +103,20 @@ def _merged(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry], fre
         models=first.models,
         served=_served(made.values()),
         counts={**whole["before"], **tally.summary()},
-        paid=_paid(made.values()),
+        paid=_paid(spent_in(folder.path), stage, made.values()),
         used=tally.used_json(),
         started=min(one.started for one in made.values()),
         wall_s=round(sum(one.wall_s for one in made.values()), 3),
         versions=first.versions,
     )
     return folder.finish_merged(stage, entry)
+
+
+def _is_older(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry]) -> bool:
+    """Whether a stage was made anew in its run folder, by other settings or of another input, since its shards were."""
+    there = folder.stages.get(stage)
+    older = there is not None and there.state == "done" and there.finished > max(one.finished for one in made.values())
+    return older and there is not None and there.mark != next(iter(made.values())).mark
 
 
 def merged_before(stage: Stage, out: Path, *, fresh: bool) -> Run | None:
@@ -129,7 +139,8 @@ def _joined_before(stage: str, out: Path, mark: str) -> Run | None:
             fix="Use another --out, or --fresh to put the shards in its place.",
         )
     output = out / file_of(stage)
-    return Run(out, stage, output, there.counts, already_done=True) if there.state == "done" else None
+    done = there.state == "done" and output.is_file()
+    return Run(out, stage, output, there.counts, already_done=True) if done else None
 
 
 def _check_together(stage: str, out: Path, made: Mapping[Shard, StageEntry]) -> None:
@@ -201,19 +212,21 @@ def _columns(parts: Path) -> list[Column]:
     return []
 
 
-def _paid(entries: Iterable[StageEntry]) -> Account:
-    """What all shards have paid for, by model."""
+def _paid(spent: Iterable[Spent], stage: str, entries: Iterable[StageEntry]) -> Account:
+    """What a stage has paid for, all shards together, by model; its cost, if all that had a price had the same."""
+    accounts = [(uri, account["price"]) for entry in entries for uri, account in entry.paid.items()]
     found: Account = {}
-    for entry in entries:
-        for uri, account in entry.paid.items():
-            one = found.setdefault(
-                uri, {**account, "calls": 0, "prompt_tokens": 0, "completion_tokens": 0, "cost": None}
-            )
-            for name in ("calls", "prompt_tokens", "completion_tokens"):
-                one[name] += account[name]
-            one["estimated"] |= account["estimated"]
-            if account["cost"] is not None:
-                one["cost"] = (one["cost"] or 0.0) + account["cost"]
+    for use in (one for one in spent if one.stage == stage):
+        given = {tuple(price) for uri, price in accounts if uri == use.model and price is not None}
+        price = Price(*given.pop()) if len(given) == 1 else None
+        found[use.model] = {
+            "calls": use.calls,
+            "prompt_tokens": use.prompt_tokens,
+            "completion_tokens": use.completion_tokens,
+            "estimated": use.estimated,
+            "cost": price.of(use.prompt_tokens, use.completion_tokens) if price else None,
+            "price": [price.prompt, price.completion] if price else None,
+        }
     return found
 
 
