@@ -204,7 +204,7 @@ def test_a_stage_that_was_made_anew_since_keeps_its_file(tmp_path: Path, models:
     two = evolved(seeds, run, rounds=2).output.read_bytes()
     for number in (1, 2):
         respond(run, teacher=TEACHER, out=run, shard=f"{number}/2")
-    assert [one.stage for one in merge(run)] == ["respond"]
+    assert [(one.stage, one.already_done) for one in merge(run, fresh=True)] == [("evolve", True), ("respond", False)]
     assert (run / "evolved.parquet").read_bytes() == two
     assert read_manifest(run)["respond"].counts["instructions"] == 16
 
@@ -234,3 +234,26 @@ def test_a_merged_file_that_is_gone_is_merged_again(tmp_path: Path, models: Open
     done.output.unlink()
     assert not merge(run)[0].already_done
     assert done.output.read_bytes() == written
+
+
+def test_shards_that_were_made_anew_are_merged_again(tmp_path: Path, models: Opened) -> None:
+    seeds, run = write_seeds(tmp_path, range(16)), tmp_path / "run"
+    models[EVOLVER].reply = failing_for([3])
+    assert merge(sharded(seeds, run, of=2))[0].counts["failed"] == 1
+    models[EVOLVER].reply = longer
+    asked_in(models[EVOLVER])
+    assert merge(sharded(seeds, run, of=2, fresh=True))[0].counts["failed"] == 0
+    evolved(seeds, run, fresh=True)
+    assert asked_in(models[EVOLVER]) == 1
+
+
+def test_what_was_asked_again_since_the_merge_stays(tmp_path: Path, models: Opened) -> None:
+    seeds, run = write_seeds(tmp_path, range(16)), tmp_path / "run"
+    models[EVOLVER].reply = failing_for([3])
+    merge(sharded(seeds, run, of=2))
+    models[EVOLVER].reply = longer
+    asked_in(models[EVOLVER])
+    evolved(seeds, run, retry_failed=True)
+    assert asked_in(models[EVOLVER]) == 1
+    assert merge(run, fresh=True)[0].already_done
+    assert read_manifest(run)["evolve"].counts["failed"] == 0

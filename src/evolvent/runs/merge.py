@@ -61,9 +61,7 @@ def merge(run: str | Path, *, given: Merging) -> list[Run]:
         )
     with RunFolder(out) as folder:
         made = {stage: {shard: of[stage] for shard, of in entries.items() if stage in of} for stage in stages}
-        return [
-            _merged(stage, folder, of, given.fresh) for stage, of in made.items() if not _is_older(stage, folder, of)
-        ]
+        return [_merged(stage, folder, of, given.fresh) for stage, of in made.items()]
 
 
 def _shards_in(out: Path) -> list[Shard]:
@@ -74,9 +72,13 @@ def _shards_in(out: Path) -> list[Shard]:
 
 def _merged(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry], fresh: bool) -> Run:
     """Join one stage's shards in their run folder."""
-    first = next(iter(made.values()))
-    if not fresh and (done := _joined_before(stage, folder.path, first.mark)) is not None:
-        return done
+    first, there = next(iter(made.values())), folder.stages.get(stage)
+    output = folder.output(stage)
+    if there is not None and there.state == "done" and output.is_file():
+        if there.finished > max(one.finished for one in made.values()):  # joined, or made otherwise, since
+            return Run(folder.path, stage, output, there.counts, already_done=True)
+        if there.mark != first.mark and not fresh:
+            raise _otherwise(stage, folder.path)
     _check_together(stage, folder.path, made)
     read = folder.stages.get(first.input.get("stage", ""))
     if read is not None and read.output.get("digest") != first.input["digest"]:
@@ -88,15 +90,15 @@ def _merged(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry], fre
     merge_calls(folder.path / CALLS, {name: store for name, store in stores.items() if store.is_file()}, stage)
     _gather(stage, folder.path, made)
     whole = first.whole
-    columns = _columns(parts_folder(folder.output(stage)))
-    output = Output(folder.output(stage), whole["records"], columns=columns, of=first.mark, window=whole["window"])
-    if missing := output.missing():
+    columns = _columns(parts_folder(output))
+    parts = Output(output, whole["records"], columns=columns, of=first.mark, window=whole["window"])
+    if missing := parts.missing():
         lacking = sorted({part % len(made) + 1 for part in missing})
         raise RunError(
             f"{stage}: parts are missing or damaged, of shards {_listed(lacking)}",
             fix="Make these anew: the same command with --shard K/N and --fresh; stored calls are used.",
         )
-    tally = output.finish()
+    tally = parts.finish()
     entry = StageEntry(
         first.settings,
         first.input,
@@ -112,35 +114,25 @@ def _merged(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry], fre
     return folder.finish_merged(stage, entry)
 
 
-def _is_older(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry]) -> bool:
-    """Whether a stage was made anew in its run folder, by other settings or of another input, since its shards were."""
-    there = folder.stages.get(stage)
-    older = there is not None and there.state == "done" and there.finished > max(one.finished for one in made.values())
-    return older and there is not None and there.mark != next(iter(made.values())).mark
-
-
 def merged_before(stage: Stage, out: Path, *, fresh: bool) -> Run | None:
-    """The run of a stage whose shards were joined in a run folder before; None if they were not, or are made anew.
+    """The run of a stage that a run folder holds as a whole; None if it does not, or if it is to be made anew.
 
     Raises:
         InputError: the folder holds the stage with other settings, or of another input.
     """
-    entry = StageEntry(as_json(stage.settings, stage.name), stage.source.about)
-    return None if fresh else _joined_before(stage.name, out, entry.mark)
-
-
-def _joined_before(stage: str, out: Path, mark: str) -> Run | None:
-    there = read_manifest(out).get(stage)
-    if there is None or (there.state == "stale" and there.mark != mark):
+    there, output = read_manifest(out).get(stage.name), out / file_of(stage.name)
+    if fresh or there is None or there.state != "done" or not output.is_file():
         return None
-    if there.mark != mark:
-        raise InputError(
-            f"{out} holds {stage} with other settings, or of another input, than its shards",
-            fix="Use another --out, or --fresh to put the shards in its place.",
-        )
-    output = out / file_of(stage)
-    done = there.state == "done" and output.is_file()
-    return Run(out, stage, output, there.counts, already_done=True) if done else None
+    if there.mark != StageEntry(as_json(stage.settings, stage.name), stage.source.about).mark:
+        raise _otherwise(stage.name, out)
+    return Run(out, stage.name, output, there.counts, already_done=True)
+
+
+def _otherwise(stage: str, out: Path) -> InputError:
+    return InputError(
+        f"{out} holds {stage} with other settings, or of another input, than its shards",
+        fix="Use another --out, or --fresh to put the shards in its place.",
+    )
 
 
 def _check_together(stage: str, out: Path, made: Mapping[Shard, StageEntry]) -> None:
