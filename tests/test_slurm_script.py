@@ -47,6 +47,7 @@ def test_a_recipe_in_shards_is_the_recipe(tmp_path: Path, monkeypatch: pytest.Mo
     assert (ended.status, ended.output) == (0, "3\n"), (bin / "out").read_text() + ended.errors
     said = (bin / "said").read_text()
     assert said.count("--array=1-2 --time 1:00:00 --comment a b") == 1
+    assert said.count("--time 1:00:00 --comment a b") == 3
     run({"out": "one", **yaml.safe_load(text)})
     assert Path("many/evolved.parquet").read_bytes() == Path("one/evolved.parquet").read_bytes()
 
@@ -58,3 +59,11 @@ def test_the_script_is_bash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
     with pytest.raises(InputError):
         slurm("absent.yaml", shards=64)
+
+
+def test_a_stage_that_works_on_the_whole_comes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    stages = "evolve: {method: autoif, model: embedded, queries: q.jsonl}\nrespond: {teacher: embedded}\n"
+    Path("r.yaml").write_text(f"out: run\n{stages}")
+    with pytest.raises(InputError, match="evolve works on its whole input, and respond, which has shards"):
+        slurm("r.yaml", shards=2)

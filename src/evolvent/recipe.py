@@ -117,7 +117,7 @@ def run(
                 _check_own_scores(key, calls, written)
             if how.dry_run:
                 arguments = _in_place(key, calls, done, Path(scratch))
-            if how.shard is not None and "shard" not in taken:
+            if how.shard is not None and not _has_shards(key, arguments):
                 log.warning("%s works on the whole of its input: the recipe without --shard makes it", key)
                 break
             with nullcontext() if how.dry_run else _run_folder(key, arguments, done.path):
@@ -134,11 +134,24 @@ def stages_with_shards(recipe: str | Path | Mapping[str, Any]) -> list[tuple[str
     """The stages of a recipe that can be made in shards, each with its run folder, in their order.
 
     Raises:
-        InputError: the recipe is wrong.
+        InputError: the recipe is wrong, or a stage that has none comes before one that has.
     """
     calls = _calls(read_recipe(recipe))
-    sharded = [key for key in calls if "shard" in inspect.signature(_function(key)).parameters]
-    return [(key, str(calls[key]["out"])) for key in sharded]
+    whole = ""
+    for key, arguments in calls.items():
+        if not _has_shards(key, arguments):
+            whole = key
+        elif whole:
+            raise InputError(
+                f"{whole} works on its whole input, and {key}, which has shards, comes after it",
+                fix=f"Run the recipe up to {whole} first; then a recipe of the stages behind it in shards.",
+            )
+    return [(key, str(arguments["out"])) for key, arguments in calls.items() if _has_shards(key, arguments)]
+
+
+def _has_shards(key: str, arguments: Mapping[str, Any]) -> bool:
+    """Whether a stage can be made in shards."""
+    return "shard" in inspect.signature(_function(key)).parameters and arguments.get("method") != AUTOIF
 
 
 def _stage(key: str) -> str:

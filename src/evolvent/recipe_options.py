@@ -53,9 +53,7 @@ class Slurm:
     """How a recipe is submitted to Slurm."""
 
     shards: int = option("How many shards each stage is cut into.", metavar="N", least=1)
-    sbatch: str = option(
-        "Options of sbatch for the jobs that call models: '--gpus 1 --time 4:00:00'.", "", metavar="OPTIONS"
-    )
+    sbatch: str = option("Options of sbatch for all jobs: '--partition gpu --time 4:00:00'.", "", metavar="OPTIONS")
 
 
 SLURM = Interface("evolvent.slurm_script", "slurm", {"recipe": argument("A YAML recipe.", "RECIPE.yaml")}, (Slurm,))

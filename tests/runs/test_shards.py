@@ -98,7 +98,6 @@ def test_missing_and_unfinished_shards_are_named(tmp_path: Path, models: Opened)
     [
         ({"rounds": 2}, r"rounds is 2 in shard 2/2, 1 in 1/2"),
         ({"seeds": range(1, 9)}, r"shards 2/2 and 1/2 are of different inputs"),
-        ({"shard": "2/3"}, r"was cut into 2 and into 3 shards"),
     ],
 )
 def test_shards_of_different_wholes_are_not_joined(
@@ -257,3 +256,42 @@ def test_what_was_asked_again_since_the_merge_stays(tmp_path: Path, models: Open
     assert asked_in(models[EVOLVER]) == 1
     assert merge(run, fresh=True)[0].already_done
     assert read_manifest(run)["evolve"].counts["failed"] == 0
+
+
+def test_another_cut_is_refused_before_the_first_call(tmp_path: Path, models: Opened) -> None:
+    seeds, run = write_seeds(tmp_path, range(8)), tmp_path / "run"
+    evolved(seeds, run, shard="1/2")
+    asked_in(models[EVOLVER])
+    with pytest.raises(InputError, match=r"1-of-2 holds a shard of evolve that is one of 2, not of 3"):
+        evolved(seeds, run, shard="1/3")
+    assert asked_in(models[EVOLVER]) == 0
+    evolved(seeds, tmp_path / "other", shard="2/3")
+    shutil.copytree(tmp_path / "other" / SHARDS / "2-of-3", run / SHARDS / "2-of-3")
+    with pytest.raises(InputError, match=r"was cut into 2 and into 3 shards"):
+        merge(run)
+
+
+def test_a_shard_made_elsewhere_is_stale_when_what_it_read_is_made_anew(tmp_path: Path, models: Opened) -> None:
+    seeds, run, elsewhere = write_seeds(tmp_path, range(8)), tmp_path / "run", tmp_path / "elsewhere"
+    evolved(seeds, run)
+    for number in (1, 2):
+        respond(run, teacher=TEACHER, out=elsewhere, shard=f"{number}/2")
+    shutil.copytree(elsewhere / SHARDS, run / SHARDS)
+    merge(run)
+    evolved(seeds, run, rounds=2)
+    assert read_manifest(run)["respond"].state == "stale"
+
+
+def test_a_merge_that_was_killed_before_its_manifest_is_made_again(
+    tmp_path: Path, models: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds, run = write_seeds(tmp_path, range(8)), tmp_path / "run"
+    merge(sharded(seeds, run, of=2))
+    sharded(seeds, run, of=2, fresh=True, seed=5)
+    with monkeypatch.context() as patch:
+        patch.setattr("evolvent.runs.merge.RunFolder.finish_merged", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            merge(run, fresh=True)
+    [done] = merge(run, fresh=True)
+    assert not done.already_done
+    assert done.output.read_bytes() == on_one_machine(tmp_path, seeds, seed=5)

@@ -29,7 +29,7 @@ from evolvent.runs.dry_run import dry_run
 from evolvent.runs.failing import ALL_FAILED, THOUGHT, Failing, all_failed, why_in_vain
 from evolvent.runs.folder import Account, RunFolder
 from evolvent.runs.manifest import known_prices
-from evolvent.runs.merge import merged_before
+from evolvent.runs.merge import check_cut, merged_before
 from evolvent.runs.parts import Output, Placed, parts_of
 from evolvent.runs.progress import Progress, plain_lines, told
 from evolvent.runs.run import Run
@@ -77,6 +77,7 @@ def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
         check_sharded(stage, calling)
         if (done := merged_before(stage, Path(out), fresh=calling.fresh)) is not None:
             return done
+        check_cut(stage.name, Path(out), shard.of if shard else calling.shards or 1)
     if calling.engine == "ray":
         from evolvent.runs.ray import run_on_ray
 

@@ -12,7 +12,7 @@ from evolvent.call_store.store import spent_in
 from evolvent.costs.budget import Spent
 from evolvent.costs.prices import Price
 from evolvent.errors import InputError, RunError
-from evolvent.files import CALLS
+from evolvent.files import CALLS, is_as_noted
 from evolvent.options import implements
 from evolvent.records import Column
 from evolvent.runs.folder import Account, RunFolder
@@ -20,7 +20,7 @@ from evolvent.runs.lock import in_use
 from evolvent.runs.manifest import DECIDING, StageEntry, as_json, read_manifest
 from evolvent.runs.options import MERGE, Merging
 from evolvent.runs.part_files import PART_NAME
-from evolvent.runs.parts import Output, parts_folder
+from evolvent.runs.parts import Output, drop_parts, parts_folder
 from evolvent.runs.record_files import score_columns
 from evolvent.runs.run import Run
 from evolvent.runs.shards import SHARDS, shard_folder
@@ -74,8 +74,9 @@ def _merged(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry], fre
     """Join one stage's shards in their run folder."""
     first, there = next(iter(made.values())), folder.stages.get(stage)
     output = folder.output(stage)
-    if there is not None and there.state == "done" and output.is_file():
+    if there is not None and there.state == "done" and is_as_noted(output, there.output):
         if there.finished > max(one.finished for one in made.values()):  # joined, or made otherwise, since
+            drop_parts(output)  # a kill may have left them there, although all is done
             return Run(folder.path, stage, output, there.counts, already_done=True)
         if there.mark != first.mark and not fresh:
             raise _otherwise(stage, folder.path)
@@ -99,9 +100,11 @@ def _merged(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry], fre
             fix="Make these anew: the same command with --shard K/N and --fresh; stored calls are used.",
         )
     tally = parts.finish()
+    of_stage = {name: one.output.get("digest") for name, one in folder.stages.items()}
+    reads = [name for name, digest in of_stage.items() if digest == first.input["digest"]]
     entry = StageEntry(
         first.settings,
-        first.input,
+        {**first.input, **({"stage": reads[0]} if reads else {})},  # a shard made elsewhere does not know this folder
         models=first.models,
         served=_served(made.values()),
         counts={**whole["before"], **tally.summary()},
@@ -121,11 +124,25 @@ def merged_before(stage: Stage, out: Path, *, fresh: bool) -> Run | None:
         InputError: the folder holds the stage with other settings, or of another input.
     """
     there, output = read_manifest(out).get(stage.name), out / file_of(stage.name)
-    if fresh or there is None or there.state != "done" or not output.is_file():
+    if fresh or there is None or there.state != "done" or not is_as_noted(output, there.output):
         return None
     if there.mark != StageEntry(as_json(stage.settings, stage.name), stage.source.about).mark:
         raise _otherwise(stage.name, out)
     return Run(out, stage.name, output, there.counts, already_done=True)
+
+
+def check_cut(stage: str, out: Path, of: int) -> None:
+    """Check that no shards of a stage are there that are cut otherwise: all of them could not be joined.
+
+    Raises:
+        InputError: there are some.
+    """
+    for shard in _shards_in(out):
+        if shard.of != of and stage in read_manifest(out / SHARDS / shard.folder):
+            raise InputError(
+                f"{out / SHARDS / shard.folder} holds a shard of {stage} that is one of {shard.of}, not of {of}",
+                fix=f"Make {shard.of} shards, or remove those of the other cut.",
+            )
 
 
 def _otherwise(stage: str, out: Path) -> InputError:
