@@ -30,8 +30,13 @@ class Served:
     noted: Callable[[], None]
     replies: int = 0
 
-    def see(self, served_by: tuple[str, str | None] | None) -> None:
-        """Look at one reply: each further model is told, and the first further fingerprint."""
+    def see(self, served_by: tuple[str, str | None] | None, server: str | None = None) -> None:
+        """Look at one reply: each further model is told, and the first further fingerprint.
+
+        Args:
+            served_by: what it says that it was made with.
+            server: the address that it came from, of a model with several servers.
+        """
         self.replies += 1
         seen = self.names.setdefault(self.uri, []) if served_by else []
         if served_by is None or list(served_by) in seen:
@@ -44,12 +49,13 @@ class Served:
         if model not in models and len(models) == NOTED:
             return
         if models and model not in models:
-            self._tell(f"is by {model}, those before it by {', '.join(map(str, models))}")
+            self._tell(server, f"is by {model}, those before it by {', '.join(map(str, models))}")
         elif len(fingerprints) == 1 and len(seen) == len(models):  # the first that changes
-            self._tell(f"has the system_fingerprint {fingerprint}, those before it {fingerprints[0]}")
+            self._tell(server, f"has the system_fingerprint {fingerprint}, those before it {fingerprints[0]}")
         seen.append([model, fingerprint])
         self.noted()
 
-    def _tell(self, words: str) -> None:
-        at = f"model {self.uri}: the server changed: reply {self.replies:,} of this command"
-        log.warning("%s", printable(f"{at} {words}"))
+    def _tell(self, server: str | None, words: str) -> None:
+        what = "its servers differ" if server else "the server changed"
+        reply = f"reply {self.replies:,} of this command" + (f", from {server}," if server else "")
+        log.warning("%s", printable(f"model {self.uri}: {what}: {reply} {words}"))
