@@ -215,7 +215,7 @@ class CallStore:
             return list(read_spent(self._reader, self.path))
 
     def servers(self, stage: str) -> dict[str, dict[str, int]]:
-        """By model with several servers, how many of a stage's stored replies each server gave. All of them are read."""
+        """By model with several servers, how many of a stage's stored replies each gave. All of them are read."""
         found: dict[str, dict[str, int]] = {}
         with explained(self.path):
             for model, server, count in self._reader.execute(SERVERS, (stage,)):

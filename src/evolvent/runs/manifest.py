@@ -121,7 +121,7 @@ COUNTED = {
     "groups": dict[str, dict[str, int]],
     **dict.fromkeys(("funnel", "failures", "notes", "tokens", "without a score"), dict[str, int]),
 }
-AMOUNTS = dict.fromkeys(("calls", "prompt_tokens", "completion_tokens"), int)
+AMOUNTS = {**dict.fromkeys(("calls", "prompt_tokens", "completion_tokens"), int), "servers": dict[str, int]}
 
 
 def _checked(stage: str, entry: StageEntry) -> StageEntry:

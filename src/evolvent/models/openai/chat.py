@@ -221,7 +221,7 @@ class OpenAIChat:
                     outcome = Outcome.REFUSED
                 tokens = 0 if transient.fault is Fault.LIMITED else None
                 patience = patience or Patience(self._timeout_s)
-                if self._pool.failed(server, transient, clock()):
+                if self._pool.failed(server, transient, sent_at=ticket.sent_at, now=clock()):
                     continue
                 wait = await self._wait_s(server, transient, patience, ticket.sent_at, clock())
                 if patience.refusals == 1 and availability.last_answered is None:

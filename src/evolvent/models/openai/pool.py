@@ -1,9 +1,10 @@
 """The servers of one model: which are in use, and which are left out because they do not answer.
 
-Each has a pace of its own (``pace.py``). One to which no connection comes about, or that fails as many tries in a row
-as it may be sent at once, five at least, is left out: what it was asked is sent to the others. It rests as long as a
-call would wait before its next try, then it is sent one try; when that is answered, it is back. The last server in use
-is never left out: with all of them away, calls wait as they do for a single one.
+Each has its own pace (``pace.py``). One to which no connection comes about, or that answers nobody for as long as a
+try may take, or that fails as many tries in a row as it may be sent at once, five at least, is left out: what it was
+asked is sent to the others. It rests as long as a call would wait before its next try, then it is sent one try; when
+that is answered, it is back. The last server in use is never left out: with all of them away, calls wait as they do for
+a single one.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from evolvent.errors import ModelUnavailableError, printable
 from evolvent.models.openai import patience
 from evolvent.models.openai.connection import Endpoint
 from evolvent.models.openai.errors import Fault, Transient
-from evolvent.models.openai.pace import Pace, Ticket
+from evolvent.models.openai.pace import Pace
 from evolvent.models.openai.patience import Availability
 
 log = logging.getLogger("evolvent")
@@ -84,8 +85,14 @@ class Pool:
             server.rests, server.pace.rests_until = 0, None
             log.warning("model %s: %s answers again", self._uri, server.endpoint.base_url)
 
-    def failed(self, server: Server, transient: Transient, now: float) -> bool:
+    def failed(self, server: Server, transient: Transient, *, sent_at: float, now: float) -> bool:
         """A try failed.
+
+        Args:
+            server: where.
+            transient: how.
+            sent_at: when it was sent.
+            now: the time.
 
         Returns:
             Whether other servers take over what this one was asked: it is left out.
@@ -95,9 +102,11 @@ class Pool:
         if fault is Fault.REFUSED or not others:  # what a refusal says of the model is found out by its calls
             return False
         server.faults += 1
-        until, enough = server.pace.rests_until, max(patience.SEVERAL, server.pace.limit)
+        until = server.pace.rests_until
         if until is None:
-            if fault is not Fault.UNREACHABLE and server.faults < enough:
+            answered = server.availability.last_answered
+            silent = fault in (Fault.UNREACHABLE, Fault.LATE) and (answered is None or answered < sent_at)
+            if not silent and server.faults < max(patience.SEVERAL, server.pace.limit):
                 return False
             words = printable(str(transient))
             log.warning("model %s: %s is left out until it answers: %s", self._uri, server.endpoint.base_url, words)
