@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from tests.e2e.command import evolvent, server, server_stats, start, stored_calls
+from evolvent.responses.respond import respond
+from tests.e2e.command import server, server_stats, start, stored_calls
 from tests.processes import finish, wait_until
 
 ROWS, AT_ONCE = 160, 4
@@ -12,7 +13,7 @@ ROWS, AT_ONCE = 160, 4
 def test_a_server_that_is_killed_loses_nothing(tmp_path: Path) -> None:
     run, seeds = tmp_path / "run", tmp_path / "seeds.jsonl"
     seeds.write_text("".join(json.dumps({"instruction": f"Mend sock number {n}: how?"}) + "\n" for n in range(ROWS)))
-    how = ["respond", str(seeds), "--round", "0", "--concurrency", str(AT_ONCE)]
+    how = ["respond", str(seeds), "--concurrency", str(AT_ONCE)]
     with server(latency_ms=50) as first:
         teacher = f"openai:m?base_url={first}"
         with server(latency_ms=50) as second:
@@ -27,5 +28,5 @@ def test_a_server_that_is_killed_loses_nothing(tmp_path: Path) -> None:
         assert split[first] + split[second] == paid["calls"] == ROWS
         assert split[first] == server_stats(first)["requests"]  # none of them twice
         assert requests - AT_ONCE <= split[second] <= requests + ROWS // 4
-        assert evolvent(*how, "--teacher", teacher, "--out", "alone", folder=tmp_path).status == 0
-    assert (tmp_path / "alone/responses.parquet").read_bytes() == (run / "responses.parquet").read_bytes()
+        alone = respond(seeds, teacher=teacher, out=tmp_path / "alone", concurrency=AT_ONCE)
+    assert alone.output.read_bytes() == (run / "responses.parquet").read_bytes()

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from evolvent.errors import InputError, ModelUnavailableError
+from evolvent.errors import CallError, InputError, ModelUnavailableError
 from evolvent.models.openai import OpenAIChat
 from evolvent.models.openai.errors import Fault, Transient
 from evolvent.models.openai.pace import Gate, Pace
@@ -139,6 +139,38 @@ def test_a_server_that_only_fails_is_left_out_and_does_not_draw_the_calls_to_it(
     assert {url for url, _ in model.answered} == {URLS[1]}
     assert model.answered[-1][1] < 110
     assert sum(url == URLS[0] for url, _ in model.tries) < 80
+
+
+def test_a_server_whose_daily_limit_is_reached_stops_nothing() -> None:
+    async def serve(url: str, _: float) -> None:
+        if url == URLS[0]:
+            raise Transient("HTTP 429", Fault.LIMITED, after=86_400.0)
+        await asyncio.sleep(1)
+
+    model = Simulated(serve, concurrency=2)
+    run_virtually(model.ask(40))
+    assert len(model.answered) == 40
+    assert [url for url, _ in model.tries].count(URLS[0]) == 1
+
+
+@pytest.mark.parametrize("fault", [Fault.LATE, Fault.AWAY])
+def test_a_call_that_no_server_survives_fails_in_the_end(fault: Fault) -> None:
+    """Each server starts anew behind it, and answers the others."""
+
+    async def serve(_: str, now: float) -> None:
+        await asyncio.sleep(1)
+        if crashing:
+            raise Transient("it crashed", fault)
+
+    async def main() -> float:
+        await model.ask(1)
+        crashing.append(True)
+        with pytest.raises(CallError):
+            await model.ask(1)
+        return asyncio.get_running_loop().time()
+
+    crashing, model = list[bool](), Simulated(serve, 3, concurrency=1)
+    assert run_virtually(main()) < 1000
 
 
 def test_stray_faults_leave_no_server_out(caplog: pytest.LogCaptureFixture) -> None:

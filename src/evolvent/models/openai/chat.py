@@ -222,6 +222,7 @@ class OpenAIChat:
                 tokens = 0 if transient.fault is Fault.LIMITED else None
                 patience = patience or Patience(self._timeout_s)
                 if self._pool.failed(server, transient, sent_at=ticket.sent_at, now=clock()):
+                    self._move_on(transient, patience, ticket.sent_at, clock())
                     continue
                 wait = await self._wait_s(server, transient, patience, ticket.sent_at, clock())
                 if patience.refusals == 1 and availability.last_answered is None:
@@ -241,6 +242,17 @@ class OpenAIChat:
     def _learn_length(self, tokens: int) -> None:
         before = tokens if self._reply_tokens is None else self._reply_tokens
         self._reply_tokens = before + (tokens - before) / 16
+
+    def _move_on(self, transient: Transient, patience: Patience, sent_at: float, now: float) -> None:
+        """Let another server be tried at once; but a call that is at fault itself does not go round them for ever.
+
+        Raises:
+            CallError: six of its tries reached a server and failed.
+        """
+        answered = self._pool.availability.last_answered
+        reached = transient.fault not in (Fault.UNREACHABLE, Fault.LIMITED)
+        if reached and patience.wait_s(transient, now=now, sent_at=sent_at, last_answered=answered) is None:
+            self._pool.availability.give_up(transient, patience)
 
     async def _wait_s(
         self, server: Server, transient: Transient, patience: Patience, sent_at: float, now: float

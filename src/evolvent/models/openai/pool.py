@@ -1,10 +1,10 @@
 """The servers of one model: which are in use, and which are left out because they do not answer.
 
-Each has its own pace (``pace.py``). One to which no connection comes about, or that answers nobody for as long as a
-try may take, or that fails as many tries in a row as it may be sent at once, five at least, is left out: what it was
-asked is sent to the others. It rests as long as a call would wait before its next try, then it is sent one try; when
-that is answered, it is back. The last server in use is never left out: with all of them away, calls wait as they do for
-a single one.
+Each has its own pace (``pace.py``). One is left out to which no connection comes about, that answers nobody for as long
+as a try may take, that asks for a wait longer than any call waits, or that fails as many tries in a row as it may be
+sent at once, five at least: what it was asked is sent to the others. It rests as long as a call would wait before its
+next try, then it is sent one try; when that is answered, it is back. The last server in use is never left out: with all
+of them away, calls wait as they do for a single one.
 """
 
 import asyncio
@@ -106,7 +106,8 @@ class Pool:
         if until is None:
             answered = server.availability.last_answered
             silent = fault in (Fault.UNREACHABLE, Fault.LATE) and (answered is None or answered < sent_at)
-            if not silent and server.faults < max(patience.SEVERAL, server.pace.limit):
+            asks = (transient.after or 0.0) > patience.PATIENCE_S
+            if not (silent or asks or server.faults >= max(patience.SEVERAL, server.pace.limit)):
                 return False
             words = printable(str(transient))
             log.warning("model %s: %s is left out until it answers: %s", self._uri, server.endpoint.base_url, words)
