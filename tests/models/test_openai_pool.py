@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from evolvent.errors import CallError, InputError, ModelUnavailableError
+from evolvent.errors import CallError, InputError, ModelUnavailableError, RunError
 from evolvent.models.openai import OpenAIChat
 from evolvent.models.openai.errors import Fault, Transient
 from evolvent.models.openai.pace import Gate, Pace
@@ -125,7 +125,7 @@ def test_a_server_that_is_killed_and_started_again_costs_no_call(
     ]
 
 
-@pytest.mark.parametrize("fault", [Fault.BROKEN, Fault.LATE, Fault.LIMITED, Fault.AWAY])
+@pytest.mark.parametrize("fault", [Fault.BROKEN, Fault.LATE, Fault.LIMITED, Fault.AWAY, Fault.UNREACHABLE])
 def test_a_server_that_only_fails_is_left_out_and_does_not_draw_the_calls_to_it(fault: Fault) -> None:
     """It answers at once, so it would always be the least loaded."""
 
@@ -234,12 +234,15 @@ def test_the_identity_and_the_name_are_those_of_the_first_server() -> None:
 
 
 @asynccontextmanager
-async def two(first: Step, second: Step, models: tuple[tuple[str, ...], ...] = ((), ())) -> AsyncIterator[OpenAIChat]:
+async def two(
+    first: Step, second: Step, models: tuple[tuple[str, ...], ...] = ((), ()), listing_status: int = 500
+) -> AsyncIterator[OpenAIChat]:
     """A model with two real servers, by their scripts and the models that they list."""
     async with serving(first, models=models[0]) as (one, _), serving(second, models=models[1]) as (other, _):
         model = OpenAIChat(
             "tiny", uri="openai:tiny", base_url=one.base_url, more_base_urls=[other.base_url], api_key=None
         )
+        other.listing_status = listing_status
         model.urls = [one.base_url, other.base_url]  # type: ignore[attr-defined]
         yield model
         await model.close()
@@ -273,15 +276,19 @@ def test_a_server_of_another_model_is_named_before_the_first_call(
     asyncio.run(main())
 
 
-def test_a_server_that_knows_no_such_model_stops_the_run_and_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("calls", "listing_status"), [(40, 500), (2, 404)])
+def test_a_server_that_knows_no_such_model_stops_the_run_and_is_named(
+    calls: int, listing_status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hurry(monkeypatch)
 
     async def main() -> None:
-        async with two(OK, error(404, "no such model")) as model:
-            found = await asyncio.gather(*(model.chat(ASK, GREEDY) for _ in range(40)), return_exceptions=True)
-            stopped = [one for one in found if isinstance(one, InputError)]
-            assert stopped or any("HTTP 404" in str(one) for one in found)
-            assert all(model.urls[1] in str(one) for one in stopped)  # type: ignore[attr-defined]
+        async with two(OK, error(404, "no such model"), listing_status=listing_status) as model:
+            found = await asyncio.gather(*(model.chat(ASK, GREEDY) for _ in range(calls)), return_exceptions=True)
+            stopped = [one for one in found if isinstance(one, InputError | RunError)]
+            assert stopped
+            url = model.urls[1]  # type: ignore[attr-defined]
+            assert all(f"{url} says HTTP 404: no such model" in str(one) for one in stopped)
 
     asyncio.run(main())
 

@@ -279,7 +279,8 @@ class OpenAIChat:
         """
         availability, endpoint = server.availability, server.endpoint
         several = availability.refuses_all(first=patience.refusals == 1, now=now)
-        alone = patience.refusals == 2 and availability.last_answered is None  # a run of few records
+        again = patience.refusals == 2 or len(self._pool.servers) > 1  # of several the next try may go to another
+        alone = again and availability.last_answered is None  # a run of few records
         if not (several or alone or last) or (error.status == 403 and self._prompts_refused and not last):
             return
         words = f"{endpoint.base_url} says {error}"
