@@ -211,6 +211,26 @@ def test_all_servers_dead_are_as_one_dead_server() -> None:
         run_virtually(model.ask(20))
 
 
+def test_servers_that_all_die_in_mid_run_stop_it_as_one_would() -> None:
+    async def serve(_: str, now: float) -> None:
+        if now >= 20:
+            raise Transient("ConnectionRefusedError", Fault.UNREACHABLE)
+        await asyncio.sleep(1)
+
+    ends = []
+    for servers in (1, 2):
+        model = Simulated(serve, servers, concurrency=4)
+
+        async def main(model: Simulated = model) -> float:
+            with pytest.raises(RunError, match="stopped answering"):
+                await model.ask(400)
+            return asyncio.get_running_loop().time()
+
+        ends.append(run_virtually(main()))
+        assert len(model.answered) == 80 * servers
+    assert all(140 <= end <= 155 for end in ends)
+
+
 def test_a_run_waits_for_the_first_of_its_servers_to_come_back() -> None:
     async def serve(url: str, now: float) -> None:
         if 5 <= now < 50 or (url == URLS[0] and now >= 5):
