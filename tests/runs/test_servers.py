@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from evolvent.costs.budget import Spent
 from evolvent.errors import InputError, ModelUnavailableError
 from evolvent.models.models import Models, Need
 from evolvent.models.openai import OpenAIChat
@@ -13,7 +14,8 @@ from evolvent.models.protocols import Reply, Sampling, Usage
 from evolvent.report.contents import contents
 from evolvent.report.summary import summary
 from evolvent.responses.respond import respond
-from evolvent.runs.manifest import read_manifest
+from evolvent.runs.manifest import StageEntry, read_manifest
+from evolvent.runs.merge import _paid
 from tests.runs.staged import TEACHER, asked_in, write_seeds
 from tests.scripted import Opened
 
@@ -88,3 +90,15 @@ def test_a_later_stage_of_more_servers_opens_them() -> None:
         assert (one.identity, one.uri) == (both.identity, both.uri)
         assert 2 * one.concurrency == both.concurrency
         assert models.open(Need("chat", BOTH)) is both
+
+
+def test_shards_with_servers_of_their_own_are_summed() -> None:
+    def entry(**servers: int) -> StageEntry:
+        account = {"prompt_tokens": 1, "completion_tokens": 1, "estimated": False, "cost": None, "price": None}
+        account |= {"calls": 9, **({"servers": servers} if servers else {})}
+        return StageEntry({}, {}, paid={TEACHER: account})
+
+    spent = [Spent("respond", TEACHER, 27, 3, 3, False, 1.0)]
+    (account,) = _paid(spent, "respond", [entry(), entry(a=2, b=3), entry(b=4, c=1)]).values()
+    assert (account["calls"], account["servers"]) == (27, {"a": 2, "b": 7, "c": 1})
+    assert "servers" not in _paid(spent, "respond", [entry(), entry()])[TEACHER]

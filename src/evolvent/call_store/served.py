@@ -1,16 +1,25 @@
-"""What a server says that it answers with: noticed where it changes within a stage, its interruptions included."""
+"""What servers say that they answer with, noticed where it changes within a stage; and which of several answered."""
 
 import logging
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
+from evolvent.call_store.store import open_read_only
 from evolvent.errors import printable
+from evolvent.storage_errors import explained
 
 # Models that are noted, and fingerprints of each: a router may name a new one with every reply.
 NOTED = 10
 
 # A model's name, and its fingerprint if it has one, as the manifest holds them.
 Name = list[str | None]
+
+SERVERS = """
+SELECT model, json_extract(reply, '$.server') AS server, count(*) FROM calls
+WHERE stage = ? AND json_valid(reply) AND server IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2
+"""
 
 log = logging.getLogger("evolvent")
 
@@ -59,3 +68,12 @@ class Served:
         what = "its servers differ" if server else "the server changed"
         reply = f"reply {self.replies:,} of this command" + (f", from {server}," if server else "")
         log.warning("%s", printable(f"model {self.uri}: {what}: {reply} {words}"))
+
+
+def replies_by_server(store: Path, stage: str) -> dict[str, dict[str, int]]:
+    """By model with several servers, how many of a stage's stored replies each gave. All of them are read."""
+    found: dict[str, dict[str, int]] = {}
+    with closing(open_read_only(store)) as opened, explained(store, "read"):
+        for model, server, count in opened.execute(SERVERS, (stage,)):
+            found.setdefault(model, {})[server] = count
+    return found

@@ -78,10 +78,6 @@ INSERT INTO spent VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (stage, model) DO UPD
     estimated = max(estimated, excluded.estimated),
     seconds = seconds + excluded.seconds
 """
-SERVERS = """
-SELECT model, json_extract(reply, '$.server') AS server, count(*) FROM calls
-WHERE stage = ? AND json_valid(reply) AND server IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,14 +209,6 @@ class CallStore:
         """What each stage's calls of each model have used in this folder, since it was made."""
         with self._turn:
             return list(read_spent(self._reader, self.path))
-
-    def servers(self, stage: str) -> dict[str, dict[str, int]]:
-        """By model with several servers, how many of a stage's stored replies each gave. All of them are read."""
-        found: dict[str, dict[str, int]] = {}
-        with explained(self.path):
-            for model, server, count in self._reader.execute(SERVERS, (stage,)):
-                found.setdefault(model, {})[server] = count
-        return found
 
     def __len__(self) -> int:
         """How many calls have a reply."""

@@ -14,6 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
+from evolvent.call_store.served import replies_by_server
 from evolvent.call_store.store import CallStore, spent_in
 from evolvent.call_store.stored import StoredModels
 from evolvent.call_store.used import RecordInWork, record_in_work
@@ -342,7 +343,7 @@ def paid(store: CallStore, stage: Stage, folder: RunFolder, prices: Mapping[str,
     """
     before = folder.stages[stage.name].paid.values() if stage.name in folder.stages else ()
     several = any(need.servers for need in stage.needs) or any("servers" in account for account in before)
-    by_server = store.servers(stage.name) if several else {}
+    by_server = replies_by_server(store.path, stage.name) if several else {}
     found: Account = {}
     for use in store.spent():
         if use.stage != stage.name:
