@@ -56,7 +56,7 @@ def test_model_is_made_without_a_loop_and_opened_again_in_another() -> None:
     async def ask(model: OpenAIChat | None) -> tuple[OpenAIChat, str]:
         async with serving(OK) as (server, other):
             model = model or other
-            model._url = f"{server.base_url}/chat/completions"
+            model._pool.servers[0].url = f"{server.base_url}/chat/completions"
             text = (await model.chat(ASK, GREEDY)).text
             await model.close()
             return model, text
@@ -170,7 +170,7 @@ def test_a_second_loop_needs_no_close_before() -> None:
 
     async def call() -> str:
         async with serving(OK) as (server, _):
-            chat._url = f"{server.base_url}/chat/completions"
+            chat._pool.servers[0].url = f"{server.base_url}/chat/completions"
             return (await asyncio.gather(*(chat.chat(ASK, GREEDY) for _ in range(5))))[0].text
 
     with warnings.catch_warnings():

@@ -69,7 +69,7 @@ def test_hard_limit_lowers_the_highest_level_where_no_number_was_asked_for(
     limits["files"] = (256, 256)
     low = model(None)
     assert low.concurrency == 2 * (256 - 128)
-    assert low._gate._level._highest == 256 - 128
+    assert low._gate._paces[0]._level._highest == 256 - 128
     limits["files"] = (100, 100)
     assert model(None).concurrency == 2
 

@@ -200,12 +200,15 @@ def test_server_that_went_away_stops_the_run_and_every_call_that_waits() -> None
             waiting = asyncio.create_task(model.chat(ASK, GREEDY))
             while len(server.bodies) < 2:
                 await asyncio.sleep(0.005)
-            there, model._url = model._url, f"http://127.0.0.1:{free_port()}/v1/chat/completions"
+            there, model._pool.servers[0].url = (
+                model._pool.servers[0].url,
+                f"http://127.0.0.1:{free_port()}/v1/chat/completions",
+            )
             with pytest.raises(RunError, match="stopped answering") as caught:
                 await model.chat(ASK, GREEDY)
             assert "What it answered is stored" in caught.value.fix
             assert caught.value.exit_status == 1
-            model._url = there
+            model._pool.servers[0].url = there
             with pytest.raises(RunError, match="stopped answering"):
                 await waiting
             assert len(server.bodies) == 2  # what one call found out, the other did not try again
@@ -218,7 +221,7 @@ def test_server_that_went_away_stops_the_run_and_every_call_that_waits() -> None
 def test_server_that_dies_with_a_call_stops_the_run() -> None:
     async def calls() -> None:
         async def die(request: web.Request, asked: Body) -> web.StreamResponse:
-            model._url = f"http://127.0.0.1:{free_port()}/v1/chat/completions"
+            model._pool.servers[0].url = f"http://127.0.0.1:{free_port()}/v1/chat/completions"
             return await drop(request, asked)
 
         async with serving(OK, die) as (_, model):
@@ -232,10 +235,13 @@ def test_server_that_dies_with_a_call_stops_the_run() -> None:
 def test_call_without_a_connection_while_the_server_lives_is_tried_again() -> None:
     async def calls() -> str:
         async with serving(OK) as (_, model):
-            there, model._url = model._url, f"http://127.0.0.1:{free_port()}/v1/chat/completions"
+            there, model._pool.servers[0].url = (
+                model._pool.servers[0].url,
+                f"http://127.0.0.1:{free_port()}/v1/chat/completions",
+            )
             task = asyncio.create_task(model.chat(ASK, GREEDY))
             await asyncio.sleep(0.005)
-            model._url = there
+            model._pool.servers[0].url = there
             return (await task).text
 
     assert asyncio.run(calls()) == "hello"
@@ -247,10 +253,13 @@ def test_server_that_starts_again_loses_no_call(monkeypatch: pytest.MonkeyPatch)
     async def calls() -> None:
         async with serving(OK) as (server, model):
             await model.chat(ASK, GREEDY)
-            there, model._url = model._url, f"http://127.0.0.1:{free_port()}/v1/chat/completions"
+            there, model._pool.servers[0].url = (
+                model._pool.servers[0].url,
+                f"http://127.0.0.1:{free_port()}/v1/chat/completions",
+            )
             waiting = [asyncio.create_task(model.chat(ASK, GREEDY)) for _ in range(20)]
             await asyncio.sleep(20 * QUICK_S)  # many more tries than six
-            model._url = there
+            model._pool.servers[0].url = there
             assert [reply.text for reply in await asyncio.gather(*waiting)] == ["hello"] * 20
             assert len(server.bodies) == 21
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evolvent.models.openai.level import HIGHEST, START, AdaptiveLevel
-from evolvent.models.openai.pace import Gate, Outcome
+from evolvent.models.openai.pace import Gate, Outcome, Pace
 from tests.models.virtual_time import run_virtually
 
 Serve = Callable[[random.Random], Awaitable[None]]
@@ -108,7 +108,8 @@ def simulate(make: Callable[[], Serve], seconds: float, concurrency: int | None 
     """Keep a server busy: a call that is refused waits as a real one does, at no place's cost."""
 
     async def main() -> Seen:
-        gate, serve, rng, seen, half = Gate(concurrency), make(), random.Random(7), Seen(), Seen()
+        pace, serve, rng, seen, half = Pace(concurrency), make(), random.Random(7), Seen(), Seen()
+        gate = Gate([pace])
 
         async def call() -> None:
             bound = 1.0
@@ -129,7 +130,7 @@ def simulate(make: Callable[[], Serve], seconds: float, concurrency: int | None 
         calls = [asyncio.create_task(call()) for _ in range(CALLS)]
         for step in range(100):
             await asyncio.sleep(seconds / 100)
-            seen.levels.append(gate.limit)
+            seen.levels.append(pace.limit)
             if step == 49:
                 half = Seen(seen.answered, seen.refused)
         for task in calls:

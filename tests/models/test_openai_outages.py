@@ -216,11 +216,11 @@ def test_one_calls_bad_luck_ends_nothing_while_others_are_answered(
         async with serving(OK) as (_, model):
             post, since = model._post, time.monotonic()
 
-            async def unlucky(data: bytes) -> tuple[int, Mapping[str, str], bytes]:
+            async def unlucky(server: Any, data: bytes) -> tuple[int, Mapping[str, str], bytes]:
                 if b"DROP" in data and time.monotonic() < since + 3 * patience.AWAY_S:
                     await model.chat(ASK, GREEDY)  # another one is answered
                     raise Transient("not now", fault)
-                return await post(data)
+                return await post(server, data)
 
             model._post = unlucky  # type: ignore[method-assign]
             return (await model.chat(BLOCKED, GREEDY)).text

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evolvent.models.openai.level import START
-from evolvent.models.openai.pace import Allowance, Cap, Gate, Outcome, Ticket
+from evolvent.models.openai.pace import Allowance, Cap, Gate, Outcome, Pace, Ticket
 from tests.models.virtual_time import run_virtually
 
 
@@ -32,14 +32,14 @@ async def let_in(gate: Gate, count: int, *, seconds: float = 1e9, tokens: float 
 
 def test_so_many_at_once_and_the_next_when_one_leaves() -> None:
     async def main() -> list[float]:
-        return (await let_in(Gate(3), 7, seconds=10))[0]
+        return (await let_in(Gate([Pace(3)]), 7, seconds=10))[0]
 
     assert run_virtually(main()) == [0, 0, 0, 10, 10, 10, 20]
 
 
 def test_found_level_starts_modest() -> None:
     async def main() -> list[float]:
-        return (await let_in(Gate(None), START + 1, seconds=10))[0]
+        return (await let_in(Gate([Pace(None)]), START + 1, seconds=10))[0]
 
     assert run_virtually(main()) == [0] * START + [10]
 
@@ -56,7 +56,8 @@ def test_first_come_first_served_and_no_wake_up_is_lost(
     steps: list[tuple[str, int]], concurrency: int | None, per_minute: float | None
 ) -> None:
     async def main() -> None:
-        gate = Gate(concurrency, requests_per_minute=per_minute, highest=4)
+        pace = Pace(concurrency, requests_per_minute=per_minute, highest=4)
+        gate = Gate([pace])
         waiting: dict[int, asyncio.Task[Any]] = {}
         inside: dict[int, Ticket] = {}
         order: dict[bool, list[tuple[float, int]]] = {False: [], True: []}  # by turn, not by who wakes up first
@@ -70,9 +71,9 @@ def test_first_come_first_served_and_no_wake_up_is_lost(
                 waiting[number] = asyncio.create_task(one(number, what != "enter"))
             elif what in ("leave", "refuse") and inside:
                 ticket = inside.pop(sorted(inside)[pick % len(inside)])
-                before = gate.limit
+                before = pace.limit
                 gate.leave(ticket, Outcome.ANSWERED if what == "leave" else Outcome.REFUSED)
-                assert gate.limit == before or concurrency is None
+                assert pace.limit == before or concurrency is None
             elif what == "cancel" and waiting:
                 waiting[sorted(waiting)[pick % len(waiting)]].cancel()
             elif what == "pass":
@@ -80,7 +81,7 @@ def test_first_come_first_served_and_no_wake_up_is_lost(
             if pick % 2:
                 await asyncio.sleep(0)
             assert gate.in_flight <= 4
-            assert concurrency is None or (gate.in_flight <= concurrency == gate.limit)
+            assert concurrency is None or (gate.in_flight <= concurrency == pace.limit)
         while any(not task.done() for task in waiting.values()):  # whoever was not cancelled gets in
             for number in list(inside):
                 gate.leave(inside.pop(number), Outcome.ANSWERED)
@@ -100,7 +101,7 @@ def test_no_minute_holds_more_requests_than_the_cap_nor_many_fewer(per_minute: f
     count = int(2.5 * per_minute)
 
     async def main() -> list[float]:
-        return (await let_in(Gate(10_000, requests_per_minute=per_minute), count, seconds=1))[0]
+        return (await let_in(Gate([Pace(10_000, requests_per_minute=per_minute)]), count, seconds=1))[0]
 
     times = run_virtually(main())
     for first, begin in enumerate(times):
@@ -114,7 +115,7 @@ def test_tokens_are_put_right_by_what_a_reply_took() -> None:
     """Six thousand a minute; each call is thought to take 2,000 and takes 100: one a second, after the first."""
 
     async def main() -> list[float]:
-        gate = Gate(10, tokens_per_minute=6000)
+        gate = Gate([Pace(10, tokens_per_minute=6000)])
         times = []
         for _ in range(61):
             ticket = await gate.enter(2000)
@@ -129,14 +130,14 @@ def test_tokens_are_put_right_by_what_a_reply_took() -> None:
 
 def test_tokens_in_flight_count_as_estimated() -> None:
     async def main() -> list[float]:
-        return (await let_in(Gate(10, tokens_per_minute=6000), 4, tokens=2000, seconds=100))[0]
+        return (await let_in(Gate([Pace(10, tokens_per_minute=6000)]), 4, tokens=2000, seconds=100))[0]
 
     assert run_virtually(main()) == pytest.approx([0, 20, 40, 60], abs=0.2)
 
 
 def test_a_correction_lets_the_waiting_in_at_once() -> None:
     async def main() -> float:
-        gate = Gate(10, tokens_per_minute=60)
+        gate = Gate([Pace(10, tokens_per_minute=60)])
         first = await gate.enter(1000)
         second = asyncio.create_task(gate.enter(1))
         await asyncio.sleep(1)
@@ -149,7 +150,7 @@ def test_a_correction_lets_the_waiting_in_at_once() -> None:
 
 def test_what_the_server_says_is_left_is_not_exceeded() -> None:
     async def main() -> list[float]:
-        gate = Gate(100)
+        gate = Gate([Pace(100)])
         ticket = await gate.enter(0)
         await asyncio.sleep(1)
         gate.heard(ticket, {"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "1m0s"})
@@ -161,7 +162,7 @@ def test_what_the_server_says_is_left_is_not_exceeded() -> None:
 
 def test_what_was_sent_since_is_taken_off_what_is_left() -> None:
     async def main() -> list[float]:
-        gate = Gate(100)
+        gate = Gate([Pace(100)])
         tickets = [await gate.enter(0) for _ in range(3)]
         gate.heard(tickets[0], {"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "60"})
         return (await let_in(gate, 2, seconds=100))[0]
@@ -171,7 +172,7 @@ def test_what_was_sent_since_is_taken_off_what_is_left() -> None:
 
 def test_a_later_word_of_the_server_holds_and_an_older_one_does_not() -> None:
     async def main() -> list[float]:
-        gate = Gate(100)
+        gate = Gate([Pace(100)])
         tickets = [await gate.enter(0) for _ in range(3)]
         gate.heard(tickets[2], {"x-ratelimit-remaining-requests": "2", "x-ratelimit-reset-requests": "10s"})
         gate.heard(tickets[0], {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "60s"})
@@ -182,7 +183,7 @@ def test_a_later_word_of_the_server_holds_and_an_older_one_does_not() -> None:
 
 def test_tokens_that_are_left_are_not_exceeded() -> None:
     async def main() -> list[float]:
-        gate = Gate(100)
+        gate = Gate([Pace(100)])
         ticket = await gate.enter(10)
         gate.heard(ticket, {"x-ratelimit-remaining-tokens": "250", "x-ratelimit-reset-tokens": "30s"})
         return (await let_in(gate, 3, tokens=100, seconds=100))[0]
@@ -192,7 +193,7 @@ def test_tokens_that_are_left_are_not_exceeded() -> None:
 
 def test_a_try_of_a_call_that_failed_goes_ahead_of_first_tries() -> None:
     async def main() -> list[str]:
-        gate, order = Gate(1), []
+        gate, order = Gate([Pace(1)]), []
 
         async def one(name: str, again: bool) -> None:
             ticket = await gate.enter(0, again=again)
@@ -212,7 +213,7 @@ def test_a_long_hold_by_the_servers_headers_is_said_once(
     reset: str, said: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def main() -> None:
-        gate = Gate(100, uri="openai:m")
+        gate = Gate([Pace(100)], uri="openai:m")
         ticket = await gate.enter(0)
         gate.heard(ticket, {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": reset})
         await let_in(gate, 6, seconds=1)
@@ -223,7 +224,7 @@ def test_a_long_hold_by_the_servers_headers_is_said_once(
 
 
 def test_the_gate_works_in_another_loop() -> None:
-    gate = Gate(1, requests_per_minute=60)
+    gate = Gate([Pace(1, requests_per_minute=60)])
 
     async def main() -> list[float]:
         first = asyncio.create_task(let_in(gate, 2, seconds=0.1))

@@ -111,6 +111,27 @@ def test_no_message_shows_what_may_be_a_password(text: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+def test_several_servers_have_the_name_of_the_first() -> None:
+    uri = parse_uri("openai:m?base_url=http://b/v1/&timeout=5&base_url=http://a/v1&base_url=http://c/v1/")
+    assert str(uri) == "openai:m?base_url=http://b/v1"
+    assert uri.more_base_urls == ("http://a/v1", "http://c/v1")
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("openai:m?base_url=http://a/v1&base_url=http://a/v1/", "base_url=http://a/v1 is given twice"),
+        ("openai:m?timeout=5&base_url=http://a/v1&timeout=6", "the option timeout of openai is given twice"),
+        ("hf:org/m?dtype=float32&dtype=bfloat16", "the option dtype of hf is given twice"),
+        ("openai:m?base_url=http://a/v1&base_url=http://ann:secret@h/v1", "more than an address"),
+    ],
+)
+def test_what_is_given_twice_is_refused(uri: str, words: str) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        parse_uri(uri)
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "base_url", ["", "h/v1", "ftp://h/v1", "http://", "http:///v1", "http://h:99999", "http://[h/v1", "http://h/v1?"]
 )

@@ -252,6 +252,8 @@ def test_time_is_that_of_the_narrowest_cap() -> None:
     tokens = found.models[0].prompt_tokens + found.models[0].completion_tokens
     both = rehearsed(evolving(), [SERVER], caps=Caps(requests_per_minute=1e9, tokens_per_minute=tokens))
     assert both.seconds == pytest.approx(60)
+    servers = rehearsed(evolving(), [f"{SERVER}&base_url=http://b/v1"], caps=Caps(requests_per_minute=60))
+    assert servers.seconds == pytest.approx(90)  # each has the cap
 
 
 @pytest.mark.parametrize(("concurrency", "lengths"), [(10, 18), (1, 180), (1_000, 3)])

@@ -1,9 +1,10 @@
 """The key of a call, a hash of all that decides its reply and of nothing else; and the seed of a call.
 
-In the key: the model's identity (base URL, model name, extra request fields; of local weights their revision, dtype,
-chat template), the messages, temperature and max_tokens, top_p and seed above temperature 0, top_logprobs when they are
-asked for, stop texts where there are any. Of a pair's losses: the base model's identity, the layout, question, output
-and turns. Of a reward: the model's identity and the turns; of a vector: the model's identity and the text.
+In the key: the model's identity (base URL, of several the first; model name, extra request fields; of local weights
+their revision, dtype, chat template), the messages, temperature and max_tokens, top_p and seed above temperature 0,
+top_logprobs when they are asked for, stop texts where there are any. Of a pair's losses: the base model's identity, the
+layout, question, output and turns. Of a reward: the model's identity and the turns; of a vector: the model's identity
+and the text.
 
 Not in the key: time-outs, retries, concurrency, caps, prices and budgets, keys and their variables, device and batch
 size, the stage and the record that the call is made for; at temperature 0 neither seed nor top_p.

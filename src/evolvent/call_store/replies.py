@@ -30,7 +30,7 @@ def reply_from_json(text: str) -> Reply:
         )
     reply = Reply(**row)
     _check(str, reply.text)
-    _check(str | None, reply.finish_reason, reply.refusal, reply.reasoning)
+    _check(str | None, reply.finish_reason, reply.refusal, reply.reasoning, reply.server)
     _check(int, usage.prompt_tokens, usage.completion_tokens, reply.cut_max_tokens or 0)
     return reply
 

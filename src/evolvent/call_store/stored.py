@@ -109,7 +109,7 @@ class StoredChat:
             finally:
                 del self._running[key]
         if self.served is not None:
-            self.served.see(reply.served_by)
+            self.served.see(reply.served_by, reply.server)
         record = record_in_work.get(None)
         if record is not None:
             record.used.setdefault(self.uri, Used()).count(reply)

@@ -15,6 +15,14 @@ class Caps:
     tokens_per_minute: float | None = None
     concurrency: int | None = None
 
+    def times(self, servers: int) -> "Caps":
+        """Those of a model with so many servers: each of them has its own."""
+        return Caps(
+            self.requests_per_minute and servers * self.requests_per_minute,
+            self.tokens_per_minute and servers * self.tokens_per_minute,
+            self.concurrency and servers * self.concurrency,
+        )
+
     def least_seconds(self, calls: int, tokens: int) -> float | None:
         """The least time that calls of a server's model take: that of the narrower cap; None without one.
 

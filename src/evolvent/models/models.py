@@ -70,6 +70,11 @@ class Need:
         """The URI as records hold it."""
         return str(parse_uri(self.uri))
 
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The addresses of further servers, where several serve the model."""
+        return parse_uri(self.uri).more_base_urls
+
 
 def chat_need(uri: str, calling: Calling) -> Need:
     """A chat model that a stage calls."""
@@ -94,7 +99,7 @@ class Models:
     """
 
     def __init__(self) -> None:
-        self._opened: dict[tuple[Capability, str, Calls | Numbers | None], Any] = {}
+        self._opened: dict[tuple[Capability, str, tuple[str, ...], Calls | Numbers | None], Any] = {}
         self._loop = EventLoop()
         self.run = self._loop.run
 
@@ -113,14 +118,14 @@ class Models:
             InputError: a bad URI or option, a missing extra, a model that cannot do this.
             ModelUnavailableError: the model cannot be used.
         """
-        key = need.capability, need.name, need.how
+        key = need.capability, need.name, need.servers, need.how
         if key not in self._opened:
             with ending_at_once():
                 self._opened[key] = _open(need)
         return self._opened[key]
 
     def __contains__(self, need: Need) -> bool:
-        return (need.capability, need.name, need.how) in self._opened
+        return (need.capability, need.name, need.servers, need.how) in self._opened
 
     def close(self, *, keep: Collection[str] = ()) -> None:
         """Close the models, and with all of them the event loop.

@@ -219,7 +219,7 @@ def _open_openai(
     base_url = uri.options.get("base_url") or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
     variable = uri.options.get("api_key_env", "OPENAI_API_KEY")
     key = os.environ.get(variable)
-    if not key and ("api_key_env" in uri.options or base_url.rstrip("/") == OPENAI_URL):
+    if not key and ("api_key_env" in uri.options or OPENAI_URL in (base_url.rstrip("/"), *uri.more_base_urls)):
         raise ModelUnavailableError(
             f"model {uri}: the environment variable {variable} holds no key",
             fix=f"Set it (export {variable}=…), or name a server that needs none with ?base_url=http://host:port/v1.",
@@ -232,6 +232,7 @@ def _open_openai(
         uri.name,
         uri=str(uri),
         base_url=base_url,
+        more_base_urls=uri.more_base_urls,
         api_key=key,
         extra_body=extra_body,
         concurrency=concurrency,

@@ -87,6 +87,7 @@ class Reply:
             token that ends the turn has none, nor have those of a stop text.
         cut_max_tokens: the bound that was used when the context left less than ``Sampling.max_tokens``.
         served_by: what a server says that it answered with: a model's name, and a ``system_fingerprint`` or None.
+        server: the address of the one that answered, of a model with several.
     """
 
     text: str
@@ -97,6 +98,7 @@ class Reply:
     logprobs: tuple[TokenLogprob, ...] | None = None
     cut_max_tokens: int | None = None
     served_by: tuple[str, str | None] | None = None
+    server: str | None = None
 
     def __post_init__(self) -> None:
         # Some models have a token for NUL, and readers of text files take what holds one for no text.

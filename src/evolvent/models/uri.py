@@ -1,6 +1,7 @@
 """Model URIs: ``embedded``, ``hf:ID@revision?option=value``, ``gguf:FILE``, ``vllm:…``, ``openai:MODEL?base_url=…``."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os.path import expanduser, isdir, isfile
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -89,16 +90,18 @@ class ModelURI:
         scheme: the back end: hf, gguf, vllm or openai; or a model named without one (``NAMES``).
         name: the model's name, id, folder or file; empty for those.
         revision: ``hf:`` and ``vllm:`` only, the part after ``@``.
-        options: what stands behind ``?``.
+        options: what stands behind ``?``; of several base URLs the first, which is part of the model's identity.
+        more_base_urls: ``openai:`` only, the others: further servers of the same model.
     """
 
     scheme: str
     name: str
     revision: str | None
     options: dict[str, str]
+    more_base_urls: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """The URI as records hold it: transport options left out."""
+        """The URI as records hold it: transport options and further servers left out."""
         named = {key: value for key, value in sorted(self.options.items()) if key not in TRANSPORT}
         path = f":{self.name}" if self.name else ""
         revision = f"@{self.revision}" if self.revision else ""
@@ -130,10 +133,13 @@ def parse_uri(text: str) -> ModelURI:
         raise InputError(f"{scheme}: names no model", fix=accepted)
     if scheme == "openai" and "://" in name:
         raise InputError("openai: is followed by an address, not by a model's name", fix=accepted)
-    options = dict(parse_qsl(query, keep_blank_values=True))
+    given = parse_qsl(query, keep_blank_values=True)
+    options = dict(reversed(given))  # of several base URLs the first
     _check_options(scheme, options)
-    if "base_url" in options:
-        options["base_url"] = checked_base_url(options["base_url"])
+    base_urls = [checked_base_url(value) for option, value in given if option == "base_url"]
+    _check_once(scheme, [option for option, _ in given if option != "base_url"], base_urls)
+    if base_urls:
+        options["base_url"] = base_urls[0]
     revision = None
     # isdir, unlike Path.is_dir, takes a name that is too long for a path
     split = HUB_REVISION.fullmatch(name) if scheme in WEIGHTS and not isdir(name) else None  # noqa: PTH112
@@ -144,7 +150,7 @@ def parse_uri(text: str) -> ModelURI:
                 f"{scheme}:{name}@ names no revision after @",
                 fix=f"Write {scheme}:{name}@REVISION, or {scheme}:{name}.",
             )
-    return ModelURI(scheme, name, revision, options)
+    return ModelURI(scheme, name, revision, options, tuple(base_urls[1:]))
 
 
 def _nearest(scheme: str, colon: str) -> str | None:
@@ -272,6 +278,13 @@ def checked_base_url(base_url: str) -> str:
     if not valid:
         raise InputError("base_url is not an http address", fix=fix)
     return base_url.rstrip("/")
+
+
+def _check_once(scheme: str, options: Sequence[str], base_urls: Sequence[str]) -> None:
+    for what, values in ((f"the option {{}} of {scheme}", options), ("base_url={}", base_urls)):
+        twice = next((value for value in values if values.count(value) > 1), None)
+        if twice is not None:
+            raise InputError(f"{what.format(twice)} is given twice", fix="Leave one of them out.")
 
 
 def _check_options(scheme: str, options: dict[str, str]) -> None:

@@ -32,6 +32,8 @@ def summary(found: Contents) -> list[Table]:
                 tables.append(Table(f"{name}: {counted}", ("rows", "reason"), rows))
     if any(stage.paid for stage in found.stages.values()):
         tables.append(_paid(found.stages))
+    if any("servers" in account for stage in found.stages.values() for account in stage.paid.values()):
+        tables.append(_servers(found.stages))
     if any(stage.used for stage in found.stages.values()):
         tables.append(_used(found.stages))
     if found.evaluated:
@@ -107,7 +109,8 @@ def _changes(name: str, stage: StageContents) -> Iterator[str]:
         if len(served) > 1:
             marks = Counter(model for model, _ in served)
             by = ", ".join(f"{model} ({n} system_fingerprints)" if n > 1 else str(model) for model, n in marks.items())
-            yield f"{name}: the server changed under {uri}: replies are by {by}"
+            what = "the servers differ" if "servers" in stage.paid.get(uri, {}) else "the server changed"
+            yield f"{name}: {what} under {uri}: replies are by {by}"
 
 
 def _so_far(stage: StageContents) -> str:
@@ -134,6 +137,19 @@ def _paid(stages: Mapping[str, StageContents]) -> Table:
         "cost": ["" if account.get("cost") is None else money(account["cost"]) for *_, account in accounts],
     }
     return _account("paid for in this folder", accounts, columns)
+
+
+def _servers(stages: Mapping[str, StageContents]) -> Table:
+    """Which of a model's servers gave how many of the stored replies."""
+    split = [
+        (name, uri, server, f"{count:,}")
+        for name, stage in stages.items()
+        for uri, account in stage.paid.items()
+        for server, count in account.get("servers", {}).items()
+    ]
+    names, notes = short_names(uri for _, uri, *_ in split)
+    rows = [(name, names[uri], *answered) for name, uri, *answered in split]
+    return Table("replies by server", ("stage", "model", "server", "replies"), rows, notes)
 
 
 def _used(stages: Mapping[str, StageContents]) -> Table:

@@ -89,7 +89,9 @@ def calculated(
 ) -> Estimate:
     """The estimate by a formula: calls, and tokens as far as calls of this stage have shown what one takes."""
     models = []
+    servers = {need.name: 1 + len(need.servers) for need in stage.needs}
     for uri, calls in formula.calls.items():
+        at_once = caps.times(servers.get(uri, 1))
         use, price = before.get(uri), prices.get(uri)
         most = calls * formula.max_tokens
         prompt = round(calls * use.prompt_tokens / use.calls) if use else None
@@ -101,7 +103,7 @@ def calculated(
         expected = price.of(prompt, completion) if price and prompt is not None and completion is not None else None
         if price is not None and not price.prompt and not price.completion:
             expected = 0.0
-        seconds = caps.least_seconds(calls, (prompt or 0) + (completion or 0)) if is_server(uri) else None
+        seconds = at_once.least_seconds(calls, (prompt or 0) + (completion or 0)) if is_server(uri) else None
         models.append(
             ModelEstimate(
                 model=uri,
@@ -113,7 +115,7 @@ def calculated(
                 cost=expected,
                 cost_at_most=0.0 if expected == 0 else None,
                 seconds=seconds,
-                call_lengths=calls / caps.concurrency if caps.concurrency else None,
+                call_lengths=calls / at_once.concurrency if at_once.concurrency else None,
                 prompts=how,
                 replies=how + (", but no more than max_tokens allows" if (mean or 0) > most else ""),
                 exact=False,
@@ -137,6 +139,7 @@ async def rehearse(
         require_answering(parse_uri(uri))
     in_work = _InWork(how.reply_begins)
     models = {name: _MadeUp(name, open_counter(uri), in_work) for uri in uris if (name := str(parse_uri(uri)))}
+    each = {str(uri): caps.times(1 + len(uri.more_base_urls)) for uri in map(parse_uri, uris)}
     total, rehearsed, failed = stage.source.rows, 0, []
     async with cast(Work, how.work or stage.work).open(_MadeUpModels(models)) as make:
         for record in sample(stage.source, total):
@@ -150,7 +153,7 @@ async def rehearse(
         total,
         rehearsed,
         tuple(
-            _estimate(model, total, scale, prices.get(name), before.get(name), lengths, how.reply_tokens, caps)
+            _estimate(model, total, scale, prices.get(name), before.get(name), lengths, how.reply_tokens, each[name])
             for name, model in models.items()
         ),
         tuple(in_work.shown),

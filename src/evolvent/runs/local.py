@@ -14,6 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
+from evolvent.call_store.served import replies_by_server
 from evolvent.call_store.store import CallStore, spent_in
 from evolvent.call_store.stored import StoredModels
 from evolvent.call_store.used import RecordInWork, record_in_work
@@ -162,15 +163,15 @@ async def _run(
                     shard = Shard.parse(calling.shard) if calling.shard else None
                     output = await _make_rows(stage, make, folder, stored.at_once, progress, shard)
                 if shard is not None:
-                    spent = paid(store, stage.name, prices)
+                    spent = paid(store, stage, folder, prices)
                     return folder.finish_shard(stage.name, output.tally().summary(), _whole(stage), spent)
                 counts, used = await _finished(stage, output)
-            spent = paid(store, stage.name, prices)
+            spent = paid(store, stage, folder, prices)
             return await asyncio.to_thread(folder.finish, stage.name, counts, used, spent)
         except BaseException as error:
             with contextlib.suppress(EvolventError):
                 await store.put([])  # what is being written counts, too
-                folder.interrupt(stage.name, paid(store, stage.name, prices))
+                folder.interrupt(stage.name, paid(store, stage, folder, prices))
             if budget is not None and isinstance(error, BudgetReachedError):
                 raise budget.reached() from None  # with the figures of the calls that have ended since
             raise
@@ -336,11 +337,17 @@ def _warn_of_lost_calls(folder: RunFolder, spent: Sequence[Spent]) -> None:
         )
 
 
-def paid(store: CallStore, stage: str, prices: Mapping[str, Price]) -> Account:
-    """What a stage has paid for in the folder, by model: calls, tokens, and where there is a price, it and the cost."""
+def paid(store: CallStore, stage: Stage, folder: RunFolder, prices: Mapping[str, Price]) -> Account:
+    """What a stage has paid for in the folder, by model: calls, tokens, and where there is a price, it and the cost.
+
+    Where one of its models has, or had, several servers, also what each of them gave: for that the calls are read.
+    """
+    before = folder.stages[stage.name].paid.values() if stage.name in folder.stages else ()
+    several = any(need.servers for need in stage.needs) or any("servers" in account for account in before)
+    by_server = replies_by_server(store.path, stage.name) if several else {}
     found: Account = {}
     for use in store.spent():
-        if use.stage != stage:
+        if use.stage != stage.name:
             continue
         price = prices.get(use.model)
         found[use.model] = {
@@ -351,4 +358,6 @@ def paid(store: CallStore, stage: str, prices: Mapping[str, Price]) -> Account:
             "cost": price.of(use.prompt_tokens, use.completion_tokens) if price else None,
             "price": [price.prompt, price.completion] if price else None,
         }
+        if use.model in by_server:
+            found[use.model]["servers"] = by_server[use.model]
     return found

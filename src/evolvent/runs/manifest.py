@@ -56,7 +56,7 @@ class StageEntry:
             that replies have named, in the order in which they came.
         counts: rows and what became of them.
         paid: by model URI, the calls and tokens that this stage has ever paid for in this folder, and their cost
-            where a price was given.
+            where a price was given; of a model with several servers the replies of each (``servers``).
         used: by model URI, the calls and tokens behind the rows, whether paid for by this stage or found in the store.
         output: the finished file's name and digest.
         started: when the stage was first started, UTC.
@@ -121,7 +121,7 @@ COUNTED = {
     "groups": dict[str, dict[str, int]],
     **dict.fromkeys(("funnel", "failures", "notes", "tokens", "without a score"), dict[str, int]),
 }
-AMOUNTS = dict.fromkeys(("calls", "prompt_tokens", "completion_tokens"), int)
+AMOUNTS = {**dict.fromkeys(("calls", "prompt_tokens", "completion_tokens"), int), "servers": dict[str, int]}
 
 
 def _checked(stage: str, entry: StageEntry) -> StageEntry:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -223,10 +224,11 @@ def _columns(parts: Path) -> list[Column]:
 
 def _paid(spent: Iterable[Spent], stage: str, entries: Iterable[StageEntry]) -> Account:
     """What a stage has paid for, all shards together, by model; its cost, if all that had a price had the same."""
-    accounts = [(uri, account["price"]) for entry in entries for uri, account in entry.paid.items()]
+    accounts = [(uri, account) for entry in entries for uri, account in entry.paid.items()]
     found: Account = {}
     for use in (one for one in spent if one.stage == stage):
-        given = {tuple(price) for uri, price in accounts if uri == use.model and price is not None}
+        of_model = [account for uri, account in accounts if uri == use.model]
+        given = {tuple(account["price"]) for account in of_model if account["price"] is not None}
         price = Price(*given.pop()) if len(given) == 1 else None
         found[use.model] = {
             "calls": use.calls,
@@ -236,6 +238,8 @@ def _paid(spent: Iterable[Spent], stage: str, entries: Iterable[StageEntry]) -> 
             "cost": price.of(use.prompt_tokens, use.completion_tokens) if price else None,
             "price": [price.prompt, price.completion] if price else None,
         }
+        if servers := sum((Counter(account.get("servers", {})) for account in of_model), Counter[str]()):
+            found[use.model]["servers"] = dict(servers)
     return found
 
 

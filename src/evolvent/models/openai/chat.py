@@ -1,4 +1,4 @@
-"""OpenAIChat: conversations answered by a server, over one pool of connections."""
+"""OpenAIChat: conversations answered by a server, or by several that serve one model, over one pool of connections."""
 
 import asyncio
 import errno
@@ -10,7 +10,6 @@ from typing import NoReturn
 
 import aiohttp
 import orjson
-from yarl import URL
 
 from evolvent.errors import CallError, InputError, RunError
 from evolvent.models.openai.connection import (
@@ -25,8 +24,9 @@ from evolvent.models.openai.connection import (
 )
 from evolvent.models.openai.errors import Fault, ServerError, Transient, read_answer, said
 from evolvent.models.openai.level import HIGHEST
-from evolvent.models.openai.pace import Gate, Outcome
-from evolvent.models.openai.patience import Availability, Patience
+from evolvent.models.openai.pace import Gate, Outcome, Pace
+from evolvent.models.openai.patience import Patience
+from evolvent.models.openai.pool import Pool, Server
 from evolvent.models.openai.wire import Dialect, checked_extra
 from evolvent.models.protocols import Reply, Sampling, Usage, until_kept
 from evolvent.models.token_counts import CHARACTERS_A_TOKEN
@@ -40,16 +40,17 @@ GREEDY_TRIES = 3
 
 
 class OpenAIChat:
-    """A ChatModel behind an OpenAI-compatible server. Making one sends nothing and needs no running loop.
+    """A ChatModel behind OpenAI-compatible servers. Making one sends nothing and needs no running loop.
 
     Args:
         model: the model's name at the server.
         uri: the model's URI as records hold it.
-        base_url: the server's address up to and including ``/v1``.
+        base_url: the server's address up to and including ``/v1``; it is part of every call's key.
+        more_base_urls: those of further servers of the same model; they are in no key.
         api_key: sent as a bearer token; shown nowhere, and cut out of every error.
         extra_body: request fields merged last into every request; they may override ours.
-        concurrency: how many requests at once, exactly; None finds the level that suits the server, up to 512.
-        requests_per_minute: at most so many requests a minute; None for no cap.
+        concurrency: how many requests at once to each server, exactly; None finds the level that suits, up to 512.
+        requests_per_minute: at most so many requests a minute to each server; None for no cap.
         tokens_per_minute: at most so many tokens a minute, prompts and replies; None for no cap.
         timeout_s: seconds that one try may take from connecting to the reply's last byte.
         api_key_env: the environment variable that the key came from, for errors.
@@ -69,6 +70,7 @@ class OpenAIChat:
         *,
         uri: str,
         base_url: str,
+        more_base_urls: Sequence[str] = (),
         api_key: str | None,
         extra_body: Mapping[str, object] | None = None,
         concurrency: int | None = None,
@@ -80,30 +82,35 @@ class OpenAIChat:
         if not (isfinite(timeout_s) and timeout_s > 0):  # aiohttp takes zero and below for no time-out at all
             raise InputError(f"model {uri}: the time-out is {timeout_s:g} s", fix="It is a number of seconds above 0.")
         self.uri = uri
-        base_url = checked_base_url(base_url)
-        self._endpoint = Endpoint(model, base_url, checked_key(api_key, api_key_env), api_key_env, proxy_of(base_url))
-        self._url: URL | str = URL(f"{base_url}/chat/completions")
-        self._headers = self._endpoint.headers
+        base_url, *others = map(checked_base_url, (base_url, *more_base_urls))
+        key = checked_key(api_key, api_key_env)
+        endpoints = [Endpoint(model, url, key, api_key_env, proxy_of(url)) for url in (base_url, *others)]
         self._timeout_s = timeout_s
         self._dialect = Dialect(model, uri, checked_extra(extra_body or {}))
         named = {"backend": "openai", "base_url": base_url, "model": model, "extra_body": extra_body or {}}
         self.identity = orjson.dumps(named, option=orjson.OPT_SORT_KEYS).decode()
-        connections = allow_open_files(concurrency or HIGHEST)
-        if concurrency and connections < concurrency:
+        wanted = (concurrency or HIGHEST) * len(endpoints)
+        connections = allow_open_files(wanted)
+        most = max(1, connections // len(endpoints))
+        if concurrency and connections < wanted:
             raise InputError(
-                f"model {uri}: {concurrency:,} requests at once need {concurrency - connections:,} more open files "
+                f"model {uri}: {wanted:,} requests at once need {wanted - connections:,} more open files "
                 "than the system's hard limit allows",
-                fix=f"Lower --concurrency to {connections:,} or less, or raise the limit (ulimit -n).",
+                fix=f"Lower --concurrency to {most:,} or less, or raise the limit (ulimit -n).",
             )
-        self.concurrency = 3 * concurrency if concurrency else 2 * connections
-        self._gate = Gate(
-            concurrency,
-            uri=uri,
-            timeout_s=timeout_s,
-            highest=connections,
-            requests_per_minute=requests_per_minute,
-            tokens_per_minute=tokens_per_minute,
-        )
+        self.concurrency = 3 * wanted if concurrency else 2 * connections
+        paces = [
+            Pace(
+                concurrency,
+                timeout_s=timeout_s,
+                highest=most,
+                requests_per_minute=requests_per_minute,
+                tokens_per_minute=tokens_per_minute,
+            )
+            for _ in endpoints
+        ]
+        self._gate = Gate(paces, uri=uri)
+        self._pool = Pool(uri, [Server(uri, *each) for each in zip(endpoints, paces, strict=True)])
         self._reply_tokens: float | None = None  # what replies take on average
         self._prompts_refused = False  # a 403 was found to be meant for prompts, not for the key
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -123,6 +130,7 @@ class OpenAIChat:
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._begin(loop)
+        await self._pool.compare()
         dialect = self._dialect
         known = len(dialect.refused)
         body = dialect.body(messages, sampling)
@@ -149,7 +157,7 @@ class OpenAIChat:
         self._loop = loop
         self._session: aiohttp.ClientSession | None = None
         self._learning, self._diagnosing = asyncio.Lock(), asyncio.Lock()
-        self._availability = Availability(self.uri, self._endpoint.base_url)
+        self._pool.begin()
         self._gate.close()
 
     async def _find_out(
@@ -177,7 +185,7 @@ class OpenAIChat:
         except TypeError as error:
             raise CallError(f"model {self.uri}: the conversation cannot be written as JSON: {error}") from error
         clock = asyncio.get_running_loop().time
-        availability = self._availability
+        availability = self._pool.availability
         patience: Patience | None = None
         used: list[Usage] = []
         while True:
@@ -185,30 +193,38 @@ class OpenAIChat:
             ticket = await self._gate.enter(
                 len(data) / CHARACTERS_A_TOKEN + expected, again=patience is not None or bool(used)
             )
-            outcome, tokens, kept = Outcome.OTHER, None, False
+            outcome, tokens, kept, server = Outcome.OTHER, None, False, self._pool.servers[ticket.place]
             try:
                 availability.check()  # what one call found out, the others need not try again
-                status, headers, raw = await self._post(data)
+                status, headers, raw = await self._post(server, data)
                 self._gate.heard(ticket, headers)
                 answer = read_answer(
-                    status, headers, raw, messages, sampling, uri=self.uri, redact=self._endpoint.redact
+                    status, headers, raw, messages, sampling, uri=self.uri, redact=server.endpoint.redact
                 )
                 if isinstance(answer, Reply):
-                    availability.answered(clock())
+                    self._pool.answered(server, clock())
                     outcome, tokens = Outcome.ANSWERED, answer.usage.prompt_tokens + answer.usage.completion_tokens
                     self._learn_length(answer.usage.completion_tokens)
                     used.append(answer.usage)
                     if sampling.temperature == 0 and _is_blank(answer) and len(used) < GREEDY_TRIES:
                         continue
                     kept = True
+                    if len(self._pool.servers) > 1:
+                        answer = replace(answer, server=server.endpoint.base_url)
                     return answer if len(used) == 1 else replace(answer, usage=_together(used))
+                if answer.unpaid:
+                    endpoint = server.endpoint
+                    availability.stop(f"{endpoint.base_url} says {answer}", endpoint.mending(answer, Listing()))
                 return answer
             except Transient as transient:
                 if transient.fault not in (Fault.BROKEN, Fault.REFUSED):
                     outcome = Outcome.REFUSED
                 tokens = 0 if transient.fault is Fault.LIMITED else None
                 patience = patience or Patience(self._timeout_s)
-                wait = await self._wait_s(transient, patience, ticket.sent_at, clock())
+                if self._pool.failed(server, transient, sent_at=ticket.sent_at, now=clock()):
+                    self._move_on(transient, patience, ticket.sent_at, clock())
+                    continue
+                wait = await self._wait_s(server, transient, patience, ticket.sent_at, clock())
                 if patience.refusals == 1 and availability.last_answered is None:
                     # A wrong key is found out by the first few calls: nobody is let in behind them meanwhile.
                     await asyncio.sleep(wait)
@@ -227,18 +243,31 @@ class OpenAIChat:
         before = tokens if self._reply_tokens is None else self._reply_tokens
         self._reply_tokens = before + (tokens - before) / 16
 
-    async def _wait_s(self, transient: Transient, patience: Patience, sent_at: float, now: float) -> float:
+    def _move_on(self, transient: Transient, patience: Patience, sent_at: float, now: float) -> None:
+        """Let another server be tried at once; but a call that is at fault itself does not go round them for ever.
+
+        Raises:
+            CallError: six of its tries reached a server and failed.
+        """
+        answered = self._pool.availability.last_answered
+        reached = transient.fault not in (Fault.UNREACHABLE, Fault.LIMITED)
+        if reached and patience.wait_s(transient, now=now, sent_at=sent_at, last_answered=answered) is None:
+            self._pool.availability.give_up(transient, patience)
+
+    async def _wait_s(
+        self, server: Server, transient: Transient, patience: Patience, sent_at: float, now: float
+    ) -> float:
         """Seconds until the next try of a call, or raise what it means that there is to be none."""
-        availability = self._availability
+        availability = self._pool.availability
         availability.failed(str(transient), now)
         wait = patience.wait_s(transient, now=now, sent_at=sent_at, last_answered=availability.last_answered)
         if transient.error is not None:
-            await self._refused(transient.error, patience, now, last=wait is None)
+            await self._refused(server, transient.error, patience, now, last=wait is None)
         if wait is None:
             availability.give_up(transient, patience)
         return wait
 
-    async def _refused(self, error: ServerError, patience: Patience, now: float, *, last: bool) -> None:
+    async def _refused(self, server: Server, error: ServerError, patience: Patience, now: float, *, last: bool) -> None:
         """Judge a refusal that reads as if no call could succeed: 401, 403, 404 …
 
         A firewall refuses one prompt so, and a proxy that starts anew a few requests. So it holds for the model only
@@ -248,9 +277,10 @@ class OpenAIChat:
             ModelUnavailableError or RunError: it holds for the model.
             CallError: this call met it at its last try.
         """
-        availability, endpoint = self._availability, self._endpoint
+        availability, endpoint = server.availability, server.endpoint
         several = availability.refuses_all(first=patience.refusals == 1, now=now)
-        alone = patience.refusals == 2 and availability.last_answered is None  # a run of few records
+        again = patience.refusals == 2 or len(self._pool.servers) > 1  # of several the next try may go to another
+        alone = again and availability.last_answered is None  # a run of few records
         if not (several or alone or last) or (error.status == 403 and self._prompts_refused and not last):
             return
         words = f"{endpoint.base_url} says {error}"
@@ -258,28 +288,28 @@ class OpenAIChat:
             fix = "Other calls are not refused so: a firewall or a proxy on the way may refuse this one's words."
             raise CallError(f"model {self.uri}: no answer in all its tries; the last: {words}", fix=fix)
         async with self._diagnosing:
-            availability.check()
+            self._pool.availability.check()
             listing = await endpoint.listing() if error.status in (401, 403, 404) else Listing()
             says, fix = endpoint.confirms(error, listing), endpoint.mending(error, listing)
             self._prompts_refused = self._prompts_refused or says is False
             if (several and says is not False) or (alone and says):
-                availability.stop(words, fix)
+                self._pool.availability.stop(words, fix)
         if last:
             raise CallError(f"model {self.uri}: no answer in all its tries; the last: {words}", fix=fix)
 
-    async def _post(self, data: bytes) -> tuple[int, Mapping[str, str], bytes]:
+    async def _post(self, server: Server, data: bytes) -> tuple[int, Mapping[str, str], bytes]:
         """One request: its status, headers and body. Errors of aiohttp can hold the key, so none is chained."""
         if self._session is None:
             self._session = open_session(self._timeout_s)  # in the loop that first calls
-        proxy = self._endpoint.proxy
+        endpoint = server.endpoint
         try:
-            async with self._session.request(
-                "POST", self._url, data=data, headers=self._headers, proxy=proxy, allow_redirects=False
+            async with self._session.post(
+                server.url, data=data, headers=server.headers, proxy=endpoint.proxy, allow_redirects=False
             ) as response:
                 return response.status, response.headers, await read_body(response)
         except FATAL as error:
-            self._availability.stop(
-                f"cannot connect to {self._endpoint.base_url}: {self._endpoint.redact(said(error))}",
+            self._pool.availability.stop(
+                f"cannot connect to {endpoint.base_url}: {endpoint.redact(said(error))}",
                 "Check base_url in the model's URI, the server's certificate and your proxy settings.",
             )
         except TimeoutError as error:
@@ -290,14 +320,14 @@ class OpenAIChat:
             raise Transient(str(error)) from None
         except (aiohttp.ClientError, OSError) as error:
             if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-                kind = InputError if self._availability.last_answered is None else RunError
+                kind = InputError if self._pool.availability.last_answered is None else RunError
                 raise kind(
                     f"model {self.uri}: {said(error)}: {self._gate.in_flight:,} requests are under way",
                     fix="Lower --concurrency, or raise the limit of open files (ulimit -n).",
                 ) from None
             unreachable = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError)
             fault = Fault.UNREACHABLE if unreachable else Fault.AWAY
-            raise Transient(self._endpoint.redact(said(error)), fault) from None
+            raise Transient(endpoint.redact(said(error)), fault) from None
 
     def _fail(self, error: ServerError) -> NoReturn:
         """Raise what an error that no other try can change means for the caller."""
@@ -306,8 +336,6 @@ class OpenAIChat:
                 f"model {self.uri}: the conversation and its reply do not fit the model's context ({error})",
                 fix="Lower --max-tokens, shorten the conversation, or start the server with a longer context.",
             )
-        if error.unpaid:
-            self._availability.stop(f"{self._endpoint.base_url} says {error}", self._endpoint.mending(error, Listing()))
         own = [name for name in self._dialect.extra_body if name in error.message]
         fix = f"If the server does not know {', '.join(own)}, take it out of --extra-body." if own else ""
         raise CallError(f"model {self.uri}: {error}", fix=fix)

@@ -189,6 +189,11 @@ class Endpoint:
             return False
         return None
 
+    def named(self, listing: Listing) -> str:
+        """The models that the server lists, the first of them."""
+        more = f" and {len(listing.names) - LISTED} more" if len(listing.names) > LISTED else ""
+        return self.redact(", ".join(listing.names[:LISTED])) + more
+
     def mending(self, error: ServerError, listing: Listing) -> str:
         """What to do about a server that refuses every call so."""
         if error.unpaid:
@@ -201,8 +206,7 @@ class Endpoint:
             )
             return f"{key} Set it: export {self.key_variable}=…"
         if error.status == 404 and listing.names:
-            more = f" and {len(listing.names) - LISTED} more" if len(listing.names) > LISTED else ""
-            return f"The server lists these models: {self.redact(', '.join(listing.names[:LISTED]))}{more}."
+            return f"The server lists these models: {self.named(listing)}."
         return (
             "Check base_url in the model's URI; it usually ends in /v1. "
             f"The request went to {self.base_url}/chat/completions"

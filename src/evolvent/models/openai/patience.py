@@ -109,16 +109,27 @@ class Patience:
                 after = None  # others are answered meanwhile: not meant so
             elif after > self.bound_s:
                 self.asked_too_much = True
-        state = RetryCallState(AsyncRetrying(), fn=None, args=(), kwargs={})
-        state.attempt_number = self._tries
-        backoff = {"multiplier": FIRST_WAIT_S, "max": longest}
-        if after is not None and after >= LEAST_AFTER_S:
-            wait = after * random.uniform(1, MOST_SPREAD)
-        elif fault is Fault.REFUSED:  # long enough in all to tell a firewall's word from one to everybody
-            wait = wait_random_exponential(**backoff, min=wait_exponential(**backoff)(state) / 2)(state)
-        else:
-            wait = max(wait_random_exponential(**backoff)(state), after or 0.0)
+        wait = backoff_s(fault, self._tries, after=after, longest=longest)
         return None if now + wait > ends else wait
+
+
+def backoff_s(fault: Fault, tries: int, *, after: float | None, longest: float) -> float:
+    """Seconds to wait after so many faults in a row.
+
+    Args:
+        fault: the last one.
+        tries: how many there were.
+        after: seconds that the server asks to wait.
+        longest: the bound that a random wait ends at.
+    """
+    state = RetryCallState(AsyncRetrying(), fn=None, args=(), kwargs={})
+    state.attempt_number = tries
+    backoff = {"multiplier": FIRST_WAIT_S, "max": longest}
+    if after is not None and after >= LEAST_AFTER_S:
+        return after * random.uniform(1, MOST_SPREAD)
+    if fault is Fault.REFUSED:  # long enough in all to tell a firewall's word from one to everybody
+        return wait_random_exponential(**backoff, min=wait_exponential(**backoff)(state) / 2)(state)
+    return max(wait_random_exponential(**backoff)(state), after or 0.0)
 
 
 @dataclass(slots=True)

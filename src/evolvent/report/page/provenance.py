@@ -70,6 +70,8 @@ def _facts(entry: StageEntry) -> Iterator[tuple[str, str]]:
         yield "served", f"{uri}: {', '.join(' '.join(part or '' for part in one) for one in served)}"
     for uri, account in entry.paid.items():
         yield "paid", f"{uri}: {_account(account)}"
+        for server, count in account.get("servers", {}).items():
+            yield "server", f"{uri}: {count:,} replies from {server}"
     yield "versions", ", ".join(f"{name} {version}" for name, version in entry.versions.items())
 
 
