@@ -63,7 +63,7 @@ def test_the_script_is_bash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_stage_that_works_on_the_whole_comes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    stages = "evolve: {method: autoif, model: embedded, queries: q.jsonl}\nrespond: {teacher: embedded}\n"
+    stages = "evaluate: {model: embedded, tasks: embedded_sums}\nevolve: {seeds: s.jsonl, model: embedded}\n"
     Path("r.yaml").write_text(f"out: run\n{stages}")
-    with pytest.raises(InputError, match="evolve works on its whole input, and respond, which has shards"):
+    with pytest.raises(InputError, match="evaluate works on its whole input, and evolve, which has shards"):
         slurm("r.yaml", shards=2)
