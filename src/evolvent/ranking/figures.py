@@ -36,6 +36,8 @@ class RankedBy:
 # the others of the base model's losses say what these say.
 OF_ANSWERS = ("ifd", "ic_ifd", "grape", "reward", "judge_score")
 OF_EVOLUTIONS = (KEPT, "difficulty_score", "evolution_reward", "mnd", "ic_ifd", "ifd", "top1", "entropy")
+# What is likely to the base model is good by these.
+OF_LIKELIHOOD = ("ifd", "ic_ifd", "grape", "rsr", "car(reward)", "car(judge_score)")
 # A broad output space is what makes small models good evolvers (arXiv 2412.11231, section 4).
 LOWER = ("top1",)
 NEGATIVE = (

@@ -9,7 +9,7 @@ import numpy as np
 
 from evolvent.errors import InputError
 from evolvent.metrics.score import REASON, metric_of, reasons_in
-from evolvent.ranking.figures import KEPT
+from evolvent.ranking.figures import KEPT, OF_ANSWERS, OF_EVOLUTIONS
 from evolvent.records import Record
 from evolvent.runs.record_files import read_records, score_columns
 
@@ -23,7 +23,7 @@ class Measured:
         of: for each row the number of its candidate, int64 of shape [rows].
         seeds: for each row the number of its seed, from 0, int64 of shape [rows].
         scores: by column, float64 of shape [rows]; NaN where a row has none.
-        kept: how many rows each candidate has.
+        kept: how many rows each candidate has that were kept and have a score that a figure is made of.
         reasons: for each candidate how many of its rows say why they lack a score, by what they say.
     """
 
@@ -131,11 +131,10 @@ def _gathered(
             found.append(scores.get(column, float("nan")))
     if not of_rows:
         raise InputError("no candidate has a row to rank it by", fix="evolvent show FOLDER says what became of each.")
-    counts = Counter(of_rows)
-    return Measured(
-        candidates,
-        np.array(of_rows, np.int64),
-        np.array(of_seeds, np.int64),
-        {name: np.array(found, float) for name, found in values.items()},
-        [counts[number] for number in range(len(candidates))],
-    )
+    of, arrays = np.array(of_rows, np.int64), {name: np.array(found, float) for name, found in values.items()}
+    if KEPT in arrays:
+        counts = arrays[KEPT] == 1
+    else:
+        counts = np.isfinite([arrays[one] for one in {*OF_ANSWERS, *OF_EVOLUTIONS} & arrays.keys()]).any(axis=0)
+    kept = np.bincount(of[counts], minlength=len(candidates)).tolist()
+    return Measured(candidates, of, np.array(of_seeds, np.int64), arrays, kept)

@@ -26,8 +26,9 @@ from evolvent.ranking.candidates import (
     folders_of,
     priced,
 )
-from evolvent.ranking.figures import KEPT, figures
-from evolvent.ranking.measured import evolutions, measured
+from evolvent.ranking.described import car_sweep, described
+from evolvent.ranking.figures import KEPT, RankedBy, figures
+from evolvent.ranking.measured import Measured, evolutions, measured, stands_with
 from evolvent.ranking.options import (
     RANK_DATA,
     RANK_EVOLVERS,
@@ -105,6 +106,7 @@ def rank_teachers(
         wanted = Wanted(first_round=1)
         source = stage_input(instructions, before=read_by("respond"), wanted=wanted, **_how(reading))
         asked, sources = sampled(source, given.sample, given.seed), {"instructions": source}
+    _check_seeds(asked)
     drawing = {name: getattr(by, name) for name in ("system", "temperature", "top_p", "max_tokens")}
     _plan("teachers", candidates, given, trial, calling, sources, {"rows": len(asked), **drawing})
     sample = write_sample(asked, given.out / SAMPLE)
@@ -145,6 +147,7 @@ def rank_data(
     calling = priced(calling, [given.judge] if given.judge else [])
     sources = {name: _input(one, reading) for name, one in data.items()}
     rows = {name: sampled(source, given.sample, given.seed) for name, source in sources.items()}
+    _check_seeds([record for of in rows.values() for record in of])
     _plan("data", candidates, given, trial, calling, sources, {"rows": {name: len(of) for name, of in rows.items()}})
     seeds = _seeds([record for of in rows.values() for record in of])
     with opened(models) as shared:
@@ -181,6 +184,7 @@ def rank_evolvers(
     calling = priced(calling, [*evolvers, *(uri for uri in (by.teacher, given.judge) if uri)])
     source = stage_input(seeds, before=None, **_how(reading))
     asked = sampled(source, given.sample, given.seed)
+    _check_seeds(asked)
     drawing = ("profile", "rounds", "logprobs", "temperature", "top_p", "max_tokens")
     options = {name: getattr(by, name) for name in drawing}
     further = {
@@ -239,29 +243,53 @@ def _ranked(setup: Setup, prepare: Callable[[str, Path], Data]) -> Ranked:
 
 def _for_base(base_model: str, pairs: Mapping[str, Data], setup: Setup) -> BaseRanking:
     """The ranking for one base model: pairs that it cannot score end their candidate for it alone."""
-    given, by, short, folders = setup.given, setup.by, setup.short, setup.candidates.folders
-    found, orders, notes = None, list[Order](), list[str]()
+    given, by, short, candidates = setup.given, setup.by, setup.short, setup.candidates
+    notes = [f"{short[name]} ended, and has no part: {_line(why)}" for name, why in candidates.ended.items()]
+    found, orders = None, list[Order]()
+    means, sweep = dict[str, dict[str, float]](), dict[str, dict[str, Sequence[str]]]()
     if by is not None:
-        files = {name: folder / file_of("evolve") for name, folder in folders.items()}
+        files = {name: folder / file_of("evolve") for name, folder in candidates.folders.items()}
         found = evolutions({name: file for name, file in files.items() if file.is_file()})
-        made = figures(found.scores, given.beta, evolved=True)
-        orders = [order(found, one, seed=given.seed) for one in made]
+        orders += _orders(found, figures(found.scores, given.beta, evolved=True), setup)
         notes += [] if by.teacher else ["without --teacher nothing is answered: figures of pairs are left out"]
-    if by is None or by.teacher is not None:
-        try:
-            columns, ended = _scored(base_model, pairs, setup)
-        except RunError as error:
-            return BaseRanking(base_model, [], [error.message], [])
-        found = measured({name: folders[name] / file_of("score") for name in columns}, columns, setup.seeds)
+    try:
+        columns, ended = _scored(base_model, pairs, setup) if by is None or by.teacher is not None else ({}, {})
+    except RunError as error:
+        columns, ended = {}, {}
+        notes.append(_line(error.message))
+    notes += [f"{short[name]} has no scores: {_line(why)}" for name, why in ended.items()]
+    if columns:
+        files = {name: candidates.folders[name] / file_of("score") for name in columns}
+        found = measured(files, columns, setup.seeds)
         shifts = found.lowest(("reward", "judge_score")) if given.shift_rewards else {}
-        made = figures(found.scores, given.beta, evolved=by is not None, shifts=shifts)
-        orders += [order(found, one, seed=given.seed) for one in made]
-        notes += [f"{short[name]} has no scores: {why}" for name, why in ended.items()]
+        orders += _orders(found, figures(found.scores, given.beta, evolved=by is not None, shifts=shifts), setup)
         notes += [f"{shift:.4g} is added to every {name} in CAR" for name, shift in shifts.items() if shift]
-    assert found is not None
+        means, sweep = described(found), car_sweep(found, shifts)
+    if found is not None:
+        roles = {"the judge": given.judge, "the common teacher": by.teacher if by else None}
+        notes += flags(found, orders, base_model, roles, short)
     verdict = [*(sentence(one, short) for one in orders), together(orders, short)]
-    roles = {"the judge": given.judge, "the common teacher": by.teacher if by else None}
-    return BaseRanking(base_model, orders, verdict, [*notes, *flags(found, orders, base_model, roles, short)])
+    return BaseRanking(base_model, orders, verdict, notes, means=means, sweep=sweep)
+
+
+def _orders(found: Measured, by: Sequence[RankedBy], setup: Setup) -> list[Order]:
+    """The orders by some figures; there is none where all rows are of one seed."""
+    several = found.seeds.max() > 0
+    return _with_ended([order(found, one, seed=setup.given.seed) for one in by if several], setup)
+
+
+def _with_ended(orders: Sequence[Order], setup: Setup) -> list[Order]:
+    """Orders that say of the candidates which ended before that they have no place in them."""
+    ended = dict.fromkeys(setup.candidates.folders, "it ended before")
+    return [
+        replace(one, without={**{name: why for name, why in ended.items() if name not in one.goodness}, **one.without})
+        for one in orders
+    ]
+
+
+def _line(message: str) -> str:
+    """A message in one line."""
+    return " ".join(message.split())
 
 
 def _scored(
@@ -305,6 +333,7 @@ def _check_teacher(by: RankEvolvers, given: Ranking, trial: Trial) -> None:
 def _tried(ranking: BaseRanking, rows: TrialRows, setup: Setup) -> BaseRanking:
     """A ranking with what a trial says, which decides it."""
     of_trial, found = tried(ranking.base_model, rows, setup)
+    of_trial = _with_ended(of_trial, setup)
     said = [*(sentence(one, setup.short) for one in of_trial), decided(of_trial, setup.short)]
     orders, verdict = [*ranking.orders, *of_trial], [*ranking.verdict, *said]
     return replace(ranking, orders=orders, verdict=verdict, trial=found)
@@ -315,6 +344,20 @@ def _seeds(records: Sequence[Record]) -> dict[str, str]:
     evolved = {record.question: record.seed_id for record in records if record.round}
     seeds = set(evolved.values())
     return {record.question: record.id for record in records if record.id in seeds} | evolved
+
+
+def _check_seeds(records: Sequence[Record]) -> None:
+    """Check, before anything is called, that there is more than one seed to draw from.
+
+    Raises:
+        InputError: there is not.
+    """
+    seeds = _seeds(records)
+    if len({stands_with(record, seeds) for record in records}) < 2:
+        raise InputError(
+            "all rows are of one seed: nothing would tell how much figures vary",
+            fix="Give two at the least; some hundred tell candidates apart.",
+        )
 
 
 def _scores(given: Ranking, by: RankEvolvers | None) -> dict[str, Any]:

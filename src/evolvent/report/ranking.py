@@ -34,6 +34,7 @@ def ranking_tables(found: "Ranked") -> Iterator[Table]:
     yield Table("candidates", ("", *stages, *took, *per), rows, (*ended, *notes))
     for ranking in found.rankings:
         yield _figures(ranking, short)
+        yield from _beside(ranking, short)
         if ranking.trial is not None:
             yield _trial(ranking.trial, ranking.base_model, short)
     for one in found.foretold:
@@ -49,11 +50,16 @@ def verdicts(found: "Ranked") -> Iterator[str]:
     sets: dict[str, list[set[str]]] = {}
     for ranking in found.rankings:
         for order in ranking.orders:
-            sets.setdefault(order.figure, []).append({one.candidate for one in order.standings if one.in_set})
+            if len(order.standings) > 1:
+                sets.setdefault(order.figure, []).append({one.candidate for one in order.standings if one.in_set})
     differ = [name for name, bests in sets.items() if len(bests) > 1 and not set.intersection(*bests)]
     if differ:
         yield f"\nno candidate may be the best for all base models by {', '.join(differ)}"
-    decides = "the trial decides" if any(one.trial for one in found.rankings) else "a trial training decides: --trial"
+    compared = any(order.students and len(order.standings) > 1 for one in found.rankings for order in one.orders)
+    if any(one.trial for one in found.rankings):
+        decides = "the trial decides" if compared else "and the trial decides nothing"
+    else:
+        decides = "a trial training decides: --trial"
     yield f"\nplanned in {found.plan}; figures shortlist, {decides}"
 
 
@@ -101,6 +107,26 @@ def _figures(ranking: "BaseRanking", short: dict[str, str]) -> Table:
     return Table(f"candidates for {ranking.base_model}", heads, rows, tuple(below))
 
 
+def _beside(ranking: "BaseRanking", short: dict[str, str]) -> Iterator[Table]:
+    """Means that put no candidate before another, and CAR's order as beta grows."""
+    if ranking.means:
+        candidates = dict.fromkeys(name for of in ranking.means.values() for name in of)
+        rows = [(short[one], *(_mean(of.get(one)) for of in ranking.means.values())) for one in candidates]
+        title = f"answers to {ranking.base_model}: means that put nobody first"
+        yield Table(title, ("", *ranking.means), rows)
+    if ranking.sweep:
+        orders = [
+            ("" if place else name, beta, ", ".join(short[one] for one in of) or "none has it")
+            for name, by_beta in ranking.sweep.items()
+            for place, (beta, of) in enumerate(by_beta.items())
+        ]
+        yield Table(f"CAR for {ranking.base_model}, by beta", ("figure", "beta", "the best first"), orders)
+
+
+def _mean(value: float | None) -> str:
+    return "none" if value is None else f"{value:,.4g}"
+
+
 def _rows(order: "Order", short: dict[str, str]) -> Iterator[tuple[str, ...]]:
     side = "low is good" if order.lower_is_better else "high is good"
     for number, one in enumerate(order.standings):
@@ -120,15 +146,16 @@ def _rows(order: "Order", short: dict[str, str]) -> Iterator[tuple[str, ...]]:
 
 def _notes(order: "Order", short: dict[str, str]) -> Iterator[str]:
     """Who has no such figure, what so many seeds can show of it, and how stable its first is in smaller samples."""
+    unit = "item" if order.students else "seed"
     for name, why in order.without.items():
         yield f"{order.figure}: {short[name]} has none: {why}"
     if len(order.standings) < 2:
         return
     if not order.detectable:
-        yield f"{order.figure}: the first two are the same on every seed"
+        yield f"{order.figure}: the first two are the same on every {unit}"
         return
     shares = ", ".join(f"{share:.0%} of those of {size:,}" for size, share in order.stable.items())
-    stable = f"; of smaller samples of seeds the same candidate is first in {shares}" if shares else ""
+    stable = f"; of smaller samples of {unit}s the same candidate is first in {shares}" if shares else ""
     yield (
         f"{order.figure}: with {order.n} a true difference of {order.detectable:.3g} of the first two "
         f"would be found in four of five cases{stable}"
