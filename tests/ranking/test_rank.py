@@ -303,6 +303,8 @@ def test_rows_of_one_seed_are_one_item_where_a_run_is_ranked(tmp_path: Path, mod
         (["a b", "a_b"], "candidates have the same name: a b, a_b"),
         (["..", "b"], "'..' is no name for a candidate's folder"),
         (["plan.json", "b"], "'plan.json' is no name"),
+        (["report.html", "b"], "'report.html' is no name"),
+        (["n" * 256, "b"], "is too long for a folder's name: 256 bytes of 255"),
     ],
 )
 def test_names_that_are_none(tmp_path: Path, names: list[str], words: str) -> None:
@@ -318,6 +320,10 @@ def test_names_that_are_none(tmp_path: Path, names: list[str], words: str) -> No
         ({"teacher": [PLAIN]}, "there is nothing to rank: 1 candidate"),
         ({"teacher": [PLAIN, PLAIN]}, "a candidate is named twice"),
         ({"teacher": [PLAIN, WORDY], "base_model": []}, "no base model is named"),
+        (
+            {"teacher": [PLAIN, WORDY], "base_model": ["embedded-base"] * 2},
+            "a base model is named twice: embedded-base",
+        ),
         ({"teacher": [PLAIN, WORDY], "responses": {"a": "asked.jsonl"}}, "Give one of the two"),
     ],
 )

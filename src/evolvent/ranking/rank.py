@@ -1,7 +1,6 @@
 """rank: every candidate goes through the same stages in a folder of its own; then their figures are compared."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -9,14 +8,11 @@ from typing import Any
 from evolvent.errors import InputError, RunError
 from evolvent.evolution.evolve import evolve
 from evolvent.files import make_folder
-from evolvent.metrics.absent import NoScoresError
 from evolvent.metrics.all_metrics import METRICS
-from evolvent.metrics.options import SCORE
-from evolvent.metrics.score import own_columns, score
 from evolvent.models.models import Models, opened
 from evolvent.models.output_breadth import COLUMNS as BREADTH
 from evolvent.models.uri import parse_uri
-from evolvent.options import Calling, Reading, collect, implements
+from evolvent.options import Calling, Reading, implements
 from evolvent.ranking.candidates import (
     PLAN,
     SAMPLE,
@@ -41,6 +37,7 @@ from evolvent.ranking.options import (
 from evolvent.ranking.order import Order, order
 from evolvent.ranking.result import BaseRanking, Ranked, write_result
 from evolvent.ranking.sample import common, sampled, write_plan, write_sample
+from evolvent.ranking.scoring import score_options, scored
 from evolvent.ranking.setup import Setup
 from evolvent.ranking.students import check_trial
 from evolvent.ranking.trial import chosen_rows, tried
@@ -62,7 +59,6 @@ OF_TRIALS = (
     "candidate outside of it is worse, by any task. It decides among candidates whose students learned: their training "
     "loss fell, and their loss on held-out rows moved, both beyond noise. Without two of these it decides nothing."
 )
-OF_PAIRS = ("ifd", "ic_ifd", "grape", "rsr")
 
 
 @implements(RANK_TEACHERS)
@@ -253,7 +249,7 @@ def _for_base(base_model: str, pairs: Mapping[str, Data], setup: Setup) -> BaseR
         orders += _orders(found, figures(found.scores, given.beta, evolved=True), setup)
         notes += [] if by.teacher else ["without --teacher nothing is answered: figures of pairs are left out"]
     try:
-        columns, ended = _scored(base_model, pairs, setup) if by is None or by.teacher is not None else ({}, {})
+        columns, ended = scored(base_model, pairs, setup) if by is None or by.teacher is not None else ({}, {})
     except RunError as error:
         columns, ended = {}, {}
         notes.append(_line(error.message))
@@ -290,32 +286,6 @@ def _with_ended(orders: Sequence[Order], setup: Setup) -> list[Order]:
 def _line(message: str) -> str:
     """A message in one line."""
     return " ".join(message.split())
-
-
-def _scored(
-    base_model: str, pairs: Mapping[str, Data], setup: Setup
-) -> tuple[dict[str, Mapping[str, str]], Mapping[str, str]]:
-    """Score the pairs of each candidate.
-
-    Returns:
-        For each the columns of its scores by their plain names; and why others have none.
-
-    Raises:
-        RunError: none has any.
-    """
-    options = {**_scores(setup.given, setup.by), "base_model": base_model}
-    columns: dict[str, Mapping[str, str]] = {}
-
-    def measure(name: str, folder: Path) -> None:
-        calls = setup.calls(folder)
-        with suppress(NoScoresError):  # a figure that a candidate lacks is said beside the others'
-            score(pairs[name], out=folder, **options, **calls, models=setup.models)
-        asked, _, called = collect(SCORE, {**options, "out": folder, **calls})
-        columns[name] = own_columns(folder, asked, called)
-
-    scored = Candidates(setup.candidates.through)
-    scored.each(measure)
-    return columns, scored.ended
 
 
 def _check_teacher(by: RankEvolvers, given: Ranking, trial: Trial) -> None:
@@ -360,16 +330,6 @@ def _check_seeds(records: Sequence[Record]) -> None:
         )
 
 
-def _scores(given: Ranking, by: RankEvolvers | None) -> dict[str, Any]:
-    """The options of score: which metrics, by which models."""
-    judged, rewarded = ("judge_score", "reward") if by is None else ("difficulty_score", "evolution_reward")
-    embedder = by.embedder if by is not None else None
-    supplied = {judged: given.judge, rewarded: given.reward_model, "mnd": embedder}
-    metrics = (*OF_PAIRS, *(name for name, uri in supplied.items() if uri is not None))
-    named = {"judge": given.judge, "reward_model": given.reward_model, "embedder": embedder}
-    return {"metrics": metrics, **named}
-
-
 def _plan(
     kind: str,
     candidates: Candidates,
@@ -395,7 +355,7 @@ def _plan(
 
 def _planned(given: Ranking, by: RankEvolvers | None) -> dict[str, str]:
     """The figures that candidates will be ranked by, and which way is good."""
-    columns = {column.name for name in _scores(given, by)["metrics"] for column in METRICS[name].columns}
+    columns = {column.name for name in score_options(given, by)["metrics"] for column in METRICS[name].columns}
     if by is not None:
         made = {KEPT, *(column.name for column in BREADTH if by.logprobs)}
         columns = made | (columns if by.teacher is not None else set())

@@ -1,6 +1,5 @@
 """A trial: students of every candidate are trained, and what they score puts the candidates in order."""
 
-import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 from evolvent.datasets.training_examples import example_of
 from evolvent.errors import BudgetReachedError, EvolventError, RunError
 from evolvent.interrupts import Interrupted
-from evolvent.ranking.candidates import TRIAL, Candidates
+from evolvent.ranking.candidates import TRIAL, Candidates, folder_name
 from evolvent.ranking.figures import RankedBy
 from evolvent.ranking.order import Order, no_order, trial_order
 from evolvent.ranking.result import Tried
@@ -67,7 +66,7 @@ def tried(base_model: str, rows: TrialRows, setup: Setup) -> tuple[list[Order], 
         BudgetReachedError: the budget is spent.
     """
     given, trial = setup.given, setup.trial
-    place, held_out = Path(TRIAL) / re.sub(r"[^\w.#-]", "_", base_model), _held_out_file(given.out)
+    place, held_out = Path(TRIAL) / folder_name(base_model), _held_out_file(given.out)
     settings, _ = settings_of("sft", PRESET, trial.trial_lora, trial.trial_set)
     steps = steps_of(max(1, rows.size), settings.num_train_epochs, settings.batch_size)
     if why := _in_vain(rows, steps):
@@ -92,7 +91,7 @@ def tried(base_model: str, rows: TrialRows, setup: Setup) -> tuple[list[Order], 
 
     def make(name: str, folder: Path, number: int) -> None:
         nonlocal longest
-        began, seed = time.monotonic(), given.seed + number
+        began, seed = time.monotonic(), given.seed * trial.trial_seeds + number  # another --seed repeats none of them
         how = {"seed": seed, "judge": given.judge, **calls(folder)}
         one = student(_rows_file(folder), held_out, folder / place / f"seed-{number}", base_model, trial, **how)
         students[name].append(one)
