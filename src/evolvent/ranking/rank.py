@@ -8,7 +8,7 @@ from typing import Any
 from evolvent.errors import InputError, RunError
 from evolvent.evolution.evolve import evolve
 from evolvent.files import make_folder
-from evolvent.metrics.all_metrics import METRICS
+from evolvent.metrics.all_metrics import chosen
 from evolvent.models.models import Models, opened
 from evolvent.models.output_breadth import COLUMNS as BREADTH
 from evolvent.models.uri import parse_uri
@@ -355,7 +355,7 @@ def _plan(
 
 def _planned(given: Ranking, by: RankEvolvers | None) -> dict[str, str]:
     """The figures that candidates will be ranked by, and which way is good."""
-    columns = {column.name for name in score_options(given, by)["metrics"] for column in METRICS[name].columns}
+    columns = {column.name for metric in chosen(score_options(given, by)["metrics"]) for column in metric.columns}
     if by is not None:
         made = {KEPT, *(column.name for column in BREADTH if by.logprobs)}
         columns = made | (columns if by.teacher is not None else set())
