@@ -14,7 +14,7 @@ from evolvent.datasets.training_examples import example_of
 from evolvent.errors import BudgetReachedError, EvolventError, RunError
 from evolvent.interrupts import Interrupted
 from evolvent.ranking.candidates import TRIAL, Candidates, folder_name
-from evolvent.ranking.figures import RankedBy
+from evolvent.ranking.figures import RankedBy, itself
 from evolvent.ranking.order import Order, no_order, trial_order
 from evolvent.ranking.result import Tried
 from evolvent.ranking.sample import write_sample
@@ -151,7 +151,7 @@ def compared(
     tasks = setup.trial.trial_tasks
     orders, agreement, left_out = list[Order](), dict[str, SeedAgreement](), dict[str, int]()
     for task in tasks:
-        figure = RankedBy(f"{TRIAL}:{task}", (), _itself)
+        figure = RankedBy(f"{TRIAL}:{task}", (), itself)
         values, left_out[task] = _of_task(task, learned)
         none = _tells_nothing(values)
         if none:
@@ -196,10 +196,6 @@ def _tells_nothing(values: np.ndarray) -> str:
         score = values.flat[0]
         return f"every student scores {score:g} on every item: the task is too {'easy' if score else 'hard'} for them"
     return ""
-
-
-def _itself(value: Any) -> Any:
-    return value
 
 
 def _learned(name: str, students: Sequence[Student], before: np.ndarray, rows: TrialRows) -> Learned:

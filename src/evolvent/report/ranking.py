@@ -9,7 +9,7 @@ from evolvent.report.tables import Table, short_names
 if TYPE_CHECKING:
     from evolvent.ranking.order import Order
     from evolvent.ranking.result import BaseRanking, Ranked, Tried
-    from evolvent.ranking.validate import Validation
+    from evolvent.ranking.validate import Foretold, Validation
 
 
 def ranking_tables(found: "Ranked") -> Iterator[Table]:
@@ -177,14 +177,12 @@ def _dearness(found: "Ranked", name: str, priced: bool) -> Iterator[str]:
 def validation_table(found: "Validation", title: str = "figures against measured performance") -> Table:
     """How well figures have foretold performance, the best first."""
     models = list(found.foretold[0].by_base_model)
-    heads = ("figure", *models, "mean Spearman [95 %]", "mean tau-b", "mean regret")
+    heads = ("figure", *models, "mean Spearman [95 %]", "mean tau-b", "mean regret", "may be the best")
     rows = [
         (
             one.figure,
-            *(f"{one.by_base_model[name]:.3f}" for name in models),
-            f"{one.mean:.3f} [{one.low:.2f}, {one.high:.2f}]",
-            f"{one.kendall:.3f}",
-            f"{one.regret:.2f}",
+            *("none" if math.isnan(rho := one.by_base_model[name]) else f"{rho:.3f}" for name in models),
+            *_over_models(one),
         )
         for one in found.foretold
     ]
@@ -192,10 +190,19 @@ def validation_table(found: "Validation", title: str = "figures against measured
         found.source,
         f"in brackets the 95 % interval of the mean over {found.candidates} candidates drawn again",
         f"regret: by how much the candidate that comes first is worse than the best; {found.chance:.2f} by chance",
+        "may be the best: of all figures together, in 95 of 100 samples of candidates",
     ]
-    if len(found.foretold) > 1:
+    if not math.isnan(found.lead):
         names = [one.figure for one in found.foretold[:2]]
-        told = "apart" if found.lead_low > 0 else "not apart"
         interval = f"[{found.lead_low:.2f}, {found.lead_high:.2f}]"
-        below.append(f"{names[0]} is ahead of {names[1]} by {found.lead:.3f} {interval}: {told}")
+        below.append(f"{names[0]} is ahead of {names[1]} by {found.lead:.3f} {interval}, of these two alone")
+    below += [f"{one.figure} has none: {one.lacking}" for one in found.foretold if one.lacking]
     return Table(title, heads, rows, tuple(below))
+
+
+def _over_models(one: "Foretold") -> tuple[str, ...]:
+    """What a figure comes to over all base models."""
+    if one.lacking:
+        return ("none", "", "", "")
+    interval = f"{one.mean:.3f} [{one.low:.2f}, {one.high:.2f}]"
+    return (interval, f"{one.kendall:.3f}", f"{one.regret:.2f}", "yes" if one.in_set else "no")
