@@ -23,8 +23,8 @@ from evolvent.ranking.candidates import (
     priced,
 )
 from evolvent.ranking.described import car_sweep, described
-from evolvent.ranking.figures import KEPT, RankedBy, figures
-from evolvent.ranking.measured import Measured, evolutions, measured, stands_with
+from evolvent.ranking.figures import KEPT, figures
+from evolvent.ranking.measured import evolutions, measured, stands_with
 from evolvent.ranking.options import (
     RANK_DATA,
     RANK_EVOLVERS,
@@ -246,7 +246,8 @@ def _for_base(base_model: str, pairs: Mapping[str, Data], setup: Setup) -> BaseR
     if by is not None:
         files = {name: folder / file_of("evolve") for name, folder in candidates.folders.items()}
         found = evolutions({name: file for name, file in files.items() if file.is_file()})
-        orders += _orders(found, figures(found.scores, given.beta, evolved=True), setup)
+        made = figures(found.scores, given.beta, evolved=True)
+        orders += [order(found, one, seed=given.seed) for one in made]
         notes += [] if by.teacher else ["without --teacher nothing is answered: figures of pairs are left out"]
     try:
         columns, ended = scored(base_model, pairs, setup) if by is None or by.teacher is not None else ({}, {})
@@ -258,9 +259,11 @@ def _for_base(base_model: str, pairs: Mapping[str, Data], setup: Setup) -> BaseR
         files = {name: candidates.folders[name] / file_of("score") for name in columns}
         found = measured(files, columns, setup.seeds)
         shifts = found.lowest(("reward", "judge_score")) if given.shift_rewards else {}
-        orders += _orders(found, figures(found.scores, given.beta, evolved=by is not None, shifts=shifts), setup)
+        made = figures(found.scores, given.beta, evolved=by is not None, shifts=shifts)
+        orders += [order(found, one, seed=given.seed) for one in made]
         notes += [f"{shift:.4g} is added to every {name} in CAR" for name, shift in shifts.items() if shift]
         means, sweep = described(found), car_sweep(found, shifts)
+    orders = _with_ended(orders, setup)
     if found is not None:
         roles = {"the judge": given.judge, "the common teacher": by.teacher if by else None}
         notes += flags(found, orders, base_model, roles, short)
@@ -268,14 +271,8 @@ def _for_base(base_model: str, pairs: Mapping[str, Data], setup: Setup) -> BaseR
     return BaseRanking(base_model, orders, verdict, notes, means=means, sweep=sweep)
 
 
-def _orders(found: Measured, by: Sequence[RankedBy], setup: Setup) -> list[Order]:
-    """The orders by some figures; there is none where all rows are of one seed."""
-    several = found.seeds.max() > 0
-    return _with_ended([order(found, one, seed=setup.given.seed) for one in by if several], setup)
-
-
 def _with_ended(orders: Sequence[Order], setup: Setup) -> list[Order]:
-    """Orders that say of the candidates which ended before that they have no place in them."""
+    """Orders with the candidates that ended before, and so lack their figures."""
     ended = dict.fromkeys(setup.candidates.folders, "it ended before")
     return [
         replace(one, without={**{name: why for name, why in ended.items() if name not in one.goodness}, **one.without})

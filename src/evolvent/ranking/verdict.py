@@ -145,8 +145,6 @@ def flags(
         roles: the models that have a part in it and should be no candidates (``the judge``), as URIs.
         short: what to call each candidate.
     """
-    if not found.seeds.max():
-        yield "all rows are of one seed: nothing tells how much figures vary"
     own = families(base_model)
     same = [short[one] for one in found.candidates if own & families(one)]
     if same and any(order.figure in OF_LIKELIHOOD for order in orders):
