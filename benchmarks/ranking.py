@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--shared", type=float, default=0.5, help="share of the variance that is the seed's own")
     given = parser.parse_args()
     rng = np.random.default_rng(0)
-    for candidates in (2, 4):
+    for candidates in (2, 4, 8):
         for difference in (0.0, given.difference):
             start = time.perf_counter()
             n = sum(told_apart(rng, candidates, given.seeds, difference, given.shared) for _ in range(given.rankings))

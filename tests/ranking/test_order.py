@@ -50,7 +50,7 @@ def test_a_figure_that_there_is_not_has_its_reason(found: Measured) -> None:
 
 
 def test_shifted_rewards_have_a_car(found: Measured) -> None:
-    shifts = found.lowest(("reward", "judge_score"))
+    shifts = found.shifts(("reward", "judge_score"))
     assert shifts == {"reward": 2.0}
     car = orders(found, shifts)["car(reward)"]
     assert {one.candidate: one.value for one in car.standings} == pytest.approx(

@@ -10,6 +10,7 @@ from evolvent import evolve, rank_data, rank_evolvers, rank_teachers, show
 from evolvent.errors import BudgetReachedError, CallError, InputError, ModelUnavailableError, RunError
 from evolvent.models import models as opened_models
 from evolvent.models.protocols import Sampling
+from evolvent.ranking import scoring
 from evolvent.ranking.order import Order, Standing
 from evolvent.ranking.rank import _seeds
 from evolvent.ranking.result import BaseRanking, Ranked
@@ -167,6 +168,31 @@ def test_evolvers(tmp_path: Path, models: Opened, instructions: Path) -> None:
     assert (kept.figure, next(one.value for one in kept.standings), kept.seeds) == ("kept", 1.0, 20)
     assert found.fates[PLAIN]["evolve: ok"] + found.fates[PLAIN]["evolve: eliminated"] == 20
     assert found.fates[PLAIN]["evolve: ok"] == found.fates[PLAIN]["score: ok"] < 20
+
+
+def test_of_evolutions_those_that_were_kept_are_counted(tmp_path: Path, models: Opened, instructions: Path) -> None:
+    """And where no pair can be scored, what the evolutions tell stands."""
+
+    def lazy(prompt: str, _: Sampling) -> str:
+        number = int(prompt.split("sock ")[1].split()[0])
+        mine = f"sock {number} of mine"
+        return f"Explain how to mend {mine} in five steps, with a needle" if number % 2 else f"Mend {mine}"
+
+    models[PLAIN].reply = models[WORDY].reply = lazy
+    how = {**BASE, "model": [PLAIN, WORDY], "sample": 10}
+    [ranking] = rank_evolvers(instructions, **how, out=tmp_path / "alone").rankings
+    kept = round(10 * ranking.orders[0].standings[0].value)
+    assert 0 < kept < 10 and f"fewer than 100 kept rows: plain ({kept}), wordy ({kept})" in ranking.flags
+    models[JUDGE].reply = lambda *_: "With wool."
+
+    def unable(*_: object, **__: object) -> None:
+        raise RunError("the base model is gone")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scoring, "score", unable)
+        [ranking] = rank_evolvers(instructions, **how, teacher=JUDGE, out=tmp_path / "run").rankings
+    assert [order.figure for order in ranking.orders] == ["kept"]
+    assert any("the base model is gone" in flag for flag in ranking.flags)
 
 
 def test_evolvers_without_a_teacher(tmp_path: Path, models: Opened, instructions: Path) -> None:

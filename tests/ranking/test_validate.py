@@ -136,8 +136,8 @@ def measurements() -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"candidates": ["a"]}, "1 candidates and 1 base models"),
-        ({"base_models": {}}, "0 base models"),
+        ({"candidates": ["a"]}, "candidates: 1, base models: 1"),
+        ({"base_models": {}}, "base models: 0"),
         ({"base_models": {"m": {"grape": [1, 2, 3]}}}, "m has no performance"),
         ({"base_models": {"m": {"performance": [1, 2]}}}, "m: performance has 2 values for 3 candidates"),
         ({"base_models": 7}, "holds no measurements"),

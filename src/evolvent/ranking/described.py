@@ -10,12 +10,12 @@ from evolvent.ranking.measured import Measured
 from evolvent.ranking.resampling import means
 
 # CAR's other part, perplexity and length: by none of them alone is a candidate better.
-BESIDE = ("response_loss", "conditional_ppl", "response_tokens")
+COLUMNS = ("response_loss", "conditional_ppl", "response_tokens")
 
 
 def described(found: Measured) -> dict[str, dict[str, float]]:
     """By column the mean of each candidate that has it."""
-    return {name: _by_name(found, means(found.by_candidate(name))) for name in BESIDE if name in found.scores}
+    return {name: _by_name(found, means(found.by_candidate(name))) for name in COLUMNS if name in found.scores}
 
 
 def car_sweep(found: Measured, shifts: Mapping[str, float]) -> dict[str, dict[str, Sequence[str]]]:

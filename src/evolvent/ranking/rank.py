@@ -258,7 +258,7 @@ def _for_base(base_model: str, pairs: Mapping[str, Data], setup: Setup) -> BaseR
     if columns:
         files = {name: candidates.folders[name] / file_of("score") for name in columns}
         found = measured(files, columns, setup.seeds)
-        shifts = found.lowest(("reward", "judge_score")) if given.shift_rewards else {}
+        shifts = found.shifts(("reward", "judge_score")) if given.shift_rewards else {}
         made = figures(found.scores, given.beta, evolved=by is not None, shifts=shifts)
         orders += [order(found, one, seed=given.seed) for one in made]
         notes += [f"{shift:.4g} is added to every {name} in CAR" for name, shift in shifts.items() if shift]

@@ -136,8 +136,8 @@ def read_result(folder: Path) -> Ranked | None:
 def _ranking(written: Mapping[str, Any]) -> BaseRanking:
     """The ranking for one base model as it was written."""
     orders, trial = list(map(_order, written["figures"])), _trial(written["trial"])
-    beside = {name: written[name] for name in ("means", "sweep")}
-    return BaseRanking(written["base_model"], orders, written["verdict"], written["flags"], trial, **beside)
+    described = {name: written[name] for name in ("means", "sweep")}
+    return BaseRanking(written["base_model"], orders, written["verdict"], written["flags"], trial, **described)
 
 
 def _order(written: Mapping[str, Any]) -> Order:

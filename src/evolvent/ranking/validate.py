@@ -284,7 +284,7 @@ def _read(measurements: str | Path) -> dict[str, Any]:
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{name} holds no measurements: {error!r}", fix=FORM) from error
     if n < FEWEST or not columns:
-        raise InputError(f"{name} has {n} candidates and {len(columns)} base models", fix="Three and one at the least.")
+        raise InputError(f"{name}: candidates: {n}, base models: {len(columns)}", fix="Three and one at the least.")
     if wrong or len(differ) > 1:
         raise InputError(f"{name}: " + ("; ".join(wrong) or "not all base models have the same columns"), fix=FORM)
     return dict(content)

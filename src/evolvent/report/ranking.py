@@ -25,7 +25,7 @@ def ranking_tables(found: "Ranked") -> Iterator[Table]:
                 f"{found.costs[name][what]:,.4g}" if what == "cost" else f"{found.costs[name][what]:,.0f}"
                 for what in took
             ),
-            *_dearness(found, name, "cost" in took),
+            *_cost_of_a_thousand(found, name, "cost" in took),
         )
         for name in found.candidates
     ]
@@ -34,7 +34,7 @@ def ranking_tables(found: "Ranked") -> Iterator[Table]:
     yield Table("candidates", ("", *stages, *took, *per), rows, (*ended, *notes))
     for ranking in found.rankings:
         yield _figures(ranking, short)
-        yield from _beside(ranking, short)
+        yield from _described(ranking, short)
         if ranking.trial is not None:
             yield _trial(ranking.trial, ranking.base_model, short)
     for one in found.foretold:
@@ -107,7 +107,7 @@ def _figures(ranking: "BaseRanking", short: dict[str, str]) -> Table:
     return Table(f"candidates for {ranking.base_model}", heads, rows, tuple(below))
 
 
-def _beside(ranking: "BaseRanking", short: dict[str, str]) -> Iterator[Table]:
+def _described(ranking: "BaseRanking", short: dict[str, str]) -> Iterator[Table]:
     """Means that put no candidate before another, and CAR's order as beta grows."""
     if ranking.means:
         candidates = dict.fromkeys(name for of in ranking.means.values() for name in of)
@@ -166,7 +166,7 @@ def _any(found: "Ranked", what: str) -> bool:
     return any(of[what] for of in found.costs.values())
 
 
-def _dearness(found: "Ranked", name: str, priced: bool) -> Iterator[str]:
+def _cost_of_a_thousand(found: "Ranked", name: str, priced: bool) -> Iterator[str]:
     """What a thousand rows cost that were kept to the end of the candidate's own stages."""
     if priced:
         stages = {what: n for what, n in found.fates[name].items() if what.endswith(": ok")}
