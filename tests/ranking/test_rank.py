@@ -122,7 +122,7 @@ def test_a_candidate_that_dies_ends_and_the_others_stand(tmp_path: Path, models:
     assert {one.candidate for order in ranking.orders for one in order.standings} == {WORDY, JUDGE}
     assert all("plain has none: it ended before" in line for line in ranking.verdict[:-1])
     assert ranking.verdict[-1].endswith("plain cannot be judged so, for lack of a figure")
-    assert ranking.flags[0].startswith("plain ended, and has no part: ") and "out of order" in ranking.flags[0]
+    assert ranking.flags[0].startswith("plain ended: ") and "out of order" in ranking.flags[0]
 
 
 def test_a_candidate_without_a_figure_stands_below_the_others() -> None:
@@ -241,7 +241,7 @@ def test_means_and_a_sweep_of_beta_stand_beside_the_figures(tmp_path: Path, mode
     how = {**BASE, "judge": JUDGE, "sample": 10, "out": tmp_path / "run"}
     found = rank_teachers(instructions, teacher=[PLAIN, WORDY], **how)
     tables = {table.title: table for table in ranking_tables(found)}
-    beside = tables["answers to embedded-base: means that put nobody first"]
+    beside = tables["answers, as embedded-base reads them: means that put nobody first"]
     assert beside.columns == ("", "response_loss", "conditional_ppl", "response_tokens")
     assert [row[0] for row in beside.rows] == ["plain", "wordy"]
     sweep = tables["CAR for embedded-base, by beta"]
@@ -296,7 +296,7 @@ def test_an_evolver_that_yields_nothing_is_among_those_that_evolve(tmp_path: Pat
     assert list(found.ended) == [uris[3]]
     kept = found.rankings[0].orders[0]
     assert {one.candidate: one.value for one in kept.standings}[uris[3]] == 0
-    assert found.rankings[0].flags[0].startswith("d ended, and has no part: ")
+    assert found.rankings[0].flags[0].startswith("d ended: ")
     assert all(
         order.without["openai:d?base_url=http://host:1/v1"] == "it ended before"
         for order in found.rankings[0].orders[1:]

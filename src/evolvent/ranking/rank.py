@@ -240,7 +240,7 @@ def _ranked(setup: Setup, prepare: Callable[[str, Path], Data]) -> Ranked:
 def _for_base(base_model: str, pairs: Mapping[str, Data], setup: Setup) -> BaseRanking:
     """The ranking for one base model: pairs that it cannot score end their candidate for it alone."""
     given, by, short, candidates = setup.given, setup.by, setup.short, setup.candidates
-    notes = [f"{short[name]} ended, and has no part: {_line(why)}" for name, why in candidates.ended.items()]
+    notes = [f"{short[name]} ended: {_line(why)}" for name, why in candidates.ended.items()]
     found, orders = None, list[Order]()
     means, sweep = dict[str, dict[str, float]](), dict[str, dict[str, Sequence[str]]]()
     if by is not None:

@@ -112,7 +112,7 @@ def _described(ranking: "BaseRanking", short: dict[str, str]) -> Iterator[Table]
     if ranking.means:
         candidates = dict.fromkeys(name for of in ranking.means.values() for name in of)
         rows = [(short[one], *(_mean(of.get(one)) for of in ranking.means.values())) for one in candidates]
-        title = f"answers to {ranking.base_model}: means that put nobody first"
+        title = f"answers, as {ranking.base_model} reads them: means that put nobody first"
         yield Table(title, ("", *ranking.means), rows)
     if ranking.sweep:
         orders = [
