@@ -79,7 +79,7 @@ def test_candidates_that_lack_rows_of_some_seeds_are_not_said_to_have_all() -> N
     ("one", "other", "shared"),
     [
         ("hf:openai/gpt-oss-20b", "openai:gpt-4o?base_url=http://x/v1", set()),
-        ("hf:/tmp/teacher-0.00", "hf:/m/teacher-a", set()),
+        ("hf:/m/teacher-0.00", "hf:/m/teacher-a", set()),
         ("hf:m/base-7b", "hf:/runs/base", set()),
         ("hf:deepseek-ai/DeepSeek-R1-Distill-Qwen-7B", "gguf:/m/qwen2.gguf", {"qwen"}),
         ("hf:codellama/CodeLlama-7b", "hf:meta-llama/Meta-Llama-3-8B", {"llama"}),
