@@ -15,7 +15,7 @@ import time
 import numpy as np
 
 from evolvent.ranking.confidence_set import model_confidence_set
-from evolvent.ranking.resampling import bootstrap_means, means
+from evolvent.ranking.resampling import bootstrap_means, means, widened
 from evolvent.ranking.training_seeds import bootstrap_students
 
 
@@ -28,7 +28,7 @@ def told_apart(rng: np.random.Generator, candidates: int, seeds: int, difference
     own = rng.normal(size=(seeds, candidates)) * np.sqrt(1 - shared)
     values = rng.normal(size=(seeds, 1)) * np.sqrt(shared) + own
     values[:, -1] -= difference
-    drawn = bootstrap_means(values, seed=int(rng.integers(2**31)))
+    drawn = widened(bootstrap_means(values, seed=int(rng.integers(2**31))), seeds)
     inside, _ = model_confidence_set(means(values), drawn)
     return not inside.all() if difference == 0 else not inside[-1]
 
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--shared", type=float, default=0.5, help="share of the variance that is the seed's own")
     given = parser.parse_args()
     rng = np.random.default_rng(0)
-    for candidates in (2, 4):
+    for candidates in (2, 4, 8):
         for difference in (0.0, given.difference):
             start = time.perf_counter()
             n = sum(told_apart(rng, candidates, given.seeds, difference, given.shared) for _ in range(given.rankings))

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evolvent.ranking.figures import figures
+from evolvent.ranking.figures import RankedBy, figures, itself
 from evolvent.ranking.measured import Measured
 from evolvent.ranking.order import Order, order
 from evolvent.ranking.result import BaseRanking, Ranked
 from evolvent.ranking.verdict import sentence
 from evolvent.report.ranking import ranking_tables
 
+BY_X = RankedBy("x", ("x",), itself)
 SHORT = {name: name for name in "abc"}
 COSTS = {name: dict.fromkeys(("calls", "tokens in", "tokens out", "seconds", "cost"), 0.0) for name in "abc"}
 
@@ -49,7 +50,7 @@ def test_a_figure_that_there_is_not_has_its_reason(found: Measured) -> None:
 
 
 def test_shifted_rewards_have_a_car(found: Measured) -> None:
-    shifts = found.lowest(("reward", "judge_score"))
+    shifts = found.shifts(("reward", "judge_score"))
     assert shifts == {"reward": 2.0}
     car = orders(found, shifts)["car(reward)"]
     assert {one.candidate: one.value for one in car.standings} == pytest.approx(
@@ -58,3 +59,31 @@ def test_shifted_rewards_have_a_car(found: Measured) -> None:
             "b": 0.5 / (1 + 3 * found.scores["response_loss"][20:40].mean()),
         }
     )
+
+
+@pytest.mark.parametrize("rows", [8, 30])
+def test_of_two_candidates_the_set_and_the_interval_say_the_same(rows: int) -> None:
+    rng = np.random.default_rng(rows)
+    apart = 0
+    for _ in range(60):
+        scores = np.concatenate([rng.gamma(0.5, size=rows), rng.normal(0.4, 0.3, size=rows)])  # one of them skewed
+        of, seeds = np.repeat(np.arange(2), rows), np.tile(np.arange(rows), 2)
+        found = order(Measured(["a", "b"], of, seeds, {"x": scores}, [rows] * 2), BY_X, draws=400)
+        second = found.standings[1]
+        assert second.in_set == (second.behind_low <= 0)
+        apart += not second.in_set
+    assert 0 < apart < 60
+
+
+def test_seeds_that_nobody_has_a_figure_of_are_not_counted() -> None:
+    x = np.tile(np.linspace(1, 2, 40), 2)
+    x[30:40] = x[60:] = np.nan
+    found = Measured(["a", "b"], np.repeat(np.arange(2), 40), np.tile(np.arange(40), 2), {"x": x}, [30, 20])
+    by_x = order(found, BY_X, draws=100)
+    assert (by_x.seeds, [one.rows for one in by_x.standings]) == (30, [30, 20])
+    assert "(n = 30 seeds, 20 to 30 rows each" in sentence(by_x, SHORT)
+
+
+def test_rows_of_one_seed_have_no_order() -> None:
+    found = Measured(["a", "b"], np.array([0, 1]), np.array([0, 0]), {"x": np.array([1.0, 2.0])}, [1, 1])
+    assert order(found, BY_X).without == dict.fromkeys("ab", "all rows that have it are of one seed")

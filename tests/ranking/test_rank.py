@@ -10,6 +10,7 @@ from evolvent import evolve, rank_data, rank_evolvers, rank_teachers, show
 from evolvent.errors import BudgetReachedError, CallError, InputError, ModelUnavailableError, RunError
 from evolvent.models import models as opened_models
 from evolvent.models.protocols import Sampling
+from evolvent.ranking import scoring
 from evolvent.ranking.order import Order, Standing
 from evolvent.ranking.rank import _seeds
 from evolvent.ranking.result import BaseRanking, Ranked
@@ -117,7 +118,11 @@ def test_a_candidate_that_dies_ends_and_the_others_stand(tmp_path: Path, models:
     models[PLAIN].reply = die
     found = rank_teachers(instructions, teacher=[PLAIN, WORDY, JUDGE], **BASE, out=tmp_path / "run", sample=10)
     assert list(found.ended) == [PLAIN] and "out of order" in found.ended[PLAIN]
-    assert {one.candidate for order in found.rankings[0].orders for one in order.standings} == {WORDY, JUDGE}
+    [ranking] = found.rankings
+    assert {one.candidate for order in ranking.orders for one in order.standings} == {WORDY, JUDGE}
+    assert all("plain has none: it ended before" in line for line in ranking.verdict[:-1])
+    assert ranking.verdict[-1].endswith("plain cannot be judged so, for lack of a figure")
+    assert ranking.flags[0].startswith("plain ended: ") and "out of order" in ranking.flags[0]
 
 
 def test_a_candidate_without_a_figure_stands_below_the_others() -> None:
@@ -165,6 +170,31 @@ def test_evolvers(tmp_path: Path, models: Opened, instructions: Path) -> None:
     assert found.fates[PLAIN]["evolve: ok"] == found.fates[PLAIN]["score: ok"] < 20
 
 
+def test_of_evolutions_those_that_were_kept_are_counted(tmp_path: Path, models: Opened, instructions: Path) -> None:
+    """And where no pair can be scored, what the evolutions tell stands."""
+
+    def lazy(prompt: str, _: Sampling) -> str:
+        number = int(prompt.split("sock ")[1].split()[0])
+        mine = f"sock {number} of mine"
+        return f"Explain how to mend {mine} in five steps, with a needle" if number % 2 else f"Mend {mine}"
+
+    models[PLAIN].reply = models[WORDY].reply = lazy
+    how = {**BASE, "model": [PLAIN, WORDY], "sample": 10}
+    [ranking] = rank_evolvers(instructions, **how, out=tmp_path / "alone").rankings
+    kept = round(10 * ranking.orders[0].standings[0].value)
+    assert 0 < kept < 10 and f"fewer than 100 kept rows: plain ({kept}), wordy ({kept})" in ranking.flags
+    models[JUDGE].reply = lambda *_: "With wool."
+
+    def unable(*_: object, **__: object) -> None:
+        raise RunError("the base model is gone")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scoring, "score", unable)
+        [ranking] = rank_evolvers(instructions, **how, teacher=JUDGE, out=tmp_path / "run").rankings
+    assert [order.figure for order in ranking.orders] == ["kept"]
+    assert any("the base model is gone" in flag for flag in ranking.flags)
+
+
 def test_evolvers_without_a_teacher(tmp_path: Path, models: Opened, instructions: Path) -> None:
     for uri, steps in ((PLAIN, 3), (WORDY, 5)):
         models[uri].reply = lambda prompt, _, steps=steps: (  # type: ignore[misc]
@@ -174,6 +204,7 @@ def test_evolvers_without_a_teacher(tmp_path: Path, models: Opened, instructions
     assert [order.figure for order in found.rankings[0].orders] == ["kept"]
     assert found.rankings[0].flags[0] == "without --teacher nothing is answered: figures of pairs are left out"
     assert not models[JUDGE].asked
+    assert "fewer than 100 kept rows: plain (10), wordy (10)" in found.rankings[0].flags
     with pytest.raises(InputError, match="--judge needs answers to the evolutions"):
         rank_evolvers(instructions, model=[PLAIN, WORDY], **BASE, judge=JUDGE, out=tmp_path / "other")
 
@@ -187,6 +218,34 @@ def test_data_sets_of_different_rows(tmp_path: Path) -> None:
     assert [one.name for one in found.candidates.values()] == ["new", "old"]
     assert firsts(found)["grape"] == "new"
     assert found.rankings[0].orders[0].seeds == 30
+
+
+def test_rows_without_an_answer_are_no_rows_to_rank_by(tmp_path: Path) -> None:
+    answers = {"new": "Take red wool.", "old": ""}
+    data = {name: [{"instruction": f"Sock {n}?", "output": of} for n in range(5)] for name, of in answers.items()}
+    [ranking] = rank_data(data, **BASE, out=tmp_path / "run").rankings
+    assert "fewer than 100 kept rows: new (5), old (0)" in ranking.flags
+
+
+@pytest.mark.parametrize("rank", [rank_teachers, rank_evolvers])
+def test_one_seed_is_refused_before_anything_is_called(tmp_path: Path, models: Opened, rank: Any) -> None:
+    who = {"teacher" if rank is rank_teachers else "model": [PLAIN, WORDY]}
+    with pytest.raises(InputError, match="all rows are of one seed"):
+        rank([{"instruction": "Mend sock 1 of mine"}], **who, **BASE, out=tmp_path / "run")
+    with pytest.raises(InputError, match="all rows are of one seed"):
+        rank_data({name: [{"instruction": "a", "output": name}] for name in "ab"}, **BASE, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists() and not models[PLAIN].asked
+
+
+def test_means_and_a_sweep_of_beta_stand_beside_the_figures(tmp_path: Path, models: Opened, instructions: Path) -> None:
+    how = {**BASE, "judge": JUDGE, "sample": 10, "out": tmp_path / "run"}
+    found = rank_teachers(instructions, teacher=[PLAIN, WORDY], **how)
+    tables = {table.title: table for table in ranking_tables(found)}
+    beside = tables["answers, as embedded-base reads them: means that put nobody first"]
+    assert beside.columns == ("", "response_loss", "conditional_ppl", "response_tokens")
+    assert [row[0] for row in beside.rows] == ["plain", "wordy"]
+    sweep = tables["CAR for embedded-base, by beta"]
+    assert sweep.rows[0] == ("car(judge_score)", "0", "wordy, plain") and len(sweep.rows) == 6
 
 
 def test_a_budget_is_for_all_candidates_together(tmp_path: Path, models: Opened, instructions: Path) -> None:
@@ -237,7 +296,11 @@ def test_an_evolver_that_yields_nothing_is_among_those_that_evolve(tmp_path: Pat
     assert list(found.ended) == [uris[3]]
     kept = found.rankings[0].orders[0]
     assert {one.candidate: one.value for one in kept.standings}[uris[3]] == 0
-    assert "left out of this, for lack of a figure: d" in found.rankings[0].verdict[-1]
+    assert found.rankings[0].flags[0].startswith("d ended: ")
+    assert all(
+        order.without["openai:d?base_url=http://host:1/v1"] == "it ended before"
+        for order in found.rankings[0].orders[1:]
+    )
 
 
 def test_rows_of_one_seed_are_one_item_where_a_run_is_ranked(tmp_path: Path, models: Opened) -> None:
@@ -266,6 +329,8 @@ def test_rows_of_one_seed_are_one_item_where_a_run_is_ranked(tmp_path: Path, mod
         (["a b", "a_b"], "candidates have the same name: a b, a_b"),
         (["..", "b"], "'..' is no name for a candidate's folder"),
         (["plan.json", "b"], "'plan.json' is no name"),
+        (["report.html", "b"], "'report.html' is no name"),
+        (["n" * 256, "b"], "is too long for a folder's name: 256 bytes of 255"),
     ],
 )
 def test_names_that_are_none(tmp_path: Path, names: list[str], words: str) -> None:
@@ -281,6 +346,10 @@ def test_names_that_are_none(tmp_path: Path, names: list[str], words: str) -> No
         ({"teacher": [PLAIN]}, "there is nothing to rank: 1 candidate"),
         ({"teacher": [PLAIN, PLAIN]}, "a candidate is named twice"),
         ({"teacher": [PLAIN, WORDY], "base_model": []}, "no base model is named"),
+        (
+            {"teacher": [PLAIN, WORDY], "base_model": ["embedded-base"] * 2},
+            "a base model is named twice: embedded-base",
+        ),
         ({"teacher": [PLAIN, WORDY], "responses": {"a": "asked.jsonl"}}, "Give one of the two"),
     ],
 )

@@ -1,8 +1,10 @@
 """A trial: what its students decide, by made-up ones, and one that is really trained."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from evolvent.report.ranking import ranking_tables, verdicts
 
 pytest.importorskip("lm_eval")
 pytest.importorskip("trl")
+from safetensors.torch import load_file, save_file
+
 BASE: dict[str, Any] = {"base_model": ["embedded-base"], "trial": True, "trial_tasks": ["embedded_forms"]}
 NAMES = ("good", "fair", "poor")
 
@@ -190,3 +194,32 @@ def test_a_student_is_made_once_and_again_of_other_rows(tmp_path: Path, data: di
     rows.write_text("".join(rows.read_text().splitlines(keepends=True)[:32]))
     held_out.write_text('{"instruction": "What is 71 plus 2?", "output": "73."}\n' * 2)
     assert len(made().curve) == 4 and made().losses.shape == (2,)
+
+
+def test_held_out_losses_are_those_of_the_model_that_is_asked_for(tmp_path: Path) -> None:
+    """Two models' losses in one folder: each has columns of its own."""
+    held_out, calls = tmp_path / "held_out.jsonl", {"progress": False}
+    held_out.write_text('{"instruction": "What is 70 plus 2?", "output": "72."}\n' * 3)
+    first = students.base_losses("embedded-base-sums", held_out, tmp_path / "losses", **calls)
+    second = students.base_losses("embedded-base", held_out, tmp_path / "losses", **calls)
+    assert np.array_equal(second, students.base_losses("embedded-base", held_out, tmp_path / "own", **calls))
+    assert first[0] != second[0]
+
+
+def test_a_plan_knows_the_weights_of_its_base_models_and_their_folders(tmp_path: Path) -> None:
+    for name in ("a b", "a_b"):
+        shutil.copytree(str(files("evolvent") / "models/embedded/base-sums"), tmp_path / name)
+    given = students.Trial(trial=True, trial_tasks=("embedded_sums",))
+    one, other = (f"hf:{tmp_path / name}" for name in ("a b", "a_b"))
+    with pytest.raises(InputError, match="would have one folder"):
+        students.check_trial(given, [one, other], None)
+    before = students.check_trial(given, [one], None)
+    weights = load_file(tmp_path / "a b/model.safetensors")
+    save_file({name: 2 * of for name, of in weights.items()}, tmp_path / "a b/model.safetensors", {"format": "pt"})
+    assert students.check_trial(given, [one], None)["base_models"] != before["base_models"]
+
+
+def test_another_seed_is_a_repetition(tmp_path: Path, data: dict[str, str]) -> None:
+    made = MadeUp({"good": 0.6, "fair": 0.5, "poor": 0.2})
+    ranked(made, data, tmp_path / "run", seed=1)
+    assert {seed for _, seed, _ in made.made} == {3, 4, 5}

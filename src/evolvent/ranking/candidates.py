@@ -15,11 +15,13 @@ from evolvent.runs.manifest import read_manifest
 
 log = logging.getLogger(__name__)
 
-# What rank itself writes beside the candidates' folders.
-PLAN, RESULT, SAMPLE = "plan.json", "ranking.json", "sample.jsonl"
+# What rank itself writes beside the candidates' folders, and what report does.
+PLAN, RESULT, SAMPLE, REPORT = "plan.json", "ranking.json", "sample.jsonl", "report.html"
 # The folder of a trial: in each candidate's its students, beside them the rows that no student sees.
 TRIAL = "trial"
-OWN_FILES = (PLAN, RESULT, SAMPLE, TRIAL)
+OWN_FILES = (PLAN, RESULT, SAMPLE, TRIAL, REPORT)
+# The longest name that file systems take, in bytes.
+LONGEST = 255
 
 
 @dataclass(slots=True)
@@ -70,7 +72,7 @@ def folders_of(names: Sequence[str], out: Path) -> dict[str, Path]:
     if len(names) < 2:
         raise InputError(f"there is nothing to rank: {len(names)} candidate", fix="Name two or more.")
     short, _ = short_names(names)
-    folders = {name: re.sub(r"[^\w.#-]", "_", short[name]) for name in names}
+    folders = {name: folder_name(short[name]) for name in names}
     same = {name for name in names if names.count(name) > 1}
     same |= {name for name, folder in folders.items() if list(folders.values()).count(folder) > 1}
     if same:
@@ -81,6 +83,21 @@ def folders_of(names: Sequence[str], out: Path) -> dict[str, Path]:
         if not folder.strip(".") or folder in OWN_FILES:
             raise InputError(f"{name!r} is no name for a candidate's folder", fix="Name it otherwise: NAME=FILE.")
     return {name: out / folder for name, folder in folders.items()}
+
+
+def folder_name(name: str) -> str:
+    """What the folder of a candidate, or of a base model, is called.
+
+    Raises:
+        InputError: the name is too long for one.
+    """
+    folder = re.sub(r"[^\w.#-]", "_", name)
+    if len(folder.encode()) > LONGEST:
+        raise InputError(
+            f"{name[:40]!r}… is too long for a folder's name: {len(folder.encode())} bytes of {LONGEST}",
+            fix="Name it otherwise, or move it to a shorter path.",
+        )
+    return folder
 
 
 def priced(calling: Calling, uris: Iterable[str]) -> Calling:

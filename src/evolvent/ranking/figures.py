@@ -36,6 +36,8 @@ class RankedBy:
 # the others of the base model's losses say what these say.
 OF_ANSWERS = ("ifd", "ic_ifd", "grape", "reward", "judge_score")
 OF_EVOLUTIONS = (KEPT, "difficulty_score", "evolution_reward", "mnd", "ic_ifd", "ifd", "top1", "entropy")
+# What is likely to the base model is good by these.
+OF_LIKELIHOOD = ("ifd", "ic_ifd", "grape", "rsr", "car(reward)", "car(judge_score)")
 # A broad output space is what makes small models good evolvers (arXiv 2412.11231, section 4).
 LOWER = ("top1",)
 NEGATIVE = (
@@ -57,16 +59,18 @@ def figures(
     """
     there = set(columns)
     wanted = OF_EVOLUTIONS if evolved else OF_ANSWERS
-    found = [RankedBy(name, (name,), _mean, lower=name in LOWER) for name in wanted if name in there]
-    if evolved or not {"response_rank", "response_loss"} <= there:
+    found = [RankedBy(name, (name,), itself, lower=name in LOWER) for name in wanted if name in there]
+    if evolved or "response_loss" not in there:
         return found
-    found.append(RankedBy("rsr", ("response_rank", "response_loss"), lambda rank, loss: rank / loss, lower=True))
+    if "response_rank" in there:
+        found.append(RankedBy("rsr", ("response_rank", "response_loss"), lambda rank, loss: rank / loss, lower=True))
     rewards = [name for name in ("reward", "judge_score") if name in there]
     cars = ((one, _car(beta, shifts.get(one, 0.0))) for one in rewards)
     return [*found, *(RankedBy(f"car({one})", (one, "response_loss"), of, lacking=NEGATIVE) for one, of in cars)]
 
 
-def _mean(mean: Any) -> Any:
+def itself(mean: Any) -> Any:
+    """The figure that is a column's mean."""
     return mean
 
 

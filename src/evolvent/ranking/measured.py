@@ -9,7 +9,7 @@ import numpy as np
 
 from evolvent.errors import InputError
 from evolvent.metrics.score import REASON, metric_of, reasons_in
-from evolvent.ranking.figures import KEPT
+from evolvent.ranking.figures import KEPT, OF_ANSWERS, OF_EVOLUTIONS
 from evolvent.records import Record
 from evolvent.runs.record_files import read_records, score_columns
 
@@ -23,7 +23,7 @@ class Measured:
         of: for each row the number of its candidate, int64 of shape [rows].
         seeds: for each row the number of its seed, from 0, int64 of shape [rows].
         scores: by column, float64 of shape [rows]; NaN where a row has none.
-        kept: how many rows each candidate has.
+        kept: how many rows each candidate has that were kept and have a score that a figure is made of.
         reasons: for each candidate how many of its rows say why they lack a score, by what they say.
     """
 
@@ -34,7 +34,7 @@ class Measured:
     kept: Sequence[int]
     reasons: Mapping[str, Counter[str]] = field(default_factory=dict)
 
-    def lowest(self, columns: Sequence[str]) -> dict[str, float]:
+    def shifts(self, columns: Sequence[str]) -> dict[str, float]:
         """What makes the lowest value of each of some columns 0, if it is below; the same for all candidates."""
         return {
             one: max(0.0, -float(np.nanmin(self.scores[one], initial=0.0))) for one in columns if one in self.scores
@@ -42,11 +42,11 @@ class Measured:
 
     def why(self, candidate: str, columns: Sequence[str]) -> str:
         """Why a candidate has none of some scores: what most of its rows say."""
-        said = Counter[str]()
+        reasons = Counter[str]()
         for reason, count in self.reasons.get(candidate, {}).items():
             if metric_of(reason) in (None, *columns):
-                said[reason] += count
-        first = said.most_common(1)
+                reasons[reason] += count
+        first = reasons.most_common(1)
         return (
             f"none of its rows has it; {first[0][1]:,} of them: {first[0][0]}" if first else "none of its rows has it"
         )
@@ -72,17 +72,19 @@ def measured(files: Mapping[str, Path], columns: Mapping[str, Mapping[str, str]]
         InputError: a file cannot be read, or none holds a row.
     """
     names = sorted({name for of in columns.values() for name in of})
-    said: dict[str, Counter[str]] = {name: Counter() for name in files}
+    reasons: dict[str, Counter[str]] = {name: Counter() for name in files}
 
     def rows() -> Iterator[tuple[str, str, Mapping[str, float]]]:
         for name, file in files.items():
             explained_by = {REASON + "".join(column.partition("@")[1:]) for column in columns[name].values()}
             for record in read_records(file):
                 if record.status == "ok":
-                    said[name].update(one for column in explained_by for one in reasons_in(record.scores.get(column)))
+                    reasons[name].update(
+                        one for column in explained_by for one in reasons_in(record.scores.get(column))
+                    )
                     yield name, stands_with(record, seeds), _numbers(record, columns[name])
 
-    return replace(_gathered(tuple(files), names, rows()), reasons=said)
+    return replace(_gathered(tuple(files), names, rows()), reasons=reasons)
 
 
 def evolutions(files: Mapping[str, Path]) -> Measured:
@@ -131,11 +133,10 @@ def _gathered(
             found.append(scores.get(column, float("nan")))
     if not of_rows:
         raise InputError("no candidate has a row to rank it by", fix="evolvent show FOLDER says what became of each.")
-    counts = Counter(of_rows)
-    return Measured(
-        candidates,
-        np.array(of_rows, np.int64),
-        np.array(of_seeds, np.int64),
-        {name: np.array(found, float) for name, found in values.items()},
-        [counts[number] for number in range(len(candidates))],
-    )
+    of, arrays = np.array(of_rows, np.int64), {name: np.array(found, float) for name, found in values.items()}
+    if KEPT in arrays:
+        counts = arrays[KEPT] == 1
+    else:
+        counts = np.isfinite([arrays[one] for one in {*OF_ANSWERS, *OF_EVOLUTIONS} & arrays.keys()]).any(axis=0)
+    kept = np.bincount(of[counts], minlength=len(candidates)).tolist()
+    return Measured(candidates, of, np.array(of_seeds, np.int64), arrays, kept)

@@ -39,24 +39,30 @@ def check_candidates(uris: Sequence[str]) -> None:
     """
     for uri in uris:
         check_chat_model(uri)
-    names = [str(parse_uri(uri)) for uri in uris]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
+    if twice := _twice(uris):
         raise InputError(
-            f"a candidate is named twice: {', '.join(twice)}", fix="Name each once; it would be ranked against itself."
+            f"a candidate is named twice: {twice}", fix="Name each once; it would be ranked against itself."
         )
+
+
+def _twice(uris: Sequence[str]) -> str:
+    """The models that are named twice, as text."""
+    names = [str(parse_uri(uri)) for uri in uris]
+    return ", ".join(sorted({name for name in names if names.count(name) > 1}))
 
 
 def check_base_models(uris: Sequence[str]) -> None:
     """Check that base models can score.
 
     Raises:
-        InputError: one cannot, or none is named.
+        InputError: one cannot, none is named, or one is twice.
     """
     if not uris:
         raise InputError("no base model is named", fix="Name one: --base-model URI.")
     for uri in uris:
         check_local_model(uri)
+    if twice := _twice(uris):
+        raise InputError(f"a base model is named twice: {twice}", fix="Name each once: it gets one ranking.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,6 @@
 """rank: every candidate goes through the same stages in a folder of its own; then their figures are compared."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -9,14 +8,11 @@ from typing import Any
 from evolvent.errors import InputError, RunError
 from evolvent.evolution.evolve import evolve
 from evolvent.files import make_folder
-from evolvent.metrics.absent import NoScoresError
-from evolvent.metrics.all_metrics import METRICS
-from evolvent.metrics.options import SCORE
-from evolvent.metrics.score import own_columns, score
+from evolvent.metrics.all_metrics import chosen
 from evolvent.models.models import Models, opened
 from evolvent.models.output_breadth import COLUMNS as BREADTH
 from evolvent.models.uri import parse_uri
-from evolvent.options import Calling, Reading, collect, implements
+from evolvent.options import Calling, Reading, implements
 from evolvent.ranking.candidates import (
     PLAN,
     SAMPLE,
@@ -26,8 +22,9 @@ from evolvent.ranking.candidates import (
     folders_of,
     priced,
 )
+from evolvent.ranking.described import car_sweep, described
 from evolvent.ranking.figures import KEPT, figures
-from evolvent.ranking.measured import evolutions, measured
+from evolvent.ranking.measured import evolutions, measured, stands_with
 from evolvent.ranking.options import (
     RANK_DATA,
     RANK_EVOLVERS,
@@ -40,6 +37,7 @@ from evolvent.ranking.options import (
 from evolvent.ranking.order import Order, order
 from evolvent.ranking.result import BaseRanking, Ranked, write_result
 from evolvent.ranking.sample import common, sampled, write_plan, write_sample
+from evolvent.ranking.scoring import score_options, scored
 from evolvent.ranking.setup import Setup
 from evolvent.ranking.students import check_trial
 from evolvent.ranking.trial import chosen_rows, tried
@@ -61,7 +59,6 @@ OF_TRIALS = (
     "candidate outside of it is worse, by any task. It decides among candidates whose students learned: their training "
     "loss fell, and their loss on held-out rows moved, both beyond noise. Without two of these it decides nothing."
 )
-OF_PAIRS = ("ifd", "ic_ifd", "grape", "rsr")
 
 
 @implements(RANK_TEACHERS)
@@ -105,6 +102,7 @@ def rank_teachers(
         wanted = Wanted(first_round=1)
         source = stage_input(instructions, before=read_by("respond"), wanted=wanted, **_how(reading))
         asked, sources = sampled(source, given.sample, given.seed), {"instructions": source}
+    _check_seeds(asked)
     drawing = {name: getattr(by, name) for name in ("system", "temperature", "top_p", "max_tokens")}
     _plan("teachers", candidates, given, trial, calling, sources, {"rows": len(asked), **drawing})
     sample = write_sample(asked, given.out / SAMPLE)
@@ -145,6 +143,7 @@ def rank_data(
     calling = priced(calling, [given.judge] if given.judge else [])
     sources = {name: _input(one, reading) for name, one in data.items()}
     rows = {name: sampled(source, given.sample, given.seed) for name, source in sources.items()}
+    _check_seeds([record for of in rows.values() for record in of])
     _plan("data", candidates, given, trial, calling, sources, {"rows": {name: len(of) for name, of in rows.items()}})
     seeds = _seeds([record for of in rows.values() for record in of])
     with opened(models) as shared:
@@ -181,6 +180,7 @@ def rank_evolvers(
     calling = priced(calling, [*evolvers, *(uri for uri in (by.teacher, given.judge) if uri)])
     source = stage_input(seeds, before=None, **_how(reading))
     asked = sampled(source, given.sample, given.seed)
+    _check_seeds(asked)
     drawing = ("profile", "rounds", "logprobs", "temperature", "top_p", "max_tokens")
     options = {name: getattr(by, name) for name in drawing}
     further = {
@@ -239,55 +239,50 @@ def _ranked(setup: Setup, prepare: Callable[[str, Path], Data]) -> Ranked:
 
 def _for_base(base_model: str, pairs: Mapping[str, Data], setup: Setup) -> BaseRanking:
     """The ranking for one base model: pairs that it cannot score end their candidate for it alone."""
-    given, by, short, folders = setup.given, setup.by, setup.short, setup.candidates.folders
-    found, orders, notes = None, list[Order](), list[str]()
+    given, by, short, candidates = setup.given, setup.by, setup.short, setup.candidates
+    notes = [f"{short[name]} ended: {_line(why)}" for name, why in candidates.ended.items()]
+    found, orders = None, list[Order]()
+    means, sweep = dict[str, dict[str, float]](), dict[str, dict[str, Sequence[str]]]()
     if by is not None:
-        files = {name: folder / file_of("evolve") for name, folder in folders.items()}
+        files = {name: folder / file_of("evolve") for name, folder in candidates.folders.items()}
         found = evolutions({name: file for name, file in files.items() if file.is_file()})
         made = figures(found.scores, given.beta, evolved=True)
-        orders = [order(found, one, seed=given.seed) for one in made]
+        orders += [order(found, one, seed=given.seed) for one in made]
         notes += [] if by.teacher else ["without --teacher nothing is answered: figures of pairs are left out"]
-    if by is None or by.teacher is not None:
-        try:
-            columns, ended = _scored(base_model, pairs, setup)
-        except RunError as error:
-            return BaseRanking(base_model, [], [error.message], [])
-        found = measured({name: folders[name] / file_of("score") for name in columns}, columns, setup.seeds)
-        shifts = found.lowest(("reward", "judge_score")) if given.shift_rewards else {}
+    try:
+        columns, ended = scored(base_model, pairs, setup) if by is None or by.teacher is not None else ({}, {})
+    except RunError as error:
+        columns, ended = {}, {}
+        notes.append(_line(error.message))
+    notes += [f"{short[name]} has no scores: {_line(why)}" for name, why in ended.items()]
+    if columns:
+        files = {name: candidates.folders[name] / file_of("score") for name in columns}
+        found = measured(files, columns, setup.seeds)
+        shifts = found.shifts(("reward", "judge_score")) if given.shift_rewards else {}
         made = figures(found.scores, given.beta, evolved=by is not None, shifts=shifts)
         orders += [order(found, one, seed=given.seed) for one in made]
-        notes += [f"{short[name]} has no scores: {why}" for name, why in ended.items()]
         notes += [f"{shift:.4g} is added to every {name} in CAR" for name, shift in shifts.items() if shift]
-    assert found is not None
+        means, sweep = described(found), car_sweep(found, shifts)
+    orders = _with_ended(orders, setup)
+    if found is not None:
+        roles = {"the judge": given.judge, "the common teacher": by.teacher if by else None}
+        notes += flags(found, orders, base_model, roles, short)
     verdict = [*(sentence(one, short) for one in orders), together(orders, short)]
-    roles = {"the judge": given.judge, "the common teacher": by.teacher if by else None}
-    return BaseRanking(base_model, orders, verdict, [*notes, *flags(found, orders, base_model, roles, short)])
+    return BaseRanking(base_model, orders, verdict, notes, means=means, sweep=sweep)
 
 
-def _scored(
-    base_model: str, pairs: Mapping[str, Data], setup: Setup
-) -> tuple[dict[str, Mapping[str, str]], Mapping[str, str]]:
-    """Score the pairs of each candidate.
+def _with_ended(orders: Sequence[Order], setup: Setup) -> list[Order]:
+    """Orders with the candidates that ended before, and so lack their figures."""
+    ended = dict.fromkeys(setup.candidates.folders, "it ended before")
+    return [
+        replace(one, without={**{name: why for name, why in ended.items() if name not in one.goodness}, **one.without})
+        for one in orders
+    ]
 
-    Returns:
-        For each the columns of its scores by their plain names; and why others have none.
 
-    Raises:
-        RunError: none has any.
-    """
-    options = {**_scores(setup.given, setup.by), "base_model": base_model}
-    columns: dict[str, Mapping[str, str]] = {}
-
-    def measure(name: str, folder: Path) -> None:
-        calls = setup.calls(folder)
-        with suppress(NoScoresError):  # a figure that a candidate lacks is said beside the others'
-            score(pairs[name], out=folder, **options, **calls, models=setup.models)
-        asked, _, called = collect(SCORE, {**options, "out": folder, **calls})
-        columns[name] = own_columns(folder, asked, called)
-
-    scored = Candidates(setup.candidates.through)
-    scored.each(measure)
-    return columns, scored.ended
+def _line(message: str) -> str:
+    """A message in one line."""
+    return " ".join(message.split())
 
 
 def _check_teacher(by: RankEvolvers, given: Ranking, trial: Trial) -> None:
@@ -305,6 +300,7 @@ def _check_teacher(by: RankEvolvers, given: Ranking, trial: Trial) -> None:
 def _tried(ranking: BaseRanking, rows: TrialRows, setup: Setup) -> BaseRanking:
     """A ranking with what a trial says, which decides it."""
     of_trial, found = tried(ranking.base_model, rows, setup)
+    of_trial = _with_ended(of_trial, setup)
     said = [*(sentence(one, setup.short) for one in of_trial), decided(of_trial, setup.short)]
     orders, verdict = [*ranking.orders, *of_trial], [*ranking.verdict, *said]
     return replace(ranking, orders=orders, verdict=verdict, trial=found)
@@ -317,14 +313,18 @@ def _seeds(records: Sequence[Record]) -> dict[str, str]:
     return {record.question: record.id for record in records if record.id in seeds} | evolved
 
 
-def _scores(given: Ranking, by: RankEvolvers | None) -> dict[str, Any]:
-    """The options of score: which metrics, by which models."""
-    judged, rewarded = ("judge_score", "reward") if by is None else ("difficulty_score", "evolution_reward")
-    embedder = by.embedder if by is not None else None
-    supplied = {judged: given.judge, rewarded: given.reward_model, "mnd": embedder}
-    metrics = (*OF_PAIRS, *(name for name, uri in supplied.items() if uri is not None))
-    named = {"judge": given.judge, "reward_model": given.reward_model, "embedder": embedder}
-    return {"metrics": metrics, **named}
+def _check_seeds(records: Sequence[Record]) -> None:
+    """Check, before anything is called, that there is more than one seed to draw from.
+
+    Raises:
+        InputError: there is not.
+    """
+    seeds = _seeds(records)
+    if len({stands_with(record, seeds) for record in records}) < 2:
+        raise InputError(
+            "all rows are of one seed: nothing would tell how much figures vary",
+            fix="Give two at the least; some hundred tell candidates apart.",
+        )
 
 
 def _plan(
@@ -352,7 +352,7 @@ def _plan(
 
 def _planned(given: Ranking, by: RankEvolvers | None) -> dict[str, str]:
     """The figures that candidates will be ranked by, and which way is good."""
-    columns = {column.name for name in _scores(given, by)["metrics"] for column in METRICS[name].columns}
+    columns = {column.name for metric in chosen(score_options(given, by)["metrics"]) for column in metric.columns}
     if by is not None:
         made = {KEPT, *(column.name for column in BREADTH if by.logprobs)}
         columns = made | (columns if by.teacher is not None else set())

@@ -1,7 +1,7 @@
 """ranking.json: what a ranking found, written beside the candidates' folders and read again."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ class BaseRanking:
         verdict: what each figure says, then what they say together.
         flags: what makes it less sure than that.
         trial: what students have shown, if there was a trial; their orders are among ``orders``.
+        means: by column what each candidate has of it in the mean, of columns that put no candidate before another.
+        sweep: by CAR's figure and beta the candidates, the best first.
     """
 
     base_model: str
@@ -51,6 +53,8 @@ class BaseRanking:
     verdict: Sequence[str]
     flags: Sequence[str]
     trial: Tried | None = None
+    means: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    sweep: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,8 @@ def write_result(ranked: Ranked) -> None:
                 "flags": one.flags,
                 "figures": [asdict(order) for order in one.orders],
                 "trial": asdict(one.trial) if one.trial else None,
+                "means": one.means,
+                "sweep": one.sweep,
             }
             for one in ranked.rankings
         ],
@@ -114,12 +120,7 @@ def read_result(folder: Path) -> Ranked | None:
         written = path.read_bytes()
     try:
         content = orjson.loads(written)
-        rankings = [
-            BaseRanking(
-                one["base_model"], list(map(_order, one["figures"])), one["verdict"], one["flags"], _trial(one["trial"])
-            )
-            for one in content["rankings"]
-        ]
+        rankings = list(map(_ranking, content["rankings"]))
         foretold = list(map(_validation, content["foretold"]))
         candidates = {name: folder / place for name, place in content["candidates"].items()}
         ended, fates = dict(content["ended"]), dict(content["fates"])
@@ -130,6 +131,13 @@ def read_result(folder: Path) -> Ranked | None:
         ) from error
     taken = {name: costs(place) for name, place in candidates.items()}
     return Ranked(folder, folder / PLAN, candidates, ended, rankings, fates, taken, foretold)
+
+
+def _ranking(written: Mapping[str, Any]) -> BaseRanking:
+    """The ranking for one base model as it was written."""
+    orders, trial = list(map(_order, written["figures"])), _trial(written["trial"])
+    described = {name: written[name] for name in ("means", "sweep")}
+    return BaseRanking(written["base_model"], orders, written["verdict"], written["flags"], trial, **described)
 
 
 def _order(written: Mapping[str, Any]) -> Order:

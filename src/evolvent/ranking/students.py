@@ -14,8 +14,11 @@ from evolvent.evaluation.evaluate import evaluate
 from evolvent.evaluation.figures import task_of
 from evolvent.evaluation.task import Measure
 from evolvent.evaluation.tasks import TASKS
-from evolvent.metrics.score import score
+from evolvent.metrics.options import SCORE
+from evolvent.metrics.score import own_columns, score
 from evolvent.models.models import Models
+from evolvent.options import collect
+from evolvent.ranking.candidates import folder_name
 from evolvent.ranking.options import Trial
 from evolvent.ranking.sufficiency import STEPS, too_few
 from evolvent.records import Record
@@ -92,9 +95,14 @@ def check_trial(given: Trial, base_models: Sequence[str], judge: str | None) -> 
     steps = steps_of(given.trial_rows, settings.num_train_epochs, settings.batch_size)
     if steps < STEPS:
         raise InputError(too_few(steps), fix="--trial-set num_train_epochs=N or batch_size=N makes more of them.")
-    for uri in base_models:
-        find_base(uri, None)
+    folders = {uri: folder_name(uri) for uri in base_models}
+    if len(set(folders.values())) < len(folders):
+        raise InputError(
+            f"the students of these base models would have one folder: {', '.join(folders)}",
+            fix="Rank by each in an --out of its own.",
+        )
     return {
+        "base_models": {uri: find_base(uri, None).mark for uri in base_models},
         "items": items,
         "scored_by": {name: [one.name for one in scored_by(name)] for name in given.trial_tasks},
         "rows": given.trial_rows,
@@ -154,12 +162,16 @@ def student(
 
 def losses_of(held_out: Path, uri: str, folder: Path, models: Models, calls: Mapping[str, Any]) -> np.ndarray:
     """A model's losses of the held-out rows, in its chat template; NaN for a row without one."""
-    how = {"base_model": uri, "metrics": ("grape",), "layout": "chat", "out": folder, "models": models}
+    how = {"base_model": uri, "metrics": ("grape",), "layout": "chat", "out": folder}
     try:
-        done = score(held_out, **how, **calls)
+        done = score(held_out, **how, **calls, models=models)
     except InputError:  # other rows were held out before; what cannot be scored at all is refused again
-        done = score(held_out, **how, **{**calls, "fresh": True})
-    found = [row.scores.get(LOSS) for row in read_records(done.output)]
+        done = score(held_out, **how, **{**calls, "fresh": True}, models=models)
+    asked, _, called = collect(SCORE, {**how, **calls})
+    column = own_columns(folder, asked, called)[
+        LOSS
+    ]  # beside it another model's may stand, or what this one gave before
+    found = [row.scores.get(column) for row in read_records(done.output)]
     return np.array([float("nan") if one is None else float(one) for one in found])
 
 

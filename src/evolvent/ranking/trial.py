@@ -1,6 +1,5 @@
 """A trial: students of every candidate are trained, and what they score puts the candidates in order."""
 
-import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,8 +13,8 @@ import numpy as np
 from evolvent.datasets.training_examples import example_of
 from evolvent.errors import BudgetReachedError, EvolventError, RunError
 from evolvent.interrupts import Interrupted
-from evolvent.ranking.candidates import TRIAL, Candidates
-from evolvent.ranking.figures import RankedBy
+from evolvent.ranking.candidates import TRIAL, Candidates, folder_name
+from evolvent.ranking.figures import RankedBy, itself
 from evolvent.ranking.order import Order, no_order, trial_order
 from evolvent.ranking.result import Tried
 from evolvent.ranking.sample import write_sample
@@ -67,7 +66,7 @@ def tried(base_model: str, rows: TrialRows, setup: Setup) -> tuple[list[Order], 
         BudgetReachedError: the budget is spent.
     """
     given, trial = setup.given, setup.trial
-    place, held_out = Path(TRIAL) / re.sub(r"[^\w.#-]", "_", base_model), _held_out_file(given.out)
+    place, held_out = Path(TRIAL) / folder_name(base_model), _held_out_file(given.out)
     settings, _ = settings_of("sft", PRESET, trial.trial_lora, trial.trial_set)
     steps = steps_of(max(1, rows.size), settings.num_train_epochs, settings.batch_size)
     if why := _in_vain(rows, steps):
@@ -92,7 +91,7 @@ def tried(base_model: str, rows: TrialRows, setup: Setup) -> tuple[list[Order], 
 
     def make(name: str, folder: Path, number: int) -> None:
         nonlocal longest
-        began, seed = time.monotonic(), given.seed + number
+        began, seed = time.monotonic(), given.seed * trial.trial_seeds + number  # another --seed repeats none of them
         how = {"seed": seed, "judge": given.judge, **calls(folder)}
         one = student(_rows_file(folder), held_out, folder / place / f"seed-{number}", base_model, trial, **how)
         students[name].append(one)
@@ -152,7 +151,7 @@ def compared(
     tasks = setup.trial.trial_tasks
     orders, agreement, left_out = list[Order](), dict[str, SeedAgreement](), dict[str, int]()
     for task in tasks:
-        figure = RankedBy(f"{TRIAL}:{task}", (), _itself)
+        figure = RankedBy(f"{TRIAL}:{task}", (), itself)
         values, left_out[task] = _of_task(task, learned)
         none = _tells_nothing(values)
         if none:
@@ -197,10 +196,6 @@ def _tells_nothing(values: np.ndarray) -> str:
         score = values.flat[0]
         return f"every student scores {score:g} on every item: the task is too {'easy' if score else 'hard'} for them"
     return ""
-
-
-def _itself(value: Any) -> Any:
-    return value
 
 
 def _learned(name: str, students: Sequence[Student], before: np.ndarray, rows: TrialRows) -> Learned:

@@ -6,8 +6,8 @@ models, ``lower`` names further ones of which low is good.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,10 @@ from scipy.stats import rankdata
 from evolvent.errors import InputError
 from evolvent.metrics.all_metrics import columns_by_name
 from evolvent.options import implements
-from evolvent.ranking.agreement import agreement
+from evolvent.ranking.agreement import Agreement, agreement
 from evolvent.ranking.candidates import TRIAL
-from evolvent.ranking.figures import LOWER, RankedBy, figures
+from evolvent.ranking.confidence_set import model_confidence_set
+from evolvent.ranking.figures import LOWER, RankedBy, figures, itself
 from evolvent.ranking.options import RANK_VALIDATE, Validating
 from evolvent.ranking.order import Order
 from evolvent.storage_errors import explained
@@ -43,6 +44,8 @@ class Foretold:
         mean: their mean; ``low``, ``high``: its 95 % interval, candidates drawn again, the same for all base models.
         kendall: the mean of Kendall's tau-b.
         regret: by how much the candidate that the figure puts first is worse than the best one, the mean.
+        in_set: whether it is in the model confidence set of all figures: cannot be told apart from the best one.
+        lacking: why it has no correlation; empty if it has one.
     """
 
     figure: str
@@ -52,6 +55,8 @@ class Foretold:
     high: float
     kendall: float
     regret: float
+    in_set: bool = False
+    lacking: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ class Validation:
         candidates: how many there are.
         foretold: the figures, the best first.
         lead: by how much the mean of the first is higher than the second's; ``lead_low``, ``lead_high``: its 95 %
-            interval, paired.
+            interval, paired, of these two alone; NaN where no two have one.
         chance: the regret of a candidate that is drawn.
     """
 
@@ -110,9 +115,13 @@ def validated(
     drawn = np.random.default_rng(0).integers(n, size=(draws, n))
     found: list[tuple[Foretold, np.ndarray]] = []
     for figure, of in values.items():
-        single = {name: agreement(of[name], truth) for name, truth in performances.items()}
+        lacking = _lacking(of, performances)
+        single = {
+            name: agreement(of[name], truth) if np.isfinite(of[name]).all() else _NONE
+            for name, truth in performances.items()
+        }
         of_draws = np.mean([_spearman(of[name], truth, drawn) for name, truth in performances.items()], axis=0)
-        low, high = _interval(of_draws)
+        low, high = (float("nan"), float("nan")) if lacking else _interval(of_draws)
         foretold = Foretold(
             figure,
             {name: one.spearman for name, one in single.items()},
@@ -121,23 +130,48 @@ def validated(
             high,
             float(np.mean([one.kendall for one in single.values()])),
             float(np.mean([one.regret for one in single.values()])),
+            lacking=lacking,
         )
         found.append((foretold, of_draws))
     found.sort(key=lambda one: (math.isnan(one[0].mean), -one[0].mean))
-    compared = [one for one in found if not math.isnan(one[0].mean)][:2]
+    compared = [one for one in found if not one[0].lacking]
     lead = lead_low = lead_high = float("nan")
-    if len(compared) == 2:
-        (first, of_first), (second, of_second) = compared
+    if len(compared) > 1:
+        (first, of_first), (second, of_second), *_ = compared
         lead, (lead_low, lead_high) = first.mean - second.mean, _interval(of_first - of_second)
     return Validation(
         source=source,
         candidates=n,
-        foretold=[foretold for foretold, _ in found],
+        foretold=[*_in_set(compared), *(foretold for foretold, _ in found if foretold.lacking)],
         lead=lead,
         lead_low=lead_low,
         lead_high=lead_high,
         chance=float(np.mean([truth.max() - truth.mean() for truth in performances.values()])),
     )
+
+
+_NONE = Agreement(float("nan"), float("nan"), float("nan"))
+
+
+def _lacking(values: Mapping[str, np.ndarray], performances: Mapping[str, np.ndarray]) -> str:
+    """Why a figure has no correlation with performance."""
+    for name, truth in performances.items():
+        if not np.isfinite(values[name]).all():
+            return f"not every candidate has it for {name} (a reward below 0 gives no CAR)"
+        if not np.ptp(values[name]) or not np.ptp(truth):
+            return f"it, or the performance, is the same of all candidates for {name}"
+    return ""
+
+
+def _in_set(compared: Sequence[tuple[Foretold, np.ndarray]]) -> Iterator[Foretold]:
+    """Figures with whether they may be the best one, of all together: one alone is no finding where many were tried."""
+    if not compared:
+        return
+    of_draws = np.stack([draws for _, draws in compared], axis=1)
+    whole = of_draws[np.isfinite(of_draws).all(axis=1)]
+    inside, _ = model_confidence_set(np.array([foretold.mean for foretold, _ in compared]), whole)
+    for (foretold, _), one in zip(compared, inside, strict=True):
+        yield replace(foretold, in_set=bool(one))
 
 
 def against_trials(orders: Mapping[str, Sequence[Order]], tasks: Sequence[str]) -> list[Validation]:
@@ -156,15 +190,14 @@ def against_trials(orders: Mapping[str, Sequence[Order]], tasks: Sequence[str]) 
         candidates = [one for one in next(iter(truths.values())) if all(one in truth for truth in truths.values())]
         if len(candidates) < FEWEST:
             continue
-        figures = [
+        shared = [
             name
             for name in next(iter(named.values()))
             if not name.startswith(f"{TRIAL}:")
             and all(set(candidates) <= set(named[base].get(name, ())) for base in truths)
         ]
         values = {
-            name: {base: np.array([named[base][name][one] for one in candidates]) for base in truths}
-            for name in figures
+            name: {base: np.array([named[base][name][one] for one in candidates]) for base in truths} for name in shared
         }
         performances = {base: np.array([truth[one] for one in candidates]) for base, truth in truths.items()}
         if values:
@@ -180,7 +213,7 @@ def _figures(content: Mapping[str, Any], beta: float) -> list[RankedBy]:
     lower = {"response_rank", *LOWER, *content.get("lower", ())}
     lower |= {name for name in columns if name in known and known[name].better == "lower"}
     others = sorted(columns - {PERFORMANCE} - {figure.name for figure in made})
-    return [*made, *(RankedBy(name, (name,), lambda mean: mean, lower=name in lower) for name in others)]
+    return [*made, *(RankedBy(name, (name,), itself, lower=name in lower) for name in others)]
 
 
 def _interval(draws: np.ndarray) -> tuple[float, float]:
@@ -244,12 +277,14 @@ def _read(measurements: str | Path) -> dict[str, Any]:
         wrong += [f"{base} has {PERFORMANCE} alone" for base, of in columns.items() if set(of) == {PERFORMANCE}]
         unknown = set(content.get("lower", ())) - {column for of in columns.values() for column in of}
         wrong += [f"lower names {name}, which is no column" for name in sorted(unknown)]
+        if PERFORMANCE in content.get("lower", ()):
+            wrong.append(f"lower names {PERFORMANCE}, of which high is good: give it with its sign changed")
         wrong += [f"{base} has no {PERFORMANCE}" for base, of in columns.items() if PERFORMANCE not in of]
         differ = {frozenset(of) for of in columns.values()}
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{name} holds no measurements: {error!r}", fix=FORM) from error
     if n < FEWEST or not columns:
-        raise InputError(f"{name} has {n} candidates and {len(columns)} base models", fix="Three and one at the least.")
+        raise InputError(f"{name}: candidates: {n}, base models: {len(columns)}", fix="Three and one at the least.")
     if wrong or len(differ) > 1:
         raise InputError(f"{name}: " + ("; ".join(wrong) or "not all base models have the same columns"), fix=FORM)
     return dict(content)

@@ -1,21 +1,40 @@
 """What a ranking says, in words: never a bare winner."""
 
-import re
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
 from scipy.stats import spearmanr
 
 from evolvent.errors import InputError
 from evolvent.models.uri import parse_uri
+from evolvent.ranking.figures import OF_LIKELIHOOD
 from evolvent.ranking.measured import Measured
-from evolvent.ranking.order import Order
+from evolvent.ranking.order import Order, Standing
+from evolvent.ranking.resampling import means
 
 FEW_ROWS = 100
 # An order of at least so many candidates that is the order of their lengths, to this rank correlation, may be no more.
 LENGTH_CANDIDATES, LENGTH_CORRELATION = 4, 0.9
-# What folders of weights are called, whatever the model.
-NO_FAMILY = {"checkpoint", "model", "student", "final", "merged", "output"}
+# What families of models are called in names, CodeLlama and DeepSeek-R1-Distill-Qwen (of two) among them.
+FAMILIES = (
+    *("baichuan", "deepseek", "embedded", "falcon", "gemma", "glm", "gpt-oss", "gpt2", "granite", "internlm", "llama"),
+    *(
+        "minicpm",
+        "ministral",
+        "mistral",
+        "mixtral",
+        "nemotron",
+        "olmo",
+        "phi-",
+        "phi3",
+        "phi4",
+        "pythia",
+        "qwen",
+        "qwq",
+    ),
+    *("smollm", "starcoder", "vicuna"),
+)
+SAME_FAMILY = {"ministral": "mistral", "mixtral": "mistral", "phi-": "phi", "phi3": "phi", "phi4": "phi", "qwq": "qwen"}
 
 
 def sentence(order: Order, short: Mapping[str, str]) -> str:
@@ -32,38 +51,66 @@ def sentence(order: Order, short: Mapping[str, str]) -> str:
     if not others:
         return "; ".join([f"{order.figure}: {short[first.candidate]} is the only candidate that has it", *without])
     inside = [one for one in others if one.in_set]
-    n = f"n = {order.n}"
+    n = f"n = {order.n}{_rows(order)}"
     if inside:
         names = _listed([short[one.candidate] for one in (first, *inside)])
         more = f"; {order.enough} would tell the first two apart" if others[0].in_set and order.enough else ""
-        said = f"{order.figure}: {names} cannot be told apart ({n}{more})"
+        found = f"{order.figure}: {names} cannot be told apart ({n}{more})"
     else:
-        said = f"{order.figure}: {short[first.candidate]} is the best ({n})"
-    behind = [
-        f"{short[one.candidate]} is worse by {one.behind:.3g} [{one.behind_low:.3g}, {one.behind_high:.3g}]"
-        for one in others
-        if not one.in_set
-    ]
-    return "; ".join([said, *behind, *without])
+        found = f"{order.figure}: {short[first.candidate]} is the best ({n})"
+    return "; ".join([found, *(_worse(one, first, short) for one in others if not one.in_set), *without])
+
+
+def _rows(order: Order) -> str:
+    """How many rows each candidate has, where some have none of some seeds."""
+    rows = [one.rows for one in order.standings]
+    if min(rows) >= order.seeds:
+        return ""
+    return f", {min(rows):,}{f' to {max(rows):,}' if max(rows) > min(rows) else ''} rows each"
+
+
+def _worse(one: Standing, first: Standing, short: Mapping[str, str]) -> str:
+    """By how much a candidate is worse that is not in the set: than the first, if by the comparison of the two it is.
+
+    It may have been eliminated by another one, whose scores vary less.
+    """
+    name, apart = short[one.candidate], f"{one.behind:.3g} [{one.behind_low:.3g}, {one.behind_high:.3g}]"
+    if one.behind_low > 0 or one.behind_low == one.behind_high:
+        return f"{name} is worse by {apart}"
+    return f"{name} is worse than another one (behind {short[first.candidate]} by {apart})"
 
 
 def together(orders: Sequence[Order], short: Mapping[str, str]) -> str:
-    """What all figures say together, of the candidates that have all of them."""
+    """What all figures say together: whom none of them rules out.
+
+    Args:
+        orders: by each figure; of those that fewer than two candidates have nothing is said.
+        short: what to call each candidate.
+    """
     orders = [order for order in orders if len(order.standings) > 1]
     if not orders:
         return "there is nothing to compare: fewer than two candidates have a figure"
-    everywhere = set.intersection(*({one.candidate for one in order.standings} for order in orders))
-    lacking = {one.candidate for order in orders for one in order.standings} - everywhere
-    names = ", ".join(sorted(short[one] for one in lacking))
-    apart = f" (left out of this, for lack of a figure: {names})" if lacking else ""
-    sets = [{one.candidate for one in order.standings if one.in_set} & everywhere for order in orders]
-    common = set.intersection(*sets)
-    if len(common) == 1 and all(len(one) == 1 for one in sets):
-        return f"all {len(sets)} figures put {short[common.pop()]} first, apart from the others{apart}"
-    if common:
-        names = _listed(sorted(short[one] for one in common))
-        return f"no figure rules out {names}; each rules out others or none{apart}"
-    return f"the figures contradict each other: no candidate is among the best of all of them{apart}"
+    candidates = sorted(
+        {one for order in orders for one in (*order.without, *order.goodness)}, key=lambda one: short[one]
+    )
+    ruled_out = {one.candidate for order in orders for one in order.standings if not one.in_set}
+    lacking = {one for order in orders for one in order.without}
+    left = [short[one] for one in candidates if one not in ruled_out | lacking]
+    unsaid = [short[one] for one in candidates if one in lacking - ruled_out]
+    out = [short[one] for one in candidates if one in ruled_out]
+    are_out = f"; {_listed(out)} {'is' if len(out) == 1 else 'are'} ruled out" if out else ""
+    if not left and not unsaid:
+        return "the figures contradict each other: each candidate is ruled out by one of them"
+    if not left:
+        lacks = "it lacks" if len(unsaid) == 1 else "each lacks"
+        return f"no figure rules out {_listed(unsaid)}, but {lacks} one{are_out}"
+    for_lack = f"; {_listed(unsaid)} cannot be judged so, for lack of a figure" if unsaid else ""
+    by = f"by all {len(orders)} figures" if len(orders) > 1 else f"by the only figure, {orders[0].figure}"
+    if not ruled_out:
+        return f"{by}: {_listed(left)} cannot be told apart{for_lack}"
+    if len(left) == 1 and all(not one.in_set for order in orders for one in order.standings[1:]):
+        return f"{by}: {left[0]} is the best{for_lack}"
+    return f"no figure rules out {_listed(left)}{are_out}{for_lack}"
 
 
 def decided(orders: Sequence[Order], short: Mapping[str, str]) -> str:
@@ -98,11 +145,12 @@ def flags(
         roles: the models that have a part in it and should be no candidates (``the judge``), as URIs.
         short: what to call each candidate.
     """
-    own = family(base_model)
-    same = [short[one] for one in found.candidates if own and family(one) == own]
-    if same:
+    own = families(base_model)
+    same = [short[one] for one in found.candidates if own & families(one)]
+    if same and any(order.figure in OF_LIKELIHOOD for order in orders):
+        shared = _listed(sorted(own & {one for name in found.candidates for one in families(name)}))
         words = "is" if len(same) == 1 else "are"
-        yield f"{_listed(same)} {words} of the base model's family, {own}: what is likely to the model favours these"
+        yield f"{_listed(same)} {words} of the base model's family, {shared}: what is likely to the model favours these"
     few = [f"{short[one]} ({n:,})" for one, n in zip(found.candidates, found.kept, strict=True) if n < FEW_ROWS]
     if few:
         yield f"fewer than {FEW_ROWS} kept rows: {', '.join(few)}"
@@ -112,9 +160,13 @@ def flags(
     tokens = next((name for name in found.scores if name.partition("@")[0] == "response_tokens"), None)
     if tokens is None:
         return
-    lengths = dict(zip(found.candidates, np.nanmean(found.by_candidate(tokens), axis=0), strict=True))
+    lengths = dict(zip(found.candidates, means(found.by_candidate(tokens)), strict=True))
     for order in orders:
-        values = [(one.value, lengths[one.candidate]) for one in order.standings if one.candidate in lengths]
+        values = [
+            (one.value, length)
+            for one in order.standings
+            if math.isfinite(length := lengths.get(one.candidate, float("nan")))
+        ]
         if len(values) < LENGTH_CANDIDATES or any(len(set(side)) < 2 for side in zip(*values, strict=True)):
             continue
         correlation = float(spearmanr(*zip(*values, strict=True)).statistic)
@@ -123,11 +175,10 @@ def flags(
             yield f"{order.figure} follows length: the {longer} answers come first (Spearman {correlation:.2f})"
 
 
-def family(name: str) -> str:
-    """The family of a model, as its name tells it: the letters that the last part of its name begins with."""
-    last = _model_name(name).rstrip("/").rpartition("/")[2].partition(":")[0]
-    found = re.match(r"(?:meta[-_])?([a-z]+)", last.lower())
-    return found[1] if found and found[1] not in NO_FAMILY else ""
+def families(name: str) -> set[str]:
+    """The families of a model, as far as its name tells: two of one that was distilled into the other, or none."""
+    last = _model_name(name).rstrip("/").rpartition("/")[2].lower()
+    return {SAME_FAMILY.get(one, one) for one in FAMILIES if one in last}
 
 
 def _model_name(name: str) -> str:

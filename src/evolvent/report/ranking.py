@@ -9,7 +9,7 @@ from evolvent.report.tables import Table, short_names
 if TYPE_CHECKING:
     from evolvent.ranking.order import Order
     from evolvent.ranking.result import BaseRanking, Ranked, Tried
-    from evolvent.ranking.validate import Validation
+    from evolvent.ranking.validate import Foretold, Validation
 
 
 def ranking_tables(found: "Ranked") -> Iterator[Table]:
@@ -25,7 +25,7 @@ def ranking_tables(found: "Ranked") -> Iterator[Table]:
                 f"{found.costs[name][what]:,.4g}" if what == "cost" else f"{found.costs[name][what]:,.0f}"
                 for what in took
             ),
-            *_dearness(found, name, "cost" in took),
+            *_cost_of_a_thousand(found, name, "cost" in took),
         )
         for name in found.candidates
     ]
@@ -34,6 +34,7 @@ def ranking_tables(found: "Ranked") -> Iterator[Table]:
     yield Table("candidates", ("", *stages, *took, *per), rows, (*ended, *notes))
     for ranking in found.rankings:
         yield _figures(ranking, short)
+        yield from _described(ranking, short)
         if ranking.trial is not None:
             yield _trial(ranking.trial, ranking.base_model, short)
     for one in found.foretold:
@@ -49,11 +50,16 @@ def verdicts(found: "Ranked") -> Iterator[str]:
     sets: dict[str, list[set[str]]] = {}
     for ranking in found.rankings:
         for order in ranking.orders:
-            sets.setdefault(order.figure, []).append({one.candidate for one in order.standings if one.in_set})
+            if len(order.standings) > 1:
+                sets.setdefault(order.figure, []).append({one.candidate for one in order.standings if one.in_set})
     differ = [name for name, bests in sets.items() if len(bests) > 1 and not set.intersection(*bests)]
     if differ:
         yield f"\nno candidate may be the best for all base models by {', '.join(differ)}"
-    decides = "the trial decides" if any(one.trial for one in found.rankings) else "a trial training decides: --trial"
+    compared = any(order.students and len(order.standings) > 1 for one in found.rankings for order in one.orders)
+    if any(one.trial for one in found.rankings):
+        decides = "the trial decides" if compared else "and the trial decides nothing"
+    else:
+        decides = "a trial training decides: --trial"
     yield f"\nplanned in {found.plan}; figures shortlist, {decides}"
 
 
@@ -101,6 +107,26 @@ def _figures(ranking: "BaseRanking", short: dict[str, str]) -> Table:
     return Table(f"candidates for {ranking.base_model}", heads, rows, tuple(below))
 
 
+def _described(ranking: "BaseRanking", short: dict[str, str]) -> Iterator[Table]:
+    """Means that put no candidate before another, and CAR's order as beta grows."""
+    if ranking.means:
+        candidates = dict.fromkeys(name for of in ranking.means.values() for name in of)
+        rows = [(short[one], *(_mean(of.get(one)) for of in ranking.means.values())) for one in candidates]
+        title = f"answers, as {ranking.base_model} reads them: means that put nobody first"
+        yield Table(title, ("", *ranking.means), rows)
+    if ranking.sweep:
+        orders = [
+            ("" if place else name, beta, ", ".join(short[one] for one in of) or "none has it")
+            for name, by_beta in ranking.sweep.items()
+            for place, (beta, of) in enumerate(by_beta.items())
+        ]
+        yield Table(f"CAR for {ranking.base_model}, by beta", ("figure", "beta", "the best first"), orders)
+
+
+def _mean(value: float | None) -> str:
+    return "none" if value is None else f"{value:,.4g}"
+
+
 def _rows(order: "Order", short: dict[str, str]) -> Iterator[tuple[str, ...]]:
     side = "low is good" if order.lower_is_better else "high is good"
     for number, one in enumerate(order.standings):
@@ -120,15 +146,16 @@ def _rows(order: "Order", short: dict[str, str]) -> Iterator[tuple[str, ...]]:
 
 def _notes(order: "Order", short: dict[str, str]) -> Iterator[str]:
     """Who has no such figure, what so many seeds can show of it, and how stable its first is in smaller samples."""
+    unit = "item" if order.students else "seed"
     for name, why in order.without.items():
         yield f"{order.figure}: {short[name]} has none: {why}"
     if len(order.standings) < 2:
         return
     if not order.detectable:
-        yield f"{order.figure}: the first two are the same on every seed"
+        yield f"{order.figure}: the first two are the same on every {unit}"
         return
     shares = ", ".join(f"{share:.0%} of those of {size:,}" for size, share in order.stable.items())
-    stable = f"; of smaller samples of seeds the same candidate is first in {shares}" if shares else ""
+    stable = f"; of smaller samples of {unit}s the same candidate is first in {shares}" if shares else ""
     yield (
         f"{order.figure}: with {order.n} a true difference of {order.detectable:.3g} of the first two "
         f"would be found in four of five cases{stable}"
@@ -139,7 +166,7 @@ def _any(found: "Ranked", what: str) -> bool:
     return any(of[what] for of in found.costs.values())
 
 
-def _dearness(found: "Ranked", name: str, priced: bool) -> Iterator[str]:
+def _cost_of_a_thousand(found: "Ranked", name: str, priced: bool) -> Iterator[str]:
     """What a thousand rows cost that were kept to the end of the candidate's own stages."""
     if priced:
         stages = {what: n for what, n in found.fates[name].items() if what.endswith(": ok")}
@@ -150,14 +177,12 @@ def _dearness(found: "Ranked", name: str, priced: bool) -> Iterator[str]:
 def validation_table(found: "Validation", title: str = "figures against measured performance") -> Table:
     """How well figures have foretold performance, the best first."""
     models = list(found.foretold[0].by_base_model)
-    heads = ("figure", *models, "mean Spearman [95 %]", "mean tau-b", "mean regret")
+    heads = ("figure", *models, "mean Spearman [95 %]", "mean tau-b", "mean regret", "may be the best")
     rows = [
         (
             one.figure,
-            *(f"{one.by_base_model[name]:.3f}" for name in models),
-            f"{one.mean:.3f} [{one.low:.2f}, {one.high:.2f}]",
-            f"{one.kendall:.3f}",
-            f"{one.regret:.2f}",
+            *("none" if math.isnan(rho := one.by_base_model[name]) else f"{rho:.3f}" for name in models),
+            *_over_models(one),
         )
         for one in found.foretold
     ]
@@ -165,10 +190,19 @@ def validation_table(found: "Validation", title: str = "figures against measured
         found.source,
         f"in brackets the 95 % interval of the mean over {found.candidates} candidates drawn again",
         f"regret: by how much the candidate that comes first is worse than the best; {found.chance:.2f} by chance",
+        "may be the best: of all figures together, in 95 of 100 samples of candidates",
     ]
-    if len(found.foretold) > 1:
+    if not math.isnan(found.lead):
         names = [one.figure for one in found.foretold[:2]]
-        told = "apart" if found.lead_low > 0 else "not apart"
         interval = f"[{found.lead_low:.2f}, {found.lead_high:.2f}]"
-        below.append(f"{names[0]} is ahead of {names[1]} by {found.lead:.3f} {interval}: {told}")
+        below.append(f"{names[0]} is ahead of {names[1]} by {found.lead:.3f} {interval}, of these two alone")
+    below += [f"{one.figure} has none: {one.lacking}" for one in found.foretold if one.lacking]
     return Table(title, heads, rows, tuple(below))
+
+
+def _over_models(one: "Foretold") -> tuple[str, ...]:
+    """What a figure comes to over all base models."""
+    if one.lacking:
+        return ("none", "", "", "")
+    interval = f"{one.mean:.3f} [{one.low:.2f}, {one.high:.2f}]"
+    return (interval, f"{one.kendall:.3f}", f"{one.regret:.2f}", "yes" if one.in_set else "no")
