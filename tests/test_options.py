@@ -304,6 +304,7 @@ def test_an_interface_may_stand_elsewhere() -> None:
         ("guests", "Ann", "Ann"),
         ("map", "a=b", {"a": "b"}),
         ("extra_body", '{"top_k": 1}', {"top_k": 1}),
+        ("extra_body", '{"a": "x", "b": {"c": [1, null]}}', {"a": "x", "b": {"c": [1, None]}}),
         ("limit", 3, 3),
     ],
 )

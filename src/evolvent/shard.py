@@ -37,7 +37,8 @@ class Shard:
     def named(cls, folder: str) -> Self | None:
         """The shard whose folder has this name; None if it is no shard's."""
         found = NAME.fullmatch(folder)
-        return cls(int(found[1]), int(found[2])) if found else None
+        shard = cls(int(found[1]), int(found[2])) if found else None
+        return shard if shard and shard.folder == folder and 1 <= shard.number <= shard.of else None
 
     @property
     def folder(self) -> str:

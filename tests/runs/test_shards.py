@@ -295,3 +295,29 @@ def test_a_merge_that_was_killed_before_its_manifest_is_made_again(
     [done] = merge(run, fresh=True)
     assert not done.already_done
     assert done.output.read_bytes() == on_one_machine(tmp_path, seeds, seed=5)
+
+
+def test_a_shard_of_which_all_records_fail_is_made_where_the_others_may_have_worked(
+    tmp_path: Path, models: Opened
+) -> None:
+    models[EVOLVER].reply = failing_for([8])
+    seeds = write_seeds(tmp_path, range(9))
+    [done] = merge(sharded(seeds, tmp_path / "run", of=3))
+    assert done.output.read_bytes() == on_one_machine(tmp_path, seeds)
+
+
+@pytest.mark.parametrize("how", ["retry_failed", "retry_empty"])
+def test_a_shard_asks_nothing_again(tmp_path: Path, models: Opened, how: str) -> None:
+    with pytest.raises(InputError, match="a shard takes no --retry"):
+        evolved(write_seeds(tmp_path, range(4)), tmp_path / "run", shard="1/2", **{how: True})
+
+
+def test_what_is_half_made_in_the_run_folder_itself_stays(tmp_path: Path, models: Opened) -> None:
+    seeds, run = write_seeds(tmp_path, range(16)), tmp_path / "run"
+    models[EVOLVER].reply = failing_for([3])
+    merge(sharded(seeds, run, of=2))
+    models[EVOLVER].reply = breaking_after(12, ModelUnavailableError("gone"))
+    with pytest.raises(ModelUnavailableError):
+        evolved(seeds, run, rounds=2, concurrency=1)
+    with pytest.raises(InputError, match="half made, or being made again, by itself"):
+        merge(run)

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 # A copy of a large store takes long: no more than a twentieth of the time goes into it.
 PAUSES = 20
+# Beside a store that is kept apart: the number of a copy before it is in place.
+PENDING = "copy.number"
 
 
 def place_apart(path: Path) -> Path:
@@ -41,7 +43,7 @@ def newest(path: Path) -> Path:
     """Where a store is read: on this node's own disk, if it is kept apart and the copy at ``path`` was made of that."""
     number = copy_number(path)
     apart = place_apart(path)
-    return apart if number and apart.is_file() and _is_ours(apart.parent) and _number(apart) == number else path
+    return apart if number and apart.is_file() and _is_ours(apart.parent) and number in _numbers(apart) else path
 
 
 class Apart:
@@ -105,11 +107,15 @@ class Apart:
             return
         self._check()
         number, made = secrets.randbelow(2**31 - 1) + 1, self.place.with_name("copy.sqlite")
+        pending = self.place.with_name(PENDING)
         try:
+            with explained(pending):
+                pending.write_text(str(number))
             with explained(made), closing(sqlite3.connect(made)) as copy:
                 self._connection.backup(copy)
                 copy.execute("PRAGMA journal_mode=DELETE")  # read without anything beside it
                 copy.execute(f"PRAGMA application_id={number}")
+            self._check()  # again: a copy takes long
             with explained(made), made.open("rb") as whole, replacing(self._path, of_run=True) as file:
                 shutil.copyfileobj(whole, file, 1 << 20)
         finally:
@@ -128,6 +134,7 @@ class Apart:
             self.save()
         with suppress(OSError):
             remove(self.place)
+            self.place.with_name(PENDING).unlink(missing_ok=True)
             self.place.parent.rmdir()
 
     def _save_often(self) -> None:
@@ -142,10 +149,12 @@ class Apart:
             pause = max(SAVE_S, PAUSES * (time.monotonic() - began))
 
 
-def _number(apart: Path) -> int:
-    """The number of the copy that was last made of a store."""
+def _numbers(apart: Path) -> list[int]:
+    """The number of the copy that was last made of a store, and of the one that was being made."""
+    pending = apart.with_name(PENDING)
     with explained(apart, "read"), closing(sqlite3.connect(apart)) as store:
-        return int(store.execute("PRAGMA application_id").fetchone()[0])
+        made = int(store.execute("PRAGMA application_id").fetchone()[0])
+        return [made, *([int(pending.read_text() or 0)] if pending.is_file() else [])]
 
 
 def _make_room(folder: Path, path: Path) -> None:

@@ -137,7 +137,8 @@ def _recipe(done: "RecipeRun", typed: Mapping[str, Any]) -> None:
         print_estimates(done.stages, done.left_out)
         return
     if typed.get("shard"):
-        print_run(list(done.stages.values())[-1])
+        for made in list(done.stages.values())[-1:]:
+            print_run(made)
         return
     written = [one.path for key, one in done.stages.items() if key.partition(":")[0] == "select"]
     with _beside_data(next(filter(_is_standard_output, written), None)):

@@ -307,6 +307,8 @@ def _fitted(kind: Any, value: Any) -> Any:
         return value if value is None else MISSING
     if origin is Callable or origin is Any or not isinstance(origin, type):
         return value if origin is not Callable or callable(value) else MISSING
+    if origin is object:
+        return value
     if not isinstance(value, origin) or (isinstance(value, str | bytes | Mapping) and issubclass(Sequence, origin)):
         return MISSING
     inner = get_args(kind)

@@ -21,9 +21,14 @@ from evolvent.runs.manifest import StageEntry
 
 LEFT_OUT = "(left out)"
 # Fields that hold keys, and what keys look like anywhere.
-_KEY_FIELD = re.compile(r"(?i)(?:^|[_-])(?:api_?key|api-key|key|secret|passw(?:or)?d|authorization|token)$")
-_KEY = re.compile(r"\b(?:sk|hf|gsk|xai|ghp)[-_][\w-]{16,}|(?i:\bbearer\s+[^\s\"']+)")
-_ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>)\]]+", re.IGNORECASE)
+_KEY_FIELD = re.compile(r"(?i)(?:api[_-]?key|(?:^|[_-])key|secret|passw(?:or)?d|auth(?:orization)?|token|cookie)$")
+_KEY = re.compile(
+    r"\b(?:sk|hf|gsk|xai|ghp|glpat)[-_][\w-]{16,}|\bAIza[\w-]{30,}|\bAKIA[A-Z0-9]{12,}|(?i:\bbearer\s+[^\s\"']+)"
+)
+_ADDRESS = re.compile(
+    r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>)\]]+|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b|\b[\w-]+(?:\.[\w-]+)+:\d{2,5}\b",
+    re.IGNORECASE,
+)
 _FOLDERS = re.compile(r"(?<![\w.~/-])~?(?:/[^\s/\"'`,;:()<>|]+)+/(?=[^\s/\"'`,;:()<>|])")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -126,7 +131,8 @@ def _model(uri: str, weights: str) -> str:
     except InputError:
         return uri if "/" not in uri else Path(uri).name
     options = {name: Path(value).name for name, value in parsed.options.items() if name != "base_url"}
-    name = parsed.name if parsed.scheme == "openai" or _on_hub(parsed, weights) else Path(parsed.name).name
+    served = parsed.scheme == "openai" and can_be_hub_id(parsed.name, parsed.revision)  # vLLM's name may be a path
+    name = parsed.name if served or _on_hub(parsed, weights) else Path(parsed.name).name
     return str(replace(parsed, name=name, options=options))
 
 

@@ -55,7 +55,8 @@ def shown(asked: list[Asked], row: Record) -> Iterator[str]:
 
 def replied(reply: Reply) -> Iterator[str]:
     """A reply as it came, with what it is not the text of: reasoning, a refusal."""
-    yield f"-- reply ({reply.finish_reason}, {number_of(reply.usage.completion_tokens, 'tokens')})"
+    ended = " ".join(str(reply.finish_reason).split())
+    yield f"-- reply ({ended}, {number_of(reply.usage.completion_tokens, 'tokens')})"
     for what, text in (("reasoning", reply.reasoning), ("refusal", reply.refusal), ("text", reply.text)):
         if text or what == "text":
             yield f"  {what}:\n{_text(text or '')}"

@@ -93,10 +93,13 @@ def _overview(stages: Mapping[str, StageContents]) -> Table:
                 f"{stage.file.name} is not as {name} wrote it: it is damaged, or was changed since; the command of "
                 f"{name} with --fresh makes it anew (equal calls are not paid again), or copy it back"
             )
+        elif stage.state == "shard":
+            notes.append(f"{name}: this shard is made; evolvent merge, in the folder of all shards, joins them")
         elif not stage.there and not unfinished:
             notes.append(f"{stage.file.name} is gone: the command of {name} makes it again from the stored calls")
         notes += _changes(name, stage)
-        file = ("damaged" if stage.damaged else stage.file.name) if stage.there else "not yet" if unfinished else "gone"
+        absent = "not yet" if unfinished else "parts" if stage.state == "shard" else "gone"
+        file = ("damaged" if stage.damaged else stage.file.name) if stage.there else absent
         time = time_words(stage.seconds) if stage.seconds else ""  # noted when a command ends, unless it was killed
         counts = _so_far(stage) if unfinished else described(stage.counts)
         rows.append((name.partition(":")[0], stage.state, time, counts, file))

@@ -89,6 +89,7 @@ class Lease:
                 holder = holder_of(self.folder)
                 if holder is None:  # given up meanwhile, or the whole folder removed
                     made.stat()
+                    _remove_if_empty(self.folder / LEASE)
                     continue
                 if holder.token == self.token:  # what was done was not answered, and done again
                     break
@@ -99,7 +100,7 @@ class Lease:
                     if holder.lives is None:
                         tell(holder)
                 if holder.lives is False or time.monotonic() - since > EXPIRY_S:
-                    _moved(self.folder / LEASE, self.folder / f"{LEASE}-ended-{holder.token}")
+                    _end(self.folder, holder.token)
                 else:
                     time.sleep(LOOK_S)
         finally:
@@ -117,10 +118,7 @@ class Lease:
             self.check()
         except (OSError, RunError):
             return
-        _moved(self.folder / LEASE, self.folder / f"{LEASE}-ended-{self.token}")
-        # Those that were taken over stood there until now: who still took one for the last moves no later lease.
-        for ended in self.folder.glob(f"{LEASE}-ended-*"):
-            shutil.rmtree(ended, ignore_errors=True)
+        _end(self.folder, self.token)
 
     def check(self) -> None:
         """Check that it is still held.
@@ -183,6 +181,18 @@ def seems_held(folder: Path) -> bool:
     with suppress(OSError):
         return time.time() - (folder / LEASE / holder.token).stat().st_mtime < EXPIRY_S
     return False
+
+
+def _end(folder: Path, token: str) -> None:
+    """End one lease, and no later one that has come in its place: that has a file of another name."""
+    with suppress(OSError):
+        (folder / LEASE / token).unlink()
+    _remove_if_empty(folder / LEASE)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _moved(folder: Path, to: Path) -> bool:

@@ -267,7 +267,8 @@ async def make_parts(
     whole = output.tally()
     words = why_in_vain(whole) if whole.rows else None
     thought = words in THOUGHT and whole.rows < ALL_FAILED  # a few that only thought are no fault of the server's
-    if words is not None and not thought:  # not kept: the same command makes them again
+    few = len(parts) < len(output.parts) and whole.rows < ALL_FAILED  # a shard's; the others may have worked
+    if words is not None and not (thought or few):  # not kept: the same command makes them again
         raise all_failed(stage.name, output.path.parent, whole.rows, words)
     await in_thread(output.keep)
 

@@ -21,7 +21,7 @@ from evolvent.runs.lock import in_use
 from evolvent.runs.manifest import DECIDING, StageEntry, as_json, read_manifest
 from evolvent.runs.options import MERGE, Merging
 from evolvent.runs.part_files import PART_NAME
-from evolvent.runs.parts import Output, drop_parts, parts_folder
+from evolvent.runs.parts import Output, drop_parts, has_parts, parts_folder
 from evolvent.runs.record_files import score_columns
 from evolvent.runs.run import Run
 from evolvent.runs.shards import SHARDS, shard_folder
@@ -81,6 +81,11 @@ def _merged(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry], fre
             return Run(folder.path, stage, output, there.counts, already_done=True)
         if there.mark != first.mark and not fresh:
             raise _otherwise(stage, folder.path)
+    if there is not None and there.state == "running" and has_parts(output) and not fresh:
+        raise InputError(
+            f"{folder.path} holds {stage} half made, or being made again, by itself",
+            fix="Start the command that began it once more to go on with it, or put the shards in its place: --fresh.",
+        )
     _check_together(stage, folder.path, made)
     read = folder.stages.get(first.input.get("stage", ""))
     if read is not None and read.output.get("digest") != first.input["digest"]:

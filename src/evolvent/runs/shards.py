@@ -26,5 +26,6 @@ def check_sharded(stage: Stage, calling: Calling) -> None:
         raise InputError(
             f"{stage.name} works on its whole input, so it has no shards", fix="Leave out --shard, or --engine."
         )
-    if calling.retry_failed:
-        raise InputError("a shard takes no --retry-failed", fix="Merge the shards; then take what failed again.")
+    given = "--retry-failed" if calling.retry_failed else "--retry-empty" if calling.retry_empty else ""
+    if given:
+        raise InputError(f"a shard takes no {given}", fix="Merge the shards; then ask again for what failed.")
