@@ -11,6 +11,7 @@ import orjson
 from evolvent.call_store.key import call_seed
 from evolvent.call_store.store import Call, CallStore
 from evolvent.files import CALLS
+from evolvent.metrics.score import BY
 from evolvent.records import Column, Record
 from evolvent.runs.folder import RunFolder
 from evolvent.runs.parts import Output, Placed
@@ -21,6 +22,11 @@ M = "openai:m"
 SETTINGS: dict[str, dict[str, Any]] = {
     "evolve": {"method": "evol-instruct", "model": M, "rounds": 2},
     "respond": {"teacher": [M]},
+    "score": {
+        f"{BY}openai:b, paper, auto": ["ifd", "ic_ifd", "response_loss"],
+        f"{BY}hf:rewards, auto": ["reward"],
+        f"{BY}minilm, auto": ["mnd"],
+    },
 }
 PAID = {
     M: {"calls": 3, "prompt_tokens": 30, "completion_tokens": 20, "estimated": False, "cost": 1.5, "price": [1.0, 2.0]}

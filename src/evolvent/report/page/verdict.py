@@ -7,15 +7,18 @@ from typing import Any
 from evolvent.errors import InputError
 from evolvent.evaluation.figures import figures_of
 from evolvent.evaluation.paired import Difference, differences
+from evolvent.evaluation.task import Unit
 from evolvent.ranking.result import BaseRanking
 from evolvent.report.page.figures.search import history_of
 from evolvent.report.page.figures.training import students
 from evolvent.report.page.source import Source, Sources
 from evolvent.report.yields import yield_of
+from evolvent.words import number_of
 
 MADE = {"self-instruct": "instructions", "evolve": "evolutions", "respond": "answers", "score": "scored answers"}
 # In the folder of an evaluation, that of the other model.
 AGAINST = "against"
+NO_INTERVAL = "(too few items for an interval)"
 MORE = "four times as many rows would halve the intervals"
 # Reasons that are named as what would change a verdict.
 REASONS = 3
@@ -82,11 +85,20 @@ def _differences(run: Source, base: Source) -> Sequence[Difference]:
 
 
 def _in_words(one: Difference) -> str:
-    return (
-        f"{one.task}, {one.name}: {100 * one.ours:.1f} % against {100 * one.theirs:.1f} %, {100 * one.difference:+.1f} "
-        f"points [{100 * (one.low or 0):+.1f}, {100 * (one.high or 0):+.1f}] on the same {one.n:,} items"
-        + ("" if one.p is None else f", p = {one.p:.2g}")
-    )
+    given = one.low is not None and one.high is not None
+    interval = f"[{_number(one.low, one.unit, '+')}, {_number(one.high, one.unit, '+')}]" if given else NO_INTERVAL
+    values = f"{_value(one.ours, one.unit)} against {_value(one.theirs, one.unit)}"
+    apart = f"{_number(one.difference, one.unit, '+')} points {interval} on the same {number_of(one.n, 'items')}"
+    return f"{one.task}, {one.name}: {values}, {apart}" + ("" if one.p is None else f", p = {one.p:.2g}")
+
+
+def _number(value: float | None, unit: Unit, sign: str = "") -> str:
+    """A share in per cent, or points, as many digits as say something."""
+    return f"{100 * (value or 0.0):{sign}.1f}" if unit == "%" else f"{value or 0.0:{sign}.2f}"
+
+
+def _value(value: float | None, unit: Unit) -> str:
+    return f"{_number(value, unit)}{'%' if unit == '%' else ''}"
 
 
 def _of_run(run: Source, runs: Sequence[Source], *, several: bool) -> Verdict:
@@ -156,9 +168,9 @@ def _of_evaluation(run: Source, against: Source | None) -> list[str]:
         return [f"{_in_words(one)}; against {other}" for one in found]
     file = run.records("evaluate")
     return [
-        f"{of.task}, {one.name}: {one.value:.1%}"
-        + ("" if one.low is None else f" [{one.low:.1%}, {one.high:.1%}]")
-        + f" of {one.n:,} items"
+        f"{of.task}, {one.name}: {_value(one.value, one.unit)} "
+        + (NO_INTERVAL if one.low is None else f"[{_value(one.low, one.unit)}, {_value(one.high, one.unit)}]")
+        + f" of {number_of(one.n, 'items')}"
         for of in (figures_of(file) if file is not None else [])
         for one in of.figures
         if one.value is not None
