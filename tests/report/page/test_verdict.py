@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from evolvent.ranking.order import Order
+from evolvent.ranking.result import BaseRanking, Ranked, Tried
+from evolvent.ranking.sufficiency import Learned
 from evolvent.records import Column, Record
 from evolvent.report.page.figures import evaluation
-from evolvent.report.page.source import read_sources
-from evolvent.report.page.verdict import verdicts
-from tests.report.page.runs import write
+from evolvent.report.page.figures import ranking as of_rankings
+from evolvent.report.page.source import Sources, read_sources
+from evolvent.report.page.verdict import Verdict, verdicts
+from tests.report.page.runs import ordered, write
 
 
 def rated(folder: Path, ratings: Sequence[float], task: str = "mt_bench", column: str = "rating") -> Path:
@@ -49,3 +53,52 @@ def test_an_interval_that_does_not_exist_is_none(tmp_path: Path) -> None:
     assert not verdict.changes
     [figure] = evaluation.figures(sources)
     assert figure.caption.endswith("2 of 2 figures are of too few items for an interval.")
+
+
+CHANGES = {"a": (-0.3, -0.4, -0.2), "b": (0.0, -1.0, 1.0)}
+TRIAL = Tried(40, {name: Learned(30, 0.5, 0.4, 0.6, *change) for name, change in CHANGES.items()}, {}, {})
+
+
+def ranked(orders: Sequence[Order], trial: Tried | None = None) -> Ranked:
+    """A ranking of a and b."""
+    place = Path("nowhere")
+    candidates = {name: place / name for name in "ab"}
+    return Ranked(place, place, candidates, {}, [BaseRanking("openai:b", orders, [], [], trial)], {}, {})
+
+
+def of_ranking(orders: Sequence[Order], trial: Tried | None = None) -> Verdict:
+    [verdict] = verdicts(Sources([], [ranked(orders, trial)]))
+    return verdict
+
+
+def test_without_a_trial_it_is_what_the_figures_say_together() -> None:
+    verdict = of_ranking([ordered("ifd", {"a": 0, "b": 1}), ordered("grape", {"b": 0, "a": 1})])
+    assert verdict.sentence == "The figures contradict each other: each candidate is ruled out by one of them"
+    assert [line.partition(":")[0] for line in verdict.behind] == ["ifd", "grape"]
+    assert verdict.changes == ["figures shortlist; a trial training of those that may be the best decides"]
+
+
+def test_with_a_trial_it_is_what_that_decides() -> None:
+    orders = [ordered("ifd", {"b": 0, "a": 1}), ordered("trial:sums", {"a": 0, "b": 1}, students=3)]
+    verdict = of_ranking(orders, TRIAL)
+    assert verdict.sentence == "The trial decides: a"
+    assert [line.partition(":")[0] for line in verdict.behind] == ["ifd", "by the only figure, ifd", "trial"]
+    assert not verdict.changes
+
+
+def test_a_trial_asks_for_items_and_students_and_no_seeds() -> None:
+    figure = ordered("ifd", {"a": 0, "b": 1}, apart=False, needed=600)
+    trial = ordered("trial:sums", {"a": 0, "b": 1}, apart=False, needed=600, students=3)
+    told = "so many would tell the first two apart:"
+    assert of_ranking([figure, trial], TRIAL).changes == [
+        f"more seeds: {told} about 600 by ifd",
+        f"more items and students: {told} about 600 items x 30 students by trial:sums",
+    ]
+
+
+def test_what_students_learned_is_drawn_with_their_order() -> None:
+    orders = [ordered("ifd", {"a": 0, "b": 1}), ordered("trial:sums", {"a": 0, "b": 1}, students=3)]
+    figures = {one.name: one for one in of_rankings.figures(Sources([], [ranked(orders, TRIAL)]))}
+    drawn = [(one["candidate"], one["change"], one["fate"]) for one in figures["learned"].spec["data"]["values"]]
+    assert drawn == [("a", -0.3, "learned"), ("b", 0, "not shown to have learned")]
+    assert "when seeds, of a trial items and students, were drawn again" in figures["confidence-set"].caption

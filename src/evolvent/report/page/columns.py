@@ -5,9 +5,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from evolvent.metrics.all_metrics import METRICS
-from evolvent.metrics.score import BY
-from evolvent.runs.manifest import StageEntry
 from evolvent.runs.record_files import score_columns
 
 if TYPE_CHECKING:
@@ -19,32 +16,6 @@ class Labels(NamedTuple):
 
     of_rows: np.ndarray
     texts: list[str]
-
-
-class Maker(NamedTuple):
-    """What made a column of scores: models and settings in the words of the manifest, and the models' weights."""
-
-    words: str
-    weights: tuple[str, ...]
-
-    @property
-    def model(self) -> str:
-        """Its first model: of losses the base model."""
-        return self.words.partition(", ")[0]
-
-
-def makers(entry: StageEntry) -> dict[str, Maker]:
-    """By the name of each column that a score stage has made, what made it."""
-    found: dict[str, Maker] = {}
-    for key, names in entry.settings.items():
-        if not key.startswith(BY):
-            continue
-        words = key.removeprefix(BY)
-        maker = Maker(words, tuple(entry.models[word] for word in words.split(", ") if word in entry.models))
-        for name in names:
-            plain, _, of = name.partition("@")
-            found |= {column.name + (of and f"@{of}"): maker for column in METRICS[plain].columns}
-    return found
 
 
 def column_of(path: Path | None, plain: str) -> str | None:

@@ -1,7 +1,6 @@
 """Several runs against each other: ordered by their scores as candidates of a ranking are, seed by seed."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from evolvent.errors import InputError
@@ -11,7 +10,7 @@ from evolvent.ranking.measured import Measured, evolutions, measured
 from evolvent.ranking.order import Order, order
 from evolvent.ranking.result import BaseRanking, Ranked
 from evolvent.ranking.verdict import sentence, together
-from evolvent.report.page.columns import Maker, makers
+from evolvent.report.page.makers import Maker, makers, of_most
 from evolvent.report.page.source import Source
 
 # What figures are made of.
@@ -33,7 +32,7 @@ def compared(runs: Sequence[Source]) -> Ranked | None:
     evolved = {run.name: run.evolved for run in runs if run.evolved is not None}
     scored = {run.name: file for run in runs if (file := run.records("score")) is not None}
     made = {run.name: _by_maker(run) for run in runs if run.name in scored}
-    base = _of_most(of.get("response_loss", ()) for of in made.values())
+    base = of_most(of.get("response_loss", ()) for of in made.values())
     orders: list[Order] = []
     if len(evolved) > 1:
         orders += _orders(lambda: evolutions(evolved), {}, evolved=True)
@@ -74,11 +73,6 @@ def _by_maker(run: Source) -> dict[str, dict[Maker, str]]:
     return found
 
 
-def _of_most(made: Iterable[Iterable[Maker]]) -> Maker | None:
-    """What made a score of most runs, the first such; None if nothing made it."""
-    return next((maker for maker, _ in Counter(maker for of in made for maker in of).most_common(1)), None)
-
-
 def _alike(
     made: Mapping[str, Mapping[str, Mapping[Maker, str]]], base: Maker | None
 ) -> tuple[dict[str, dict[str, str]], Lacking]:
@@ -95,7 +89,7 @@ def _alike(
     lacking: dict[str, dict[str, str]] = {}
     for score in SCORES:
         of_runs = {name: of[score] for name, of in made.items() if score in of}
-        maker = base if any(base in of for of in of_runs.values()) else _of_most(of_runs.values())
+        maker = base if any(base in of for of in of_runs.values()) else of_most(of_runs.values())
         alike = {name: of[maker] for name, of in of_runs.items() if maker in of} if maker else {}
         for name, column in alike.items() if len(alike) > 1 else ():
             columns.setdefault(name, {})[score] = column

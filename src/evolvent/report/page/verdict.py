@@ -8,10 +8,13 @@ from evolvent.errors import InputError
 from evolvent.evaluation.figures import figures_of
 from evolvent.evaluation.paired import Difference, differences
 from evolvent.evaluation.task import Unit
-from evolvent.ranking.result import BaseRanking
+from evolvent.ranking.order import Order
+from evolvent.ranking.result import BaseRanking, Ranked
+from evolvent.ranking.verdict import decided, sentence, together
 from evolvent.report.page.figures.search import history_of
 from evolvent.report.page.figures.training import students
 from evolvent.report.page.source import Source, Sources
+from evolvent.report.tables import short_names
 from evolvent.report.yields import yield_of
 from evolvent.words import number_of
 
@@ -42,7 +45,9 @@ class Verdict:
 def verdicts(sources: Sources) -> list[Verdict]:
     """The verdict of each ranking and comparison; where there is none, those of what the runs have made."""
     found = [
-        _of_ranking(one, several=len(ranked.rankings) > 1) for ranked in sources.rankings for one in ranked.rankings
+        _of_ranking(ranked, one, several=len(ranked.rankings) > 1)
+        for ranked in sources.rankings
+        for one in ranked.rankings
     ]
     if sources.whole:
         base, *others = sources.whole
@@ -50,17 +55,26 @@ def verdicts(sources: Sources) -> list[Verdict]:
     return found or [_of_run(run, sources.runs, several=len(sources.whole) > 1) for run in sources.whole]
 
 
-def _of_ranking(ranking: BaseRanking, *, several: bool) -> Verdict:
-    *lines, together = ranking.verdict
+def _of_ranking(ranked: Ranked, ranking: BaseRanking, *, several: bool) -> Verdict:
+    """What a trial decides, or without one what the figures say together; behind it what each of them says."""
+    short = short_names(ranked.candidates)[0]
+    figures = [order for order in ranking.orders if not order.students]
+    tasks = [order for order in ranking.orders if order.students]
+    lines, found = [sentence(order, short) for order in figures], together(figures, short)
+    if ranking.trial is not None:
+        lines += [found, *(sentence(order, short) for order in tasks)]
+        found = decided(tasks, short)
+    changes = [*_needed("more seeds", figures), *_needed("more items and students", tasks), *ranking.flags]
+    if ranking.trial is None:
+        changes.append("figures shortlist; a trial training of those that may be the best decides")
     names = f"For {ranking.base_model}: " if several else ""
-    needed = ", ".join(
-        f"{order.enough} by {order.figure}" for order in ranking.orders if order.enough and order.standings[1].in_set
-    )
-    more = [f"more seeds: so many would tell the first two apart: {needed}"] if needed else []
-    trial = ["figures shortlist; a trial training of those that may be the best decides"]
-    return Verdict(
-        _capital(names + together), lines, [*more, *ranking.flags, *(trial if ranking.trial is None else [])]
-    )
+    return Verdict(_capital(names + found), lines, changes)
+
+
+def _needed(what: str, orders: Sequence[Order]) -> Iterator[str]:
+    needed = [f"{one.enough} by {one.figure}" for one in orders if one.enough and one.standings[1].in_set]
+    if needed:
+        yield f"{what}: so many would tell the first two apart: {', '.join(needed)}"
 
 
 def _against(run: Source, base: Source) -> Verdict | None:
