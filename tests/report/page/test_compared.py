@@ -8,6 +8,7 @@ from evolvent.files import MANIFEST
 from evolvent.metrics.score import BY
 from evolvent.ranking.result import BaseRanking
 from evolvent.report.page.compared import compared
+from evolvent.report.page.figures import figures_of
 from evolvent.report.page.source import read_sources
 from tests.report.page.runs import JUDGED, SCORES, answers, evolutions, write
 
@@ -53,3 +54,14 @@ def test_settings_and_weights_count_as_the_model_does(tmp_path: Path) -> None:
     assert set(by_figure["ifd"].goodness) == {"a", "c"} and set(by_figure["reward"].goodness) == {"a", "b"}
     assert by_figure["ifd"].without == {"b": "made by openai:b, chat, auto, the others' by openai:b, paper, auto"}
     assert "c is not compared by reward: made by hf:rewards, auto with other weights" in ranking.flags
+
+
+def test_nor_are_they_drawn_on_one_axis(tmp_path: Path) -> None:
+    scored(tmp_path, "abc")
+    made_otherwise(tmp_path / "b", f"{BY}minilm, auto", f"{BY}hf:others, auto")
+    made_otherwise(tmp_path / "c", "openai:b, paper, auto", "openai:c, paper, auto")
+    figures = {one.name: one for one in figures_of(read_sources([tmp_path / name for name in "abc"]))}
+    assert {one["run"] for one in figures["mnd"].spec["data"]["values"]} == {"a", "c"}
+    assert "Scored by minilm. Not drawn, since other models or settings made its scores: b." in figures["mnd"].caption
+    assert {one["run"] for one in figures["ifd"].spec["data"]["values"]} == {"a", "b"}
+    assert figures["ifd"].caption.endswith("made its scores: c.")

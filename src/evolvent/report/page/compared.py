@@ -9,7 +9,6 @@ from evolvent.ranking.figures import OF_ANSWERS, OF_EVOLUTIONS, figures
 from evolvent.ranking.measured import Measured, evolutions, measured
 from evolvent.ranking.order import Order, order
 from evolvent.ranking.result import BaseRanking, Ranked
-from evolvent.ranking.verdict import sentence, together
 from evolvent.report.page.makers import Maker, makers, of_most
 from evolvent.report.page.source import Source
 
@@ -43,11 +42,11 @@ def compared(runs: Sequence[Source]) -> Ranked | None:
     orders = [one for one in orders if len(one.standings) > 1]
     if not orders:
         return None
-    names = {run.name: run.name for run in runs}
-    verdict = [*(sentence(one, names) for one in orders), together(orders, names)]
     flags = list(_left_out(lacking))
+    if any(one.figure.startswith("car(") for one in orders):
+        flags.append(f"CAR is taken at beta {BETA:g}")
     folder, candidates = runs[0].folder, {run.name: run.folder for run in runs}
-    ranking = BaseRanking(base.model if base else "", orders, verdict, flags)
+    ranking = BaseRanking(base.model if base else "", orders, [], flags)
     return Ranked(folder, folder, candidates, {}, [ranking], {}, {})
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from evolvent.metrics.all_metrics import METRICS
 from evolvent.metrics.score import BY
 from evolvent.report.page.source import Source
+from evolvent.report.tables import short_names
 from evolvent.runs.manifest import StageEntry
 from evolvent.runs.record_files import score_columns
 
@@ -46,7 +47,7 @@ def on_one_scale(runs: Sequence[Source], score: str) -> tuple[dict[str, str], st
     """The columns of a score of answers that can be drawn on one axis.
 
     Returns:
-        By run the column, of those that one maker made; and a sentence on those that are left out.
+        By run the column, of those that one maker made; and for a caption who that is, and whose are left out.
     """
     made: dict[str, dict[Maker, str]] = {}
     for run in runs:
@@ -58,7 +59,9 @@ def on_one_scale(runs: Sequence[Source], score: str) -> tuple[dict[str, str], st
                 made.setdefault(run.name, {}).setdefault(known.get(column, NOT_OURS), column)
     maker = of_most(made.values())
     others = [name for name, of in made.items() if maker not in of]
-    note = f" Not drawn, since other models or settings made its scores: {', '.join(others)}." if others else ""
+    note = f" Scored by {short_names([maker.model])[0][maker.model]}." if maker and maker.words else ""
+    if others:
+        note += f" Not drawn, since other models or settings made its scores: {', '.join(others)}."
     return {name: of[maker] for name, of in made.items() if maker in of}, note
 
 
