@@ -86,3 +86,12 @@ def test_runs_with_losses_by_two_base_models_have_a_figure_each(tmp_path: Path) 
         f"CAR for {base}: reward against loss" for base in "bc"
     ]
     assert all("Rewards by hf:rewards, auto; losses by openai:" in one.caption for one in figures)
+
+
+def test_answers_of_nobody_are_their_runs(tmp_path: Path) -> None:
+    rows = [replace(row, teacher=None) for row in answers(evolutions(["one", "two", "three"]))]
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, "score", rows, (*SCORES, *JUDGED))
+    [against, _] = reward.figures(read_sources([tmp_path / "a", tmp_path / "b"]))
+    assert [one["candidate"] for one in points(against)] == ["a", "b"]

@@ -125,7 +125,10 @@ def _of_runs(runs: Sequence[Source], column: str) -> Iterator[Cars]:
 def _means(
     run: Source, column: str, *, several: bool
 ) -> Iterator[tuple[tuple[Maker, Maker], dict[str, tuple[float, float]]]]:
-    """For each maker of rewards and of losses the mean reward and loss of each teacher's answers in a run."""
+    """For each maker of rewards and of losses the mean reward and loss of each teacher's answers in a run.
+
+    Answers of nobody, out of a data file, are the run's.
+    """
     file = run.records("score")
     if file is None:
         return
@@ -133,20 +136,15 @@ def _means(
     made = {name: maker for name, maker in makers(run.entries["score"]).items() if name in there}
     teachers: Labels = labels(file, "teacher")
     short = short_names(teachers.texts)[0]
+    called = [called_in(run, short[who], several=several) for who in teachers.texts]
     of = {plain: [name for name in made if name.partition("@")[0] == plain] for plain in (column, LOSS)}
     for of_reward in of[column]:
         for of_loss in of[LOSS]:
             rewards, losses = numbers(file, of_reward), numbers(file, of_loss)
             whole = np.isfinite(rewards) & np.isfinite(losses)
-            rows = {who: (teachers.of_rows == place) & whole for place, who in enumerate(teachers.texts)}
-            yield (
-                (made[of_reward], made[of_loss]),
-                {
-                    called_in(run, short[who], several=several): (float(rewards[its].mean()), float(losses[its].mean()))
-                    for who, its in rows.items()
-                    if its.any()
-                },
-            )
+            rows = {who: (teachers.of_rows == place) & whole for place, who in [(-1, run.name), *enumerate(called)]}
+            means = {who: (rewards[its].mean(), losses[its].mean()) for who, its in rows.items() if its.any()}
+            yield (made[of_reward], made[of_loss]), {who: (float(r), float(loss)) for who, (r, loss) in means.items()}
 
 
 def _against(found: Cars, base: str, slug: str) -> Figure:
