@@ -1,5 +1,6 @@
 """Several runs against each other: only scores that the same models made with the same settings are one scale."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -10,6 +11,7 @@ from evolvent.ranking.result import BaseRanking
 from evolvent.report.page.compared import compared
 from evolvent.report.page.figures import figures_of
 from evolvent.report.page.source import read_sources
+from evolvent.report.page.verdict import verdicts
 from tests.report.page.runs import JUDGED, SCORES, answers, evolutions, write
 
 
@@ -54,6 +56,19 @@ def test_settings_and_weights_count_as_the_model_does(tmp_path: Path) -> None:
     assert set(by_figure["ifd"].goodness) == {"a", "c"} and set(by_figure["reward"].goodness) == {"a", "b"}
     assert by_figure["ifd"].without == {"b": "made by openai:b, chat, auto, the others' by openai:b, paper, auto"}
     assert "c is not compared by reward: made by hf:rewards, auto with other weights" in ranking.flags
+
+
+def test_where_nothing_is_one_scale_it_is_said_beside_what_the_runs_have_made(tmp_path: Path) -> None:
+    scored(tmp_path, "ab")
+    for before in ("openai:b, paper", "hf:rewards", "minilm"):
+        made_otherwise(tmp_path / "b", f"{BY}{before}", f"{BY}others:{before}")
+    assert not ranking_of(tmp_path, "ab").orders
+    sources = read_sources([tmp_path / name for name in "ab"])
+    found = compared(sources.runs)
+    assert found is not None
+    said, *of_runs = verdicts(replace(sources, rankings=[found]))
+    assert said.sentence.startswith("There is nothing to compare") and len(said.changes) == 3
+    assert [one.sentence[:14] for one in of_runs] == [f"{name}: 32 of 32 sc" for name in "ab"]
 
 
 def test_nor_are_they_drawn_on_one_axis(tmp_path: Path) -> None:

@@ -39,10 +39,9 @@ def compared(runs: Sequence[Source]) -> Ranked | None:
     if len(columns) > 1:
         files = {name: scored[name] for name in columns}
         orders += _orders(lambda: measured(files, columns, {}), lacking, evolved=bool(evolved))
-    orders = [one for one in orders if len(one.standings) > 1]
-    if not orders:
+    orders, flags = [one for one in orders if len(one.standings) > 1], list(_left_out(lacking))
+    if not orders and not flags:
         return None
-    flags = list(_left_out(lacking))
     if any(one.figure.startswith("car(") for one in orders):
         flags.append(f"CAR is taken at beta {BETA:g}")
     folder, candidates = runs[0].folder, {run.name: run.folder for run in runs}

@@ -34,7 +34,8 @@ def makers(entry: StageEntry) -> dict[str, Maker]:
         maker = Maker(words, tuple(entry.models[word] for word in words.split(", ") if word in entry.models))
         for name in names:
             plain, _, of = name.partition("@")
-            found |= {column.name + (of and f"@{of}"): maker for column in METRICS[plain].columns}
+            if plain in METRICS:  # an earlier version may have had others
+                found |= {column.name + (of and f"@{of}"): maker for column in METRICS[plain].columns}
     return found
 
 

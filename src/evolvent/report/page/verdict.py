@@ -43,16 +43,17 @@ class Verdict:
 
 
 def verdicts(sources: Sources) -> list[Verdict]:
-    """The verdict of each ranking and comparison; where there is none, those of what the runs have made."""
+    """The verdict of each ranking and comparison; where nothing is compared, those of what the runs have made."""
     found = [
         _of_ranking(ranked, one, several=len(ranked.rankings) > 1)
         for ranked in sources.rankings
         for one in ranked.rankings
     ]
-    if sources.whole:
-        base, *others = sources.whole
-        found += [one for run in others if (one := _against(run, base)) is not None]
-    return found or [_of_run(run, sources.runs, several=len(sources.whole) > 1) for run in sources.whole]
+    against = [one for run in sources.whole[1:] if (one := _against(run, sources.whole[0])) is not None]
+    found += against
+    if not against and not any(one.orders for ranked in sources.rankings for one in ranked.rankings):
+        found += [_of_run(run, sources.runs, several=len(sources.whole) > 1) for run in sources.whole]
+    return found
 
 
 def _of_ranking(ranked: Ranked, ranking: BaseRanking, *, several: bool) -> Verdict:
@@ -65,7 +66,7 @@ def _of_ranking(ranked: Ranked, ranking: BaseRanking, *, several: bool) -> Verdi
         lines += [found, *(sentence(order, short) for order in tasks)]
         found = decided(tasks, short)
     changes = [*_needed("more seeds", figures), *_needed("more items and students", tasks), *ranking.flags]
-    if ranking.trial is None:
+    if figures and ranking.trial is None:
         changes.append("figures shortlist; a trial training of those that may be the best decides")
     names = f"For {ranking.base_model}: " if several else ""
     return Verdict(_capital(names + found), lines, changes)
