@@ -13,6 +13,9 @@ from evolvent.runs.progress import time_words
         ("openai:org/m?base_url=http://h/v1", "m"),
         ("hf:/data/checkpoints/run-17/", "run-17"),
         ("hf:ORG/NAME@v2", "NAME"),
+        ("gguf:/m/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf", "qwen2.5-coder-1.5b-instruct-q4_k_m"),
+        ("gguf:big-00001-of-00003.gguf", "big"),
+        ("gguf:.gguf", "gguf"),
         ("embedded", "embedded"),
         ("round 3", "round 3"),
         ("", ""),
@@ -27,6 +30,7 @@ def test_equal_names_are_numbered() -> None:
     names, notes = short_names(["hf:a/m", "hf:n", "openai:m"])
     assert names == {"hf:a/m": "m #1", "hf:n": "n", "openai:m": "m #2"}
     assert notes == ("m #1: hf:a/m", "n: hf:n", "m #2: openai:m")
+    assert short_names(["gguf:m.gguf", "hf:m"])[0] == {"gguf:m.gguf": "m #1", "hf:m": "m #2"}
 
 
 @pytest.mark.parametrize(

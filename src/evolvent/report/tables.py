@@ -1,11 +1,15 @@
 """Tables as plain text, with short names of models."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from evolvent.errors import InputError
 from evolvent.models.uri import parse_uri
+
+# What every file of weights ends in, be it one of several.
+SAYS_NOTHING = re.compile(r"(-\d{5}-of-\d{5})?\.gguf$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,4 +46,4 @@ def _plain(name: str) -> str:
         uri = parse_uri(name)
     except InputError:
         return name
-    return uri.name.rstrip("/").rpartition("/")[2] or uri.scheme
+    return SAYS_NOTHING.sub("", uri.name.rstrip("/").rpartition("/")[2]) or uri.scheme

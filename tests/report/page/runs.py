@@ -11,6 +11,8 @@ import orjson
 from evolvent.call_store.key import call_seed
 from evolvent.call_store.store import Call, CallStore
 from evolvent.files import CALLS
+from evolvent.metrics.score import BY
+from evolvent.ranking.order import Order, Standing
 from evolvent.records import Column, Record
 from evolvent.runs.folder import RunFolder
 from evolvent.runs.parts import Output, Placed
@@ -21,6 +23,11 @@ M = "openai:m"
 SETTINGS: dict[str, dict[str, Any]] = {
     "evolve": {"method": "evol-instruct", "model": M, "rounds": 2},
     "respond": {"teacher": [M]},
+    "score": {
+        f"{BY}openai:b, paper, auto": ["ifd", "ic_ifd", "response_loss"],
+        f"{BY}hf:rewards, auto": ["reward"],
+        f"{BY}minilm, auto": ["mnd"],
+    },
 }
 PAID = {
     M: {"calls": 3, "prompt_tokens": 30, "completion_tokens": 20, "estimated": False, "cost": 1.5, "price": [1.0, 2.0]}
@@ -91,6 +98,16 @@ def store_replies(folder: Path, evolved: Sequence[Record], texts: Sequence[str])
     ]
     with closing(CallStore(folder / CALLS)) as store:
         asyncio.run(store.put(calls))
+
+
+def ordered(figure: str, behind: Mapping[str, float], *, students: int = 0, apart: bool = True, **more: Any) -> Order:
+    """An order of candidates by how far each is behind the first, ``apart`` from the others or not."""
+    standings = [
+        Standing(who, 60, -far, -far, -far, far, far - 0.1, far + 0.1, not apart or not place, 1.0, 0.5, far)
+        for place, (who, far) in enumerate(behind.items())
+    ]
+    given = {"without": {}, "seeds": 60, "detectable": 0.1, "needed": None, "stable": {}, **more}
+    return Order(figure=figure, lower_is_better=False, standings=standings, students=students, **given)
 
 
 def _count(tally: Tally, row: Record) -> None:

@@ -19,7 +19,7 @@ from evolvent.report.page.provenance import planned, provenance
 from evolvent.report.page.report import write_report
 from evolvent.report.page.source import read_sources
 from evolvent.report.page.verdict import verdicts
-from tests.report.page.runs import M, evolutions, student, whole_run, write
+from tests.report.page.runs import M, evolutions, ordered, student, whole_run, write
 
 
 @pytest.fixture(autouse=True)
@@ -99,11 +99,12 @@ def test_runs_are_compared_as_the_candidates_of_a_ranking(tmp_path: Path) -> Non
 
 def test_a_ranking_is_told_as_it_was_written(tmp_path: Path) -> None:
     whole_run(tmp_path / "a")
-    ranking = BaseRanking("openai:b", [], ["ifd: a leads", "all figures put a first"], ["few rows"])
+    ranking = BaseRanking("openai:b", [ordered("ifd", {"a": 0, "b": 1})], [], ["few rows"])
     folders = {name: tmp_path / name for name in ("a", "b")}
     write_result(Ranked(tmp_path, tmp_path / "plan.json", folders, {}, [ranking], {"a": {}, "b": {}}, {}))
     text = page_of(tmp_path)
-    assert "All figures put a first" in text and "<li>ifd: a leads</li>" in text and "<li>few rows</li>" in text
+    assert '<p class="verdict">By the only figure, ifd: a is the best</p>' in text and "<li>few rows</li>" in text
+    assert "<li>ifd: a is the best (n = 60 seeds); b is worse by 1 [0.9, 1.1]</li>" in text
 
 
 def test_of_a_ranking_the_page_has_its_plan_and_the_losses_of_its_students(tmp_path: Path) -> None:

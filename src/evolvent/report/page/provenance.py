@@ -9,10 +9,9 @@ import orjson
 from evolvent.costs.prices import money
 from evolvent.ranking.result import Ranked
 from evolvent.report.page.commands import commands_of, ranking_command
-from evolvent.report.page.source import Source
+from evolvent.report.page.source import Source, plan_of
 from evolvent.runs.manifest import StageEntry
 from evolvent.runs.progress import time_words
-from evolvent.storage_errors import explained
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +45,9 @@ def provenance(run: Source) -> Iterator[Made]:
 
 def planned(ranked: Ranked) -> Iterator[Made]:
     """How a ranking was made; nothing of one that no command has made."""
-    if not ranked.plan.is_file():
+    plan = plan_of(ranked)
+    if plan is None:
         return
-    with explained(ranked.plan, "read"):
-        plan = orjson.loads(ranked.plan.read_bytes())
     facts = [("planned in", str(ranked.plan)), ("decided by", plan["rule"])]
     facts += [("input", f"{name}, digest {digest[:16]}") for name, digest in plan["input"].items()]
     settings = orjson.dumps(plan, option=orjson.OPT_INDENT_2).decode()

@@ -3,6 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import orjson
 
 from evolvent.errors import InputError
 from evolvent.files import MANIFEST
@@ -12,6 +15,7 @@ from evolvent.report.tables import short_names
 from evolvent.runs.manifest import StageEntry, read_manifest
 from evolvent.runs.record_files import is_record_file
 from evolvent.stages import file_of
+from evolvent.storage_errors import explained
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,19 @@ class Sources:
 def called_in(run: Source, model: str, *, several: bool) -> str:
     """What a model of a run is called where there may be several runs; candidates are often named after theirs."""
     return f"{run.name}: {model}" if several and run.name != model else model
+
+
+def plan_of(ranked: Ranked) -> Mapping[str, Any] | None:
+    """What was planned of a ranking; None of one that no command has made.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if not ranked.plan.is_file():
+        return None
+    with explained(ranked.plan, "read"):
+        plan: Mapping[str, Any] = orjson.loads(ranked.plan.read_bytes())
+    return plan
 
 
 def read_sources(folders: Sequence[Path]) -> Sources:

@@ -7,15 +7,21 @@ from typing import Any
 from evolvent.errors import InputError
 from evolvent.evaluation.figures import figures_of
 from evolvent.evaluation.paired import Difference, differences
-from evolvent.ranking.result import BaseRanking
+from evolvent.evaluation.task import Unit
+from evolvent.ranking.order import Order
+from evolvent.ranking.result import BaseRanking, Ranked
+from evolvent.ranking.verdict import decided, sentence, together
 from evolvent.report.page.figures.search import history_of
 from evolvent.report.page.figures.training import students
 from evolvent.report.page.source import Source, Sources
+from evolvent.report.tables import short_names
 from evolvent.report.yields import yield_of
+from evolvent.words import number_of
 
 MADE = {"self-instruct": "instructions", "evolve": "evolutions", "respond": "answers", "score": "scored answers"}
 # In the folder of an evaluation, that of the other model.
 AGAINST = "against"
+NO_INTERVAL = "(too few items for an interval)"
 MORE = "four times as many rows would halve the intervals"
 # Reasons that are named as what would change a verdict.
 REASONS = 3
@@ -37,27 +43,39 @@ class Verdict:
 
 
 def verdicts(sources: Sources) -> list[Verdict]:
-    """The verdict of each ranking and comparison; where there is none, those of what the runs have made."""
+    """The verdict of each ranking and comparison; where nothing is compared, those of what the runs have made."""
     found = [
-        _of_ranking(one, several=len(ranked.rankings) > 1) for ranked in sources.rankings for one in ranked.rankings
+        _of_ranking(ranked, one, several=len(ranked.rankings) > 1)
+        for ranked in sources.rankings
+        for one in ranked.rankings
     ]
-    if sources.whole:
-        base, *others = sources.whole
-        found += [one for run in others if (one := _against(run, base)) is not None]
-    return found or [_of_run(run, sources.runs, several=len(sources.whole) > 1) for run in sources.whole]
+    against = [one for run in sources.whole[1:] if (one := _against(run, sources.whole[0])) is not None]
+    found += against
+    if not against and not any(one.orders for ranked in sources.rankings for one in ranked.rankings):
+        found += [_of_run(run, sources.runs, several=len(sources.whole) > 1) for run in sources.whole]
+    return found
 
 
-def _of_ranking(ranking: BaseRanking, *, several: bool) -> Verdict:
-    *lines, together = ranking.verdict
+def _of_ranking(ranked: Ranked, ranking: BaseRanking, *, several: bool) -> Verdict:
+    """What a trial decides, or without one what the figures say together; behind it what each of them says."""
+    short = short_names(ranked.candidates)[0]
+    figures = [order for order in ranking.orders if not order.students]
+    tasks = [order for order in ranking.orders if order.students]
+    lines, found = [sentence(order, short) for order in figures], together(figures, short)
+    if ranking.trial is not None:
+        lines += [found, *(sentence(order, short) for order in tasks)]
+        found = decided(tasks, short)
+    changes = [*_needed("more seeds", figures), *_needed("more items and students", tasks), *ranking.flags]
+    if figures and ranking.trial is None:
+        changes.append("figures shortlist; a trial training of those that may be the best decides")
     names = f"For {ranking.base_model}: " if several else ""
-    needed = ", ".join(
-        f"{order.enough} by {order.figure}" for order in ranking.orders if order.enough and order.standings[1].in_set
-    )
-    more = [f"more seeds: so many would tell the first two apart: {needed}"] if needed else []
-    trial = ["figures shortlist; a trial training of those that may be the best decides"]
-    return Verdict(
-        _capital(names + together), lines, [*more, *ranking.flags, *(trial if ranking.trial is None else [])]
-    )
+    return Verdict(_capital(names + found), lines, changes)
+
+
+def _needed(what: str, orders: Sequence[Order]) -> Iterator[str]:
+    needed = [f"{one.enough} by {one.figure}" for one in orders if one.enough and one.standings[1].in_set]
+    if needed:
+        yield f"{what}: so many would tell the first two apart: {', '.join(needed)}"
 
 
 def _against(run: Source, base: Source) -> Verdict | None:
@@ -82,11 +100,20 @@ def _differences(run: Source, base: Source) -> Sequence[Difference]:
 
 
 def _in_words(one: Difference) -> str:
-    return (
-        f"{one.task}, {one.name}: {100 * one.ours:.1f} % against {100 * one.theirs:.1f} %, {100 * one.difference:+.1f} "
-        f"points [{100 * (one.low or 0):+.1f}, {100 * (one.high or 0):+.1f}] on the same {one.n:,} items"
-        + ("" if one.p is None else f", p = {one.p:.2g}")
-    )
+    given = one.low is not None and one.high is not None
+    interval = f"[{_number(one.low, one.unit, '+')}, {_number(one.high, one.unit, '+')}]" if given else NO_INTERVAL
+    values = f"{_value(one.ours, one.unit)} against {_value(one.theirs, one.unit)}"
+    apart = f"{_number(one.difference, one.unit, '+')} points {interval} on the same {number_of(one.n, 'items')}"
+    return f"{one.task}, {one.name}: {values}, {apart}" + ("" if one.p is None else f", p = {one.p:.2g}")
+
+
+def _number(value: float | None, unit: Unit, sign: str = "") -> str:
+    """A share in per cent, or points, as many digits as say something."""
+    return f"{100 * (value or 0.0):{sign}.1f}" if unit == "%" else f"{value or 0.0:{sign}.2f}"
+
+
+def _value(value: float | None, unit: Unit) -> str:
+    return f"{_number(value, unit)}{'%' if unit == '%' else ''}"
 
 
 def _of_run(run: Source, runs: Sequence[Source], *, several: bool) -> Verdict:
@@ -156,9 +183,9 @@ def _of_evaluation(run: Source, against: Source | None) -> list[str]:
         return [f"{_in_words(one)}; against {other}" for one in found]
     file = run.records("evaluate")
     return [
-        f"{of.task}, {one.name}: {one.value:.1%}"
-        + ("" if one.low is None else f" [{one.low:.1%}, {one.high:.1%}]")
-        + f" of {one.n:,} items"
+        f"{of.task}, {one.name}: {_value(one.value, one.unit)} "
+        + (NO_INTERVAL if one.low is None else f"[{_value(one.low, one.unit)}, {_value(one.high, one.unit)}]")
+        + f" of {number_of(one.n, 'items')}"
         for of in (figures_of(file) if file is not None else [])
         for one in of.figures
         if one.value is not None

@@ -3,25 +3,27 @@
 Sources: arXiv 2412.11231, figures 4 (minimum neighbour distance) and 5 (probability of the likeliest token).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from evolvent.report.page.columns import column_of, numbers
 from evolvent.report.page.figures.figure import Figure, name, number, plot, rounded, tips
-from evolvent.report.page.source import Source, Sources
+from evolvent.report.page.makers import on_one_scale
+from evolvent.report.page.source import Sources
 
 BINS = 30
 
 
 def figures(sources: Sources) -> Iterator[Figure]:
     """Histograms of every run."""
-    mnd = _values(sources, "mnd", lambda run: run.answers)
+    columns, note = on_one_scale(sources.runs, "mnd")
+    mnd = _values({run.name: (run.answers, columns.get(run.name)) for run in sources.runs})
     if mnd:
-        caption = "Squared distance of each instruction to its nearest neighbour: further right is more diverse."
+        caption = f"Squared distance of each instruction to its nearest neighbour: further right is more diverse.{note}"
         yield histogram("mnd", "Distance to the nearest neighbour", caption, "distance", mnd)
-    top1 = _values(sources, "top1_first5", lambda run: run.evolved)
+    top1 = _values({run.name: (run.evolved, column_of(run.evolved, "top1_first5")) for run in sources.runs})
     if top1:
         caption = (
             "Mean probability of the likeliest token over the first five positions of each of the evolver's replies: "
@@ -72,11 +74,11 @@ def histogram(slug: str, title: str, caption: str, unit: str, runs: Mapping[str,
     return Figure(slug, title, f"{caption} Dashed: the median ({told}).", spec)
 
 
-def _values(sources: Sources, column: str, file_of: Callable[[Source], Path | None]) -> dict[str, np.ndarray]:
+def _values(columns: Mapping[str, tuple[Path | None, str | None]]) -> dict[str, np.ndarray]:
+    """By run the values of a column of a file, where it has any."""
     found = {}
-    for run in sources.runs:
-        file, own = file_of(run), column_of(file_of(run), column)
-        values = numbers(file, own) if file is not None and own is not None else np.empty(0)
+    for run, (file, column) in columns.items():
+        values = numbers(file, column) if file is not None and column is not None else np.empty(0)
         if (there := np.isfinite(values)).any():
-            found[run.name] = values[there]
+            found[run] = values[there]
     return found

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from evolvent.metrics.difficulty import LEVELS as NAMES
-from evolvent.report.page.columns import column_of, labels, numbers
+from evolvent.report.page.columns import labels, numbers
 from evolvent.report.page.figures.figure import LEVELS, Figure, Row, high, name, number, plot, tips
+from evolvent.report.page.makers import on_one_scale
 from evolvent.report.page.source import Source, Sources
 
 Counts = Mapping[tuple[str, str], Mapping[str, int]]
@@ -15,20 +16,23 @@ Counts = Mapping[tuple[str, str], Mapping[str, int]]
 
 def figures(sources: Sources) -> Iterator[Figure]:
     """Levels and scores of difficulty by run and round."""
-    levels = {key: counts for run in sources.runs for key, counts in _levels(run).items()}
+    columns, note = on_one_scale(sources.runs, "difficulty_level")
+    levels = {key: counts for run in sources.runs for key, counts in _levels(run, columns.get(run.name)).items()}
     if levels:
-        yield by_round(levels)
-    scores = [row for run in sources.runs for row in _scores(run)]
+        yield by_round(levels, note)
+    columns, note = on_one_scale(sources.runs, "difficulty_score")
+    scores = [row for run in sources.runs for row in _scores(run, columns.get(run.name))]
     if len({row["round"] for row in scores}) > 1:
-        yield scores_by_round(scores)
+        yield scores_by_round(scores, note)
 
 
-def scores_by_round(scores: Sequence[Row]) -> Figure:
+def scores_by_round(scores: Sequence[Row], more: str = "") -> Figure:
     """Mean scores of difficulty, a line a run.
 
     Args:
         scores: by ``run`` and ``round`` the mean ``score``, its interval from ``low`` to ``high``, and of how many
             ``rows``.
+        more: what else the caption says.
     """
     caption = "Means of the judge's scores, with 95 % intervals by the normal distribution, over rows that have one."
     spec = plot(
@@ -41,14 +45,15 @@ def scores_by_round(scores: Sequence[Row]) -> Figure:
         color=name("run"),
         tooltip=tips("run", "round", "score", "low", "high", "rows"),
     )
-    return Figure("difficulty-score", "Difficulty score by round", caption, spec)
+    return Figure("difficulty-score", "Difficulty score by round", caption + more, spec)
 
 
-def by_round(levels: Counts) -> Figure:
+def by_round(levels: Counts, more: str = "") -> Figure:
     """Shares of the levels of difficulty.
 
     Args:
         levels: by run (or model) and round, how many instructions have each level.
+        more: what else the caption says.
     """
     several = len({run for run, _ in levels}) > 1
     values = [
@@ -75,11 +80,11 @@ def by_round(levels: Counts) -> Figure:
     )
     n = sum(sum(counts.values()) for counts in levels.values())
     caption = f"Levels that the judge gave {n:,} instructions; those without a verdict are left out."
-    return Figure("difficulty-level", "Difficulty level by round", caption, spec)
+    return Figure("difficulty-level", "Difficulty level by round", caption + more, spec)
 
 
-def _levels(run: Source) -> dict[tuple[str, str], Mapping[str, int]]:
-    file, column = run.answers, column_of(run.answers, "difficulty_level")
+def _levels(run: Source, column: str | None) -> dict[tuple[str, str], Mapping[str, int]]:
+    file = run.answers
     if file is None or column is None:
         return {}
     found = labels(file, column)
@@ -92,8 +97,8 @@ def _levels(run: Source) -> dict[tuple[str, str], Mapping[str, int]]:
     }
 
 
-def _scores(run: Source) -> Sequence[dict[str, object]]:
-    file, column = run.answers, column_of(run.answers, "difficulty_score")
+def _scores(run: Source, column: str | None) -> Sequence[dict[str, object]]:
+    file = run.answers
     if file is None or column is None:
         return []
     values, rounds = numbers(file, column), numbers(file, "round")

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from evolvent.report.page.columns import column_of, labels, numbers
+from evolvent.report.page.columns import labels, numbers
 from evolvent.report.page.figures.figure import BAD, COLOURS, OK, Figure, high, name, number, plot, tips
+from evolvent.report.page.makers import on_one_scale
 from evolvent.report.page.source import Source, Sources, called_in
 from evolvent.report.tables import short_names
 
@@ -14,13 +15,15 @@ FATES = {"win": 1.0, "tie": 0.5, "lose": 0.0}
 
 def figures(sources: Sources) -> Iterator[Figure]:
     """The verdicts by run and teacher."""
-    found = {who: of for run in sources.runs for who, of in _verdicts(run, several=len(sources.runs) > 1)}
+    columns, note = on_one_scale(sources.runs, "win")
+    several = len(sources.runs) > 1
+    found = {who: of for run in sources.runs for who, of in _verdicts(run, columns.get(run.name), several=several)}
     if found:
-        yield bars(found)
+        yield bars(found, note)
 
 
-def bars(found: Mapping[str, Mapping[str, int]]) -> Figure:
-    """A bar each of wins, ties and losses."""
+def bars(found: Mapping[str, Mapping[str, int]], more: str = "") -> Figure:
+    """A bar each of wins, ties and losses; the caption says ``more``."""
     values = [
         {"who": who, "verdict": fate, "share": of[fate] / sum(of.values()), "n": of[fate], "place": place}
         for who, of in found.items()
@@ -44,12 +47,12 @@ def bars(found: Mapping[str, Mapping[str, int]]) -> Figure:
         order={"field": "place"},
         tooltip=tips("who", "verdict", "n"),
     )
-    caption = "By a judge who saw each pair in both orders; pairs without a verdict are left out."
+    caption = "By a judge who saw each pair in both orders; pairs without a verdict are left out." + more
     return Figure("win", "Win, tie or lose against the other answers", caption, spec)
 
 
-def _verdicts(run: Source, *, several: bool) -> Iterator[tuple[str, dict[str, int]]]:
-    file, column = run.answers, column_of(run.answers, "win")
+def _verdicts(run: Source, column: str | None, *, several: bool) -> Iterator[tuple[str, dict[str, int]]]:
+    file = run.answers
     if file is None or column is None:
         return
     values, teachers = numbers(file, column), labels(file, "teacher")
