@@ -9,7 +9,7 @@ import evolvent
 from evolvent.errors import BudgetReachedError, InputError
 from evolvent.models import models as opened_models
 from evolvent.runs.folder import RunFolder
-from evolvent.runs.pilot import Pilot
+from evolvent.runs.sampled import Pilot
 from tests.evolution.piloted import EVOLVER, replies, write_seeds
 from tests.scripted import Opened
 

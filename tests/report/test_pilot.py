@@ -5,7 +5,7 @@ import pytest
 from evolvent.call_store.used import Used
 from evolvent.records import Record
 from evolvent.report.pilot import examples, projection
-from evolvent.runs.pilot import Expected, Trial
+from evolvent.runs.sampled import Expected, Trial
 
 SEED = Record("s", "s", 0, "Mend a sock")
 

@@ -11,8 +11,8 @@ from evolvent.cli import app
 from evolvent.errors import BudgetReachedError, CallError, InputError
 from evolvent.models import models as opened_models
 from evolvent.models.protocols import Reply, Sampling, Usage
-from evolvent.runs.pilot import Preview
 from evolvent.runs.run import Run
+from evolvent.runs.sampled import Preview
 from tests.scripted import Opened, knows
 
 A, B = (f"openai:{name}?base_url=http://host:1/v1" for name in "ab")

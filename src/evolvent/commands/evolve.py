@@ -17,8 +17,8 @@ from evolvent.evolution.options import (
 from evolvent.options import Calling, Interface, Reading, implements, option
 
 if TYPE_CHECKING:
-    from evolvent.runs.pilot import Pilot
     from evolvent.runs.run import Run
+    from evolvent.runs.sampled import Pilot
 
 # Before a run of more seeds than this a pilot of so many is made.
 MANY, SIZE = 200, 20
@@ -64,7 +64,7 @@ def evolve(
     from evolvent.evolution.pilot import try_profiles
     from evolvent.models.models import Models
     from evolvent.report.pilot import print_pilot
-    from evolvent.runs.local import run
+    from evolvent.runs.engine import run
     from evolvent.runs.manifest import read_manifest
     from evolvent.runs.progress import say
 
@@ -72,7 +72,9 @@ def evolve(
     begun = entry is not None and not entry.came_to_nothing
     if before_it.pilot:
         _check_pilot(given, by, calling, before_it, begun=begun)
-    free = by.profile == "default" and not (begun or before_it.no_pilot or calling.dry_run or given.preview)
+    free = by.profile == "default" and not (
+        begun or before_it.no_pilot or calling.dry_run or given.preview or calling.shard
+    )
     if isinstance(by, AutoIFOptions) or not (before_it.pilot or (free and _on_a_terminal())):
         return stage.evolve.plain(seeds, given=given, by=by, reading=reading, calling=calling)
     source = stage.read_seeds(seeds, given, reading)

@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from evolvent.ranking.validate import Validation
     from evolvent.recipe import RecipeRun
     from evolvent.report.page.report import Report
-    from evolvent.runs.pilot import Pilot
     from evolvent.runs.run import Run
+    from evolvent.runs.sampled import Pilot
 
 
 class Command(NamedTuple):
@@ -66,17 +66,22 @@ class Command(NamedTuple):
 
 
 def _run(run: "Run", _: object) -> None:
-    print_run(run)
+    if run.preview is None:
+        print_run(run)
+        return
+    from evolvent.report.preview import print_preview
+
+    print_preview(run)
 
 
-def _evolved(done: "Run | Pilot", _: object) -> None:
+def _evolved(done: "Run | Pilot", typed: object) -> None:
     from evolvent.report.pilot import how_to_go_on
-    from evolvent.runs.pilot import Pilot
+    from evolvent.runs.sampled import Pilot
 
     if isinstance(done, Pilot):
         typer.echo(f"\n{how_to_go_on(done, done.best)}")
     else:
-        print_run(done)
+        _run(done, typed)
 
 
 def _demo(done: "RecipeRun", _: object) -> None:

@@ -20,8 +20,8 @@ from evolvent.models.protocols import Sampling
 from evolvent.models.uri import parse_uri
 from evolvent.options import Calling, Reading, implements
 from evolvent.records import Record
+from evolvent.runs.engine import run
 from evolvent.runs.inputs import Data, StageInput, stage_input
-from evolvent.runs.local import run
 from evolvent.runs.pilot import preview
 from evolvent.runs.run import Run
 from evolvent.runs.stage import Rehearsed, Stage, chat_settings

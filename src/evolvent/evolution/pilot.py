@@ -14,7 +14,8 @@ from evolvent.evolution.options import (
 from evolvent.models.models import Models, opened
 from evolvent.options import Calling, Reading, implements
 from evolvent.runs.inputs import Data, StageInput
-from evolvent.runs.pilot import Pilot, try_ways
+from evolvent.runs.pilot import try_ways
+from evolvent.runs.sampled import Pilot
 
 
 @implements(PILOT)

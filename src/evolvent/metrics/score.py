@@ -25,8 +25,8 @@ from evolvent.models.protocols import StageModels
 from evolvent.models.uri import parse_uri
 from evolvent.options import Calling, Reading, implements
 from evolvent.records import Column, Record, Score
+from evolvent.runs.engine import run
 from evolvent.runs.inputs import Data, RecordFile, StageInput, Wanted, check_taken, stage_input
-from evolvent.runs.local import run
 from evolvent.runs.made_of_inputs import with_earlier_scores
 from evolvent.runs.manifest import StageEntry, read_manifest
 from evolvent.runs.parts import earlier_file

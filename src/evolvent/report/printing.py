@@ -36,12 +36,7 @@ SHOWN_OF_THE_END = 400
 
 
 def print_run(run: Any) -> None:
-    """How a command ended: its stages' tables and files, what to do about failures; of a dry run or a preview, that."""
-    if run.preview is not None:
-        from evolvent.report.preview import print_preview
-
-        print_preview(run)
-        return
+    """How a command ended: its stages' tables and files, what to do about failures; of a dry run, the estimates."""
     stages = _runs(run)
     if run.estimate is not None:
         for stage in stages:

@@ -16,8 +16,8 @@ from evolvent.records import Message, Record, conversation
 from evolvent.responses.answer_rules import eliminate_response
 from evolvent.responses.options import RESPOND, Respond
 from evolvent.runs.dry_run import ANSWER_TOKENS
+from evolvent.runs.engine import run
 from evolvent.runs.inputs import Data, Wanted, check_taken, stage_input
-from evolvent.runs.local import run
 from evolvent.runs.pilot import preview
 from evolvent.runs.run import Run
 from evolvent.runs.stage import Make, Rehearsed, Stage, chat_settings

@@ -74,15 +74,11 @@ def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
     if calling.dry_run:
         return dry_run(stage, Path(out), calling)
     shard = Shard.parse(calling.shard) if calling.shard else None
-    if shard is not None or calling.engine == "ray":
+    if shard is not None:
         check_sharded(stage, calling)
         if (done := merged_before(stage, Path(out), fresh=calling.fresh)) is not None:
             return done
-        check_cut(stage.name, Path(out), shard.of if shard else calling.shards or 1)
-    if calling.engine == "ray":
-        from evolvent.runs.ray import run_on_ray
-
-        return run_on_ray(stage, Path(out), calling)
+        check_cut(stage.name, Path(out), shard.of)
     with RunFolder(shard_folder(Path(out), shard) if shard else Path(out)) as folder:
         done = begin(stage, folder, calling)
         if done:

@@ -9,9 +9,11 @@ from evolvent.errors import RunError, require_extra
 from evolvent.models.models import Models
 from evolvent.options import Calling
 from evolvent.runs.folder import made_run_folder
-from evolvent.runs.merge import merge
+from evolvent.runs.local import run
+from evolvent.runs.merge import check_cut, merge, merged_before
 from evolvent.runs.progress import say
 from evolvent.runs.run import Run
+from evolvent.runs.shards import check_sharded
 from evolvent.runs.stage import Stage
 from evolvent.shard import Shard
 
@@ -36,6 +38,10 @@ def run_on_ray(stage: Stage, out: Path, calling: Calling) -> Run:
     import ray
 
     assert calling.shards is not None
+    check_sharded(stage, calling)
+    if (done := merged_before(stage, out, fresh=calling.fresh)) is not None:
+        return done
+    check_cut(stage.name, out, calling.shards)
     with made_run_folder(out):
         stage.source.keep(out)  # what was checked once need not be checked by every worker
         began = not ray.is_initialized()
@@ -58,8 +64,6 @@ def make_shard(stage: Stage, out: Path, calling: Calling, folder: str) -> None:
         calling: how calls are made; names the shard.
         folder: what the paths of all these begin in.
     """
-    from evolvent.runs.local import run
-
     os.chdir(folder)
     with Models() as models:
         run(stage, out, models, calling)

@@ -10,7 +10,7 @@ from evolvent.records import Record
 from evolvent.runs.record_files import read_records
 
 if TYPE_CHECKING:
-    from evolvent.runs.pilot import Preview
+    from evolvent.runs.sampled import Preview
 
 
 @dataclass(slots=True)
