@@ -31,7 +31,7 @@ def slurm(recipe: str, *, given: Slurm) -> str:
     ]
     template = jinja2.Template(TEMPLATE.read_text(encoding="utf-8"), trim_blocks=True, keep_trailing_newline=True)
     script: str = template.render(
-        recipe=Path(recipe).name,
+        recipe=repr(Path(recipe).name),  # on one line, whatever it is
         shards=given.shards,
         folder=shlex.quote(str(Path.cwd())),
         options=shlex.join(shlex.split(given.sbatch)),

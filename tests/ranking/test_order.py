@@ -61,7 +61,7 @@ def test_shifted_rewards_have_a_car(found: Measured) -> None:
     )
 
 
-@pytest.mark.parametrize("rows", [8, 30])
+@pytest.mark.parametrize("rows", [20, 30])
 def test_of_two_candidates_the_set_and_the_interval_say_the_same(rows: int) -> None:
     rng = np.random.default_rng(rows)
     apart = 0
@@ -73,6 +73,16 @@ def test_of_two_candidates_the_set_and_the_interval_say_the_same(rows: int) -> N
         assert second.in_set == (second.behind_low <= 0)
         apart += not second.in_set
     assert 0 < apart < 60
+
+
+def test_fewer_than_twenty_seeds_tell_nobody_apart() -> None:
+    scores = np.concatenate([np.linspace(1, 1.1, 19), np.linspace(0, 0.1, 19)])
+    found = Measured(["a", "b"], np.repeat([0, 1], 19), np.tile(np.arange(19), 2), {"x": scores}, [19] * 2)
+    by_x = order(found, BY_X)
+    assert all(one.in_set for one in by_x.standings)
+    assert sentence(by_x, {"a": "a", "b": "b"}) == (
+        "x: a and b cannot be told apart (n = 19 seeds; 20 at the least would tell the first two apart)"
+    )
 
 
 def test_seeds_that_nobody_has_a_figure_of_are_not_counted() -> None:

@@ -376,3 +376,11 @@ def test_a_seed_and_what_was_evolved_from_it_stand_or_fall_together() -> None:
     seed, other = Record("a", "a", 0, "Knit."), Record("b", "b", 1, "Sew.")
     evolved = Record("a/r1", "a", 0, "Knit a hat.", round=1)
     assert _seeds([seed, other, evolved]) == {"Knit.": "a", "Knit a hat.": "a"}
+
+
+def test_a_run_folder_takes_no_ranking(tmp_path: Path) -> None:
+    evolve([{"instruction": "Knit a hat."}], model="embedded", out=tmp_path / "run", max_tokens=8)
+    data = {name: [{"instruction": "a", "output": name}, {"instruction": "b", "output": name}] for name in "xy"}
+    with pytest.raises(InputError, match="run is a run folder"):
+        rank_data(data, base_model=["embedded-base"], out=tmp_path / "run")
+    assert not (tmp_path / "run/plan.json").exists()

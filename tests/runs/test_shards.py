@@ -321,3 +321,12 @@ def test_what_is_half_made_in_the_run_folder_itself_stays(tmp_path: Path, models
         evolved(seeds, run, rounds=2, concurrency=1)
     with pytest.raises(InputError, match="half made, or being made again, by itself"):
         merge(run)
+
+
+def test_a_stage_that_is_made_in_shards_is_not_paid_again_as_a_whole(tmp_path: Path, models: Opened) -> None:
+    seeds, run = write_seeds(tmp_path, range(8)), tmp_path / "run"
+    evolved(seeds, run, shard="1/2")
+    asked_in(models[EVOLVER])
+    with pytest.raises(InputError, match="holds 1 of 2 shards of evolve"):
+        evolved(seeds, run)
+    assert asked_in(models[EVOLVER]) == 0

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from evolvent.words import number_of
 NESTED = (10, 25, 50, 100, 200, 500, 1_000)
 # A difference of less than one in so many standard deviations is none.
 MOST_NEEDED = 1_000
+# With fewer seeds, or items, nobody is told apart: equal candidates would be too often (11 in 100 of four, with 10).
+FEWEST = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,8 @@ class Order:
     @property
     def enough(self) -> str:
         """How much would tell the first two apart, in words; empty if so much is there, or nothing would."""
+        if self.seeds < FEWEST:
+            return f"{FEWEST} at the least"
         if self.needed is None or self.needed <= self.seeds:
             return ""
         students = math.ceil(self.students * self.needed / self.seeds)
@@ -198,6 +202,8 @@ def in_order(figure: RankedBy, found: Resampled, *, level: float = 0.95) -> Orde
         return no_order(figure, without, seeds=found.seeds, students=found.students)
     named, rows = [names[place] for place in places], found.rows[places]
     standings = _standings(named, rows, mean[places], drawn[:, places], sign, level)
+    if found.seeds < FEWEST:
+        standings = [replace(one, in_set=True) for one in standings]
     detectable, needed = float("nan"), None
     if len(places) > 1:
         apart, deviation = mean[places[0]] - mean[places[1]], float(np.diff(drawn[:, places[:2]]).std())

@@ -10,7 +10,7 @@ import orjson
 
 from evolvent.datasets.write import write
 from evolvent.errors import InputError
-from evolvent.files import make_folder, replacing
+from evolvent.files import MANIFEST, make_folder, replacing
 from evolvent.ranking.candidates import PLAN
 from evolvent.records import Record
 from evolvent.runs.inputs import StageInput
@@ -82,6 +82,8 @@ def write_plan(folder: Path, plan: Mapping[str, Any], *, fresh: bool) -> None:
     Raises:
         InputError: the folder has another plan: what it holds was planned otherwise.
     """
+    if (folder / MANIFEST).is_file():
+        raise InputError(f"{folder} is a run folder", fix="Rank into another one: its candidates have folders in it.")
     path, written = folder / PLAN, orjson.dumps(plan, option=orjson.OPT_INDENT_2)
     plan = orjson.loads(written)
     if path.is_file() and not fresh:

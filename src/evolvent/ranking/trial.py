@@ -109,6 +109,8 @@ def tried(base_model: str, rows: TrialRows, setup: Setup) -> tuple[list[Order], 
     return compared({name: of for name, of in students.items() if name not in lacking}, before, rows, lacking, setup)
 
 
+# What to do about students that did not learn.
+REMEDY = "--trial-set num_train_epochs=N, or a higher learning_rate, trains more"
 _NONE = np.empty(0)
 
 
@@ -145,7 +147,7 @@ def compared(
         setup: the ranking.
     """
     had = {name: _learned(name, of, before, rows) for name, of in students.items()}
-    why = {name: f"the trial is not sufficient: {one.lacking}" for name, one in had.items() if one.lacking}
+    why = {name: f"the trial is not sufficient: {one.lacking} ({REMEDY})" for name, one in had.items() if one.lacking}
     lacking = {**lacking, **why}
     learned = {name: of for name, of in students.items() if name not in lacking}
     tasks = setup.trial.trial_tasks

@@ -30,7 +30,7 @@ from evolvent.runs.dry_run import dry_run
 from evolvent.runs.failing import ALL_FAILED, THOUGHT, Failing, all_failed, why_in_vain
 from evolvent.runs.folder import Account, RunFolder
 from evolvent.runs.manifest import known_prices
-from evolvent.runs.merge import check_cut, merged_before
+from evolvent.runs.merge import check_cut, check_no_shards, merged_before
 from evolvent.runs.parts import Output, Placed, parts_of
 from evolvent.runs.progress import Progress, plain_lines, told
 from evolvent.runs.run import Run
@@ -78,11 +78,13 @@ def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
         check_sharded(stage, calling)
         if (done := merged_before(stage, Path(out), fresh=calling.fresh)) is not None:
             return done
-        check_cut(stage.name, Path(out), shard.of)
+        check_cut(stage, Path(out), shard.of)
     with RunFolder(shard_folder(Path(out), shard) if shard else Path(out)) as folder:
         done = begin(stage, folder, calling)
         if done:
             return done
+        if shard is None and not (calling.fresh or stage.name in folder.stages):
+            check_no_shards(stage, folder.path)
         _warn_of_lost_calls(folder, spent_in(folder.path))
         prices, budget = spending(stage, folder, calling)
         parts = parts_of(stage.source.rows, stage.window or 1)

@@ -1,9 +1,10 @@
 """Merge: the shards of a stage joined to the file that one machine would have written."""
 
+import logging
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,6 +30,8 @@ from evolvent.runs.stage import Stage
 from evolvent.shard import Shard
 from evolvent.stages import file_of, in_order
 from evolvent.storage_errors import explained
+
+log = logging.getLogger(__name__)
 
 # So many shards are named in a message.
 NAMED = 10
@@ -132,23 +135,54 @@ def merged_before(stage: Stage, out: Path, *, fresh: bool) -> Run | None:
     there, output = read_manifest(out).get(stage.name), out / file_of(stage.name)
     if fresh or there is None or there.state != "done" or not is_as_noted(output, there.output):
         return None
-    if there.mark != StageEntry(as_json(stage.settings, stage.name), stage.source.about).mark:
+    if there.mark != _mark(stage):
         raise _otherwise(stage.name, out)
     return Run(out, stage.name, output, there.counts, already_done=True)
 
 
-def check_cut(stage: str, out: Path, of: int) -> None:
+def check_cut(stage: Stage, out: Path, of: int) -> None:
     """Check that no shards of a stage are there that are cut otherwise: all of them could not be joined.
 
     Raises:
         InputError: there are some.
     """
-    for shard in _shards_in(out):
-        if shard.of != of and stage in read_manifest(out / SHARDS / shard.folder):
+    mark = _mark(stage)
+    for shard, entry in _others(stage, out):
+        if shard.of != of:
             raise InputError(
-                f"{out / SHARDS / shard.folder} holds a shard of {stage} that is one of {shard.of}, not of {of}",
+                f"{out / SHARDS / shard.folder} holds a shard of {stage.name} that is one of {shard.of}, not of {of}",
                 fix=f"Make {shard.of} shards, or remove those of the other cut.",
             )
+        if entry.mark != mark:
+            words = "%s: shard %s has other settings, or another input; only shards of one kind can be merged"
+            log.warning(f"warning: {words}", stage.name, shard)
+            return
+
+
+def check_no_shards(stage: Stage, out: Path) -> None:
+    """Check that a stage which is to be made as a whole is not being made in shards: its calls would be paid twice.
+
+    Raises:
+        InputError: it is.
+    """
+    mark = _mark(stage)
+    made = [shard for shard, entry in _others(stage, out) if entry.mark == mark]
+    if made:
+        raise InputError(
+            f"{out / SHARDS} holds {len(made)} of {made[0].of} shards of {stage.name}",
+            fix="Make the others and merge them; or remove that folder, and all calls are made here.",
+        )
+
+
+def _others(stage: Stage, out: Path) -> Iterator[tuple[Shard, StageEntry]]:
+    for shard in _shards_in(out):
+        entry = read_manifest(out / SHARDS / shard.folder).get(stage.name)
+        if entry is not None:
+            yield shard, entry
+
+
+def _mark(stage: Stage) -> str:
+    return StageEntry(as_json(stage.settings, stage.name), stage.source.about).mark
 
 
 def _otherwise(stage: str, out: Path) -> InputError:

@@ -41,7 +41,7 @@ def run_on_ray(stage: Stage, out: Path, calling: Calling) -> Run:
     check_sharded(stage, calling)
     if (done := merged_before(stage, out, fresh=calling.fresh)) is not None:
         return done
-    check_cut(stage.name, out, calling.shards)
+    check_cut(stage, out, calling.shards)
     with made_run_folder(out):
         stage.source.keep(out)  # what was checked once need not be checked by every worker
         began = not ray.is_initialized()
