@@ -133,6 +133,11 @@ def test_somebody_elses_readme_is_not_overwritten(tmp_path: Path) -> None:
         write_card(folder, out=readme)
     assert readme.read_text() == "# My project\n"
     assert card_of(folder) == card_of(folder)
+    readme.unlink()
+    write_card(folder, out=readme)
+    readme.write_text(readme.read_text() + "And my own words.\n")
+    with pytest.raises(InputError, match="it was changed since"):
+        write_card(folder, out=readme)
 
 
 def test_as_typed(tmp_path: Path) -> None:

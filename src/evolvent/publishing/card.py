@@ -10,7 +10,7 @@ from evolvent.files import output_path, replacing
 from evolvent.options import implements
 from evolvent.publishing import describe
 from evolvent.publishing.configs import HOLDS, Config, configs_of, not_ready
-from evolvent.publishing.markdown import MARK, render
+from evolvent.publishing.markdown import is_as_written, render
 from evolvent.publishing.options import CARD, CardFile, Describing
 from evolvent.publishing.public import Public, public
 from evolvent.ranking.candidates import PLAN
@@ -80,8 +80,11 @@ def write_card(run: str | Path | Run, *, describing: Describing, file: CardFile)
     found = published(run)
     out = output_path(file.out or found.folder / NAME)
     through = is_written_through(out)
-    if not through and out.exists() and MARK not in out.read_text(encoding="utf-8", errors="replace"):
-        raise InputError(f"{out} is there, and evolvent card did not write it", fix="Name another file: --out CARD.md")
+    if not through and out.exists() and not is_as_written(out.read_text(encoding="utf-8", errors="replace")):
+        raise InputError(
+            f"{out} is there, and evolvent card did not write it, or it was changed since",
+            fix="Name another file: --out CARD.md",
+        )
     figures = [] if through else figures_of(found)
     text = card_text(found, found.folder.absolute().name, describing, figures)
     with replacing(out) as opened:

@@ -1,5 +1,6 @@
 """A card as Markdown: whatever a model, a server or a setting says stands in it as text."""
 
+import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +14,9 @@ from markupsafe import Markup
 from evolvent.errors import printable
 
 HERE = Path(__file__).parent
-# What tells a card of ours from a README that somebody wrote.
-MARK = "<!-- written by evolvent card -->"
+# What tells a card of ours, as it was written, from a README that somebody wrote or changed: a digest of the rest.
+_MARK = "<!-- written by evolvent card, digest {} -->"
+_WRITTEN = re.compile(r"<!-- written by evolvent card, digest ([0-9a-f]{16}) -->")
 _SIGNS = re.compile(r"[\\`*\[\]<>|~$&]|^[#+=-]|(?<![^\W_])_|_(?![^\W_])")
 
 
@@ -39,11 +41,22 @@ def render(front: Mapping[str, Any], values: Mapping[str, Any]) -> str:
     text = environment.get_template("card.md.j2").render(
         **values,
         front=Markup(yaml.safe_dump(dict(front), sort_keys=False, allow_unicode=True, width=1000)),
-        mark=Markup(MARK),
+        mark=Markup(_MARK.format("0" * 16)),
         load=Markup(", ".join(orjson.dumps(name).decode() for name in named)),
         lineage=any(config.file.suffix == ".parquet" for config in configs),
     )
-    return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"
+    text = re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"
+    return text.replace(_MARK.format("0" * 16), _MARK.format(_digest(text)), 1)
+
+
+def is_as_written(text: str) -> bool:
+    """Whether a text is a card of ours that nobody has changed."""
+    found = _WRITTEN.search(text)
+    return found is not None and _digest(text.replace(found[1], "0" * 16, 1)) == found[1]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def escaped(text: str) -> str:
