@@ -105,7 +105,9 @@ def test_no_text_of_others_is_more_than_text(tmp_path: Path) -> None:
     tokens = MarkdownIt("commonmark").enable("table").parse(text.split("---\n", 2)[2])
     inline = [one for token in tokens for one in token.children or ()]
     assert not {one.type for one in inline} & {"image", "link_open", "strong_open", "html_inline"}
-    own = ("<!-- written by evolvent card -->", "<details><summary>Settings</summary>", "</details>")
+    mark = re.search(r"<!-- written by evolvent card, digest [0-9a-f]{16} -->", text)
+    assert mark is not None
+    own = (mark[0], "<details><summary>Settings</summary>", "</details>")
     assert {token.content.strip() for token in tokens if token.type == "html_block"} == {*own}
     assert not [token for token in tokens if token.type == "heading_open" and token.tag not in ("h1", "h2", "h3")]
     cells = [
