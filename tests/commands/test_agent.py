@@ -88,7 +88,8 @@ def test_every_exit_status() -> None:
 
 
 def test_stages_and_the_recipe() -> None:
-    assert [name for name in STAGES if f"{name}: " not in section("Rules")] == []
+    told = [name if name in COMMANDS else f"{name} (part of evolve --method autoif)" for name in STAGES]
+    assert [name for name in told if f"{name}: " not in section("Rules").replace("\n  ", " ")] == []
     assert [stage for stage in FUNCTIONS if f"{stage}, " not in section("Recipes")] == ["evaluate"]
     assert ", evaluate;" in section("Recipes")
 

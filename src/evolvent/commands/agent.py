@@ -65,7 +65,9 @@ def agent(given: Telling) -> str:
 
 def _stages() -> Iterator[str]:
     for name, row in STAGES.items():
-        yield f"{name}: {', '.join(row.reads) or 'other data'} -> {row.writes};"
+        what = name if name in COMMANDS else f"{name} (part of {row.command.split()[1]} --method autoif)"
+        reads = [one for one in row.reads if one in COMMANDS]
+        yield f"{what}: {', '.join(reads) or 'other data'} -> {row.writes};"
 
 
 def _statuses() -> Iterator[str]:
