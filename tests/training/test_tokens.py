@@ -6,9 +6,9 @@ import pytest
 from transformers import AutoTokenizer
 
 from evolvent.errors import InputError
+from evolvent.models.chat_template import FOLDER
 from evolvent.models.folders import EMBEDDED_FOLDER
 from evolvent.records import Message
-from evolvent.training.base_model import TEMPLATES
 from evolvent.training.tokens import IGNORED, end_token, special_tokens, tokens_of
 
 ONE = [Message(role="user", content="What is 2 plus 2?"), Message(role="assistant", content="It is 4.")]
@@ -63,7 +63,7 @@ def test_the_same_as_trl(tmp_path: Path, template: str | None) -> None:
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 
-    ours = tokenizer((TEMPLATES / template).read_text() if template else None)
+    ours = tokenizer((FOLDER / template).read_text() if template else None)
     talks = [ONE, [Message(role="system", content="Be brief."), *ONE]]
     trainer = SFTTrainer(
         model=str(EMBEDDED_FOLDER / "base"),

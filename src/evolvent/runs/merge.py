@@ -151,7 +151,7 @@ def check_cut(stage: Stage, out: Path, of: int) -> None:
         if shard.of != of:
             raise InputError(
                 f"{out / SHARDS / shard.folder} holds a shard of {stage.name} that is one of {shard.of}, not of {of}",
-                fix=f"Make {shard.of} shards, or remove those of the other cut.",
+                fix=f"Cut it into {shard.of}, or remove the shards of the other cut.",
             )
         if entry.mark != mark:
             words = "%s: shard %s has other settings, or another input; only shards of one kind can be merged"
