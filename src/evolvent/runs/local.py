@@ -29,7 +29,7 @@ from evolvent.records import Record
 from evolvent.runs.dry_run import dry_run
 from evolvent.runs.failing import ALL_FAILED, THOUGHT, Failing, all_failed, why_in_vain
 from evolvent.runs.folder import Account, RunFolder
-from evolvent.runs.manifest import known_prices
+from evolvent.runs.manifest import account, known_prices
 from evolvent.runs.merge import check_cut, check_no_shards, merged_before
 from evolvent.runs.parts import Output, Placed, parts_of
 from evolvent.runs.progress import Progress, plain_lines, told
@@ -348,15 +348,7 @@ def paid(store: CallStore, stage: Stage, folder: RunFolder, prices: Mapping[str,
     for use in store.spent():
         if use.stage != stage.name:
             continue
-        price = prices.get(use.model)
-        found[use.model] = {
-            "calls": use.calls,
-            "prompt_tokens": use.prompt_tokens,
-            "completion_tokens": use.completion_tokens,
-            "estimated": use.estimated,
-            "cost": price.of(use.prompt_tokens, use.completion_tokens) if price else None,
-            "price": [price.prompt, price.completion] if price else None,
-        }
+        found[use.model] = account(use, prices.get(use.model))
         if use.model in by_server:
             found[use.model]["servers"] = by_server[use.model]
     return found

@@ -166,6 +166,18 @@ def write_manifest(folder: Path, stages: dict[str, StageEntry]) -> None:
         file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
 
 
+def account(use: Spent, price: Price | None) -> dict[str, Any]:
+    """What calls of a model took, as an entry's ``paid`` has it: where there is a price, with it and the cost."""
+    return {
+        "calls": use.calls,
+        "prompt_tokens": use.prompt_tokens,
+        "completion_tokens": use.completion_tokens,
+        "estimated": use.estimated,
+        "cost": price.of(use.prompt_tokens, use.completion_tokens) if price else None,
+        "price": [price.prompt, price.completion] if price else None,
+    }
+
+
 def differences(old: StageEntry, settings: dict[str, Any], source: dict[str, Any]) -> list[str]:
     """How a stage's settings and input differ from those of its entry, one line each."""
     lines = [

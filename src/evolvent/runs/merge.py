@@ -4,7 +4,7 @@ import logging
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from evolvent.options import implements
 from evolvent.records import Column
 from evolvent.runs.folder import Account, RunFolder
 from evolvent.runs.lock import in_use
-from evolvent.runs.manifest import DECIDING, StageEntry, as_json, read_manifest
+from evolvent.runs.manifest import DECIDING, StageEntry, account, as_json, read_manifest
 from evolvent.runs.options import MERGE, Merging
 from evolvent.runs.part_files import PART_NAME
 from evolvent.runs.parts import Output, drop_parts, has_parts, parts_folder
@@ -55,17 +55,29 @@ def merge(run: str | Path, *, given: Merging) -> list[Run]:
         RunError: shards are missing or not finished, a part is damaged, or the disk is full.
     """
     out = Path(run)
-    shards = {shard: out / SHARDS / shard.folder for shard in _shards_in(out)}
-    entries = {shard: read_manifest(folder) for shard, folder in shards.items()}
-    stages = in_order({stage for of in entries.values() for stage in of})
-    if not stages:
+    made = _made_in(out)
+    if not made:
         raise InputError(
             f"{out} holds no shards: {out / SHARDS} has no folder of one",
             fix="Make them with --shard 1/N … N/N, and this folder as --out.",
         )
     with RunFolder(out) as folder:
-        made = {stage: {shard: of[stage] for shard, of in entries.items() if stage in of} for stage in stages}
-        return [_merged(stage, folder, of, given.fresh) for stage, of in made.items()]
+        return [_merged(stage, folder, made[stage], given.fresh) for stage in in_order(made)]
+
+
+def merge_stage(stage: str, out: Path, *, fresh: bool) -> Run:
+    """Join the shards of one stage; errors as for ``merge``."""
+    with RunFolder(out) as folder:
+        return _merged(stage, folder, _made_in(out)[stage], fresh)
+
+
+def _made_in(out: Path) -> dict[str, dict[Shard, StageEntry]]:
+    """By stage what its shards in a run folder have noted."""
+    found: dict[str, dict[Shard, StageEntry]] = {}
+    for shard in _shards_in(out):
+        for stage, entry in read_manifest(out / SHARDS / shard.folder).items():
+            found.setdefault(stage, {})[shard] = entry
+    return found
 
 
 def _shards_in(out: Path) -> list[Shard]:
@@ -147,7 +159,7 @@ def check_cut(stage: Stage, out: Path, of: int) -> None:
         InputError: there are some.
     """
     mark = _mark(stage)
-    for shard, entry in _others(stage, out):
+    for shard, entry in _made_in(out).get(stage.name, {}).items():
         if shard.of != of:
             raise InputError(
                 f"{out / SHARDS / shard.folder} holds a shard of {stage.name} that is one of {shard.of}, not of {of}",
@@ -166,19 +178,12 @@ def check_no_shards(stage: Stage, out: Path) -> None:
         InputError: it is.
     """
     mark = _mark(stage)
-    made = [shard for shard, entry in _others(stage, out) if entry.mark == mark]
+    made = [shard for shard, entry in _made_in(out).get(stage.name, {}).items() if entry.mark == mark]
     if made:
         raise InputError(
             f"{out / SHARDS} holds {len(made)} of {made[0].of} shards of {stage.name}",
             fix="Make the others and merge them; or remove that folder, and all calls are made here.",
         )
-
-
-def _others(stage: Stage, out: Path) -> Iterator[tuple[Shard, StageEntry]]:
-    for shard in _shards_in(out):
-        entry = read_manifest(out / SHARDS / shard.folder).get(stage.name)
-        if entry is not None:
-            yield shard, entry
 
 
 def _mark(stage: Stage) -> str:
@@ -263,21 +268,13 @@ def _columns(parts: Path) -> list[Column]:
 
 def _paid(spent: Iterable[Spent], stage: str, entries: Iterable[StageEntry]) -> Account:
     """What a stage has paid for, all shards together, by model; its cost, if all that had a price had the same."""
-    accounts = [(uri, account) for entry in entries for uri, account in entry.paid.items()]
+    accounts = [(uri, one) for entry in entries for uri, one in entry.paid.items()]
     found: Account = {}
     for use in (one for one in spent if one.stage == stage):
-        of_model = [account for uri, account in accounts if uri == use.model]
-        given = {tuple(account["price"]) for account in of_model if account["price"] is not None}
-        price = Price(*given.pop()) if len(given) == 1 else None
-        found[use.model] = {
-            "calls": use.calls,
-            "prompt_tokens": use.prompt_tokens,
-            "completion_tokens": use.completion_tokens,
-            "estimated": use.estimated,
-            "cost": price.of(use.prompt_tokens, use.completion_tokens) if price else None,
-            "price": [price.prompt, price.completion] if price else None,
-        }
-        if servers := sum((Counter(account.get("servers", {})) for account in of_model), Counter[str]()):
+        of_model = [one for uri, one in accounts if uri == use.model]
+        given = {tuple(one["price"]) for one in of_model if one["price"] is not None}
+        found[use.model] = account(use, Price(*given.pop()) if len(given) == 1 else None)
+        if servers := sum((Counter(one.get("servers", {})) for one in of_model), Counter[str]()):
             found[use.model]["servers"] = dict(servers)
     return found
 

@@ -10,7 +10,7 @@ from evolvent.models.models import Models
 from evolvent.options import Calling
 from evolvent.runs.folder import made_run_folder
 from evolvent.runs.local import run
-from evolvent.runs.merge import check_cut, merge, merged_before
+from evolvent.runs.merge import check_cut, merge_stage, merged_before
 from evolvent.runs.progress import say
 from evolvent.runs.run import Run
 from evolvent.runs.shards import check_sharded
@@ -52,7 +52,7 @@ def run_on_ray(stage: Stage, out: Path, calling: Calling) -> Run:
         finally:
             if began:
                 ray.shutdown()
-        return next(one for one in merge(out, fresh=calling.fresh) if one.stage == stage.name)
+        return merge_stage(stage.name, out, fresh=calling.fresh)
 
 
 def make_shard(stage: Stage, out: Path, calling: Calling, folder: str) -> None:
