@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from evolvent.commands.table import COMMANDS, made
 from evolvent.errors import EvolventError, InputError, RunError, printable
 from evolvent.interrupts import Interrupted, end_now, ended_by_signals
+from evolvent.object_storage.urls import with_urls
 from evolvent.streams import ReaderGoneError, guard_standard_streams
 
 # Open files that any command gets by with, torch's, the store's and a sandbox's among them.
@@ -130,5 +131,5 @@ def end_well(app: typer.Typer) -> None:
         if isinstance(error, Interrupted):
             end_now(error)
         if not isinstance(error, ReaderGoneError):
-            sys.stderr.write(f"error: {printable(str(error))}\n")
+            sys.stderr.write(f"error: {printable(with_urls(str(error)))}\n")
         sys.exit(error.exit_status)

@@ -22,6 +22,7 @@ from tests.processes import finish, python, start
 TAKES = """
 import sys, time
 from pathlib import Path
+from evolvent import holder
 from evolvent.runs import lease
 lease.EXPIRY_S, lease.LOOK_S, lease.BEAT_S = 1.5, 0.01, 0.1
 held = lease.Lease(Path(sys.argv[1]))
@@ -180,7 +181,7 @@ def test_who_lost_it_writes_nothing_more(tmp_path: Path, without_flock: None, ta
 def test_the_beat_is_what_keeps_it(tmp_path: Path) -> None:
     mine = held(tmp_path)
     first = holder_of(tmp_path)
-    elsewhere = TAKES.replace("lease.EXPIRY_S", "lease._here = lambda: 'elsewhere'; lease.EXPIRY_S")
+    elsewhere = TAKES.replace("lease.EXPIRY_S", "holder._here = lambda: 'elsewhere'; lease.EXPIRY_S")
     process = start(python(elsewhere, tmp_path))
     assert finish(process).output == "lost\n"
     last = holder_of(tmp_path)

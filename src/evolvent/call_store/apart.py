@@ -11,8 +11,6 @@ import os
 import secrets
 import shutil
 import sqlite3
-import stat
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +21,7 @@ from evolvent.call_store.journal import SAVE_S, Journal, connect, copy_number, r
 from evolvent.errors import EvolventError, InputError
 from evolvent.files import replacing
 from evolvent.mounts import mount_of
+from evolvent.node_disk import is_ours, node_folder
 from evolvent.storage_errors import explained
 
 log = logging.getLogger(__name__)
@@ -36,14 +35,14 @@ PENDING = "copy.number"
 def place_apart(path: Path) -> Path:
     """Where a store that is kept apart is on this node, for this user."""
     name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
-    return Path(tempfile.gettempdir(), f"evolvent-{os.geteuid()}", name, path.name)
+    return node_folder() / name / path.name
 
 
 def newest(path: Path) -> Path:
     """Where a store is read: on this node's own disk, if it is kept apart and the copy at ``path`` was made of that."""
     number = copy_number(path)
     apart = place_apart(path)
-    return apart if number and apart.is_file() and _is_ours(apart.parent) and number in _numbers(apart) else path
+    return apart if number and apart.is_file() and is_ours(apart.parent) and number in _numbers(apart) else path
 
 
 class Apart:
@@ -166,7 +165,7 @@ def _make_room(folder: Path, path: Path) -> None:
     with explained(folder):
         for made in (folder.parent, folder):
             made.mkdir(mode=0o700, exist_ok=True)
-    why = "it is another user's" if not _is_ours(folder.parent) else refusal(folder, Journal.WAL)
+    why = "it is another user's" if not is_ours(folder.parent) else refusal(folder, Journal.WAL)
     if not mount_of(folder).is_local:
         why = f"its file system, {mount_of(folder).kind}, is shared by nodes"
     if why is not None:
@@ -174,8 +173,3 @@ def _make_room(folder: Path, path: Path) -> None:
             f"{path} can be kept neither where it lies nor in {folder.parent}: {why}",
             fix="Use an --out on a disk of this node's own, or name a folder on one in TMPDIR.",
         )
-
-
-def _is_ours(folder: Path) -> bool:
-    state = folder.lstat()
-    return stat.S_ISDIR(state.st_mode) and state.st_uid == os.geteuid()

@@ -12,6 +12,8 @@ import typer
 
 from evolvent.commands.parameters import JSON, as_typed, further, json_switch, method_in, parameters, values
 from evolvent.errors import InputError
+from evolvent.object_storage.attached import attached
+from evolvent.object_storage.urls import url_or_path
 from evolvent.options import Interface, OptionError
 from evolvent.report.at_end import print_page
 from evolvent.report.comparison import comparison_tables
@@ -133,7 +135,9 @@ def _keywords(found: "Keywords", typed: Mapping[str, Any]) -> None:
         print_run(found.run)
         return
     print_tables(keyword_tables(found))
-    typer.echo(f"\nwritten: {found.run.output}" + (f", {typed['out']}" if "out" in typed else ""))
+    typer.echo(
+        f"\nwritten: {url_or_path(found.run.output)}" + (f", {url_or_path(typed['out'])}" if "out" in typed else "")
+    )
     print_fates(found.run)
 
 
@@ -328,7 +332,7 @@ def made(name: str, typed: Sequence[str]) -> Any:
         function = getattr(import_module(interface.module), interface.name)
         if as_json and _is_standard_output(given.get("out", "")):
             raise InputError("--json and --out - both write to standard output", fix="Leave one of the two out.")
-        with _beside_data("-" if as_json else given.get("out")):
+        with _beside_data("-" if as_json else given.get("out")), attached(given, interface.paths) as given:
             try:
                 done = function(**given)
             except OptionError as error:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, replace
 from typing import Any, Protocol, TypeVar, cast, get_args
 
+from evolvent.object_storage.attached import attached
 from evolvent.options.fields import (
     About,
     Option,
@@ -21,7 +22,7 @@ from evolvent.options.fields import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Interface:
     """What a function is given.
 
@@ -51,6 +52,12 @@ class Interface:
             elif method is not None:
                 found |= {name: replace(one, method=method) for name, one in options_in(self.methods[method]).items()}
         return {name: one for name, one in found.items() if name not in self.without}
+
+    @functools.cached_property
+    def paths(self) -> set[str]:
+        """The arguments and options that may be paths, and so URLs."""
+        every = {**self.others(None), **self.options()}
+        return {*self.arguments, *(name for name, one in every.items() if "Path" in str(one.kind))}
 
     def others(self, method: str | None) -> dict[str, Option]:
         """The options that only other methods have, as the first of them has each."""
@@ -229,8 +236,9 @@ def _taking(
         bound = own.bind(*arguments, **{name: options.pop(name) for name in [*own.parameters] if name in options})
         for name, value in bound.arguments.items():
             check_argument(name, own.parameters[name].annotation, value, interface.arguments.get(name))
-        found = collect(interface, options)
-        return plain(**bound.arguments, **dict(zip(places, found, strict=True)))
+        with attached({**bound.arguments, **options}, interface.paths) as here:
+            found = collect(interface, {name: here[name] for name in options})
+            return plain(**{name: here[name] for name in bound.arguments}, **dict(zip(places, found, strict=True)))
 
     made = cast(Function[R], call)
     made.plain, made.interface = plain, interface

@@ -6,6 +6,7 @@ from pathlib import Path
 import typer
 
 from evolvent.errors import printable
+from evolvent.object_storage.urls import url_or_path
 
 
 def print_page(folder: Path) -> None:
@@ -14,7 +15,9 @@ def print_page(folder: Path) -> None:
     What the command was for is done and on disk: where the page cannot be written, the reason is said instead.
     """
     if find_spec("vl_convert") is None:
-        typer.echo(f"\na page with its figures: pip install 'evolvent[report]', then evolvent report {folder}")
+        typer.echo(
+            f"\na page with its figures: pip install 'evolvent[report]', then evolvent report {url_or_path(folder)}"
+        )
         return
     try:
         from evolvent.report.page.report import write_report
@@ -26,4 +29,4 @@ def print_page(folder: Path) -> None:
     except Exception as error:  # whatever it is: a disk that is full, a figure that cannot be drawn
         typer.echo(printable(f"warning: no page was written: {error or type(error).__name__}"), err=True)
     else:
-        typer.echo(f"\na page with its figures: {page}")
+        typer.echo(f"\na page with its figures: {url_or_path(page)}")

@@ -6,6 +6,7 @@ import typer
 
 from evolvent.costs.prices import money
 from evolvent.errors import printable
+from evolvent.object_storage.urls import url_or_path
 from evolvent.records import Record
 from evolvent.report.printing import print_tables
 from evolvent.report.tables import Table
@@ -36,7 +37,7 @@ def how_to_go_on(found: Pilot, profile: str) -> str:
     """What to type to evolve all seeds."""
     return (
         f"to evolve all {number_of(found.records, 'seeds')}: the same command with --profile {profile} --no-pilot and "
-        f"without --pilot; the calls of the pilot are stored in {found.path} and not paid again"
+        f"without --pilot; the calls of the pilot are stored in {url_or_path(found.path)} and not paid again"
     )
 
 

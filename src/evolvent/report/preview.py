@@ -8,6 +8,7 @@ import typer
 from evolvent.call_store.used import Asked
 from evolvent.errors import printable
 from evolvent.models.protocols import Reply
+from evolvent.object_storage.urls import url_or_path
 from evolvent.records import Record
 from evolvent.report.pilot import projection
 from evolvent.report.printing import print_tables
@@ -28,7 +29,7 @@ def print_preview(run: Run) -> None:
     seen = len({row.seed_index for row in rows})
     typer.echo(
         f"\npreview of {seen:,} of {number_of(records, 'records')}. Nothing else was done: the same command without "
-        f"--preview makes all of them, and does not pay these calls again, which are stored in {run.path}"
+        f"--preview makes all of them, and does not pay these calls again, which are stored in {url_or_path(run.path)}"
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from evolvent.errors import printable
+from evolvent.object_storage.urls import url_or_path
 from evolvent.words import number_of
 
 if TYPE_CHECKING:
@@ -43,13 +44,15 @@ def print_run(run: Any) -> None:
             print_estimate(stage.estimate)
         return
     if all(stage.already_done for stage in stages):
-        typer.echo(f"nothing to do: {run.output} is finished; evolvent show {run.path} says what it holds")
+        typer.echo(
+            f"nothing to do: {url_or_path(run.output)} is finished; evolvent show {url_or_path(run.path)} says what it holds"
+        )
     else:
         print_summary(run.path, stage=None if run.stages else run.stage)
         files = [file for stage in stages if not stage.already_done for file in (stage.output, *stage.others)]
         for stage in stages:
             print_made(stage)
-        typer.echo(f"\nwritten: {', '.join(map(str, files))}")
+        typer.echo(f"\nwritten: {', '.join(map(url_or_path, files))}")
     if run.output.suffix == ".parts":
         typer.echo(f"this shard is made; when all are: evolvent merge {run.path.parents[1]}")
     for stage in stages:
@@ -79,7 +82,7 @@ def print_fates(run: Any) -> None:
         which = f"none of {number_of(eliminated + failed, 'rows')} is ok: {failed:,} failed, {eliminated:,}"
         if not failed:
             which = f"all {number_of(eliminated, 'rows')} were"
-        words = f"warning: {run.stage}: {which} eliminated: {why}; see evolvent calls {run.path}"
+        words = f"warning: {run.stage}: {which} eliminated: {why}; see evolvent calls {url_or_path(run.path)}"
         typer.echo(printable(words), err=True)
     for reason, hint in {"empty": AGAIN, **THINKING}.items():
         rows = sum(fates.get(f"eliminated: {reason}", 0) for fates in counts.get("groups", {}).values())
@@ -210,20 +213,20 @@ def print_stages(folder: Path, stages: dict[str, Any], *, examples: int = 0) -> 
         print_summary(folder, examples=examples)
     print_files(stages)
     if nothing:
-        typer.echo(f"nothing to do; evolvent show {folder} says what it holds")
+        typer.echo(f"nothing to do; evolvent show {url_or_path(folder)} says what it holds")
 
 
 def print_report(done: "Report") -> None:
     """Where a report is, and what of the records it holds."""
     sample = "" if done.rows == done.of else f" of {done.of:,}, a sample"
-    typer.echo(f"written: {done.page} ({done.size / 1e6:.1f} MB, {done.rows:,} records{sample})")
+    typer.echo(f"written: {url_or_path(done.page)} ({done.size / 1e6:.1f} MB, {done.rows:,} records{sample})")
     if done.figures:
         typer.echo(f"{len(done.figures):,} files of figures in {done.figures[0].parent}")
 
 
 def print_card(done: "Card") -> None:
     """Where a card is, and its figures."""
-    typer.echo(f"written: {done.path}")
+    typer.echo(f"written: {url_or_path(done.path)}")
     if done.figures:
         typer.echo(f"{len(done.figures):,} files of figures in {done.figures[0].parent}")
 
@@ -321,7 +324,7 @@ def print_verified(found: "VerifyCounts") -> None:
     notes = () if mean is None else (f"mean accuracy {mean:.4f}: the share of its functions that an answer passes",)
     print_tables([Table("verification", ("", "rows"), [(what, f"{n:,}") for what, n in rows], notes)])
     if found.out is not None:
-        typer.echo(f"\nwritten: {found.out}")
+        typer.echo(f"\nwritten: {url_or_path(found.out)}")
 
 
 def print_findings(findings: "Iterable[Finding]") -> None:

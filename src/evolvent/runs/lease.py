@@ -9,51 +9,20 @@ import errno
 import os
 import secrets
 import shutil
-import socket
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
-import orjson
-
 from evolvent.errors import RunError
+from evolvent.holder import Holder, this_process
 
 LEASE = ".lease"
 BEAT_S = 10
 EXPIRY_S = 90  # without a beat; a file server that hangs, or a machine that sleeps, may take its time
 LOOK_S = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Who holds a lease.
-
-    Attributes:
-        token: the lease's own name.
-        written: all that its file holds; it changes with each beat.
-        host, here, pid, began: the machine, what tells it and its processes' numbers from others, and the process.
-        since: since when, UTC.
-    """
-
-    token: str
-    written: bytes
-    host: str = "unknown"
-    here: str = ""
-    pid: int = 0
-    began: str = ""
-    since: str = "unknown"
-
-    @property
-    def lives(self) -> bool | None:
-        """Whether its process runs; None where it cannot be seen: on another machine, or in another container."""
-        return None if self.here != _here() else _began(self.pid) in {self.began, ""}
-
-    def __str__(self) -> str:
-        return f"pid {self.pid} on {self.host}, since {self.since}"
 
 
 @dataclass(slots=True)
@@ -142,14 +111,7 @@ class Lease:
         return self.folder / LEASE / self.token
 
     def _write(self, path: Path, beats: int) -> None:
-        who = {
-            "host": socket.gethostname(),
-            "here": _here(),
-            "pid": os.getpid(),
-            "began": _began(os.getpid()),
-            "since": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        path.write_bytes(orjson.dumps(who) + b"\n%12d" % beats)
+        path.write_bytes(this_process() + b"\n%12d" % beats)
 
     def _beat(self) -> None:
         beats = 0
@@ -167,10 +129,7 @@ def holder_of(folder: Path) -> Holder | None:
         written = file.read_bytes()
     except (FileNotFoundError, ValueError):  # there is none; it is being moved
         return None
-    try:
-        return Holder(file.name, written, **orjson.loads(written.split(b"\n")[0]))
-    except (orjson.JSONDecodeError, TypeError):
-        return Holder(file.name, written)
+    return Holder.read(file.name, written)
 
 
 def seems_held(folder: Path) -> bool:
@@ -204,26 +163,3 @@ def _moved(folder: Path, to: Path) -> bool:
             return False
         raise
     return True
-
-
-def _here() -> str:
-    """What tells this machine, since it was started, and its numbers of processes from others."""
-    here = socket.gethostname()
-    with suppress(OSError):
-        here += f" {Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
-    return here
-
-
-def _began(pid: int) -> str | None:
-    """When a process began, which tells it from a later one of its number; empty if not told, None if it has ended."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:  # another user's
-        pass
-    try:
-        state, *numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return None if state == "Z" else numbers[18]

@@ -16,8 +16,11 @@ from pathlib import Path
 
 from evolvent.errors import InputError, RunError
 from evolvent.files import make_folder
+from evolvent.holder import Holder
 from evolvent.mounts import mount_of
-from evolvent.runs.lease import EXPIRY_S, LEASE, Holder, Lease, seems_held
+from evolvent.object_storage.held import HeldFolder
+from evolvent.object_storage.urls import url_of
+from evolvent.runs.lease import EXPIRY_S, LEASE, Lease, seems_held
 from evolvent.storage_errors import explained
 
 log = logging.getLogger(__name__)
@@ -38,6 +41,7 @@ class FolderLock:
     path: Path
     _opened: int = -1
     _lease: Lease | None = None
+    _held: HeldFolder | None = None  # where the folder is a copy of one in a store
     _new: list[Path] = field(default_factory=list)  # the lock's file, the folder, its parents: those not there before
 
     def take(self) -> None:
@@ -66,15 +70,27 @@ class FolderLock:
                     now = datetime.now(UTC).isoformat(timespec="seconds")
                     holder += f" on {socket.gethostname()}, since {now}"
                 os.pwrite(self._opened, holder.encode(), 0)
+            if (url := url_of(self.path)) is not None:
+                held = HeldFolder(url, self.path)
+                held.take()
+                self._held = held
         except BaseException:
             self.undo()
             raise
 
     def give_up(self) -> None:
-        """Let others hold the folder."""
-        if self._lease is not None:
-            self._lease.give_up()
-        os.close(self._opened)
+        """Let others hold the folder; one that is a copy is saved before.
+
+        Raises:
+            RunError, InputError: it cannot be saved.
+        """
+        try:
+            if self._held is not None:
+                self._held.end()
+        finally:
+            if self._lease is not None:
+                self._lease.give_up()
+            os.close(self._opened)
 
     def undo(self) -> None:
         """Give up a folder in which nothing was done: what was not there is not there again."""
@@ -83,6 +99,8 @@ class FolderLock:
                 if self._opened >= 0:
                     self.check_there()  # or it is another's by now
             finally:
+                if self._held is not None:
+                    self._held.give_up()
                 if self._lease is not None:
                     self._lease.give_up()
             for path in self._new:
@@ -103,6 +121,8 @@ class FolderLock:
             there = None
         if there is None or (there.st_dev, there.st_ino) != (opened.st_dev, opened.st_ino):
             raise RunError(f"{self.path} went away while it was being used", fix="Start the same command again.")
+        if self._held is not None:
+            self._held.check()
         if self._lease is not None:
             with explained(self.path):
                 self._lease.check()

@@ -1,0 +1,62 @@
+"""What a function is given, with the copies on this node in the place of URLs; what is made in them is saved."""
+
+import logging
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from evolvent.object_storage.copies import bring, changed, save
+from evolvent.object_storage.held import HeldFolder
+from evolvent.object_storage.stores import check_writable
+from evolvent.object_storage.urls import copies, place_of, url_in
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def attached(given: Mapping[str, Any], paths: Collection[str]) -> Iterator[dict[str, Any]]:
+    """Bring what URLs name to this node, and save what was made there when the block ends well.
+
+    Args:
+        given: values of arguments and options by name.
+        paths: those that are paths, or lists or mappings of paths.
+
+    Yields:
+        The values; for each URL the path of its copy.
+
+    Raises:
+        InputError: there is nothing of that name, or it may not be read or written.
+        RunError: a store cannot be reached.
+    """
+    brought: dict[str, Path] = {}
+    if (out := url_in(given.get("out"))) is not None:
+        check_writable(out)
+
+    def here(value: Any) -> Any:
+        if (url := url_in(value)) is not None:
+            if url not in brought:
+                brought[url] = bring(url)
+            return str(brought[url]) if isinstance(value, str) else brought[url]
+        if isinstance(value, list | tuple):
+            return type(value)(map(here, value))
+        return {name: here(one) for name, one in value.items()} if isinstance(value, dict) else value
+
+    yield {name: here(value) if name in paths else value for name, value in given.items()}
+    for url in brought:
+        _save_rest(url)
+
+
+def _save_rest(url: str) -> None:
+    """Save what was made without the run folder being held (a page, a card), or a file that is no run's."""
+    if not changed(url):
+        return
+    if place_of(url).is_file():
+        save(url)
+        log.warning("saved: %s", url)
+        return
+    held = HeldFolder(url, place_of(url))
+    if (holder := held.take_if_free()) is not None:
+        log.warning("%s is being worked in (%s): what was made is in its copy here, below %s", url, holder, copies())
+        return
+    held.end()
