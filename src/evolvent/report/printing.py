@@ -44,9 +44,8 @@ def print_run(run: Any) -> None:
             print_estimate(stage.estimate)
         return
     if all(stage.already_done for stage in stages):
-        typer.echo(
-            f"nothing to do: {url_or_path(run.output)} is finished; evolvent show {url_or_path(run.path)} says what it holds"
-        )
+        file, folder = url_or_path(run.output), url_or_path(run.path)
+        typer.echo(f"nothing to do: {file} is finished; evolvent show {folder} says what it holds")
     else:
         print_summary(run.path, stage=None if run.stages else run.stage)
         files = [file for stage in stages if not stage.already_done for file in (stage.output, *stage.others)]

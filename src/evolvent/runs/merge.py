@@ -15,6 +15,8 @@ from evolvent.costs.budget import Spent
 from evolvent.costs.prices import Price
 from evolvent.errors import InputError, RunError
 from evolvent.files import CALLS, is_as_noted
+from evolvent.object_storage.copies import bring_shards
+from evolvent.object_storage.urls import url_of
 from evolvent.options import implements
 from evolvent.records import Column
 from evolvent.runs.folder import Account, RunFolder
@@ -55,6 +57,8 @@ def merge(run: str | Path, *, given: Merging) -> list[Run]:
         RunError: shards are missing or not finished, a part is damaged, or the disk is full.
     """
     out = Path(run)
+    if (url := url_of(out)) is not None:
+        bring_shards(url)
     made = _made_in(out)
     if not made:
         raise InputError(
@@ -67,6 +71,8 @@ def merge(run: str | Path, *, given: Merging) -> list[Run]:
 
 def merge_stage(stage: str, out: Path, *, fresh: bool) -> Run:
     """Join the shards of one stage; errors as for ``merge``."""
+    if (url := url_of(out)) is not None:
+        bring_shards(url)
     with RunFolder(out) as folder:
         return _merged(stage, folder, _made_in(out)[stage], fresh)
 

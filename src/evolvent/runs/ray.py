@@ -7,6 +7,8 @@ from typing import Any
 
 from evolvent.errors import RunError, require_extra
 from evolvent.models.models import Models
+from evolvent.object_storage.copies import bring
+from evolvent.object_storage.urls import url_of
 from evolvent.options import Calling
 from evolvent.runs.folder import made_run_folder
 from evolvent.runs.local import run
@@ -65,6 +67,9 @@ def make_shard(stage: Stage, out: Path, calling: Calling, folder: str) -> None:
         folder: what the paths of all these begin in.
     """
     os.chdir(folder)
+    for path in (out, stage.source.about["source"]):  # on a node that shares no disk with the driver's
+        if (url := url_of(path)) is not None:
+            bring(url)
     with Models() as models:
         run(stage, out, models, calling)
 
