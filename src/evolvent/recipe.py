@@ -17,7 +17,7 @@ import re
 import tempfile
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from evolvent.metrics.all_metrics import chosen, columns_by_name
 from evolvent.metrics.score import own_columns, score
 from evolvent.models.models import Models, opened
 from evolvent.models.uri import parse_uri
+from evolvent.object_storage.attached import attached
 from evolvent.options import Function, OptionError, checked, collect, implements, options_in, read_text
 from evolvent.recipe_file import Written, put, read_recipe
 from evolvent.recipe_options import RUN, Recipe
@@ -103,6 +104,11 @@ def run(
     written = read_recipe(recipe)
     for key, value in (how.set or {}).items():
         put(written.content, key, value)
+    with attached(written.content, {"out"}) as content:
+        return _run(replace(written, content=content), how, models)
+
+
+def _run(written: Written, how: Recipe, models: Models | None) -> RecipeRun:
     calls = _calls(written)
     done = RecipeRun(Path(written.content["out"]))
     with opened(models) as shared, tempfile.TemporaryDirectory(prefix="evolvent-") as scratch:

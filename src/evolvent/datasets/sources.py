@@ -24,6 +24,8 @@ from evolvent.datasets.spooled import spool
 from evolvent.errors import EvolventError, InputError, require_extra
 from evolvent.files import TEMPORARY, file_state, locate
 from evolvent.hub import without_telemetry
+from evolvent.object_storage.copies import bring, with_run
+from evolvent.object_storage.urls import url_of
 from evolvent.storage_errors import explained
 
 READERS: dict[str, Callable[[Path, int], Iterator[SourceRow]]] = {
@@ -84,6 +86,9 @@ def open_source(data: object, limit: int | None = None) -> Source:
 
 def _named(name: str, limit: int | None) -> Source:
     path, state = locate(name, "read")
+    if state is None and (url := url_of(path)) is not None:  # its copy is on another node
+        bring(with_run(url))
+        path, state = locate(name, "read")
     if state is not None and stat.S_ISDIR(state.st_mode):
         raise InputError(
             f"{name} is a folder", fix="Name one file in it; join several with: cat FOLDER/*.jsonl > all.jsonl"

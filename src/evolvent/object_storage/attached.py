@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from evolvent.object_storage.copies import bring, changed, save
+from evolvent.object_storage.copies import bring, changed, save, with_run
 from evolvent.object_storage.held import HeldFolder
 from evolvent.object_storage.stores import check_writable
 from evolvent.object_storage.urls import copies, place_of, url_in
@@ -29,21 +29,23 @@ def attached(given: Mapping[str, Any], paths: Collection[str]) -> Iterator[dict[
         InputError: there is nothing of that name, or it may not be read or written.
         RunError: a store cannot be reached.
     """
-    brought: dict[str, Path] = {}
+    places, brought = dict[str, Path](), set[str]()
     if (out := url_in(given.get("out"))) is not None:
         check_writable(out)
 
     def here(value: Any) -> Any:
         if (url := url_in(value)) is not None:
-            if url not in brought:
-                brought[url] = bring(url)
-            return str(brought[url]) if isinstance(value, str) else brought[url]
+            if url not in places:
+                places[url] = place_of(url)
+                brought.add(whole := with_run(url))
+                bring(whole)
+            return str(places[url]) if isinstance(value, str) else places[url]
         if isinstance(value, list | tuple):
             return type(value)(map(here, value))
         return {name: here(one) for name, one in value.items()} if isinstance(value, dict) else value
 
     yield {name: here(value) if name in paths else value for name, value in given.items()}
-    for url in brought:
+    for url in sorted(brought):
         _save_rest(url)
 
 

@@ -62,6 +62,15 @@ class Note:
         os.ftruncate(file, len(content))
 
 
+def with_run(url: str) -> str:
+    """The run folder whose file is at a URL, for its manifest says whether that is up to date; or the URL itself."""
+    folder, _, name = url.rpartition("/")
+    store, path = open_store(url)
+    with explained_store(url, place_of(url)):
+        of_run = "/" in folder.partition("://")[2] and store.exists(f"{path.removesuffix(name)}{MANIFEST}")
+        return folder if of_run and store.isfile(path) else url
+
+
 def bring(url: str) -> Path:
     """Bring what is at a URL to this node, unless what is here is as new; of a run folder all but its shards.
 

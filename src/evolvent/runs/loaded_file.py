@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from evolvent.datasets.load import InstructionData, load
+from evolvent.object_storage.urls import url_or_path
 from evolvent.records import Record
 
 
@@ -21,7 +22,7 @@ class LoadedFile:
         self._data, self._how, self._checked = data, how, checked
         self._loaded: InstructionData = load(data, **how)
         loaded, mapping = self._loaded, how["map"]
-        name = str(data) if isinstance(data, str | Path) else type(data).__name__
+        name = url_or_path(data) if isinstance(data, str | Path) else type(data).__name__
         self.about: dict[str, Any] = {"source": name, "format": loaded.format, "rows": loaded.rows}
         self.about |= {"digest": loaded.digest, "limit": how["limit"], "map": dict(mapping) if mapping else None}
         counts = {"skipped rows": loaded.skipped, "exact duplicates": loaded.duplicates}

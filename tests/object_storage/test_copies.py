@@ -1,0 +1,176 @@
+"""Copies: brought when the store has moved on, saved in an order that a kill may cut, and nothing of them lost."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evolvent.errors import InputError, RunError
+from evolvent.object_storage import copies, stores
+from evolvent.object_storage.copies import OWN, bring, changed, save
+from evolvent.object_storage.urls import place_of
+from tests.object_storage.conftest import Node
+
+URL = "memory://bucket/run"
+
+
+def made(url: str = URL, **files: str) -> Path:
+    """A copy in which these files are."""
+    place = place_of(url)
+    place.mkdir(parents=True, exist_ok=True)
+    for name, text in {"manifest.json": "{}", **files}.items():
+        (place / name.replace("__", ".")).write_text(text)
+    return place
+
+
+def test_a_file_is_brought_once_and_again_when_it_was_replaced(memory: Any, node: Node) -> None:
+    memory.pipe_file("/bucket/seeds.jsonl", b"one")
+    place = bring("memory://bucket/seeds.jsonl")
+    inode = place.stat().st_ino
+    assert place.read_bytes() == b"one" and bring("memory://bucket/seeds.jsonl").stat().st_ino == inode
+    memory.pipe_file("/bucket/seeds.jsonl", b"two")
+    assert bring("memory://bucket/seeds.jsonl").read_bytes() == b"two"
+
+
+def test_what_is_saved_is_brought_to_another_node_and_what_is_removed_goes_there_too(node: Node) -> None:
+    place = made(a="1", b="2")
+    assert save(URL) and not save(URL) and not changed(URL)
+    node("second")
+    there = bring(URL)
+    assert {file.name: file.read_text() for file in there.iterdir()} == {"manifest.json": "{}", "a": "1", "b": "2"}
+    (there / "a").unlink()
+    (there / "b").write_text("3")
+    assert changed(URL) and save(URL)
+    node("first")
+    assert bring(URL) == place and not (place / "a").exists() and (place / "b").read_text() == "3"
+
+
+def test_a_copy_that_is_newer_than_the_store_is_gone_on_with(node: Node) -> None:
+    place = made(a="1")
+    save(URL)
+    (place / "a").write_text("made before the kill")
+    assert (bring(URL) / "a").read_text() == "made before the kill" and changed(URL)
+
+
+def test_a_copy_that_another_node_has_gone_on_from_is_not(node: Node, caplog: pytest.LogCaptureFixture) -> None:
+    place = made(a="1")
+    save(URL)
+    (place / "a").write_text("made before the kill")
+    node("second")
+    made(a="made since")
+    bring(URL)
+    made(a="made since")
+    save(URL)
+    node("first")
+    assert (bring(URL) / "a").read_text() == "made since"
+    assert "what was made here after its last save is left out" in caplog.text
+
+
+def test_a_folder_that_was_removed_in_the_store_is_none_here(memory: Any, node: Node) -> None:
+    made(a="1")
+    save(URL)
+    memory.rm("/bucket/run", recursive=True)
+    assert list(bring(URL).rglob("*")) == []
+
+
+@pytest.mark.parametrize("fails_at", range(5))
+def test_a_save_that_is_cut_anywhere_is_done_again_here(
+    memory: Any, node: Node, monkeypatch: pytest.MonkeyPatch, fails_at: int
+) -> None:
+    place = made(a="1")
+    save(URL)
+    for name in ("a", "b", "manifest.json"):
+        (place / name).write_text("new")
+    sqlite3.connect(place / "calls.sqlite").execute("CREATE TABLE t (a)").connection.close()
+    left, real = [fails_at], {name: getattr(memory, name) for name in ("put", "put_file", "pipe_file", "rm_file")}
+
+    def cut(name: str) -> Any:
+        def run(*arguments: Any, **options: Any) -> Any:
+            left[0] -= 1
+            if left[0] < 0:
+                raise ConnectionResetError("the node lost its network")
+            return real[name](*arguments, **options)
+
+        return run
+
+    store = stores.open_store(URL)[0]
+    for name in real:
+        monkeypatch.setattr(store, name, cut(name))
+    if fails_at < 4:
+        with pytest.raises(RunError, match=r"memory://bucket/run cannot be saved: the node lost its network"):
+            save(URL)
+        if fails_at:  # the calls come first, the manifest behind what it names
+            assert memory.exists("/bucket/run/calls.sqlite")
+        assert (memory.cat_file("/bucket/run/manifest.json") == b"new") == (fails_at == 3)
+        left[0] = 99
+    assert (bring(URL) / "a").read_text() == "new"  # newer than the store, whose number is the old one
+    save(URL)
+    node("second")
+    assert {file.name for file in bring(URL).iterdir()} == {"a", "b", "manifest.json", "calls.sqlite"}
+    assert not changed(URL)
+
+
+def test_the_store_of_calls_is_saved_whole_while_it_grows(node: Node) -> None:
+    place = made()
+    growing = sqlite3.connect(place / "calls.sqlite")
+    growing.execute("PRAGMA journal_mode=WAL")
+    growing.execute("CREATE TABLE calls (reply TEXT)")
+    with growing:
+        growing.execute("INSERT INTO calls VALUES ('paid')")
+    save(URL)
+    growing.execute("INSERT INTO calls VALUES ('in flight')")  # not committed
+    assert changed(URL) is False
+    growing.commit()
+    assert changed(URL)
+    growing.rollback()
+    growing.close()
+    node("second")
+    with sqlite3.connect(bring(URL) / "calls.sqlite") as saved:
+        assert saved.execute("SELECT reply FROM calls").fetchall() == [("paid",)]
+
+
+def test_a_part_that_is_joined_while_it_is_saved_is_left_out(
+    memory: Any, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = made(a="1", b="2")
+    store, real = stores.open_store(URL)[0], memory.put
+
+    def put(here: list[str], there: list[str]) -> None:
+        (place / "b").unlink(missing_ok=True)
+        real(here, there)
+
+    monkeypatch.setattr(store, "put", put)
+    save(URL)
+    assert not memory.exists("/bucket/run/b") and memory.exists("/bucket/run/a")
+
+
+def test_folders_of_something_else_are_not_brought(memory: Any, node: Node) -> None:
+    memory.pipe_file("/bucket/photos/1.jpg", b"1")
+    with pytest.raises(InputError, match="memory://bucket/photos is a folder"):
+        bring("memory://bucket/photos")
+    assert not place_of("memory://bucket/photos").exists()
+
+
+def test_shards_stay_in_the_store(memory: Any, node: Node) -> None:
+    made(a="1")
+    made(f"{URL}/shards/1-of-2", a="2")
+    save(URL)
+    save(f"{URL}/shards/1-of-2")
+    node("second")
+    place = bring(URL)
+    assert not (place / "shards").exists()
+    copies.bring_shards(URL)
+    assert (place / "shards" / "1-of-2" / "a").read_text() == "2"
+
+
+def test_a_damaged_note_costs_a_second_bringing_only(node: Node) -> None:
+    place = made(a="1")
+    save(URL)
+    place.with_name(".run.saved").write_bytes(b"{")
+    assert (bring(URL) / "a").read_text() == "1" and not changed(URL)
+
+
+@pytest.mark.parametrize("name", [".lock", ".lease", "calls.sqlite-wal", ".evolved.parquet.run.tmp", ".run.saved"])
+def test_what_is_of_this_node_alone_is_not_saved(name: str) -> None:
+    assert OWN.fullmatch(name) and not OWN.fullmatch("evolved.parquet") and not OWN.fullmatch(".checked-seeds.sqlite")
