@@ -165,7 +165,7 @@ def mock_server(python: Path | str = sys.executable, script: Path = MOCK, **sett
         script: the server.
         settings: its environment (``LATENCY_MS=200``).
     """
-    port = _free_port()
+    port = free_port()
     environment = {
         **os.environ,
         "PORT": str(port),
@@ -182,7 +182,7 @@ def mock_server(python: Path | str = sys.executable, script: Path = MOCK, **sett
         process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

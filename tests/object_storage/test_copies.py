@@ -74,12 +74,14 @@ def test_a_folder_that_was_removed_in_the_store_is_none_here(memory: Any, node: 
     assert list(bring(URL).rglob("*")) == []
 
 
+@pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("fails_at", range(5))
 def test_a_save_that_is_cut_anywhere_is_done_again_here(
-    memory: Any, node: Node, monkeypatch: pytest.MonkeyPatch, fails_at: int
+    memory: Any, node: Node, monkeypatch: pytest.MonkeyPatch, fails_at: int, first: bool
 ) -> None:
     place = made(a="1")
-    save(URL)
+    if not first:
+        save(URL)
     for name in ("a", "b", "manifest.json"):
         (place / name).write_text("new")
     sqlite3.connect(place / "calls.sqlite").execute("CREATE TABLE t (a)").connection.close()
@@ -102,13 +104,41 @@ def test_a_save_that_is_cut_anywhere_is_done_again_here(
             save(URL)
         if fails_at:  # the calls come first, the manifest behind what it names
             assert memory.exists("/bucket/run/calls.sqlite")
-        assert (memory.cat_file("/bucket/run/manifest.json") == b"new") == (fails_at == 3)
+        there = memory.store.get("/bucket/run/manifest.json")
+        assert (there is not None and there.getvalue() == b"new") == (fails_at == 3)
         left[0] = 99
-    assert (bring(URL) / "a").read_text() == "new"  # newer than the store, whose number is the old one
+        (place / "a").write_text("newer")
+    assert (bring(URL) / "a").read_text() == (
+        "newer" if fails_at < 4 else "new"
+    )  # than the store, whose number is the old one
     save(URL)
     node("second")
     assert {file.name for file in bring(URL).iterdir()} == {"a", "b", "manifest.json", "calls.sqlite"}
     assert not changed(URL)
+
+
+def test_saves_that_are_cut_one_after_another_lose_nothing_here(
+    memory: Any, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = made(a="1")
+    save(URL)
+    store, real, cut = stores.open_store(URL)[0], memory.pipe_file, [True]
+
+    def pipe(path: str, value: bytes) -> None:
+        if not cut[0]:
+            raise ConnectionResetError
+        real(path, value)
+        if path.endswith("/.saved"):  # the number is there, and the node does not hear of it
+            cut[0] = False
+            raise ConnectionResetError
+
+    monkeypatch.setattr(store, "pipe_file", pipe)
+    for text in ("2", "3"):
+        (place / "a").write_text(text)
+        with pytest.raises(RunError):
+            save(URL)
+        (place / "a").write_text(f"{text}, and newer")
+        assert (bring(URL) / "a").read_text() == f"{text}, and newer"
 
 
 def test_the_store_of_calls_is_saved_whole_while_it_grows(node: Node) -> None:

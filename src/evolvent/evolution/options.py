@@ -128,7 +128,9 @@ METHODS: dict[str, type] = {
     AUTOIF: AutoIFOptions,
 }
 
-SEEDS = argument("A data file or a Hub id; AutoIF has seeds of its own.", "SEEDS", optional=True)
+SEEDS = argument(
+    "A data file (also by URL: s3://, gs://, hf://) or a Hub id; AutoIF has seeds of its own.", "SEEDS", optional=True
+)
 EVOLVE = Interface(
     "evolvent.evolution.evolve",
     "evolve",

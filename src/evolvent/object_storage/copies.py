@@ -90,7 +90,10 @@ def bring(url: str) -> Path:
             _bring(store, {place: (path, store.info(path))}, note, place.parent)
         else:
             number = _number(store, path)
-            if number is not None and number in note.numbers and place.is_dir():
+            first_save_was_cut = number is None and bool(note.numbers) and not note.files
+            if (first_save_was_cut or number in note.numbers) and place.is_dir():
+                note.numbers = note.numbers if number is None else [number]
+                note.write(file)
                 return place
             there = _found(store, path)
             if there and number is None and not {MANIFEST, LEASE, SHARDS} & {name.split("/")[0] for name in there}:

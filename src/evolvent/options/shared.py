@@ -11,9 +11,15 @@ from evolvent.shard import Shard
 
 # What an argument of type runs.inputs.Data is to a user: data of any kind, and data that is no run's.
 DATA = argument(
-    "A run folder, a data file or a Hub id.", "DATA", more="Or a Run, an iterable of dicts, or a datasets.Dataset."
+    "A run folder or a data file (also by URL: s3://, gs://, hf://), or a Hub id.",
+    "DATA",
+    more="Or a Run, an iterable of dicts, or a datasets.Dataset.",
 )
-SEEDS = argument("A data file or a Hub id.", "SEEDS", more="Or an iterable of dicts, or a datasets.Dataset.")
+SEEDS = argument(
+    "A data file (also by URL: s3://, gs://, hf://) or a Hub id.",
+    "SEEDS",
+    more="Or an iterable of dicts, or a datasets.Dataset.",
+)
 
 # What models cost, as it is given: see evolvent.costs.prices.
 Prices = str | Path | Mapping[str, Any] | Sequence[str | Path] | None
@@ -27,7 +33,7 @@ SHARING = ("shard", "engine", *OF_RAY)
 
 def run_folder(default: Any = MISSING) -> Any:
     """An option: the run folder that is written to."""
-    return option("The run folder.", default, metavar="DIR")
+    return option("The run folder, on a disk or in a bucket (s3://, gs://).", default, metavar="DIR")
 
 
 def fresh(what: str) -> Any:
