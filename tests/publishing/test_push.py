@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -261,3 +262,19 @@ def test_as_typed_and_read_back_by_datasets(tmp_path: Path) -> None:
         assert not [one for one in held.asked if "harness" in one]
         first, second, third = run("-c", READ).splitlines()
     assert first == "['selected', 'evolved', 'scored'] 4" and second == "36 synthetic" and third == r"b'\x89PNG'"
+
+
+def test_what_was_pushed_is_read_by_its_url(there: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    from evolvent.datasets.load import load
+
+    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.removeprefix("https://huggingface.co")
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", there.url + template)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = whole_run(tmp_path / "run")
+    push(folder, repo="me/data", private=True)
+    [path, *_] = [path for path in of(there) if path.endswith(".parquet")]
+    assert len(load(f"hf://datasets/me/data/{path}")) == pq.read_metadata(io.BytesIO(of(there)[path])).num_rows
+    with pytest.raises(InputError, match="There is no file hf://datasets/me/data/nothing.jsonl"):
+        load("hf://datasets/me/data/nothing.jsonl")

@@ -58,8 +58,7 @@ class Note:
     def write(self, file: int) -> None:
         """Put it in an open file's place."""
         content = orjson.dumps(asdict(self))
-        os.pwrite(file, content, 0)
-        os.ftruncate(file, len(content))
+        os.pwrite(file, content.ljust(os.fstat(file).st_size), 0)  # in one step: a kill leaves one note or the other
 
 
 def with_run(url: str) -> str:
@@ -67,8 +66,8 @@ def with_run(url: str) -> str:
     folder, _, name = url.rpartition("/")
     store, path = open_store(url)
     with explained_store(url, place_of(url)):
-        of_run = "/" in folder.partition("://")[2] and store.exists(f"{path.removesuffix(name)}{MANIFEST}")
-        return folder if of_run and store.isfile(path) else url
+        in_folder = "/" in folder.partition("://")[2] and _file(store, path) is not None
+        return folder if in_folder and _file(store, f"{path.removesuffix(name)}{MANIFEST}") is not None else url
 
 
 def bring(url: str) -> Path:
@@ -86,8 +85,8 @@ def bring(url: str) -> Path:
     with noted(place) as file, explained_store(url, place):
         note = Note.read(file)
         saved = bool(note.files)
-        if store.isfile(path):
-            _bring(store, {place: (path, store.info(path))}, note, place.parent)
+        if (info := _file(store, path)) is not None:
+            _bring(store, {place: (path, info)}, note, place.parent)
         else:
             number = _number(store, path)
             first_save_was_cut = number is None and bool(note.numbers) and not note.files
@@ -302,6 +301,15 @@ def _state(file: Path) -> tuple[int, int]:
         return state.st_size, state.st_mtime_ns
     log = beside.stat()
     return state.st_size + log.st_size, max(state.st_mtime_ns, log.st_mtime_ns)
+
+
+def _file(store: Any, path: str) -> Mapping[str, Any] | None:
+    """What a store says of a file; None if there is none of this name. (``isfile`` takes any error for that.)"""
+    try:
+        info: Mapping[str, Any] = store.info(path)
+    except FileNotFoundError:
+        return None
+    return info if info["type"] == "file" else None
 
 
 def _number(store: Any, path: str) -> int | None:

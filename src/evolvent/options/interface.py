@@ -236,7 +236,7 @@ def _taking(
         bound = own.bind(*arguments, **{name: options.pop(name) for name in [*own.parameters] if name in options})
         for name, value in bound.arguments.items():
             check_argument(name, own.parameters[name].annotation, value, interface.arguments.get(name))
-        with attached({**bound.arguments, **options}, interface.paths) as here:
+        with attached({**bound.arguments, **options}, {*bound.arguments, *interface.paths}) as here:
             found = collect(interface, {name: here[name] for name in options})
             return plain(**{name: here[name] for name in bound.arguments}, **dict(zip(places, found, strict=True)))
 
