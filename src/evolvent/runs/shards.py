@@ -16,6 +16,12 @@ def shard_folder(out: Path, shard: Shard) -> Path:
     return out / SHARDS / shard.folder
 
 
+def shards_in(out: Path) -> list[Path]:
+    """The folders of the shards that a run folder has, the first shard first."""
+    found = [shard for place in (out / SHARDS).glob("*-of-*") if (shard := Shard.named(place.name)) is not None]
+    return [shard_folder(out, shard) for shard in sorted(found, key=lambda one: (one.of, one.number))]
+
+
 def check_sharded(stage: Stage, calling: Calling) -> None:
     """Check that a stage can be made in shards.
 
