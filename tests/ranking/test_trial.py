@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,14 @@ import pytest
 
 from evolvent import rank_data
 from evolvent.errors import InputError, RunError
+from evolvent.options import Reading
 from evolvent.ranking import students, trial
 from evolvent.ranking.result import Ranked, read_result
 from evolvent.ranking.students import Student
+from evolvent.records import Record
 from evolvent.report.ranking import ranking_tables, verdicts
+from evolvent.training.rows import open_examples
+from tests.report.page.runs import write
 
 pytest.importorskip("lm_eval")
 pytest.importorskip("trl")
@@ -142,6 +147,50 @@ def test_items_that_stand_or_fall_together_are_one() -> None:
     assert values[:, 0, 0].tolist() == pytest.approx([2 / 3, 1 / 3])
 
 
+def test_the_time_left_is_by_the_students_that_are_made_now(
+    tmp_path: Path, data: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of nine students four are there already, each read in 0.4 s; the others take a minute."""
+    made, now, told = MadeUp({"good": 0.6, "fair": 0.5, "poor": 0.2}), [0.0], list[str]()
+    plain = made.student
+
+    def kept(*of: Any, **how: Any) -> Student:
+        one = replace(plain(*of, **how), new=len(made.made) > 4)
+        now[0] += 60 if one.new else 0.4
+        return one
+
+    made.student = kept  # type: ignore[method-assign]
+    monkeypatch.setattr(trial, "say", told.append)
+    monkeypatch.setattr(trial, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    ranked(made, data, tmp_path / "run", progress=True)
+    lines = [line.partition("seed ")[2] for line in told if ": student " in line]
+    assert lines[:4] == [f"{seed}: there already" for seed in (0, 0, 0, 1)]
+    left = [line.rpartition("; ")[2] for line in lines[4:]]
+    assert left[:-1] == ["4.0 min left", "3.0 min left", "2.0 min left", "60 s left"]
+    assert "left" not in left[-1]
+
+
+def test_students_are_trained_on_rows_whose_rounds_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the page can draw what students score over the rounds of their data."""
+    for round in (1, 2):
+        rows = [
+            Record(f"{n}/r{round}", f"{n}", n, f"What is {n} plus {round}?", output=f"{n}.", round=round, evolver="e")
+            for n in range(60)
+        ]
+        write(tmp_path / f"of-{round}", "respond", rows)
+    made, rounds = MadeUp({"one": 0.6, "two": 0.2}), dict[str, set[tuple[int, str | None]]]()
+    plain = made.student
+
+    def read(rows: Path, *of: Any, **how: Any) -> Student:
+        examples = open_examples(rows, "sft", Reading())
+        rounds[rows.parent.parent.name] = {(one.round, one.evolver) for one in examples}
+        return plain(rows, *of, **how)
+
+    made.student = read  # type: ignore[method-assign]
+    ranked(made, {"one": str(tmp_path / "of-1"), "two": str(tmp_path / "of-2")}, tmp_path / "run")
+    assert rounds == {"one": {(1, "e")}, "two": {(2, "e")}}
+
+
 def test_a_candidate_without_students_is_left_out_and_the_others_stand(tmp_path: Path, data: dict[str, str]) -> None:
     found = ranked(MadeUp({"good": 0.6, "fair": 0.5, "poor": -1}), data, tmp_path / "run")
     assert found.rankings[0].orders[-1].without == {"poor": "the loss is nan at step 3"}
@@ -187,9 +236,11 @@ def test_a_student_is_made_once_and_again_of_other_rows(tmp_path: Path, data: di
         )
 
     first = made()
-    assert len(first.curve) == 8 and first.scores["embedded_sums"].shape == (2,) and first.losses.shape == (3,)
+    assert first.new and len(first.curve) == 8
+    assert first.scores["embedded_sums"].shape == (2,) and first.losses.shape == (3,)
     weights = (folder / "student/model.safetensors").stat()
-    assert np.array_equal(made().losses, first.losses)
+    again = made()
+    assert np.array_equal(again.losses, first.losses) and not again.new
     assert (folder / "student/model.safetensors").stat().st_mtime_ns == weights.st_mtime_ns
     rows.write_text("".join(rows.read_text().splitlines(keepends=True)[:32]))
     held_out.write_text('{"instruction": "What is 71 plus 2?", "output": "73."}\n' * 2)

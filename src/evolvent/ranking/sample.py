@@ -68,7 +68,7 @@ def write_sample(records: Sequence[Record], path: Path) -> Path:
     """Write a sample to a file, unless the very same one is there: stages know their input by it."""
     make_folder(path.parent)
     new = path.with_name(f".new-{path.name}")
-    write(records, new, history=False)
+    write(records, new)
     if path.is_file() and path.read_bytes() == new.read_bytes():
         new.unlink()
     else:

@@ -39,12 +39,14 @@ class Student:
         scores: by task what it scores on each item, of shape [items]; NaN where there is no verdict.
         units: by task for each item what it stands or falls with, and its kind, where kinds weigh the same.
         losses: of the held-out rows, in nats a token, of shape [rows]; NaN where there is none.
+        new: whether it was made now; else all of it was there.
     """
 
     curve: Sequence[float]
     scores: Mapping[str, np.ndarray]
     units: Mapping[str, Sequence[tuple[str, str]]]
     losses: np.ndarray
+    new: bool = True
 
 
 def scored_by(task: str) -> list[Measure]:
@@ -157,7 +159,8 @@ def student(
         judged[task_of(row)].append(row)
     curve = [loss for _, loss in trained.loss]
     scores = {name: np.array([score_of(row) for row in of]) for name, of in judged.items()}
-    return Student(curve, scores, {name: [unit_of(row) for row in of] for name, of in judged.items()}, losses)
+    units = {name: [unit_of(row) for row in of] for name, of in judged.items()}
+    return Student(curve, scores, units, losses, new=not (trained.already_done and done.already_done))
 
 
 def losses_of(held_out: Path, uri: str, folder: Path, models: Models, calls: Mapping[str, Any]) -> np.ndarray:
