@@ -134,6 +134,26 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
         write_report(tmp_path)
 
 
+def test_what_turns_the_order_of_texts_is_shown_and_not_obeyed(tmp_path: Path) -> None:
+    write(tmp_path / "run", "evolve", evolutions(["one", "two", "three"], reason="\u202eruoy \u2067 ton\u202c"))
+    page = page_of(tmp_path / "run")
+    assert not set(page) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+    assert "evolve: \\u202eruoy \\u2067 ton\\u202c cost " in page
+    data = next(text for (_, text) in Page(page).texts if text.startswith("{"))
+    assert "\\\\u202eruoy \\\\u2067 ton\\\\u202c" in data  # JSON that says so
+
+
+def test_only_a_page_of_ours_is_replaced(tmp_path: Path) -> None:
+    run, mine, empty = whole_run(tmp_path / "run"), tmp_path / "mine.html", tmp_path / "empty.html"
+    mine.write_text("<title>My own page</title>")
+    with pytest.raises(InputError, match=r"mine\.html is there, and evolvent report did not write it"):
+        write_report(run, out=mine)
+    assert mine.read_text() == "<title>My own page</title>"
+    empty.touch()  # as mktemp makes it
+    for page in (empty, empty, None, None):
+        assert write_report(run, out=page).size > 1_000
+
+
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     browser_scripts.cache_clear()
