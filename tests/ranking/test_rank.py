@@ -102,13 +102,17 @@ def test_the_plan_is_there_before_the_first_call_and_binds(tmp_path: Path, model
     how = {**BASE, "teacher": [PLAIN, WORDY], "out": tmp_path / "run"}
     with pytest.raises(RunError, match=r"no candidate got through: .*plain.*the server is gone"):
         rank_teachers(instructions, sample=10, **how)
-    with pytest.raises(InputError, match=r"plan\.json plans another ranking: rows was 10, and is 12; sample was 10"):
+    another = r"plan\.json plans another ranking:\n  "
+    with pytest.raises(InputError, match=another + r"rows: 10 in the folder, 12 now\n  sample: 10"):
         rank_teachers(instructions, sample=12, **how)
     sample = (tmp_path / "run/sample.jsonl").read_bytes()
     instructions.write_text(instructions.read_text().replace("Mend", "Wash"))
-    with pytest.raises(InputError, match=r"plan\.json plans another ranking: input was"):
+    with pytest.raises(InputError, match=another + r"input\.instructions: other content than it had\nTake"):
         rank_teachers(instructions, sample=10, **how)
     assert (tmp_path / "run/sample.jsonl").read_bytes() == sample
+    (tmp_path / "run/plan.json").write_text("{")
+    with pytest.raises(InputError, match=r"plan\.json is not JSON: line 1, column 2: "):
+        rank_teachers(instructions, sample=10, **how)
 
 
 def test_a_candidate_that_dies_ends_and_the_others_stand(tmp_path: Path, models: Opened, instructions: Path) -> None:
