@@ -12,9 +12,7 @@ from evolvent.parse_errors import yaml_error
 
 # What PyYAML raises: of its own; of a date or a number that cannot be; of what is nested too deep, or within itself.
 NO_YAML = (yaml.YAMLError, ValueError, RecursionError)
-CORRECT = (
-    "Correct it there. Lines are indented by blanks, not tabs; quote a text that holds ': ' or begins with a sign."
-)
+CORRECT = "Correct it there. Lines are indented by blanks, not tabs; quote a text with ': ' in it or a sign before it."
 
 
 @dataclass(frozen=True, slots=True)
