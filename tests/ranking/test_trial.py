@@ -203,8 +203,9 @@ def test_a_candidate_without_students_is_left_out_and_the_others_stand(tmp_path:
         ({"trial_tasks": []}, "no task is named"),
         ({"trial": False}, "--trial-tasks is for a trial"),
         ({"trial_tasks": ["followbench"]}, "followbench needs a model that judges"),
-        ({"trial_set": {"lr": "1"}}, "--set has no 'lr'"),
+        ({"trial_set": {"lr": "1"}}, "--trial-set has no 'lr'"),
         ({"trial_tasks": ["gsm8k"], "trial_data": "nowhere"}, "task gsm8k needs"),
+        ({"trial_tasks": ["followbench"], "judge": "openai:j?base_url=http://x:1/v1"}, "holds them: --trial-data DIR."),
     ],
 )
 def test_what_is_no_trial(tmp_path: Path, data: dict[str, str], given: dict[str, Any], words: str) -> None:

@@ -1,15 +1,17 @@
 """The students of a trial: each trained, evaluated and measured on held-out rows in a folder of its own."""
 
 import hashlib
+import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from evolvent.errors import InputError, require_extra
+from evolvent.errors import EvolventError, InputError, require_extra
 from evolvent.evaluation.evaluate import evaluate
 from evolvent.evaluation.figures import task_of
 from evolvent.evaluation.task import Measure
@@ -27,6 +29,8 @@ from evolvent.training.train import AnotherTrainingError, train
 
 PRESET = "trial"
 LOSS = "response_loss"
+# Options of train and evaluate that a trial has, by other names.
+RENAMED = re.compile(r"--(data|limit|lora|set|tasks)\b")
 EXTRAS = {"torch": "train", "transformers": "train", "trl": "train", "peft": "train", "lm_eval": "evaluate"}
 
 
@@ -67,6 +71,17 @@ def unit_of(row: Record) -> tuple[str, str]:
     return str(cluster or row.id), str(kind or "")
 
 
+@contextmanager
+def _options_of_a_trial() -> Iterator[None]:
+    """Errors of training and evaluation name their options as a ranking calls them."""
+    try:
+        yield
+    except EvolventError as error:
+        error.message, error.fix = (RENAMED.sub(r"--trial-\1", text) for text in (error.message, error.fix))
+        raise
+
+
+@_options_of_a_trial()
 def check_trial(given: Trial, base_models: Sequence[str], judge: str | None) -> dict[str, Any]:
     """Check, before anything is called, that students can be trained and evaluated.
 
@@ -119,6 +134,7 @@ def base_losses(base_model: str, held_out: Path, folder: Path, **calls: Any) -> 
         return losses_of(held_out, base_model, folder, models, calls)
 
 
+@_options_of_a_trial()
 def student(
     rows: Path,
     held_out: Path,
