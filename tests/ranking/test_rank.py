@@ -13,7 +13,7 @@ from evolvent.models.protocols import Sampling
 from evolvent.ranking import scoring
 from evolvent.ranking.order import Order, Standing
 from evolvent.ranking.rank import _seeds
-from evolvent.ranking.result import BaseRanking, Ranked
+from evolvent.ranking.result import BaseRanking, Ranked, RankingVerdict
 from evolvent.records import Record
 from evolvent.report.ranking import _figures, ranking_tables, verdicts
 from evolvent.report.summary import conclusions, summary
@@ -69,7 +69,7 @@ def test_teachers(tmp_path: Path, models: Opened, instructions: Path) -> None:
     shown = show(tmp_path / "run")
     assert shown.ranked is not None and repr(shown.ranked) == repr(found)
     lines = list(conclusions(shown))
-    assert "  " + found.rankings[0].verdict[0] in lines
+    assert "  " + found.rankings[0].verdict.lines[0] in lines
     assert {table.title for table in summary(shown)} >= {"candidates", "candidates for embedded-base"}
     assert [(one.path.name, one.stages) for one in shown.within] == [
         (name, {"respond": "done", "score": "done"}) for name in ("plain", "wordy")
@@ -124,8 +124,8 @@ def test_a_candidate_that_dies_ends_and_the_others_stand(tmp_path: Path, models:
     assert list(found.ended) == [PLAIN] and "out of order" in found.ended[PLAIN]
     [ranking] = found.rankings
     assert {one.candidate for order in ranking.orders for one in order.standings} == {WORDY, JUDGE}
-    assert all("plain has none: it ended before" in line for line in ranking.verdict[:-1])
-    assert ranking.verdict[-1].endswith("plain cannot be judged so, for lack of a figure")
+    assert all("plain has none: it ended before" in line for line in ranking.verdict.by_figure.values())
+    assert ranking.verdict.together.endswith("plain cannot be judged so, for lack of a figure")
     assert ranking.flags[0].startswith("plain ended: ") and "out of order" in ranking.flags[0]
 
 
@@ -133,7 +133,7 @@ def test_a_candidate_without_a_figure_stands_below_the_others() -> None:
     standings = [Standing(name, 3, 1.0, 0.9, 1.1, 0.0, 0.0, 0.0, True, 1.0, 0.5, 0.0) for name in ("a", "b")]
     found = Order("reward", False, standings, {"c": "no reply"}, 3, 0.1, 5, {})
     short = {name: name for name in "abc"}
-    table = _figures(BaseRanking("embedded-base", [found], [], []), short)
+    table = _figures(BaseRanking("embedded-base", [found], RankingVerdict(), []), short)
     assert [row[1:3] for row in table.rows] == [("a", "3"), ("b", "3"), ("c", "none")]
     assert {len(row) for row in table.rows} == {len(table.columns)}
 

@@ -83,7 +83,7 @@ def test_the_trial_decides(tmp_path: Path, data: dict[str, str]) -> None:
     order = found.rankings[0].orders[-1]
     assert (order.figure, order.seeds, order.students) == ("trial:embedded_forms", 200, 3)
     assert [one.candidate for one in order.standings] == list(NAMES)
-    assert found.rankings[0].verdict[-1] == "the trial decides: good"
+    assert found.rankings[0].verdict.decided == "the trial decides: good"
     [foretold] = found.foretold
     assert foretold.candidates == 3 and {one.figure for one in foretold.foretold} == {"ifd", "ic_ifd", "grape", "rsr"}
     text = said(found)
@@ -119,13 +119,15 @@ def test_students_are_tested_on_their_own_kind_of_rows(tmp_path: Path, data: dic
     made.student = specialised  # type: ignore[method-assign]
     found = ranked(made, data, tmp_path / "run").rankings[0]
     assert found.trial is not None and {one.change for one in found.trial.learned.values()} == {-1.0}
-    assert found.verdict[-1] == "the trial decides: good"
+    assert found.verdict.decided == "the trial decides: good"
 
 
 def test_a_task_that_all_pass_or_fail_says_so(tmp_path: Path, data: dict[str, str]) -> None:
     found = ranked(MadeUp({"good": -0.5, "fair": -0.5, "poor": -0.5}, fails=False), data, tmp_path / "run").rankings[0]
-    assert "every student scores 0 on every item: the task is too hard for them" in found.verdict[-2]
-    assert found.verdict[-1].startswith("the trial decides nothing")
+    [words] = found.verdict.by_task.values()
+    assert "every student scores 0 on every item: the task is too hard for them" in words
+    assert str(found.verdict.decided).startswith("the trial decides nothing")
+    assert found.verdict.left_by_trial is None
 
 
 def test_no_student_is_trained_in_vain(tmp_path: Path, data: dict[str, str]) -> None:
@@ -134,7 +136,7 @@ def test_no_student_is_trained_in_vain(tmp_path: Path, data: dict[str, str]) -> 
     made = MadeUp({"good": 0.6, "fair": 0.5, "poor": 0.2})
     found = ranked(made, data, tmp_path / "run", trial_rows=200, trial_set={"num_train_epochs": "3"}).rankings[0]
     assert not made.made  # of 200 rows there would be 39 steps, of the 48 there are there are 9
-    assert "9 steps are too few" in found.verdict[-2]
+    assert "9 steps are too few" in found.verdict.by_task["trial:embedded_forms"]
 
 
 def test_items_that_stand_or_fall_together_are_one() -> None:
@@ -194,7 +196,7 @@ def test_students_are_trained_on_rows_whose_rounds_are_known(tmp_path: Path, mon
 def test_a_candidate_without_students_is_left_out_and_the_others_stand(tmp_path: Path, data: dict[str, str]) -> None:
     found = ranked(MadeUp({"good": 0.6, "fair": 0.5, "poor": -1}), data, tmp_path / "run")
     assert found.rankings[0].orders[-1].without == {"poor": "the loss is nan at step 3"}
-    assert "good" in found.rankings[0].verdict[-1]
+    assert found.rankings[0].verdict.left_by_trial == ["good"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import orjson
 import pytest
 
 from evolvent.errors import InputError
-from evolvent.ranking.result import BaseRanking, Ranked, write_result
+from evolvent.ranking.result import BaseRanking, Ranked, RankingVerdict, write_result
+from evolvent.ranking.verdict import verdict_of
 from evolvent.report.page import report
 from evolvent.report.page.drawing import browser_scripts
 from evolvent.report.page.figures import training
@@ -99,7 +100,8 @@ def test_runs_are_compared_as_the_candidates_of_a_ranking(tmp_path: Path) -> Non
 
 def test_a_ranking_is_told_as_it_was_written(tmp_path: Path) -> None:
     whole_run(tmp_path / "a")
-    ranking = BaseRanking("openai:b", [ordered("ifd", {"a": 0, "b": 1})], [], ["few rows"])
+    orders = [ordered("ifd", {"a": 0, "b": 1})]
+    ranking = BaseRanking("openai:b", orders, verdict_of(orders, {"a": "a", "b": "b"}, trial=False), ["few rows"])
     folders = {name: tmp_path / name for name in ("a", "b")}
     write_result(Ranked(tmp_path, tmp_path / "plan.json", folders, {}, [ranking], {"a": {}, "b": {}}, {}))
     text = page_of(tmp_path)
@@ -111,7 +113,7 @@ def test_of_a_ranking_the_page_has_its_plan_and_the_losses_of_its_students(tmp_p
     folders = {name: whole_run(tmp_path / name) for name in ("openai:a", "openai:b")}
     for seed in ("seed-0", "seed-1"):
         student(tmp_path / "openai:a" / "trial" / "base" / seed, {"1": 4}, [0, 1])
-    ranking = BaseRanking("openai:b", [], ["ifd: a leads", "all figures put a first"], [])
+    ranking = BaseRanking("openai:b", [], RankingVerdict(together="all figures put a first"), [])
     plan = {"ranked": "evolvers", "candidates": list(folders), "input": {"seeds": "abc"}, "rule": "By the set."}
     (tmp_path / "plan.json").write_bytes(orjson.dumps(plan))
     fates: dict[str, dict[str, int]] = {name: {} for name in folders}
