@@ -9,7 +9,7 @@ import pytest
 from evolvent import evolve, rank_data, rank_evolvers, rank_teachers, show
 from evolvent.errors import BudgetReachedError, CallError, InputError, ModelUnavailableError, RunError
 from evolvent.models import models as opened_models
-from evolvent.models.protocols import Sampling
+from evolvent.models.protocols import Reply, Sampling
 from evolvent.ranking import scoring
 from evolvent.ranking.order import Order, Standing
 from evolvent.ranking.rank import _seeds
@@ -252,6 +252,13 @@ def test_means_and_a_sweep_of_beta_stand_beside_the_figures(tmp_path: Path, mode
     assert sweep.rows[0] == ("car(judge_score)", "0", "wordy, plain") and len(sweep.rows) == 6
 
 
+def test_replies_that_the_token_limit_cut_are_told(tmp_path: Path, models: Opened, instructions: Path) -> None:
+    models[WORDY].reply = lambda prompt, _: Reply("", "length") if "sock 1" in prompt else "Take a needle."
+    found = rank_teachers(instructions, teacher=[PLAIN, WORDY], **BASE, max_tokens=50, out=tmp_path / "run")
+    [flag] = [one for one in found.rankings[0].flags if "cut" in one]
+    assert flag == "wordy: 11 of its 30 rows of respond were cut at --max-tokens 50"
+
+
 def test_a_budget_is_for_all_candidates_together(tmp_path: Path, models: Opened, instructions: Path) -> None:
     how = {**BASE, "teacher": [PLAIN, WORDY], "out": tmp_path / "run", "sample": 10, "price": "1000000,0"}
     with pytest.raises(BudgetReachedError):
@@ -331,6 +338,7 @@ def test_rows_of_one_seed_are_one_item_where_a_run_is_ranked(tmp_path: Path, mod
     ("names", "words"),
     [
         (["a b", "a_b"], "candidates have the same name: a b, a_b"),
+        (["a", "A"], "candidates have the same name: A, a"),
         (["..", "b"], "'..' is no name for a candidate's folder"),
         (["plan.json", "b"], "'plan.json' is no name"),
         (["report.html", "b"], "'report.html' is no name"),

@@ -18,6 +18,7 @@ from evolvent.ranking.candidates import (
     SAMPLE,
     Candidates,
     costs,
+    cut_short,
     fates,
     folders_of,
     priced,
@@ -241,6 +242,7 @@ def _for_base(base_model: str, pairs: Mapping[str, Data], setup: Setup) -> BaseR
     """The ranking for one base model: pairs that it cannot score end their candidate for it alone."""
     given, by, short, candidates = setup.given, setup.by, setup.short, setup.candidates
     notes = [f"{short[name]} ended: {_line(why)}" for name, why in candidates.ended.items()]
+    notes += [f"{short[name]}: {line}" for name, folder in candidates.folders.items() for line in cut_short(folder)]
     found, orders = None, list[Order]()
     means, sweep = dict[str, dict[str, float]](), dict[str, dict[str, Sequence[str]]]()
     if by is not None:
