@@ -26,7 +26,7 @@ def test_shards_and_a_preview_are_named_for_what_they_are(
 ) -> None:
     seeds, sharded, previewed = write_seeds(tmp_path, range(8)), tmp_path / "sharded", tmp_path / "previewed"
     evolved(seeds, sharded, shard="2/2")
-    with pytest.raises(InputError, match=r"holds shards that are not merged \(2-of-2\), and no stage") as error:
+    with pytest.raises(InputError, match=r"holds shards that are not merged \(2/2\), and no stage") as error:
         read(sharded)
     assert f"evolvent merge {sharded}" in str(error.value) and str(sharded / "shards/2-of-2") in str(error.value)
     evolve(seeds, model=EVOLVER, out=previewed, preview=1)

@@ -30,8 +30,6 @@ def print_preview(run: Run) -> None:
     typer.echo(
         f"\npreview of {sampled:,} of {number_of(records, 'records')}{several}. Nothing else was done: the same "
         "command without --preview makes all of them, and does not pay these calls again, which are stored in "
-        f"\npreview of {sampled:,} of {number_of(records, 'records')}{several}. Nothing else was done: the same "
-        "command without --preview makes all of them, and does not pay these calls again, which are stored in "
         f"{url_or_path(run.path)}"
     )
 

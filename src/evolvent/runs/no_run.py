@@ -16,13 +16,14 @@ def no_run(folder: Path, fix: str = "Make one: evolvent demo, or evolvent evolve
         folder: the folder.
         fix: what to do about a folder that holds nothing of evolvent's.
     """
-    from evolvent.runs.shards import shards_in  # heavy: only what fails needs it
+    from evolvent.runs.shards import shard_folder, shards_in  # heavy: only what fails needs it
 
     if shards := shards_in(folder):
-        names = ", ".join(one.name for one in shards[:NAMED]) + (" …" if len(shards) > NAMED else "")
+        names = ", ".join(map(str, shards[:NAMED])) + (" …" if len(shards) > NAMED else "")
         return InputError(
             f"{folder} holds shards that are not merged ({names}), and no stage of its own",
-            fix=f"When all are made, join them: evolvent merge {folder}. A shard is a run folder itself: {shards[0]}",
+            fix=f"When all are made, join them: evolvent merge {folder}. Each is a run folder itself: "
+            f"{shard_folder(folder, shards[0])}",
         )
     if (folder / CALLS).is_file():
         return InputError(

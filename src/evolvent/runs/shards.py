@@ -16,10 +16,10 @@ def shard_folder(out: Path, shard: Shard) -> Path:
     return out / SHARDS / shard.folder
 
 
-def shards_in(out: Path) -> list[Path]:
-    """The folders of the shards that a run folder has, the first shard first."""
-    found = [shard for place in (out / SHARDS).glob("*-of-*") if (shard := Shard.named(place.name)) is not None]
-    return [shard_folder(out, shard) for shard in sorted(found, key=lambda one: (one.of, one.number))]
+def shards_in(out: Path) -> list[Shard]:
+    """The shards that have a folder in a run folder."""
+    found = [Shard.named(place.name) for place in (out / SHARDS).glob("*-of-*")]
+    return sorted((one for one in found if one is not None), key=lambda one: (one.of, one.number))
 
 
 def check_sharded(stage: Stage, calling: Calling) -> None:
