@@ -29,6 +29,8 @@ def test_shards_and_a_preview_are_named_for_what_they_are(
     with pytest.raises(InputError, match=r"holds shards that are not merged \(2/2\), and no stage") as error:
         read(sharded)
     assert f"evolvent merge {sharded}" in str(error.value) and str(sharded / "shards/2-of-2") in str(error.value)
+    with pytest.raises(InputError, match=rf"has no calls\.sqlite\nName one of: {sharded / 'shards/2-of-2'}\."):
+        evolvent.calls(sharded)
     evolve(seeds, model=EVOLVER, out=previewed, preview=1)
     with pytest.raises(InputError, match="holds calls, of a preview or a pilot, and no stage yet") as error:
         read(previewed)

@@ -35,6 +35,7 @@ from evolvent.storage_errors import damaged, explained
 log = logging.getLogger(__name__)
 
 ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+NAMED = 8  # folders within one, in a message
 LARGEST = 256  # rows of a statement; sqlite's own limit is 32,766 values
 # Adding to the row: a folder keeps the account of everything that was ever paid in it.
 SPEND = """
@@ -327,7 +328,8 @@ def open_read_only(path: Path) -> sqlite3.Connection:
     """
     with explained(path, "read"):
         if not path.is_file():
-            within = ", ".join(sorted(str(file.parent) for file in path.parent.glob(f"*/{path.name}")))
+            stores = [file for below in ("*", "shards/*") for file in path.parent.glob(f"{below}/{path.name}")]
+            within = ", ".join(sorted(str(file.parent) for file in stores)[:NAMED]) + " …" * (len(stores) > NAMED)
             fix = f"Name one of: {within}." if within else "Name a run folder that a stage has worked in."
             raise InputError(f"{path.parent} has no {path.name}", fix=fix)
         with ExitStack() as opened:
