@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evolvent.call_store.key import call_seed
-from evolvent.call_store.store import LAYOUT, TABLES
+from evolvent.call_store.schema import LAYOUT, TABLES
 from evolvent.files import CALLS
 from evolvent.records import Column, schema
 from evolvent.runs.manifest import StageEntry, write_manifest

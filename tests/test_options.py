@@ -340,7 +340,7 @@ def test_values_that_are_typed_as_one_text(parse: Callable[[Any, str], Any], tex
         (names, "a,", "--x 'a,' lacks a name"),
         (mapping, "a", "--x 'a' is not KEY=VALUE"),
         (pairs, ["=a"], "--x '=a' is not KEY=VALUE"),
-        (options_in(Calling)["extra_body"].about.parse, "{", "--x is not JSON"),
+        (options_in(Calling)["extra_body"].about.parse, "{", "--x is not JSON: line 1, column 2: "),
         (options_in(Calling)["extra_body"].about.parse, "[1]", "--x is not a JSON object"),
         (options_in(Calling)["extra_body"].about.parse, "3", "--x is not a JSON object"),
     ],

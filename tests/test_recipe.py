@@ -28,7 +28,9 @@ def recipe(folder: Path, text: str) -> Path:
     [
         ("", "holds no stages"),
         ("- a\n- b", "holds no stages"),
-        ("out: [", "is not YAML"),
+        ("out: [", r"recipe \S+recipe\.yaml is not YAML: line 1, column 7: expected .*\nCorrect it there\."),
+        ("out: r\nevolve:\n\tmodel: a", r"is not YAML: line 3, column 1: found character '\\t' that .*\n.*not tabs"),
+        ("out: r\nevolve: \0", r"is not YAML: line 2, column 9: special characters are not allowed\n"),
         ("out: " + "[" * 5000, "is not YAML"),
         ("out: r\nevolve: &a {seeds: *a}", "is not YAML"),
         ("out: r\nevolve: {seeds: 2020-13-01}", "is not YAML: month must be in 1"),
@@ -114,7 +116,7 @@ def test_set_replaces_and_adds(tmp_path: Path) -> None:
 
 def test_values_of_set_that_are_no_yaml(tmp_path: Path) -> None:
     path = recipe(tmp_path, f"out: {tmp_path}/r\nevolve: {{seeds: s.jsonl, model: embedded}}\n")
-    with pytest.raises(InputError, match=r"--set evolve\.seeds: '\[x' is not YAML"):
+    with pytest.raises(InputError, match=r"--set evolve\.seeds: '\[x' is not YAML: line 1, column 3: expected"):
         run(path, set={"evolve.seeds": "[x"})
 
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from threading import Thread
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import uvloop
 
@@ -114,69 +114,105 @@ async def in_order(
         Whatever ``items`` or ``work`` raises first. The other work is cancelled; when a budget is reached it is let
         go on to its end instead: its calls under way are paid.
     """
-    source = enumerate(items)
-    room = asyncio.Semaphore(WINDOW * concurrency)  # for items that are begun and not yet given out
-    finished: dict[int, Result] = {}
-    broken: list[BaseException] = []
-    news = asyncio.Event()  # the next result is there, a worker broke, or all are at their end
-    given = 0
-    weights: dict[int, int] = {}  # of items that are begun and not yet given out
-    heavy = 0
-    lighter = asyncio.Event()
-
-    def weigh(index: int, now: int) -> None:
-        nonlocal heavy
-        heavy += now - weights.get(index, 0)
-        weights[index] = now
+    source, begun = enumerate(items), _Begun[Result](concurrency, heaviest)
 
     async def worker() -> None:
-        while True:
-            await room.acquire()
-            while heavy > heaviest and not broken:
-                lighter.clear()
-                await lighter.wait()
-            if broken:
-                return
+        while await begun.may_begin():
             try:
                 index, item = next(source)
-                weigh(index, weight(item, None))
-                finished[index] = result = await work(item)
-                weigh(index, weight(item, result))
+                begun.weigh(index, weight(item, None))
+                result = await work(item)
+                begun.finish(index, result, weight(item, result))
                 del item, result  # one that waits for the next holds nothing
             except StopIteration:
                 return
             except BaseException as error:  # a cancellation that comes from within the work, too: its result is lacking
-                broken.append(error)
-                news.set()
-                lighter.set()
-                for _ in range(concurrency):
-                    room.release()  # for those that wait here, to see it
+                begun.breaks(error)
                 return
-            if index == given:
-                news.set()
 
     workers = [asyncio.create_task(worker()) for _ in range(concurrency)]
     end = asyncio.gather(*workers, return_exceptions=True)
-    end.add_done_callback(lambda _: news.set())
+    end.add_done_callback(lambda _: begun.news.set())
     try:
-        while not end.done() or given in finished:
-            while not broken and given in finished:
-                given += 1
-                room.release()
-                yield finished.pop(given - 1)
-                heavy -= weights.pop(given - 1)
-                lighter.set()
-            if broken:
-                if isinstance(broken[0], BudgetReachedError):
+        while not end.done() or begun.has_next:
+            while begun.has_next and not begun.broken:
+                yield begun.take()
+                begun.lighten()
+            if begun.broken:
+                if isinstance(begun.broken[0], BudgetReachedError):
                     await end
-                raise broken[0]
+                raise begun.broken[0]
             if not end.done():
-                await news.wait()
-                news.clear()
+                await begun.news.wait()
+                begun.news.clear()
     finally:
         for task in workers:
             task.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
+
+
+class _Begun(Generic[Result]):
+    """Items that are begun and not yet given out: their results, and whether another may be begun beside them.
+
+    Attributes:
+        news: set when the next result is there, work broke, or all of it is at its end.
+        broken: what work broke with, the first one first.
+    """
+
+    def __init__(self, concurrency: int, heaviest: int) -> None:
+        self.news = asyncio.Event()
+        self.broken: list[BaseException] = []
+        self._concurrency, self._heaviest = concurrency, heaviest
+        self._room = asyncio.Semaphore(WINDOW * concurrency)
+        self._lighter = asyncio.Event()
+        self._weights: dict[int, int] = {}
+        self._heavy = 0
+        self._finished: dict[int, Result] = {}
+        self._next = 0
+
+    @property
+    def has_next(self) -> bool:
+        """Whether the next result is there."""
+        return self._next in self._finished
+
+    async def may_begin(self) -> bool:
+        """Wait until there is room for another item; False if none is to be begun any more."""
+        await self._room.acquire()
+        while self._heavy > self._heaviest and not self.broken:
+            self._lighter.clear()
+            await self._lighter.wait()
+        return not self.broken
+
+    def weigh(self, index: int, weight: int) -> None:
+        """Note what an item weighs now."""
+        self._heavy += weight - self._weights.get(index, 0)
+        self._weights[index] = weight
+
+    def finish(self, index: int, result: Result, weight: int) -> None:
+        """Note the result of an item, and what it weighs with it."""
+        self._finished[index] = result
+        self.weigh(index, weight)
+        if index == self._next:
+            self.news.set()
+
+    def breaks(self, error: BaseException) -> None:
+        """Note that work broke: whoever waits to begin an item sees it."""
+        self.broken.append(error)
+        self.news.set()
+        self._lighter.set()
+        for _ in range(self._concurrency):
+            self._room.release()
+
+    def take(self) -> Result:
+        """The next result."""
+        self._next += 1
+        self._room.release()
+        return self._finished.pop(self._next - 1)
+
+    def lighten(self) -> None:
+        """Note that the result that was taken last is done with."""
+        self._heavy -= self._weights.pop(self._next - 1)
+        self._lighter.set()
 
 
 async def in_thread(function: Callable[[], Result]) -> Result:

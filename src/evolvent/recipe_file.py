@@ -8,9 +8,11 @@ from typing import Any
 import yaml
 
 from evolvent.errors import InputError
+from evolvent.parse_errors import yaml_error
 
 # What PyYAML raises: of its own; of a date or a number that cannot be; of what is nested too deep, or within itself.
 NO_YAML = (yaml.YAMLError, ValueError, RecursionError)
+CORRECT = "Correct it there. Lines are indented by blanks, not tabs; quote a text with ': ' in it or a sign before it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ def read_recipe(recipe: str | Path | Mapping[str, Any]) -> Written:
     if isinstance(recipe, Mapping):
         content = {key: dict(value) if isinstance(value, Mapping) else value for key, value in recipe.items()}
         return Written(content, {}, "recipe")
-    path = Path(recipe)
+    path, text = Path(recipe), ""
     try:
         text = path.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -52,9 +54,11 @@ def read_recipe(recipe: str | Path | Mapping[str, Any]) -> Written:
     except FileNotFoundError:
         raise InputError(f"no recipe {path}") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"recipe {path} cannot be read: {error}") from error
+        raise InputError(
+            f"recipe {path} cannot be read: {error}", fix="Check the path, or save it as UTF-8."
+        ) from error
     except NO_YAML as error:
-        raise InputError(f"recipe {path} is not YAML: {error}") from error
+        raise InputError(f"recipe {path} is not YAML: {yaml_error(error, text)}", fix=CORRECT) from error
     if not isinstance(content, dict):
         raise InputError(f"recipe {path} holds no stages", fix="A recipe is lines of the form STAGE: {OPTION: VALUE}.")
     return Written(content, lines, str(path))
@@ -90,5 +94,6 @@ def put(content: dict[str, Any], key: str, value: Any) -> None:
         place[name] = yaml.safe_load(value) if isinstance(value, str) else value
     except NO_YAML as error:
         raise InputError(
-            f"--set {key}: {value!r} is not YAML: {error}", fix="Quote it: --set 'KEY=\"a value\"'."
+            f"--set {key}: {value!r} is not YAML: {yaml_error(error, value)}",
+            fix="Quote it: --set 'KEY=\"a value\"'.",
         ) from error

@@ -10,7 +10,8 @@ import pytest
 
 from evolvent.call_store.key import call_key
 from evolvent.call_store.log import calls
-from evolvent.call_store.store import LAYOUT, Call, CallStore, open_read_only
+from evolvent.call_store.schema import LAYOUT
+from evolvent.call_store.store import Call, CallStore, open_read_only
 from evolvent.call_store.stored import StoredChat, holds_under
 from evolvent.call_store.used import Failures, lasting_failures
 from evolvent.errors import CallError

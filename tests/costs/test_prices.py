@@ -128,7 +128,7 @@ def test_what_is_wrong_is_said(price: object, words: str) -> None:
         ("openai:x?nonsense=1: {in: 1, out: 2}\n", r"line 1: unknown option"),
         ("- 1\n- 2\n", "does not map models to prices"),
         ("", "does not map models to prices"),
-        ("a: [1, 2\n", "is not YAML"),
+        ("a: [1, 2\n", "is not YAML: line 2, column 1: expected ',' or ']'"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_said_with_its_line(text: str, words: str, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 from evolvent.errors import EvolventError, InputError, RunError
 from evolvent.publishing import card as card_module
 from evolvent.publishing import push as push_module
+from evolvent.publishing.configs import write_config
 from evolvent.publishing.push import push
 from evolvent.records import Record
 from evolvent.runs.folder import RunFolder
@@ -72,6 +73,32 @@ def test_one_commit_holds_the_card_and_a_file_a_stage(there: Hub, tmp_path: Path
     evolved = table(files["data/evolved/train.parquet"])
     assert evolved.num_rows == 36 and evolved.equals(pq.read_table(folder / "evolved.parquet"))
     assert b'load_dataset("me/data", "selected", split="train")' in files["README.md"]
+
+
+def made_anew(folder: Path) -> None:
+    write(folder, "evolve", evolutions(["other"]), read="evolve")
+
+
+def touched(folder: Path) -> None:
+    (folder / "evolved.parquet").write_bytes((folder / "evolved.parquet").read_bytes())
+
+
+@pytest.mark.parametrize("change", [made_anew, touched])
+def test_a_run_that_is_changed_while_it_is_read_is_not_uploaded(
+    there: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
+) -> None:
+    folder = whole_run(tmp_path / "run")
+
+    def read_and_changed(*of: Any) -> None:
+        write_config(*of)
+        if not changed:
+            changed.append(change(folder))
+
+    changed: list[None] = []
+    monkeypatch.setattr(push_module, "write_config", read_and_changed)
+    with pytest.raises(InputError, match="was changed by another process while it was read: nothing was uploaded"):
+        push(folder, repo="me/data")
+    assert not there.repos
 
 
 def test_the_same_again_is_nothing_to_do_and_another_is_not_overwritten(there: Hub, tmp_path: Path) -> None:
@@ -276,5 +303,5 @@ def test_what_was_pushed_is_read_by_its_url(there: Hub, tmp_path: Path, monkeypa
     push(folder, repo="me/data", private=True)
     [path, *_] = [path for path in of(there) if path.endswith(".parquet")]
     assert len(load(f"hf://datasets/me/data/{path}")) == pq.read_metadata(io.BytesIO(of(there)[path])).num_rows
-    with pytest.raises(InputError, match="There is no file hf://datasets/me/data/nothing.jsonl"):
+    with pytest.raises(InputError, match="There is no file hf://datasets/me/data/nothing"):
         load("hf://datasets/me/data/nothing.jsonl")

@@ -9,8 +9,9 @@ import pytest
 from evolvent.ranking.figures import RankedBy, figures, itself
 from evolvent.ranking.measured import Measured
 from evolvent.ranking.order import Order, order
-from evolvent.ranking.result import BaseRanking, Ranked
+from evolvent.ranking.result import BaseRanking, Ranked, RankingVerdict
 from evolvent.ranking.verdict import sentence
+from evolvent.report.page.figures.ranking import _behind
 from evolvent.report.ranking import ranking_tables
 
 BY_X = RankedBy("x", ("x",), itself)
@@ -42,7 +43,7 @@ def test_a_figure_that_there_is_not_has_its_reason(found: Measured) -> None:
     }
     assert list(by["reward"].without) == ["c"] and not by["rsr"].without
     assert "c has none: none of its rows has it; 20" in sentence(by["reward"], SHORT)
-    ranking = BaseRanking("embedded-base", list(by.values()), [], [])
+    ranking = BaseRanking("embedded-base", list(by.values()), RankingVerdict(), [])
     whole = Ranked(Path(), Path(), dict.fromkeys("abc", Path()), {}, [ranking], {name: {} for name in "abc"}, COSTS)
     tables = list(ranking_tables(whole))
     assert all(len(row) == len(table.columns) for table in tables for row in table.rows)
@@ -92,6 +93,34 @@ def test_seeds_that_nobody_has_a_figure_of_are_not_counted() -> None:
     by_x = order(found, BY_X, draws=100)
     assert (by_x.seeds, [one.rows for one in by_x.standings]) == (30, [30, 20])
     assert "(n = 30 seeds, 20 to 30 rows each" in sentence(by_x, SHORT)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "shared", "words", "caption"),
+    [
+        (range(25), 25, "(n = 25 seeds", "Paired, over 25 seeds, with"),
+        (
+            range(10, 35),
+            15,
+            "(n = 35 seeds, 25 rows each",
+            "Over 35 seeds, paired on the 15 that",
+        ),
+        (
+            range(25, 50),
+            0,
+            "(n = 50 seeds, none shared, 25 rows each",
+            "Over 50 seeds, none of which two",
+        ),
+    ],
+)
+def test_candidates_are_paired_on_the_seeds_that_they_share(
+    seeds: range, shared: int, words: str, caption: str
+) -> None:
+    x = np.random.default_rng(0).normal(size=50)
+    of, both = np.repeat(np.arange(2), 25), np.array([*range(25), *seeds])
+    by_x = order(Measured(["a", "b"], of, both, {"x": x}, [25, 25]), BY_X, draws=100)
+    assert by_x.shared == shared and words in sentence(by_x, SHORT)
+    assert caption in _behind(by_x, SHORT, "", "").caption
 
 
 def test_rows_of_one_seed_have_no_order() -> None:

@@ -9,11 +9,11 @@ import pytest
 from evolvent import evolve, rank_data, rank_evolvers, rank_teachers, show
 from evolvent.errors import BudgetReachedError, CallError, InputError, ModelUnavailableError, RunError
 from evolvent.models import models as opened_models
-from evolvent.models.protocols import Sampling
+from evolvent.models.protocols import Reply, Sampling
 from evolvent.ranking import scoring
 from evolvent.ranking.order import Order, Standing
 from evolvent.ranking.rank import _seeds
-from evolvent.ranking.result import BaseRanking, Ranked
+from evolvent.ranking.result import BaseRanking, Ranked, RankingVerdict
 from evolvent.records import Record
 from evolvent.report.ranking import _figures, ranking_tables, verdicts
 from evolvent.report.summary import conclusions, summary
@@ -69,7 +69,7 @@ def test_teachers(tmp_path: Path, models: Opened, instructions: Path) -> None:
     shown = show(tmp_path / "run")
     assert shown.ranked is not None and repr(shown.ranked) == repr(found)
     lines = list(conclusions(shown))
-    assert "  " + found.rankings[0].verdict[0] in lines
+    assert "  " + found.rankings[0].verdict.lines[0] in lines
     assert {table.title for table in summary(shown)} >= {"candidates", "candidates for embedded-base"}
     assert [(one.path.name, one.stages) for one in shown.within] == [
         (name, {"respond": "done", "score": "done"}) for name in ("plain", "wordy")
@@ -102,13 +102,17 @@ def test_the_plan_is_there_before_the_first_call_and_binds(tmp_path: Path, model
     how = {**BASE, "teacher": [PLAIN, WORDY], "out": tmp_path / "run"}
     with pytest.raises(RunError, match=r"no candidate got through: .*plain.*the server is gone"):
         rank_teachers(instructions, sample=10, **how)
-    with pytest.raises(InputError, match=r"plan\.json plans another ranking: rows was 10, and is 12; sample was 10"):
+    another = r"plan\.json plans another ranking:\n  "
+    with pytest.raises(InputError, match=another + r"rows: 10 in the folder, 12 now\n  sample: 10"):
         rank_teachers(instructions, sample=12, **how)
     sample = (tmp_path / "run/sample.jsonl").read_bytes()
     instructions.write_text(instructions.read_text().replace("Mend", "Wash"))
-    with pytest.raises(InputError, match=r"plan\.json plans another ranking: input was"):
+    with pytest.raises(InputError, match=another + r"input\.instructions: other content than it had\nTake"):
         rank_teachers(instructions, sample=10, **how)
     assert (tmp_path / "run/sample.jsonl").read_bytes() == sample
+    (tmp_path / "run/plan.json").write_text("{")
+    with pytest.raises(InputError, match=r"plan\.json is not JSON: line 1, column 2: "):
+        rank_teachers(instructions, sample=10, **how)
 
 
 def test_a_candidate_that_dies_ends_and_the_others_stand(tmp_path: Path, models: Opened, instructions: Path) -> None:
@@ -120,8 +124,8 @@ def test_a_candidate_that_dies_ends_and_the_others_stand(tmp_path: Path, models:
     assert list(found.ended) == [PLAIN] and "out of order" in found.ended[PLAIN]
     [ranking] = found.rankings
     assert {one.candidate for order in ranking.orders for one in order.standings} == {WORDY, JUDGE}
-    assert all("plain has none: it ended before" in line for line in ranking.verdict[:-1])
-    assert ranking.verdict[-1].endswith("plain cannot be judged so, for lack of a figure")
+    assert all("plain has none: it ended before" in line for line in ranking.verdict.by_figure.values())
+    assert ranking.verdict.together.endswith("plain cannot be judged so, for lack of a figure")
     assert ranking.flags[0].startswith("plain ended: ") and "out of order" in ranking.flags[0]
 
 
@@ -129,7 +133,7 @@ def test_a_candidate_without_a_figure_stands_below_the_others() -> None:
     standings = [Standing(name, 3, 1.0, 0.9, 1.1, 0.0, 0.0, 0.0, True, 1.0, 0.5, 0.0) for name in ("a", "b")]
     found = Order("reward", False, standings, {"c": "no reply"}, 3, 0.1, 5, {})
     short = {name: name for name in "abc"}
-    table = _figures(BaseRanking("embedded-base", [found], [], []), short)
+    table = _figures(BaseRanking("embedded-base", [found], RankingVerdict(), []), short)
     assert [row[1:3] for row in table.rows] == [("a", "3"), ("b", "3"), ("c", "none")]
     assert {len(row) for row in table.rows} == {len(table.columns)}
 
@@ -248,6 +252,13 @@ def test_means_and_a_sweep_of_beta_stand_beside_the_figures(tmp_path: Path, mode
     assert sweep.rows[0] == ("car(judge_score)", "0", "wordy, plain") and len(sweep.rows) == 6
 
 
+def test_replies_that_the_token_limit_cut_are_told(tmp_path: Path, models: Opened, instructions: Path) -> None:
+    models[WORDY].reply = lambda prompt, _: Reply("", "length") if "sock 1" in prompt else "Take a needle."
+    found = rank_teachers(instructions, teacher=[PLAIN, WORDY], **BASE, max_tokens=50, out=tmp_path / "run")
+    [flag] = [one for one in found.rankings[0].flags if "cut" in one]
+    assert flag == "wordy: 11 of its 30 rows of respond were cut at --max-tokens 50"
+
+
 def test_a_budget_is_for_all_candidates_together(tmp_path: Path, models: Opened, instructions: Path) -> None:
     how = {**BASE, "teacher": [PLAIN, WORDY], "out": tmp_path / "run", "sample": 10, "price": "1000000,0"}
     with pytest.raises(BudgetReachedError):
@@ -327,6 +338,7 @@ def test_rows_of_one_seed_are_one_item_where_a_run_is_ranked(tmp_path: Path, mod
     ("names", "words"),
     [
         (["a b", "a_b"], "candidates have the same name: a b, a_b"),
+        (["a", "A"], "candidates have the same name: A, a"),
         (["..", "b"], "'..' is no name for a candidate's folder"),
         (["plan.json", "b"], "'plan.json' is no name"),
         (["report.html", "b"], "'report.html' is no name"),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,14 @@ import pytest
 
 from evolvent import rank_data
 from evolvent.errors import InputError, RunError
+from evolvent.options import Reading
 from evolvent.ranking import students, trial
 from evolvent.ranking.result import Ranked, read_result
 from evolvent.ranking.students import Student
+from evolvent.records import Record
 from evolvent.report.ranking import ranking_tables, verdicts
+from evolvent.training.rows import open_examples
+from tests.report.page.runs import write
 
 pytest.importorskip("lm_eval")
 pytest.importorskip("trl")
@@ -78,7 +83,7 @@ def test_the_trial_decides(tmp_path: Path, data: dict[str, str]) -> None:
     order = found.rankings[0].orders[-1]
     assert (order.figure, order.seeds, order.students) == ("trial:embedded_forms", 200, 3)
     assert [one.candidate for one in order.standings] == list(NAMES)
-    assert found.rankings[0].verdict[-1] == "the trial decides: good"
+    assert found.rankings[0].verdict.decided == "the trial decides: good"
     [foretold] = found.foretold
     assert foretold.candidates == 3 and {one.figure for one in foretold.foretold} == {"ifd", "ic_ifd", "grape", "rsr"}
     text = said(found)
@@ -114,13 +119,15 @@ def test_students_are_tested_on_their_own_kind_of_rows(tmp_path: Path, data: dic
     made.student = specialised  # type: ignore[method-assign]
     found = ranked(made, data, tmp_path / "run").rankings[0]
     assert found.trial is not None and {one.change for one in found.trial.learned.values()} == {-1.0}
-    assert found.verdict[-1] == "the trial decides: good"
+    assert found.verdict.decided == "the trial decides: good"
 
 
 def test_a_task_that_all_pass_or_fail_says_so(tmp_path: Path, data: dict[str, str]) -> None:
     found = ranked(MadeUp({"good": -0.5, "fair": -0.5, "poor": -0.5}, fails=False), data, tmp_path / "run").rankings[0]
-    assert "every student scores 0 on every item: the task is too hard for them" in found.verdict[-2]
-    assert found.verdict[-1].startswith("the trial decides nothing")
+    [words] = found.verdict.by_task.values()
+    assert "every student scores 0 on every item: the task is too hard for them" in words
+    assert str(found.verdict.decided).startswith("the trial decides nothing")
+    assert found.verdict.left_by_trial is None
 
 
 def test_no_student_is_trained_in_vain(tmp_path: Path, data: dict[str, str]) -> None:
@@ -129,7 +136,7 @@ def test_no_student_is_trained_in_vain(tmp_path: Path, data: dict[str, str]) -> 
     made = MadeUp({"good": 0.6, "fair": 0.5, "poor": 0.2})
     found = ranked(made, data, tmp_path / "run", trial_rows=200, trial_set={"num_train_epochs": "3"}).rankings[0]
     assert not made.made  # of 200 rows there would be 39 steps, of the 48 there are there are 9
-    assert "9 steps are too few" in found.verdict[-2]
+    assert "9 steps are too few" in found.verdict.by_task["trial:embedded_forms"]
 
 
 def test_items_that_stand_or_fall_together_are_one() -> None:
@@ -142,10 +149,54 @@ def test_items_that_stand_or_fall_together_are_one() -> None:
     assert values[:, 0, 0].tolist() == pytest.approx([2 / 3, 1 / 3])
 
 
+def test_the_time_left_is_by_the_students_that_are_made_now(
+    tmp_path: Path, data: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of nine students four are there already, each read in 0.4 s; the others take a minute."""
+    made, now, told = MadeUp({"good": 0.6, "fair": 0.5, "poor": 0.2}), [0.0], list[str]()
+    plain = made.student
+
+    def kept(*of: Any, **how: Any) -> Student:
+        one = replace(plain(*of, **how), new=len(made.made) > 4)
+        now[0] += 60 if one.new else 0.4
+        return one
+
+    made.student = kept  # type: ignore[method-assign]
+    monkeypatch.setattr(trial, "say", told.append)
+    monkeypatch.setattr(trial, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    ranked(made, data, tmp_path / "run", progress=True)
+    lines = [line.partition("seed ")[2] for line in told if ": student " in line]
+    assert lines[:4] == [f"{seed}: there already" for seed in (0, 0, 0, 1)]
+    left = [line.rpartition("; ")[2] for line in lines[4:]]
+    assert left[:-1] == ["4.0 min left", "3.0 min left", "2.0 min left", "60 s left"]
+    assert "left" not in left[-1]
+
+
+def test_students_are_trained_on_rows_whose_rounds_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the page can draw what students score over the rounds of their data."""
+    for round in (1, 2):
+        rows = [
+            Record(f"{n}/r{round}", f"{n}", n, f"What is {n} plus {round}?", output=f"{n}.", round=round, evolver="e")
+            for n in range(60)
+        ]
+        write(tmp_path / f"of-{round}", "respond", rows)
+    made, rounds = MadeUp({"one": 0.6, "two": 0.2}), dict[str, set[tuple[int, str | None]]]()
+    plain = made.student
+
+    def read(rows: Path, *of: Any, **how: Any) -> Student:
+        examples = open_examples(rows, "sft", Reading())
+        rounds[rows.parent.parent.name] = {(one.round, one.evolver) for one in examples}
+        return plain(rows, *of, **how)
+
+    made.student = read  # type: ignore[method-assign]
+    ranked(made, {"one": str(tmp_path / "of-1"), "two": str(tmp_path / "of-2")}, tmp_path / "run")
+    assert rounds == {"one": {(1, "e")}, "two": {(2, "e")}}
+
+
 def test_a_candidate_without_students_is_left_out_and_the_others_stand(tmp_path: Path, data: dict[str, str]) -> None:
     found = ranked(MadeUp({"good": 0.6, "fair": 0.5, "poor": -1}), data, tmp_path / "run")
     assert found.rankings[0].orders[-1].without == {"poor": "the loss is nan at step 3"}
-    assert "good" in found.rankings[0].verdict[-1]
+    assert found.rankings[0].verdict.left_by_trial == ["good"]
 
 
 @pytest.mark.parametrize(
@@ -154,8 +205,9 @@ def test_a_candidate_without_students_is_left_out_and_the_others_stand(tmp_path:
         ({"trial_tasks": []}, "no task is named"),
         ({"trial": False}, "--trial-tasks is for a trial"),
         ({"trial_tasks": ["followbench"]}, "followbench needs a model that judges"),
-        ({"trial_set": {"lr": "1"}}, "--set has no 'lr'"),
+        ({"trial_set": {"lr": "1"}}, "--trial-set has no 'lr'"),
         ({"trial_tasks": ["gsm8k"], "trial_data": "nowhere"}, "task gsm8k needs"),
+        ({"trial_tasks": ["followbench"], "judge": "openai:j?base_url=http://x:1/v1"}, "holds them: --trial-data DIR."),
     ],
 )
 def test_what_is_no_trial(tmp_path: Path, data: dict[str, str], given: dict[str, Any], words: str) -> None:
@@ -187,9 +239,11 @@ def test_a_student_is_made_once_and_again_of_other_rows(tmp_path: Path, data: di
         )
 
     first = made()
-    assert len(first.curve) == 8 and first.scores["embedded_sums"].shape == (2,) and first.losses.shape == (3,)
+    assert first.new and len(first.curve) == 8
+    assert first.scores["embedded_sums"].shape == (2,) and first.losses.shape == (3,)
     weights = (folder / "student/model.safetensors").stat()
-    assert np.array_equal(made().losses, first.losses)
+    again = made()
+    assert np.array_equal(again.losses, first.losses) and not again.new
     assert (folder / "student/model.safetensors").stat().st_mtime_ns == weights.st_mtime_ns
     rows.write_text("".join(rows.read_text().splitlines(keepends=True)[:32]))
     held_out.write_text('{"instruction": "What is 71 plus 2?", "output": "73."}\n' * 2)

@@ -154,6 +154,12 @@ def test_files_that_are_none(tmp_path: Path, change: dict[str, Any], words: str)
     assert words in str(caught.value)
 
 
+def test_what_is_no_json_says_where(tmp_path: Path) -> None:
+    (tmp_path / "m.json").write_text('{\n"candidates": [1,]}')
+    with pytest.raises(InputError, match=r"m\.json is not JSON: line 2, column 17: "):
+        rank_validate(tmp_path / "m.json")
+
+
 def test_a_missing_file_names_those_that_ship() -> None:
     with pytest.raises(InputError, match=f"Name a JSON file, or: {', '.join(sorted(PUBLISHED))}"):
         rank_validate("nowhere")

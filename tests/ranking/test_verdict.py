@@ -12,8 +12,8 @@ import pytest
 from evolvent.ranking.figures import KEPT, RankedBy
 from evolvent.ranking.measured import Measured
 from evolvent.ranking.order import Order, Standing, order
-from evolvent.ranking.result import BaseRanking, Ranked, Tried
-from evolvent.ranking.verdict import families, flags, sentence, together
+from evolvent.ranking.result import BaseRanking, Ranked, RankingVerdict, Tried
+from evolvent.ranking.verdict import families, flags, sentence, together, verdict_of
 from evolvent.report.ranking import _notes, verdicts
 
 SHORT = {name: name for name in "ABCD"}
@@ -60,6 +60,17 @@ def by(figure: str, best: str, worse: str = "", lacking: str = "") -> Order:
 )
 def test_what_all_figures_say_together(orders: list[Order], words: str) -> None:
     assert together(orders, SHORT) == words
+
+
+def test_a_program_has_the_names_of_those_that_are_left() -> None:
+    tasks = [replace(by("trial:t", "BC", "A"), students=3), replace(by("trial:u", "AB", "C"), students=3)]
+    found = verdict_of([by("x", "AB", "C"), by("y", "ABC"), *tasks], SHORT, trial=True)
+    assert (found.left, found.left_by_trial) == (["A", "B"], ["B"])
+    assert (list(found.by_figure), list(found.by_task)) == (["x", "y"], ["trial:t", "trial:u"])
+    assert found.lines == [*found.by_figure.values(), found.together, *found.by_task.values(), "the trial decides: B"]
+    alone = verdict_of([by("x", "A")], SHORT, trial=False)
+    assert (alone.left, alone.left_by_trial, alone.decided) == (None, None, None)
+    assert verdict_of([by("x", "A", "B"), by("y", "B", "A")], SHORT, trial=False).left == []
 
 
 def test_a_difference_whose_interval_holds_0_is_no_proof_against_a_candidate() -> None:
@@ -117,7 +128,7 @@ def test_a_candidate_without_lengths_is_no_warning() -> None:
 
 def ranked(*orders: Sequence[Order], trial: bool = False) -> Ranked:
     tried = Tried(40, {}, {}, {}) if trial else None
-    rankings = [BaseRanking(f"base {n}", one, [], [], tried) for n, one in enumerate(orders)]
+    rankings = [BaseRanking(f"base {n}", one, RankingVerdict(), [], tried) for n, one in enumerate(orders)]
     return Ranked(Path("run"), Path("run/plan.json"), {}, {}, rankings, {}, {})
 
 

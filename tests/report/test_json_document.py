@@ -20,7 +20,7 @@ from evolvent.environment import Finding
 from evolvent.errors import InputError
 from evolvent.evaluation.figures import Figure, Figures
 from evolvent.ranking.order import Order, Standing
-from evolvent.ranking.result import BaseRanking, Ranked, Tried
+from evolvent.ranking.result import BaseRanking, Ranked, RankingVerdict, Tried
 from evolvent.ranking.sufficiency import Learned
 from evolvent.ranking.training_seeds import SeedAgreement
 from evolvent.ranking.validate import Foretold, Validation
@@ -48,6 +48,7 @@ CLASSES: dict[str, dict[str, Any]] = {
         "rankings.*": BaseRanking,
         "rankings.*.orders.*": Order,
         "rankings.*.orders.*.standings.*": Standing,
+        "rankings.*.verdict": RankingVerdict,
         "rankings.*.trial": Tried,
         "rankings.*.trial.learned.*": Learned,
         "rankings.*.trial.agreement.*": SeedAgreement,

@@ -143,6 +143,21 @@ def test_what_is_printed(tmp_path: Path, seeds: Path, models: Opened, capsys: py
     assert "preview of 2 of 6 records. Nothing else was done: the same command without --preview makes" in shown
 
 
+def test_records_of_one_seed_count_each_and_their_rows_are_told_where_they_are_more(
+    tmp_path: Path, seeds: Path, models: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = str(tmp_path / "run")
+    app(["evolve", str(seeds), "--model", A, "--out", run, "--rounds", "2", "--preview", "2"], standalone_mode=False)
+    assert "preview of 2 of 6 records (4 rows). Nothing else" in capsys.readouterr().out
+    evolved = evolvent.evolve(seeds, model=A, out=run, rounds=2)
+    usable = sum(row.round > 0 and row.status == "ok" for row in evolved)
+    capsys.readouterr()
+    app(["respond", run, "--out", run, "--teacher", A, "--preview", "2"], standalone_mode=False)
+    assert f"preview of 2 of {usable} records. Nothing else" in capsys.readouterr().out
+    app(["respond", run, "--out", run, "--teacher", A, "--teacher", B, "--preview", "1"], standalone_mode=False)
+    assert f"preview of 1 of {usable} records (2 rows). Nothing else" in capsys.readouterr().out
+
+
 def test_replies_without_text_failures_and_reasoning_are_shown(
     tmp_path: Path, seeds: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -253,6 +253,7 @@ def test_in_a_run_folder_it_reads_what_was_selected_and_is_entered(tmp_path: Pat
     entry = read_manifest(tmp_path)["train:student"]
     assert (entry.state, entry.counts["rows"], entry.input["stage"]) == ("done", 8, "select:selected.jsonl")
     assert entry.settings["learning_rate"] == 1e-3 and done.counts["rows"] == 8
+    assert entry.wall_s == done.seconds > 0  # so that the page's figure of times has it
     assert not [name for name in entry.counts if "round" in name]  # of data that was not evolved
 
 

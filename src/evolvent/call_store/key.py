@@ -39,7 +39,12 @@ def chat_key(identity: bytes, messages: Sequence[Message], sampling: Sampling) -
     if sampling.stop:
         decides["stop"] = list(sampling.stop)
     request = orjson.dumps({"messages": messages, **decides}, option=orjson.OPT_SORT_KEYS)
-    return hashlib.sha256(b"%d\n%b%b" % (len(identity), identity, request)).digest()[:16], request
+    return request_key(identity, request), request
+
+
+def request_key(identity: bytes, request: bytes) -> bytes:
+    """The key of a chat call of which this was asked, as canonical JSON."""
+    return hashlib.sha256(b"%d\n%b%b" % (len(identity), identity, request)).digest()[:16]
 
 
 def losses_key(identity: str, layout: str, question: str, output: str, messages: Sequence[Message] | None) -> bytes:

@@ -25,6 +25,7 @@ from typing import Any
 from evolvent.call_store.apart import Apart, newest
 from evolvent.call_store.journal import Journal, choose, connect, say, text
 from evolvent.call_store.read_only import connect_to_read
+from evolvent.call_store.schema import TABLES, lay_out, layout_of
 from evolvent.costs.budget import Spent
 from evolvent.errors import EvolventError, InputError, RunError
 from evolvent.files import CALLS
@@ -33,41 +34,8 @@ from evolvent.storage_errors import damaged, explained
 
 log = logging.getLogger(__name__)
 
-LAYOUT = 3
-TABLES = """
-CREATE TABLE calls (
-    key BLOB PRIMARY KEY,
-    stage TEXT NOT NULL,
-    record TEXT NOT NULL,
-    model TEXT NOT NULL,
-    request TEXT NOT NULL,
-    reply TEXT,
-    error TEXT,
-    at REAL NOT NULL,
-    seconds REAL NOT NULL,
-    checksum INTEGER
-);
-CREATE TABLE spent (
-    stage TEXT NOT NULL,
-    model TEXT NOT NULL,
-    calls INTEGER NOT NULL,
-    prompt_tokens INTEGER NOT NULL,
-    completion_tokens INTEGER NOT NULL,
-    estimated INTEGER NOT NULL,
-    seconds REAL NOT NULL,
-    PRIMARY KEY (stage, model)
-);
-CREATE TABLE limits (max_tokens INTEGER PRIMARY KEY);
-"""
-# What a layout lacks of the next one. Calls of layout 1 have no checksum, and are not checked. In a request max_tokens
-# stands first, so the pages that a long one goes on in are not read: 1 s for 300,000 calls of 4 kB.
-LACKING = {
-    1: "ALTER TABLE calls ADD COLUMN checksum INTEGER;",
-    2: """CREATE TABLE IF NOT EXISTS limits (max_tokens INTEGER PRIMARY KEY);
-        INSERT OR IGNORE INTO limits SELECT CAST(substr(request, 15, 20) AS INTEGER) FROM calls
-        WHERE substr(request, 1, 14) = '{"max_tokens":' AND CAST(substr(request, 15, 20) AS INTEGER) > 0;""",
-}
 ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+NAMED = 8  # folders within one, in a message
 LARGEST = 256  # rows of a statement; sqlite's own limit is 32,766 values
 # Adding to the row: a folder keeps the account of everything that was ever paid in it.
 SPEND = """
@@ -152,7 +120,7 @@ class CallStore:
                     self._apart, journal = opened.enter_context(closing(Apart(path, check))), Journal.WAL
                     self._place = self._apart.place
                 self._reader = opened.enter_context(closing(connect(self._place, journal)))
-                _lay_out(self._reader, path)
+                lay_out(self._reader, path)
                 self.limits = [limit for (limit,) in self._reader.execute("SELECT * FROM limits ORDER BY 1")]
                 if self._apart is None and self._reader.execute("PRAGMA application_id").fetchone() != (0,):
                     self._reader.execute("PRAGMA application_id=0")  # it was a saved copy
@@ -318,31 +286,6 @@ def read_spent(connection: sqlite3.Connection, path: Path) -> Iterator[Spent]:
             yield Spent(stage, model, calls, prompt, completion, bool(estimated), seconds)
 
 
-def _lay_out(connection: sqlite3.Connection, path: Path) -> None:
-    """Make the tables of a new file, and what those of an old one lack."""
-    layout = _layout(connection, path)
-    if layout < LAYOUT:
-        lacking = "".join(LACKING[older] for older in range(layout, LAYOUT)) if layout else TABLES
-        connection.executescript(f"BEGIN; {lacking} PRAGMA user_version = {LAYOUT}; COMMIT;")
-
-
-def _layout(connection: sqlite3.Connection, path: Path) -> int:
-    """The layout of a file; 0 if it has no tables yet, and so no calls: what made it was stopped in its first moment.
-
-    Raises:
-        InputError: another version of evolvent made it.
-    """
-    layout = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-    needed = {"calls", "spent", *(["limits"] if layout > 2 else [])}
-    if (layout or tables) and not (1 <= layout <= LAYOUT and needed <= tables):
-        raise InputError(
-            f"{path} was made by another version of evolvent (layout {layout}, this one reads {LAYOUT})",
-            fix="Go on with the version that made it, or use another --out.",
-        )
-    return layout
-
-
 def _sums(calls: Iterable[Call]) -> list[tuple[str, str, int, int, int, int, float]]:
     """What a group of calls used, one row for each stage and model."""
     sums: dict[tuple[str, str], tuple[int, int, int, int, float]] = {}
@@ -385,12 +328,13 @@ def open_read_only(path: Path) -> sqlite3.Connection:
     """
     with explained(path, "read"):
         if not path.is_file():
-            within = ", ".join(sorted(str(file.parent) for file in path.parent.glob(f"*/{path.name}")))
+            stores = [file for below in ("*", "shards/*") for file in path.parent.glob(f"{below}/{path.name}")]
+            within = ", ".join(sorted(str(file.parent) for file in stores)[:NAMED]) + " …" * (len(stores) > NAMED)
             fix = f"Name one of: {within}." if within else "Name a run folder that a stage has worked in."
             raise InputError(f"{path.parent} has no {path.name}", fix=fix)
         with ExitStack() as opened:
             store = opened.enter_context(closing(connect_to_read(newest(path))))
-            if _layout(store, path):
+            if layout_of(store, path):
                 opened.pop_all()
             else:
                 store = sqlite3.connect(":memory:")

@@ -14,6 +14,7 @@ import yaml
 
 from evolvent.errors import InputError
 from evolvent.models.uri import OPTIONS, parse_uri
+from evolvent.parse_errors import yaml_error
 
 MILLION = 1_000_000
 
@@ -142,6 +143,7 @@ def _entries(given: Prices) -> Iterator[_Entry]:
 
 def _file(path: Path) -> Iterator[_Entry]:
     """The prices of a YAML file, with the line of each."""
+    text = ""
     try:
         text = path.expanduser().read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -150,7 +152,7 @@ def _file(path: Path) -> Iterator[_Entry]:
     except (OSError, UnicodeDecodeError, RuntimeError) as error:  # RuntimeError: ~name of a user who is not there
         raise InputError(f"price file {path} cannot be read: {error}") from error
     except yaml.YAMLError as error:
-        raise InputError(f"price file {path} is not YAML: {error}", fix=HOW) from error
+        raise InputError(f"price file {path} is not YAML: {yaml_error(error, text)}", fix=HOW) from error
     if not isinstance(node, yaml.MappingNode):
         raise InputError(f"price file {path} does not map models to prices", fix=HOW)
     for key, value in node.value:

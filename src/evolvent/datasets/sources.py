@@ -25,7 +25,7 @@ from evolvent.errors import EvolventError, InputError, require_extra
 from evolvent.files import TEMPORARY, file_state, locate
 from evolvent.hub import without_telemetry
 from evolvent.object_storage.copies import bring, with_run
-from evolvent.object_storage.urls import url_of
+from evolvent.object_storage.urls import url_of, url_or_path
 from evolvent.storage_errors import explained
 
 READERS: dict[str, Callable[[Path, int], Iterator[SourceRow]]] = {
@@ -89,6 +89,7 @@ def _named(name: str, limit: int | None) -> Source:
     if state is None and (url := url_of(path)) is not None:  # its copy is on another node
         bring(with_run(url))
         path, state = locate(name, "read")
+    name = url_or_path(name)
     if state is not None and stat.S_ISDIR(state.st_mode):
         raise InputError(
             f"{name} is a folder", fix="Name one file in it; join several with: cat FOLDER/*.jsonl > all.jsonl"

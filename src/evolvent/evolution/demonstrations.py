@@ -15,6 +15,7 @@ import yaml
 from evolvent.errors import InputError
 from evolvent.evolution.task_kinds import TaskKind
 from evolvent.evolution.templates import SHIPPED
+from evolvent.parse_errors import yaml_error
 
 FILE = "small/demonstrations.yaml"
 
@@ -73,12 +74,13 @@ def load_demonstrations(operator: str, folder: Path | None = None) -> Demonstrat
     """
     own = folder / FILE if folder else None
     file = own if own and own.is_file() else SHIPPED / FILE
+    text = ""
     try:
         text = file.read_text(encoding="utf-8")
         tasks: dict[TaskKind, list[dict[str, Any]]] = yaml.safe_load(text)
         of_kind = {kind: tuple(_demonstration(task, operator) for task in tasks[kind]) for kind in _KINDS}
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        why = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
+        why = f"{error} is missing" if isinstance(error, KeyError) else yaml_error(error, text)
         raise InputError(
             f"the demonstrations in {file} cannot be used for {operator}: {why}",
             fix="Under text, math and code stand tasks, each with its instruction and with a text for each operator.",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from evolvent.errors import InputError
+from evolvent.parse_errors import json_error
 
 
 class OptionError(InputError):
@@ -169,6 +170,10 @@ def share(text: str, option: str) -> float:
         raise InputError(f"{option} {text!r} is no share", fix=f"Examples: {option} 80%, {option} 0.8.") from None
 
 
+# A JSON object, as it is typed.
+OBJECT = """'{"top_k": 20}'"""
+
+
 def as_json(text: str, option: str) -> dict[str, object] | None:
     """A JSON object.
 
@@ -180,9 +185,9 @@ def as_json(text: str, option: str) -> dict[str, object] | None:
     try:
         body = json.loads(text)
     except json.JSONDecodeError as error:
-        raise InputError(f"{option} is not JSON: {error}") from error
+        raise InputError(f"{option} is not JSON: {json_error(error)}", fix=f"Example: {option} {OBJECT}") from error
     if not isinstance(body, dict):
-        raise InputError(f"{option} is not a JSON object", fix=f"Example: {option} '{{\"top_k\": 20}}'")
+        raise InputError(f"{option} is not a JSON object", fix=f"Example: {option} {OBJECT}")
     return body
 
 

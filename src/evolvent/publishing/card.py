@@ -22,6 +22,7 @@ from evolvent.report.page.provenance import provenance
 from evolvent.report.page.source import Source, Sources
 from evolvent.report.page.verdict import usable_rows
 from evolvent.runs.manifest import StageEntry, read_manifest
+from evolvent.runs.no_run import no_run
 from evolvent.runs.run import Run
 from evolvent.special_files import is_written_through
 
@@ -120,7 +121,7 @@ def _no_run(folder: Path) -> InputError:
         )
     if (folder / PLAN).is_file():
         return InputError(f"{folder} is a ranking's", fix="Name the run folder of one of its candidates.")
-    return InputError(f"{folder} is not a run folder", fix="Make one: evolvent demo, or evolvent evolve SEEDS …")
+    return no_run(folder)
 
 
 def figures_of(found: Published) -> list[Figure]:

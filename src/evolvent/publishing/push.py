@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evolvent.errors import InputError, require_extra
-from evolvent.files import TEMPORARY
+from evolvent.files import TEMPORARY, FileState, file_state
 from evolvent.options import implements
 from evolvent.publishing.card import FIGURES, NAME, Published, card_text, figures_of, published
 from evolvent.publishing.configs import command_of, not_ready, write_config
 from evolvent.publishing.options import PUSH, Describing, Pushing
 from evolvent.publishing.repository import Repository, check_repo, open_repository
 from evolvent.report.page.drawing import write_figures
+from evolvent.runs.manifest import read_manifest
 from evolvent.runs.run import Run
 from evolvent.storage_errors import explained
 
@@ -65,8 +66,8 @@ def push(run: str | Path | Run, *, describing: Describing, pushing: Pushing) -> 
         What was uploaded, or would be.
 
     Raises:
-        InputError: a stage is not finished, stale or damaged; the repository's name cannot be one; it holds files;
-            the Hub wants a token, or another one.
+        InputError: a stage is not finished, stale, damaged or made anew meanwhile; the repository's name cannot be
+            one; it holds files; the Hub wants a token, or another one.
         RunError: the Hub cannot be reached, or does not take it.
     """
     with prepared(run, describing, pushing) as (uploads, repository):
@@ -81,10 +82,17 @@ def prepared(
     require_extra("huggingface_hub", "hub")
     check_repo(pushing.repo)
     found = published(run)
+    states = _states(found)
     _check_ready(found)
     repository = None if pushing.dry_run else open_repository(pushing.repo, private=pushing.private)
     with explained(TEMPORARY), tempfile.TemporaryDirectory(prefix="evolvent-push-") as folder:
-        yield _files(found, Path(folder), describing, pushing.repo), repository
+        uploads = _files(found, Path(folder), describing, pushing.repo)
+        if read_manifest(found.folder) != found.entries or _states(found) != states:
+            raise InputError(
+                f"{found.folder} was changed by another process while it was read: nothing was uploaded",
+                fix="Wait until that is done, and push again.",
+            )
+        yield uploads, repository
 
 
 def committed(uploads: Sequence[Upload], repository: Repository | None, pushing: Pushing) -> Pushed:
@@ -94,6 +102,12 @@ def committed(uploads: Sequence[Upload], repository: Repository | None, pushing:
         return Pushed(pushing.repo, files)
     commit = repository.commit({one.path: one.file for one in uploads}, overwrite=pushing.overwrite)
     return Pushed(pushing.repo, files, repository.url, commit, already_done=commit is None)
+
+
+def _states(found: Published) -> dict[Path, FileState | None]:
+    """What tells that the files of a run were not touched; None of one that is gone."""
+    files = [config.file for config in found.configs]
+    return {file: file_state(file) if file.exists() else None for file in files}
 
 
 def _check_ready(found: Published) -> None:

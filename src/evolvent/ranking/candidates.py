@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from evolvent.errors import BudgetReachedError, EvolventError, InputError, RunEr
 from evolvent.interrupts import Interrupted
 from evolvent.options import Calling
 from evolvent.report.tables import short_names
+from evolvent.report.yields import yield_of
 from evolvent.runs.manifest import read_manifest
 
 log = logging.getLogger(__name__)
@@ -20,6 +21,8 @@ PLAN, RESULT, SAMPLE, REPORT = "plan.json", "ranking.json", "sample.jsonl", "rep
 # The folder of a trial: in each candidate's its students, beside them the rows that no student sees.
 TRIAL = "trial"
 OWN_FILES = (PLAN, RESULT, SAMPLE, TRIAL, REPORT)
+# Why a reply of which nothing usable came at the token limit is eliminated.
+CUT = ("truncated", "cut inside its reasoning")
 # The longest name that file systems take, in bytes.
 LONGEST = 255
 
@@ -74,7 +77,8 @@ def folders_of(names: Sequence[str], out: Path) -> dict[str, Path]:
     short, _ = short_names(names)
     folders = {name: folder_name(short[name]) for name in names}
     same = {name for name in names if names.count(name) > 1}
-    same |= {name for name, folder in folders.items() if list(folders.values()).count(folder) > 1}
+    places = [folder.casefold() for folder in folders.values()]  # many file systems know no case
+    same |= {name for name, folder in folders.items() if places.count(folder.casefold()) > 1}
     if same:
         raise InputError(
             f"candidates have the same name: {', '.join(sorted(same))}", fix="Give each a name of its own."
@@ -120,6 +124,15 @@ def fates(folder: Path) -> dict[str, int]:
             if entry.counts.get(fate) or (fate == "ok" and fate in entry.counts):
                 found[f"{stage}: {fate}"] = int(entry.counts[fate])
     return found
+
+
+def cut_short(folder: Path) -> Iterator[str]:
+    """How many of a candidate's rows came to nothing at the token limit: more tokens may have made it another."""
+    for stage, entry in read_manifest(folder).items():
+        found, limit = yield_of(entry.counts), entry.settings.get("max_tokens")
+        cut = sum(found.reasons.get(reason, 0) for reason in CUT) if found is not None else 0
+        if found is not None and cut and limit is not None:
+            yield f"{cut:,} of its {found.rows:,} rows of {stage} were cut at --max-tokens {limit:,}"
 
 
 def costs(folder: Path) -> dict[str, float]:

@@ -65,6 +65,8 @@ class Order:
         needed: how many seeds would tell the first two apart; None if nothing would.
         stable: for smaller samples, of so many seeds, how often the same candidate comes first.
         students: of a trial, how many each candidate has: its training seeds; 0 for any other figure.
+        shared: how many of the seeds two of these candidates or more have: on these they are paired. None of a trial,
+            whose items all have.
     """
 
     figure: str
@@ -76,6 +78,7 @@ class Order:
     needed: int | None
     stable: Mapping[int, float]
     students: int = 0
+    shared: int | None = None
 
     @property
     def goodness(self) -> dict[str, float]:
@@ -111,6 +114,7 @@ class Resampled:
         drawn: given how many seeds to draw, or none for all of them, draws of the figure of shape [draws, candidates].
         seeds: how many seeds, or items, there are to draw from.
         students: of a trial, how many each candidate has.
+        of_seeds: whether a candidate has a row of a seed, of shape [seeds, candidates]; of a trial all have.
     """
 
     lacking: Mapping[str, str]
@@ -119,6 +123,7 @@ class Resampled:
     drawn: Callable[[int | None], np.ndarray]
     seeds: int
     students: int = 0
+    of_seeds: np.ndarray | None = None
 
 
 def order(found: Measured, figure: RankedBy, *, draws: int = DRAWS, seed: int = 0) -> Order:
@@ -143,7 +148,9 @@ def order(found: Measured, figure: RankedBy, *, draws: int = DRAWS, seed: int = 
     }
     if n < 2:
         return no_order(figure, lacking, seeds=n)
-    return in_order(figure, Resampled(lacking, rows, mean, drawn, n))
+    of_seeds = np.zeros((n, len(found.candidates)), bool)
+    np.logical_or.at(of_seeds, seeds, np.isfinite(values).all(axis=0))
+    return in_order(figure, Resampled(lacking, rows, mean, drawn, n, of_seeds=of_seeds))
 
 
 def trial_order(
@@ -204,15 +211,21 @@ def in_order(figure: RankedBy, found: Resampled, *, level: float = 0.95) -> Orde
     standings = _standings(named, rows, mean[places], drawn[:, places], sign, level)
     if found.seeds < FEWEST:
         standings = [replace(one, in_set=True) for one in standings]
-    detectable, needed = float("nan"), None
-    if len(places) > 1:
-        apart, deviation = mean[places[0]] - mean[places[1]], float(np.diff(drawn[:, places[:2]]).std())
-        detectable = minimum_detectable_effect(deviation)
-        if apart * MOST_NEEDED > deviation > 0:
-            needed = items_needed(apart, deviation, found.seeds)
+    detectable, needed = _power(mean[places], drawn[:, places], found.seeds)
     smaller = {size: sign * found.drawn(size)[:, places] for size in NESTED if size < found.seeds}
     stable = {size: share for size, one in smaller.items() if (share := _first(one)) is not None}
-    return Order(figure.name, figure.lower, standings, without, found.seeds, detectable, needed, stable, found.students)
+    shared = None if found.of_seeds is None else int((found.of_seeds[:, places].sum(axis=1) > 1).sum())
+    of = (found.seeds, detectable, needed, stable, found.students, shared)
+    return Order(figure.name, figure.lower, standings, without, *of)
+
+
+def _power(mean: np.ndarray, drawn: np.ndarray, seeds: int) -> tuple[float, int | None]:
+    """The smallest difference of the first two that so many seeds find, and how many would tell them apart."""
+    if len(mean) < 2:
+        return float("nan"), None
+    apart, deviation = mean[0] - mean[1], float(np.diff(drawn[:, :2]).std())
+    tells = apart * MOST_NEEDED > deviation > 0
+    return minimum_detectable_effect(deviation), items_needed(apart, deviation, seeds) if tells else None
 
 
 def _standings(

@@ -18,6 +18,7 @@ from evolvent.ranking.candidates import (
     SAMPLE,
     Candidates,
     costs,
+    cut_short,
     fates,
     folders_of,
     priced,
@@ -43,7 +44,7 @@ from evolvent.ranking.students import check_trial
 from evolvent.ranking.trial import chosen_rows, tried
 from evolvent.ranking.trial_rows import TrialRows
 from evolvent.ranking.validate import against_trials
-from evolvent.ranking.verdict import decided, flags, sentence, together
+from evolvent.ranking.verdict import flags, verdict_of
 from evolvent.records import Record
 from evolvent.responses.respond import respond
 from evolvent.runs.inputs import Data, StageInput, Wanted, stage_input
@@ -241,6 +242,7 @@ def _for_base(base_model: str, pairs: Mapping[str, Data], setup: Setup) -> BaseR
     """The ranking for one base model: pairs that it cannot score end their candidate for it alone."""
     given, by, short, candidates = setup.given, setup.by, setup.short, setup.candidates
     notes = [f"{short[name]} ended: {_line(why)}" for name, why in candidates.ended.items()]
+    notes += [f"{short[name]}: {line}" for name, folder in candidates.folders.items() for line in cut_short(folder)]
     found, orders = None, list[Order]()
     means, sweep = dict[str, dict[str, float]](), dict[str, dict[str, Sequence[str]]]()
     if by is not None:
@@ -267,7 +269,7 @@ def _for_base(base_model: str, pairs: Mapping[str, Data], setup: Setup) -> BaseR
     if found is not None:
         roles = {"the judge": given.judge, "the common teacher": by.teacher if by else None}
         notes += flags(found, orders, base_model, roles, short)
-    verdict = [*(sentence(one, short) for one in orders), together(orders, short)]
+    verdict = verdict_of(orders, short, trial=False)
     return BaseRanking(base_model, orders, verdict, notes, means=means, sweep=sweep)
 
 
@@ -300,10 +302,8 @@ def _check_teacher(by: RankEvolvers, given: Ranking, trial: Trial) -> None:
 def _tried(ranking: BaseRanking, rows: TrialRows, setup: Setup) -> BaseRanking:
     """A ranking with what a trial says, which decides it."""
     of_trial, found = tried(ranking.base_model, rows, setup)
-    of_trial = _with_ended(of_trial, setup)
-    said = [*(sentence(one, setup.short) for one in of_trial), decided(of_trial, setup.short)]
-    orders, verdict = [*ranking.orders, *of_trial], [*ranking.verdict, *said]
-    return replace(ranking, orders=orders, verdict=verdict, trial=found)
+    orders = [*ranking.orders, *_with_ended(of_trial, setup)]
+    return replace(ranking, orders=orders, verdict=verdict_of(orders, setup.short, trial=True), trial=found)
 
 
 def _seeds(records: Sequence[Record]) -> dict[str, str]:

@@ -35,13 +35,40 @@ class Tried:
 
 
 @dataclass(frozen=True, slots=True)
+class RankingVerdict:
+    """What a ranking for one base model says, in sentences and as names.
+
+    Attributes:
+        by_figure: by each figure what it says.
+        together: what the figures say together.
+        left: the candidates that every figure has and none rules out; None if no figure compares two candidates.
+        by_task: by each task of a trial what it says.
+        decided: what the trial decides; None without one.
+        left_by_trial: the candidates that every task has and none rules out; None where no trial compares two.
+    """
+
+    by_figure: Mapping[str, str] = field(default_factory=dict)
+    together: str = ""
+    left: Sequence[str] | None = None
+    by_task: Mapping[str, str] = field(default_factory=dict)
+    decided: str | None = None
+    left_by_trial: Sequence[str] | None = None
+
+    @property
+    def lines(self) -> list[str]:
+        """All sentences: what each figure says, then all together, then the same of a trial."""
+        lines = [*self.by_figure.values(), self.together, *self.by_task.values()]
+        return lines if self.decided is None else [*lines, self.decided]
+
+
+@dataclass(frozen=True, slots=True)
 class BaseRanking:
     """The ranking for one base model.
 
     Attributes:
         base_model: its URI.
         orders: the candidates' order by each figure.
-        verdict: what each figure says, then what they say together.
+        verdict: what they say, and together.
         flags: what makes it less sure than that.
         trial: what students have shown, if there was a trial; their orders are among ``orders``.
         means: by column what each candidate has of it in the mean, of columns that put no candidate before another.
@@ -50,7 +77,7 @@ class BaseRanking:
 
     base_model: str
     orders: Sequence[Order]
-    verdict: Sequence[str]
+    verdict: RankingVerdict
     flags: Sequence[str]
     trial: Tried | None = None
     means: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -91,7 +118,7 @@ def write_result(ranked: Ranked) -> None:
         "rankings": [
             {
                 "base_model": one.base_model,
-                "verdict": one.verdict,
+                "verdict": asdict(one.verdict),
                 "flags": one.flags,
                 "figures": [asdict(order) for order in one.orders],
                 "trial": asdict(one.trial) if one.trial else None,
@@ -137,7 +164,8 @@ def _ranking(written: Mapping[str, Any]) -> BaseRanking:
     """The ranking for one base model as it was written."""
     orders, trial = list(map(_order, written["figures"])), _trial(written["trial"])
     described = {name: written[name] for name in ("means", "sweep")}
-    return BaseRanking(written["base_model"], orders, written["verdict"], written["flags"], trial, **described)
+    verdict = RankingVerdict(**written["verdict"])
+    return BaseRanking(written["base_model"], orders, verdict, written["flags"], trial, **described)
 
 
 def _order(written: Mapping[str, Any]) -> Order:

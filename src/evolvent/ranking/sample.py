@@ -2,7 +2,7 @@
 
 import hashlib
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ import orjson
 from evolvent.datasets.write import write
 from evolvent.errors import InputError
 from evolvent.files import MANIFEST, make_folder, replacing
+from evolvent.options.fields import short
+from evolvent.parse_errors import json_error
 from evolvent.ranking.candidates import PLAN
 from evolvent.records import Record
 from evolvent.runs.inputs import StageInput
@@ -68,7 +70,7 @@ def write_sample(records: Sequence[Record], path: Path) -> Path:
     """Write a sample to a file, unless the very same one is there: stages know their input by it."""
     make_folder(path.parent)
     new = path.with_name(f".new-{path.name}")
-    write(records, new, history=False)
+    write(records, new)
     if path.is_file() and path.read_bytes() == new.read_bytes():
         new.unlink()
     else:
@@ -87,15 +89,41 @@ def write_plan(folder: Path, plan: Mapping[str, Any], *, fresh: bool) -> None:
     path, written = folder / PLAN, orjson.dumps(plan, option=orjson.OPT_INDENT_2)
     plan = orjson.loads(written)
     if path.is_file() and not fresh:
-        with explained(path, "read"):
-            before = orjson.loads(path.read_bytes())
+        before = read_plan(path)
         if before == plan:
             return
-        other = sorted(key for key in {*before, *plan} if before.get(key) != plan.get(key))
-        words = "; ".join(f"{key} was {before.get(key)!r}, and is {plan.get(key)!r}" for key in other)
         raise InputError(
-            f"{path} plans another ranking: {words}",
+            f"{path} plans another ranking:\n  " + "\n  ".join(_differences(before, plan)),
             fix="Take another --out, or plan anew with --fresh: calls and losses that are stored are used.",
         )
     with replacing(path) as file:
         file.write(written)
+
+
+def read_plan(path: Path) -> dict[str, Any]:
+    """A plan as it was written.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    with explained(path, "read"):
+        content = path.read_bytes()
+    try:
+        plan = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise InputError(f"{path} is not JSON: {json_error(error)}", fix="Restore it, or rank with --fresh.") from error
+    if not isinstance(plan, dict):
+        raise InputError(f"{path} is no plan of a ranking", fix="Restore it, or rank with --fresh.")
+    return plan
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any], within: str = "") -> Iterator[str]:
+    """How two plans differ, one line each."""
+    for key in sorted(one for one in {*before, *now} if before.get(one) != now.get(one)):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _differences(old, new, f"{within}{key}.")
+        elif within == "input." and old and new:  # digests
+            yield f"{within}{key}: other content than it had"
+        else:
+            yield f"{within}{key}: {short(old)} in the folder, {short(new)} now"

@@ -1,15 +1,17 @@
 """The students of a trial: each trained, evaluated and measured on held-out rows in a folder of its own."""
 
 import hashlib
+import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from evolvent.errors import InputError, require_extra
+from evolvent.errors import EvolventError, InputError, require_extra
 from evolvent.evaluation.evaluate import evaluate
 from evolvent.evaluation.figures import task_of
 from evolvent.evaluation.task import Measure
@@ -27,6 +29,8 @@ from evolvent.training.train import AnotherTrainingError, train
 
 PRESET = "trial"
 LOSS = "response_loss"
+# Options of train and evaluate that a trial has, by other names.
+RENAMED = re.compile(r"--(data|limit|lora|set|tasks)\b")
 EXTRAS = {"torch": "train", "transformers": "train", "trl": "train", "peft": "train", "lm_eval": "evaluate"}
 
 
@@ -39,12 +43,14 @@ class Student:
         scores: by task what it scores on each item, of shape [items]; NaN where there is no verdict.
         units: by task for each item what it stands or falls with, and its kind, where kinds weigh the same.
         losses: of the held-out rows, in nats a token, of shape [rows]; NaN where there is none.
+        new: whether it was made now; else all of it was there.
     """
 
     curve: Sequence[float]
     scores: Mapping[str, np.ndarray]
     units: Mapping[str, Sequence[tuple[str, str]]]
     losses: np.ndarray
+    new: bool = True
 
 
 def scored_by(task: str) -> list[Measure]:
@@ -65,6 +71,17 @@ def unit_of(row: Record) -> tuple[str, str]:
     return str(cluster or row.id), str(kind or "")
 
 
+@contextmanager
+def _options_of_a_trial() -> Iterator[None]:
+    """Errors of training and evaluation name their options as a ranking calls them."""
+    try:
+        yield
+    except EvolventError as error:
+        error.message, error.fix = (RENAMED.sub(r"--trial-\1", text) for text in (error.message, error.fix))
+        raise
+
+
+@_options_of_a_trial()
 def check_trial(given: Trial, base_models: Sequence[str], judge: str | None) -> dict[str, Any]:
     """Check, before anything is called, that students can be trained and evaluated.
 
@@ -117,6 +134,7 @@ def base_losses(base_model: str, held_out: Path, folder: Path, **calls: Any) -> 
         return losses_of(held_out, base_model, folder, models, calls)
 
 
+@_options_of_a_trial()
 def student(
     rows: Path,
     held_out: Path,
@@ -157,7 +175,8 @@ def student(
         judged[task_of(row)].append(row)
     curve = [loss for _, loss in trained.loss]
     scores = {name: np.array([score_of(row) for row in of]) for name, of in judged.items()}
-    return Student(curve, scores, {name: [unit_of(row) for row in of] for name, of in judged.items()}, losses)
+    units = {name: [unit_of(row) for row in of] for name, of in judged.items()}
+    return Student(curve, scores, units, losses, new=not (trained.already_done and done.already_done))
 
 
 def losses_of(held_out: Path, uri: str, folder: Path, models: Models, calls: Mapping[str, Any]) -> np.ndarray:

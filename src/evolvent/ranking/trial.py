@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -65,19 +65,16 @@ def tried(base_model: str, rows: TrialRows, setup: Setup) -> tuple[list[Order], 
     Raises:
         BudgetReachedError: the budget is spent.
     """
-    given, trial = setup.given, setup.trial
-    place, held_out = Path(TRIAL) / folder_name(base_model), _held_out_file(given.out)
+    trial, out = setup.trial, setup.given.out
     settings, _ = settings_of("sft", PRESET, trial.trial_lora, trial.trial_set)
     steps = steps_of(max(1, rows.size), settings.num_train_epochs, settings.batch_size)
     if why := _in_vain(rows, steps):
-        return compared({}, np.empty(0), rows, {**dict.fromkeys(rows.trained, why), **rows.lacking}, setup)
-
-    def calls(folder: Path) -> dict[str, Any]:
-        return {**setup.calls(folder), "progress": False, "show": 0}
-
-    began, known = time.monotonic(), (given.out / place).exists()
+        return compared({}, _NONE, rows, {**dict.fromkeys(rows.trained, why), **rows.lacking}, setup)
+    began, place = time.monotonic(), out / _place(base_model)
+    known, before = place.exists(), _NONE
     try:
-        before = base_losses(base_model, held_out, given.out / place, **calls(given.out)) if rows.held_out else _NONE
+        if rows.held_out:
+            before = base_losses(base_model, _held_out_file(out), place, **_calls(out, setup))
     except (BudgetReachedError, Interrupted):
         raise
     except EvolventError as error:
@@ -86,27 +83,53 @@ def tried(base_model: str, rows: TrialRows, setup: Setup) -> tuple[list[Order], 
     count, tell = len(rows.trained) * trial.trial_seeds, say if setup.calling.progress is not False else _nothing
     of = f"{len(rows.trained)} candidates x {trial.trial_seeds} seeds, {rows.size:,} rows and {steps:,} steps each"
     tell(f"trial: {count} students of {base_model}: {of}{'' if known else _pace(began, before, steps, settings)}")
+    students, ended = _made(base_model, rows, setup, tell)
+    lacking = {**rows.lacking, **{name: " ".join(why.split()) for name, why in ended.items()}}
+    return compared({name: of for name, of in students.items() if name not in lacking}, before, rows, lacking, setup)
+
+
+def _made(
+    base_model: str, rows: TrialRows, setup: Setup, tell: Callable[[str], object]
+) -> tuple[Mapping[str, Sequence[Student]], Mapping[str, str]]:
+    """Make the students, or read those that are there.
+
+    Returns:
+        By candidate its students, and why a candidate got no further.
+    """
     students: dict[str, list[Student]] = {name: [] for name in rows.trained}
-    longest = 0.0
+    count, seconds = len(students) * setup.trial.trial_seeds, list[float]()
 
     def make(name: str, folder: Path, number: int) -> None:
-        nonlocal longest
-        began, seed = time.monotonic(), given.seed * trial.trial_seeds + number  # another --seed repeats none of them
-        how = {"seed": seed, "judge": given.judge, **calls(folder)}
-        one = student(_rows_file(folder), held_out, folder / place / f"seed-{number}", base_model, trial, **how)
+        began = time.monotonic()
+        seed = setup.given.seed * setup.trial.trial_seeds + number  # another --seed repeats none of them
+        how = {"seed": seed, "judge": setup.given.judge, **_calls(folder, setup)}
+        files, place = (_rows_file(folder), _held_out_file(setup.given.out)), folder / _place(base_model)
+        one = student(*files, place / f"seed-{number}", base_model, setup.trial, **how)
         students[name].append(one)
-        longest = max(longest, time.monotonic() - began)
-        scores = ", ".join(f"{task} {of[np.isfinite(of)].mean():.3f}" for task, of in one.scores.items())
         done = sum(map(len, students.values()))
-        left = f"; {time_words(longest * (count - done))} left" if done < count else ""
+        if one.new:
+            seconds.append(time.monotonic() - began)
+            scores = ", ".join(f"{task} {of[np.isfinite(of)].mean():.3f}" for task, of in one.scores.items())
+            left = f"; {time_words(max(seconds) * (count - done))} left" if done < count else ""
+        else:  # how long it took to read says nothing of those that are left
+            scores, left = "there already", ""
         tell(f"trial: student {done} of {count}: {folder.name}, seed {seed}: {scores}{left}")
 
-    trying = Candidates({name: setup.candidates.folders[name] for name in rows.trained})
+    trying = Candidates({name: setup.candidates.folders[name] for name in students})
     with suppress(RunError):  # none got through: each has its reason
-        for number in range(trial.trial_seeds):
+        for number in range(setup.trial.trial_seeds):
             trying.each(partial(make, number=number))
-    lacking = {**rows.lacking, **{name: " ".join(why.split()) for name, why in trying.ended.items()}}
-    return compared({name: of for name, of in students.items() if name not in lacking}, before, rows, lacking, setup)
+    return students, trying.ended
+
+
+def _place(base_model: str) -> Path:
+    """Where the students of a base model lie, in each candidate's folder; in the ranking's own the model's losses."""
+    return Path(TRIAL) / folder_name(base_model)
+
+
+def _calls(folder: Path, setup: Setup) -> dict[str, Any]:
+    """How a student's stages make their calls."""
+    return {**setup.calls(folder), "progress": False, "show": 0}
 
 
 # What to do about students that did not learn.

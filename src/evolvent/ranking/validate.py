@@ -19,6 +19,7 @@ from scipy.stats import rankdata
 from evolvent.errors import InputError
 from evolvent.metrics.all_metrics import columns_by_name
 from evolvent.options import implements
+from evolvent.parse_errors import json_error
 from evolvent.ranking.agreement import Agreement, agreement
 from evolvent.ranking.candidates import TRIAL
 from evolvent.ranking.confidence_set import model_confidence_set
@@ -281,7 +282,9 @@ def _read(measurements: str | Path) -> dict[str, Any]:
             wrong.append(f"lower names {PERFORMANCE}, of which high is good: give it with its sign changed")
         wrong += [f"{base} has no {PERFORMANCE}" for base, of in columns.items() if PERFORMANCE not in of]
         differ = {frozenset(of) for of in columns.values()}
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except orjson.JSONDecodeError as error:
+        raise InputError(f"{name} is not JSON: {json_error(error)}", fix=FORM) from error
+    except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{name} holds no measurements: {error!r}", fix=FORM) from error
     if n < FEWEST or not columns:
         raise InputError(f"{name}: candidates: {n}, base models: {len(columns)}", fix="Three and one at the least.")

@@ -11,6 +11,7 @@ from evolvent.ranking.figures import OF_LIKELIHOOD
 from evolvent.ranking.measured import Measured
 from evolvent.ranking.order import Order, Standing
 from evolvent.ranking.resampling import means
+from evolvent.ranking.result import RankingVerdict
 
 FEW_ROWS = 100
 # An order of at least so many candidates that is the order of their lengths, to this rank correlation, may be no more.
@@ -35,6 +36,35 @@ FAMILIES = (
     *("smollm", "starcoder", "vicuna"),
 )
 SAME_FAMILY = {"ministral": "mistral", "mixtral": "mistral", "phi-": "phi", "phi3": "phi", "phi4": "phi", "qwq": "qwen"}
+
+
+def verdict_of(orders: Sequence[Order], short: Mapping[str, str], *, trial: bool) -> RankingVerdict:
+    """What orders say.
+
+    Args:
+        orders: by each figure, and by each task of a trial.
+        short: what to call each candidate.
+        trial: whether there was a trial.
+    """
+    figures, tasks = ([one for one in orders if bool(one.students) is of_trial] for of_trial in (False, True))
+    return RankingVerdict(
+        {one.figure: sentence(one, short) for one in figures},
+        together(figures, short),
+        _left(figures),
+        {one.figure: sentence(one, short) for one in tasks},
+        decided(tasks, short) if trial else None,
+        _left(tasks),
+    )
+
+
+def _left(orders: Sequence[Order]) -> list[str] | None:
+    """The candidates that all orders have and none rules out; None if none compares two candidates."""
+    sets = [{one.candidate for one in order.standings if one.in_set} for order in _comparing(orders)]
+    return sorted(set.intersection(*sets)) if sets else None
+
+
+def _comparing(orders: Sequence[Order]) -> list[Order]:
+    return [order for order in orders if len(order.standings) > 1]
 
 
 def sentence(order: Order, short: Mapping[str, str]) -> str:
@@ -62,11 +92,12 @@ def sentence(order: Order, short: Mapping[str, str]) -> str:
 
 
 def _rows(order: Order) -> str:
-    """How many rows each candidate has, where some have none of some seeds."""
+    """How many rows each candidate has, where some have none of some seeds; and whether they share any."""
     rows = [one.rows for one in order.standings]
     if min(rows) >= order.seeds:
         return ""
-    return f", {min(rows):,}{f' to {max(rows):,}' if max(rows) > min(rows) else ''} rows each"
+    none = ", none shared" if order.shared == 0 else ""
+    return f"{none}, {min(rows):,}{f' to {max(rows):,}' if max(rows) > min(rows) else ''} rows each"
 
 
 def _worse(one: Standing, first: Standing, short: Mapping[str, str]) -> str:
@@ -87,7 +118,7 @@ def together(orders: Sequence[Order], short: Mapping[str, str]) -> str:
         orders: by each figure; of those that fewer than two candidates have nothing is said.
         short: what to call each candidate.
     """
-    orders = [order for order in orders if len(order.standings) > 1]
+    orders = _comparing(orders)
     if not orders:
         return "there is nothing to compare: fewer than two candidates have a figure"
     candidates = sorted(
@@ -120,11 +151,10 @@ def decided(orders: Sequence[Order], short: Mapping[str, str]) -> str:
         orders: by each task.
         short: what to call each candidate.
     """
-    orders = [order for order in orders if len(order.standings) > 1]
+    orders = _comparing(orders)
     if not orders:
         return "the trial decides nothing: by no task can two candidates be compared; figures only shortlist"
-    sets = [{one.candidate for one in order.standings if one.in_set} for order in orders]
-    common = sorted(short[one] for one in set.intersection(*sets))
+    common = sorted(short[one] for one in _left(orders) or ())
     if not common:
         return "the trial's tasks contradict each other: no candidate is among the best of all of them"
     if len(common) == 1:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from evolvent.call_store.journal import words
 from evolvent.call_store.store import spent_in
 from evolvent.costs.budget import Spent
-from evolvent.errors import InputError
 from evolvent.files import CALLS, is_as_noted
 from evolvent.records import Record
 from evolvent.report.yields import Yield, yield_of
 from evolvent.runs.lock import in_use
 from evolvent.runs.manifest import StageEntry, read_manifest
+from evolvent.runs.no_run import no_run
 from evolvent.runs.parts import records_kept
 from evolvent.runs.record_files import read_numbers, read_records, score_columns
 from evolvent.stages import file_of, in_order
@@ -135,7 +135,7 @@ def contents(folder: Path, stage: str | None = None, examples: int = 0, *, compa
     within = list(_within(folder)) if stage is None else []
     ranked, planned = _ranking(folder) if stage is None else (None, False)
     if not (every or noted or within or planned):
-        raise InputError(f"{folder} is not a run folder", fix="Make one: evolvent demo, or evolvent evolve SEEDS …")
+        raise no_run(folder)
     wanted = {name: entry for name, entry in every.items() if stage in (None, name)}
     busy = in_use(folder)
     stages = {name: _stage(folder, name, entry, busy=busy, compared=compared) for name, entry in wanted.items()}

@@ -69,7 +69,8 @@ def projection(records: int, what: str, found: Mapping[str, Trial]) -> Table:
     ]
     if all(trial.expected.cost is not None for trial in trials):
         rows.append(("cost", *(_about(trial.expected.cost, money) for trial in trials)))
-    notes = [f"~: what the sample took, scaled to all {what}; time at the speed of the sample"]
+    scaled = f"~: what the sample took, scaled to all {what}, those whose replies are stored already among them"
+    notes = [f"{scaled}; time at the speed of the sample"]
     for way, trial in found.items():
         if trial.tokens_per_second is None:
             notes.append(f"{way}: no speed and no time, as all its calls were stored before")

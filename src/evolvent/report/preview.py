@@ -20,16 +20,17 @@ from evolvent.words import number_of
 def print_preview(run: Run) -> None:
     """What the first records of a run became, and what all of them would take. Nothing of it steers a terminal."""
     assert run.preview is not None
-    trial, records = run.preview.trial, run.preview.records
+    trial, records, sampled = run.preview.trial, run.preview.records, run.preview.sampled
     rows = [row for row in trial.rows if row.round or row.teacher]  # a seed itself is not asked for
     for row in rows:
         for line in shown([one for one in trial.asked if one.row == row.id], row):
             typer.echo(printable(line))
     print_tables([projection(records, "records", {run.stage: trial})])
-    seen = len({row.seed_index for row in rows})
+    several = f" ({number_of(len(rows), 'rows')})" if len(rows) != sampled else ""
     typer.echo(
-        f"\npreview of {seen:,} of {number_of(records, 'records')}. Nothing else was done: the same command without "
-        f"--preview makes all of them, and does not pay these calls again, which are stored in {url_or_path(run.path)}"
+        f"\npreview of {sampled:,} of {number_of(records, 'records')}{several}. Nothing else was done: the same "
+        "command without --preview makes all of them, and does not pay these calls again, which are stored in "
+        f"{url_or_path(run.path)}"
     )
 
 

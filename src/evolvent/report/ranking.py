@@ -45,7 +45,7 @@ def verdicts(found: "Ranked") -> Iterator[str]:
     """What the rankings say, base model by base model, and where these disagree."""
     for ranking in found.rankings:
         yield f"\nfor {ranking.base_model}:"
-        yield from (f"  {line}" for line in ranking.verdict)
+        yield from (f"  {line}" for line in ranking.verdict.lines)
         yield from (f"  note: {line}" for line in ranking.flags)
     sets: dict[str, list[set[str]]] = {}
     for ranking in found.rankings:

@@ -313,7 +313,13 @@ class RunFolder:
         return Run(self.path, stage, self.output(stage), entry.counts)
 
     def note(
-        self, stage: str, settings: Mapping[str, Any], source: dict[str, Any], counts: dict[str, Any], output: Path
+        self,
+        stage: str,
+        settings: Mapping[str, Any],
+        source: dict[str, Any],
+        counts: dict[str, Any],
+        output: Path,
+        seconds: float = 0.0,
     ) -> None:
         """Note a stage that is done at once, and whose file the folder holds.
 
@@ -323,9 +329,10 @@ class RunFolder:
             source: its input.
             counts: rows and what became of them.
             output: the file.
+            seconds: of work, where it took any that counts.
         """
         entry = StageEntry(as_json(settings, stage), source, state="done", counts=counts, started=now(), finished=now())
-        entry.output, entry.versions = describe_file(output), versions()
+        entry.output, entry.versions, entry.wall_s = describe_file(output), versions(), seconds
         self.stages[stage] = entry
         self.stages = {name: self.stages[name] for name in in_order(self.stages)}
         self.write()

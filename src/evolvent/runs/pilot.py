@@ -94,7 +94,8 @@ def preview(stage: Stage, out: Path, size: int, models: Models, calling: Calling
         begin(stage, folder, calling)
         records = list(islice(stage.source, size))
         _, trial = try_way(f"preview of {stage.name}", stage, records, folder, models, calling)
-        return Run(out, stage.name, folder.output(stage.name), trial.counts, preview=Preview(stage.source.rows, trial))
+        made = Preview(stage.source.rows, len(records), trial)
+        return Run(out, stage.name, folder.output(stage.name), trial.counts, preview=made)
 
 
 def try_way(

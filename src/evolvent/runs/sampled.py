@@ -64,10 +64,12 @@ class Preview:
 
     Attributes:
         records: how many records the whole run has.
-        trial: what came of the first ones, what was asked for them, and what all are expected to take.
+        sampled: how many of them were made: the first ones.
+        trial: what came of these, what was asked for them, and what all are expected to take.
     """
 
     records: int
+    sampled: int
     trial: Trial
 
 

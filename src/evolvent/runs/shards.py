@@ -16,6 +16,12 @@ def shard_folder(out: Path, shard: Shard) -> Path:
     return out / SHARDS / shard.folder
 
 
+def shards_in(out: Path) -> list[Shard]:
+    """The shards that have a folder in a run folder."""
+    found = [Shard.named(place.name) for place in (out / SHARDS).glob("*-of-*")]
+    return sorted((one for one in found if one is not None), key=lambda one: (one.of, one.number))
+
+
 def check_sharded(stage: Stage, calling: Calling) -> None:
     """Check that a stage can be made in shards.
 

@@ -260,8 +260,7 @@ class Child:
             raise Stopped(FORGED)
         if len(self.unread) < start + length:
             return None
-        words = self.unread[start : start + length]
-        self.unread = self.unread[start + length :]
+        words, self.unread = self.unread[start : start + length], self.unread[start + length :]
         return kind, words
 
     def end(self) -> tuple[int, bytes]:
@@ -349,9 +348,8 @@ def run(source: str, first: int, request: dict[str, Any]) -> tuple[bytes, bool]:
     child = Child(source, first, request)
     try:
         await_confined(child)
-        kind, words = expect(child, LOADED, PROBLEM)
+        kind, problem = expect(child, LOADED, PROBLEM)
         loaded = kind == LOADED
-        problem = words
         while loaded and told < wanted:
             kind, words = expect(child, TRUE, FALSE, NOTHING)
             frames += packed(kind, words) if kind == NOTHING else bytes([kind])

@@ -7,22 +7,22 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from evolvent.errors import EvolventError, InputError, RunError, require_extra
-from evolvent.files import MANIFEST, is_as_noted, locate
+from evolvent.files import locate
 from evolvent.hub import without_telemetry
 from evolvent.options import Reading, implements
-from evolvent.runs.folder import RunFolder
 from evolvent.runs.inputs import Data
 from evolvent.runs.lock import LOCK, FolderLock
-from evolvent.runs.manifest import now, read_manifest
+from evolvent.runs.manifest import now
 from evolvent.runs.progress import say
-from evolvent.runs.training_set import OF_PAIRS, PAIRS
 from evolvent.storage_errors import FULL
-from evolvent.training.base_model import find_base
+from evolvent.training.base_model import Base, find_base
 from evolvent.training.checkpoints import FOLDER, last_checkpoint, remove_torn
+from evolvent.training.entry import enter
 from evolvent.training.layers import check_layers
 from evolvent.training.loss_curve import Curve, loss_curve
 from evolvent.training.machine import is_first, on_this_machine
@@ -32,7 +32,7 @@ from evolvent.training.order import steps_of
 from evolvent.training.plan import Plan
 from evolvent.training.preflight import Preflight, prepare
 from evolvent.training.rows import Examples, open_examples
-from evolvent.training.settings import as_noted, settings_of
+from evolvent.training.settings import Lora, Settings, as_noted, settings_of
 from evolvent.training.student import put_in_place, write_student
 from evolvent.training_presets import DEFAULT
 
@@ -84,38 +84,80 @@ def train(data: Data, given: Training, reading: Reading) -> Trained:
         RunError: the disk is full, or the loss is no number any more.
     """
     settings, lora = settings_of(given.method, given.preset, given.lora, given.set)
-    for package in ("torch", "transformers", "datasets", "peft", "trl"):
-        require_extra(package, "train")
-    _require_trackers(given.report_to)
+    _check_installed(given.report_to)
     _quieten()
     out, _ = locate(given.out, "written")
     examples = open_examples(data, given.method, reading)
+    base = _found_base(given, out)
+    how = _how(given, base, reading.limit, as_noted(settings, lora, given.method))
+    before = _earlier(out, how, examples.source.about["digest"], fresh=given.fresh)
+    if before is not None and _is_done(out, before):
+        return _as_it_is(out, before, examples)
+    plan = _planned(given, base, examples, settings, lora, out)
+    found = plan.prepared.found
+    if given.dry_run:
+        return Trained(out, found.counts(), preflight=found)
+    tell: Callable[[str], object] = say if given.progress is not False and is_first() else _nothing
+    for line in found.lines():
+        tell(f"train: {line}")
+    with _held(out):
+        if is_first():  # meanwhile another process may have trained here
+            before = _earlier(out, how, examples.source.about["digest"], fresh=given.fresh)
+            if before is None:
+                _clear(out)
+            elif _is_done(out, before):
+                return _as_it_is(out, before, examples)
+        done = _trained(plan, _first_note(given, how, examples, before), tell)
+        if is_first():
+            enter(out, how, examples.source.about, done.counts, done.seconds)
+    return done
+
+
+def _check_installed(trackers: tuple[str, ...]) -> None:
+    """Check that what trains is installed, and what steps are reported to.
+
+    Raises:
+        InputError: something is not.
+    """
+    for package in ("torch", "transformers", "datasets", "peft", "trl"):
+        require_extra(package, "train")
+    for name in trackers:
+        if find_spec(name) is None:
+            raise InputError(f"{name} is not installed", fix=f"Install it with: pip install {name}")
+
+
+def _found_base(given: Training, out: Path) -> Base:
+    """The base model.
+
+    Raises:
+        InputError: it cannot be trained, or lies where the student is to be.
+    """
     base = find_base(given.base_model, given.chat_template)
     if (out / "config.json").exists() and out.resolve() == Path(base.place["pretrained_model_name_or_path"]).resolve():
         raise InputError(f"--out {out} is the base model itself", fix="Choose another name.")
-    how = {
+    return base
+
+
+def _how(given: Training, base: Base, limit: int | None, settings: dict[str, Any]) -> dict[str, Any]:
+    """What decides a student, besides its rows."""
+    return {
         "method": given.method,
         "base_model": base.uri,
         "weights": base.mark,
         "chat_template": base.tokenizer.chat_template,
         "seed": given.seed,
-        "limit": reading.limit,
-        **as_noted(settings, lora, given.method),
+        "limit": limit,
+        **settings,
     }
-    before = _earlier(out, how, examples.source.about["digest"], fresh=given.fresh)
-    if before is not None and _is_done(out, before):
-        return _as_it_is(out, before, examples)
+
+
+def _planned(given: Training, base: Base, examples: Examples, settings: Settings, lora: Lora | None, out: Path) -> Plan:
+    """A training of which all is known: its rows are read and counted, errors of settings raised."""
     here = on_this_machine(settings)
     check_layers(base, here.attn_implementation or "sdpa", lora)
     prepared = prepare(examples, base.tokenizer, settings, base.context, examples.left_out)
     prepared.found.notes |= examples.notes
-    tell: Callable[[str], object] = say if given.progress is not False and is_first() else _nothing
-    if not given.dry_run:
-        for line in prepared.found.lines():
-            tell(f"train: {line}")
-    if given.dry_run:
-        return Trained(out, prepared.found.counts(), preflight=prepared.found)
-    plan = Plan(
+    return Plan(
         method=given.method,
         base=base,
         prepared=prepared,
@@ -125,21 +167,17 @@ def train(data: Data, given: Training, reading: Reading) -> Trained:
         out=out,
         report_to=given.report_to,
     )
-    with _held(out):
-        if is_first():  # meanwhile another process may have trained here
-            before = _earlier(out, how, examples.source.about["digest"], fresh=given.fresh)
-            if before is None:
-                _clear(out)
-            elif _is_done(out, before):
-                return _as_it_is(out, before, examples)
-        note: dict[str, Any] = {"state": "running", "how": how, "input": examples.source.about}
-        note |= {"preset": given.preset or DEFAULT[given.method], "named_template": given.chat_template}
-        note |= {"started": now(), "seconds": 0.0, "files": []}
-        note |= {name: before[name] for name in ("started", "seconds", "files") if before and name in before}
-        done = _trained(plan, note | {"versions": used_versions()}, tell)
-        if is_first():
-            _enter(out, how, examples, done.counts)
-    return done
+
+
+def _first_note(
+    given: Training, how: dict[str, Any], examples: Examples, before: dict[str, Any] | None
+) -> dict[str, Any]:
+    """What there is to note of a training as it begins, or goes on."""
+    note: dict[str, Any] = {"state": "running", "how": how, "input": examples.source.about}
+    note |= {"preset": given.preset or DEFAULT[given.method], "named_template": given.chat_template}
+    note |= {"started": now(), "seconds": 0.0, "files": []}
+    note |= {name: before[name] for name in ("started", "seconds", "files") if before and name in before}
+    return note | {"versions": used_versions()}
 
 
 def _trained(plan: Plan, note: dict[str, Any], tell: Callable[[str], object]) -> Trained:
@@ -235,7 +273,7 @@ def _is_done(out: Path, note: dict[str, Any]) -> bool:
 
 def _as_it_is(out: Path, note: dict[str, Any], examples: Examples) -> Trained:
     """A student that is there already."""
-    _enter(out, note["how"], examples, note["counts"], again=True)
+    enter(out, note["how"], examples.source.about, note["counts"], note.get("seconds", 0.0), again=True)
     return Trained(out, note["counts"], [tuple(one) for one in note["loss"]], already_done=True)
 
 
@@ -249,29 +287,6 @@ def _clear(out: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink()
-
-
-def _enter(out: Path, how: dict[str, Any], examples: Examples, counts: dict[str, Any], *, again: bool = False) -> None:
-    """Enter a student into the manifest of the run folder that it lies in, if it lies in one."""
-    folder, entry = out.parent, f"train:{out.name}"
-    if not (folder / MANIFEST).is_file():
-        return
-    there = read_manifest(folder).get(entry)
-    if again and there is not None and there.state == "done" and is_as_noted(out, there.output):
-        return
-    source, read = dict(examples.source.about), Path(examples.source.about["source"])
-    if read.parent.resolve() == folder.resolve():  # made anew, it makes the student stale
-        source["stage"] = OF_PAIRS if read.name == PAIRS else f"select:{read.name}"
-    with RunFolder(folder) as run:
-        run.note(entry, how, source, _flat(counts), out)
-
-
-def _flat(counts: dict[str, Any]) -> dict[str, Any]:
-    """Counts as a manifest holds them: numbers, and the rows left out by reason."""
-    left_out = {f"left out: {reason}": count for reason, count in counts["left_out"].items()}
-    rounds = {f"rows of round {n}": count for n, count in counts.get("rounds", {}).items() if n != "0"}
-    named = {"rows": "rows", "truncated": "rows cut", "loss_tokens": "tokens with loss", "steps": "steps"}
-    return {words: counts[name] for name, words in named.items()} | rounds | left_out
 
 
 @contextmanager
@@ -312,14 +327,6 @@ def _disk_explained(out: Path) -> Iterator[None]:
                 "command again: it goes on from the last whole checkpoint.",
             ) from error
         raise
-
-
-def _require_trackers(names: tuple[str, ...]) -> None:
-    from importlib.util import find_spec
-
-    for name in names:
-        if find_spec(name) is None:
-            raise InputError(f"{name} is not installed", fix=f"Install it with: pip install {name}")
 
 
 def _quieten() -> None:

@@ -114,8 +114,8 @@ def test_how_it_looks(tmp_path: Path) -> None:
 
 
 BAD: list[tuple[str | bytes, str]] = [
-    ("a: [1\nb: 2\n", r"line 2: this is not YAML"),
-    ("a: 1\nb: \x01", "line 2: this is not YAML"),
+    ("a: [1\nb: 2\n", r"is not YAML: line 2, column 2: "),
+    ("a: 1\nb: \x01", "is not YAML: line 2, column 4: "),
     ("", "holds no method: its keys are none"),
     ("- 1\n", "holds no method"),
     ("a text", "holds no method"),

@@ -10,7 +10,7 @@ import pytest
 
 from evolvent.files import MANIFEST
 from evolvent.ranking.order import Order
-from evolvent.ranking.result import BaseRanking, Ranked
+from evolvent.ranking.result import BaseRanking, Ranked, RankingVerdict
 from evolvent.report.page.figures import reward
 from evolvent.report.page.figures.figure import Figure
 from evolvent.report.page.source import Sources, read_sources
@@ -32,7 +32,7 @@ def ranking(base: str, cars: Mapping[str, float]) -> BaseRanking:
         valued(ordered("car(reward)", dict.fromkeys(cars, 0.0), without=without), cars),
     ]
     sweep: dict[str, dict[str, Sequence[str]]] = {"car(reward)": {"0": ["b", "a"], "3": ["a", "b"]}}
-    return BaseRanking(base, orders, [], [], means={"response_loss": LOSSES}, sweep=sweep)
+    return BaseRanking(base, orders, RankingVerdict(), [], means={"response_loss": LOSSES}, sweep=sweep)
 
 
 def drawn(folder: Path, rankings: Sequence[BaseRanking]) -> dict[str, Figure]:

@@ -65,3 +65,37 @@ def test_of_an_answer_it_is_what_could_not_be_read_and_long_ones_are_cut(tmp_pat
     found = raw_of(tmp_path)
     assert found[down] == "<html>busy</html>" and found[own] is None  # its text stands in the row
     assert found[long] == f"{'n' * LONGEST} … (5 more characters are left out here)"
+
+
+def numbered(models: Opened) -> None:
+    """Replies of the teacher are told apart by their number."""
+    models[TEACHER].reply = lambda *_: Reply("", "stop", reasoning=f"thought {len(models[TEACHER].asked)}")
+
+
+ANOTHER: list[dict[str, Any]] = [{"system": "B"}, {"system": None}, {"top_p": 0.5}, {"max_tokens": 99}]
+
+
+@pytest.mark.parametrize("other", [*ANOTHER, {"temperature": 0}, {"temperature": 0.2}, {"seed": 3}], ids=str)
+def test_of_a_stage_that_was_made_anew_and_back_it_is_the_reply_of_its_settings(
+    tmp_path: Path, models: Opened, other: dict[str, Any]
+) -> None:
+    numbered(models)
+    how: dict[str, Any] = {"teacher": [TEACHER], "out": tmp_path, "system": "A", "temperature": 0.7}
+    asked = [{"instruction": "Mend it"}]
+    [row] = respond(asked, **how)
+    assert raw_of(tmp_path) == {row.id: "thought 3"}  # the last of three attempts
+    respond(asked, **{**how, **other}, fresh=True)
+    assert raw_of(tmp_path) == {row.id: f"thought {len(models[TEACHER].asked)}"}
+    respond(asked, **how, fresh=True)
+    assert raw_of(tmp_path) == {row.id: "thought 3"}
+
+
+@pytest.mark.parametrize("other", ANOTHER, ids=str)
+def test_so_it_is_of_evolutions(tmp_path: Path, models: Opened, other: dict[str, Any]) -> None:
+    how: dict[str, Any] = {"model": EVOLVER, "out": tmp_path, "system": "A", "rounds": 1, "temperature": 0.7}
+    seeds = [{"instruction": "Mend it"}]
+    id = next(row.id for row in evolve(seeds, **how) if row.round)
+    evolve(seeds, **{**how, **other}, fresh=True)
+    assert raw_of(tmp_path) == {id: f"thought {len(models[EVOLVER].asked)}"}
+    evolve(seeds, **how, fresh=True)
+    assert raw_of(tmp_path) == {id: "thought 3"}

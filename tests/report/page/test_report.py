@@ -11,7 +11,8 @@ import orjson
 import pytest
 
 from evolvent.errors import InputError
-from evolvent.ranking.result import BaseRanking, Ranked, write_result
+from evolvent.ranking.result import BaseRanking, Ranked, RankingVerdict, write_result
+from evolvent.ranking.verdict import verdict_of
 from evolvent.report.page import report
 from evolvent.report.page.drawing import browser_scripts
 from evolvent.report.page.figures import training
@@ -99,7 +100,8 @@ def test_runs_are_compared_as_the_candidates_of_a_ranking(tmp_path: Path) -> Non
 
 def test_a_ranking_is_told_as_it_was_written(tmp_path: Path) -> None:
     whole_run(tmp_path / "a")
-    ranking = BaseRanking("openai:b", [ordered("ifd", {"a": 0, "b": 1})], [], ["few rows"])
+    orders = [ordered("ifd", {"a": 0, "b": 1})]
+    ranking = BaseRanking("openai:b", orders, verdict_of(orders, {"a": "a", "b": "b"}, trial=False), ["few rows"])
     folders = {name: tmp_path / name for name in ("a", "b")}
     write_result(Ranked(tmp_path, tmp_path / "plan.json", folders, {}, [ranking], {"a": {}, "b": {}}, {}))
     text = page_of(tmp_path)
@@ -111,7 +113,7 @@ def test_of_a_ranking_the_page_has_its_plan_and_the_losses_of_its_students(tmp_p
     folders = {name: whole_run(tmp_path / name) for name in ("openai:a", "openai:b")}
     for seed in ("seed-0", "seed-1"):
         student(tmp_path / "openai:a" / "trial" / "base" / seed, {"1": 4}, [0, 1])
-    ranking = BaseRanking("openai:b", [], ["ifd: a leads", "all figures put a first"], [])
+    ranking = BaseRanking("openai:b", [], RankingVerdict(together="all figures put a first"), [])
     plan = {"ranked": "evolvers", "candidates": list(folders), "input": {"seeds": "abc"}, "rule": "By the set."}
     (tmp_path / "plan.json").write_bytes(orjson.dumps(plan))
     fates: dict[str, dict[str, int]] = {name: {} for name in folders}
@@ -132,6 +134,26 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "ranking.json").write_text("[]")
     with pytest.raises(InputError, match="is no ranking"):
         write_report(tmp_path)
+
+
+def test_what_turns_the_order_of_texts_is_shown_and_not_obeyed(tmp_path: Path) -> None:
+    write(tmp_path / "run", "evolve", evolutions(["one", "two", "three"], reason="\u202eruoy \u2067 ton\u202c"))
+    page = page_of(tmp_path / "run")
+    assert not set(page) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+    assert "evolve: \\u202eruoy \\u2067 ton\\u202c cost " in page
+    data = next(text for (_, text) in Page(page).texts if text.startswith("{"))
+    assert "\\\\u202eruoy \\\\u2067 ton\\\\u202c" in data  # JSON that says so
+
+
+def test_only_a_page_of_ours_is_replaced(tmp_path: Path) -> None:
+    run, mine, empty = whole_run(tmp_path / "run"), tmp_path / "mine.html", tmp_path / "empty.html"
+    mine.write_text("<title>My own page</title>")
+    with pytest.raises(InputError, match=r"mine\.html is there, and evolvent report did not write it"):
+        write_report(run, out=mine)
+    assert mine.read_text() == "<title>My own page</title>"
+    empty.touch()  # as mktemp makes it
+    for page in (empty, empty, None, None):
+        assert write_report(run, out=page).size > 1_000
 
 
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from evolvent.ranking.order import Order
 from evolvent.ranking.result import BaseRanking, Ranked, Tried
 from evolvent.ranking.sufficiency import Learned
+from evolvent.ranking.verdict import verdict_of
 from evolvent.records import Column, Record
 from evolvent.report.page.figures import evaluation
 from evolvent.report.page.figures import ranking as of_rankings
@@ -63,7 +64,8 @@ def ranked(orders: Sequence[Order], trial: Tried | None = None) -> Ranked:
     """A ranking of a and b."""
     place = Path("nowhere")
     candidates = {name: place / name for name in "ab"}
-    return Ranked(place, place, candidates, {}, [BaseRanking("openai:b", orders, [], [], trial)], {}, {})
+    verdict = verdict_of(orders, {"a": "a", "b": "b"}, trial=trial is not None)
+    return Ranked(place, place, candidates, {}, [BaseRanking("openai:b", orders, verdict, [], trial)], {}, {})
 
 
 def of_ranking(orders: Sequence[Order], trial: Tried | None = None) -> Verdict:

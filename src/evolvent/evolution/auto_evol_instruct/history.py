@@ -22,6 +22,7 @@ from evolvent.evolution.auto_evol_instruct.failure_rate import Evaluation, used_
 from evolvent.evolution.auto_evol_instruct.method import SLOT, Method, problem_of
 from evolvent.evolution.auto_evol_instruct.search import Found, Step, Tried
 from evolvent.files import replacing
+from evolvent.parse_errors import yaml_error
 from evolvent.records import Record
 
 log = logging.getLogger(__name__)
@@ -144,10 +145,7 @@ def _parsed(path: Path, fix: str) -> yaml.Node | None:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = 1 + (mark.line if mark else text.count("\n", 0, getattr(error, "position", 0)))
-        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or error
-        raise InputError(f"{path}, line {line}: this is not YAML: {problem}", fix=fix) from error
+        raise InputError(f"{path} is not YAML: {yaml_error(error, text)}", fix=fix) from error
 
 
 class _Dumper(yaml.SafeDumper):

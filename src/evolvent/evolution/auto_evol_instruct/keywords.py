@@ -31,6 +31,7 @@ from evolvent.prompts import Prompt
 from evolvent.records import Record, conversation
 from evolvent.runs.inputs import Wanted, stage_input
 from evolvent.runs.local import run as execute
+from evolvent.runs.no_run import no_run
 from evolvent.runs.record_files import read_records
 from evolvent.runs.run import Run
 from evolvent.runs.stage import Make, Rehearsed, Stage
@@ -85,7 +86,7 @@ def keywords(
     """
     folder = run.path if isinstance(run, Run) else locate(run, "read")[0]
     if not (folder / MANIFEST).is_file():
-        raise InputError(f"{folder} is not a run folder", fix="Name the folder that evolvent evolve wrote.")
+        raise no_run(folder, "Name the folder that evolvent evolve wrote.")
     out = None if given.out is None else output_path(given.out)
     stage = naming_stage(folder, given, calling)
     with opened(models) as shared:

@@ -19,6 +19,7 @@ from evolvent.errors import InputError
 from evolvent.evolution.autoif.functions import FENCE, Case, Sample
 from evolvent.evolution.autoif.salvage import defines_evaluate
 from evolvent.evolution.templates import SHIPPED
+from evolvent.parse_errors import yaml_error
 from evolvent.records import Message, conversation
 
 SMALL = "small"
@@ -138,13 +139,15 @@ def load_demonstrations(folder: str | Path | None = None) -> Demonstrations:
     """
     own = Path(folder) / FILE if folder else None
     file = own if own and own.is_file() else SHIPPED / FILE
+    text = ""
     try:
-        rows: list[dict[str, Any]] = yaml.safe_load(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        rows: list[dict[str, Any]] = yaml.safe_load(text)
         shown = tuple(
             Demonstration(row["instruction"], row["code"], tuple(row[FOLLOWS]), tuple(row[BREAKS])) for row in rows
         )
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
-        why = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
+        why = f"{error} is missing" if isinstance(error, KeyError) else yaml_error(error, text)
         raise InputError(
             f"the demonstrations in {file} cannot be used: {why}",
             fix="Each has an instruction, the code of its function, and lists of answers, follows and breaks.",

@@ -98,8 +98,10 @@ def _read(line: bytes, path: Path, number: int) -> VerifiedInstruction:
             cases=list(row.get("cases", [])),
             back_translations=list(row.get("back_translations", [])),
         )
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:  # orjson's is a ValueError
         what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        if isinstance(error, orjson.JSONDecodeError):
+            what = f"{error.msg}, at character {error.pos + 1} of it"
         raise InputError(
             f"{path}, line {number} is no verified instruction: {what}",
             fix='A line holds {"id": …, "instruction": …, "functions": [{"code": …}]}.',

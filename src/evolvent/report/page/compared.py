@@ -9,8 +9,10 @@ from evolvent.ranking.figures import OF_ANSWERS, OF_EVOLUTIONS, figures
 from evolvent.ranking.measured import Measured, evolutions, measured
 from evolvent.ranking.order import Order, order
 from evolvent.ranking.result import BaseRanking, Ranked
+from evolvent.ranking.verdict import verdict_of
 from evolvent.report.page.makers import Maker, makers, of_most
 from evolvent.report.page.source import Source
+from evolvent.report.tables import short_names
 
 # What figures are made of.
 SCORES = dict.fromkeys((*OF_ANSWERS, *OF_EVOLUTIONS, "response_loss", "response_rank"))
@@ -45,7 +47,8 @@ def compared(runs: Sequence[Source]) -> Ranked | None:
     if any(one.figure.startswith("car(") for one in orders):
         flags.append(f"CAR is taken at beta {BETA:g}")
     folder, candidates = runs[0].folder, {run.name: run.folder for run in runs}
-    ranking = BaseRanking(base.model if base else "", orders, [], flags)
+    verdict = verdict_of(orders, short_names(candidates)[0], trial=False)
+    ranking = BaseRanking(base.model if base else "", orders, verdict, flags)
     return Ranked(folder, folder, candidates, {}, [ranking], {}, {})
 
 

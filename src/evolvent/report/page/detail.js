@@ -2,9 +2,13 @@
 
 function make(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children.filter((child) => child !== null && child !== undefined));
+  const there = children.filter((child) => child !== null && child !== undefined);
+  made.append(...there.map((child) => (typeof child === "string" ? visible(child) : child)));
   return made;
 }
+
+// A text with what turns the order of the texts around it shown, and not obeyed.
+const visible = (found) => found.replace(/[\u202a-\u202e\u2066-\u2069]/g, (one) => `\\u${one.charCodeAt(0).toString(16)}`);
 
 const shortName = (uri) => (uri ?? "").split("?")[0].split("/").pop();
 const number = (found) => (typeof found === "number" ? String(found) : found);
@@ -50,7 +54,7 @@ function step(row, here, ...children) {
 function answer(row, here) {
   const finish = value(row, "finish_reason");
   const what = make("div", { className: "what" }, `${shortName(value(row, "teacher")) || "answer"} · `, fate(row));
-  if (finish && finish !== "stop") what.append(` · finish reason ${finish}`);
+  if (finish && finish !== "stop") what.append(visible(` · finish reason ${finish}`));
   return step(row, here, what, shownText(text(row, "output")), calls(row), scoresOf(row));
 }
 
@@ -64,7 +68,7 @@ function history(places, here) {
     const round = value(row, "round");
     const by = round ? value(row, "operator") ?? "evolved" : "seed";
     const what = make("div", { className: "what" }, `round ${round} · ${by} · `, fate(row));
-    if (value(row, "evolver")) what.append(` · ${shortName(value(row, "evolver"))}`);
+    if (value(row, "evolver")) what.append(visible(` · ${shortName(value(row, "evolver"))}`));
     const answers = others.filter((one) => asked(one) === row).map((one) => answer(one, here));
     const own = round ? [] : [text(row, "output")].filter(Boolean).map((output) => shownText(output));
     const sides = answers.length ? make("div", { className: "sides" }, ...answers) : null;

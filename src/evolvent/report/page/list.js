@@ -78,7 +78,7 @@ function listed(row) {
   const by = value(row, "kind") === "evolution" ? value(row, "operator") ?? "seed" : shortName(value(row, "teacher"));
   const run = data.runs.length > 1 ? `${data.runs[value(row, "run")]} · ` : "";
   const what = make("span", { className: "what" }, `${run}${value(row, "kind")} · round ${value(row, "round")} · ${by} · `, fate(row));
-  if (score) what.append(` · ${score} ${number(value(row, score)) ?? "none"}`);
+  if (score) what.append(visible(` · ${score} ${number(value(row, score)) ?? "none"}`));
   const shown = value(row, "kind") === "evolution" ? question(row) : text(row, "output") || question(row);
   const line = make("span", { className: "text", dir: "auto" }, shown.slice(0, 160).replace(/\s+/g, " ") || "no text");
   const button = make("button", { type: "button", onclick: () => go(row) }, what, line);

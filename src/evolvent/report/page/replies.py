@@ -1,24 +1,26 @@
 """Raw replies behind rows that are not usable, out of the run's call store: the last that was asked for of each.
 
 A call is stored under the record that was worked on: evolutions under their seed, answers under what they answer. Which
-of a seed's calls an evolution is of tells the seed of the draw; at temperature 0, where calls have none, their order
-does if each round had one.
+of these calls a row is of tells the seed of the draw; at temperature 0, where calls have none, of evolutions their
+order does if each round had one. Where a stage was made anew with other settings one draw has several calls: the row is
+of that which was asked with the settings of now.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from evolvent.call_store.key import call_seed
+from evolvent.call_store.key import call_seed, request_key
 from evolvent.call_store.store import open_read_only
 from evolvent.errors import EvolventError
 from evolvent.evolution.trajectory import ATTEMPTS, STAGE, stage_of
 from evolvent.files import CALLS
 from evolvent.report.page.source import Source
+from evolvent.runs.manifest import StageEntry
 
 Reply = Callable[[Mapping[str, Any]], str | None]
 # Of AutoIF a row is the work of many calls: there `evolvent calls` shows them.
@@ -43,8 +45,8 @@ def replies(run: Source, stage: str, records: Iterable[str]) -> Iterator[Reply]:
         stage: ``evolve``, ``respond`` or ``evaluate``.
         records: what rows were made of that will be asked for (``worked_on``).
     """
-    settings = run.entries[stage].settings if stage in run.entries else {}
-    if not (run.folder / CALLS).is_file() or settings.get("method") == OF_MANY:
+    entry = run.entries.get(stage)
+    if entry is None or not (run.folder / CALLS).is_file() or entry.settings.get("method") == OF_MANY:
         yield lambda _: None
         return
     with ExitStack() as opened:
@@ -57,7 +59,9 @@ def replies(run: Source, stage: str, records: Iterable[str]) -> Iterator[Reply]:
         def reply(row: Mapping[str, Any]) -> str | None:
             model = row["evolver"] if stage == STAGE else row["teacher"]
             of_model = [place for place in places.get(worked_on(stage, row), ()) if place.model == model]
-            place = _of_round(of_model, row, settings) if stage == STAGE else of_model[-1] if of_model else None
+            if not of_model:
+                return None
+            place = _asked_with(store, _of_draw(of_model, stage, row, entry.settings), entry)
             return None if place is None else _text(store, place)
 
         yield reply
@@ -84,16 +88,47 @@ def _places(store: sqlite3.Connection, stage: str, records: Iterable[str]) -> Ma
     return found
 
 
-def _of_round(places: list[Place], row: Mapping[str, Any], settings: Mapping[str, Any]) -> Place | None:
-    """The last call of an evolution among its seed's."""
-    drawn = {place.seed: place for place in places if place.seed is not None}
-    for draw in range(settings.get("retry_eliminated") or 0, -1, -1):
+def _of_draw(
+    places: Sequence[Place], stage: str, row: Mapping[str, Any], settings: Mapping[str, Any]
+) -> Sequence[Place]:
+    """The calls that the last draw of a row may be of; several where it was drawn with other settings, too."""
+    if stage == "evaluate":
+        return places[-1:]
+    draws = [stage_of(draw) for draw in range(settings.get("retry_eliminated") or 0, -1, -1)]
+    for name in draws if stage == STAGE else [stage]:
         for attempt in range(ATTEMPTS - 1, -1, -1):
-            seed = call_seed(settings.get("seed", 0), row["id"], stage_of(draw), attempt=attempt)
-            if seed in drawn:
-                return drawn[seed]
+            seed = call_seed(settings.get("seed", 0), row["id"], name, attempt=attempt)
+            if settings.get("temperature", 1) and (drawn := [place for place in places if place.seed == seed]):
+                return drawn
     greedy = [place for place in places if place.seed is None]
-    return greedy[row["round"] - 1] if len(greedy) == settings.get("rounds") else None
+    if stage != STAGE:
+        return greedy
+    return greedy[row["round"] - 1 : row["round"]] if len(greedy) == settings.get("rounds") else []
+
+
+def _asked_with(store: sqlite3.Connection, places: Sequence[Place], entry: StageEntry) -> Place | None:
+    """The call that was asked with the settings of a stage; None where that is not one."""
+    if len(places) < 2:
+        return places[0] if places else None
+    identity = entry.models.get(places[0].model, "").encode()
+    try:
+        query = "SELECT key, request FROM calls WHERE rowid = ?"
+        found = [(place, *store.execute(query, (place.row,)).fetchone()) for place in places]
+        asked = [(place, key, request, orjson.loads(request)) for place, key, request in found]
+    except (sqlite3.Error, orjson.JSONDecodeError, TypeError):
+        return None
+    asked = [one for one in asked if one[1] == request_key(identity, one[2].encode())] or asked
+    asked = [one for one in asked if _has_system(one[3], entry.settings.get("system"))] or asked
+    for name in ("temperature", "top_p", "max_tokens"):
+        asked = [one for one in asked if one[3].get(name) == entry.settings.get(name)] or asked
+    return asked[0][0] if len(asked) == 1 else None
+
+
+def _has_system(request: Mapping[str, Any], system: str | None) -> bool:
+    """Whether a request has the system prompt of a stage, which may stand behind a conversation's own."""
+    first = request["messages"][0]
+    own = first["content"] if first["role"] == "system" else ""
+    return own == (system or "") or bool(system and own.endswith(f"\n\n{system}"))
 
 
 def _text(store: sqlite3.Connection, place: Place) -> str | None:

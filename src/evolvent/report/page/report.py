@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
+from evolvent.errors import InputError
 from evolvent.files import output_path, replacing
 from evolvent.options import implements
 from evolvent.report.contents import contents
@@ -22,8 +23,12 @@ from evolvent.report.ranking import ranking_tables
 from evolvent.report.summary import summary
 from evolvent.runs.manifest import now
 from evolvent.runs.run import Run
+from evolvent.special_files import is_written_through
+from evolvent.storage_errors import explained
 
 NAME = "report.html"
+# What every page of ours has in its head, within so many bytes.
+MARK, HEAD = " · evolvent</title>".encode(), 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +57,14 @@ def write_report(runs: str | Path | Run | Sequence[str | Path | Run], *, given: 
         Where it is, and what it holds.
 
     Raises:
-        InputError: a folder is neither a run's nor a ranking's, or the ``report`` extra is not installed.
+        InputError: a folder is neither a run's nor a ranking's, there is a file that no page of ours is, or the
+            ``report`` extra is not installed.
     """
     named = [runs] if isinstance(runs, str | Path | Run) else runs
     folders = [run.path if isinstance(run, Run) else Path(run) for run in named]
     sources = read_sources(folders)
     out = output_path(given.out or folders[0] / NAME)
+    _check_ours(out)
     ranked = [(one.folder.name, list(ranking_tables(one))) for one in sources.rankings]
     plans = [made for one in sources.rankings for made in planned(one)]
     if not sources.rankings and (found := compared(sources.whole)) is not None:
@@ -87,3 +94,19 @@ def write_report(runs: str | Path | Run | Sequence[str | Path | Run], *, given: 
         file.write(page)
     written = write_figures(figures, given.figures) if given.figures else []
     return Report(out, written, rows.rows, rows.of, len(page))
+
+
+def _check_ours(out: Path) -> None:
+    """Check that a file in the page's place is a page, too.
+
+    Raises:
+        InputError: it is not.
+    """
+    if is_written_through(out) or not out.is_file():
+        return
+    with explained(out, "read"), out.open("rb") as file:
+        head = file.read(HEAD)
+    if head and MARK not in head:
+        raise InputError(
+            f"{out} is there, and evolvent report did not write it", fix="Name another file: --out FILE.html"
+        )

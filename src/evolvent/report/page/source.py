@@ -5,17 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
-from evolvent.errors import InputError
 from evolvent.files import MANIFEST
 from evolvent.ranking.candidates import RESULT, TRIAL
 from evolvent.ranking.result import Ranked, read_result
+from evolvent.ranking.sample import read_plan
 from evolvent.report.tables import short_names
 from evolvent.runs.manifest import StageEntry, read_manifest
+from evolvent.runs.no_run import no_run
 from evolvent.runs.record_files import is_record_file
 from evolvent.stages import file_of
-from evolvent.storage_errors import explained
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +80,7 @@ def plan_of(ranked: Ranked) -> Mapping[str, Any] | None:
     Raises:
         InputError: it cannot be read.
     """
-    if not ranked.plan.is_file():
-        return None
-    with explained(ranked.plan, "read"):
-        plan: Mapping[str, Any] = orjson.loads(ranked.plan.read_bytes())
-    return plan
+    return read_plan(ranked.plan) if ranked.plan.is_file() else None
 
 
 def read_sources(folders: Sequence[Path]) -> Sources:
@@ -119,9 +113,7 @@ def _named(folders: Sequence[Path], rankings: Mapping[Path, Ranked]) -> Iterator
     plain = [folder for folder in folders if folder not in rankings]
     for name, folder in zip(_names(plain), plain, strict=True):
         if not any(_with_inner(name, folder)):
-            raise InputError(
-                f"{folder} is not a run folder", fix="Name a folder that a stage or a ranking has written."
-            )
+            raise no_run(folder, "Name a folder that a stage or a ranking has written.")
         yield name, folder
     for ranked in rankings.values():
         short = short_names(ranked.candidates)[0]

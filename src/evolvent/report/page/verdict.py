@@ -9,12 +9,10 @@ from evolvent.evaluation.figures import figures_of
 from evolvent.evaluation.paired import Difference, differences
 from evolvent.evaluation.task import Unit
 from evolvent.ranking.order import Order
-from evolvent.ranking.result import BaseRanking, Ranked
-from evolvent.ranking.verdict import decided, sentence, together
+from evolvent.ranking.result import BaseRanking
 from evolvent.report.page.figures.search import history_of
 from evolvent.report.page.figures.training import students
 from evolvent.report.page.source import Source, Sources
-from evolvent.report.tables import short_names
 from evolvent.report.yields import yield_of
 from evolvent.words import number_of
 
@@ -45,9 +43,7 @@ class Verdict:
 def verdicts(sources: Sources) -> list[Verdict]:
     """The verdict of each ranking and comparison; where nothing is compared, those of what the runs have made."""
     found = [
-        _of_ranking(ranked, one, several=len(ranked.rankings) > 1)
-        for ranked in sources.rankings
-        for one in ranked.rankings
+        _of_ranking(one, several=len(ranked.rankings) > 1) for ranked in sources.rankings for one in ranked.rankings
     ]
     against = [one for run in sources.whole[1:] if (one := _against(run, sources.whole[0])) is not None]
     found += against
@@ -56,15 +52,11 @@ def verdicts(sources: Sources) -> list[Verdict]:
     return found
 
 
-def _of_ranking(ranked: Ranked, ranking: BaseRanking, *, several: bool) -> Verdict:
+def _of_ranking(ranking: BaseRanking, *, several: bool) -> Verdict:
     """What a trial decides, or without one what the figures say together; behind it what each of them says."""
-    short = short_names(ranked.candidates)[0]
     figures = [order for order in ranking.orders if not order.students]
     tasks = [order for order in ranking.orders if order.students]
-    lines, found = [sentence(order, short) for order in figures], together(figures, short)
-    if ranking.trial is not None:
-        lines += [found, *(sentence(order, short) for order in tasks)]
-        found = decided(tasks, short)
+    *lines, found = ranking.verdict.lines
     changes = [*_needed("more seeds", figures), *_needed("more items and students", tasks), *ranking.flags]
     if figures and ranking.trial is None:
         changes.append("figures shortlist; a trial training of those that may be the best decides")

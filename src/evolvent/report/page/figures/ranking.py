@@ -134,8 +134,17 @@ def _behind(order: Order, short: Mapping[str, str], base: str, slug: str) -> Fig
     side = "low" if order.lower_is_better else "high"
     wanted = order.enough and order.standings[1].in_set
     needed = f"; {order.enough} would tell the first two apart" if wanted else ""
-    caption = f"Paired, over {order.n}, with 95 % intervals ({side} values are good){needed}."
+    caption = f"{_paired(order)}, with 95 % intervals ({side} values are good){needed}."
     return Figure(f"behind-{file_name}{slug}", f"{order.figure}: behind the first{base}", caption, spec)
+
+
+def _paired(order: Order) -> str:
+    """What an order is of, and on how much of it its differences are paired."""
+    if order.shared is None or order.shared == order.seeds:
+        return f"Paired, over {order.n}"
+    if not order.shared:
+        return f"Over {order.n}, none of which two candidates share: not paired"
+    return f"Over {order.n}, paired on the {order.shared:,} that two candidates or more share"
 
 
 def _behind_the_first(field: str) -> dict[str, Any]:
