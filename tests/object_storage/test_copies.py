@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from evolvent.call_store.journal import words
 from evolvent.errors import InputError, RunError
 from evolvent.object_storage import copies, stores
 from evolvent.object_storage.copies import OWN, bring, changed, save
@@ -156,6 +157,7 @@ def test_the_store_of_calls_is_saved_whole_while_it_grows(node: Node) -> None:
     growing.rollback()
     growing.close()
     node("second")
+    assert words(bring(URL) / "calls.sqlite") == ""  # it is kept with a log, as where it came from
     with sqlite3.connect(bring(URL) / "calls.sqlite") as saved:
         assert saved.execute("SELECT reply FROM calls").fetchall() == [("paid",)]
 

@@ -221,7 +221,6 @@ def _copied(calls: Path) -> Iterator[Path]:
     try:
         with explained(calls), closing(sqlite3.connect(calls)) as store, closing(sqlite3.connect(copy)) as made:
             store.backup(made)
-            made.execute("PRAGMA journal_mode=DELETE")  # read without anything beside it
         yield copy
     finally:
         copy.unlink(missing_ok=True)
