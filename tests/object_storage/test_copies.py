@@ -8,8 +8,10 @@ import pytest
 
 from evolvent.call_store.journal import words
 from evolvent.errors import InputError, RunError
-from evolvent.object_storage import copies, stores
-from evolvent.object_storage.copies import OWN, bring, changed, save
+from evolvent.object_storage import stores
+from evolvent.object_storage.bring import bring, bring_shards
+from evolvent.object_storage.copies import OWN, changed
+from evolvent.object_storage.save import save
 from evolvent.object_storage.urls import place_of
 from tests.object_storage.conftest import Node
 
@@ -184,6 +186,14 @@ def test_folders_of_something_else_are_not_brought(memory: Any, node: Node) -> N
     assert not place_of("memory://bucket/photos").exists()
 
 
+def test_names_that_lead_elsewhere_are_refused(memory: Any, node: Node, tmp_path: Path) -> None:
+    for name in ("manifest.json", "a/../../../../../../../escaped"):
+        memory.store[f"/bucket/run/{name}"] = memory.open("/x", "wb")
+    with pytest.raises(InputError, match="has a part that is no file's name"):
+        bring(URL)
+    assert not list(tmp_path.rglob("escaped"))
+
+
 def test_shards_stay_in_the_store(memory: Any, node: Node) -> None:
     made(a="1")
     made(f"{URL}/shards/1-of-2", a="2")
@@ -192,7 +202,7 @@ def test_shards_stay_in_the_store(memory: Any, node: Node) -> None:
     node("second")
     place = bring(URL)
     assert not (place / "shards").exists()
-    copies.bring_shards(URL)
+    bring_shards(URL)
     assert (place / "shards" / "1-of-2" / "a").read_text() == "2"
 
 

@@ -24,7 +24,7 @@ from evolvent.datasets.spooled import spool
 from evolvent.errors import EvolventError, InputError, require_extra
 from evolvent.files import TEMPORARY, file_state, locate
 from evolvent.hub import without_telemetry
-from evolvent.object_storage.copies import bring, with_run
+from evolvent.object_storage.bring import bring, with_run
 from evolvent.object_storage.urls import url_of, url_or_path
 from evolvent.storage_errors import explained
 

@@ -6,8 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from evolvent.object_storage.copies import bring, changed, save, with_run
+from evolvent.object_storage.bring import bring, with_run
+from evolvent.object_storage.copies import changed
 from evolvent.object_storage.held import HeldFolder
+from evolvent.object_storage.save import save
 from evolvent.object_storage.stores import check_writable
 from evolvent.object_storage.urls import copies, place_of, url_in
 

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from evolvent.errors import EvolventError, InputError, RunError
 from evolvent.holder import Holder, this_process
-from evolvent.object_storage.copies import LEASE, bring, save
+from evolvent.object_storage.bring import bring
+from evolvent.object_storage.copies import LEASE
+from evolvent.object_storage.save import save
 from evolvent.object_storage.stores import check_writable, explained_store, open_store
 from evolvent.object_storage.urls import copies
 

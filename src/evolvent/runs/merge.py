@@ -15,7 +15,7 @@ from evolvent.costs.budget import Spent
 from evolvent.costs.prices import Price
 from evolvent.errors import InputError, RunError
 from evolvent.files import CALLS, is_as_noted
-from evolvent.object_storage.copies import bring_shards
+from evolvent.object_storage.bring import bring_shards
 from evolvent.object_storage.urls import url_of
 from evolvent.options import implements
 from evolvent.records import Column

@@ -7,7 +7,7 @@ from typing import Any
 
 from evolvent.errors import RunError, require_extra
 from evolvent.models.models import Models
-from evolvent.object_storage.copies import bring
+from evolvent.object_storage.bring import bring
 from evolvent.object_storage.urls import url_of
 from evolvent.options import Calling
 from evolvent.runs.folder import made_run_folder
