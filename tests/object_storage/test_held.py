@@ -9,6 +9,7 @@ import pytest
 from evolvent.errors import InputError, RunError
 from evolvent.object_storage import held
 from evolvent.object_storage.held import HeldFolder
+from evolvent.object_storage.stores import open_store
 from evolvent.object_storage.urls import place_of
 from evolvent.runs.folder import RunFolder
 from tests.object_storage.conftest import Node
@@ -43,7 +44,7 @@ def test_one_process_holds_it_and_leaves_nothing_but_what_it_made(memory: Any, n
 def test_one_of_a_dead_process_is_taken_over_at_once(memory: Any, node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(held, "EXPIRY_S", 60)
     mine = taken()
-    mine._stop.set()
+    mine._given_up.set()
     dead = memory.cat_file("/bucket/run/.lease").replace(mine._token.encode(), b"theirs")
     who = json.loads(dead.split(b"\n")[0]) | {"began": "1"}
     memory.pipe_file("/bucket/run/.lease", json.dumps(who).encode() + b"\ntheirs\n0")
@@ -64,6 +65,33 @@ def test_one_that_beats_is_in_use(memory: Any, node: Node, monkeypatch: pytest.M
     monkeypatch.setattr(held.time, "sleep", lambda _: of_another_node(memory, beats=1))
     with pytest.raises(InputError, match="pid 41 on node7"):
         taken()
+
+
+def test_in_a_store_without_conditions_who_is_there_stays(
+    memory: Any, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(URL)[0]
+    monkeypatch.setattr(store, "pipe_file", lambda path, value, **_: memory.pipe_file(path, value))
+    mine = taken()
+    with pytest.raises(InputError, match="is in use"):
+        taken()
+    mine.save()
+    mine.end()
+
+
+def test_it_beats_while_much_is_brought_and_saved(memory: Any, node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bytes] = []
+
+    def slowly(url: str) -> bool:
+        before = memory.cat_file("/bucket/run/.lease")
+        wait_until(lambda: memory.cat_file("/bucket/run/.lease") != before)
+        seen.append(before)
+        return True
+
+    monkeypatch.setattr(held, "bring", slowly)
+    monkeypatch.setattr(held, "save", slowly)
+    taken().end()
+    assert len(seen) == 2
 
 
 @pytest.mark.parametrize("damaged", [b"", b"{", b"\n\n\n", b"[]\nx\ny"])

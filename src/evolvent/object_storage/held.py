@@ -10,6 +10,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from evolvent.errors import EvolventError, InputError, RunError
@@ -41,8 +42,10 @@ class HeldFolder:
     url: str
     place: Path
     _token: str = field(default_factory=lambda: secrets.token_hex(8))
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _threads: list[threading.Thread] = field(default_factory=list)
+    _done: threading.Event = field(default_factory=threading.Event)  # nothing more is to be saved while it grows
+    _given_up: threading.Event = field(default_factory=threading.Event)
+    _beating: threading.Thread | None = None
+    _saving: threading.Thread | None = None
     _lost: bool = False
     _taker: Holder | None = None
 
@@ -64,19 +67,19 @@ class HeldFolder:
         except BaseException:
             self.give_up()
             raise
-        log.warning("%s is worked on in a copy below %s, and saved every %s s", self.url, copies(), SAVE_S)
-        self._threads = [
-            threading.Thread(target=work, name=f"evolvent-{work.__name__}", daemon=True)
-            for work in (self._beat, self._save_often)
-        ]
-        for thread in self._threads:
-            thread.start()
+        _say(self.url)
+        self._saving = threading.Thread(target=self._save_often, name="evolvent-save", daemon=True)
+        self._saving.start()
 
     def take_if_free(self) -> Holder | None:
         """Hold it as it is here; who holds it instead, if somebody does. Errors as for ``take``."""
         check_writable(self.url)
         with explained_store(self.url, self.place, "saved"):
-            return self._take_lease()
+            holder = self._take_lease()
+        if holder is None:
+            self._beating = threading.Thread(target=self._beat, name="evolvent-beat", daemon=True)
+            self._beating.start()
+        return holder
 
     def check(self) -> None:
         """Check that it is still held.
@@ -104,9 +107,9 @@ class HeldFolder:
 
     def end(self) -> None:
         """Save the rest, and let others hold it; errors as for ``save``."""
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        self._done.set()
+        if self._saving is not None:
+            self._saving.join()
         try:
             self.save()
         except EvolventError as problem:
@@ -117,7 +120,10 @@ class HeldFolder:
 
     def give_up(self) -> None:
         """Let others hold it, without saving."""
-        self._stop.set()
+        self._done.set()
+        self._given_up.set()
+        if self._beating is not None:
+            self._beating.join()
         with suppress(Exception):  # of any store's client: the lease expires by itself
             holder = self._holder()
             if holder is not None and holder.token == self._token:
@@ -130,9 +136,11 @@ class HeldFolder:
         seen: Holder | None = None
         since = time.monotonic()
         while True:
-            with suppress(FileExistsError):
-                store.pipe_file(f"{path}/{LEASE}", self._written(0), mode="create")
-            holder = self._holder()  # also where a store knows no condition: the last one to write has it
+            holder = self._holder()
+            if holder is None:
+                with suppress(FileExistsError):
+                    store.pipe_file(f"{path}/{LEASE}", self._written(0), mode="create")
+                holder = self._holder()  # also where a store knows no condition: the last one to write has it
             if holder is None:
                 continue
             if holder.token == self._token:
@@ -173,7 +181,7 @@ class HeldFolder:
     def _beat(self) -> None:
         store, path = open_store(self.url)
         beats = 0
-        while not self._stop.wait(BEAT_S):
+        while not self._given_up.wait(BEAT_S):
             beats += 1
             with suppress(Exception):  # of any store's client: the next beat may reach it
                 self._look()
@@ -183,7 +191,7 @@ class HeldFolder:
 
     def _save_often(self) -> None:
         pause, told = float(SAVE_S), False
-        while not self._stop.wait(pause):
+        while not self._done.wait(pause):
             began = time.monotonic()
             try:
                 self.save()
@@ -194,3 +202,9 @@ class HeldFolder:
                     log.warning("warning: %s; it is tried again", problem.message)
                 told = True
             pause = max(SAVE_S, PAUSES * (time.monotonic() - began))
+
+
+@cache
+def _say(url: str) -> None:
+    """Say, once in a process, where a folder is worked on."""
+    log.warning("%s is worked on in a copy below %s, and saved every %s s", url, copies(), SAVE_S)
