@@ -24,6 +24,9 @@ EXTRAS = {
     "xllamacpp": "gguf",
     "lm-eval": "evaluate",
     "vl-convert-python": "report",
+    "ray": "ray",
+    "s3fs": "s3",
+    "gcsfs": "gcs",
 }
 
 
