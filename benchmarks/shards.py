@@ -79,9 +79,12 @@ class OnRay:
 
     Args:
         cpu: seconds of each process.
+        workers: the processes that have made a shard.
         driver: the most bytes that the driver held.
         worker: the most that one worker held.
         own: the most that Ray's own processes held, idle workers among them.
+        began: when the first worker was seen at its task, on the monotonic clock.
+        ended: when the last one was.
     """
 
     cpu: dict[int, float] = field(default_factory=dict)
@@ -158,11 +161,10 @@ class Took:
     def line(self, rows: int) -> str:
         """The row."""
         memory = " | ".join("" if held is None else f"{held:,.0f}" for held in self.memory)
-        figures = (
-            f"{self.seconds:.1f} | {self.shards_s:.1f} | {rows / self.seconds:,.0f} | {1000 * self.cpu_s / rows:.2f}"
-        )
+        cpu_ms = 1000 * self.cpu_s / rows
+        times = f"{self.seconds:.1f} | {self.shards_s:.1f} | {rows / self.seconds:,.0f} | {cpu_ms:.2f}"
         digest = hashlib.sha256((self.out / "evolved.parquet").read_bytes()).hexdigest()[:8]
-        return f"| {self.name} | {figures} | {memory} | {self.server:.0%} | {digest} |"
+        return f"| {self.name} | {times} | {memory} | {self.server:.0%} | {digest} |"
 
 
 def compare(bench: Bench, counts: list[int], on_ray: list[int]) -> None:
