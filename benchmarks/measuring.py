@@ -54,6 +54,8 @@ def measure(
     limit_s: float,
     environment: Mapping[str, str] | None = None,
     kill_when: Callable[[], bool] = lambda: False,
+    look: Callable[[int], None] | None = None,
+    sample_s: float = SAMPLE_S,
 ) -> Measured:
     """Run a command to its end, to a time limit, or to a ``kill -9`` of its whole process group.
 
@@ -62,7 +64,9 @@ def measure(
         log: a file for what it prints.
         limit_s: seconds after which it is killed.
         environment: variables added to ours.
-        kill_when: asked every 20 ms; true kills it.
+        kill_when: asked at every sample; true kills it.
+        look: called with its process id at every sample.
+        sample_s: how often memory is looked at.
     """
     stopped, peak = "", 0
     with log.open("ab") as printed:
@@ -77,8 +81,10 @@ def measure(
         )
     ends = os.pidfd_open(process.pid)
     try:
-        while not select.select([ends], [], [], SAMPLE_S)[0]:
+        while not select.select([ends], [], [], sample_s)[0]:
             peak = max(peak, _memory(process.pid))
+            if look:
+                look(process.pid)
             if not stopped and time.monotonic() - began > limit_s:
                 stopped = f"not done after {limit_s:.0f} s"
             elif not stopped and kill_when():
@@ -108,12 +114,30 @@ def _end_group(group: int) -> None:
 def _memory(process: int) -> int:
     """Bytes of memory of a process and its descendants: the sum now, or the first one's highest mark."""
     held, highest = _status(process)
-    total, waiting = held, _children(process)
+    return max(held + sum(_status(child)[0] for child in descendants(process)), highest)
+
+
+def descendants(process: int) -> Iterator[int]:
+    """The processes that a process has started, and that these have."""
+    waiting = _children(process)
     while waiting:
         child = waiting.pop()
-        total += _status(child)[0]
+        yield child
         waiting += _children(child)
-    return max(total, highest)
+
+
+def memory_of(process: int) -> int:
+    """Bytes of memory (RSS) that a process holds; 0 if it is gone."""
+    return _status(process)[0]
+
+
+def cpu_of(process: int) -> float:
+    """Seconds of user and system time that a process has used; 0 if it is gone."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _status(process: int) -> tuple[int, int]:
@@ -140,9 +164,15 @@ def _children(process: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Mock:
-    """A running mock server."""
+    """A running mock server, or several on one port.
+
+    Args:
+        url: where they are reached.
+        processes: their process ids.
+    """
 
     url: str
+    processes: tuple[int, ...] = ()
 
     @property
     def base_url(self) -> str:
@@ -157,48 +187,43 @@ class Mock:
 
 
 @contextmanager
-def mock_server(python: Path | str = sys.executable, script: Path = MOCK, **settings: object) -> Iterator[Mock]:
-    """A mock server on a free port, ended afterwards.
+def mock_server(
+    python: Path | str = sys.executable, script: Path = MOCK, servers: int = 1, **settings: object
+) -> Iterator[Mock]:
+    """A mock server, ended afterwards.
 
     Args:
         python: what runs it; it needs aiohttp and orjson, and is faster with uvloop.
         script: the server.
-        settings: its environment (``LATENCY_MS=200``).
+        servers: how many of it share the port; each counts for itself.
+        settings: its environment (``LATENCY_MS=200``); without a ``PORT`` it takes a free one.
     """
-    port = free_port()
+    port = settings.get("PORT") or free_port()
     environment = {
         **os.environ,
-        "PORT": str(port),
         "ROWRE": ROW,
         **{name: str(value) for name, value in settings.items()},
+        "PORT": str(port),
+        "SHARE_PORT": "1" if servers > 1 else "0",
     }
-    process = subprocess.Popen([str(python), str(script)], env=environment, stdout=subprocess.DEVNULL)
-    mock = Mock(f"http://127.0.0.1:{port}")
+    command = [str(python), str(script)]
+    processes = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(servers)]
     try:
-        _wait_for(mock, process)
-        yield mock
+        for process in processes:
+            assert process.stdout is not None
+            if not process.stdout.readline():  # its port, printed once it listens
+                raise RuntimeError(f"the mock server ended with status {process.wait()}")
+        yield Mock(f"http://127.0.0.1:{port}", tuple(process.pid for process in processes))
     finally:
-        process.kill()
-        process.wait()
+        for process in processes:
+            process.kill()
+            process.communicate()
 
 
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _wait_for(mock: Mock, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(300):
-        if process.poll() is not None:
-            raise RuntimeError(f"the mock server ended with status {process.returncode}")
-        try:
-            mock.stats()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise RuntimeError("the mock server did not start within 15 s")
 
 
 TASKS = ("how a compass finds north", "why bread rises", "what a tide table says", "how to read a weather map")

@@ -7,6 +7,7 @@ POST /reset clears the counters. A reply depends on the prompt alone. Set by the
 
 ===============  =====  ================================================================================
 PORT             8399   0 takes a free one; the port in use is the first line printed
+SHARE_PORT       0      1 lets several servers have one port: the system hands each connection to one of them
 LATENCY_MS       0      how long each request is served
 JITTER           0      as a share of LATENCY_MS: 0.5 draws from 50 % to 150 % of it
 MAX_TOKENS_OUT   96     words in a reply
@@ -281,7 +282,8 @@ async def serve(settings: dict[str, str]) -> None:
     """Serve until killed."""
     runner = web.AppRunner(application(Mock(settings)), access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", int(settings.get("PORT", 8399)), backlog=4096).start()
+    port, shared = int(settings.get("PORT", 8399)), settings.get("SHARE_PORT") == "1"
+    await web.TCPSite(runner, "127.0.0.1", port, backlog=4096, reuse_port=shared).start()
     sys.stdout.write(f"{runner.addresses[0][1]}\n")
     sys.stdout.flush()
     await asyncio.Event().wait()

@@ -1,28 +1,42 @@
 """A stage in shards against the mock server: rows/s, CPU, memory, merging; kills; and a merge of many made rows.
 
-    python -m benchmarks.shards --rows 20000 --shards 1,2,4 --ray 2
+    python -m benchmarks.shards --rows 20000 --shards 1,2,4 --ray 2,4 --servers 2
     python -m benchmarks.shards --rows 20000 --shards 16 --kills 50
     python -m benchmarks.shards --merge 10000000
 
-All shards run at once, each a process; the server is one more. Every merged file is compared with the first one's
-bytes. A kill takes one worker, drawn anew each time, with SIGKILL, and the same command is started again at once.
+All shards run at once, each a process; the servers are more, and the share of a core that the busiest of them used is
+shown: near 100 % it is what was measured. Files with one digest are the same bytes. Memory is RSS. A kill takes one
+worker, drawn anew each time, with SIGKILL, and the same command is started again at once.
 """
 
 import argparse
 import filecmp
+import hashlib
 import random
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.measuring import MB, Measured, Mock, measure, mock_server, write_seeds
+from benchmarks.measuring import (
+    MB,
+    Measured,
+    Mock,
+    cpu_of,
+    descendants,
+    measure,
+    memory_of,
+    mock_server,
+    write_seeds,
+)
 
 LIMIT_S = 7_200.0
+RAY_SAMPLE_S = 0.2  # each sample reads two files a process of Ray's, and some a thread
 KEY = {"OPENAI_API_KEY": "none"}
 
 
@@ -41,19 +55,79 @@ class Bench:
         given = ["evolve", str(self.seeds), "--model", model, "--rounds", "1", "--out", str(out)]
         return [sys.executable, "-m", "evolvent", *given, *words]
 
-    def measured(self, out: Path, *words: str) -> Measured:
+    def servers(self) -> list[float]:
+        """Seconds that each server has used."""
+        return [cpu_of(process) for process in self.mock.processes]
+
+    def busiest(self, before: list[float], seconds: float) -> float:
+        """The share of a core that the busiest server has used since."""
+        return max(now - then for now, then in zip(self.servers(), before, strict=True)) / seconds
+
+    def measured(self, out: Path, *words: str, look: Callable[[int], None] | None = None) -> Measured:
         """The command, measured to its end."""
-        done = measure(self.command(out, *words), log=self.folder / "log", limit_s=LIMIT_S, environment=KEY)
+        log = self.folder / "log"
+        seen = {"look": look, "sample_s": RAY_SAMPLE_S} if look else {}
+        done = measure(self.command(out, *words), log=log, limit_s=LIMIT_S, environment=KEY, **seen)
         if done.status:
-            sys.exit(f"{out} {words}: status {done.status}; see {self.folder / 'log'}")
+            sys.exit(f"{out} {words}: status {done.status}:\n{log.read_text()[-2000:]}")
         return done
+
+
+@dataclass
+class OnRay:
+    """What the driver of a Ray run, its workers and Ray's own processes take, from samples.
+
+    Args:
+        cpu: seconds of each process.
+        workers: the processes that have made a shard.
+        driver: the most bytes that the driver held.
+        worker: the most that one worker held.
+        own: the most that Ray's own processes held, idle workers among them.
+        began: when the first worker was seen at its task, on the monotonic clock.
+        ended: when the last one was.
+    """
+
+    cpu: dict[int, float] = field(default_factory=dict)
+    workers: set[int] = field(default_factory=set)
+    driver: int = 0
+    worker: int = 0
+    own: int = 0
+    began: float = 0.0
+    ended: float = 0.0
+
+    def look(self, driver: int) -> None:
+        """Take a sample."""
+        own = 0
+        for process in (driver, *descendants(driver)):
+            self.cpu[process] = max(self.cpu.get(process, 0.0), cpu_of(process))
+            held = memory_of(process)
+            if _makes_a_shard(process):
+                self.workers.add(process)
+                self.ended = time.monotonic()
+                self.began = self.began or self.ended
+            if process == driver:
+                self.driver = max(self.driver, held)
+            elif process in self.workers:
+                self.worker = max(self.worker, held)
+            else:
+                own += held
+        self.own = max(self.own, own)
+
+
+def _makes_a_shard(process: int) -> bool:
+    """Whether a process is a worker at its task, whose name Ray gives it."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes().startswith(b"ray::evolve")
+    except OSError:
+        return False
 
 
 def in_shards(bench: Bench, out: Path, of: int) -> tuple[float, list[Measured]]:
     """All shards at once; seconds from the first one's start to the last one's end, and what each took."""
     began = time.monotonic()
     with ThreadPoolExecutor(of) as pool:
-        done = list(pool.map(lambda number: bench.measured(out, "--shard", f"{number}/{of}"), range(1, of + 1)))
+        shards = [("--shard", f"{number}/{of}") if of > 1 else () for number in range(1, of + 1)]
+        done = list(pool.map(lambda words: bench.measured(out, *words), shards))
     return time.monotonic() - began, done
 
 
@@ -62,26 +136,66 @@ def merged(out: Path, folder: Path) -> Measured:
     return measure([sys.executable, "-m", "evolvent", "merge", str(out)], log=folder / "log", limit_s=LIMIT_S)
 
 
-def compare(bench: Bench, counts: list[int], ray: int) -> None:
+@dataclass(frozen=True)
+class Took:
+    """A row of the table.
+
+    Args:
+        name: how the rows were made.
+        out: the run folder.
+        seconds: from the start to the merged file.
+        shards_s: of these, while shards were made.
+        cpu_s: of all processes but the servers.
+        server: the share of a core that the busiest server used meanwhile.
+        memory: of the largest worker, the driver, and of Ray's own processes, in MB.
+    """
+
+    name: str
+    out: Path
+    seconds: float
+    shards_s: float
+    cpu_s: float
+    server: float
+    memory: tuple[float | None, ...]
+
+    def line(self, rows: int) -> str:
+        """The row."""
+        memory = " | ".join("" if held is None else f"{held:,.0f}" for held in self.memory)
+        cpu_ms = 1000 * self.cpu_s / rows
+        times = f"{self.seconds:.1f} | {self.shards_s:.1f} | {rows / self.seconds:,.0f} | {cpu_ms:.2f}"
+        digest = hashlib.sha256((self.out / "evolved.parquet").read_bytes()).hexdigest()[:8]
+        return f"| {self.name} | {times} | {memory} | {self.server:.0%} | {digest} |"
+
+
+def compare(bench: Bench, counts: list[int], on_ray: list[int]) -> None:
     """Rows a second in one process, in shards and on Ray."""
-    first: Path | None = None
-    print("| | s | rows/s | CPU ms a row | memory of the largest worker, MB | merging, s | same bytes |")
-    print("|---|---|---|---|---|---|---|")
+    print("| | s | of these shards | rows/s | CPU ms a row | worker, MB | driver, MB | Ray, MB | server | file |")
+    print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
     for of in counts:
-        out = bench.folder / f"of-{of}"
-        seconds, done = in_shards(bench, out, of)
-        joined = merged(out, bench.folder)
-        first = first or out
-        same = filecmp.cmp(first / "evolved.parquet", out / "evolved.parquet", shallow=False)
-        cpu, peak = sum(one.cpu_s for one in done), max(one.peak_mb for one in done)
-        row = f"{seconds:.1f} | {bench.rows / seconds:,.0f} | {1000 * cpu / bench.rows:.2f} | {peak:.0f}"
-        print(f"| {of} shards | {row} | {joined.seconds:.1f} | {'yes' if same else 'NO'} |", flush=True)
-    if ray:
-        out = bench.folder / "ray"
-        done_by_ray = bench.measured(out, "--engine", "ray", "--shards", str(ray))
-        same = first is None or filecmp.cmp(first / "evolved.parquet", out / "evolved.parquet", shallow=False)
-        row = f"{done_by_ray.seconds:.1f} | {bench.rows / done_by_ray.seconds:,.0f} | | {done_by_ray.peak_mb:.0f}, all"
-        print(f"| Ray, {ray} shards, merging and start included | {row} | | {'yes' if same else 'NO'} |", flush=True)
+        print(locally(bench, of).line(bench.rows), flush=True)
+    for of in on_ray:
+        print(through_ray(bench, of).line(bench.rows), flush=True)
+
+
+def locally(bench: Bench, of: int) -> Took:
+    """The stage in one process, or in shards at once that are then merged."""
+    out, before = bench.folder / f"of-{of}", bench.servers()
+    seconds, done = in_shards(bench, out, of)
+    server, worker = bench.busiest(before, seconds), max(one.peak_mb for one in done)
+    if of == 1:
+        return Took("one process", out, seconds, seconds, done[0].cpu_s, server, (worker, None, None))
+    joined = merged(out, bench.folder)
+    cpu = joined.cpu_s + sum(one.cpu_s for one in done)
+    return Took(f"{of} shards", out, seconds + joined.seconds, seconds, cpu, server, (worker, joined.peak_mb, None))
+
+
+def through_ray(bench: Bench, of: int) -> Took:
+    """The stage as tasks of a local Ray, its start and the merge included."""
+    out, before, ray = bench.folder / f"ray-{of}", bench.servers(), OnRay()
+    whole = bench.measured(out, "--engine", "ray", "--shards", str(of), look=ray.look)
+    seconds, memory = ray.ended - ray.began, (ray.worker / MB, ray.driver / MB, ray.own / MB)
+    server = bench.busiest(before, seconds)
+    return Took(f"Ray, {of} shards", out, whole.seconds, seconds, sum(ray.cpu.values()), server, memory)
 
 
 def killed(bench: Bench, of: int, kills: int, seed: int) -> None:
@@ -164,14 +278,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--shards", default="1,2,4", help="how many shards, several runs by commas")
-    parser.add_argument("--ray", type=int, default=0, help="also through a local Ray, in so many shards")
+    parser.add_argument("--ray", default="", help="also through a local Ray, in so many shards, several runs by commas")
+    parser.add_argument("--servers", type=int, default=1, help="processes of the mock server, on one port")
+    parser.add_argument("--port", type=int, help="theirs, which is in the files: the same where digests are compared")
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--latency-ms", type=float, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--merge", type=int, default=0, help="merge so many made rows, and nothing else")
     given = parser.parse_args()
     counts = [int(one) for one in given.shards.split(",")]
-    with tempfile.TemporaryDirectory() as name, mock_server(LATENCY_MS=given.latency_ms, MAX_TOKENS_OUT=40) as mock:
+    server = mock_server(servers=given.servers, PORT=given.port or 0, LATENCY_MS=given.latency_ms, MAX_TOKENS_OUT=40)
+    with tempfile.TemporaryDirectory() as name, server as mock:
         folder = Path(name)
         if given.merge:
             merge_many(folder, given.merge, counts[-1])
@@ -180,7 +297,7 @@ def main() -> None:
         if given.kills:
             killed(bench, counts[-1], given.kills, given.seed)
         else:
-            compare(bench, counts, given.ray)
+            compare(bench, counts, [int(one) for one in given.ray.split(",") if one])
 
 
 if __name__ == "__main__":

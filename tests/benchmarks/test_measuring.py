@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from benchmarks.measuring import MB, measure, mock_server, write_seeds
+from benchmarks.measuring import MB, cpu_of, descendants, measure, memory_of, mock_server, write_seeds
 
 HOLD = "held = b'x' * {bytes}; import time; time.sleep(1)"
 CHILD = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {HOLD.format(bytes=90 * MB)!r}])"
@@ -45,3 +45,22 @@ def test_a_mock_server_is_started_and_ended(tmp_path: Path) -> None:
         mock.reset()
     lines = write_seeds(tmp_path / "seeds.jsonl", 3).read_text().splitlines()
     assert len(set(lines)) == 3
+
+
+def test_servers_share_a_port() -> None:
+    with mock_server(servers=3) as mock:
+        assert len(set(mock.processes)) == 3
+        for _ in range(20):  # a connection each: whichever server has it
+            assert mock.stats()["requests"] == 0
+        assert all(cpu_of(process) > 0 for process in mock.processes)
+    assert not any(cpu_of(process) for process in mock.processes)
+
+
+def test_a_look_at_the_processes_of_a_command(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def look(process: int) -> None:
+        seen.extend(memory_of(child) for child in descendants(process))
+
+    measure(python(CHILD), log=tmp_path / "log", limit_s=60, look=look, sample_s=0.1)
+    assert max(seen) > 90 * MB
