@@ -107,16 +107,16 @@ def _end_group(group: int) -> None:
 
 def _memory(process: int) -> int:
     """Bytes of memory of a process and its descendants: the sum now, or the first one's highest mark."""
-    held, highest = _status(process)
+    held, highest = memory_of(process)
     total, waiting = held, _children(process)
     while waiting:
         child = waiting.pop()
-        total += _status(child)[0]
+        total += memory_of(child)[0]
         waiting += _children(child)
     return max(total, highest)
 
 
-def _status(process: int) -> tuple[int, int]:
+def memory_of(process: int) -> tuple[int, int]:
     """Bytes that a process holds and that it held at most; zeros if it is gone."""
     held = highest = 0
     try:
