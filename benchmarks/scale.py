@@ -1,17 +1,26 @@
 """A plan for 10^9 rows: what each part of a run costs here, and a simulation of a cluster with those costs.
 
     python -m benchmarks.scale costs costs.json
-    python -m benchmarks.scale simulate costs.json --shards 64,512,4096 --mtbf-h 0,1000,100
+    python -m benchmarks.scale simulate costs.json --shards 64,512,4096 --mtbf-h 0,1000,100 --store shared,saved
 
-``costs`` measures each cost at two sizes and writes them.
+``costs`` measures each cost at two sizes and writes them. ``simulate`` reads them, and prints for each number of
+shards, of which all run at once unless ``--slots`` says otherwise, and each rate of failures what a run comes to:
+``evolve`` with one call a row, merged, then ``respond``, merged (``--stages``).
 """
 
 import argparse
 import json
 import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.cluster import Came, Plan, simulate
 from benchmarks.unit_costs import Cost, costs
+from evolvent.runs.parts import parts_of
+
+HOUR = 3_600.0
+TB = 1e12
 
 
 def numbers(text: str) -> list[int]:
@@ -34,6 +43,65 @@ def measure_costs(given: argparse.Namespace) -> None:
     given.file.write_text(json.dumps({name: cost.to_json() for name, cost in found.items()}, indent=1) + "\n")
 
 
+def stage_plans(given: argparse.Namespace, cost: Mapping[str, Cost]) -> Iterator[tuple[str, Plan]]:
+    """Each stage's plan, with the measured costs; how many shards, failures and stores are still to be set."""
+    records = int(given.records)
+    parts = tuple(len(part) for part in parts_of(records, 1))
+    merging, per_call = cost["merge rows"], cost["merge calls"].each("seconds")
+    per_part = merging.fixed("seconds") / len(parts_of(merging.points[0].size, 1))
+    # What evolve reads are seeds; respond reads evolve's file: a seed and an evolution for each record.
+    reads = {"evolve": (f"pass over rows of {given.input}", 1), "respond": ("pass over rows of a stage's file", 2)}
+    writes = {"evolve": 2, "respond": 1}
+    for stage in given.stages.split(","):
+        kind, times = reads[stage]
+        rows = writes[stage] * records
+        yield stage, Plan(
+            parts,
+            shards=1,
+            call_s=max(cost[stage].each("cpu_s"), 1 / given.worker_calls_s),
+            start_s=cost["start a worker"].points[0].seconds + times * records * cost[kind].each("seconds"),
+            merge_s=rows * merging.each("seconds") + len(parts) * per_part + records * per_call,
+            slots=given.slots,
+            queue_s=given.queue_s,
+            walltime_s=given.walltime_h * HOUR,
+            slow=given.slow,
+            slow_by=given.slow_by,
+            servers=given.servers,
+            server_calls_s=given.server_calls_s,
+            save_s=cost["save a store"].each("copy_s"),
+            seed=given.seed,
+        )
+
+
+def simulate_all(given: argparse.Namespace) -> None:
+    """Simulate every number of shards with every rate of failures and kind of store."""
+    cost = {name: Cost.from_json(one) for name, one in json.loads(given.file.read_text()).items()}
+    plans = dict(stage_plans(given, cost))
+    for stage, plan in plans.items():
+        stored = given.records * cost[stage].each("store_bytes") / TB
+        rows = given.records * cost[stage].each("file_bytes") / TB
+        print(
+            f"{stage}: {len(plan.parts):,} parts; a worker starts in {plan.start_s:,.0f} s and makes "
+            f"{1 / plan.call_s:,.0f} calls a second; merging takes {plan.merge_s / HOUR:.1f} h; the merged store has "
+            f"{stored:.2f} TB, the file {rows:.2f} TB"
+        )
+    print("| shards | a node fails each | store | hours | of them merging | last half of shards | lost | calls repeated |")
+    print("|---|---|---|---|---|---|---|---|")
+    for shards in numbers(given.shards):
+        for mtbf_h in numbers(given.mtbf_h):
+            for store in given.store.split(","):
+                how = {"shards": shards, "mtbf_s": mtbf_h * HOUR, "store": store}
+                came = [simulate(replace(plan, **how)) for plan in plans.values()]
+                fails = f"{mtbf_h:,} h, {sum(one.failures for one in came):,} in all" if mtbf_h else "never"
+                print(f"| {shards:,} | {fails} | {store} | {_figures(came)} |", flush=True)
+
+
+def _figures(came: list[Came]) -> str:
+    hours, merging, last = (sum(getattr(one, name) for one in came) / HOUR for name in ("ended_s", "merge_s", "last_s"))
+    lost = sum(one.lost_s for one in came) / sum(one.worker_s for one in came)
+    return f"{hours:,.1f} | {merging:.1f} | {last:.1f} h | {lost:.2%} | {sum(one.repeated for one in came):,.0f}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
@@ -43,6 +111,24 @@ def main() -> None:
     measuring.add_argument("--many", default="250000,1000000", help="rows that are only read, checked, merged")
     measuring.add_argument("--folder", type=Path, help="a folder on the disk to use; a temporary one if not given")
     measuring.set_defaults(run=measure_costs)
+    simulating = commands.add_parser("simulate", help="simulate a cluster with these costs")
+    simulating.add_argument("file", type=Path, help="what costs wrote")
+    simulating.add_argument("--records", type=float, default=1e9)
+    simulating.add_argument("--stages", default="evolve,respond", help="of evolve and respond, separated by commas")
+    simulating.add_argument("--input", default="JSON Lines", choices=("JSON Lines", "Parquet", "a stage's file"))
+    simulating.add_argument("--shards", default="64,512,4096")
+    simulating.add_argument("--mtbf-h", default="0,1000,100", help="mean hours until a worker's node fails; 0 for never")
+    simulating.add_argument("--store", default="shared,saved", help="on a disk that outlives nodes, or saved from one")
+    simulating.add_argument("--slots", type=int, default=0, help="workers that run at once; 0 for all")
+    simulating.add_argument("--queue-s", type=float, default=60, help="mean wait for a free slot")
+    simulating.add_argument("--walltime-h", type=float, default=0, help="a worker is told to end then; 0 for never")
+    simulating.add_argument("--slow", type=float, default=0.02, help="the share of slow nodes")
+    simulating.add_argument("--slow-by", type=float, default=1.5, help="how many times slower they are")
+    simulating.add_argument("--worker-calls-s", type=float, default=1e9, help="what a worker's own model answers")
+    simulating.add_argument("--servers", type=int, default=0, help="servers that all workers share; 0 for no bound")
+    simulating.add_argument("--server-calls-s", type=float, default=100, help="what each answers")
+    simulating.add_argument("--seed", type=int, default=0)
+    simulating.set_defaults(run=simulate_all)
     given = parser.parse_args()
     given.run(given)
 

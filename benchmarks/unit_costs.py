@@ -232,7 +232,7 @@ def _stores(folder: Path, calls: int) -> Path:
         for first in range(start, start + calls // SHARDS, 5_000):
             rows = range(first, min(first + 5_000, start + calls // SHARDS))
             keys = (hashlib.sha256(f"{row}".encode()).digest() for row in rows)
-            request, reply = TEXT.format(row=first) * 22, TEXT.format(row=first) * 10
+            request, reply = TEXT.format(row=first) * 12, TEXT.format(row=first) * 4
             usage = Usage(500, 200)
             await store.put(
                 Call(key, "evolve", f"{row:016x}", "mock", request, reply, usage=usage)
@@ -264,8 +264,8 @@ def _save(store: Path) -> dict[str, float]:
     store.replace(saved)
     with closing(Apart(saved, lambda: None)) as apart:
         began = time.monotonic()
-        apart.save()
-        return {"saving": time.monotonic() - began, "store_bytes": float(saved.stat().st_size)}
+        apart.start()
+        return {"copy_s": time.monotonic() - began, "store_bytes": float(saved.stat().st_size)}
 
 
 def _groups(path: Path, groups: int) -> Point:
