@@ -1,9 +1,10 @@
 """A cluster simulated: workers that wait for a slot, start, make their shard part by part, fail, and are started again.
 
 A record's calls are stored when they are answered: with a shared disk a failure costs a start, and with saved stores
-the calls since the last copy, too, of which the times are the call store's own. (Where parts are on a shared disk and
-only the store is not, those of finished parts are not made again: fewer than here.) Events and waiting are simpy's. What a worker is lent, how slow it is and when it fails is drawn for each attempt by the
-seed, the shard and the attempt, so that a simulation is repeated exactly, and one more worker changes no other.
+the calls since the last copy, too; when copies are made is as in the call store. (Where parts are on a shared disk and
+only the store is not, those of finished parts are not made again: fewer than here.) Events and waiting are simpy's.
+How slow a worker is and when it fails is drawn for each attempt by the seed, the shard and the attempt, so that a
+simulation is repeated exactly.
 """
 
 import math

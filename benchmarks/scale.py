@@ -55,21 +55,24 @@ def stage_plans(given: argparse.Namespace, cost: Mapping[str, Cost]) -> Iterator
     for stage in given.stages.split(","):
         kind, times = reads[stage]
         rows = writes[stage] * records
-        yield stage, Plan(
-            parts,
-            shards=1,
-            call_s=max(cost[stage].each("cpu_s"), 1 / given.worker_calls_s),
-            start_s=cost["start a worker"].points[0].seconds + times * records * cost[kind].each("seconds"),
-            merge_s=rows * merging.each("seconds") + len(parts) * per_part + records * per_call,
-            slots=given.slots,
-            queue_s=given.queue_s,
-            walltime_s=given.walltime_h * HOUR,
-            slow=given.slow,
-            slow_by=given.slow_by,
-            servers=given.servers,
-            server_calls_s=given.server_calls_s,
-            save_s=cost["save a store"].each("copy_s"),
-            seed=given.seed,
+        yield (
+            stage,
+            Plan(
+                parts,
+                shards=1,
+                call_s=max(cost[stage].each("cpu_s"), 1 / given.worker_calls_s),
+                start_s=cost["start a worker"].points[0].seconds + times * records * cost[kind].each("seconds"),
+                merge_s=rows * merging.each("seconds") + len(parts) * per_part + records * per_call,
+                slots=given.slots,
+                queue_s=given.queue_s,
+                walltime_s=given.walltime_h * HOUR,
+                slow=given.slow,
+                slow_by=given.slow_by,
+                servers=given.servers,
+                server_calls_s=given.server_calls_s,
+                save_s=cost["save a store"].each("copy_s"),
+                seed=given.seed,
+            ),
         )
 
 
@@ -85,7 +88,9 @@ def simulate_all(given: argparse.Namespace) -> None:
             f"{1 / plan.call_s:,.0f} calls a second; merging takes {plan.merge_s / HOUR:.1f} h; the merged store has "
             f"{stored:.2f} TB, the file {rows:.2f} TB"
         )
-    print("| shards | a node fails each | store | hours | of them merging | last half of shards | lost | calls repeated |")
+    print(
+        "| shards | a node fails each | store | hours | merging, h | after half of the shards, h | lost | calls again |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for shards in numbers(given.shards):
         for mtbf_h in numbers(given.mtbf_h):
@@ -99,7 +104,7 @@ def simulate_all(given: argparse.Namespace) -> None:
 def _figures(came: list[Came]) -> str:
     hours, merging, last = (sum(getattr(one, name) for one in came) / HOUR for name in ("ended_s", "merge_s", "last_s"))
     lost = sum(one.lost_s for one in came) / sum(one.worker_s for one in came)
-    return f"{hours:,.1f} | {merging:.1f} | {last:.1f} h | {lost:.2%} | {sum(one.repeated for one in came):,.0f}"
+    return f"{hours:,.1f} | {merging:.1f} | {last:.1f} | {lost:.2%} | {sum(one.repeated for one in came):,.0f}"
 
 
 def main() -> None:
@@ -117,7 +122,7 @@ def main() -> None:
     simulating.add_argument("--stages", default="evolve,respond", help="of evolve and respond, separated by commas")
     simulating.add_argument("--input", default="JSON Lines", choices=("JSON Lines", "Parquet", "a stage's file"))
     simulating.add_argument("--shards", default="64,512,4096")
-    simulating.add_argument("--mtbf-h", default="0,1000,100", help="mean hours until a worker's node fails; 0 for never")
+    simulating.add_argument("--mtbf-h", default="0,1000,100", help="mean hours until a node fails; 0: never")
     simulating.add_argument("--store", default="shared,saved", help="on a disk that outlives nodes, or saved from one")
     simulating.add_argument("--slots", type=int, default=0, help="workers that run at once; 0 for all")
     simulating.add_argument("--queue-s", type=float, default=60, help="mean wait for a free slot")

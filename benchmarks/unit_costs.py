@@ -128,6 +128,7 @@ def _stages(folder: Path, rows: int, mock: Mock) -> tuple[tuple[Point, Point], P
     """A worker that has one record, and one that evolves rows; then one that answers them."""
     folder.mkdir(parents=True)
     model, out = f"openai:mock?base_url={mock.base_url}", folder / "run"
+    shard = out / "shards/1-of-1"
 
     def run(*words: object) -> Measured:
         command = [sys.executable, "-m", "evolvent", *map(str, words)]
@@ -148,7 +149,7 @@ def _stages(folder: Path, rows: int, mock: Mock) -> tuple[tuple[Point, Point], P
         ("responses", ("respond", out, "--teacher", model, "--shard", "1/1", "--out", out)),
     ):
         done, before = run(*words), stored
-        stored, parts = bytes_in(out / "shards", "calls.sqlite"), bytes_in(out / f"shards/1-of-1/{name}.parts", "*.parquet")
+        stored, parts = bytes_in(shard, "calls.sqlite"), bytes_in(shard / f"{name}.parts", "*.parquet")
         run("merge", out)
         file_bytes = (out / f"{name}.parquet").stat().st_size
         points.append(point(rows, done, store_bytes=stored - before, part_bytes=parts, file_bytes=file_bytes))

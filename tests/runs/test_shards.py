@@ -11,7 +11,7 @@ from evolvent.errors import InputError, ModelUnavailableError, RunError
 from evolvent.responses.respond import respond
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.merge import merge
-from evolvent.runs.parts import parts_folder, parts_of
+from evolvent.runs.parts import MOST, parts_folder, parts_of
 from evolvent.runs.shards import SHARDS
 from evolvent.shard import Shard
 from tests.runs.staged import EVOLVER, TEACHER, asked_in, breaking_after, evolved, failing_for, longer, write_seeds
@@ -182,12 +182,16 @@ def test_merging_what_has_no_shards(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("records", "window", "sizes"),
-    [(0, 1, set()), (60, 1, {60}), (52_002, 1, {64, 34}), (200_000, 1, {256, 64}), (10**6, 512, {1024, 576})],
+    [
+        *((0, 1, set()), (60, 1, {60}), (52_002, 1, {64, 34}), (200_000, 1, {256, 64}), (10**6, 512, {1024, 576})),
+        *((2**26, 1, {2048}), (2**26 + 1, 512, {4096, 1}), (10**9, 1, {32_768, 18_944})),
+    ],
 )
 def test_parts_are_small_enough_to_share_out_and_cut_no_window(records: int, window: int, sizes: set[int]) -> None:
     monkeyless = parts_of(records, window)
     assert {len(part) for part in monkeyless} == sizes
     assert sum(map(len, monkeyless)) == records
+    assert len(monkeyless) <= MOST
 
 
 def test_each_part_is_one_shards() -> None:
