@@ -1,6 +1,7 @@
 """Stages made in shards, and merged: the bytes of one machine, no call twice, and nothing joined that is not of one."""
 
 import shutil
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,22 @@ def test_merging_again_after_a_kill_counts_no_call_twice(
 def test_there_is_no_such_shard(tmp_path: Path, models: Opened, shard: str) -> None:
     with pytest.raises(InputError, match=r"1/64"):
         evolved(write_seeds(tmp_path, range(4)), tmp_path / "run", shard=shard)
+
+
+def test_what_one_shard_has_checked_no_other_checks_again(
+    tmp_path: Path, models: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = []
+    loading = import_module("evolvent.datasets.load")  # the package has a function of this name
+    monkeypatch.setattr(
+        loading, "_check_all", lambda *given, check=loading._check_all: checked.append(1) or check(*given)
+    )
+    seeds, run = write_seeds(tmp_path, range(18)), tmp_path / "run"
+    sharded(seeds, run)
+    assert len(checked) == 1
+    shutil.rmtree(run / SHARDS / "2-of-3")  # and lost
+    evolved(seeds, run, shard="2/3")
+    assert len(checked) == 1
 
 
 def test_merging_what_has_no_shards(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ the pass found of a file can be kept, so that the same file is not checked again
 import hashlib
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from evolvent.datasets.formats import FORMATS, Content, check_format, read_row, 
 from evolvent.datasets.rows import json_default, why_not_json
 from evolvent.datasets.sources import Source, open_source
 from evolvent.errors import InputError, RunError
-from evolvent.files import file_digest
+from evolvent.files import TEMPORARY, file_digest, replacing
 from evolvent.options import Reading, takes
 from evolvent.records import Record, content_digest
 from evolvent.storage_errors import explained, sqlite_words
@@ -152,28 +153,32 @@ class InstructionData:
     def keep(self, path: Path) -> None:
         """Keep what was found of a file, for ``load(known=path)``; nothing for data that is no file.
 
+        Several processes may do so at once, as the shards of a stage do: each file is whole, and says the same.
+
         Raises:
             RunError, InputError: the disk is full, or the folder cannot be written.
         """
         if not self._known_as:
             return
+        if (there := _kept(path, self._known_as)) is not None:
+            there[1].close()
+            return
         note = {name: getattr(self, name) for name in NOTED} | {"known_as": self._known_as}
         note["problems"] = [list(problem) for problem in self.problems]
         content = orjson.dumps(note).decode()
-        unfinished = path.with_name(path.name + ".part")
-        with explained(path):
-            for folder in (unfinished, path):
-                if folder.is_dir():  # nobody's: the name is a cache's
-                    shutil.rmtree(folder)
-            unfinished.unlink(missing_ok=True)
-            place = f"{unfinished.resolve().as_uri()}?nolock=1"  # where files cannot be locked, too
-            self._repeats.execute("VACUUM INTO ?", (place,))
-            with closing(sqlite3.connect(place, uri=True)) as kept, kept:
+        with explained(TEMPORARY), tempfile.TemporaryDirectory(prefix="evolvent-") as own:
+            made = Path(own, path.name)
+            self._repeats.execute("VACUUM INTO ?", (str(made),))
+            with closing(sqlite3.connect(made)) as kept, kept:
                 kept.execute("PRAGMA journal_mode = OFF")
                 kept.execute("DROP TABLE IF EXISTS note")
                 kept.execute("CREATE TABLE note (content TEXT, seal TEXT)")
                 kept.execute("INSERT INTO note VALUES (?, ?)", (content, _seal(content, kept)))
-            unfinished.replace(path)
+            with explained(path):
+                if path.is_dir():  # nobody's: the name is a cache's
+                    shutil.rmtree(path)
+            with made.open("rb") as whole, replacing(path) as file:
+                shutil.copyfileobj(whole, file)
 
 
 @takes(Reading)
