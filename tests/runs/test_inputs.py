@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,10 +23,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolvent.datasets import parquet_files
+from evolvent.datasets import json_files, parquet_files
 from evolvent.datasets.load import load
 from evolvent.errors import InputError
 from evolvent.records import Record
+from evolvent.runs import parts
 from evolvent.runs.folder import RunFolder
 from evolvent.runs.inputs import Listed, StageInput, Wanted, stage_input
 from evolvent.runs.parts import Output, Placed
@@ -102,6 +104,31 @@ def test_reading_from_every_position_on_is_slicing(name: str, rows: Rows, limit:
             assert list(stage_input(path, before=None, skip_bad=True, limit=limit).records(start)) == [
                 (record.seed_index, record) for record in whole if record.seed_index >= start
             ]
+
+
+def check_reach(source: StageInput, *, middle: bool) -> None:
+    """Every record is come to from where it is said, and from the middle where that is known."""
+    whole = list(source.records())
+    assert len(whole) == source.rows
+    for number, record in enumerate(whole):
+        start, before = source.reach(number)
+        assert before <= number and (start > 0 or not middle or number < 4)
+        assert list(source.records(start, before))[number - before :] == whole[number:]
+        assert next(islice(source.records(start, before), number - before, None)) == record
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("bad", [False, True])
+@pytest.mark.parametrize("limit", [None, 17])
+def test_a_record_in_the_middle_is_come_to(
+    name: str, bad: bool, limit: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_files, "EVERY", 4)
+    rows = [{"instruction": "" if bad and n == 5 else f"Mend sock {n % 7}", "output": "x"} for n in range(23)]
+    KINDS[name](tmp_path / name, rows)
+    source = stage_input(tmp_path / name, before=None, skip_bad=True, limit=limit)
+    for _ in range(2):  # then also with what the first reading has noted
+        check_reach(source, middle=not bad and name in {"a.jsonl", "a.parquet"})
 
 
 @settings(deadline=None, max_examples=12)
@@ -297,11 +324,23 @@ def finish(folder: Path, statuses: str, stage: str = "evolve") -> Run:
         for n, letter in enumerate(statuses):
             record = Record(f"s{n}", f"s{n}", n, f"Mend sock {n}", round=n % 3, status=status[letter])
             output.add(Placed(0, n, record), [record], lambda tally, row: tally.count(row, "all"))
+            if output.is_full:
+                output.write()
         tally = output.finish()
         return run.finish(stage, tally.summary(), {}, {})
 
 
 SURVIVORS = Wanted(first_round=1)
+
+
+@pytest.mark.parametrize("limit", [None, 7])
+@pytest.mark.parametrize("wanted", [SURVIVORS, Wanted(None), Wanted(("failed",))])
+def test_a_row_in_the_middle_of_a_run_is_come_to(tmp_path: Path, wanted: Wanted, limit: int | None) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parts, "GROUP", 40)  # characters: a row group for every few rows
+        run = finish(tmp_path, "oofoooeofooofffffffffffffffoooooooeeeeeo")
+    assert pq.read_metadata(run.output).num_row_groups > 5
+    check_reach(stage_input(run, before="evolve", wanted=wanted, limit=limit), middle=False)
 
 
 @pytest.mark.parametrize("limit", [None, 1, 3, 99])

@@ -101,6 +101,9 @@ class Reader(Listed):
         assert [position for position, _ in found[:before]] == [position for position, _ in found if position < start]
         return iter(found[before:])
 
+    def reach(self, record: int) -> tuple[int, int]:
+        return self.items[record].seed_index, record
+
 
 def missing(output: Output, places: Sequence[int]) -> Iterator[Placed]:
     return output.places(output.missing(), Reader(places))

@@ -15,7 +15,17 @@ from evolvent.runs.merge import merge
 from evolvent.runs.parts import MOST, parts_folder, parts_of
 from evolvent.runs.shards import SHARDS
 from evolvent.shard import Shard
-from tests.runs.staged import EVOLVER, TEACHER, asked_in, breaking_after, evolved, failing_for, longer, write_seeds
+from tests.runs.staged import (
+    EVOLVER,
+    PART,
+    TEACHER,
+    asked_in,
+    breaking_after,
+    evolved,
+    failing_for,
+    longer,
+    write_seeds,
+)
 from tests.runs.staged import undisturbed as on_one_machine
 from tests.scripted import Opened
 
@@ -190,6 +200,22 @@ def test_what_one_shard_has_checked_no_other_checks_again(
     shutil.rmtree(run / SHARDS / "2-of-3")  # and lost
     evolved(seeds, run, shard="2/3")
     assert len(checked) == 1
+
+
+def test_a_shard_makes_no_records_of_others(tmp_path: Path, models: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else each of n workers would read the whole input as if it were its own."""
+    seeds, run, made = write_seeds(tmp_path, range(40 * PART)), tmp_path / "run", list[object]()
+    sharded(seeds, run, of=2)
+    merge(run)
+    loading, record_files = import_module("evolvent.datasets.load"), import_module("evolvent.runs.record_files")
+    monkeypatch.setattr(loading, "_check", lambda *given, make=loading._check: made.append(1) or make(*given))
+    monkeypatch.setattr(record_files, "from_row", lambda row, make=record_files.from_row: made.append(1) or make(row))
+    shutil.copy(next(run.glob(".checked-*")), (tmp_path / "other").mkdir() or tmp_path / "other")
+    evolved(seeds, tmp_path / "other", shard="7/20")
+    assert len(made) == 2 * PART
+    made.clear()
+    respond(run, teacher=TEACHER, out=run, shard="7/20")
+    assert len(made) == 2 * 2 * PART  # each with its seed, in row groups of that part
 
 
 def test_merging_what_has_no_shards(tmp_path: Path) -> None:

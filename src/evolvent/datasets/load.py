@@ -100,6 +100,11 @@ class InstructionData:
     def __iter__(self) -> Iterator[Record]:
         return self.records()
 
+    @property
+    def seeks(self) -> bool:
+        """Whether the n-th record stands in row n, and a reading that begins there does not make those before it."""
+        return self._source.seeks and not self.skipped
+
     def records(self, start: int = 0) -> Iterator[Record]:
         """The seeds in order.
 

@@ -149,7 +149,7 @@ class Output:
         return [part for part in parts if part not in self.finished and (shard is None or shard.takes(part))]
 
     def places(self, parts: Sequence[int], source: "StageInput") -> Iterator[Placed]:
-        """The records of parts, in order; those of finished parts are passed over.
+        """The records of parts, in order; those of finished parts, and of others' shards, are passed over.
 
         Args:
             parts: their numbers, rising.
@@ -158,8 +158,11 @@ class Output:
         records, read = source.records(), 0
         for part in parts:
             wanted = self.parts[part]
-            if wanted.start > read and part - 1 in self.finished:
-                records, read = source.records(self.finished[part - 1].end, wanted.start), wanted.start
+            if wanted.start > read:
+                known = self.finished.get(part - 1)
+                start, before = (known.end, wanted.start) if known else source.reach(wanted.start)
+                if before > read:
+                    records, read = source.records(start, before), before
             for position, record in islice(records, wanted.start - read, wanted.stop - read):
                 yield Placed(part, position, record)
             read = wanted.stop
