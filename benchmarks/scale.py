@@ -11,7 +11,7 @@ shards, of which all run at once unless ``--slots`` says otherwise, and each rat
 import argparse
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,74 +29,79 @@ def numbers(text: str) -> list[int]:
 
 def measure_costs(given: argparse.Namespace) -> None:
     """Measure all costs, print them and write them."""
-    print("| | of | size | s | CPU s | one more: CPU µs | again | MB of memory | bytes of one more |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print(
+        "| | of | size | s | CPU s | CPU µs of each | memory, MB | also, of each |\n|---|---|---|---|---|---|---|---|"
+    )
     found: dict[str, Cost] = {}
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         for name, cost in costs(Path(folder), numbers(given.called), numbers(given.many)):
             found[name] = cost
             for point in cost.points:
-                rest = ", ".join(f"{what} {value / point.size:,.1f}" for what, value in point.found.items())
+                rest = ", ".join(_found(what, value / point.size) for what, value in point.found.items())
                 each = 1e6 * point.cpu_s / point.size
                 row = f"{point.size:,} | {point.seconds:.2f} | {point.cpu_s:.2f} | {each:,.2f}"
                 print(f"| {name} | {cost.unit} | {row} | {point.peak_mb:,.0f} | {rest} |", flush=True)
     given.file.write_text(json.dumps({name: cost.to_json() for name, cost in found.items()}, indent=1) + "\n")
 
 
-def stage_plans(given: argparse.Namespace, cost: Mapping[str, Cost]) -> Iterator[tuple[str, Plan]]:
-    """Each stage's plan, with the measured costs; how many shards, failures and stores are still to be set."""
+def _found(name: str, each: float) -> str:
+    return f"{name} {1e6 * each:,.2f} µs" if name.endswith("_s") else f"{name} {each:,.1f}"
+
+
+def stage_plan(stage: str, shards: int, given: argparse.Namespace, cost: Mapping[str, Cost]) -> Plan:
+    """A stage's plan with the measured costs, CPU seconds where the CPU does the work."""
     records = int(given.records)
     parts = tuple(len(part) for part in parts_of(records, 1))
-    merging, per_call = cost["merge rows"], cost["merge calls"].each("seconds")
-    per_part = merging.fixed("seconds") / len(parts_of(merging.points[0].size, 1))
-    # What evolve reads are seeds; respond reads evolve's file: a seed and an evolution for each record.
-    reads = {"evolve": (f"pass over rows of {given.input}", 1), "respond": ("pass over rows of a stage's file", 2)}
-    writes = {"evolve": 2, "respond": 1}
-    for stage in given.stages.split(","):
-        kind, times = reads[stage]
-        rows = writes[stage] * records
-        yield (
-            stage,
-            Plan(
-                parts,
-                shards=1,
-                call_s=max(cost[stage].each("cpu_s"), 1 / given.worker_calls_s),
-                start_s=cost["start a worker"].points[0].seconds + times * records * cost[kind].each("seconds"),
-                merge_s=rows * merging.each("seconds") + len(parts) * per_part + records * per_call,
-                slots=given.slots,
-                queue_s=given.queue_s,
-                walltime_s=given.walltime_h * HOUR,
-                slow=given.slow,
-                slow_by=given.slow_by,
-                servers=given.servers,
-                server_calls_s=given.server_calls_s,
-                save_s=cost["save a store"].each("copy_s"),
-                seed=given.seed,
-            ),
-        )
+    merging, footer = cost["merge rows"], cost["a row group of a file"].each("cpu_s")
+    part_s = merging.fixed("cpu_s") / len(parts_of(merging.points[0].size, 1))
+    # Evolve reads seeds; respond reads evolve's file: of each record two rows, of each part two row groups. That file's
+    # footer is read anew for each part of a shard.
+    if stage == "evolve":
+        reading_s, written = records * cost[f"pass over rows of {given.input}"].each("cpu_s"), 2 * records
+    else:
+        reading_s, written = 2 * records * cost["pass over rows of a stage's file"].each("cpu_s"), records
+        reading_s += len(parts) / shards * 2 * len(parts) * footer
+    return Plan(
+        parts,
+        shards,
+        call_s=max(cost[stage].each("cpu_s"), 1 / given.worker_calls_s),
+        start_s=cost["start a worker"].points[0].cpu_s + reading_s,
+        merge_s=written * merging.each("cpu_s") + len(parts) * part_s + records * cost["merge calls"].each("cpu_s"),
+        slots=given.slots,
+        queue_s=given.queue_s,
+        walltime_s=given.walltime_h * HOUR,
+        slow=given.slow,
+        slow_by=given.slow_by,
+        servers=given.servers,
+        server_calls_s=given.server_calls_s,
+        save_s=cost["save a store"].each("copy_s"),
+        seed=given.seed,
+    )
 
 
 def simulate_all(given: argparse.Namespace) -> None:
     """Simulate every number of shards with every rate of failures and kind of store."""
     cost = {name: Cost.from_json(one) for name, one in json.loads(given.file.read_text()).items()}
-    plans = dict(stage_plans(given, cost))
-    for stage, plan in plans.items():
-        stored = given.records * cost[stage].each("store_bytes") / TB
-        rows = given.records * cost[stage].each("file_bytes") / TB
+    stages = given.stages.split(",")
+    counts = numbers(given.shards)
+    for stage in stages:
+        plans = [stage_plan(stage, shards, given, cost) for shards in counts]
+        starts = ", ".join(f"{plan.start_s:,.0f}" for plan in plans)
+        stored, rows = (given.records * cost[stage].each(name) / TB for name in ("store_bytes", "file_bytes"))
         print(
-            f"{stage}: {len(plan.parts):,} parts; a worker starts in {plan.start_s:,.0f} s and makes "
-            f"{1 / plan.call_s:,.0f} calls a second; merging takes {plan.merge_s / HOUR:.1f} h; the merged store has "
-            f"{stored:.2f} TB, the file {rows:.2f} TB"
+            f"{stage}: {len(plans[0].parts):,} parts; before its first call a worker takes {starts} s, then it makes "
+            f"{1 / plans[0].call_s:,.0f} calls a second; merging takes {plans[0].merge_s / HOUR:.1f} h; the merged "
+            f"store has {stored:.2f} TB, the file {rows:.2f} TB"
         )
     print(
         "| shards | a node fails each | store | hours | merging, h | after half of the shards, h | lost | calls again |"
     )
     print("|---|---|---|---|---|---|---|---|")
-    for shards in numbers(given.shards):
+    for shards in counts:
         for mtbf_h in numbers(given.mtbf_h):
             for store in given.store.split(","):
-                how = {"shards": shards, "mtbf_s": mtbf_h * HOUR, "store": store}
-                came = [simulate(replace(plan, **how)) for plan in plans.values()]
+                how = {"mtbf_s": mtbf_h * HOUR, "store": store}
+                came = [simulate(replace(stage_plan(stage, shards, given, cost), **how)) for stage in stages]
                 fails = f"{mtbf_h:,} h, {sum(one.failures for one in came):,} in all" if mtbf_h else "never"
                 print(f"| {shards:,} | {fails} | {store} | {_figures(came)} |", flush=True)
 

@@ -20,6 +20,7 @@ from benchmarks.shards import KEY, LIMIT_S, make_many
 
 LATENCY_MS = 200
 SHARDS = 8
+OVER = 64  # shards, of one of which a worker passes over the rows of the others
 CHECKED = ".checked-seeds.sqlite"
 TEXT = "Explain to learner {row:07d} how a compass finds north, and why it does not find it near iron. "
 
@@ -189,14 +190,17 @@ def _check(path: Path, known: Path | None) -> dict[str, float]:
 
 
 def _pass_over(path: Path, rows: int) -> dict[str, float]:
-    """From the first record to one in the last part, all between being another's; the input was checked before."""
+    """Come to each part of one of many shards; the input was checked before."""
     from evolvent.runs.inputs import stage_input
     from evolvent.runs.parts import Output
+    from evolvent.shard import Shard
 
     source = stage_input(path, before=None, out=path.parent)
     output = Output(path.with_name(f"{path.stem}-over.parquet"), rows)
-    next(output.places([len(output.parts) - 1], source))
-    return {}
+    own = output.missing(Shard(OVER, OVER))
+    for part in own:
+        next(output.places([part], source))
+    return {"parts": float(len(own))}
 
 
 def _merge_rows(folder: Path, rows: int) -> tuple[Point, Point]:
