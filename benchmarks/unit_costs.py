@@ -158,7 +158,7 @@ def _stages(folder: Path, rows: int, mock: Mock) -> tuple[tuple[Point, Point], P
 
 
 def _inputs(folder: Path, rows: int) -> tuple[Path, Path, Path]:
-    """The same rows as JSON Lines (checked before), as Parquet and as a stage's file."""
+    """The same rows as JSON Lines and as Parquet, both checked before, and as a stage's file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -166,12 +166,12 @@ def _inputs(folder: Path, rows: int) -> tuple[Path, Path, Path]:
     from evolvent.records import Record
     from evolvent.runs.parts import Output, Placed
 
-    folder.mkdir()
-    lines = write_seeds(folder / "seeds.jsonl", rows)
-    load(lines, known=folder / CHECKED).keep(folder / CHECKED)
+    (folder / "parquet").mkdir(parents=True)
+    lines, plain = write_seeds(folder / "seeds.jsonl", rows), folder / "parquet/seeds.parquet"
     texts = [TEXT.format(row=row) for row in range(rows)]
-    plain = folder / "seeds.parquet"
     pq.write_table(pa.table({"instruction": pa.array(texts)}), plain, row_group_size=10_000)
+    for path in (lines, plain):
+        load(path, known=path.with_name(CHECKED)).keep(path.with_name(CHECKED))
     output = Output(folder / "evolved.parquet", rows)
     for number, part in enumerate(output.parts):
         for position in part:
