@@ -128,7 +128,7 @@ def simulate(plan: Plan) -> Came:
     came.made = sum(shard.made for shard in shards)
     came.last_s = ends[-1] - ends[len(ends) // 2]
     came.ended_s = ends[-1] + plan.merge_s
-    came.lost_s = came.starting_s - plan.shards * plan.start_s + came.repeated * plan.call_s
+    came.lost_s = max(0.0, came.starting_s - plan.shards * plan.start_s) + came.repeated * plan.call_s
     return came
 
 
