@@ -82,17 +82,24 @@ def stage_plan(stage: str, shards: int, given: argparse.Namespace, cost: Mapping
 def simulate_all(given: argparse.Namespace) -> None:
     """Simulate every number of shards with every rate of failures and kind of store."""
     cost = {name: Cost.from_json(one) for name, one in json.loads(given.file.read_text()).items()}
-    stages = given.stages.split(",")
-    counts = numbers(given.shards)
+    stages, counts = given.stages.split(","), numbers(given.shards)
     for stage in stages:
-        plans = [stage_plan(stage, shards, given, cost) for shards in counts]
-        starts = ", ".join(f"{plan.start_s:,.0f}" for plan in plans)
+        plan = stage_plan(stage, counts[0], given, cost)
         stored, rows = (given.records * cost[stage].each(name) / TB for name in ("store_bytes", "file_bytes"))
         print(
-            f"{stage}: {len(plans[0].parts):,} parts; before its first call a worker takes {starts} s, then it makes "
-            f"{1 / plans[0].call_s:,.0f} calls a second; merging takes {plans[0].merge_s / HOUR:.1f} h; the merged "
-            f"store has {stored:.2f} TB, the file {rows:.2f} TB"
+            f"{stage}: {len(plan.parts):,} parts; a worker makes {1 / plan.call_s:,.0f} calls a second; merging takes "
+            f"{plan.merge_s / HOUR:.1f} h; the merged store has {stored:.2f} TB, the file {rows:.2f} TB"
         )
+    print("\n| stage | shards | parts each | calls each | hours of calls | start, s | store each, GB | files of all |")
+    print("|---|---|---|---|---|---|---|---|")
+    for stage in stages:
+        for shards in counts:
+            plan, calls = stage_plan(stage, shards, given, cost), given.records / shards
+            stored = calls * cost[stage].each("store_bytes") / 1e9
+            files = len(plan.parts) + 3 * shards  # of each shard its manifest, its lock and its store
+            row = f"{len(plan.parts) / shards:,.0f} | {calls:,.0f} | {calls * plan.call_s / HOUR:,.1f}"
+            print(f"| {stage} | {shards:,} | {row} | {plan.start_s:,.0f} | {stored:,.1f} | {files:,} |")
+    print()
     print(
         "| shards | a node fails each | store | hours | merging, h | after half of the shards, h | lost | calls again |"
     )
