@@ -34,7 +34,7 @@ def measure_costs(given: argparse.Namespace) -> None:
     )
     found: dict[str, Cost] = {}
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        for name, cost in costs(Path(folder), numbers(given.called), numbers(given.many)):
+        for name, cost in costs(Path(folder), numbers(given.called), numbers(given.read), numbers(given.merged)):
             found[name] = cost
             for point in cost.points:
                 rest = ", ".join(_found(what, value / point.size) for what, value in point.found.items())
@@ -125,7 +125,8 @@ def main() -> None:
     measuring = commands.add_parser("costs", help="measure what each part costs")
     measuring.add_argument("file", type=Path, help="where the costs are written, as JSON")
     measuring.add_argument("--called", default="4000,16000", help="rows made with calls")
-    measuring.add_argument("--many", default="250000,1000000", help="rows that are only read, checked, merged")
+    measuring.add_argument("--read", default="500000,4000000", help="rows that are only read and checked")
+    measuring.add_argument("--merged", default="250000,1000000", help="rows, and half as many calls, that are merged")
     measuring.add_argument("--folder", type=Path, help="a folder on the disk to use; a temporary one if not given")
     measuring.set_defaults(run=measure_costs)
     simulating = commands.add_parser("simulate", help="simulate a cluster with these costs")
@@ -139,7 +140,7 @@ def main() -> None:
     simulating.add_argument("--slots", type=int, default=0, help="workers that run at once; 0 for all")
     simulating.add_argument("--queue-s", type=float, default=60, help="mean wait for a free slot")
     simulating.add_argument("--walltime-h", type=float, default=0, help="a worker is told to end then; 0 for never")
-    simulating.add_argument("--slow", type=float, default=0.02, help="the share of slow nodes")
+    simulating.add_argument("--slow", type=float, default=0, help="the share of slow nodes")
     simulating.add_argument("--slow-by", type=float, default=1.5, help="how many times slower they are")
     simulating.add_argument("--worker-calls-s", type=float, default=1e9, help="what a worker's own model answers")
     simulating.add_argument("--servers", type=int, default=0, help="servers that all workers share; 0 for no bound")

@@ -93,30 +93,31 @@ def bytes_in(folder: Path, pattern: str) -> int:
     return sum(path.stat().st_size for path in folder.rglob(pattern))
 
 
-def costs(folder: Path, called: list[int], many: list[int]) -> Iterator[tuple[str, Cost]]:
+def costs(folder: Path, called: list[int], read: list[int], merged: list[int]) -> Iterator[tuple[str, Cost]]:
     """All costs by name, as they are measured.
 
     Args:
         folder: an empty one, on the disk that counts.
         called: numbers of rows that are made with calls.
-        many: numbers of rows, and half as many calls, that are only read, checked, merged.
+        read: numbers of rows that are only read and checked.
+        merged: numbers of rows, and half as many calls, that are merged.
     """
     with mock_server(LATENCY_MS=LATENCY_MS) as mock:
         evolve, respond = zip(*(_stages(folder / f"called-{rows}", rows, mock) for rows in called), strict=True)
     yield "start a worker", Cost("start", (evolve[0][0],))
     yield "evolve", Cost("call", tuple(point for _, point in evolve))
     yield "respond", Cost("call", respond)
-    files = [(rows, *_inputs(folder / f"read-{rows}", rows)) for rows in many]
+    files = [(rows, *_inputs(folder / f"read-{rows}", rows)) for rows in read]
     yield "check an input", Cost("row", tuple(measured(rows, _check, lines, None) for rows, lines, _, _ in files))
     known = (measured(rows, _check, lines, lines.with_name(CHECKED)) for rows, lines, _, _ in files)
     yield "find it checked", Cost("row", tuple(known))
     for name, position in (("JSON Lines", 1), ("Parquet", 2), ("a stage's file", 3)):
         points = tuple(measured(file[0], _pass_over, file[position], file[0]) for file in files)
         yield f"pass over rows of {name}", Cost("row", points)
-    merges, again = zip(*(_merge_rows(folder / f"merged-{rows}", rows) for rows in many), strict=True)
+    merges, again = zip(*(_merge_rows(folder / f"merged-{rows}", rows) for rows in merged), strict=True)
     yield "go on with rows that are made", Cost("row", again)
     yield "merge rows", Cost("row", merges)
-    stores = [(rows // 2, _stores(folder / f"stores-{rows}", rows // 2)) for rows in many]
+    stores = [(rows // 2, _stores(folder / f"stores-{rows}", rows // 2)) for rows in merged]
     yield "merge calls", Cost("call", tuple(measured(calls, _merge_calls, out) for calls, out in stores))
     yield "save a store", Cost("call", tuple(measured(calls, _save, out / "calls.sqlite") for calls, out in stores))
     sizes = (2_000, 8_000)
@@ -197,10 +198,9 @@ def _pass_over(path: Path, rows: int) -> dict[str, float]:
 
     source = stage_input(path, before=None, out=path.parent)
     output = Output(path.with_name(f"{path.stem}-over.parquet"), rows)
-    own = output.missing(Shard(OVER, OVER))
-    for part in own:
+    for part in output.missing(Shard(OVER, OVER)):
         next(output.places([part], source))
-    return {"parts": float(len(own))}
+    return {}
 
 
 def _merge_rows(folder: Path, rows: int) -> tuple[Point, Point]:
