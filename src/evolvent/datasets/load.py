@@ -156,9 +156,7 @@ class InstructionData:
         self._source.unchanged()
 
     def keep(self, path: Path) -> None:
-        """Keep what was found of a file, for ``load(known=path)``; nothing for data that is no file.
-
-        Several processes may do so at once, as the shards of a stage do: each file is whole, and says the same.
+        """Keep what was found of a file, for ``load(known=path)``; several may at once. Nothing for data that is no file.
 
         Raises:
             RunError, InputError: the disk is full, or the folder cannot be written.
