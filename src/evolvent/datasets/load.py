@@ -156,7 +156,7 @@ class InstructionData:
         self._source.unchanged()
 
     def keep(self, path: Path) -> None:
-        """Keep what was found of a file, for ``load(known=path)``; several may at once. Nothing for data that is no file.
+        """Keep what was found of a file, for ``load(known=path)``; several may at once. Nothing of data in no file.
 
         Raises:
             RunError, InputError: the disk is full, or the folder cannot be written.
