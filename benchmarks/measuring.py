@@ -131,6 +131,11 @@ def memory_of(process: int) -> int:
     return _status(process)[0]
 
 
+def peak_of(process: int) -> int:
+    """Bytes of memory (RSS) that a process has held at most; 0 if it is gone."""
+    return _status(process)[1]
+
+
 def cpu_of(process: int) -> float:
     """Seconds of user and system time that a process has used; 0 if it is gone."""
     try:

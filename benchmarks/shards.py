@@ -234,8 +234,8 @@ def killed(bench: Bench, of: int, kills: int, seed: int) -> None:
     )
 
 
-def merge_many(folder: Path, rows: int, of: int) -> None:
-    """Merge shards whose rows were made and not called."""
+def make_many(out: Path, rows: int, of: int) -> None:
+    """Shards whose rows were made and not called."""
     from evolvent.evolution.trajectory import STAGE
     from evolvent.records import Record
     from evolvent.runs.folder import RunFolder
@@ -245,9 +245,7 @@ def merge_many(folder: Path, rows: int, of: int) -> None:
     from evolvent.shard import Shard
 
     text = "Explain to learner number {n} how a compass finds north, and why it does not find it near iron. " * 2
-    out = folder / "many"
     source = Listed([], {"digest": f"{rows} made rows", "source": "made", "rows": rows})
-    began = time.monotonic()
     for number in range(1, of + 1):
         shard = Shard(number, of)
         with RunFolder(shard_folder(out, shard)) as run:
@@ -264,6 +262,13 @@ def merge_many(folder: Path, rows: int, of: int) -> None:
             output.keep()
             whole = {"records": rows, "window": 1, "before": {"seeds": rows}}
             run.finish_shard(STAGE, output.tally().summary(), whole, {})
+
+
+def merge_many(folder: Path, rows: int, of: int) -> None:
+    """Merge shards whose rows were made and not called."""
+    out = folder / "many"
+    began = time.monotonic()
+    make_many(out, rows, of)
     made = time.monotonic() - began
     done = merged(out, folder)
     size = (out / "evolved.parquet").stat().st_size

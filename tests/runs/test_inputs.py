@@ -8,8 +8,10 @@ import os
 import pickle
 import sqlite3
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,10 +23,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolvent.datasets import parquet_files
+from evolvent.datasets import json_files, parquet_files
 from evolvent.datasets.load import load
 from evolvent.errors import InputError
 from evolvent.records import Record
+from evolvent.runs import parts
 from evolvent.runs.folder import RunFolder
 from evolvent.runs.inputs import Listed, StageInput, Wanted, stage_input
 from evolvent.runs.parts import Output, Placed
@@ -101,6 +104,31 @@ def test_reading_from_every_position_on_is_slicing(name: str, rows: Rows, limit:
             assert list(stage_input(path, before=None, skip_bad=True, limit=limit).records(start)) == [
                 (record.seed_index, record) for record in whole if record.seed_index >= start
             ]
+
+
+def check_reach(source: StageInput, *, middle: bool) -> None:
+    """Every record is come to from where it is said, and from the middle where that is known."""
+    whole = list(source.records())
+    assert len(whole) == source.rows
+    for number, record in enumerate(whole):
+        start, before = source.reach(number)
+        assert before <= number and (start > 0 or not middle or number < 4)
+        assert list(source.records(start, before))[number - before :] == whole[number:]
+        assert next(islice(source.records(start, before), number - before, None)) == record
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("bad", [False, True])
+@pytest.mark.parametrize("limit", [None, 17])
+def test_a_record_in_the_middle_is_come_to(
+    name: str, bad: bool, limit: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_files, "EVERY", 4)
+    rows = [{"instruction": "" if bad and n == 5 else f"Mend sock {n % 7}", "output": "x"} for n in range(23)]
+    KINDS[name](tmp_path / name, rows)
+    source = stage_input(tmp_path / name, before=None, skip_bad=True, limit=limit)
+    for _ in range(2):  # then also with what the first reading has noted
+        check_reach(source, middle=not bad and name in {"a.jsonl", "a.parquet"})
 
 
 @settings(deadline=None, max_examples=12)
@@ -223,9 +251,6 @@ def damage(kept: Path, how: str) -> None:
     if how == "a folder":
         kept.unlink()
         (kept / "with").mkdir(parents=True)
-    elif how == "unfinished, a folder":
-        kept.unlink()
-        kept.with_name(f"{kept.name}.part").mkdir()
     elif how == "unreadable":
         kept.chmod(0)
     else:
@@ -242,7 +267,7 @@ def damage(kept: Path, how: str) -> None:
 
 @pytest.mark.parametrize(
     "how",
-    ["a folder", "unfinished, a folder", "unreadable", "a repeat", "no repeats", "words for numbers", "[]", "{", "7"],
+    ["a folder", "unreadable", "a repeat", "no repeats", "words for numbers", "[]", "{", "7"],
 )
 def test_damaged_findings_are_made_anew(how: str, tmp_path: Path, no_check: Callable[[], None]) -> None:
     path = write_seeds(tmp_path)
@@ -268,6 +293,17 @@ def test_a_flipped_bit_in_findings_is_seen(tmp_path: Path) -> None:
         assert list(again) == list(first), position
 
 
+def test_several_may_keep_the_same_findings(tmp_path: Path, no_check: Callable[[], None]) -> None:
+    path, out = write_seeds(tmp_path), tmp_path / "run"
+    sources = [stage_input(path, before=None, out=out) for _ in range(4)]
+    out.mkdir()
+    with ThreadPoolExecutor(len(sources)) as pool:
+        list(pool.map(lambda source: source.keep(out), sources))
+    assert [kept.name for kept in out.iterdir()] == [".checked-seeds.sqlite"]
+    no_check()
+    assert list(stage_input(path, before=None, out=out)) == list(sources[0])
+
+
 def test_data_that_is_no_file_leaves_no_findings(tmp_path: Path) -> None:
     source = stage_input([{"instruction": "Mend a sock"}], before=None, out=tmp_path)
     source.keep(tmp_path)
@@ -288,11 +324,23 @@ def finish(folder: Path, statuses: str, stage: str = "evolve") -> Run:
         for n, letter in enumerate(statuses):
             record = Record(f"s{n}", f"s{n}", n, f"Mend sock {n}", round=n % 3, status=status[letter])
             output.add(Placed(0, n, record), [record], lambda tally, row: tally.count(row, "all"))
+            if output.is_full:
+                output.write()
         tally = output.finish()
         return run.finish(stage, tally.summary(), {}, {})
 
 
 SURVIVORS = Wanted(first_round=1)
+
+
+@pytest.mark.parametrize("limit", [None, 7])
+@pytest.mark.parametrize("wanted", [SURVIVORS, Wanted(None), Wanted(("failed",))])
+def test_a_row_in_the_middle_of_a_run_is_come_to(tmp_path: Path, wanted: Wanted, limit: int | None) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parts, "GROUP", 40)  # characters: a row group for every few rows
+        run = finish(tmp_path, "oofoooeofooofffffffffffffffoooooooeeeeeo")
+    assert pq.read_metadata(run.output).num_row_groups > 5
+    check_reach(stage_input(run, before="evolve", wanted=wanted, limit=limit), middle=False)
 
 
 @pytest.mark.parametrize("limit", [None, 1, 3, 99])

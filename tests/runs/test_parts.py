@@ -3,6 +3,7 @@
 import errno
 import os
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -23,7 +25,7 @@ from evolvent.models.protocols import Reply, Usage
 from evolvent.records import COLUMNS, Column, Record, Status
 from evolvent.runs import parts
 from evolvent.runs.inputs import Listed
-from evolvent.runs.part_files import NOTES
+from evolvent.runs.part_files import NOTES, PartNote
 from evolvent.runs.parts import (
     Output,
     Placed,
@@ -32,6 +34,7 @@ from evolvent.runs.parts import (
     keep_earlier,
     leave_out,
     parts_folder,
+    parts_of,
     records_kept,
     reopen,
 )
@@ -97,6 +100,9 @@ class Reader(Listed):
         found = [(record.seed_index, record) for record in self.items]
         assert [position for position, _ in found[:before]] == [position for position, _ in found if position < start]
         return iter(found[before:])
+
+    def reach(self, record: int) -> tuple[int, int]:
+        return self.items[record].seed_index, record
 
 
 def missing(output: Output, places: Sequence[int]) -> Iterator[Placed]:
@@ -552,3 +558,11 @@ def test_a_note_that_is_damaged_is_none(tmp_path: Path, place: int) -> None:
         assert records_kept(path) in (0, 3)
         leave_out(path, "", lambda _: True)
         assert file.exists()
+
+
+def test_what_is_noted_of_all_parts_can_be_read_again() -> None:
+    """pyarrow reads no text of 100 MB in a footer; the notes of 10^9 records in parts of 2,048 would have more."""
+    words = {f"openai:model-{n}?base_url=http://a-host-of-some-length:8000/v1": Used() for n in range(4)}
+    groups = {f"round {n}": Counter(ok=2000, failed=48, eliminated=3) for n in range(4)}
+    note = PartNote(10**9, 2**15, Tally(Counter(ok=2000), groups, Counter({"HTTP 500: " + 300 * "x": 9}), used=words))
+    assert len(orjson.dumps([note] * len(parts_of(10**9, 1)))) < 10**8

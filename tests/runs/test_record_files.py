@@ -86,9 +86,10 @@ def test_rows_are_counted_by_status_and_round(groups: list[list[tuple[Status, in
         write(path, [[replace(SEED, status=status, round=round) for status, round in group] for group in groups])
         assert count_rows(path) == len(kinds)
         for wanted in ("ok", 0), ("ok", 1), ("failed", 2):
-            assert count_wanted(path, lambda *kind, wanted=wanted: kind == wanted) == kinds.count(wanted)
-        assert count_wanted(path, lambda *_: True) == len(kinds)
-        assert count_wanted(path, lambda *_: False) == 0
+            found = count_wanted(path, lambda *kind, wanted=wanted: kind == wanted)
+            assert found == [(len(group), group.count(wanted)) for group in groups]
+        assert count_wanted(path, lambda *_: True) == [(len(group), len(group)) for group in groups]
+        assert count_wanted(path, lambda *_: False) == [(len(group), 0) for group in groups]
 
 
 def test_the_numbers_of_a_column_and_how_many_are_lacking(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Stages made in shards, and merged: the bytes of one machine, no call twice, and nothing joined that is not of one."""
 
 import shutil
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,20 @@ from evolvent.errors import InputError, ModelUnavailableError, RunError
 from evolvent.responses.respond import respond
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.merge import merge
-from evolvent.runs.parts import parts_folder, parts_of
+from evolvent.runs.parts import MOST, parts_folder, parts_of
 from evolvent.runs.shards import SHARDS
 from evolvent.shard import Shard
-from tests.runs.staged import EVOLVER, TEACHER, asked_in, breaking_after, evolved, failing_for, longer, write_seeds
+from tests.runs.staged import (
+    EVOLVER,
+    PART,
+    TEACHER,
+    asked_in,
+    breaking_after,
+    evolved,
+    failing_for,
+    longer,
+    write_seeds,
+)
 from tests.runs.staged import undisturbed as on_one_machine
 from tests.scripted import Opened
 
@@ -175,6 +186,38 @@ def test_there_is_no_such_shard(tmp_path: Path, models: Opened, shard: str) -> N
         evolved(write_seeds(tmp_path, range(4)), tmp_path / "run", shard=shard)
 
 
+def test_what_one_shard_has_checked_no_other_checks_again(
+    tmp_path: Path, models: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = []
+    loading = import_module("evolvent.datasets.load")  # the package has a function of this name
+    monkeypatch.setattr(
+        loading, "_check_all", lambda *given, check=loading._check_all: checked.append(1) or check(*given)
+    )
+    seeds, run = write_seeds(tmp_path, range(18)), tmp_path / "run"
+    sharded(seeds, run)
+    assert len(checked) == 1
+    shutil.rmtree(run / SHARDS / "2-of-3")  # and lost
+    evolved(seeds, run, shard="2/3")
+    assert len(checked) == 1
+
+
+def test_a_shard_makes_no_records_of_others(tmp_path: Path, models: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else each of n workers would read the whole input as if it were its own."""
+    seeds, run, made = write_seeds(tmp_path, range(40 * PART)), tmp_path / "run", list[object]()
+    sharded(seeds, run, of=2)
+    merge(run)
+    loading, record_files = import_module("evolvent.datasets.load"), import_module("evolvent.runs.record_files")
+    monkeypatch.setattr(loading, "_check", lambda *given, make=loading._check: made.append(1) or make(*given))
+    monkeypatch.setattr(record_files, "from_row", lambda row, make=record_files.from_row: made.append(1) or make(row))
+    shutil.copy(next(run.glob(".checked-*")), (tmp_path / "other").mkdir() or tmp_path / "other")
+    evolved(seeds, tmp_path / "other", shard="7/20")
+    assert len(made) == 2 * PART
+    made.clear()
+    respond(run, teacher=TEACHER, out=run, shard="7/20")
+    assert len(made) == 2 * 2 * PART  # each with its seed, in row groups of that part
+
+
 def test_merging_what_has_no_shards(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds no shards"):
         merge(tmp_path)
@@ -182,12 +225,16 @@ def test_merging_what_has_no_shards(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("records", "window", "sizes"),
-    [(0, 1, set()), (60, 1, {60}), (52_002, 1, {64, 34}), (200_000, 1, {256, 64}), (10**6, 512, {1024, 576})],
+    [
+        *((0, 1, set()), (60, 1, {60}), (52_002, 1, {64, 34}), (200_000, 1, {256, 64}), (10**6, 512, {1024, 576})),
+        *((2**26, 1, {2048}), (2**26 + 1, 512, {4096, 1}), (10**9, 1, {32_768, 18_944})),
+    ],
 )
 def test_parts_are_small_enough_to_share_out_and_cut_no_window(records: int, window: int, sizes: set[int]) -> None:
     monkeyless = parts_of(records, window)
     assert {len(part) for part in monkeyless} == sizes
     assert sum(map(len, monkeyless)) == records
+    assert len(monkeyless) <= MOST
 
 
 def test_each_part_is_one_shards() -> None:

@@ -1,15 +1,16 @@
 """The calls of several stores in one: those of a stage that was made in shards."""
 
 import sqlite3
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+from evolvent.call_store.journal import Journal, connect, has_log
 from evolvent.call_store.store import SPEND, open_read_only, open_to_write, read_spent
 from evolvent.costs.budget import Spent
 from evolvent.storage_errors import explained
 
-# Calls that are written in one transaction.
+# Calls that are in memory at once.
 AT_ONCE = 10_000
 # What each store's account held when it was added last: it is added once, and only what came since when merged again.
 TAKEN = """
@@ -38,20 +39,40 @@ def merge_calls(into: Path, stores: Mapping[str, Path], stage: str) -> None:
     Raises:
         InputError, RunError: a store cannot be read, or the disk is full.
     """
-    with explained(into), open_to_write(into) as target:
+    with explained(into), _opened(into) as target:
         target.execute(TAKEN)
         for name, path in stores.items():
             with closing(open_read_only(path)) as store, explained(path, "read"):
                 rows = store.execute("SELECT * FROM calls WHERE stage = ?", [stage])
                 while batch := rows.fetchmany(AT_ONCE):
                     target.executemany(TAKE, batch)
-                    target.commit()
                 limits = store.execute("SELECT * FROM limits").fetchall()
                 target.executemany("INSERT OR IGNORE INTO limits VALUES (?)", limits)
                 for spent in read_spent(store, path):
                     if spent.stage == stage:
                         _add(target, name, spent)
                 target.commit()
+
+
+@contextmanager
+def _opened(into: Path) -> Iterator[sqlite3.Connection]:
+    """The store to write.
+
+    One with a log has a rollback journal meanwhile: all that is added is then written once, and not to the log as well.
+    """
+    with open_to_write(into) as target:
+        if not has_log(into):
+            yield target
+            return
+    try:
+        target = connect(into, Journal.DELETE)
+    except sqlite3.Error:  # somebody reads it at this moment
+        with open_to_write(into) as target:
+            yield target
+        return
+    with closing(target):
+        yield target
+        target.execute(f"PRAGMA journal_mode={Journal.WAL.value}")
 
 
 def _add(target: sqlite3.Connection, store: str, spent: Spent) -> None:

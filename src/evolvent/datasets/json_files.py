@@ -18,6 +18,9 @@ from evolvent.datasets.rows import SourceRow, opened, parse_json
 from evolvent.errors import InputError
 
 BLOCK = 1 << 18
+# By the number of a row the byte that it begins at, and how many lines are before it; noted of every so-manieth row.
+Begins = dict[int, tuple[int, int]]
+EVERY = 4_096
 # A string or a bracket that is not closed would otherwise read the whole file into one row.
 ROW_LIMIT = 1 << 27
 QUOTE, CLOSING_BRACE = b'"}'
@@ -25,12 +28,13 @@ QUOTE, CLOSING_BRACE = b'"}'
 TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]|"', re.DOTALL)
 
 
-def json_rows(path: Path, start: int = 0) -> Iterator[SourceRow]:
+def json_rows(path: Path, start: int = 0, begins: Begins | None = None) -> Iterator[SourceRow]:
     """The rows of a JSON or JSON Lines file in order.
 
     Args:
         path: the file.
         start: how many rows to pass over.
+        begins: where rows of JSON Lines begin, as far as earlier readings came, filled as this one goes on.
 
     Raises:
         InputError: the file cannot be read, or it is a list that is broken between its elements.
@@ -47,7 +51,7 @@ def json_rows(path: Path, start: int = 0) -> Iterator[SourceRow]:
             yield from islice([SourceRow(1, whole)], start, None)
         else:
             file.seek(bom)
-            yield from _line_rows(file, path, start)
+            yield from _line_rows(file, path, start, {} if begins is None else begins)
 
 
 def _one_object(file: IO[bytes]) -> object:
@@ -65,8 +69,17 @@ def _one_object(file: IO[bytes]) -> object:
         return None
 
 
-def _line_rows(file: IO[bytes], path: Path, start: int) -> Iterator[SourceRow]:
-    for number in count(1):
+def is_lines(path: Path) -> bool:
+    """Whether a file seems to be JSON Lines, or one object."""
+    with path.open("rb") as file:
+        return file.read(BLOCK).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{"
+
+
+def _line_rows(file: IO[bytes], path: Path, start: int, begins: Begins) -> Iterator[SourceRow]:
+    row = max((known for known in begins if known <= start), default=0)
+    place, before = begins.get(row, (file.tell(), 0))
+    file.seek(place)
+    for number in count(before + 1):
         text = file.readline(ROW_LIMIT + 1)
         if not text:
             return
@@ -78,10 +91,11 @@ def _line_rows(file: IO[bytes], path: Path, start: int) -> Iterator[SourceRow]:
         if len(text) > ROW_LIMIT:
             raise _too_long(path, number)
         if not text.isspace():
-            if start:
-                start -= 1
-            else:
+            if row >= start:
                 yield parse_json(text, number)
+            row += 1
+            if row % EVERY == 0:
+                begins[row] = file.tell(), number
 
 
 def _list_rows(file: IO[bytes], path: Path) -> Iterator[SourceRow]:

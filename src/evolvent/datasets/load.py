@@ -7,6 +7,7 @@ the pass found of a file can be kept, so that the same file is not checked again
 import hashlib
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from evolvent.datasets.formats import FORMATS, Content, check_format, read_row, 
 from evolvent.datasets.rows import json_default, why_not_json
 from evolvent.datasets.sources import Source, open_source
 from evolvent.errors import InputError, RunError
-from evolvent.files import file_digest
+from evolvent.files import TEMPORARY, file_digest, replacing
 from evolvent.options import Reading, takes
 from evolvent.records import Record, content_digest
 from evolvent.storage_errors import explained, sqlite_words
@@ -99,6 +100,11 @@ class InstructionData:
     def __iter__(self) -> Iterator[Record]:
         return self.records()
 
+    @property
+    def seeks(self) -> bool:
+        """Whether the n-th record stands in row n, and a reading that begins there does not make those before it."""
+        return self._source.seeks and not self.skipped
+
     def records(self, start: int = 0) -> Iterator[Record]:
         """The seeds in order.
 
@@ -150,30 +156,32 @@ class InstructionData:
         self._source.unchanged()
 
     def keep(self, path: Path) -> None:
-        """Keep what was found of a file, for ``load(known=path)``; nothing for data that is no file.
+        """Keep what was found of a file, for ``load(known=path)``; several may at once. Nothing of data in no file.
 
         Raises:
             RunError, InputError: the disk is full, or the folder cannot be written.
         """
         if not self._known_as:
             return
+        if (there := _kept(path, self._known_as)) is not None:
+            there[1].close()
+            return
         note = {name: getattr(self, name) for name in NOTED} | {"known_as": self._known_as}
         note["problems"] = [list(problem) for problem in self.problems]
         content = orjson.dumps(note).decode()
-        unfinished = path.with_name(path.name + ".part")
-        with explained(path):
-            for folder in (unfinished, path):
-                if folder.is_dir():  # nobody's: the name is a cache's
-                    shutil.rmtree(folder)
-            unfinished.unlink(missing_ok=True)
-            place = f"{unfinished.resolve().as_uri()}?nolock=1"  # where files cannot be locked, too
-            self._repeats.execute("VACUUM INTO ?", (place,))
-            with closing(sqlite3.connect(place, uri=True)) as kept, kept:
+        with explained(TEMPORARY), tempfile.TemporaryDirectory(prefix="evolvent-") as own:
+            made = Path(own, path.name)
+            self._repeats.execute("VACUUM INTO ?", (str(made),))
+            with closing(sqlite3.connect(made)) as kept, kept:
                 kept.execute("PRAGMA journal_mode = OFF")
                 kept.execute("DROP TABLE IF EXISTS note")
                 kept.execute("CREATE TABLE note (content TEXT, seal TEXT)")
                 kept.execute("INSERT INTO note VALUES (?, ?)", (content, _seal(content, kept)))
-            unfinished.replace(path)
+            with explained(path):
+                if path.is_dir():  # nobody's: the name is a cache's
+                    shutil.rmtree(path)
+            with made.open("rb") as whole, replacing(path) as file:
+                shutil.copyfileobj(whole, file)
 
 
 @takes(Reading)

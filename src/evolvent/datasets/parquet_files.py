@@ -40,6 +40,10 @@ def parquet_rows(path: Path, start: int = 0) -> Iterator[SourceRow]:
         with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
             _check_names(path, file.schema_arrow.names)
             for group in range(file.num_row_groups):
+                rows = file.metadata.row_group(group).num_rows
+                if read + rows <= start:
+                    read += rows
+                    continue
                 size = rows_at_once(file.metadata.row_group(group), BATCH)
                 for batch in file.iter_batches(batch_size=size, row_groups=[group], use_threads=False):
                     yield from _batch_rows(batch.slice(max(0, start - read)))

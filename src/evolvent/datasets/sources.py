@@ -9,6 +9,7 @@ import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import orjson
 
 from evolvent.datasets.conversations import kind_of
 from evolvent.datasets.csv_files import csv_rows
-from evolvent.datasets.json_files import json_rows
+from evolvent.datasets.json_files import is_lines, json_rows
 from evolvent.datasets.parquet_files import parquet_rows
 from evolvent.datasets.rows import SourceRow, json_default, plain, text_rows, why_not_json
 from evolvent.datasets.spooled import spool
@@ -50,12 +51,14 @@ class Source:
         read: begins a new reading, from a row on.
         unchanged: raises InputError if a file is no longer what it was when it was opened.
         path: the file, if it is one.
+        seeks: whether a reading comes to a row in the middle without making those before it.
     """
 
     name: str
     read: Callable[[int], Iterator[SourceRow]]
     unchanged: Callable[[], None] = lambda: None
     path: Path | None = None
+    seeks: bool = False
 
 
 def open_source(data: object, limit: int | None = None) -> Source:
@@ -131,9 +134,12 @@ def _file(path: Path, name: str, state: os.stat_result) -> Source:
 
     def read(start: int) -> Iterator[SourceRow]:
         unchanged()
-        return READERS[kind](path, start)
+        return reader(path, start)
 
-    return Source(name, read, unchanged, path)
+    seeks, reader = kind == ".parquet", READERS[kind]
+    if reader is json_rows and suffixes[-1] != ".gz" and is_lines(path):
+        seeks, reader = True, partial(json_rows, begins={})
+    return Source(name, read, unchanged, path, seeks)
 
 
 def _dataset(data: Any, limit: int | None) -> Source:

@@ -1,5 +1,6 @@
 """What DATA means: a run folder (the file of the stage before), a record file, or instruction data of any format."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -12,7 +13,7 @@ from evolvent.records import Record, content_digest
 from evolvent.runs.loaded_file import LoadedFile
 from evolvent.runs.manifest import StageEntry, check_as_written, read_manifest
 from evolvent.runs.part_files import check_whole
-from evolvent.runs.record_files import count_rows, count_wanted, is_record_file, read_records
+from evolvent.runs.record_files import count_wanted, is_record_file, read_records
 from evolvent.runs.run import Run
 from evolvent.stages import STAGES, file_of, row_of
 
@@ -75,6 +76,17 @@ class StageInput(Protocol):
         """
         ...
 
+    def reach(self, record: int) -> tuple[int, int]:
+        """Where to begin to come to a record without making all before it: ``start`` and ``before`` for ``records``.
+
+        Args:
+            record: its number among the input's records, from 0.
+
+        Returns:
+            A place at that record or before it: the beginning, (0, 0), where no other is known.
+        """
+        ...
+
     def __iter__(self) -> Iterator[Record]:
         """All records in order."""
         ...
@@ -111,6 +123,9 @@ class Listed:
     def records(self, start: int = 0, before: int = 0) -> Iterator[tuple[int, Record]]:  # noqa: ARG002
         return ((position, self.items[position]) for position in range(start, len(self.items)))
 
+    def reach(self, record: int) -> tuple[int, int]:
+        return record, record
+
     def __iter__(self) -> Iterator[Record]:
         return iter(self.items)
 
@@ -134,6 +149,7 @@ class RecordFile:
         limit: the first so many of them only.
         state: the file as it was when it was checked.
         as_seeds: whether each row is taken as a seed of its own, whatever it was in its run.
+        groups: of each row group the position of its first row, and how many wanted rows stand before it.
     """
 
     path: Path
@@ -144,6 +160,7 @@ class RecordFile:
     counts: dict[str, int]
     state: FileState
     as_seeds: bool = False
+    groups: tuple[tuple[int, int], ...] = field(default=((0, 0),), repr=False)
 
     def records(self, start: int = 0, before: int = 0) -> Iterator[tuple[int, Record]]:
         rows = (
@@ -153,6 +170,10 @@ class RecordFile:
         )
         yield from rows if self.limit is None else islice(rows, max(0, self.limit - before))
         self.unchanged()
+
+    def reach(self, record: int) -> tuple[int, int]:
+        """The row group that it stands in."""
+        return self.groups[bisect_right(self.groups, record, key=lambda group: group[1]) - 1]
 
     def __iter__(self) -> Iterator[Record]:
         return (record for _, record in self.records())
@@ -229,8 +250,10 @@ def record_file(
         InputError: the file is damaged, or one of the stage's own run folder and not up to date.
     """
     state, digest = file_state(path), _digest(path)
-    every = count_rows(path)
-    rows = min(count_wanted(path, wanted), limit or every)
+    groups, every, found = [(0, 0)], 0, 0
+    for rows, rows_wanted in count_wanted(path, wanted):
+        groups.append((every := every + rows, found := found + rows_wanted))
+    rows = min(found, limit or every)
     about: dict[str, Any] = {"source": str(path), "rows": rows if as_seeds else every, "digest": digest}
     if out is not None and path.parent.resolve() == out.resolve():
         about["stage"] = stage = next((stage for stage in STAGES if file_of(stage) == path.name), None)
@@ -239,7 +262,7 @@ def record_file(
     if as_seeds and limit is not None:  # of other inputs the stage's settings hold the limit
         about["digest"] += f"{FIRST}{limit}"
     counts = {"rows left out": every - rows} if every > rows else {}
-    return RecordFile(path, wanted, limit, about, rows, counts, state, as_seeds)
+    return RecordFile(path, wanted, limit, about, rows, counts, state, as_seeds, tuple(groups))
 
 
 def seed_of(record: Record, position: int) -> Record:

@@ -41,6 +41,9 @@ class LoadedFile:
     def records(self, start: int = 0, before: int = 0) -> Iterator[tuple[int, Record]]:  # noqa: ARG002
         return ((record.seed_index, record) for record in self._loaded.records(start))
 
+    def reach(self, record: int) -> tuple[int, int]:
+        return (record, record) if self._loaded.seeks else (0, 0)
+
     def __iter__(self) -> Iterator[Record]:
         return iter(self._loaded)
 

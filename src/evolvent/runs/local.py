@@ -95,7 +95,7 @@ def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
                 folder.start(stage.name, {})
                 return folder.finish_shard(stage.name, Tally().summary(), _whole(stage), {})
             opened = open_needs(stage, models, progress)
-            stage.source.keep(folder.path)
+            stage.source.keep(Path(out))  # where other shards find it, too
             done = models.run(_run(stage, folder, opened, prices, budget, calling, progress))
         made = {name: getattr(progress, name) for name in ("before", "calls", "prompt_tokens", "completion_tokens")}
         return replace(done, made={"records": progress.done - progress.before, **made} if progress.begun else {})

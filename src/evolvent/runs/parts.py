@@ -43,10 +43,13 @@ if TYPE_CHECKING:
 
     from evolvent.runs.inputs import StageInput
 
-# Records of input in a part, at the most and at the least. Few enough to be done again after a kill in no time, enough
+# Records of input in a part, as a rule and at the least. Few enough to be done again after a kill in no time, enough
 # for a row group worth reading; between them so few that there are parts for that many shards.
 PART, SMALLEST = 2_048, 64
 ENOUGH = 512
+# Parts at the most: more records are in larger ones. Each is a file in one folder, and what is noted of all of them
+# stands in one text of the finished file's footer. Of 100 MB pyarrow reads none: 3,000 bytes each.
+MOST = 1 << 15
 EARLIER = "earlier.parquet"
 # Characters of rows that are gathered before they are written: a bound to memory, whatever a row holds.
 GROUP = 1 << 24
@@ -64,6 +67,8 @@ def parts_of(records: int, window: int) -> list[range]:
     size = PART
     while size > max(SMALLEST, window) and records < ENOUGH * size:
         size //= 2
+    while records > MOST * size:
+        size *= 2
     return [range(start, min(start + size, records)) for start in range(0, records, size)]
 
 
@@ -144,7 +149,7 @@ class Output:
         return [part for part in parts if part not in self.finished and (shard is None or shard.takes(part))]
 
     def places(self, parts: Sequence[int], source: "StageInput") -> Iterator[Placed]:
-        """The records of parts, in order; those of finished parts are passed over.
+        """The records of parts, in order; those of finished parts, and of others' shards, are passed over.
 
         Args:
             parts: their numbers, rising.
@@ -153,8 +158,11 @@ class Output:
         records, read = source.records(), 0
         for part in parts:
             wanted = self.parts[part]
-            if wanted.start > read and part - 1 in self.finished:
-                records, read = source.records(self.finished[part - 1].end, wanted.start), wanted.start
+            if wanted.start > read:
+                known = self.finished.get(part - 1)
+                start, before = (known.end, wanted.start) if known else source.reach(wanted.start)
+                if before > read:
+                    records, read = source.records(start, before), before
             for position, record in islice(records, wanted.start - read, wanted.stop - read):
                 yield Placed(part, position, record)
             read = wanted.stop

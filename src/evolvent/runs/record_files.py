@@ -134,8 +134,8 @@ def count_rows(path: Path) -> int:
         raise _damaged(path, error) from error
 
 
-def count_wanted(path: Path, wanted: Callable[[str, int], bool]) -> int:
-    """The number of rows of a record file whose status and round are wanted; nothing else of them is read.
+def count_wanted(path: Path, wanted: Callable[[str, int], bool]) -> list[tuple[int, int]]:
+    """Of each row group how many rows it has, and of how many status and round are wanted; nothing else is read.
 
     Raises:
         InputError: the file is damaged.
@@ -144,18 +144,22 @@ def count_wanted(path: Path, wanted: Callable[[str, int], bool]) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    found = 0
+    found: list[tuple[int, int]] = []
     try:
         # As a dictionary, a row's status is a small number: rows are counted by numpy, without a Python object each.
         with pq.ParquetFile(path, read_dictionary=["status"], page_checksum_verification=True) as file:
-            for batch in file.iter_batches(batch_size=1 << 16, columns=["status", "round"], use_threads=False):
-                status = batch.column("status")
-                names = status.dictionary.to_pylist()
-                codes = np.from_dlpack(status.indices).astype(np.int64)
-                rounds = np.from_dlpack(batch.column("round")).astype(np.int64)
-                kinds, counts = np.unique(codes << 32 | rounds, return_counts=True)
-                for kind, rows in zip(kinds.tolist(), counts.tolist(), strict=True):
-                    found += rows if wanted(names[kind >> 32], kind & 0xFFFFFFFF) else 0
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group, columns=["status", "round"], use_threads=False)
+                of_group = 0
+                for batch in table.to_batches():
+                    status = batch.column("status")
+                    names = status.dictionary.to_pylist()
+                    codes = np.from_dlpack(status.indices).astype(np.int64)
+                    rounds = np.from_dlpack(batch.column("round")).astype(np.int64)
+                    kinds, counts = np.unique(codes << 32 | rounds, return_counts=True)
+                    for kind, rows in zip(kinds.tolist(), counts.tolist(), strict=True):
+                        of_group += rows if wanted(names[kind >> 32], kind & 0xFFFFFFFF) else 0
+                found.append((table.num_rows, of_group))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _damaged(path, error) from error
     return found

@@ -53,6 +53,10 @@ class ListedWays:
             for index, text, times in self._ways.execute(query, (start,)):
                 yield index, _way(index, text, times)
 
+    def reach(self, record: int) -> tuple[int, int]:
+        """Each has a number."""
+        return record, record
+
     def __iter__(self) -> Iterator[Record]:
         return (record for _, record in self.records())
 
