@@ -13,19 +13,18 @@ import filecmp
 import os
 import random
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import Mock, free_port, mock_server, write_seeds
+from benchmarks.measuring import Mock, calls_in, free_port, mock_server, write_seeds
 
 WORK = """
 import sys
@@ -155,15 +154,6 @@ def stored_there(folder: Path, shard: int, of: int) -> int:
         return 0
     store.get_file(path, str(copy))
     return calls_in(copy)
-
-
-def calls_in(store: Path) -> int:
-    """Calls that a store holds."""
-    try:
-        with closing(sqlite3.connect(store)) as opened:
-            return int(opened.execute("SELECT count(*) FROM calls").fetchone()[0])
-    except sqlite3.OperationalError:  # the table is being made
-        return 0
 
 
 def main() -> None:

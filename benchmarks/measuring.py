@@ -5,12 +5,13 @@ import os
 import select
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,15 @@ def _children(process: int) -> list[int]:
     except OSError:
         return []
     return [int(child) for children in lists for child in children.split()]
+
+
+def calls_in(store: Path) -> int:
+    """Calls that a store holds; 0 before it is there."""
+    try:
+        with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as opened:
+            return int(opened.execute("SELECT count(*) FROM calls").fetchone()[0])
+    except sqlite3.OperationalError:  # the table is being made
+        return 0
 
 
 @dataclass(frozen=True)

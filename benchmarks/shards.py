@@ -6,7 +6,7 @@
 
 All shards run at once, each a process; the servers are more, and the share of a core that the busiest of them used is
 shown: near 100 % it is what was measured. Files with one digest are the same bytes. Memory is RSS. A kill takes one
-worker, drawn anew each time, with SIGKILL, and the same command is started again at once.
+worker that has made calls, drawn anew each time, with SIGKILL, and the same command is started again at once.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from benchmarks.measuring import (
     MB,
     Measured,
     Mock,
+    calls_in,
     cpu_of,
     descendants,
     measure,
@@ -199,12 +200,15 @@ def through_ray(bench: Bench, of: int) -> Took:
 
 
 def killed(bench: Bench, of: int, kills: int, seed: int) -> None:
-    """Workers killed at drawn moments until so many kills are done, then the merge against one process's file."""
+    """Workers that make calls killed at drawn moments, so often, then the merge against one process's file."""
     whole, broken, draw = bench.folder / "whole", bench.folder / "broken", random.Random(seed)
     bench.measured(whole)
     bench.mock.reset()
     running: dict[int, subprocess.Popen[bytes]] = {}
-    lock, left = threading.Lock(), [kills]
+    lock, left, stored = threading.Lock(), kills, dict[int, int]()
+
+    def stored_now(number: int) -> int:
+        return calls_in(broken / "shards" / f"{number}-of-{of}" / "calls.sqlite")
 
     def worker(number: int) -> None:
         while True:
@@ -221,16 +225,23 @@ def killed(bench: Bench, of: int, kills: int, seed: int) -> None:
     while any(one.is_alive() for one in workers):
         time.sleep(draw.uniform(0.05, 0.6))
         with lock:
-            alive = [process for process in running.values() if process.poll() is None]
-            if left[0] and alive:
-                draw.choice(alive).kill()
-                left[0] -= 1
+            calling = [
+                (number, process)
+                for number, process in running.items()
+                if left and process.poll() is None and stored_now(number) > stored.get(number, 0)
+            ]
+            if calling:
+                number, process = draw.choice(calling)
+                process.kill()
+                process.wait()
+                stored[number], left = stored_now(number), left - 1
     joined = merged(broken, bench.folder)
     same = filecmp.cmp(whole / "evolved.parquet", broken / "evolved.parquet", shallow=False)
     stats = bench.mock.stats()
     print(
-        f"{of} shards, {kills - left[0]} kills: merge ended with {joined.status}; the file is "
-        f"{'byte for byte' if same else 'NOT'} that of one process; {stats['repeated_ok']:,} calls were answered twice"
+        f"{of} shards, {kills - left} kills: merge ended with {joined.status}; the file is "
+        f"{'byte for byte' if same else 'NOT'} that of one process; {stats['repeated_ok']:,} calls, "
+        "in flight at a kill, were answered twice"
     )
 
 
