@@ -42,9 +42,9 @@ def attached(given: Mapping[str, Any], paths: Collection[str]) -> Iterator[dict[
                 brought.add(whole := with_run(url))
                 bring(whole)
             return str(places[url]) if isinstance(value, str) else places[url]
-        if isinstance(value, list | tuple):
+        if type(value) in {list, tuple}:  # of a class of its own, a DatasetDict say, nothing is known
             return type(value)(map(here, value))
-        return {name: here(one) for name, one in value.items()} if isinstance(value, dict) else value
+        return {name: here(one) for name, one in value.items()} if type(value) is dict else value
 
     yield {name: here(value) if name in paths else value for name, value in given.items()}
     for url in sorted(brought):
