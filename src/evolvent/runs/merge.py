@@ -1,6 +1,5 @@
 """Merge: the shards of a stage joined to the file that one machine would have written."""
 
-import logging
 import os
 import shutil
 from collections import Counter
@@ -15,25 +14,20 @@ from evolvent.costs.budget import Spent
 from evolvent.costs.prices import Price
 from evolvent.errors import InputError, RunError
 from evolvent.files import CALLS, is_as_noted
-from evolvent.object_storage.bring import bring_shards
-from evolvent.object_storage.urls import url_of
 from evolvent.options import implements
 from evolvent.records import Column
 from evolvent.runs.folder import Account, RunFolder
 from evolvent.runs.lock import in_use
-from evolvent.runs.manifest import DECIDING, StageEntry, account, as_json, read_manifest
+from evolvent.runs.manifest import DECIDING, StageEntry, account
 from evolvent.runs.options import MERGE, Merging
 from evolvent.runs.part_files import PART_NAME
 from evolvent.runs.parts import Output, drop_parts, has_parts, parts_folder
 from evolvent.runs.record_files import score_columns
 from evolvent.runs.run import Run
-from evolvent.runs.shards import SHARDS, shard_folder
-from evolvent.runs.stage import Stage
+from evolvent.runs.shards import SHARDS, made_in, otherwise, shard_folder
 from evolvent.shard import Shard
 from evolvent.stages import file_of, in_order
 from evolvent.storage_errors import explained
-
-log = logging.getLogger(__name__)
 
 # So many shards are named in a message.
 NAMED = 10
@@ -57,9 +51,7 @@ def merge(run: str | Path, *, given: Merging) -> list[Run]:
         RunError: shards are missing or not finished, a part is damaged, or the disk is full.
     """
     out = Path(run)
-    if (url := url_of(out)) is not None:
-        bring_shards(url)
-    made = _made_in(out)
+    made = made_in(out)
     if not made:
         raise InputError(
             f"{out} holds no shards: {out / SHARDS} has no folder of one",
@@ -71,25 +63,8 @@ def merge(run: str | Path, *, given: Merging) -> list[Run]:
 
 def merge_stage(stage: str, out: Path, *, fresh: bool) -> Run:
     """Join the shards of one stage; errors as for ``merge``."""
-    if (url := url_of(out)) is not None:
-        bring_shards(url)
     with RunFolder(out) as folder:
-        return _merged(stage, folder, _made_in(out)[stage], fresh)
-
-
-def _made_in(out: Path) -> dict[str, dict[Shard, StageEntry]]:
-    """By stage what its shards in a run folder have noted."""
-    found: dict[str, dict[Shard, StageEntry]] = {}
-    for shard in _shards_in(out):
-        for stage, entry in read_manifest(out / SHARDS / shard.folder).items():
-            found.setdefault(stage, {})[shard] = entry
-    return found
-
-
-def _shards_in(out: Path) -> list[Shard]:
-    with explained(out, "read"):
-        found = [Shard.named(place.name) for place in (out / SHARDS).glob("*-of-*") if place.is_dir()]
-    return sorted((one for one in found if one is not None), key=lambda one: (one.of, one.number))
+        return _merged(stage, folder, made_in(out)[stage], fresh)
 
 
 def _merged(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry], fresh: bool) -> Run:
@@ -101,7 +76,7 @@ def _merged(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry], fre
             drop_parts(output)  # a kill may have left them there, although all is done
             return Run(folder.path, stage, output, there.counts, already_done=True)
         if there.mark != first.mark and not fresh:
-            raise _otherwise(stage, folder.path)
+            raise otherwise(stage, folder.path)
     if there is not None and there.state == "running" and has_parts(output) and not fresh:
         raise InputError(
             f"{folder.path} holds {stage} half made, or being made again, by itself",
@@ -142,65 +117,6 @@ def _merged(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry], fre
         versions=first.versions,
     )
     return folder.finish_merged(stage, entry)
-
-
-def merged_before(stage: Stage, out: Path, *, fresh: bool) -> Run | None:
-    """The run of a stage that a run folder holds as a whole; None if it does not, or if it is to be made anew.
-
-    Raises:
-        InputError: the folder holds the stage with other settings, or of another input.
-    """
-    there, output = read_manifest(out).get(stage.name), out / file_of(stage.name)
-    if fresh or there is None or there.state != "done" or not is_as_noted(output, there.output):
-        return None
-    if there.mark != _mark(stage):
-        raise _otherwise(stage.name, out)
-    return Run(out, stage.name, output, there.counts, already_done=True)
-
-
-def check_cut(stage: Stage, out: Path, of: int) -> None:
-    """Check that no shards of a stage are there that are cut otherwise: all of them could not be joined.
-
-    Raises:
-        InputError: there are some.
-    """
-    mark = _mark(stage)
-    for shard, entry in _made_in(out).get(stage.name, {}).items():
-        if shard.of != of:
-            raise InputError(
-                f"{out / SHARDS / shard.folder} holds a shard of {stage.name} that is one of {shard.of}, not of {of}",
-                fix=f"Cut it into {shard.of}, or remove the shards of the other cut.",
-            )
-        if entry.mark != mark:
-            words = "%s: shard %s has other settings, or another input; only shards of one kind can be merged"
-            log.warning(f"warning: {words}", stage.name, shard)
-            return
-
-
-def check_no_shards(stage: Stage, out: Path) -> None:
-    """Check that a stage which is to be made as a whole is not being made in shards: its calls would be paid twice.
-
-    Raises:
-        InputError: it is.
-    """
-    mark = _mark(stage)
-    made = [shard for shard, entry in _made_in(out).get(stage.name, {}).items() if entry.mark == mark]
-    if made:
-        raise InputError(
-            f"{out / SHARDS} holds {len(made)} of {made[0].of} shards of {stage.name}",
-            fix="Make the others and merge them; or remove that folder, and all calls are made here.",
-        )
-
-
-def _mark(stage: Stage) -> str:
-    return StageEntry(as_json(stage.settings, stage.name), stage.source.about).mark
-
-
-def _otherwise(stage: str, out: Path) -> InputError:
-    return InputError(
-        f"{out} holds {stage} with other settings, or of another input, than its shards",
-        fix="Use another --out, or --fresh to put the shards in its place.",
-    )
 
 
 def _check_together(stage: str, out: Path, made: Mapping[Shard, StageEntry]) -> None:

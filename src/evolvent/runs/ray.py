@@ -12,10 +12,10 @@ from evolvent.object_storage.urls import url_of
 from evolvent.options import Calling
 from evolvent.runs.folder import made_run_folder
 from evolvent.runs.local import run
-from evolvent.runs.merge import check_cut, merge_stage, merged_before
+from evolvent.runs.merge import merge_stage
 from evolvent.runs.progress import say
 from evolvent.runs.run import Run
-from evolvent.runs.shards import check_sharded
+from evolvent.runs.shards import ready_for_shards
 from evolvent.runs.stage import Stage
 from evolvent.shard import Shard
 
@@ -40,10 +40,8 @@ def run_on_ray(stage: Stage, out: Path, calling: Calling) -> Run:
     import ray
 
     assert calling.shards is not None
-    check_sharded(stage, calling)
-    if (done := merged_before(stage, out, fresh=calling.fresh)) is not None:
+    if (done := ready_for_shards(stage, out, calling.shards, calling)) is not None:
         return done
-    check_cut(stage, out, calling.shards)
     with made_run_folder(out):
         stage.source.keep(out)  # what was checked once need not be checked by every worker
         began = not ray.is_initialized()
