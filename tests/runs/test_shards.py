@@ -12,8 +12,7 @@ from evolvent.responses.respond import respond
 from evolvent.runs.manifest import read_manifest
 from evolvent.runs.merge import merge
 from evolvent.runs.parts import parts_folder, parts_of
-from evolvent.runs.shards import SHARDS
-from evolvent.shard import Shard
+from evolvent.shard import SHARDS, Shard
 from tests.runs.staged import EVOLVER, TEACHER, asked_in, breaking_after, evolved, failing_for, longer, write_seeds
 from tests.runs.staged import undisturbed as on_one_machine
 from tests.scripted import Opened

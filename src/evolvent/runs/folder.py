@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from evolvent.errors import InputError
 from evolvent.files import MANIFEST, describe_file, make_folder
+from evolvent.runs.inputs import CHECKED
 from evolvent.runs.lock import LOCK, FolderLock
 from evolvent.runs.manifest import (
     DECIDING,
@@ -31,6 +32,7 @@ from evolvent.runs.part_files import check_whole
 from evolvent.runs.parts import drop_parts, earlier_file, has_parts, keep_earlier, leave_out, parts_folder, reopen
 from evolvent.runs.run import Run
 from evolvent.runs.tally import Tally
+from evolvent.shard import SHARDS
 from evolvent.stages import file_of, holds_records, in_order, readers_of
 from evolvent.storage_errors import explained
 
@@ -406,9 +408,11 @@ def made_run_folder(path: Path) -> Iterator[None]:
         yield
     except BaseException:
         if not read_manifest(path):
-            for file in (path / MANIFEST, path / LOCK):
+            for file in (path / MANIFEST, path / LOCK, *path.glob(CHECKED.format(stage="*"))):
                 file.unlink(missing_ok=True)
-            with suppress(OSError):  # a stopped training has left its checkpoints
+            with suppress(OSError):
+                (path / SHARDS).rmdir()
+            with suppress(OSError):  # a stopped training has left its checkpoints, a worker its shard
                 for parent in new:
                     parent.rmdir()
         raise

@@ -24,8 +24,8 @@ from evolvent.runs.part_files import PART_NAME
 from evolvent.runs.parts import Output, drop_parts, has_parts, parts_folder
 from evolvent.runs.record_files import score_columns
 from evolvent.runs.run import Run
-from evolvent.runs.shards import SHARDS, made_in, otherwise, shard_folder
-from evolvent.shard import Shard
+from evolvent.runs.shards import made_in, otherwise, shard_folder
+from evolvent.shard import SHARDS, Shard
 from evolvent.stages import file_of, in_order
 from evolvent.storage_errors import explained
 

@@ -1,11 +1,15 @@
 """Ray: the shards of a stage as tasks of a cluster, then joined. What runs in a task is what runs on one machine."""
 
 import os
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from evolvent.errors import RunError, require_extra
+from evolvent.errors import InputError, RunError, require_extra
 from evolvent.models.models import Models
 from evolvent.object_storage.bring import bring
 from evolvent.object_storage.urls import url_of
@@ -21,6 +25,9 @@ from evolvent.shard import Shard
 
 # How often a shard is started again whose worker died: it goes on from its store each time.
 RESTARTS = 20
+# A cluster's address, and how long it may take to answer.
+PLACE = re.compile(r"(?:ray://)?(?P<host>[^:/]+):(?P<port>\d+)")
+ANSWERS_S = 10
 
 
 def run_on_ray(stage: Stage, out: Path, calling: Calling) -> Run:
@@ -32,7 +39,7 @@ def run_on_ray(stage: Stage, out: Path, calling: Calling) -> Run:
         calling: how calls are made; ``shards`` says how many tasks there are, ``ray_address`` where the cluster is.
 
     Raises:
-        InputError: Ray is not installed, or the stage cannot be made so.
+        InputError: Ray is not installed, there is no such cluster, or the stage cannot be made so.
         RunError: some shards could not be made; what the others made is kept.
         BudgetReachedError: a shard's budget is spent.
     """
@@ -42,17 +49,35 @@ def run_on_ray(stage: Stage, out: Path, calling: Calling) -> Run:
     assert calling.shards is not None
     if (done := ready_for_shards(stage, out, calling.shards, calling)) is not None:
         return done
-    with made_run_folder(out):
+    with _connected(ray, calling.ray_address), made_run_folder(out):
         stage.source.keep(out)  # what was checked once need not be checked by every worker
-        began = not ray.is_initialized()
-        if began:
-            ray.init(address=calling.ray_address, log_to_driver=False, include_dashboard=False)
-        try:
-            _make_shards(ray, stage, out, calling)
-        finally:
-            if began:
-                ray.shutdown()
-        return merge_stage(stage.name, out, fresh=calling.fresh)
+        _make_shards(ray, stage, out, calling)
+    return merge_stage(stage.name, out, fresh=calling.fresh)
+
+
+@contextmanager
+def _connected(ray: Any, address: str | None) -> Iterator[None]:
+    """A connection to a cluster, or to one that is started here; one that was there before stays.
+
+    Raises:
+        InputError: there is no cluster of this address.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    try:
+        if address is not None and (place := PLACE.fullmatch(address)):
+            socket.create_connection((place["host"], int(place["port"])), ANSWERS_S).close()  # Ray tries for minutes
+        ray.init(address=address, log_to_driver=False, include_dashboard=False)
+    except (OSError, OverflowError, RuntimeError, ValueError) as error:
+        raise InputError(
+            f"there is no Ray cluster{f' at {address}' if address else ''}: {' '.join(str(error).split())[:300]}",
+            fix="Start one (ray start --head), or leave --ray-address out: one is started here.",
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
 
 
 def make_shard(stage: Stage, out: Path, calling: Calling, folder: str) -> None:

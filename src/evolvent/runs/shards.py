@@ -9,14 +9,11 @@ from evolvent.options import Calling
 from evolvent.runs.manifest import StageEntry, as_json, read_manifest
 from evolvent.runs.run import Run
 from evolvent.runs.stage import Stage, nothing_more
-from evolvent.shard import Shard
+from evolvent.shard import SHARDS, Shard
 from evolvent.stages import file_of
 from evolvent.storage_errors import explained
 
 log = logging.getLogger(__name__)
-
-# The folder of all shards, in a run folder.
-SHARDS = "shards"
 
 
 def shard_folder(out: Path, shard: Shard) -> Path:
