@@ -56,7 +56,5 @@ def test_where_there_is_no_such_cluster_nothing_is_left(
 ) -> None:
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / "no clusters"))
     with pytest.raises(InputError, match="there is no Ray cluster at"):
-        evolved(
-            write_seeds(tmp_path, range(2)), tmp_path / "new" / "run", engine="ray", shards=2, ray_address=address
-        )
+        evolved(write_seeds(tmp_path, range(2)), tmp_path / "new" / "run", engine="ray", shards=2, ray_address=address)
     assert not (tmp_path / "new").exists()

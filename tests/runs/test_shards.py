@@ -8,9 +8,9 @@ import pytest
 
 from evolvent.call_store.store import spent_in
 from evolvent.errors import InputError, ModelUnavailableError, RunError
+from evolvent.merge_run import merge
 from evolvent.responses.respond import respond
 from evolvent.runs.manifest import read_manifest
-from evolvent.runs.merge import merge
 from evolvent.runs.parts import parts_folder, parts_of
 from evolvent.shard import SHARDS, Shard
 from tests.runs.staged import EVOLVER, TEACHER, asked_in, breaking_after, evolved, failing_for, longer, write_seeds
@@ -117,7 +117,7 @@ def test_shards_of_other_versions_are_not_joined(
     evolved(seeds, run, shard="1/2")
     monkeypatch.setattr("evolvent.runs.folder.versions", lambda: {"pyarrow": "0.1"})
     evolved(seeds, run, shard="2/2")
-    with pytest.raises(InputError, match=r"shard 2/2 was made with evolvent None"):
+    with pytest.raises(InputError, match=r"shard 2/2 was made with evolvent none"):
         merge(run)
 
 
@@ -161,7 +161,7 @@ def test_merging_again_after_a_kill_counts_no_call_twice(
 ) -> None:
     seeds, run = write_seeds(tmp_path, range(8)), sharded(write_seeds(tmp_path, range(8)), tmp_path / "run")
     with monkeypatch.context() as patch:
-        patch.setattr("evolvent.runs.merge.Output.finish", lambda _: 1 / 0)
+        patch.setattr("evolvent.runs.merge.Output.finish", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             merge(run)
     assert merge(run)[0].output.read_bytes() == on_one_machine(tmp_path, seeds)

@@ -1,7 +1,7 @@
 """The calls of several stores in one: those of a stage that was made in shards."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -27,25 +27,28 @@ INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPD
 """
 
 
-def merge_calls(into: Path, stores: Mapping[str, Path], stage: str) -> None:
+def merge_calls(into: Path, stores: Mapping[str, Path], stage: str, check: Callable[[], None]) -> None:
     """Copy a stage's calls into a store, and add its account; doing it again changes nothing.
 
     Args:
         into: the store, made if it is not there; nobody else uses it.
         stores: those that hold the calls, each with a name that it always has.
         stage: whose calls.
+        check: raises if the store's folder may no longer be written to.
 
     Raises:
-        InputError, RunError: a store cannot be read, or the disk is full.
+        InputError, RunError: a store cannot be read, the disk is full, or the check fails.
     """
-    with explained(into), open_to_write(into) as target:
+    with explained(into), open_to_write(into, check) as target:
         target.execute(TAKEN)
         for name, path in stores.items():
             with closing(open_read_only(path)) as store, explained(path, "read"):
                 rows = store.execute("SELECT * FROM calls WHERE stage = ?", [stage])
                 while batch := rows.fetchmany(AT_ONCE):
+                    check()
                     target.executemany(TAKE, batch)
                     target.commit()
+                check()
                 limits = store.execute("SELECT * FROM limits").fetchall()
                 target.executemany("INSERT OR IGNORE INTO limits VALUES (?)", limits)
                 for spent in read_spent(store, path):

@@ -159,7 +159,7 @@ async def _run(
                 if shard is not None:
                     spent = paid(store, stage, folder, prices)
                     return folder.finish_shard(stage.name, output.tally().summary(), _whole(stage), spent)
-                counts, used = await _finished(stage, output)
+                counts, used = await _finished(stage, output, folder)
             spent = paid(store, stage, folder, prices)
             return await asyncio.to_thread(folder.finish, stage.name, counts, used, spent)
         except BaseException as error:
@@ -203,9 +203,9 @@ def _whole(stage: Stage) -> dict[str, Any]:
     return {"records": stage.source.rows, "window": stage.window, "before": dict(stage.counts)}
 
 
-async def _finished(stage: Stage, output: Output) -> tuple[dict[str, Any], Account]:
+async def _finished(stage: Stage, output: Output, folder: RunFolder) -> tuple[dict[str, Any], Account]:
     """Join the parts of a stage, and make what is made of its file."""
-    tally = await asyncio.to_thread(output.finish)
+    tally = await asyncio.to_thread(output.finish, folder.check_there)
     derived = await asyncio.to_thread(stage.derive, output.path)
     return {**stage.counts, **tally.summary(), **derived}, tally.used_json()
 

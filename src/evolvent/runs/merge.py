@@ -1,11 +1,12 @@
-"""Merge: the shards of a stage joined to the file that one machine would have written."""
+"""The shards of a stage joined to the file that one machine would have written."""
 
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from evolvent.call_store.merge import merge_calls
 from evolvent.call_store.served import Name
@@ -14,94 +15,60 @@ from evolvent.costs.budget import Spent
 from evolvent.costs.prices import Price
 from evolvent.errors import InputError, RunError
 from evolvent.files import CALLS, is_as_noted
-from evolvent.options import implements
 from evolvent.records import Column
 from evolvent.runs.folder import Account, RunFolder
 from evolvent.runs.lock import in_use
 from evolvent.runs.manifest import DECIDING, StageEntry, account
-from evolvent.runs.options import MERGE, Merging
+from evolvent.runs.options import Merging
 from evolvent.runs.part_files import PART_NAME
 from evolvent.runs.parts import Output, drop_parts, has_parts, parts_folder
 from evolvent.runs.record_files import score_columns
 from evolvent.runs.run import Run
-from evolvent.runs.shards import made_in, otherwise, shard_folder
+from evolvent.runs.shards import otherwise, shard_folder
+from evolvent.runs.tally import Tally
 from evolvent.shard import SHARDS, Shard
-from evolvent.stages import file_of, in_order
+from evolvent.stages import file_of
 from evolvent.storage_errors import explained
 
 # So many shards are named in a message.
 NAMED = 10
 
 
-@implements(MERGE)
-def merge(run: str | Path, *, given: Merging) -> list[Run]:
-    """Join the shards of a run folder's stages: the files are, byte for byte, those of one machine.
-
-    All shards of a stage must be there and belong together: made of the same input, with the same settings, models and
-    versions of packages. Their calls go into the run folder's store; the shards' own folders stay as they are.
+def merge_stage(
+    stage: str,
+    folder: RunFolder,
+    made: Mapping[Shard, StageEntry],
+    given: Merging,
+    derive: Callable[[Path], Mapping[str, Any]],
+) -> Run:
+    """Join the shards of one stage.
 
     Args:
-        run: the run folder, in which ``shards/`` holds a folder for each shard.
+        stage: its name.
+        folder: the run folder, held open.
+        made: what the stage's shards in it have noted.
+        given: what is to be done about what the folder holds, and about other versions.
+        derive: makes what is made of the stage's file (see ``Stage``).
 
     Returns:
-        The run of each stage that was joined; those that were joined before count as done already.
+        The run; one that was joined before counts as done already.
 
     Raises:
-        InputError: there are no shards, or they do not belong together.
-        RunError: shards are missing or not finished, a part is damaged, or the disk is full.
+        InputError: the shards do not belong together, or the folder holds something else.
+        RunError: shards are missing or not finished, a part is damaged, the disk is full, or the folder went away.
     """
-    out = Path(run)
-    made = made_in(out)
-    if not made:
-        raise InputError(
-            f"{out} holds no shards: {out / SHARDS} has no folder of one",
-            fix="Make them with --shard 1/N … N/N, and this folder as --out.",
-        )
-    with RunFolder(out) as folder:
-        return [_merged(stage, folder, made[stage], given.fresh) for stage in in_order(made)]
-
-
-def merge_stage(stage: str, out: Path, *, fresh: bool) -> Run:
-    """Join the shards of one stage; errors as for ``merge``."""
-    with RunFolder(out) as folder:
-        return _merged(stage, folder, made_in(out)[stage], fresh)
-
-
-def _merged(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry], fresh: bool) -> Run:
-    """Join one stage's shards in their run folder."""
-    first, there = next(iter(made.values())), folder.stages.get(stage)
     output = folder.output(stage)
-    if there is not None and there.state == "done" and is_as_noted(output, there.output):
-        if there.finished > max(one.finished for one in made.values()):  # joined, or made otherwise, since
-            drop_parts(output)  # a kill may have left them there, although all is done
-            return Run(folder.path, stage, output, there.counts, already_done=True)
-        if there.mark != first.mark and not fresh:
-            raise otherwise(stage, folder.path)
-    if there is not None and there.state == "running" and has_parts(output) and not fresh:
-        raise InputError(
-            f"{folder.path} holds {stage} half made, or being made again, by itself",
-            fix="Start the command that began it once more to go on with it, or put the shards in its place: --fresh.",
-        )
-    _check_together(stage, folder.path, made)
-    read = folder.stages.get(first.input.get("stage", ""))
-    if read is not None and read.output.get("digest") != first.input["digest"]:
-        raise InputError(
-            f"{stage} in {folder.path}: its shards are of a {read.output.get('name')} that was made anew since",
-            fix="Make them anew: the same commands with --fresh; stored calls are used.",
-        )
+    if (done := _joined_before(stage, folder, made, given)) is not None:
+        return done
+    versions = _check_together(stage, folder.path, made, mix=given.mix_versions)
+    _check_input(stage, folder, made)
     stores = {shard.folder: shard_folder(folder.path, shard) / CALLS for shard in made}
-    merge_calls(folder.path / CALLS, {name: store for name, store in stores.items() if store.is_file()}, stage)
-    _gather(stage, folder.path, made)
-    whole = first.whole
-    columns = _columns(parts_folder(output))
-    parts = Output(output, whole["records"], columns=columns, of=first.mark, window=whole["window"])
-    if missing := parts.missing():
-        lacking = sorted({part % len(made) + 1 for part in missing})
-        raise RunError(
-            f"{stage}: parts are missing or damaged, of shards {_listed(lacking)}",
-            fix="Make these anew: the same command with --shard K/N and --fresh; stored calls are used.",
-        )
-    tally = parts.finish()
+    there = {name: store for name, store in stores.items() if store.is_file()}
+    merge_calls(folder.path / CALLS, there, stage, folder.check_there)
+    first = next(iter(made.values()))
+    tally = _join(stage, folder, made, first)
+    folder.check_there()
+    derived = derive(output)
     of_stage = {name: one.output.get("digest") for name, one in folder.stages.items()}
     reads = [name for name, digest in of_stage.items() if digest == first.input["digest"]]
     entry = StageEntry(
@@ -109,18 +76,45 @@ def _merged(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry], fre
         {**first.input, **({"stage": reads[0]} if reads else {})},  # a shard made elsewhere does not know this folder
         models=first.models,
         served=_served(made.values()),
-        counts={**whole["before"], **tally.summary()},
+        counts={**first.whole["before"], **tally.summary(), **derived},
         paid=_paid(spent_in(folder.path), stage, made.values()),
         used=tally.used_json(),
         started=min(one.started for one in made.values()),
         wall_s=round(sum(one.wall_s for one in made.values()), 3),
-        versions=first.versions,
+        versions=versions,
     )
     return folder.finish_merged(stage, entry)
 
 
-def _check_together(stage: str, out: Path, made: Mapping[Shard, StageEntry]) -> None:
+def _joined_before(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry], given: Merging) -> Run | None:
+    """The run of a stage that the folder holds as a whole, newer than its shards; None if these are to be joined.
+
+    Raises:
+        InputError: the folder holds another whole, or one that is half made.
+    """
+    there, output = folder.stages.get(stage), folder.output(stage)
+    if there is None:
+        return None
+    if there.state == "done" and is_as_noted(output, there.output):
+        if there.finished > max(one.finished for one in made.values()):  # joined, or made otherwise, since
+            folder.check_there()
+            drop_parts(output)  # a kill may have left them there, although all is done
+            return Run(folder.path, stage, output, there.counts, already_done=True)
+        if there.mark != next(iter(made.values())).mark and not given.fresh:
+            raise otherwise(stage, folder.path)
+    if there.state == "running" and has_parts(output) and not given.fresh:
+        raise InputError(
+            f"{folder.path} holds {stage} half made, or being made again, by itself",
+            fix="Start the command that began it once more to go on with it, or put the shards in its place: --fresh.",
+        )
+    return None
+
+
+def _check_together(stage: str, out: Path, made: Mapping[Shard, StageEntry], *, mix: bool) -> dict[str, str]:
     """Check that all shards of a stage are there, finished, and of one whole.
+
+    Returns:
+        The versions that they were made with.
 
     Raises:
         InputError: they are not of one whole.
@@ -147,13 +141,7 @@ def _check_together(stage: str, out: Path, made: Mapping[Shard, StageEntry]) -> 
                 f"{stage} in {out}: shards {shard} and {first} are of different inputs",
                 fix="Make one of the two anew, with --fresh.",
             )
-        for package in DECIDING:
-            here, others = entry.versions.get(package), made[first].versions.get(package)
-            if here != others:
-                raise InputError(
-                    f"{stage} in {out}: shard {shard} was made with {package} {here}, {first} with {others}",
-                    fix="Install one version everywhere, and make what was made with the other anew, with --fresh.",
-                )
+    versions = _versions(stage, out, made, mix=mix)
     finished = {shard.number for shard, entry in made.items() if entry.state == "shard"}
     if lacking := [number for number in range(1, sizes[0] + 1) if number not in finished]:
         running = any(in_use(shard_folder(out, Shard(number, sizes[0]))) for number in lacking)
@@ -163,17 +151,80 @@ def _check_together(stage: str, out: Path, made: Mapping[Shard, StageEntry]) -> 
             if running
             else f"Make them: the same command with --shard {lacking[0]}/{sizes[0]}; what is done is kept.",
         )
+    return versions
 
 
-def _gather(stage: str, out: Path, made: Mapping[Shard, StageEntry]) -> None:
+def _versions(stage: str, out: Path, made: Mapping[Shard, StageEntry], *, mix: bool) -> dict[str, str]:
+    """The versions that shards were made with; of several each, as where a stage was gone on with by --mix-versions.
+
+    A shard that was gone on with so is an agreement to just those versions.
+
+    Raises:
+        InputError: they differ, and nobody has agreed to it.
+    """
+    first = next(iter(made))
+    found = dict(made[first].versions)
+    for package in DECIDING:
+        each = {shard: entry.versions.get(package, "none").split(" and ") for shard, entry in made.items()}
+        every = list(dict.fromkeys(version for one in each.values() for version in one))
+        if not mix and not any({*every} == {*one} for one in each.values()):
+            other = next(shard for shard, one in each.items() if {*one} != {*each[first]})
+            here, there = (" and ".join(each[shard]) for shard in (other, first))
+            raise InputError(
+                f"{stage} in {out}: shard {other} was made with {package} {here}, {first} with {there}",
+                fix="Install one version everywhere, and make what was made with the other anew, with --fresh. Numbers "
+                "may differ between versions; --mix-versions joins them all the same.",
+            )
+        if every != ["none"]:
+            found[package] = " and ".join(every)
+    return found
+
+
+def _check_input(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry]) -> None:
+    """Check that the file of the run folder that shards have read is still the same.
+
+    Raises:
+        InputError: it was made anew since.
+    """
+    read = next(iter(made.values())).input
+    there = folder.stages.get(read.get("stage", ""))
+    if there is not None and there.output.get("digest") != read["digest"]:
+        raise InputError(
+            f"{stage} in {folder.path}: its shards are of a {there.output.get('name')} that was made anew since",
+            fix="Make them anew: the same commands with --fresh; stored calls are used.",
+        )
+
+
+def _join(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry], first: StageEntry) -> Tally:
+    """Join the parts of all shards to the stage's file; returns what became of its rows.
+
+    Raises:
+        RunError: a part is missing or damaged, the disk is full, or the folder went away.
+    """
+    _gather(stage, folder, made)
+    output, whole = folder.output(stage), first.whole
+    columns = _columns(parts_folder(output))
+    parts = Output(output, whole["records"], columns=columns, of=first.mark, window=whole["window"])
+    if missing := parts.missing():
+        lacking = sorted({part % len(made) + 1 for part in missing})
+        raise RunError(
+            f"{stage}: parts are missing or damaged, of shards {_listed(lacking)}",
+            fix="Make these anew: the same command with --shard K/N and --fresh; stored calls are used.",
+        )
+    return parts.finish(folder.check_there)
+
+
+def _gather(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry]) -> None:
     """Put the parts of all shards beside one another: linked where the file system can, else copied."""
-    target = parts_folder(out / file_of(stage))
+    target = parts_folder(folder.output(stage))
     with explained(target):
+        folder.check_there()
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
         for shard in made:
-            for part in parts_folder(shard_folder(out, shard) / file_of(stage)).glob("*.parquet"):
+            for part in parts_folder(shard_folder(folder.path, shard) / file_of(stage)).glob("*.parquet"):
                 if PART_NAME.fullmatch(part.name) and shard.takes(int(part.stem)):
+                    folder.check_there()
                     with suppress(OSError):
                         os.link(part, target / part.name)
                         continue

@@ -208,8 +208,11 @@ class Output:
         """Count what the record that was added last took from its models."""
         self._note.tally.use(used)
 
-    def finish(self) -> Tally:
+    def finish(self, check: Callable[[], None] = lambda: None) -> Tally:
         """Join the parts to the finished file.
+
+        Args:
+            check: raises if the folder may no longer be written to; called before the file is put in its place.
 
         Returns:
             What became of all rows.
@@ -224,7 +227,7 @@ class Output:
                 fix="Start the same command again when nothing writes to the input.",
             )
         notes = [self.finished[number] for number in sorted(self.finished)]
-        _join(self.path, [self._part(number) for number in sorted(self.finished)], notes, self._schema)
+        _join(self.path, [self._part(number) for number in sorted(self.finished)], notes, self._schema, check)
         return self.tally()
 
     def keep(self) -> None:
@@ -342,13 +345,16 @@ def reopen(path: Path, of: str, wrong: Callable[[Tally], object]) -> None:
         raise InputError(f"{path} is not as the stage wrote it: {error}", fix="Make it anew with --fresh.") from error
 
 
-def _join(path: Path, parts: Sequence[Path], notes: Sequence[PartNote], schema: "pa.Schema") -> None:
+def _join(
+    path: Path, parts: Sequence[Path], notes: Sequence[PartNote], schema: "pa.Schema", check: Callable[[], None]
+) -> None:
     """Write all parts to one file, row group by row group."""
     with writing(path, schema, compression="zstd") as (writer, metadata):
         for part, note in zip(parts, notes, strict=True):
             for table in _row_groups_of(part, note):
                 write_group(writer, table)
         metadata[NOTES] = orjson.dumps(list(notes))
+        check()
 
 
 def _row_groups_of(part: Path, note: PartNote) -> "Iterator[pa.Table]":

@@ -14,12 +14,13 @@ from evolvent.models.models import Models
 from evolvent.object_storage.bring import bring
 from evolvent.object_storage.urls import url_of
 from evolvent.options import Calling
-from evolvent.runs.folder import made_run_folder
+from evolvent.runs.folder import RunFolder, made_run_folder
 from evolvent.runs.local import run
 from evolvent.runs.merge import merge_stage
+from evolvent.runs.options import Merging
 from evolvent.runs.progress import say
 from evolvent.runs.run import Run
-from evolvent.runs.shards import ready_for_shards
+from evolvent.runs.shards import made_in, ready_for_shards
 from evolvent.runs.stage import Stage
 from evolvent.shard import Shard
 
@@ -52,7 +53,9 @@ def run_on_ray(stage: Stage, out: Path, calling: Calling) -> Run:
     with _connected(ray, calling.ray_address), made_run_folder(out):
         stage.source.keep(out)  # what was checked once need not be checked by every worker
         _make_shards(ray, stage, out, calling)
-    return merge_stage(stage.name, out, fresh=calling.fresh)
+    given = Merging(fresh=calling.fresh, mix_versions=calling.mix_versions)
+    with RunFolder(out) as folder:
+        return merge_stage(stage.name, folder, made_in(out)[stage.name], given, stage.derive)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from evolvent.files import is_as_noted
 from evolvent.options import Calling
 from evolvent.runs.manifest import StageEntry, as_json, read_manifest
 from evolvent.runs.run import Run
-from evolvent.runs.stage import Stage, nothing_more
+from evolvent.runs.stage import Stage
 from evolvent.shard import SHARDS, Shard
 from evolvent.stages import file_of
 from evolvent.storage_errors import explained
@@ -53,7 +53,7 @@ def ready_for_shards(stage: Stage, out: Path, of: int, calling: Calling) -> Run 
         InputError: it cannot be made in shards, or the folder holds it with other settings, of another input, or in
             shards that are cut otherwise.
     """
-    if stage.window is None or stage.derive is not nothing_more:
+    if stage.window is None:
         raise InputError(
             f"{stage.name} works on its whole input, so it has no shards", fix="Leave out --shard, or --engine."
         )
