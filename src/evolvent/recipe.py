@@ -146,7 +146,7 @@ def stages_with_shards(recipe: str | Path | Mapping[str, Any]) -> list[tuple[str
     """
     calls = _calls(read_recipe(recipe))
     whole = ""
-    for key, arguments in calls.items():
+    for key in calls:
         if not _has_shards(key):
             whole = key
         elif whole:
