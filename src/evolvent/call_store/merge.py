@@ -39,6 +39,7 @@ def merge_calls(into: Path, stores: Mapping[str, Path], stage: str, check: Calla
     Raises:
         InputError, RunError: a store cannot be read, the disk is full, or the check fails.
     """
+    check()
     with explained(into), open_to_write(into, check) as target:
         target.execute(TAKEN)
         for name, path in stores.items():

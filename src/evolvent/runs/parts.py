@@ -212,7 +212,7 @@ class Output:
         """Join the parts to the finished file.
 
         Args:
-            check: raises if the folder may no longer be written to; called before the file is put in its place.
+            check: raises if the folder may no longer be written to.
 
         Returns:
             What became of all rows.
@@ -227,6 +227,7 @@ class Output:
                 fix="Start the same command again when nothing writes to the input.",
             )
         notes = [self.finished[number] for number in sorted(self.finished)]
+        check()
         _join(self.path, [self._part(number) for number in sorted(self.finished)], notes, self._schema, check)
         return self.tally()
 
@@ -354,7 +355,7 @@ def _join(
             for table in _row_groups_of(part, note):
                 write_group(writer, table)
         metadata[NOTES] = orjson.dumps(list(notes))
-        check()
+        check()  # that took its time
 
 
 def _row_groups_of(part: Path, note: PartNote) -> "Iterator[pa.Table]":
