@@ -129,8 +129,9 @@ def test_a_damaged_part_is_not_joined_and_made_again(tmp_path: Path, models: Ope
     with pytest.raises(RunError, match="parts are missing or damaged, of shards 2"):
         merge(run)
     asked_in(models[EVOLVER])
-    evolved(seeds, run, shard="2/2", fresh=True)
+    evolved(seeds, run, shard="2/2")
     assert asked_in(models[EVOLVER]) == 0  # all its calls are stored
+    assert evolved(seeds, run, shard="2/2").already_done
     assert merge(run)[0].output.read_bytes() == on_one_machine(tmp_path, seeds)
 
 

@@ -1,5 +1,6 @@
 """The shards of a stage joined to the file that one machine would have written."""
 
+import logging
 import os
 import shutil
 from collections import Counter
@@ -29,6 +30,8 @@ from evolvent.runs.tally import Tally
 from evolvent.shard import SHARDS, Shard
 from evolvent.stages import file_of
 from evolvent.storage_errors import explained
+
+log = logging.getLogger(__name__)
 
 # So many shards are named in a message.
 NAMED = 10
@@ -62,9 +65,7 @@ def merge_stage(
         return done
     versions = _check_together(stage, folder.path, made, mix=given.mix_versions)
     _check_input(stage, folder, made)
-    stores = {shard.folder: shard_folder(folder.path, shard) / CALLS for shard in made}
-    there = {name: store for name, store in stores.items() if store.is_file()}
-    merge_calls(folder.path / CALLS, there, stage, folder.check_there)
+    merge_calls(folder.path / CALLS, _stores(folder.path, made), stage, folder.check_there)
     first = next(iter(made.values()))
     tally = _join(stage, folder, made, first)
     folder.check_there()
@@ -195,6 +196,18 @@ def _check_input(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry]
         )
 
 
+def _stores(out: Path, made: Mapping[Shard, StageEntry]) -> dict[str, Path]:
+    """The call stores of shards by the names of their folders; that one is gone which has paid for calls is said."""
+    found = {}
+    for shard, entry in made.items():
+        store = shard_folder(out, shard) / CALLS
+        if store.is_file():
+            found[shard.folder] = store
+        elif entry.paid:
+            log.warning("warning: %s is gone: what needs one of its calls makes, and pays, it again", store)
+    return found
+
+
 def _join(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry], first: StageEntry) -> Tally:
     """Join the parts of all shards to the stage's file; returns what became of its rows.
 
@@ -209,7 +222,7 @@ def _join(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry], first
         lacking = sorted({part % len(made) + 1 for part in missing})
         raise RunError(
             f"{stage}: parts are missing or damaged, of shards {_listed(lacking)}",
-            fix="Make these anew: the same command with --shard K/N and --fresh; stored calls are used.",
+            fix="Make these anew: the same command with --shard K/N; stored calls are used.",
         )
     return parts.finish(folder.check_there)
 
@@ -223,7 +236,7 @@ def _gather(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry]) -> 
         target.mkdir(parents=True)
         for shard in made:
             for part in parts_folder(shard_folder(folder.path, shard) / file_of(stage)).glob("*.parquet"):
-                if PART_NAME.fullmatch(part.name) and shard.takes(int(part.stem)):
+                if PART_NAME.fullmatch(part.name) and part.is_file() and shard.takes(int(part.stem)):
                     folder.check_there()
                     with suppress(OSError):
                         os.link(part, target / part.name)

@@ -28,6 +28,7 @@ from evolvent.runs.part_files import (
     PartNote,
     checked_note,
     is_whole,
+    part_name,
     read_note,
     row_groups,
     write_group,
@@ -251,7 +252,7 @@ class Output:
         self._note = PartNote(0, 0, Tally())
 
     def _part(self, number: int) -> Path:
-        return parts_folder(self.path) / f"{number:06}.parquet"
+        return parts_folder(self.path) / part_name(number)
 
     @property
     def _schema(self) -> "pa.Schema":
@@ -335,7 +336,7 @@ def reopen(path: Path, of: str, wrong: Callable[[Tally], object]) -> None:
         for number, note in enumerate(notes):
             groups = range(first, first := first + note.groups)
             if not wrong(note.tally):
-                part = PartFile(parts_folder(path) / f"{number:06}.parquet", pq.read_schema(path))
+                part = PartFile(parts_folder(path) / part_name(number), pq.read_schema(path))
                 try:
                     for table in row_groups(path, groups):
                         part.write(table)

@@ -6,7 +6,10 @@ from pathlib import Path
 from evolvent.errors import InputError
 from evolvent.files import is_as_noted
 from evolvent.options import Calling
+from evolvent.runs.folder import RunFolder
 from evolvent.runs.manifest import StageEntry, as_json, read_manifest
+from evolvent.runs.part_files import checked_note, part_name
+from evolvent.runs.parts import parts_folder, parts_of
 from evolvent.runs.run import Run
 from evolvent.runs.stage import Stage
 from evolvent.shard import SHARDS, Shard
@@ -22,19 +25,41 @@ def shard_folder(out: Path, shard: Shard) -> Path:
 
 
 def shards_in(out: Path) -> list[Shard]:
-    """The shards that have a folder in a run folder, whatever it holds."""
+    """The shards that have a folder in a run folder, whatever it holds.
+
+    Raises:
+        InputError: what has the name of such a folder is none.
+    """
+    found = []
     with explained(out, "read"):
-        found = [Shard.named(place.name) for place in (out / SHARDS).glob("*-of-*") if place.is_dir()]
-    return sorted((one for one in found if one is not None), key=lambda one: (one.of, one.number))
+        for place in (out / SHARDS).glob("*-of-*"):
+            shard = Shard.named(place.name)
+            if shard is not None and not place.is_dir():
+                raise InputError(f"{place} has the name of a shard's folder, and is none", fix="Move it away.")
+            found += [shard] if shard is not None else []
+    return sorted(found, key=lambda one: (one.of, one.number))
 
 
 def made_in(out: Path) -> dict[str, dict[Shard, StageEntry]]:
-    """By stage what its shards in a run folder have noted."""
+    """By stage what its shards in a run folder have noted; errors as of ``shards_in`` and ``noted_by``."""
     found: dict[str, dict[Shard, StageEntry]] = {}
     for shard in shards_in(out):
-        for stage, entry in read_manifest(shard_folder(out, shard)).items():
+        for stage, entry in noted_by(out, shard).items():
             found.setdefault(stage, {})[shard] = entry
     return found
+
+
+def noted_by(out: Path, shard: Shard) -> dict[str, StageEntry]:
+    """What a shard has noted, by stage.
+
+    Raises:
+        InputError: its manifest cannot be read.
+    """
+    folder = shard_folder(out, shard)
+    try:
+        return read_manifest(folder)
+    except InputError as error:
+        raise InputError(error.message, fix=f"Restore it; or move {folder} away, and make that shard again.") from error
 
 
 def ready_for_shards(stage: Stage, out: Path, of: int, calling: Calling) -> Run | None:
@@ -67,6 +92,23 @@ def ready_for_shards(stage: Stage, out: Path, of: int, calling: Calling) -> Run 
         return Run(out, stage.name, output, there.counts, already_done=True)
     _check_cut(stage, out, of)
     return None
+
+
+def reopen(stage: str, folder: RunFolder, shard: Shard) -> None:
+    """Take a shard that is made for one that is not, where parts of it are gone or damaged: they are made again.
+
+    Args:
+        stage: the stage's name.
+        folder: the shard's run folder, held open.
+        shard: the shard.
+    """
+    entry, parts = folder.stages.get(stage), parts_folder(folder.output(stage))
+    if entry is None or entry.state != "shard":
+        return
+    numbers = range(len(parts_of(entry.whole["records"], entry.whole["window"])))
+    files = (parts / part_name(number) for number in numbers if shard.takes(number))
+    if not all(file.is_file() and checked_note(file, entry.mark) for file in files):
+        entry.state = "running"
 
 
 def check_no_shards(stage: Stage, out: Path) -> None:
@@ -102,7 +144,7 @@ def _check_cut(stage: Stage, out: Path, of: int) -> None:
     """
     there = shards_in(out)
     for shard in (*(one for one in there if one.of != of), *[one for one in there if one.of == of][:1]):
-        entry = read_manifest(shard_folder(out, shard)).get(stage.name)
+        entry = noted_by(out, shard).get(stage.name)
         if entry is not None and shard.of != of:
             raise InputError(
                 f"{out / SHARDS / shard.folder} holds a shard of {stage.name} that is one of {shard.of}, not of {of}",
