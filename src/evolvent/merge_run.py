@@ -14,7 +14,7 @@ from evolvent.runs.folder import RunFolder
 from evolvent.runs.merge import merge_stage
 from evolvent.runs.options import MERGE, Merging
 from evolvent.runs.run import Run
-from evolvent.runs.shards import made_in
+from evolvent.runs.shards import made_in, shards_in
 from evolvent.runs.stage import nothing_more
 from evolvent.shard import SHARDS
 from evolvent.stages import in_order
@@ -41,8 +41,9 @@ def merge(run: str | Path, *, given: Merging) -> list[Run]:
     out = Path(run)
     made = made_in(out)
     if not made:
+        why = "none that has begun" if shards_in(out) else "no folder of one"
         raise InputError(
-            f"{out} holds no shards: {out / SHARDS} has no folder of one",
+            f"{out} holds no shards: {out / SHARDS} has {why}",
             fix="Make them with --shard 1/N … N/N, and this folder as --out.",
         )
     settings = {stage: next(iter(made[stage].values())).settings for stage in in_order(made)}

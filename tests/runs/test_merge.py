@@ -1,6 +1,7 @@
 """Merging where something is in its way: a lost lease, other versions, folders that are not as they were."""
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from evolvent.errors import InputError, ModelUnavailableError, RunError
 from evolvent.merge_run import merge
 from evolvent.metrics.absent import NoScoresError
 from evolvent.metrics.score import score
+from evolvent.runs.folder import RunFolder
 from evolvent.runs.lease import LEASE
 from evolvent.runs.manifest import read_manifest
 from tests.runs.staged import EVOLVER, KEPT_AFTER, OTHER, breaking_after, evolved, longer, write_seeds
@@ -37,7 +39,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 @pytest.mark.usefixtures("without_flock")
 @pytest.mark.parametrize(
-    "step", ["merge.merge_calls", "merge._gather", "merge._columns", "parts.write_group", "merge.spent_in"]
+    "step", ["merge.merge_calls", "merge._gather", "merge._columns", "parts.write_group", "merge._paid"]
 )
 def test_a_merge_that_lost_its_folder_writes_no_more(
     tmp_path: Path, models: Opened, monkeypatch: pytest.MonkeyPatch, step: str
@@ -111,3 +113,100 @@ def test_a_metric_that_no_row_has_is_the_failure_that_it_is_on_one_machine(tmp_p
         score(pairs, metrics=["judge_score"], judge=OTHER, out=tmp_path / "one")
     assert errors == [raised.value.message] * 2
     assert (tmp_path / "run/scored.parquet").read_bytes() == (tmp_path / "one/scored.parquet").read_bytes()
+
+
+def test_after_a_merge_the_store_is_one_file(tmp_path: Path, models: Opened) -> None:
+    run = sharded(tmp_path)
+    merge(run)
+    assert {file.name for file in run.iterdir()} == {
+        *(".lock", "calls.sqlite", "evolved.parquet", "manifest.json", "shards")
+    }
+
+
+def test_while_a_shard_is_made_and_while_the_folder_is_worked_in(tmp_path: Path, models: Opened) -> None:
+    run = tmp_path / "run"
+    evolved(write_seeds(tmp_path, range(16)), run, shard="1/2")
+    with RunFolder(run / "shards" / "2-of-2"):
+        with pytest.raises(RunError, match=r"1 of 2 shards are missing or not finished: 2\nSome are being made"):
+            merge(run)
+        with RunFolder(run), pytest.raises(InputError, match=r"folder .*run is in use by another process"):
+            merge(run)
+    (run / "shards" / "1-of-2" / "manifest.json").unlink()
+    with pytest.raises(InputError, match=r"holds no shards: .*shards has none that has begun"):
+        merge(run)
+
+
+def emptied(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+def a_file(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_text("")
+
+
+def a_link_to_nowhere(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.symlink_to("nowhere")
+
+
+def broken(folder: Path) -> None:
+    (folder / "manifest.json").write_text("{")
+
+
+def of_another_form(folder: Path) -> None:
+    (folder / "manifest.json").write_text('{"stages": {"evolve": {"news": 1}}}')
+
+
+def without_a_whole(folder: Path) -> None:
+    file = folder / "manifest.json"
+    content = json.loads(file.read_text())
+    content["stages"]["evolve"]["whole"] = {}
+    file.write_text(json.dumps(content))
+
+
+def a_part_that_is_a_folder(folder: Path) -> None:
+    part = folder / "evolved.parts" / "000000.parquet"
+    part.unlink()
+    part.mkdir()
+
+
+AWAY = "Restore it; or move .*1-of-2 away, and make that shard again"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (emptied, r"1 of 2 shards are missing or not finished: 1"),
+        (a_file, r"1-of-2 has the name of a shard's folder, and is none"),
+        (a_link_to_nowhere, r"1-of-2 has the name of a shard's folder, and is none"),
+        (broken, rf"1-of-2/manifest\.json is not a manifest of evolvent: .*\n{AWAY}"),
+        (of_another_form, rf"it is of another form\n{AWAY}"),
+        (without_a_whole, rf"records of evolve is 'None'\n{AWAY}"),
+        (a_part_that_is_a_folder, r"parts are missing or damaged, of shards 1\n.*--shard K/N; stored"),
+    ],
+)
+def test_what_is_no_shard_is_named(tmp_path: Path, models: Opened, spoil: Any, words: str) -> None:
+    run = sharded(tmp_path)
+    spoil(run / "shards" / "1-of-2")
+    with pytest.raises((InputError, RunError), match=words):
+        merge(run)
+    assert not (run / "evolved.parquet").exists()
+
+
+def test_other_names_are_no_shards_and_one_may_be_linked(tmp_path: Path, models: Opened) -> None:
+    run = sharded(tmp_path)
+    for name in ("0-of-2", "3-of-2", "01-of-2", "1-of-3"):
+        (run / "shards" / name).mkdir()
+    (run / "shards" / "2-of-2").rename(tmp_path / "elsewhere")
+    (run / "shards" / "2-of-2").symlink_to(tmp_path / "elsewhere")
+    [done] = merge(run)
+    assert done.counts["seeds"] == 16 and (tmp_path / "elsewhere" / "evolved.parts").is_dir()
+
+
+def test_calls_that_are_gone_are_named(tmp_path: Path, models: Opened, caplog: pytest.LogCaptureFixture) -> None:
+    run = sharded(tmp_path)
+    (run / "shards" / "2-of-2" / "calls.sqlite").unlink()
+    merge(run)
+    assert "2-of-2/calls.sqlite is gone: what needs one of its calls makes, and pays, it again" in caplog.text

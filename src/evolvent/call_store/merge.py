@@ -27,7 +27,7 @@ INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPD
 """
 
 
-def merge_calls(into: Path, stores: Mapping[str, Path], stage: str, check: Callable[[], None]) -> None:
+def merge_calls(into: Path, stores: Mapping[str, Path], stage: str, check: Callable[[], None]) -> list[Spent]:
     """Copy a stage's calls into a store, and add its account; doing it again changes nothing.
 
     Args:
@@ -35,6 +35,9 @@ def merge_calls(into: Path, stores: Mapping[str, Path], stage: str, check: Calla
         stores: those that hold the calls, each with a name that it always has.
         stage: whose calls.
         check: raises if the store's folder may no longer be written to.
+
+    Returns:
+        What the store's calls have used, as ``spent_in`` says it.
 
     Raises:
         InputError, RunError: a store cannot be read, the disk is full, or the check fails.
@@ -56,6 +59,7 @@ def merge_calls(into: Path, stores: Mapping[str, Path], stage: str, check: Calla
                     if spent.stage == stage:
                         _add(target, name, spent)
                 target.commit()
+        return list(read_spent(target, into))
 
 
 def _add(target: sqlite3.Connection, store: str, spent: Spent) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 from evolvent.call_store.merge import merge_calls
 from evolvent.call_store.served import Name
-from evolvent.call_store.store import spent_in
 from evolvent.costs.budget import Spent
 from evolvent.costs.prices import Price
 from evolvent.errors import InputError, RunError
@@ -65,7 +64,7 @@ def merge_stage(
         return done
     versions = _check_together(stage, folder.path, made, mix=given.mix_versions)
     _check_input(stage, folder, made)
-    merge_calls(folder.path / CALLS, _stores(folder.path, made), stage, folder.check_there)
+    spent = merge_calls(folder.path / CALLS, _stores(folder.path, made), stage, folder.check_there)
     first = next(iter(made.values()))
     tally = _join(stage, folder, made, first)
     folder.check_there()
@@ -78,7 +77,7 @@ def merge_stage(
         models=first.models,
         served=_served(made.values()),
         counts={**first.whole["before"], **tally.summary(), **derived},
-        paid=_paid(spent_in(folder.path), stage, made.values()),
+        paid=_paid(spent, stage, made.values()),
         used=tally.used_json(),
         started=min(one.started for one in made.values()),
         wall_s=round(sum(one.wall_s for one in made.values()), 3),
