@@ -9,6 +9,8 @@ from evolvent.evolution.autoif.rules import METHOD as AUTOIF
 from evolvent.metrics.absent import check_scored
 from evolvent.metrics.score import BY
 from evolvent.metrics.score import STAGE as SCORE
+from evolvent.object_storage.bring import bring_shards
+from evolvent.object_storage.urls import url_of
 from evolvent.options import implements
 from evolvent.runs.folder import RunFolder
 from evolvent.runs.merge import merge_stage
@@ -39,6 +41,8 @@ def merge(run: str | Path, *, given: Merging) -> list[Run]:
             has a value of a metric: the file is written.
     """
     out = Path(run)
+    if (url := url_of(out)) is not None:
+        bring_shards(url)
     made = made_in(out)
     if not made:
         why = "none that has begun" if shards_in(out) else "no folder of one"

@@ -157,7 +157,7 @@ def test_of_threads_that_take_over_at_once_exactly_one_does(
 ) -> None:
     """Of several machines none sees whether another's process runs: its beats alone tell."""
     here, at_once = threading.local(), threading.Barrier(4)
-    monkeypatch.setattr(lease, "_here", lambda: getattr(here, "name", "elsewhere"))
+    monkeypatch.setattr("evolvent.holder._here", lambda: getattr(here, "name", "elsewhere"))
     monkeypatch.setattr(lease, "EXPIRY_S", 0.2)
     monkeypatch.setattr(lease, "LOOK_S", 0.001)
     of_another_machine(tmp_path)
@@ -174,10 +174,10 @@ def test_of_threads_that_take_over_at_once_exactly_one_does(
         thread.start()
     for thread in threads:
         thread.join()
-    [holder] = won
-    holder.check()
-    assert [file.name for file in (tmp_path / LEASE).iterdir()] == [holder.token]
-    holder.give_up()
+    [mine] = won
+    mine.check()
+    assert [file.name for file in (tmp_path / LEASE).iterdir()] == [mine.token]
+    mine.give_up()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from evolvent.errors import InputError, RunError, require_extra
 from evolvent.models.models import Models
-from evolvent.object_storage.bring import bring
+from evolvent.object_storage.bring import bring, bring_shards
 from evolvent.object_storage.urls import url_of
 from evolvent.options import Calling
 from evolvent.runs.folder import RunFolder, made_run_folder
@@ -53,6 +53,8 @@ def run_on_ray(stage: Stage, out: Path, calling: Calling) -> Run:
     with _connected(ray, calling.ray_address), made_run_folder(out):
         stage.source.keep(out)  # what was checked once need not be checked by every worker
         _make_shards(ray, stage, out, calling)
+    if (url := url_of(out)) is not None:
+        bring_shards(url)
     given = Merging(fresh=calling.fresh, mix_versions=calling.mix_versions)
     with RunFolder(out) as folder:
         return merge_stage(stage.name, folder, made_in(out)[stage.name], given, stage.derive)
