@@ -35,7 +35,7 @@ from evolvent.options import Function, OptionError, checked, collect, implements
 from evolvent.recipe_file import Written, put, read_recipe
 from evolvent.recipe_options import RUN, Recipe
 from evolvent.responses.respond import respond
-from evolvent.runs.folder import made_run_folder
+from evolvent.runs.made_folder import made_run_folder
 from evolvent.runs.run import Run
 from evolvent.selection.columns import NUMBERS, TEXTS, first_columns
 from evolvent.selection.select import Selection, select

@@ -4,8 +4,7 @@ import copy
 import logging
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -13,9 +12,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from evolvent.errors import InputError
-from evolvent.files import MANIFEST, describe_file, make_folder
-from evolvent.runs.inputs import CHECKED
-from evolvent.runs.lock import LOCK, FolderLock
+from evolvent.files import describe_file
+from evolvent.runs.lock import FolderLock
 from evolvent.runs.manifest import (
     DECIDING,
     StageEntry,
@@ -32,7 +30,6 @@ from evolvent.runs.part_files import check_whole
 from evolvent.runs.parts import drop_parts, earlier_file, has_parts, keep_earlier, leave_out, parts_folder, reopen
 from evolvent.runs.run import Run
 from evolvent.runs.tally import Tally
-from evolvent.shard import SHARDS
 from evolvent.stages import file_of, holds_records, in_order, readers_of
 from evolvent.storage_errors import explained
 
@@ -393,26 +390,3 @@ class RunFolder:
 
 def _calls(paid: Account) -> dict[str, int]:
     return {uri: account["calls"] for uri, account in paid.items()}
-
-
-@contextmanager
-def made_run_folder(path: Path) -> Iterator[None]:
-    """A folder as a run folder, made if need be, into which what is made meanwhile is entered; gone if nothing was."""
-    if (path / MANIFEST).exists():
-        yield
-        return
-    new = make_folder(path)
-    with RunFolder(path) as folder:
-        folder.write()
-    try:
-        yield
-    except BaseException:
-        if not read_manifest(path):
-            for file in (path / MANIFEST, path / LOCK, *path.glob(CHECKED.format(stage="*"))):
-                file.unlink(missing_ok=True)
-            with suppress(OSError):
-                (path / SHARDS).rmdir()
-            with suppress(OSError):  # a stopped training has left its checkpoints, a worker its shard
-                for parent in new:
-                    parent.rmdir()
-        raise

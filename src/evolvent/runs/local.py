@@ -33,7 +33,7 @@ from evolvent.runs.manifest import account, known_prices
 from evolvent.runs.parts import Output, Placed, parts_of
 from evolvent.runs.progress import Progress, plain_lines, told
 from evolvent.runs.run import Run
-from evolvent.runs.shards import check_no_shards, ready_for_shards, reopen, shard_folder
+from evolvent.runs.shards import check_no_shards, ready_for_shards, reopen_shard, shard_folder
 from evolvent.runs.stage import Make, MakeWhole, Stage, WholeWork, Work
 from evolvent.runs.tally import Tally
 from evolvent.shard import Shard
@@ -77,7 +77,7 @@ def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
         return done
     with RunFolder(shard_folder(Path(out), shard) if shard else Path(out)) as folder:
         if shard is not None:
-            reopen(stage.name, folder, shard)
+            reopen_shard(stage.name, folder, shard)
         done = begin(stage, folder, calling)
         if done:
             return done

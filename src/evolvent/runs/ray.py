@@ -14,8 +14,9 @@ from evolvent.models.models import Models
 from evolvent.object_storage.bring import bring, bring_shards
 from evolvent.object_storage.urls import url_of
 from evolvent.options import Calling
-from evolvent.runs.folder import RunFolder, made_run_folder
+from evolvent.runs.folder import RunFolder
 from evolvent.runs.local import run
+from evolvent.runs.made_folder import made_run_folder
 from evolvent.runs.merge import merge_stage
 from evolvent.runs.options import Merging
 from evolvent.runs.progress import say

@@ -94,7 +94,7 @@ def ready_for_shards(stage: Stage, out: Path, of: int, calling: Calling) -> Run 
     return None
 
 
-def reopen(stage: str, folder: RunFolder, shard: Shard) -> None:
+def reopen_shard(stage: str, folder: RunFolder, shard: Shard) -> None:
     """Take a shard that is made for one that is not, where parts of it are gone or damaged: they are made again.
 
     Args:
