@@ -100,12 +100,14 @@ def test_missing_and_unfinished_shards_are_named(tmp_path: Path, models: Opened)
     ],
 )
 def test_shards_of_different_wholes_are_not_joined(
-    tmp_path: Path, models: Opened, other: dict[str, Any], words: str
+    tmp_path: Path, models: Opened, caplog: pytest.LogCaptureFixture, other: dict[str, Any], words: str
 ) -> None:
     seeds, run = write_seeds(tmp_path, range(8)), tmp_path / "run"
     evolved(seeds, run, shard="1/2")
+    assert not caplog.text
     others = write_seeds(tmp_path, other.pop("seeds", range(8)), "others.jsonl")
     evolved(others, run, **{"shard": "2/2", **other})
+    assert "evolve: shard 1/2 has other settings, or another input; only shards of one kind can be" in caplog.text
     with pytest.raises(InputError, match=words):
         merge(run)
 

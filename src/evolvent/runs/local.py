@@ -76,7 +76,7 @@ def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
     if shard is not None and (done := ready_for_shards(stage, Path(out), shard.of, calling)) is not None:
         return done
     with RunFolder(shard_folder(Path(out), shard) if shard else Path(out)) as folder:
-        if shard is not None:
+        if shard is not None and not calling.fresh:
             reopen_shard(stage.name, folder, shard)
         done = begin(stage, folder, calling)
         if done:

@@ -137,13 +137,14 @@ def otherwise(stage: str, out: Path) -> InputError:
 def _check_cut(stage: Stage, out: Path, of: int) -> None:
     """Check that no shards of a stage are there that are cut otherwise: all of them could not be joined.
 
-    Of its own cut one is looked at: there may be thousands, each of whose workers looks.
+    Of the same cut only the first is looked at: each of thousands of workers does so.
 
     Raises:
         InputError: there are some.
     """
     there = shards_in(out)
-    for shard in (*(one for one in there if one.of != of), *[one for one in there if one.of == of][:1]):
+    same_cut, others = ([one for one in there if (one.of == of) is same] for same in (True, False))
+    for shard in (*others, *same_cut[:1]):
         entry = noted_by(out, shard).get(stage.name)
         if entry is not None and shard.of != of:
             raise InputError(
