@@ -78,7 +78,8 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
     except (OSError, OverflowError, RuntimeError, ValueError) as error:
         raise InputError(
             f"there is no Ray cluster{f' at {address}' if address else ''}: {' '.join(str(error).split())[:300]}",
-            fix="Start one (ray start --head), or leave --ray-address out: one is started here.",
+            fix="Start one (ray start --head), or leave --ray-address out: one is started here. One that asks for a "
+            "token needs RAY_AUTH_MODE=token.",
         ) from error
     try:
         yield
