@@ -2,11 +2,13 @@
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from evolvent.errors import InputError, ModelUnavailableError
 from evolvent.evolution.evolve import evolve
+from evolvent.runs.ray import _connected
 from evolvent.runs.run import Run
 from tests.runs.staged import write_seeds
 
@@ -58,3 +60,20 @@ def test_where_there_is_no_such_cluster_nothing_is_left(
     with pytest.raises(InputError, match="there is no Ray cluster at"):
         evolved(write_seeds(tmp_path, range(2)), tmp_path / "new" / "run", engine="ray", shards=2, ray_address=address)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "variable", "address"), [(None, None, "local"), ("auto", "10.0.0.9:1", "auto"), (None, "auto", "auto")]
+)
+def test_without_an_address_no_cluster_is_joined_that_happens_to_be_there(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, variable: str | None, address: str
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("RAY_ADDRESS", variable)
+    cluster = Mock()
+    cluster.is_initialized.return_value = False
+    with _connected(cluster, given):
+        assert cluster.init.call_args.kwargs["address"] == address
+        assert not cluster.shutdown.called
+    assert cluster.shutdown.called

@@ -63,7 +63,9 @@ def run_on_ray(stage: Stage, out: Path, calling: Calling) -> Run:
 
 @contextmanager
 def _connected(ray: Any, address: str | None) -> Iterator[None]:
-    """A connection to a cluster, or to one that is started here; one that was there before stays.
+    """A connection to a cluster, as named or as a Ray job has it, or to one that is started here.
+
+    A connection that was there before stays.
 
     Raises:
         InputError: there is no cluster of this address.
@@ -71,10 +73,11 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    address = address or os.environ.get("RAY_ADDRESS")
     try:
         if address is not None and (place := PLACE.fullmatch(address)):
             socket.create_connection((place["host"], int(place["port"])), ANSWERS_S).close()  # Ray tries for minutes
-        ray.init(address=address, log_to_driver=False, include_dashboard=False)
+        ray.init(address=address or "local", log_to_driver=False, include_dashboard=False)
     except (OSError, OverflowError, RuntimeError, ValueError) as error:
         raise InputError(
             f"there is no Ray cluster{f' at {address}' if address else ''}: {' '.join(str(error).split())[:300]}",

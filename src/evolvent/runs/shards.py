@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evolvent.errors import InputError
 from evolvent.files import is_as_noted
@@ -11,10 +12,12 @@ from evolvent.runs.manifest import StageEntry, as_json, read_manifest
 from evolvent.runs.part_files import checked_note, part_name
 from evolvent.runs.parts import parts_folder, parts_of
 from evolvent.runs.run import Run
-from evolvent.runs.stage import Stage
 from evolvent.shard import SHARDS, Shard
 from evolvent.stages import file_of
 from evolvent.storage_errors import explained
+
+if TYPE_CHECKING:
+    from evolvent.runs.stage import Stage
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +65,7 @@ def noted_by(out: Path, shard: Shard) -> dict[str, StageEntry]:
         raise InputError(error.message, fix=f"Restore it; or move {folder} away, and make that shard again.") from error
 
 
-def ready_for_shards(stage: Stage, out: Path, of: int, calling: Calling) -> Run | None:
+def ready_for_shards(stage: "Stage", out: Path, of: int, calling: Calling) -> Run | None:
     """Check that a stage can be made in shards, before the first call of one.
 
     Args:
@@ -111,7 +114,7 @@ def reopen_shard(stage: str, folder: RunFolder, shard: Shard) -> None:
         entry.state = "running"
 
 
-def check_no_shards(stage: Stage, out: Path) -> None:
+def check_no_shards(stage: "Stage", out: Path) -> None:
     """Check that a stage which is to be made as a whole is not being made in shards: its calls would be paid twice.
 
     Raises:
@@ -134,7 +137,7 @@ def otherwise(stage: str, out: Path) -> InputError:
     )
 
 
-def _check_cut(stage: Stage, out: Path, of: int) -> None:
+def _check_cut(stage: "Stage", out: Path, of: int) -> None:
     """Check that no shards of a stage are there that are cut otherwise: all of them could not be joined.
 
     Of the same cut only the first is looked at: each of thousands of workers does so.
@@ -156,5 +159,5 @@ def _check_cut(stage: Stage, out: Path, of: int) -> None:
             log.warning(f"warning: {words}", stage.name, shard)
 
 
-def _mark(stage: Stage) -> str:
+def _mark(stage: "Stage") -> str:
     return StageEntry(as_json(stage.settings, stage.name), stage.source.about).mark
