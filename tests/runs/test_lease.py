@@ -150,12 +150,23 @@ def test_of_several_that_take_over_at_once_exactly_one_does(tmp_path: Path) -> N
     assert holder is not None and holder.pid == processes[ended.index("won\n")].pid
 
 
+def holds(mine: Lease) -> bool:
+    try:
+        mine.check()
+    except RunError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("machines", [1, 3])
 @pytest.mark.parametrize("round", range(6))
 def test_of_threads_that_take_over_at_once_exactly_one_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, machines: int, round: int
 ) -> None:
-    """Of several machines none sees whether another's process runs: its beats alone tell."""
+    """Of several machines none sees whether another's process runs: its beats alone tell.
+
+    On a busy machine one's beats may be late, so that another takes over from it, too: then it does not hold it.
+    """
     here, at_once = threading.local(), threading.Barrier(4)
     monkeypatch.setattr("evolvent.holder._here", lambda: getattr(here, "name", "elsewhere"))
     monkeypatch.setattr(lease, "EXPIRY_S", 0.2)
@@ -174,10 +185,11 @@ def test_of_threads_that_take_over_at_once_exactly_one_does(
         thread.start()
     for thread in threads:
         thread.join()
-    [mine] = won
-    mine.check()
-    assert [file.name for file in (tmp_path / LEASE).iterdir()] == [mine.token]
-    mine.give_up()
+    [token] = [file.name for file in (tmp_path / LEASE).iterdir()]
+    assert [mine.token for mine in won if holds(mine)] == [token]
+    assert len(won) == 1 or machines > 1
+    for mine in won:
+        mine.give_up()
     assert list(tmp_path.iterdir()) == []
 
 
