@@ -80,7 +80,7 @@ def _timed(size: int, work: Callable[..., dict[str, float]], *given: object) -> 
     import pyarrow.json
     import pyarrow.parquet  # noqa: F401 (a worker has them loaded)
 
-    import evolvent.runs.merge  # noqa: F401
+    import evolvent.merge_run  # noqa: F401
 
     began, cpu = time.monotonic(), time.process_time()
     found = work(*given)
@@ -219,9 +219,9 @@ def _go_on(shard: Path, rows: int) -> dict[str, float]:
 
 
 def _merge(folder: Path) -> dict[str, float]:
-    from evolvent.runs.merge import merge_stage
+    from evolvent.merge_run import merge
 
-    merge_stage("evolve", folder, fresh=False)
+    merge(folder)
     return {"file_bytes": float((folder / "evolved.parquet").stat().st_size)}
 
 
@@ -309,7 +309,7 @@ def _manifests(folder: Path, of: int) -> Point:
 
 
 def _look(folder: Path) -> dict[str, float]:
-    from evolvent.runs.merge import _made_in
+    from evolvent.runs.shards import made_in
 
-    _made_in(folder)
+    made_in(folder)
     return {}

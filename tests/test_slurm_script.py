@@ -61,6 +61,15 @@ def test_the_script_is_bash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         slurm("absent.yaml", shards=64)
 
 
+def test_the_three_stages_of_autoif_are_merged_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("q.jsonl").write_text('{"instruction": "How do I mend a sock?"}\n')
+    Path("r.yaml").write_text("out: run\nevolve: {method: autoif, queries: q.jsonl, model: embedded}\n")
+    assert slurm("r.yaml", shards=2).count("--array=1-2") == 3
+
+
 def test_a_stage_that_works_on_the_whole_comes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     stages = "evaluate: {model: embedded, tasks: embedded_sums}\nevolve: {seeds: s.jsonl, model: embedded}\n"

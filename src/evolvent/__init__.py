@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from evolvent.evolution.evolve import evolve as evolve
     from evolvent.evolution.pilot import pilot as pilot
     from evolvent.exporting.export import export as export
+    from evolvent.merge_run import merge as merge
     from evolvent.metrics.compare import compare as compare
     from evolvent.metrics.score import score as score
     from evolvent.publishing.card import write_card as write_card
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from evolvent.report.show import show as show
     from evolvent.responses.respond import respond as respond
     from evolvent.runs.convert import convert as convert
-    from evolvent.runs.merge import merge as merge
     from evolvent.runs.progress import Progress as Progress
     from evolvent.runs.run import Run as Run
     from evolvent.selection.select import select as select
@@ -58,7 +58,7 @@ _HOME = {
     "export": "evolvent.exporting.export",
     "keywords": "evolvent.evolution.auto_evol_instruct.keywords",
     "load": "evolvent.datasets.load",
-    "merge": "evolvent.runs.merge",
+    "merge": "evolvent.merge_run",
     "optimize_method": "evolvent.evolution.auto_evol_instruct.optimize",
     "pilot": "evolvent.evolution.pilot",
     "push": "evolvent.publishing.push",

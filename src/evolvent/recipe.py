@@ -35,7 +35,7 @@ from evolvent.options import Function, OptionError, checked, collect, implements
 from evolvent.recipe_file import Written, put, read_recipe
 from evolvent.recipe_options import RUN, Recipe
 from evolvent.responses.respond import respond
-from evolvent.runs.folder import made_run_folder
+from evolvent.runs.made_folder import made_run_folder
 from evolvent.runs.run import Run
 from evolvent.selection.columns import NUMBERS, TEXTS, first_columns
 from evolvent.selection.select import Selection, select
@@ -123,7 +123,7 @@ def _run(written: Written, how: Recipe, models: Models | None) -> RecipeRun:
                 _check_own_scores(key, calls, written)
             if how.dry_run:
                 arguments = _in_place(key, calls, done, Path(scratch))
-            if how.shard is not None and not _has_shards(key, arguments):
+            if how.shard is not None and not _has_shards(key):
                 log.warning("%s works on the whole of its input: the recipe without --shard makes it", key)
                 break
             with nullcontext() if how.dry_run else _run_folder(key, arguments, done.path):
@@ -139,25 +139,32 @@ def _run(written: Written, how: Recipe, models: Models | None) -> RecipeRun:
 def stages_with_shards(recipe: str | Path | Mapping[str, Any]) -> list[tuple[str, str]]:
     """The stages of a recipe that can be made in shards, each with its run folder, in their order.
 
+    AutoIF comes three times: its own stages are merged one after the other.
+
     Raises:
         InputError: the recipe is wrong, or a stage that has none comes before one that has.
     """
     calls = _calls(read_recipe(recipe))
     whole = ""
-    for key, arguments in calls.items():
-        if not _has_shards(key, arguments):
+    for key in calls:
+        if not _has_shards(key):
             whole = key
         elif whole:
             raise InputError(
                 f"{whole} works on its whole input, and {key}, which has shards, comes after it",
                 fix=f"Run the recipe up to {whole} first; then a recipe of the stages behind it in shards.",
             )
-    return [(key, str(arguments["out"])) for key, arguments in calls.items() if _has_shards(key, arguments)]
+    return [
+        (key, str(arguments["out"]))
+        for key, arguments in calls.items()
+        if _has_shards(key)
+        for _ in range(3 if arguments.get("method") == AUTOIF else 1)
+    ]
 
 
-def _has_shards(key: str, arguments: Mapping[str, Any]) -> bool:
+def _has_shards(key: str) -> bool:
     """Whether a stage can be made in shards."""
-    return "shard" in inspect.signature(_function(key)).parameters and arguments.get("method") != AUTOIF
+    return "shard" in inspect.signature(_function(key)).parameters
 
 
 def _stage(key: str) -> str:

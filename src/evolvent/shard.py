@@ -6,6 +6,7 @@ from typing import Self
 
 from evolvent.errors import InputError
 
+SHARDS = "shards"  # the folder of all shards, in a run folder
 NAME = re.compile(r"(\d{1,9})-of-(\d{1,9})")
 
 

@@ -32,7 +32,7 @@ def stopping(*given):
     return connection
 merge.connect, merge.TAKE = stopping, merge.TAKE.replace("VALUES (?,", "VALUES (stop(?),")
 into, *stores = map(Path, sys.argv[1:])
-merge.merge_calls(into, {path.parent.name: path for path in stores}, "evolve")
+merge.merge_calls(into, {path.parent.name: path for path in stores}, "evolve", lambda: None)
 """
 
 
@@ -71,7 +71,7 @@ def test_calls_are_written_once_and_the_store_has_a_log_again(
     with monkeypatch.context() as patch:
         patch.setattr(merge, "open_read_only", reading)
         for _ in range(2):  # the second time changes nothing
-            merge_calls(into, stores, "evolve")
+            merge_calls(into, stores, "evolve", lambda: None)
             check(into)
 
 
@@ -83,7 +83,7 @@ def test_a_merge_that_was_killed_is_made_again(tmp_path: Path, stores: dict[str,
     with closing(CallStore(into)) as store:  # what the run does next
         assert store.get(call(7777).key) == "its own"
         assert len(store) == EACH + 2  # and one shard's
-    merge_calls(into, stores, "evolve")
+    merge_calls(into, stores, "evolve", lambda: None)
     with closing(sqlite3.connect(into)) as store, store:
         store.execute("DELETE FROM calls WHERE record = 'rec7777'")
     check(into)
@@ -95,5 +95,5 @@ def test_a_store_that_is_read_meanwhile(tmp_path: Path, stores: dict[str, Path])
     with closing(open_read_only(into)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM calls").fetchone()
-        merge_calls(into, stores, "evolve")
+        merge_calls(into, stores, "evolve", lambda: None)
     check(into)

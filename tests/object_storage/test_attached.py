@@ -8,6 +8,7 @@ import pytest
 
 from evolvent.errors import InputError
 from evolvent.exporting.export import export
+from evolvent.merge_run import merge
 from evolvent.object_storage.attached import attached
 from evolvent.object_storage.urls import copies, place_of
 from evolvent.recipe import run
@@ -15,7 +16,6 @@ from evolvent.report.show import show
 from evolvent.responses.respond import respond
 from evolvent.runs.convert import convert
 from evolvent.runs.manifest import read_manifest
-from evolvent.runs.merge import merge
 from evolvent.selection.select import select
 from tests.object_storage.conftest import Node
 from tests.runs.staged import EVOLVER, TEACHER, asked_in, breaking_after, evolved, longer, undisturbed, write_seeds

@@ -215,4 +215,4 @@ def test_a_damaged_note_costs_a_second_bringing_only(node: Node) -> None:
 
 @pytest.mark.parametrize("name", [".lock", ".lease", "calls.sqlite-wal", ".evolved.parquet.run.tmp", ".run.saved"])
 def test_what_is_of_this_node_alone_is_not_saved(name: str) -> None:
-    assert OWN.fullmatch(name) and not OWN.fullmatch("evolved.parquet") and not OWN.fullmatch(".checked-seeds.sqlite")
+    assert OWN.fullmatch(name) and not OWN.fullmatch("evolved.parquet") and OWN.fullmatch(".checked-seeds.sqlite")

@@ -10,6 +10,20 @@ from evolvent.runs.manifest import StageEntry
 
 LOCAL, OTHER = "gguf:/home/me/models/x.gguf", "gguf:/mnt/x.gguf"
 SERVER = "openai:org/model?base_url=http://10.0.0.5:8000/v1"
+KEYS = (
+    "sk-abcdefghijklmnopqrst",
+    "sk-ant-api03-abcdefghijklmnop_qrst",
+    "hf_abcdefghijklmnopqrst",
+    "gsk_abcdefghijklmnopqrst",
+    "xai-abcdefghijklmnopqrst",
+    "ghp_abcdefghijklmnopqrst",
+    "glpat-abcdefghijklmnopqrst",
+    "nvapi-abcdefghijklmnopqrst",
+    "github_pat_11ABCDEFG0abcdefghijkl",
+    "AIzaSyabcdefghijklmnopqrstuvwxyz01234",
+    "AKIAABCDEFGHIJKLMNOP",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abcDEF-ghi_123",
+)
 FOLDER, ON_HUB = "hf:models/mine", "hf:org/mine"
 
 
@@ -35,6 +49,48 @@ def test_a_model_that_no_manifest_knows_has_its_last_name() -> None:
 
 
 @pytest.mark.parametrize(
+    ("uri", "name"),
+    [
+        ("openai:/srv/models/llama-8b?base_url=http://h:1/v1", "openai:llama-8b"),  # what vLLM calls a model by a path
+        ("openai:./llama-8b?base_url=http://h:1/v1", "openai:llama-8b"),
+        ("openai:~/models/mine/llama-8b?base_url=http://h:1/v1", "openai:llama-8b"),
+        ("openai:a/b/c?base_url=http://h:1/v1", "openai:c"),
+        ("openai:org/model?base_url=http://h:1/v1&base_url=http://i:1/v1", "openai:org/model"),
+        ("openai:gpt-4o-mini", "openai:gpt-4o-mini"),
+        ("vllm:/srv/models/llama-8b?dtype=float16", "vllm:llama-8b?dtype=float16"),
+    ],
+)
+def test_a_model_that_is_served_by_a_path_has_its_last_name(uri: str, name: str) -> None:
+    assert public([entry(models={uri: "{}"})]).names[uri] == name
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "api_key",
+        "apikey",
+        "api-key",
+        "key",
+        "x_key",
+        "client_secret",
+        "password",
+        "passwd",
+        "Authorization",
+        "auth",
+        "hf_token",
+        "cookie",
+    ],
+)
+def test_what_a_field_of_this_name_holds_is_left_out(field: str) -> None:
+    assert public([entry()]).value({"a": [{field: "k"}], field: ""}) == {"a": [{field: LEFT_OUT}], field: ""}
+
+
+@pytest.mark.parametrize("field", ["max_tokens", "top_k", "monkey", "author", "key_frames", "tokens"])
+def test_what_another_field_holds_is_shown(field: str) -> None:
+    assert public([entry()]).value({field: 3}) == {field: 3}
+
+
+@pytest.mark.parametrize(
     ("text", "seen"),
     [
         (f"scores by {LOCAL}, paper", "scores by gguf:x.gguf, paper"),
@@ -44,6 +100,19 @@ def test_a_model_that_no_manifest_knows_has_its_last_name() -> None:
         ("Authorization: Bearer abc.def", f"Authorization: {LEFT_OUT}"),
         ("the key sk-proj-abcdefghijklmnop1234 is wrong", f"the key {LEFT_OUT} is wrong"),
         ("50 km/h, and/or </think>", "50 km/h, and/or </think>"),
+        # host and port, with and without a scheme
+        ("node7.cluster.local:8000 refused it", f"{LEFT_OUT} refused it"),
+        ("10.0.0.5:8000 and 10.0.0.5", f"{LEFT_OUT} and {LEFT_OUT}"),
+        ("ws://localhost:8000/v1, say", f"{LEFT_OUT} say"),
+        ("localhost:8000 refused it", f"{LEFT_OUT} refused it"),
+        ("[fe80::1]:8000 refused it", f"{LEFT_OUT} refused it"),
+        ("Cannot connect to host gpu-7:8000 ssl:default", f"Cannot connect to host {LEFT_OUT} ssl:default"),
+        ("cut at 10:30, ratio 3:2, x:y, a[1:2]", "cut at 10:30, ratio 3:2, x:y, a[1:2]"),
+        ("version 1.2.3 of line 7: 40", "version 1.2.3 of line 7: 40"),
+        # keys, in the forms of those who give them out
+        *((f"with {key}: refused", f"with {LEFT_OUT}: refused") for key in KEYS),
+        ("bearer   abc", LEFT_OUT),
+        ("sk-short, hf_short and task-oriented", "sk-short, hf_short and task-oriented"),
     ],
 )
 def test_texts_of_ours_hold_no_folders_addresses_or_keys(text: str, seen: str) -> None:

@@ -186,11 +186,18 @@ def stale(folder: Path) -> None:
     write_manifest(folder, entries)
 
 
+def a_shard(folder: Path) -> None:
+    entries = read_manifest(folder)
+    entries["evolve"].state, entries["evolve"].whole = "shard", {"records": 2, "window": 1, "before": {}}
+    write_manifest(folder, entries)
+
+
 @pytest.mark.parametrize(
     ("spoil", "words", "command"),
     [
         (unfinished, "respond of .* was interrupted", "evolvent respond"),
         (stale, "score of .* is stale", "evolvent score"),
+        (a_shard, "evolve of .* is a shard", "Merge the shards"),
         (lambda folder: (folder / "evolved.parquet").unlink(), "evolve of .* has lost its file", "evolvent evolve"),
         (
             lambda folder: (folder / "evolved.parquet").write_bytes((folder / "scored.parquet").read_bytes()),

@@ -173,3 +173,17 @@ def test_folders_in_a_folder_that_hold_stages_of_their_own_are_listed(
     assert list(evolvent.show(run.path / "b").noted) == ["select:kept.jsonl"]
     with pytest.raises(InputError, match="is not a run folder"):
         evolvent.show(run.path / "empty")
+
+
+def test_a_shard_and_a_folder_of_shards(tmp_path: Path, models: Opened, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    evolved(write_seeds(tmp_path, range(130)), run, shard="2/2")
+    shard = evolvent.show(run / "shards" / "2-of-2")
+    stage = shard.stages["evolve"]
+    assert (stage.state, stage.counts["ok"], stage.damaged) == ("shard", 64, False)
+    print_contents(shard)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "evolve: this shard is made; evolvent merge, in the folder of all shards, joins them" in said
+    assert "│ evolve │ shard │" in said and "│ parts │" in said
+    with pytest.raises(InputError, match=r"holds shards that are not merged \(2/2\)"):
+        evolvent.show(run)

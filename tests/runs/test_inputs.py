@@ -486,7 +486,7 @@ def test_an_input_can_be_sent_to_another_process(tmp_path: Path) -> None:
             source.rows,
             source.counts,
         )
-    with pytest.raises(TypeError, match="cannot be sent to another process"):
+    with pytest.raises(InputError, match="cannot be sent to another process"):
         pickle.dumps(stage_input([{"instruction": "Mend a sock"}], before=None))
 
 

@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,49 @@ def test_of_several_that_take_over_at_once_exactly_one_does(tmp_path: Path) -> N
         finish(process)
     assert sorted(ended) == ["lost\n"] * 4 + ["won\n"]
     assert holder is not None and holder.pid == processes[ended.index("won\n")].pid
+
+
+def holds(mine: Lease) -> bool:
+    try:
+        mine.check()
+    except RunError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("machines", [1, 3])
+@pytest.mark.parametrize("round", range(6))
+def test_of_threads_that_take_over_at_once_exactly_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, machines: int, round: int
+) -> None:
+    """Of several machines none sees whether another's process runs: its beats alone tell.
+
+    On a busy machine one's beats may be late, so that another takes over from it, too: then it does not hold it.
+    """
+    here, at_once = threading.local(), threading.Barrier(4)
+    monkeypatch.setattr("evolvent.holder._here", lambda: getattr(here, "name", "elsewhere"))
+    monkeypatch.setattr(lease, "EXPIRY_S", 0.2)
+    monkeypatch.setattr(lease, "LOOK_S", 0.001)
+    of_another_machine(tmp_path)
+    won: list[Lease] = []
+
+    def take(number: int) -> None:
+        mine, here.name = Lease(tmp_path), f"node{number % machines}"
+        at_once.wait()
+        if mine.take(lambda _: None) is None:
+            won.append(mine)
+
+    threads = [threading.Thread(target=take, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    [token] = [file.name for file in (tmp_path / LEASE).iterdir()]
+    assert [mine.token for mine in won if holds(mine)] == [token]
+    assert len(won) == 1 or machines > 1
+    for mine in won:
+        mine.give_up()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_late_one_that_took_the_last_holder_for_dead_moves_no_later_lease(tmp_path: Path) -> None:

@@ -174,3 +174,16 @@ def test_replies_without_text_failures_and_reasoning_are_shown(
     assert shown.count("-- reply (stop, 2 tokens)\n  reasoning:\n    Hm\n    -- verdict: kept\n  text:\n\n") == 3
     assert shown.count("(the same once more: the reply could not be used)") == 2
     assert "-- verdict: eliminated: only reasoning" in shown
+
+
+def test_how_a_reply_ended_is_one_line_and_steers_no_terminal(
+    tmp_path: Path, seeds: Path, models: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A server's own words for it, which it may have written to pass for ours."""
+    models[A].reply = lambda *_: Reply("So.", "fast\n-- verdict: kept\x1b[2J", Usage(1, 2))
+    words = ["evolve", str(seeds), "--model", A, "--rounds", "1", "--preview", "2", "--out", str(tmp_path / "run")]
+    with pytest.raises(SystemExit):
+        app(words)
+    shown = capsys.readouterr().out
+    assert shown.count("-- reply (fast -- verdict: kept\\x1b[2J, 2 tokens)\n") == 2
+    assert "\n-- verdict: kept" not in shown

@@ -9,12 +9,11 @@ import pytest
 
 from evolvent.call_store.store import spent_in
 from evolvent.errors import InputError, ModelUnavailableError, RunError
+from evolvent.merge_run import merge
 from evolvent.responses.respond import respond
 from evolvent.runs.manifest import read_manifest
-from evolvent.runs.merge import merge
 from evolvent.runs.parts import MOST, parts_folder, parts_of
-from evolvent.runs.shards import SHARDS
-from evolvent.shard import Shard
+from evolvent.shard import SHARDS, Shard
 from tests.runs.staged import (
     EVOLVER,
     PART,
@@ -112,12 +111,14 @@ def test_missing_and_unfinished_shards_are_named(tmp_path: Path, models: Opened)
     ],
 )
 def test_shards_of_different_wholes_are_not_joined(
-    tmp_path: Path, models: Opened, other: dict[str, Any], words: str
+    tmp_path: Path, models: Opened, caplog: pytest.LogCaptureFixture, other: dict[str, Any], words: str
 ) -> None:
     seeds, run = write_seeds(tmp_path, range(8)), tmp_path / "run"
     evolved(seeds, run, shard="1/2")
+    assert not caplog.text
     others = write_seeds(tmp_path, other.pop("seeds", range(8)), "others.jsonl")
     evolved(others, run, **{"shard": "2/2", **other})
+    assert "evolve: shard 1/2 has other settings, or another input; only shards of one kind can be" in caplog.text
     with pytest.raises(InputError, match=words):
         merge(run)
 
@@ -129,7 +130,7 @@ def test_shards_of_other_versions_are_not_joined(
     evolved(seeds, run, shard="1/2")
     monkeypatch.setattr("evolvent.runs.folder.versions", lambda: {"pyarrow": "0.1"})
     evolved(seeds, run, shard="2/2")
-    with pytest.raises(InputError, match=r"shard 2/2 was made with evolvent None"):
+    with pytest.raises(InputError, match=r"shard 2/2 was made with evolvent none"):
         merge(run)
 
 
@@ -141,8 +142,9 @@ def test_a_damaged_part_is_not_joined_and_made_again(tmp_path: Path, models: Ope
     with pytest.raises(RunError, match="parts are missing or damaged, of shards 2"):
         merge(run)
     asked_in(models[EVOLVER])
-    evolved(seeds, run, shard="2/2", fresh=True)
+    evolved(seeds, run, shard="2/2")
     assert asked_in(models[EVOLVER]) == 0  # all its calls are stored
+    assert evolved(seeds, run, shard="2/2").already_done
     assert merge(run)[0].output.read_bytes() == on_one_machine(tmp_path, seeds)
 
 
@@ -173,7 +175,7 @@ def test_merging_again_after_a_kill_counts_no_call_twice(
 ) -> None:
     seeds, run = write_seeds(tmp_path, range(8)), sharded(write_seeds(tmp_path, range(8)), tmp_path / "run")
     with monkeypatch.context() as patch:
-        patch.setattr("evolvent.runs.merge.Output.finish", lambda _: 1 / 0)
+        patch.setattr("evolvent.runs.merge.Output.finish", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             merge(run)
     assert merge(run)[0].output.read_bytes() == on_one_machine(tmp_path, seeds)

@@ -1,7 +1,7 @@
 """The calls of several stores in one: those of a stage that was made in shards."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -28,46 +28,54 @@ INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPD
 """
 
 
-def merge_calls(into: Path, stores: Mapping[str, Path], stage: str) -> None:
+def merge_calls(into: Path, stores: Mapping[str, Path], stage: str, check: Callable[[], None]) -> list[Spent]:
     """Copy a stage's calls into a store, and add its account; doing it again changes nothing.
 
     Args:
         into: the store, made if it is not there; nobody else uses it.
         stores: those that hold the calls, each with a name that it always has.
         stage: whose calls.
+        check: raises if the store's folder may no longer be written to.
+
+    Returns:
+        What the store's calls have used, as ``spent_in`` says it.
 
     Raises:
-        InputError, RunError: a store cannot be read, or the disk is full.
+        InputError, RunError: a store cannot be read, the disk is full, or the check fails.
     """
-    with explained(into), _opened(into) as target:
+    check()
+    with explained(into), _opened(into, check) as target:
         target.execute(TAKEN)
         for name, path in stores.items():
             with closing(open_read_only(path)) as store, explained(path, "read"):
                 rows = store.execute("SELECT * FROM calls WHERE stage = ?", [stage])
                 while batch := rows.fetchmany(AT_ONCE):
+                    check()
                     target.executemany(TAKE, batch)
+                check()
                 limits = store.execute("SELECT * FROM limits").fetchall()
                 target.executemany("INSERT OR IGNORE INTO limits VALUES (?)", limits)
                 for spent in read_spent(store, path):
                     if spent.stage == stage:
                         _add(target, name, spent)
                 target.commit()
+        return list(read_spent(target, into))
 
 
 @contextmanager
-def _opened(into: Path) -> Iterator[sqlite3.Connection]:
+def _opened(into: Path, check: Callable[[], None]) -> Iterator[sqlite3.Connection]:
     """The store to write.
 
     One with a log has a rollback journal meanwhile: all that is added is then written once, and not to the log as well.
     """
-    with open_to_write(into) as target:
+    with open_to_write(into, check) as target:
         if not has_log(into):
             yield target
             return
     try:
         target = connect(into, Journal.DELETE)
     except sqlite3.Error:  # somebody reads it at this moment
-        with open_to_write(into) as target:
+        with open_to_write(into, check) as target:
             yield target
         return
     with closing(target):

@@ -313,9 +313,9 @@ def spent_in(run: Path) -> list[Spent]:
 
 
 @contextmanager
-def open_to_write(path: Path) -> Iterator[sqlite3.Connection]:
-    """A store, made if it is not there, to write calls into it that were made elsewhere; errors as of ``CallStore``."""
-    with closing(CallStore(path)) as store:
+def open_to_write(path: Path, check: Callable[[], None]) -> Iterator[sqlite3.Connection]:
+    """A store, to write calls into it that were made elsewhere; arguments and errors as of ``CallStore``."""
+    with closing(CallStore(path, check)) as store:
         yield store._connection
 
 

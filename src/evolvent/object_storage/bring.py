@@ -10,7 +10,6 @@ from evolvent.files import CALLS, MANIFEST, make_folder
 from evolvent.object_storage.copies import (
     LEASE,
     SAVED,
-    SHARDS,
     Note,
     differs,
     files_of,
@@ -20,6 +19,7 @@ from evolvent.object_storage.copies import (
 )
 from evolvent.object_storage.stores import explained_store, open_store
 from evolvent.object_storage.urls import place_of
+from evolvent.shard import SHARDS
 
 log = logging.getLogger(__name__)
 

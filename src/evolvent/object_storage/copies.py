@@ -18,12 +18,14 @@ import orjson
 from evolvent.files import CALLS, make_folder
 from evolvent.node_disk import make_node_folder
 from evolvent.object_storage.urls import place_of
+from evolvent.shard import SHARDS
 from evolvent.storage_errors import explained
 
 SAVED, LEASE = ".saved", ".lease"  # objects of a run folder in a store: its last save's number, who works in it
-SHARDS = "shards"
-# What is of this node alone: locks, what sqlite has beside a file, what is not finished.
-OWN = re.compile(r"\.lock|\.lease.*|\.saved|.*-(wal|shm|journal)|\..*\.(tmp|saved|copy)|.*\.part|\.calls-probe.*")
+# What is of this node alone: locks, what sqlite has beside a file, what is not finished, what is found again.
+OWN = re.compile(
+    r"\.lock|\.lease.*|\.saved|.*-(wal|shm|journal)|\..*\.(tmp|saved|copy)|.*\.part|\.(calls-probe|checked-).*"
+)
 
 
 @dataclass(slots=True)

@@ -23,10 +23,13 @@ LEFT_OUT = "(left out)"
 # Fields that hold keys, and what keys look like anywhere.
 _KEY_FIELD = re.compile(r"(?i)(?:api[_-]?key|(?:^|[_-])key|secret|passw(?:or)?d|auth(?:orization)?|token|cookie)$")
 _KEY = re.compile(
-    r"\b(?:sk|hf|gsk|xai|ghp|glpat)[-_][\w-]{16,}|\bAIza[\w-]{30,}|\bAKIA[A-Z0-9]{12,}|(?i:\bbearer\s+[^\s\"']+)"
+    r"\b(?:sk|csk|hf|gsk|xai|nvapi|pplx|r8|fw|gh[oprsu]|github_pat|glpat)[-_][\w-]{16,}|\bAIza[\w-]{30,}"
+    r"|\bAKIA[A-Z0-9]{12,}|\beyJ[\w-]{8,}(?:\.[\w-]{8,})+|(?i:\bbearer\s+[^\s\"']+)"
 )
+# A URL, an IP address, a host with its port.
 _ADDRESS = re.compile(
-    r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>)\]]+|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b|\b[\w-]+(?:\.[\w-]+)+:\d{2,5}\b",
+    r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>)\]]+|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b|\[[0-9a-f.]*:[0-9a-f:.]*:[0-9a-f.]*\]"
+    r"(?::\d+)?|\b[\w-]+(?:\.[\w-]+)+:\d{2,5}\b|\b[a-z][\w-]*:\d{4,5}\b",
     re.IGNORECASE,
 )
 _FOLDERS = re.compile(r"(?<![\w.~/-])~?(?:/[^\s/\"'`,;:()<>|]+)+/(?=[^\s/\"'`,;:()<>|])")

@@ -114,10 +114,10 @@ def _check_ready(found: Published) -> None:
     """Check that the data is finished, and as its stages wrote it."""
     for key, why in not_ready(found.folder, found.entries):
         stage = key.partition(":")[0]
-        raise InputError(
-            f"{stage} of {found.folder} {why}: nothing is published of such a run",
-            fix=f"Bring it up to date by its own command: {command_of(key, found.folder)}",
-        )
+        fix = f"Bring it up to date by its own command: {command_of(key, found.folder)}"
+        if found.entries[key].state == "shard":
+            fix = "Merge the shards, and name the folder that holds all of them."
+        raise InputError(f"{stage} of {found.folder} {why}: nothing is published of such a run", fix=fix)
 
 
 def _files(found: Published, folder: Path, describing: Describing, repo: str) -> list[Upload]:

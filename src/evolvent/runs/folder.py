@@ -4,8 +4,7 @@ import copy
 import logging
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -13,8 +12,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from evolvent.errors import InputError
-from evolvent.files import MANIFEST, describe_file, make_folder
-from evolvent.runs.lock import LOCK, FolderLock
+from evolvent.files import describe_file
+from evolvent.runs.lock import FolderLock
 from evolvent.runs.manifest import (
     DECIDING,
     StageEntry,
@@ -391,24 +390,3 @@ class RunFolder:
 
 def _calls(paid: Account) -> dict[str, int]:
     return {uri: account["calls"] for uri, account in paid.items()}
-
-
-@contextmanager
-def made_run_folder(path: Path) -> Iterator[None]:
-    """A folder as a run folder, made if need be, into which what is made meanwhile is entered; gone if nothing was."""
-    if (path / MANIFEST).exists():
-        yield
-        return
-    new = make_folder(path)
-    with RunFolder(path) as folder:
-        folder.write()
-    try:
-        yield
-    except BaseException:
-        if not read_manifest(path):
-            for file in (path / MANIFEST, path / LOCK):
-                file.unlink(missing_ok=True)
-            with suppress(OSError):  # a stopped training has left its checkpoints
-                for parent in new:
-                    parent.rmdir()
-        raise

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from evolvent.datasets.load import InstructionData, load
+from evolvent.errors import InputError
 from evolvent.object_storage.urls import url_or_path
 from evolvent.records import Record
 
@@ -31,7 +32,7 @@ class LoadedFile:
 
     def __reduce__(self) -> tuple[Any, ...]:
         if not isinstance(self._data, str | Path):
-            raise TypeError("data that is no file cannot be sent to another process")
+            raise InputError("data that is no file cannot be sent to another process", fix="Write it to a file first.")
         return LoadedFile, (self._data, self._how, self._checked)
 
     @property

@@ -30,11 +30,10 @@ from evolvent.runs.dry_run import dry_run
 from evolvent.runs.failing import ALL_FAILED, THOUGHT, Failing, all_failed, why_in_vain
 from evolvent.runs.folder import Account, RunFolder
 from evolvent.runs.manifest import account, known_prices
-from evolvent.runs.merge import check_cut, check_no_shards, merged_before
 from evolvent.runs.parts import Output, Placed, parts_of
 from evolvent.runs.progress import Progress, plain_lines, told
 from evolvent.runs.run import Run
-from evolvent.runs.shards import check_sharded, shard_folder
+from evolvent.runs.shards import check_no_shards, ready_for_shards, reopen_shard, shard_folder
 from evolvent.runs.stage import Make, MakeWhole, Stage, WholeWork, Work
 from evolvent.runs.tally import Tally
 from evolvent.shard import Shard
@@ -74,12 +73,11 @@ def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
     if calling.dry_run:
         return dry_run(stage, Path(out), calling)
     shard = Shard.parse(calling.shard) if calling.shard else None
-    if shard is not None:
-        check_sharded(stage, calling)
-        if (done := merged_before(stage, Path(out), fresh=calling.fresh)) is not None:
-            return done
-        check_cut(stage, Path(out), shard.of)
+    if shard is not None and (done := ready_for_shards(stage, Path(out), shard.of, calling)) is not None:
+        return done
     with RunFolder(shard_folder(Path(out), shard) if shard else Path(out)) as folder:
+        if shard is not None and not calling.fresh:
+            reopen_shard(stage.name, folder, shard)
         done = begin(stage, folder, calling)
         if done:
             return done
@@ -96,7 +94,7 @@ def run(stage: Stage, out: str | Path, models: Models, calling: Calling) -> Run:
                 return folder.finish_shard(stage.name, Tally().summary(), _whole(stage), {})
             opened = open_needs(stage, models, progress)
             stage.source.keep(Path(out))  # where other shards find it, too
-            done = models.run(_run(stage, folder, opened, prices, budget, calling, progress))
+            done = models.run(_run(stage, folder, opened, prices, budget, calling, progress, shard))
         made = {name: getattr(progress, name) for name in ("before", "calls", "prompt_tokens", "completion_tokens")}
         return replace(done, made={"records": progress.done - progress.before, **made} if progress.begun else {})
 
@@ -138,6 +136,7 @@ async def _run(
     budget: Budget | None,
     calling: Calling,
     progress: Progress,
+    shard: Shard | None,
 ) -> Run:
     with contextlib.closing(CallStore(folder.path / CALLS, folder.check_there)) as store:
         try:
@@ -158,12 +157,11 @@ async def _run(
                     counts, used = await _make_whole(stage, whole, folder)
             else:
                 async with cast(Work, stage.work).open(stored) as make:
-                    shard = Shard.parse(calling.shard) if calling.shard else None
                     output = await _make_rows(stage, make, folder, stored.at_once, progress, shard)
                 if shard is not None:
                     spent = paid(store, stage, folder, prices)
                     return folder.finish_shard(stage.name, output.tally().summary(), _whole(stage), spent)
-                counts, used = await _finished(stage, output)
+                counts, used = await _finished(stage, output, folder)
             spent = paid(store, stage, folder, prices)
             return await asyncio.to_thread(folder.finish, stage.name, counts, used, spent)
         except BaseException as error:
@@ -207,9 +205,9 @@ def _whole(stage: Stage) -> dict[str, Any]:
     return {"records": stage.source.rows, "window": stage.window, "before": dict(stage.counts)}
 
 
-async def _finished(stage: Stage, output: Output) -> tuple[dict[str, Any], Account]:
+async def _finished(stage: Stage, output: Output, folder: RunFolder) -> tuple[dict[str, Any], Account]:
     """Join the parts of a stage, and make what is made of its file."""
-    tally = await asyncio.to_thread(output.finish)
+    tally = await asyncio.to_thread(output.finish, folder.check_there)
     derived = await asyncio.to_thread(stage.derive, output.path)
     return {**stage.counts, **tally.summary(), **derived}, tally.used_json()
 

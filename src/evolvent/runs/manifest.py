@@ -121,6 +121,7 @@ COUNTED = {
     "groups": dict[str, dict[str, int]],
     **dict.fromkeys(("funnel", "failures", "notes", "tokens", "without a score"), dict[str, int]),
 }
+WHOLE = {"records": int, "window": int, "before": dict[str, Any]}
 AMOUNTS = {**dict.fromkeys(("calls", "prompt_tokens", "completion_tokens"), int), "servers": dict[str, int]}
 
 
@@ -138,6 +139,8 @@ def _checked(stage: str, entry: StageEntry) -> StageEntry:
 
     check(get_type_hints(StageEntry), asdict(entry))
     check({"digest": str}, {"digest": None, **entry.input})
+    if entry.state == "shard":
+        check(WHOLE, {**dict.fromkeys(WHOLE), **entry.whole})
     check(COUNTED, entry.counts)
     for account in (*entry.paid.values(), *entry.used.values()):
         check(AMOUNTS, account)

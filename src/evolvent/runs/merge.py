@@ -1,36 +1,33 @@
-"""Merge: the shards of a stage joined to the file that one machine would have written."""
+"""The shards of a stage joined to the file that one machine would have written."""
 
 import logging
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from evolvent.call_store.merge import merge_calls
 from evolvent.call_store.served import Name
-from evolvent.call_store.store import spent_in
 from evolvent.costs.budget import Spent
 from evolvent.costs.prices import Price
 from evolvent.errors import InputError, RunError
 from evolvent.files import CALLS, is_as_noted
-from evolvent.object_storage.bring import bring_shards
-from evolvent.object_storage.urls import url_of
-from evolvent.options import implements
 from evolvent.records import Column
 from evolvent.runs.folder import Account, RunFolder
 from evolvent.runs.lock import in_use
-from evolvent.runs.manifest import DECIDING, StageEntry, account, as_json, read_manifest
-from evolvent.runs.options import MERGE, Merging
+from evolvent.runs.manifest import DECIDING, StageEntry, account
+from evolvent.runs.options import Merging
 from evolvent.runs.part_files import PART_NAME
 from evolvent.runs.parts import Output, drop_parts, has_parts, parts_folder
 from evolvent.runs.record_files import score_columns
 from evolvent.runs.run import Run
-from evolvent.runs.shards import SHARDS, shard_folder
-from evolvent.runs.stage import Stage
-from evolvent.shard import Shard
-from evolvent.stages import file_of, in_order
+from evolvent.runs.shards import otherwise, shard_folder
+from evolvent.runs.tally import Tally
+from evolvent.shard import SHARDS, Shard
+from evolvent.stages import file_of
 from evolvent.storage_errors import explained
 
 log = logging.getLogger(__name__)
@@ -39,94 +36,39 @@ log = logging.getLogger(__name__)
 NAMED = 10
 
 
-@implements(MERGE)
-def merge(run: str | Path, *, given: Merging) -> list[Run]:
-    """Join the shards of a run folder's stages: the files are, byte for byte, those of one machine.
-
-    All shards of a stage must be there and belong together: made of the same input, with the same settings, models and
-    versions of packages. Their calls go into the run folder's store; the shards' own folders stay as they are.
+def merge_stage(
+    stage: str,
+    folder: RunFolder,
+    made: Mapping[Shard, StageEntry],
+    given: Merging,
+    derive: Callable[[Path], Mapping[str, Any]],
+) -> Run:
+    """Join the shards of one stage.
 
     Args:
-        run: the run folder, in which ``shards/`` holds a folder for each shard.
+        stage: its name.
+        folder: the run folder, held open.
+        made: what the stage's shards in it have noted.
+        given: what is to be done about what the folder holds, and about other versions.
+        derive: makes what is made of the stage's file (see ``Stage``).
 
     Returns:
-        The run of each stage that was joined; those that were joined before count as done already.
+        The run; one that was joined before counts as done already.
 
     Raises:
-        InputError: there are no shards, or they do not belong together.
-        RunError: shards are missing or not finished, a part is damaged, or the disk is full.
+        InputError: the shards do not belong together, or the folder holds something else.
+        RunError: shards are missing or not finished, a part is damaged, the disk is full, or the folder went away.
     """
-    out = Path(run)
-    if (url := url_of(out)) is not None:
-        bring_shards(url)
-    made = _made_in(out)
-    if not made:
-        raise InputError(
-            f"{out} holds no shards: {out / SHARDS} has no folder of one",
-            fix="Make them with --shard 1/N … N/N, and this folder as --out.",
-        )
-    with RunFolder(out) as folder:
-        return [_merged(stage, folder, made[stage], given.fresh) for stage in in_order(made)]
-
-
-def merge_stage(stage: str, out: Path, *, fresh: bool) -> Run:
-    """Join the shards of one stage; errors as for ``merge``."""
-    if (url := url_of(out)) is not None:
-        bring_shards(url)
-    with RunFolder(out) as folder:
-        return _merged(stage, folder, _made_in(out)[stage], fresh)
-
-
-def _made_in(out: Path) -> dict[str, dict[Shard, StageEntry]]:
-    """By stage what its shards in a run folder have noted."""
-    found: dict[str, dict[Shard, StageEntry]] = {}
-    for shard in _shards_in(out):
-        for stage, entry in read_manifest(out / SHARDS / shard.folder).items():
-            found.setdefault(stage, {})[shard] = entry
-    return found
-
-
-def _shards_in(out: Path) -> list[Shard]:
-    with explained(out, "read"):
-        found = [Shard.named(place.name) for place in (out / SHARDS).glob("*-of-*") if place.is_dir()]
-    return sorted((one for one in found if one is not None), key=lambda one: (one.of, one.number))
-
-
-def _merged(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry], fresh: bool) -> Run:
-    """Join one stage's shards in their run folder."""
-    first, there = next(iter(made.values())), folder.stages.get(stage)
     output = folder.output(stage)
-    if there is not None and there.state == "done" and is_as_noted(output, there.output):
-        if there.finished > max(one.finished for one in made.values()):  # joined, or made otherwise, since
-            drop_parts(output)  # a kill may have left them there, although all is done
-            return Run(folder.path, stage, output, there.counts, already_done=True)
-        if there.mark != first.mark and not fresh:
-            raise _otherwise(stage, folder.path)
-    if there is not None and there.state == "running" and has_parts(output) and not fresh:
-        raise InputError(
-            f"{folder.path} holds {stage} half made, or being made again, by itself",
-            fix="Start the command that began it once more to go on with it, or put the shards in its place: --fresh.",
-        )
-    _check_together(stage, folder.path, made)
-    read = folder.stages.get(first.input.get("stage", ""))
-    if read is not None and read.output.get("digest") != first.input["digest"]:
-        raise InputError(
-            f"{stage} in {folder.path}: its shards are of a {read.output.get('name')} that was made anew since",
-            fix="Make them anew: the same commands with --fresh; stored calls are used.",
-        )
-    stores = {shard.folder: shard_folder(folder.path, shard) / CALLS for shard in made}
-    merge_calls(folder.path / CALLS, {name: store for name, store in stores.items() if store.is_file()}, stage)
-    _gather(stage, folder.path, made)
-    whole = first.whole
-    columns = _columns(parts_folder(output))
-    parts = Output(output, whole["records"], columns=columns, of=first.mark, window=whole["window"])
-    if missing := parts.missing():
-        lacking = sorted({part % len(made) + 1 for part in missing})
-        raise RunError(
-            f"{stage}: parts are missing or damaged, of shards {_listed(lacking)}",
-            fix="Make these anew: the same command with --shard K/N and --fresh; stored calls are used.",
-        )
-    tally = parts.finish()
+    if (done := _joined_before(stage, folder, made, given)) is not None:
+        return done
+    versions = _check_together(stage, folder.path, made, mix=given.mix_versions)
+    _check_input(stage, folder, made)
+    spent = merge_calls(folder.path / CALLS, _stores(folder.path, made), stage, folder.check_there)
+    first = next(iter(made.values()))
+    tally = _join(stage, folder, made, first)
+    folder.check_there()
+    derived = derive(output)
     of_stage = {name: one.output.get("digest") for name, one in folder.stages.items()}
     reads = [name for name, digest in of_stage.items() if digest == first.input["digest"]]
     entry = StageEntry(
@@ -134,77 +76,45 @@ def _merged(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry], fre
         {**first.input, **({"stage": reads[0]} if reads else {})},  # a shard made elsewhere does not know this folder
         models=first.models,
         served=_served(made.values()),
-        counts={**whole["before"], **tally.summary()},
-        paid=_paid(spent_in(folder.path), stage, made.values()),
+        counts={**first.whole["before"], **tally.summary(), **derived},
+        paid=_paid(spent, stage, made.values()),
         used=tally.used_json(),
         started=min(one.started for one in made.values()),
         wall_s=round(sum(one.wall_s for one in made.values()), 3),
-        versions=first.versions,
+        versions=versions,
     )
     return folder.finish_merged(stage, entry)
 
 
-def merged_before(stage: Stage, out: Path, *, fresh: bool) -> Run | None:
-    """The run of a stage that a run folder holds as a whole; None if it does not, or if it is to be made anew.
+def _joined_before(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry], given: Merging) -> Run | None:
+    """The run of a stage that the folder holds as a whole, newer than its shards; None if these are to be joined.
 
     Raises:
-        InputError: the folder holds the stage with other settings, or of another input.
+        InputError: the folder holds another whole, or one that is half made.
     """
-    there, output = read_manifest(out).get(stage.name), out / file_of(stage.name)
-    if fresh or there is None or there.state != "done" or not is_as_noted(output, there.output):
+    there, output = folder.stages.get(stage), folder.output(stage)
+    if there is None:
         return None
-    if there.mark != _mark(stage):
-        raise _otherwise(stage.name, out)
-    return Run(out, stage.name, output, there.counts, already_done=True)
-
-
-def check_cut(stage: Stage, out: Path, of: int) -> None:
-    """Check that no shards of a stage are there that are cut otherwise: all of them could not be joined.
-
-    Raises:
-        InputError: there are some.
-    """
-    mark = _mark(stage)
-    for shard, entry in _made_in(out).get(stage.name, {}).items():
-        if shard.of != of:
-            raise InputError(
-                f"{out / SHARDS / shard.folder} holds a shard of {stage.name} that is one of {shard.of}, not of {of}",
-                fix=f"Cut it into {shard.of}, or remove the shards of the other cut.",
-            )
-        if entry.mark != mark:
-            words = "%s: shard %s has other settings, or another input; only shards of one kind can be merged"
-            log.warning(f"warning: {words}", stage.name, shard)
-            return
-
-
-def check_no_shards(stage: Stage, out: Path) -> None:
-    """Check that a stage which is to be made as a whole is not being made in shards: its calls would be paid twice.
-
-    Raises:
-        InputError: it is.
-    """
-    mark = _mark(stage)
-    made = [shard for shard, entry in _made_in(out).get(stage.name, {}).items() if entry.mark == mark]
-    if made:
+    if there.state == "done" and is_as_noted(output, there.output):
+        if there.finished > max(one.finished for one in made.values()):  # joined, or made otherwise, since
+            folder.check_there()
+            drop_parts(output)  # a kill may have left them there, although all is done
+            return Run(folder.path, stage, output, there.counts, already_done=True)
+        if there.mark != next(iter(made.values())).mark and not given.fresh:
+            raise otherwise(stage, folder.path)
+    if there.state == "running" and has_parts(output) and not given.fresh:
         raise InputError(
-            f"{out / SHARDS} holds {len(made)} of {made[0].of} shards of {stage.name}",
-            fix="Make the others and merge them; or remove that folder, and all calls are made here.",
+            f"{folder.path} holds {stage} half made, or being made again, by itself",
+            fix="Start the command that began it once more to go on with it, or put the shards in its place: --fresh.",
         )
+    return None
 
 
-def _mark(stage: Stage) -> str:
-    return StageEntry(as_json(stage.settings, stage.name), stage.source.about).mark
-
-
-def _otherwise(stage: str, out: Path) -> InputError:
-    return InputError(
-        f"{out} holds {stage} with other settings, or of another input, than its shards",
-        fix="Use another --out, or --fresh to put the shards in its place.",
-    )
-
-
-def _check_together(stage: str, out: Path, made: Mapping[Shard, StageEntry]) -> None:
+def _check_together(stage: str, out: Path, made: Mapping[Shard, StageEntry], *, mix: bool) -> dict[str, str]:
     """Check that all shards of a stage are there, finished, and of one whole.
+
+    Returns:
+        The versions that they were made with.
 
     Raises:
         InputError: they are not of one whole.
@@ -231,13 +141,7 @@ def _check_together(stage: str, out: Path, made: Mapping[Shard, StageEntry]) -> 
                 f"{stage} in {out}: shards {shard} and {first} are of different inputs",
                 fix="Make one of the two anew, with --fresh.",
             )
-        for package in DECIDING:
-            here, others = entry.versions.get(package), made[first].versions.get(package)
-            if here != others:
-                raise InputError(
-                    f"{stage} in {out}: shard {shard} was made with {package} {here}, {first} with {others}",
-                    fix="Install one version everywhere, and make what was made with the other anew, with --fresh.",
-                )
+    versions = _versions(stage, out, made, mix=mix)
     finished = {shard.number for shard, entry in made.items() if entry.state == "shard"}
     if lacking := [number for number in range(1, sizes[0] + 1) if number not in finished]:
         running = any(in_use(shard_folder(out, Shard(number, sizes[0]))) for number in lacking)
@@ -247,17 +151,92 @@ def _check_together(stage: str, out: Path, made: Mapping[Shard, StageEntry]) -> 
             if running
             else f"Make them: the same command with --shard {lacking[0]}/{sizes[0]}; what is done is kept.",
         )
+    return versions
 
 
-def _gather(stage: str, out: Path, made: Mapping[Shard, StageEntry]) -> None:
+def _versions(stage: str, out: Path, made: Mapping[Shard, StageEntry], *, mix: bool) -> dict[str, str]:
+    """The versions that shards were made with; of several each, as where a stage was gone on with by --mix-versions.
+
+    A shard that was gone on with so is an agreement to just those versions.
+
+    Raises:
+        InputError: they differ, and nobody has agreed to it.
+    """
+    first = next(iter(made))
+    found = dict(made[first].versions)
+    for package in DECIDING:
+        each = {shard: entry.versions.get(package, "none").split(" and ") for shard, entry in made.items()}
+        every = list(dict.fromkeys(version for one in each.values() for version in one))
+        if not mix and not any({*every} == {*one} for one in each.values()):
+            other = next(shard for shard, one in each.items() if {*one} != {*each[first]})
+            here, there = (" and ".join(each[shard]) for shard in (other, first))
+            raise InputError(
+                f"{stage} in {out}: shard {other} was made with {package} {here}, {first} with {there}",
+                fix="Install one version everywhere, and make what was made with the other anew, with --fresh. Numbers "
+                "may differ between versions; --mix-versions joins them all the same.",
+            )
+        if every != ["none"]:
+            found[package] = " and ".join(every)
+    return found
+
+
+def _check_input(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry]) -> None:
+    """Check that the file of the run folder that shards have read is still the same.
+
+    Raises:
+        InputError: it was made anew since.
+    """
+    read = next(iter(made.values())).input
+    there = folder.stages.get(read.get("stage", ""))
+    if there is not None and there.output.get("digest") != read["digest"]:
+        raise InputError(
+            f"{stage} in {folder.path}: its shards are of a {there.output.get('name')} that was made anew since",
+            fix="Make them anew: the same commands with --fresh; stored calls are used.",
+        )
+
+
+def _stores(out: Path, made: Mapping[Shard, StageEntry]) -> dict[str, Path]:
+    """The call stores of shards by the names of their folders; that one is gone which has paid for calls is said."""
+    found = {}
+    for shard, entry in made.items():
+        store = shard_folder(out, shard) / CALLS
+        if store.is_file():
+            found[shard.folder] = store
+        elif entry.paid:
+            log.warning("warning: %s is gone: what needs one of its calls makes, and pays, it again", store)
+    return found
+
+
+def _join(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry], first: StageEntry) -> Tally:
+    """Join the parts of all shards to the stage's file; returns what became of its rows.
+
+    Raises:
+        RunError: a part is missing or damaged, the disk is full, or the folder went away.
+    """
+    _gather(stage, folder, made)
+    output, whole = folder.output(stage), first.whole
+    columns = _columns(parts_folder(output))
+    parts = Output(output, whole["records"], columns=columns, of=first.mark, window=whole["window"])
+    if missing := parts.missing():
+        lacking = sorted({part % len(made) + 1 for part in missing})
+        raise RunError(
+            f"{stage}: parts are missing or damaged, of shards {_listed(lacking)}",
+            fix="Make these anew: the same command with --shard K/N; stored calls are used.",
+        )
+    return parts.finish(folder.check_there)
+
+
+def _gather(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry]) -> None:
     """Put the parts of all shards beside one another: linked where the file system can, else copied."""
-    target = parts_folder(out / file_of(stage))
+    target = parts_folder(folder.output(stage))
     with explained(target):
+        folder.check_there()
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
         for shard in made:
-            for part in parts_folder(shard_folder(out, shard) / file_of(stage)).glob("*.parquet"):
-                if PART_NAME.fullmatch(part.name) and shard.takes(int(part.stem)):
+            for part in parts_folder(shard_folder(folder.path, shard) / file_of(stage)).glob("*.parquet"):
+                if PART_NAME.fullmatch(part.name) and part.is_file() and shard.takes(int(part.stem)):
+                    folder.check_there()
                     with suppress(OSError):
                         os.link(part, target / part.name)
                         continue

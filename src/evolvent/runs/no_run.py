@@ -4,6 +4,7 @@ from pathlib import Path
 
 from evolvent.errors import InputError
 from evolvent.files import CALLS
+from evolvent.runs.shards import shard_folder, shards_in
 
 # Shards that are named in a message.
 NAMED = 5
@@ -16,8 +17,6 @@ def no_run(folder: Path, fix: str = "Make one: evolvent demo, or evolvent evolve
         folder: the folder.
         fix: what to do about a folder that holds nothing of evolvent's.
     """
-    from evolvent.runs.shards import shard_folder, shards_in  # heavy: only what fails needs it
-
     if shards := shards_in(folder):
         names = ", ".join(map(str, shards[:NAMED])) + (" …" if len(shards) > NAMED else "")
         return InputError(

@@ -10,8 +10,9 @@ class Merging:
     """How shards are joined."""
 
     fresh: bool = option("Replace what the folder holds of a stage with other settings, or of another input.", False)
+    mix_versions: bool = option("Join shards although package versions differ between them.", False)
 
 
 MERGE = Interface(
-    "evolvent.runs.merge", "merge", {"run": argument("The run folder that holds the shards.", "RUN")}, (Merging,)
+    "evolvent.merge_run", "merge", {"run": argument("The run folder that holds the shards.", "RUN")}, (Merging,)
 )

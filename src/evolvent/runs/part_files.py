@@ -200,6 +200,11 @@ class _Dropped(Exception):
     """Ends the writing of a file that is not wanted."""
 
 
+def part_name(number: int) -> str:
+    """The file of a part."""
+    return f"{number:06}.parquet"
+
+
 def checked_note(path: Path, of: str) -> PartNote | None:
     """The note of a part; None if the file is not whole, or is the part of another number or of something else."""
     found = _read(path)

@@ -28,6 +28,7 @@ from evolvent.runs.part_files import (
     PartNote,
     checked_note,
     is_whole,
+    part_name,
     read_note,
     row_groups,
     write_group,
@@ -216,8 +217,11 @@ class Output:
         """Count what the record that was added last took from its models."""
         self._note.tally.use(used)
 
-    def finish(self) -> Tally:
+    def finish(self, check: Callable[[], None] = lambda: None) -> Tally:
         """Join the parts to the finished file.
+
+        Args:
+            check: raises if the folder may no longer be written to.
 
         Returns:
             What became of all rows.
@@ -232,7 +236,8 @@ class Output:
                 fix="Start the same command again when nothing writes to the input.",
             )
         notes = [self.finished[number] for number in sorted(self.finished)]
-        _join(self.path, [self._part(number) for number in sorted(self.finished)], notes, self._schema)
+        check()
+        _join(self.path, [self._part(number) for number in sorted(self.finished)], notes, self._schema, check)
         return self.tally()
 
     def keep(self) -> None:
@@ -255,7 +260,7 @@ class Output:
         self._note = PartNote(0, 0, Tally())
 
     def _part(self, number: int) -> Path:
-        return parts_folder(self.path) / f"{number:06}.parquet"
+        return parts_folder(self.path) / part_name(number)
 
     @property
     def _schema(self) -> "pa.Schema":
@@ -339,7 +344,7 @@ def reopen(path: Path, of: str, wrong: Callable[[Tally], object]) -> None:
         for number, note in enumerate(notes):
             groups = range(first, first := first + note.groups)
             if not wrong(note.tally):
-                part = PartFile(parts_folder(path) / f"{number:06}.parquet", pq.read_schema(path))
+                part = PartFile(parts_folder(path) / part_name(number), pq.read_schema(path))
                 try:
                     for table in row_groups(path, groups):
                         part.write(table)
@@ -350,13 +355,16 @@ def reopen(path: Path, of: str, wrong: Callable[[Tally], object]) -> None:
         raise InputError(f"{path} is not as the stage wrote it: {error}", fix="Make it anew with --fresh.") from error
 
 
-def _join(path: Path, parts: Sequence[Path], notes: Sequence[PartNote], schema: "pa.Schema") -> None:
+def _join(
+    path: Path, parts: Sequence[Path], notes: Sequence[PartNote], schema: "pa.Schema", check: Callable[[], None]
+) -> None:
     """Write all parts to one file, row group by row group."""
     with writing(path, schema, compression="zstd") as (writer, metadata):
         for part, note in zip(parts, notes, strict=True):
             for table in _row_groups_of(part, note):
                 write_group(writer, table)
         metadata[NOTES] = orjson.dumps(list(notes))
+        check()  # that took its time
 
 
 def _row_groups_of(part: Path, note: PartNote) -> "Iterator[pa.Table]":

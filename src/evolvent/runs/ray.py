@@ -1,26 +1,35 @@
 """Ray: the shards of a stage as tasks of a cluster, then joined. What runs in a task is what runs on one machine."""
 
 import os
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from evolvent.errors import RunError, require_extra
+from evolvent.errors import InputError, RunError, require_extra
 from evolvent.models.models import Models
-from evolvent.object_storage.bring import bring
+from evolvent.object_storage.bring import bring, bring_shards
 from evolvent.object_storage.urls import url_of
 from evolvent.options import Calling
-from evolvent.runs.folder import made_run_folder
+from evolvent.runs.folder import RunFolder
 from evolvent.runs.local import run
-from evolvent.runs.merge import check_cut, merge_stage, merged_before
+from evolvent.runs.made_folder import made_run_folder
+from evolvent.runs.merge import merge_stage
+from evolvent.runs.options import Merging
 from evolvent.runs.progress import say
 from evolvent.runs.run import Run
-from evolvent.runs.shards import check_sharded
+from evolvent.runs.shards import made_in, ready_for_shards
 from evolvent.runs.stage import Stage
 from evolvent.shard import Shard
 
 # How often a shard is started again whose worker died: it goes on from its store each time.
 RESTARTS = 20
+# A cluster's address, and how long it may take to answer.
+PLACE = re.compile(r"(?:ray://)?(?P<host>[^:/]+):(?P<port>\d+)")
+ANSWERS_S = 10
 
 
 def run_on_ray(stage: Stage, out: Path, calling: Calling) -> Run:
@@ -32,7 +41,7 @@ def run_on_ray(stage: Stage, out: Path, calling: Calling) -> Run:
         calling: how calls are made; ``shards`` says how many tasks there are, ``ray_address`` where the cluster is.
 
     Raises:
-        InputError: Ray is not installed, or the stage cannot be made so.
+        InputError: Ray is not installed, there is no such cluster, or the stage cannot be made so.
         RunError: some shards could not be made; what the others made is kept.
         BudgetReachedError: a shard's budget is spent.
     """
@@ -40,21 +49,45 @@ def run_on_ray(stage: Stage, out: Path, calling: Calling) -> Run:
     import ray
 
     assert calling.shards is not None
-    check_sharded(stage, calling)
-    if (done := merged_before(stage, out, fresh=calling.fresh)) is not None:
+    if (done := ready_for_shards(stage, out, calling.shards, calling)) is not None:
         return done
-    check_cut(stage, out, calling.shards)
-    with made_run_folder(out):
+    with _connected(ray, calling.ray_address), made_run_folder(out):
         stage.source.keep(out)  # what was checked once need not be checked by every worker
-        began = not ray.is_initialized()
-        if began:
-            ray.init(address=calling.ray_address, log_to_driver=False, include_dashboard=False)
-        try:
-            _make_shards(ray, stage, out, calling)
-        finally:
-            if began:
-                ray.shutdown()
-        return merge_stage(stage.name, out, fresh=calling.fresh)
+        _make_shards(ray, stage, out, calling)
+    if (url := url_of(out)) is not None:
+        bring_shards(url)
+    given = Merging(fresh=calling.fresh, mix_versions=calling.mix_versions)
+    with RunFolder(out) as folder:
+        return merge_stage(stage.name, folder, made_in(out)[stage.name], given, stage.derive)
+
+
+@contextmanager
+def _connected(ray: Any, address: str | None) -> Iterator[None]:
+    """A connection to a cluster, as named or as a Ray job has it, or to one that is started here.
+
+    A connection that was there before stays.
+
+    Raises:
+        InputError: there is no cluster of this address.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    address = address or os.environ.get("RAY_ADDRESS")
+    try:
+        if address is not None and (place := PLACE.fullmatch(address)):
+            socket.create_connection((place["host"], int(place["port"])), ANSWERS_S).close()  # Ray tries for minutes
+        ray.init(address=address or "local", log_to_driver=False, include_dashboard=False)
+    except (OSError, OverflowError, RuntimeError, ValueError) as error:
+        raise InputError(
+            f"there is no Ray cluster{f' at {address}' if address else ''}: {' '.join(str(error).split())[:300]}",
+            fix="Start one (ray start --head), or leave --ray-address out: one is started here. One that asks for a "
+            "token needs RAY_AUTH_MODE=token.",
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
 
 
 def make_shard(stage: Stage, out: Path, calling: Calling, folder: str) -> None:

@@ -5,7 +5,7 @@ Three stages, each of which goes on where it stopped: ``self-instruct`` (step 1)
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from evolvent.evolution.autoif.find_functions import FindFunctions
 from evolvent.evolution.autoif.functions_file import FUNCTIONS, verified_instructions, write_lines
 from evolvent.evolution.autoif.options import AutoIFOptions
 from evolvent.evolution.autoif.queries import Queries, read_queries
-from evolvent.evolution.autoif.rules import METHOD, Rules, rules_of
+from evolvent.evolution.autoif.rules import METHOD, Rules, rules_in, rules_of
 from evolvent.evolution.autoif.self_instruct import SelfInstruct, distinct, examples_of, seeds_and_prompts
 from evolvent.evolution.autoif.settings import AutoIF, load_prompts
 from evolvent.evolution.autoif.training_rows import dpo_rows, sft_rows
@@ -30,8 +30,8 @@ from evolvent.models.protocols import Sampling
 from evolvent.models.uri import parse_uri
 from evolvent.options import Calling, Reading
 from evolvent.records import Record
+from evolvent.runs.engine import run
 from evolvent.runs.inputs import Data, Listed, StageInput, stage_input
-from evolvent.runs.local import run
 from evolvent.runs.manifest import known_prices, read_manifest
 from evolvent.runs.record_files import read_records
 from evolvent.runs.run import Run
@@ -90,7 +90,8 @@ def autoif(
         models: opens the models; those of one stage stay open for the next.
 
     Returns:
-        The run of the evolve stage; its ``stages`` holds those of all three.
+        The run of the evolve stage; its ``stages`` holds those of all three. Of a shard that of the first stage which
+        is not merged yet.
 
     Raises:
         InputError, ModelUnavailableError, BudgetReachedError, RunError: as any stage.
@@ -118,7 +119,10 @@ def autoif(
             (done.estimate is None or done.estimate.finished) and done.output.is_file() for done in runs.values()
         )
         stage = stage_of(plan, ready)
-        runs[stage.name] = _with_others(stage, run(stage, plan.out, models, calling))
+        made = run(stage, plan.out, models, calling)
+        if made.path != plan.out:  # a shard: the stages behind it read what merging all of them will give
+            return made
+        runs[stage.name] = _with_others(stage, made)
     return replace(runs["evolve"], stages=runs)
 
 
@@ -314,6 +318,16 @@ def write_training_rows(path: Path, rules: Rules, seed: int) -> dict[str, Any]:
     sft = write_lines(path.with_name("sft.jsonl"), sft_rows(read_records(path)))
     dpo = write_lines(path.with_name("dpo.jsonl"), dpo_rows(read_records(path), rules, seed))
     return {"funnel": {**counts, "SFT rows": sft, "DPO pairs": dpo}}
+
+
+def derive_of(stage: str, settings: Mapping[str, Any]) -> Callable[[Path], Mapping[str, Any]]:
+    """What makes the further files of a stage's file, by the settings that a run folder has noted of it."""
+    rules = rules_in(settings)
+    if stage == "self-instruct":
+        return partial(funnel.of_instructions, rules=rules)
+    if stage == "evolve":
+        return partial(write_functions, rules=rules)
+    return partial(write_training_rows, rules=rules, seed=settings["seed"])
 
 
 def _with_others(stage: Stage, ran: Run) -> Run:

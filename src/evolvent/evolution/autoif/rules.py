@@ -172,6 +172,15 @@ def rules_of(
     return rules
 
 
+def rules_in(settings: Mapping[str, Any]) -> Rules:
+    """The constants that a stage's settings name, as a manifest gives them back; the others are the paper's.
+
+    Raises:
+        InputError: one has a value that it cannot have.
+    """
+    return changed(Rules(), {field.name: settings[field.name] for field in fields(Rules) if field.name in settings})
+
+
 def _check(name: str, value: int | Bound | None) -> None:
     """Check that a constant is one with which anything can come through.
 

@@ -1,0 +1,35 @@
+"""A run folder that is made before the first of what it is to hold, and is gone again if that comes to nothing."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from evolvent.files import MANIFEST, make_folder
+from evolvent.runs.folder import RunFolder
+from evolvent.runs.inputs import CHECKED
+from evolvent.runs.lock import LOCK
+from evolvent.runs.manifest import read_manifest
+from evolvent.shard import SHARDS
+
+
+@contextmanager
+def made_run_folder(path: Path) -> Iterator[None]:
+    """A folder as a run folder, made if need be, into which what is made meanwhile is entered; gone if nothing was."""
+    if (path / MANIFEST).exists():
+        yield
+        return
+    new = make_folder(path)
+    with RunFolder(path) as folder:
+        folder.write()
+    try:
+        yield
+    except BaseException:
+        if not read_manifest(path):
+            for file in (path / MANIFEST, path / LOCK, *path.glob(CHECKED.format(stage="*"))):
+                file.unlink(missing_ok=True)
+            with suppress(OSError):
+                (path / SHARDS).rmdir()
+            with suppress(OSError):  # a stopped training has left its checkpoints, a worker its shard
+                for parent in new:
+                    parent.rmdir()
+        raise
