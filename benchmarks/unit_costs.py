@@ -256,7 +256,9 @@ def _merge_calls(folder: Path) -> dict[str, float]:
     from evolvent.call_store.merge import merge_calls
 
     into = folder / "calls.sqlite"
-    merge_calls(into, {f"{number}": folder / f"{number}/calls.sqlite" for number in range(SHARDS)}, "evolve", lambda: None)
+    merge_calls(
+        into, {f"{number}": folder / f"{number}/calls.sqlite" for number in range(SHARDS)}, "evolve", lambda: None
+    )
     return {"store_bytes": float(into.stat().st_size)}
 
 
