@@ -28,7 +28,7 @@ from evolvent.records import Record
 from evolvent.report.contents import Contents, ScoreFigures, StageContents, Within
 from evolvent.report.json_document import json_document
 from evolvent.report.page.report import Report
-from evolvent.report.yields import Yield
+from evolvent.runs.yields import Yield
 
 PAGE = Path(__file__).parents[2] / "docs/for-programs.md"
 CLASSES: dict[str, dict[str, Any]] = {

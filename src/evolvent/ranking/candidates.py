@@ -9,10 +9,10 @@ from pathlib import Path
 from evolvent.costs.prices import read_prices
 from evolvent.errors import BudgetReachedError, EvolventError, InputError, RunError
 from evolvent.interrupts import Interrupted
+from evolvent.models.short_names import short_names
 from evolvent.options import Calling
-from evolvent.report.tables import short_names
-from evolvent.report.yields import yield_of
 from evolvent.runs.manifest import read_manifest
+from evolvent.runs.yields import yield_of
 
 log = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from typing import Any
 from evolvent.costs.prices import money
 from evolvent.errors import BudgetReachedError
 from evolvent.models.models import Models
+from evolvent.models.short_names import short_names
 from evolvent.options import Calling
 from evolvent.ranking.candidates import TRIAL, Candidates
 from evolvent.ranking.options import WITHOUT, RankEvolvers, Ranking, Trial
-from evolvent.report.tables import short_names
 from evolvent.runs.manifest import read_manifest
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from evolvent.report.tables import Table, short_names
+from evolvent.models.short_names import short_names
+from evolvent.report.tables import Table
 from evolvent.words import number_of
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ from evolvent.call_store.store import spent_in
 from evolvent.costs.budget import Spent
 from evolvent.files import CALLS, is_as_noted
 from evolvent.records import Record
-from evolvent.report.yields import Yield, yield_of
 from evolvent.runs.lock import in_use
 from evolvent.runs.manifest import StageEntry, read_manifest
 from evolvent.runs.no_run import no_run
 from evolvent.runs.parts import records_kept
 from evolvent.runs.record_files import read_numbers, read_records, score_columns
+from evolvent.runs.yields import Yield, yield_of
 from evolvent.stages import file_of, in_order
 from evolvent.words import number_of
 

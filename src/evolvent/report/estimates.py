@@ -2,7 +2,8 @@
 
 from evolvent.costs.estimates import Estimate, ModelEstimate
 from evolvent.costs.prices import HOW, money
-from evolvent.report.tables import Table, short_names
+from evolvent.models.short_names import short_names
+from evolvent.report.tables import Table
 from evolvent.runs.progress import time_words
 from evolvent.words import number_of
 

@@ -10,9 +10,9 @@ from evolvent.object_storage.urls import url_or_path
 from evolvent.records import Record
 from evolvent.report.printing import print_tables
 from evolvent.report.tables import Table
-from evolvent.report.yields import in_words, yield_of
 from evolvent.runs.progress import time_words
 from evolvent.runs.sampled import Pilot, Trial
+from evolvent.runs.yields import in_words, yield_of
 from evolvent.words import number_of
 
 # Evolutions that are shown of each profile, and how many of those are usable ones if there are others.

@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from evolvent.report.tables import Table, short_names
+from evolvent.models.short_names import short_names
+from evolvent.report.tables import Table
 
 if TYPE_CHECKING:
     from evolvent.ranking.order import Order

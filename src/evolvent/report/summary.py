@@ -6,11 +6,12 @@ from typing import Any
 
 from evolvent.costs.prices import money
 from evolvent.files import CALLS
+from evolvent.models.short_names import short_names
 from evolvent.records import Record
 from evolvent.report.contents import Contents, ScoreFigures, StageContents, Within, described
-from evolvent.report.tables import Table, short_names
-from evolvent.report.yields import in_words
+from evolvent.report.tables import Table
 from evolvent.runs.progress import time_words
+from evolvent.runs.yields import in_words
 from evolvent.words import number_of
 
 COUNTED = ("failures", "notes", "without a score")

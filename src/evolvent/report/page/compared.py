@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from evolvent.errors import InputError
 from evolvent.metrics.car import BETA
+from evolvent.models.short_names import short_names
 from evolvent.ranking.figures import OF_ANSWERS, OF_EVOLUTIONS, figures
 from evolvent.ranking.measured import Measured, evolutions, measured
 from evolvent.ranking.order import Order, order
@@ -12,7 +13,6 @@ from evolvent.ranking.result import BaseRanking, Ranked
 from evolvent.ranking.verdict import verdict_of
 from evolvent.report.page.makers import Maker, makers, of_most
 from evolvent.report.page.source import Source
-from evolvent.report.tables import short_names
 
 # What figures are made of.
 SCORES = dict.fromkeys((*OF_ANSWERS, *OF_EVOLUTIONS, "response_loss", "response_rank"))

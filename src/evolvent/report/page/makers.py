@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from evolvent.metrics.all_metrics import METRICS
 from evolvent.metrics.score import BY
+from evolvent.models.short_names import short_names
 from evolvent.report.page.source import Source
-from evolvent.report.tables import short_names
 from evolvent.runs.manifest import StageEntry
 from evolvent.runs.record_files import score_columns
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from evolvent.files import MANIFEST
+from evolvent.models.short_names import short_names
 from evolvent.ranking.candidates import RESULT, TRIAL
 from evolvent.ranking.result import Ranked, read_result
 from evolvent.ranking.sample import read_plan
-from evolvent.report.tables import short_names
 from evolvent.runs.manifest import StageEntry, read_manifest
 from evolvent.runs.no_run import no_run
 from evolvent.runs.record_files import is_record_file

@@ -13,7 +13,7 @@ from evolvent.ranking.result import BaseRanking
 from evolvent.report.page.figures.search import history_of
 from evolvent.report.page.figures.training import students
 from evolvent.report.page.source import Source, Sources
-from evolvent.report.yields import yield_of
+from evolvent.runs.yields import yield_of
 from evolvent.words import number_of
 
 MADE = {"self-instruct": "instructions", "evolve": "evolutions", "respond": "answers", "score": "scored answers"}

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from evolvent.models.short_names import short_names
 from evolvent.report.page.figures.figure import Figure, high, name, number, plot, rounded, tips
 from evolvent.report.page.source import Sources
-from evolvent.report.tables import short_names
 
 
 def figures(sources: Sources) -> Iterator[Figure]:

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 
 from evolvent.report.page.figures.figure import COLOURS, OK, Figure, high, name, number, plot, tips
 from evolvent.report.page.source import Source, Sources
-from evolvent.report.yields import ELIMINATED, UNSCORED
 from evolvent.runs.manifest import StageEntry
+from evolvent.runs.yields import ELIMINATED, UNSCORED
 
 WENT_ON = "went on"
 MADE = {"self-instruct": "made", "evolve": "evolved", "respond": "answered", "score": "scored", "select": "selected"}

@@ -7,9 +7,9 @@ from typing import Any
 
 from evolvent.evaluation.figures import Figure as Score
 from evolvent.evaluation.figures import figures_of
+from evolvent.models.short_names import short_names
 from evolvent.report.page.figures.figure import Figure, name, number, plot, rounded, tips
 from evolvent.report.page.source import Source, Sources
-from evolvent.report.tables import short_names
 from evolvent.training.note import NOTE, read_note
 from evolvent.words import number_of
 

@@ -5,11 +5,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from evolvent.models.short_names import short_names
 from evolvent.ranking.order import Order
 from evolvent.ranking.result import Tried
 from evolvent.report.page.figures.figure import BAD, OK, Figure, high, name, number, plot, rounded, tips
 from evolvent.report.page.source import Sources
-from evolvent.report.tables import short_names
 from evolvent.words import number_of
 
 MAY, NOT = "may be the best", "is worse than the best"

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from evolvent.metrics.car import BETA, SWEEP, car
+from evolvent.models.short_names import short_names
 from evolvent.ranking.result import BaseRanking, Ranked
 from evolvent.report.page.columns import Labels, labels, numbers
 from evolvent.report.page.figures.figure import Figure, name, number, plot, rounded, tips
 from evolvent.report.page.makers import Maker, makers
 from evolvent.report.page.source import Source, Sources, called_in, plan_of
-from evolvent.report.tables import short_names
 from evolvent.runs.record_files import score_columns
 
 REWARDS = ("reward", "judge_score")

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from evolvent.models.short_names import short_names
 from evolvent.report.page.columns import labels, numbers
 from evolvent.report.page.figures.figure import BAD, COLOURS, OK, Figure, high, name, number, plot, tips
 from evolvent.report.page.makers import on_one_scale
 from evolvent.report.page.source import Source, Sources, called_in
-from evolvent.report.tables import short_names
 
 FATES = {"win": 1.0, "tie": 0.5, "lose": 0.0}
 

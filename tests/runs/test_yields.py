@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from evolvent.report.yields import Yield, in_words, yield_of
+from evolvent.runs.yields import Yield, in_words, yield_of
 
 ROUNDS = {"round 1": {"ok": 14, "eliminated: equal": 6}, "round 2": {"ok": 11, "eliminated: leak": 7, "failed": 2}}
 EVOLVED = {"seeds": 20, "ok": 25, "eliminated": 13, "failed": 2, "groups": ROUNDS}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evolvent.report.tables import short_names
+from evolvent.models.short_names import short_names
 from evolvent.runs.progress import time_words
 
 

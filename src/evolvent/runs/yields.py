@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from evolvent.report.tables import short_names
+from evolvent.models.short_names import short_names
 
 ELIMINATED = "eliminated: "
 UNSCORED = "without a score: "
