@@ -303,6 +303,7 @@ def _manifests(folder: Path, of: int) -> Point:
     from evolvent.shard import Shard
 
     entry = StageEntry({"rounds": 1}, {"digest": "made"}, "shard", counts={"ok": 1}, models={"mock": "mock"})
+    entry.whole = {"records": of, "window": 1, "before": {}}
     for number in range(1, of + 1):
         shard = shard_folder(folder, Shard(number, of))
         shard.mkdir(parents=True)
@@ -311,7 +312,7 @@ def _manifests(folder: Path, of: int) -> Point:
 
 
 def _look(folder: Path) -> dict[str, float]:
-    from evolvent.runs.shards import made_in
+    from evolvent.runs.shards import noted_by, shards_in
 
-    made_in(folder)
+    noted_by(folder, shards_in(folder)[0])
     return {}
