@@ -82,11 +82,10 @@ def test_in_a_store_without_conditions_who_is_there_stays(
 def test_it_beats_while_much_is_brought_and_saved(memory: Any, node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[bytes] = []
 
-    def slowly(url: str) -> bool:
+    def slowly(url: str, *_: object, **__: object) -> None:
         before = memory.cat_file("/bucket/run/.lease")
         wait_until(lambda: memory.cat_file("/bucket/run/.lease") != before)
         seen.append(before)
-        return True
 
     monkeypatch.setattr(held, "bring", slowly)
     monkeypatch.setattr(held, "save", slowly)
@@ -122,11 +121,11 @@ def test_it_is_saved_while_it_grows_and_a_store_that_fails_for_a_while_stops_not
     saved: list[bool] = []
     real = held.save
 
-    def save(url: str) -> bool:
+    def save(url: str, check: object) -> None:
         saved.append(True)
         if len(saved) < 3:
             raise RunError("the store is busy")
-        return real(url)
+        real(url, check)
 
     monkeypatch.setattr(held, "save", save)
     with RunFolder(place_of(URL)) as folder:
@@ -138,7 +137,7 @@ def test_it_is_saved_while_it_grows_and_a_store_that_fails_for_a_while_stops_not
 def test_what_cannot_be_saved_at_the_end_is_an_error_that_says_where_it_is(
     memory: Any, node: Node, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def save(url: str) -> bool:
+    def save(url: str, check: object) -> None:
         raise RunError("the store is gone", fix="Start the same command again.")
 
     monkeypatch.setattr(held, "save", save)

@@ -1,28 +1,23 @@
 """What a function is given, with the copies on this node in the place of URLs; what is made in them is saved."""
 
-import logging
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from evolvent.object_storage.bring import bring, with_run
-from evolvent.object_storage.copies import changed
-from evolvent.object_storage.held import HeldFolder
-from evolvent.object_storage.save import save
-from evolvent.object_storage.stores import check_writable
-from evolvent.object_storage.urls import copies, place_of, url_in
-
-log = logging.getLogger(__name__)
+from evolvent.object_storage.urls import place_of, url_in
 
 
 @contextmanager
 def attached(given: Mapping[str, Any], paths: Collection[str]) -> Iterator[dict[str, Any]]:
     """Bring what URLs name to this node, and save what was made there when the block ends well.
 
+    A run folder's own stages save what they make while they hold it; here go pages, cards and files that are no run's.
+
     Args:
         given: values of arguments and options by name.
-        paths: those that are paths, or lists or mappings of paths.
+        paths: those that are paths, lists of paths, or mappings to paths. Rows of data, and what a recipe holds, are
+            nothing of the kind: a URL in them is text.
 
     Yields:
         The values; for each URL the path of its copy.
@@ -31,36 +26,42 @@ def attached(given: Mapping[str, Any], paths: Collection[str]) -> Iterator[dict[
         InputError: there is nothing of that name, or it may not be read or written.
         RunError: a store cannot be reached.
     """
-    places, brought = dict[str, Path](), set[str]()
+    values = (value for name in given.keys() & set(paths) for value in _values(given[name]))
+    urls = {url for value in values if (url := url_in(value)) is not None}
+    if not urls:
+        yield dict(given)
+        return
+    # Most commands name no URL, and import nothing of this.
+    from evolvent.object_storage.bring import bring, with_run
+    from evolvent.object_storage.copies import files_of
+    from evolvent.object_storage.save import save_file, save_others
+    from evolvent.object_storage.stores import check_writable
+
     if (out := url_in(given.get("out"))) is not None:
         check_writable(out)
+    before = {}
+    for url in sorted({with_run(url) for url in urls}):
+        before[url] = files_of(bring(url))
 
     def here(value: Any) -> Any:
         if (url := url_in(value)) is not None:
-            if url not in places:
-                places[url] = place_of(url)
-                brought.add(whole := with_run(url))
-                bring(whole)
-            return str(places[url]) if isinstance(value, str) else places[url]
-        if type(value) in {list, tuple}:  # of a class of its own, a DatasetDict say, nothing is known
-            return type(value)(map(here, value))
-        return {name: here(one) for name, one in value.items()} if type(value) is dict else value
+            return str(place_of(url)) if isinstance(value, str) else place_of(url)
+        if type(value) in {list, tuple}:
+            return type(value)(here(one) if isinstance(one, str | Path) else one for one in value)
+        if type(value) is dict:
+            return {name: here(one) if isinstance(one, str | Path) else one for name, one in value.items()}
+        return value
 
     yield {name: here(value) if name in paths else value for name, value in given.items()}
-    for url in sorted(brought):
-        _save_rest(url)
+    for url, files in before.items():
+        save_file(url) if place_of(url).is_file() else save_others(url, files)
 
 
-def _save_rest(url: str) -> None:
-    """Save what was made without the run folder being held (a page, a card), or a file that is no run's."""
-    if not changed(url):
-        return
-    if place_of(url).is_file():
-        save(url)
-        log.warning("saved: %s", url)
-        return
-    held = HeldFolder(url, place_of(url))
-    if (holder := held.take_if_free()) is not None:
-        log.warning("%s is being worked in (%s): what was made is in its copy here, below %s", url, holder, copies())
-        return
-    held.end()
+def _values(value: Any) -> Iterator[Any]:
+    """A value, or those in a list or a mapping that may be paths."""
+    if type(value) in {list, tuple}:
+        yield from value
+    elif type(value) is dict:
+        yield from value.values()
+    else:
+        yield value

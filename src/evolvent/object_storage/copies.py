@@ -15,16 +15,16 @@ from typing import Self
 
 import orjson
 
-from evolvent.files import CALLS, make_folder
+from evolvent.files import CALLS, MANIFEST, make_folder, replacing
 from evolvent.node_disk import make_node_folder
-from evolvent.object_storage.urls import place_of
 from evolvent.shard import SHARDS
 from evolvent.storage_errors import explained
 
 SAVED, LEASE = ".saved", ".lease"  # objects of a run folder in a store: its last save's number, who works in it
+LOCK = ".lock"  # of a run folder: see evolvent.runs.lock
 # What is of this node alone: locks, what sqlite has beside a file, what is not finished, what is found again.
 OWN = re.compile(
-    r"\.lock|\.lease.*|\.saved|.*-(wal|shm|journal)|\..*\.(tmp|saved|copy)|.*\.part|\.(calls-probe|checked-).*"
+    r"\.lock|\.lease.*|\.saved|.*\.sqlite-(wal|shm|journal)|\..*\.(tmp|saved|copy|lock)|\..*\.part|\.(calls-probe|checked-).*"
 )
 
 
@@ -33,7 +33,7 @@ class Note:
     """What is known of a copy.
 
     Attributes:
-        numbers: of the save that it was last the same as, and of one that may not have been finished.
+        numbers: of the save that it was last the same as, and of those since that may not have been finished.
         files: by their paths in it, the files of that save: size and time here, and what the store said of each.
     """
 
@@ -41,75 +41,90 @@ class Note:
     files: dict[str, tuple[int, int, str]] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, file: int) -> Self:
-        """The note in an open file; an empty one where it is damaged, and all is brought again."""
+    def read(cls, place: Path) -> Self:
+        """The note of a copy; an empty one where there is none, or it is damaged."""
         try:
-            found = orjson.loads(os.pread(file, os.fstat(file).st_size, 0) or b"{}")
-            return cls(found.get("numbers", []), {name: tuple(one) for name, one in found.get("files", {}).items()})
-        except (orjson.JSONDecodeError, AttributeError, TypeError):
+            found = orjson.loads(_note_of(place).read_bytes())
+            return cls(found["numbers"], {name: tuple(one) for name, one in found["files"].items()})
+        except (FileNotFoundError, orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
             return cls()
 
-    def write(self, file: int) -> None:
-        """Put it in an open file's place."""
-        content = orjson.dumps(asdict(self))
-        os.pwrite(file, content.ljust(os.fstat(file).st_size), 0)  # in one step: a kill leaves one note or the other
+    def write(self, place: Path) -> None:
+        """Keep it; errors as of ``replacing``."""
+        with replacing(_note_of(place)) as file:
+            file.write(orjson.dumps(asdict(self)))
+
+
+def _note_of(place: Path) -> Path:
+    return place.with_name(f".{place.name}.saved")
 
 
 @contextmanager
-def noted(place: Path) -> Iterator[int]:
-    """The open file that holds the note of a copy; of all processes on this node one at a time has it."""
+def alone_with(place: Path) -> Iterator[None]:
+    """A copy while nobody else on this node brings or saves it."""
     with explained(place):
         make_node_folder()
         make_folder(place.parent)
-        file = os.open(place.with_name(f".{place.name}.saved"), os.O_RDWR | os.O_CREAT, 0o600)
+        file = os.open(place.with_name(f".{place.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             with suppress(OSError):  # a file system without locks
                 fcntl.flock(file, fcntl.LOCK_EX)
-            yield file
+            yield
         finally:
             os.close(file)
 
 
-def changed(url: str) -> bool:
-    """Whether anything of a copy has changed since it was saved last."""
-    place = place_of(url)
-    with noted(place) as file:
-        return differs(place, Note.read(file))
+def is_worked_in(place: Path) -> bool:
+    """Whether a process on this node holds a run folder."""
+    try:
+        lock = os.open(place / LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 def differs(place: Path, note: Note) -> bool:
-    """Whether a copy is not what its note says."""
-    here = {place.name: state_of(place)} if place.is_file() else files_of(place)
-    return any(note.files.get(name, ())[:2] != state for name, state in here.items()) or (
-        place.is_dir() and note.files.keys() != here.keys()
-    )
+    """Whether a run folder's copy is not what its note says."""
+    here = files_of(place)
+    return note.files.keys() != here.keys() or any(note.files[name][:2] != state for name, state in here.items())
 
 
 def files_of(place: Path) -> dict[str, tuple[int, int]]:
-    """The files of a copy, with their states."""
+    """The files of a run folder's copy, with their states; without those of shards and of run folders within it."""
     found = {}
     for folder, folders, files in os.walk(place):
-        if Path(folder) == place and SHARDS in folders:
-            folders.remove(SHARDS)
+        folders[:] = [name for name in folders if not _is_of_others(Path(folder, name))]
         for name in files:
-            file = Path(folder, name)
-            inside = file.relative_to(place).as_posix()
-            if is_of_run(inside):
+            if not OWN.fullmatch(name):
+                file = Path(folder, name)
                 with suppress(FileNotFoundError):  # finished, and removed, meanwhile
-                    found[inside] = state_of(file)
+                    found[file.relative_to(place).as_posix()] = state_of(file)
     return found
 
 
-def is_of_run(name: str) -> bool:
-    """Whether a file of a run folder is in its copy."""
-    return name.split("/")[0] != SHARDS and not any(OWN.fullmatch(part) for part in name.split("/"))
+def _is_of_others(folder: Path) -> bool:
+    return folder.name == SHARDS or OWN.fullmatch(folder.name) is not None or _note_of(folder).exists()
 
 
 def state_of(file: Path) -> tuple[int, int]:
-    """The size of a file and when it was changed, of a call store with its log."""
+    """The size of a file and when it was changed, of a call store with what is in its log."""
     state = file.stat()
-    beside = file.with_name(f"{file.name}-wal")
-    if file.name != CALLS or not beside.exists():
-        return state.st_size, state.st_mtime_ns
-    log = beside.stat()
-    return state.st_size + log.st_size, max(state.st_mtime_ns, log.st_mtime_ns)
+    size, changed = state.st_size, state.st_mtime_ns
+    if file.name == CALLS:
+        with suppress(FileNotFoundError):
+            log = file.with_name(f"{file.name}-wal").stat()
+            if log.st_size:  # who only reads makes an empty one
+                size, changed = size + log.st_size, max(changed, log.st_mtime_ns)
+    return size, changed
+
+
+def is_of_stage(name: str) -> bool:
+    """Whether a run's own stages write a file of this name in its folder, while they hold it."""
+    *folders, last = name.split("/")
+    return last in {MANIFEST, CALLS} or any(folder.endswith(".parts") for folder in folders)

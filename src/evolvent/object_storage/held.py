@@ -63,7 +63,7 @@ class HeldFolder:
                 fix="Wait until it is done, stop it, or use another --out.",
             )
         try:
-            bring(self.url)
+            bring(self.url, held=True)
         except BaseException:
             self.give_up()
             raise
@@ -101,9 +101,7 @@ class HeldFolder:
             RunError: the folder was taken over; the store cannot be reached.
             InputError: it may not be written.
         """
-        self._look()
-        self.check()
-        save(self.url)
+        save(self.url, self._check_now)
 
     def end(self) -> None:
         """Save the rest, and let others hold it; errors as for ``save``."""
@@ -122,8 +120,9 @@ class HeldFolder:
         """Let others hold it, without saving."""
         self._done.set()
         self._given_up.set()
-        if self._beating is not None:
-            self._beating.join()
+        for thread in (self._saving, self._beating):
+            if thread is not None:
+                thread.join()
         with suppress(Exception):  # of any store's client: the lease expires by itself
             holder = self._holder()
             if holder is not None and holder.token == self._token:
@@ -142,6 +141,7 @@ class HeldFolder:
                     store.pipe_file(f"{path}/{LEASE}", self._written(0), mode="create")
                 holder = self._holder()  # also where a store knows no condition: the last one to write has it
             if holder is None:
+                time.sleep(LOOK_S)
                 continue
             if holder.token == self._token:
                 return None
@@ -166,10 +166,15 @@ class HeldFolder:
             written = store.cat_file(f"{path}/{LEASE}")
         except FileNotFoundError:
             return None
-        return Holder.read(written.split(b"\n")[1].decode() if written.count(b"\n") else "", written)
+        return Holder.read(written.split(b"\n")[1].decode(errors="replace") if written.count(b"\n") else "", written)
 
     def _written(self, beats: int) -> bytes:
         return b"%s\n%s\n%d" % (this_process(), self._token.encode(), beats)
+
+    def _check_now(self) -> None:
+        """Check by the lease itself; errors as for ``check``."""
+        self._look()
+        self.check()
 
     def _look(self) -> None:
         """Find out whether the lease is another's by now."""

@@ -51,10 +51,15 @@ def _store(scheme: str) -> Any:
         if scheme == "file":
             how["auto_mkdir"] = True
         return fsspec.filesystem(scheme, **how)
-    except (ValueError, ImportError) as error:
+    except Exception as error:  # there is none, it is not installed, it wants more than a URL says
         raise InputError(
             f"{scheme}:// cannot be used: {error}", fix="Known are s3://, gs://, hf:// and what fsspec has installed."
         ) from None
+
+
+def together(store: Any) -> dict[str, int]:
+    """How many files a store takes or gives at once: each is held in memory meanwhile."""
+    return {"batch_size": 4} if store.async_impl else {}
 
 
 def check_writable(url: str) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 from evolvent.errors import InputError
 from evolvent.node_disk import node_folder
 
-_TEXT = re.compile(r"([a-z][a-z0-9+.-]+)://(.+)", re.DOTALL)
-_PATH = re.compile(r"([a-z][a-z0-9+.-]+):/(.+)", re.DOTALL)  # pathlib makes one slash of two
+_TEXT = re.compile(r"([a-z][a-z0-9+.-]+)://([^\s].*)", re.IGNORECASE | re.DOTALL)
+_PATH = re.compile(r"([a-z][a-z0-9+.-]+):/(.+)", re.IGNORECASE | re.DOTALL)  # pathlib makes one slash of two
 
 
 def url_in(value: object) -> str | None:
@@ -16,7 +16,7 @@ def url_in(value: object) -> str | None:
     found = _TEXT.fullmatch(value) if isinstance(value, str) else None
     if isinstance(value, Path):
         found = _PATH.fullmatch(str(value))
-    return f"{found[1]}://{found[2].strip('/')}" if found and found[2].strip("/") else None
+    return f"{found[1].lower()}://{found[2].strip('/')}" if found and found[2].strip("/") else None
 
 
 def scheme_of(url: str) -> str:
@@ -26,7 +26,7 @@ def scheme_of(url: str) -> str:
 
 def copies() -> Path:
     """Where the copies of all objects lie: on a disk of this node's own, for this user."""
-    return node_folder() / "objects"
+    return node_folder().resolve() / "objects"
 
 
 def place_of(url: str) -> Path:
@@ -37,6 +37,8 @@ def place_of(url: str) -> Path:
     """
     scheme, _, rest = url.partition("://")
     names = rest.split("/")
+    if "@" in names[0] and scheme in {"http", "https"}:
+        raise InputError("a URL with a password would stand in the manifest", fix="Leave it out, or fetch the file.")
     if any(name in {"", ".", ".."} or "\0" in name or len(os.fsencode(name)) > 200 for name in names):
         raise InputError(f"{url} has a part that is no file's name", fix="Check the URL.")
     return copies().joinpath(scheme, *names)
