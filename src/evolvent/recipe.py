@@ -31,6 +31,7 @@ from evolvent.metrics.score import own_columns, score
 from evolvent.models.models import Models, opened
 from evolvent.models.uri import parse_uri
 from evolvent.object_storage.attached import attached
+from evolvent.object_storage.urls import place_of, url_in
 from evolvent.options import Function, OptionError, checked, collect, implements, options_in, read_text
 from evolvent.recipe_file import Written, put, read_recipe
 from evolvent.recipe_options import RUN, Recipe
@@ -105,7 +106,24 @@ def run(
     for key, value in (how.set or {}).items():
         put(written.content, key, value)
     with attached(written.content, {"out"}) as content:
-        return _run(replace(written, content=content), how, models)
+        return _run(replace(written, content=_in_copy(content, url_in(written.content.get("out")))), how, models)
+
+
+def _in_copy(content: dict[str, Any], out: str | None) -> dict[str, Any]:
+    """A recipe with the places of the copy for URLs of its own run folder, which its stages have yet to make."""
+    if out is None:
+        return content
+
+    def here(value: Any) -> Any:
+        url = url_in(value)
+        return str(place_of(url)) if url is not None and f"{url}/".startswith(f"{out}/") else value
+
+    return {
+        key: {name: here(one) if name in {"data", "out"} else one for name, one in value.items()}
+        if isinstance(value, dict)
+        else value
+        for key, value in content.items()
+    }
 
 
 def _run(written: Written, how: Recipe, models: Models | None) -> RecipeRun:

@@ -106,6 +106,31 @@ def test_a_recipe_is_run_into_a_store(memory: Any, node: Node, models: Opened, s
     assert again.stages["respond"].already_done and memory.exists("/bucket/run/selected.jsonl")
 
 
+def test_urls_in_rows_and_in_texts_of_a_recipe_are_texts(node: Node, models: Opened, tmp_path: Path) -> None:
+    row = {"instruction": "What is there?", "input": "https://no-such-host.invalid/page"}
+    convert([row], tmp_path / "rows.jsonl", to="alpaca")
+    assert json.loads((tmp_path / "rows.jsonl").read_text())["input"] == row["input"]
+    with attached(
+        {"recipe": {"respond": {"system": "See memory://bucket/no"}}, "data": [row]}, {"recipe", "data"}
+    ) as here:
+        assert here == {"recipe": {"respond": {"system": "See memory://bucket/no"}}, "data": [row]}
+
+
+def test_a_page_goes_to_the_store_and_nothing_of_the_run_with_it(
+    memory: Any, node: Node, models: Opened, seeds: str
+) -> None:
+    evolved(seeds, RUN)  # type: ignore[arg-type]
+    node("second")
+    with attached({"run": RUN}, {"run"}):
+        (place_of(RUN) / "page.html").write_text("a page, slowly made")
+        node("third")
+        respond(RUN, teacher=TEACHER, out=RUN)
+        node("second")
+    assert memory.cat_file("/bucket/run/page.html") == b"a page, slowly made"
+    node("fourth")
+    assert respond(RUN, teacher=TEACHER, out=RUN).already_done
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [

@@ -1,5 +1,8 @@
 """Copies: brought when the store has moved on, saved in an order that a kill may cut, and nothing of them lost."""
 
+import fcntl
+import hashlib
+import json
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,7 @@ from evolvent.call_store.journal import words
 from evolvent.errors import InputError, RunError
 from evolvent.object_storage import stores
 from evolvent.object_storage.bring import bring, bring_shards
-from evolvent.object_storage.copies import OWN, Note, differs
+from evolvent.object_storage.copies import OWN, Note, differs, files_of
 from evolvent.object_storage.save import save as save_held
 from evolvent.object_storage.urls import place_of
 from tests.object_storage.conftest import Node
@@ -218,11 +221,97 @@ def test_shards_stay_in_the_store(memory: Any, node: Node) -> None:
     assert (place / "shards" / "1-of-2" / "a").read_text() == "2"
 
 
-def test_a_damaged_note_costs_a_second_bringing_only(node: Node) -> None:
+def test_a_damaged_note_loses_nothing(node: Node) -> None:
     place = made(a="1")
     save(URL)
+    (place / "a").write_text("newer")
     place.with_name(".run.saved").write_bytes(b"{")
     assert (bring(URL) / "a").read_text() == "1" and not changed(URL)
+    assert (place.with_name(".run.left-1") / "a").read_text() == "newer"
+
+
+def test_a_save_over_what_another_node_has_saved_is_refused(memory: Any, node: Node) -> None:
+    made(a="1")
+    save(URL)
+    node("second")
+    bring(URL)
+    made(a="2")
+    save(URL)
+    node("first")
+    made(b="3")
+    with pytest.raises(RunError, match="was gone on with elsewhere"):
+        save(URL)
+    assert memory.cat_file("/bucket/run/a") == b"2" and not memory.exists("/bucket/run/b")
+
+
+def test_a_run_that_was_put_there_by_other_means_is_worked_on(memory: Any, node: Node) -> None:
+    for name, content in (("manifest.json", b"{}"), ("a", b"1")):
+        memory.pipe_file(f"/bucket/run/{name}", content)
+    place = bring(URL)
+    (place / "new").write_text("paid for")
+    (place / "a").write_text("2")
+    assert {file.name: file.read_text() for file in bring(URL).iterdir()}["new"] == "paid for"  # as after a kill
+    assert (place / "a").read_text() == "2"
+
+
+def test_into_a_folder_that_is_worked_in_nothing_is_brought(node: Node) -> None:
+    place = made(a="1")
+    save(URL)
+    node("second")
+    bring(URL)
+    made(a="2")
+    save(URL)
+    node("first")
+    lock = (place / ".lock").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    assert (bring(URL) / "a").read_text() == "1"
+    lock.close()
+    assert (bring(URL) / "a").read_text() == "2"
+
+
+def test_of_a_save_that_was_cut_on_a_lost_node_a_file_that_is_not_the_manifests_is_left_out(
+    memory: Any, node: Node
+) -> None:
+    digest = hashlib.sha256(b"old").hexdigest()
+    entry = {"state": "done", "output": {"name": "evolved.parquet", "digest": digest}}
+    place = made(evolved__parquet="old")
+    (place / "manifest.json").write_text(json.dumps({"stages": {"evolve": entry}}))
+    save(URL)
+    node("second")
+    assert (bring(URL) / "evolved.parquet").exists()
+    memory.pipe_file("/bucket/run/evolved.parquet", b"new, and its manifest never came")
+    memory.pipe_file("/bucket/run/.saved", b"7")
+    node("third")
+    assert not (bring(URL) / "evolved.parquet").exists()
+
+
+def test_a_run_folder_within_a_run_folder_is_a_copy_of_its_own(memory: Any, node: Node) -> None:
+    made(a="1")
+    inner = made(f"{URL}/b", c="1")
+    save(f"{URL}/b")
+    save(URL)
+    node("second")
+    assert (bring(URL) / "b" / "c").read_text() == "1"
+    made(f"{URL}/b", c="2")
+    save(f"{URL}/b")
+    node("first")
+    (inner.parent / "a").write_text("2")
+    save(URL)  # nothing of b
+    assert memory.cat_file("/bucket/run/b/c") == b"2"
+    made(f"{URL}/b/shards/1-of-2", d="1")
+    assert "b/shards/1-of-2/d" not in files_of(inner.parent) and files_of(inner).keys() == {"manifest.json", "c"}
+
+
+def test_who_only_reads_a_store_of_calls_changes_nothing(node: Node) -> None:
+    place = made()
+    sqlite3.connect(place / "calls.sqlite").executescript(
+        "PRAGMA journal_mode=WAL; CREATE TABLE t (a)"
+    ).connection.close()
+    save(URL)
+    reading = sqlite3.connect(place / "calls.sqlite")
+    reading.execute("SELECT * FROM t").fetchall()
+    assert (place / "calls.sqlite-wal").exists() and not changed(URL)
+    reading.close()
 
 
 @pytest.mark.parametrize("name", [".lock", ".lease", "calls.sqlite-wal", ".evolved.parquet.run.tmp", ".run.saved"])

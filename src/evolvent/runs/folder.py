@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from evolvent.errors import InputError
+from evolvent.errors import EvolventError, InputError
 from evolvent.files import describe_file
 from evolvent.runs.lock import FolderLock
 from evolvent.runs.manifest import (
@@ -82,8 +82,13 @@ class RunFolder:
     ) -> None:
         if error is not None and not self._since:
             self._lock.undo()
-        else:
+            return
+        try:
             self._lock.give_up()
+        except EvolventError as problem:
+            if error is None:
+                raise
+            log.warning("warning: %s", problem)  # what ended the stage is said, and decides the exit status
 
     def check_there(self) -> None:
         """Check that the folder is still the one that was opened; errors as for ``FolderLock.check_there``."""
