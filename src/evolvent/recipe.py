@@ -173,7 +173,7 @@ def stages_with_shards(recipe: str | Path | Mapping[str, Any]) -> list[tuple[str
                 fix=f"Run the recipe up to {whole} first; then a recipe of the stages behind it in shards.",
             )
     return [
-        (key, str(arguments["out"]))
+        (key, url_in(arguments["out"]) or str(arguments["out"]))
         for key, arguments in calls.items()
         if _has_shards(key)
         for _ in range(3 if arguments.get("method") == AUTOIF else 1)

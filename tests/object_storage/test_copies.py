@@ -89,7 +89,9 @@ def test_a_folder_that_was_removed_in_the_store_is_none_here(memory: Any, node: 
     made(a="1")
     save(URL)
     memory.rm("/bucket/run", recursive=True)
-    assert list(bring(URL).rglob("*")) == []
+    place = bring(URL)
+    assert list(place.rglob("*")) == []
+    assert (place.with_name(".run.left-1") / "a").read_text() == "1"  # a wrong endpoint looks no otherwise
 
 
 @pytest.mark.parametrize("first", [True, False])

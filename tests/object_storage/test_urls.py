@@ -39,3 +39,15 @@ def test_a_copy_is_known_by_its_url() -> None:
 def test_no_copy_lies_elsewhere(url: str) -> None:
     with pytest.raises(InputError, match="no file's name"):
         place_of(url)
+
+
+@pytest.mark.parametrize("value", ["s3:bucket/run", Path("gs:bucket"), "S3:bucket"])
+def test_what_is_nearly_a_url_is_refused(value: object) -> None:
+    with pytest.raises(InputError, match="is nearly a URL"):
+        url_in(value)
+
+
+def test_schemes_may_be_written_in_capitals_and_passwords_not_at_all() -> None:
+    assert url_in("S3://bucket/run") == "s3://bucket/run"
+    with pytest.raises(InputError, match="password"):
+        place_of("https://me:secret@host/seeds.jsonl")

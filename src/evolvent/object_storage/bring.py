@@ -102,7 +102,7 @@ def _bring_run(url: str, note: Note, place: Path) -> set[str]:
         if place.is_dir() and _is_as_new(number, wanted, note):
             note.numbers = note.numbers if number is None else [number]
             return inner
-        if place.is_dir() and differs(place, note):
+        if place.is_dir() and (differs(place, note) or not wanted):
             _put_aside(url, place)
         for name in wanted:
             place_of(f"{url}/{name}")  # or it leads elsewhere

@@ -42,6 +42,7 @@ class HeldFolder:
     url: str
     place: Path
     _token: str = field(default_factory=lambda: secrets.token_hex(8))
+    _who: bytes = field(default_factory=this_process)
     _done: threading.Event = field(default_factory=threading.Event)  # nothing more is to be saved while it grows
     _given_up: threading.Event = field(default_factory=threading.Event)
     _beating: threading.Thread | None = None
@@ -106,15 +107,18 @@ class HeldFolder:
     def end(self) -> None:
         """Save the rest, and let others hold it; errors as for ``save``."""
         self._done.set()
-        if self._saving is not None:
-            self._saving.join()
         try:
+            if self._saving is not None:
+                self._saving.join()
             self.save()
         except EvolventError as problem:
             problem.fix = f"What was made is in its copy here, below {copies()}. {problem.fix}"
-            raise
-        finally:
             self.give_up()
+            raise
+        except BaseException:  # told to end while a store does not answer: the lease expires by itself
+            self._given_up.set()
+            raise
+        self.give_up()
 
     def give_up(self) -> None:
         """Let others hold it, without saving."""
@@ -169,7 +173,7 @@ class HeldFolder:
         return Holder.read(written.split(b"\n")[1].decode(errors="replace") if written.count(b"\n") else "", written)
 
     def _written(self, beats: int) -> bytes:
-        return b"%s\n%s\n%d" % (this_process(), self._token.encode(), beats)
+        return b"%s\n%s\n%d" % (self._who, self._token.encode(), beats)
 
     def _check_now(self) -> None:
         """Check by the lease itself; errors as for ``check``."""

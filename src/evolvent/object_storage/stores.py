@@ -22,7 +22,7 @@ EXTRAS = {
 }
 # Those that can only be read here: on the Hub each file written is a commit of its own.
 READ_ONLY = {
-    "hf": "Make it on a disk or in a bucket, then: evolvent push RUN ORG/NAME.",
+    "hf": "Make it on a disk or in a bucket, then: evolvent push RUN --repo ORG/NAME.",
     "http": "Name a bucket (s3://, gs://).",
     "https": "Name a bucket (s3://, gs://).",
 }
@@ -50,6 +50,8 @@ def _store(scheme: str) -> Any:
         how: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
         if scheme == "file":
             how["auto_mkdir"] = True
+        if module == "s3fs":  # a store that takes connections and never answers
+            how["config_kwargs"] = {"connect_timeout": 10, "read_timeout": 30, "retries": {"max_attempts": 3}}
         return fsspec.filesystem(scheme, **how)
     except Exception as error:  # there is none, it is not installed, it wants more than a URL says
         raise InputError(

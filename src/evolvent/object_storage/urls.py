@@ -9,10 +9,17 @@ from evolvent.node_disk import node_folder
 
 _TEXT = re.compile(r"([a-z][a-z0-9+.-]+)://([^\s].*)", re.IGNORECASE | re.DOTALL)
 _PATH = re.compile(r"([a-z][a-z0-9+.-]+):/(.+)", re.IGNORECASE | re.DOTALL)  # pathlib makes one slash of two
+_NEARLY = re.compile(r"(s3a?|gs|gcs):(?!/)", re.IGNORECASE)
 
 
 def url_in(value: object) -> str | None:
-    """The URL that a path or a text is, without a slash at its end; None if it is none."""
+    """The URL that a path or a text is, without a slash at its end; None if it is none.
+
+    Raises:
+        InputError: it lacks the slashes.
+    """
+    if isinstance(value, str | Path) and _NEARLY.match(str(value)):
+        raise InputError(f"{value} is nearly a URL", fix="Write two slashes: s3://bucket/run.")
     found = _TEXT.fullmatch(value) if isinstance(value, str) else None
     if isinstance(value, Path):
         found = _PATH.fullmatch(str(value))

@@ -53,7 +53,7 @@ def print_run(run: Any) -> None:
             print_made(stage)
         typer.echo(f"\nwritten: {', '.join(map(url_or_path, files))}")
     if run.output.suffix == ".parts":
-        typer.echo(f"this shard is made; when all are: evolvent merge {run.path.parents[1]}")
+        typer.echo(f"this shard is made; when all are: evolvent merge {url_or_path(run.path.parents[1])}")
     for stage in stages:
         print_fates(stage)
 
@@ -260,7 +260,7 @@ def print_files(stages: dict[str, Any]) -> None:
         if isinstance(done, Trained):
             already = " (was done already)" if done.already_done else ""
             last = f", loss {done.loss[-1][1]:.4g} at the last step" if done.loss else ""
-            typer.echo(f"{stage}: {done.path}, {number_of(done.counts['steps'], 'steps')}{last}{already}")
+            typer.echo(f"{stage}: {url_or_path(done.path)}, {number_of(done.counts['steps'], 'steps')}{last}{already}")
             continue
         for run in _runs(done):
             already = " (was done already)" if run.already_done else ""
@@ -268,7 +268,7 @@ def print_files(stages: dict[str, Any]) -> None:
                 files = [f"\n  {file}" for file in (run.path, run.note) if file is not None]
                 typer.echo(f"{stage}: {described(run.counts)}{already}{''.join(files)}")
             else:
-                typer.echo(f"{run.stage}{of_name}: {', '.join(map(str, (run.output, *run.others)))}{already}")
+                typer.echo(f"{run.stage}{of_name}: {', '.join(map(url_or_path, (run.output, *run.others)))}{already}")
                 print_fates(run)
 
 
