@@ -294,7 +294,7 @@ def _groups(path: Path, groups: int) -> Point:
     """A file of row groups of one row: what a group takes in the footer, and of a reader's and a writer's memory."""
     written = measured(groups, _write_groups, path, groups)
     opened = measured(groups, _open, path)
-    return replace(opened, found=opened.found | {"write_mb": written.peak_mb})
+    return replace(opened, found=opened.found | {"writer_bytes": written.peak_mb * MB})
 
 
 def _write_groups(path: Path, groups: int) -> dict[str, float]:
