@@ -32,6 +32,9 @@ class Plan:
         call_s: seconds of a worker for a call, when no server keeps it waiting.
         calls_each: calls of a record.
         start_s: from a worker's start to its first call: the interpreter, the look at the input.
+        check_s: a check of the input, of which what was found is kept.
+        check: ``once``, by one worker that is started before the others; ``each``, by every worker that starts while
+            nothing is kept yet.
         merge_s: joining all shards.
         slots: workers that run at once; 0 for as many as there are shards.
         queue_s: mean wait for a slot that is free (exponential).
@@ -50,6 +53,8 @@ class Plan:
     call_s: float
     calls_each: float = 1.0
     start_s: float = 0.0
+    check_s: float = 0.0
+    check: Literal["once", "each"] = "once"
     merge_s: float = 0.0
     slots: int = 0
     queue_s: float = 0.0
@@ -91,7 +96,9 @@ class Came:
         merge_s: of that, the merge.
         worker_s: seconds of all workers from their starts to their ends.
         starting_s: of these, seconds before an attempt's first call.
-        lost_s: of these, seconds that led to nothing: starts after a shard's first, and calls that were made again.
+        checks: workers that checked the input.
+        lost_s: of these, seconds that led to nothing: starts after a shard's first, checks after the input's first, and
+            calls that were made again.
         repeated: calls that were made again.
         failures, limits: attempts that a failure, or the walltime, has ended.
         last_s: by how much the last shard ended after half of them had.
@@ -102,6 +109,7 @@ class Came:
     merge_s: float = 0.0
     worker_s: float = 0.0
     starting_s: float = 0.0
+    checks: int = 0
     lost_s: float = 0.0
     repeated: float = 0.0
     failures: int = 0
@@ -115,9 +123,12 @@ def simulate(plan: Plan) -> Came:
     Raises:
         ValueError: no worker would ever make a call.
     """
-    if min(plan.walltime_s or math.inf, plan.mtbf_s or math.inf) <= plan.start_s:
-        raise ValueError(f"a worker takes {plan.start_s:,.0f} s to start, and does not live so long")
-    env, came = simpy.Environment(), Came(merge_s=plan.merge_s)
+    longest_s = plan.start_s + plan.check_s
+    if min(plan.walltime_s or math.inf, plan.mtbf_s or math.inf) <= longest_s:
+        raise ValueError(f"a worker takes {longest_s:,.0f} s to start, and does not live so long")
+    before_s = plan.check_s if plan.check == "once" else 0.0
+    env = simpy.Environment(before_s)
+    came = Came(merge_s=plan.merge_s, worker_s=before_s, starting_s=before_s, checks=int(before_s > 0))
     slots = simpy.Resource(env, plan.slots or plan.shards)
     servers = simpy.Resource(env, plan.servers) if plan.servers else None
     shards = [Shard(number, plan.parts[number :: plan.shards]) for number in range(plan.shards)]
@@ -128,7 +139,7 @@ def simulate(plan: Plan) -> Came:
     came.made = sum(shard.made for shard in shards)
     came.last_s = ends[-1] - ends[len(ends) // 2]
     came.ended_s = ends[-1] + plan.merge_s
-    came.lost_s = max(0.0, came.starting_s - plan.shards * plan.start_s) + came.repeated * plan.call_s
+    came.lost_s = max(0.0, came.starting_s - plan.shards * plan.start_s - plan.check_s) + came.repeated * plan.call_s
     return came
 
 
@@ -171,21 +182,14 @@ def _attempt(
 ) -> Step:
     """One worker: it starts, then makes what its shard lacks, until it is done or interrupted."""
     call_s = plan.call_s * (plan.slow_by if slow else 1.0)
-    began, works_at, took, doing = env.now, math.inf, 0.0, 0  # a part is worked at since then, and takes so long
-    next_copy = began + plan.start_s + SAVE_S
+    check_s = 0.0 if came.checks else plan.check_s
+    began, start_s = env.now, plan.start_s + check_s
+    next_copy = began + start_s + SAVE_S
     try:
-        yield env.timeout(plan.start_s)
-        for doing in _left(shard):
-            calls, asked = doing * plan.calls_each, env.now
-            with servers.request() if servers else nullcontext() as turn:
-                if turn is not None:
-                    yield turn
-                served_s = calls / plan.server_calls_s if servers else 0.0
-                works_at, took = env.now, max(served_s, asked + calls * call_s - env.now)
-                yield env.timeout(served_s)
-            yield env.timeout(works_at + took - env.now)
-            works_at = math.inf
-            shard.made += doing
+        yield env.timeout(start_s)
+        came.checks += check_s > 0
+        for size in _left(shard):
+            yield from _make_part(env, plan, shard, size, call_s, servers)
             if plan.store == "saved" and env.now >= next_copy:
                 copy_s = _begin_copy(env, plan, shard)
                 next_copy = env.now + copy_s + max(SAVE_S, PAUSES * copy_s)
@@ -193,8 +197,6 @@ def _attempt(
             yield env.timeout(_begin_copy(env, plan, shard))
         shard.ended = True
     except simpy.Interrupt as why:
-        if env.now > works_at:  # in the middle of a part: what was answered is stored
-            shard.made += int(doing * (env.now - works_at) / took)
         if why.cause == "failed":
             came.failures += 1
             if plan.store == "saved":
@@ -203,7 +205,29 @@ def _attempt(
             came.limits += 1
             if plan.store == "saved":
                 yield env.timeout(_begin_copy(env, plan, shard))
-    came.starting_s += min(env.now - began, plan.start_s)
+    came.starting_s += min(env.now - began, start_s)
+
+
+def _make_part(
+    env: simpy.Environment, plan: Plan, shard: Shard, size: int, call_s: float, servers: simpy.Resource | None
+) -> Step:
+    """Make a part, or what is left of one. When it is interrupted, what was answered until then is stored."""
+    asked, calls = env.now, size * plan.calls_each
+    served_s = calls / plan.server_calls_s if servers else 0.0
+    began, ends = math.inf, math.inf
+    try:
+        with servers.request() if servers else nullcontext() as turn:
+            if turn is not None:
+                yield turn
+            began = env.now
+            ends = max(began + served_s, asked + calls * call_s)
+            yield env.timeout(served_s)
+        yield env.timeout(ends - env.now)
+    except simpy.Interrupt:
+        if env.now > began:
+            shard.made += int(size * (env.now - began) / (ends - began))
+        raise
+    shard.made += size
 
 
 def _left(shard: Shard) -> Iterator[int]:

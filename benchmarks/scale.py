@@ -5,7 +5,8 @@
 
 ``costs`` measures each cost at two sizes and writes them. ``simulate`` reads them, and prints for each number of
 shards, of which all run at once unless ``--slots`` says otherwise, and each rate of failures what a run comes to:
-``evolve`` with one call a row, merged, then ``respond``, merged (``--stages``).
+``evolve`` with one call a row, merged, then ``respond``, merged (``--stages``). Evolve's input is checked by one shard
+that is started before the others, as Ray's driver does it, or by all of them (``--check each``).
 """
 
 import argparse
@@ -21,6 +22,7 @@ from evolvent.runs.parts import parts_of
 
 HOUR = 3_600.0
 TB = 1e12
+STAGE_FILE = "a stage's file"
 
 
 def numbers(text: str) -> list[int]:
@@ -55,17 +57,22 @@ def stage_plan(stage: str, shards: int, given: argparse.Namespace, cost: Mapping
     merging, footer = cost["merge rows"], cost["a row group of a file"].each("cpu_s")
     part_s = merging.fixed("cpu_s") / len(parts_of(merging.points[0].size, 1))
     # Evolve reads seeds; respond reads evolve's file: of each record two rows, of each part two row groups. That file's
-    # footer is read anew for each part of a shard.
+    # footer is read anew for each part of a shard. What a stage wrote is not checked row by row.
+    check_s = 0.0
     if stage == "evolve":
         reading_s, written = records * cost[f"pass over rows of {given.input}"].each("cpu_s"), 2 * records
+        if given.input != STAGE_FILE:
+            check_s = records * cost["check an input"].each("cpu_s")
     else:
-        reading_s, written = 2 * records * cost["pass over rows of a stage's file"].each("cpu_s"), records
+        reading_s, written = 2 * records * cost[f"pass over rows of {STAGE_FILE}"].each("cpu_s"), records
         reading_s += len(parts) / shards * 2 * len(parts) * footer
     return Plan(
         parts,
         shards,
         call_s=max(cost[stage].each("cpu_s"), 1 / given.worker_calls_s),
         start_s=cost["start a worker"].points[0].cpu_s + reading_s,
+        check_s=check_s,
+        check=given.check,
         merge_s=written * merging.each("cpu_s") + len(parts) * part_s + records * cost["merge calls"].each("cpu_s"),
         slots=given.slots,
         queue_s=given.queue_s,
@@ -90,15 +97,18 @@ def simulate_all(given: argparse.Namespace) -> None:
             f"{stage}: {len(plan.parts):,} parts; a worker makes {1 / plan.call_s:,.0f} calls a second; merging takes "
             f"{plan.merge_s / HOUR:.1f} h; the merged store has {stored:.2f} TB, the file {rows:.2f} TB"
         )
-    print("\n| stage | shards | parts each | calls each | hours of calls | start, s | store each, GB | files of all |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(
+        "\n| stage | shards | parts each | calls each | hours of calls | start, s | start that checks, s "
+        "| checks of all, h | store each, GB | files of all |\n|---|---|---|---|---|---|---|---|---|---|---|"
+    )
     for stage in stages:
         for shards in counts:
             plan, calls = stage_plan(stage, shards, given, cost), given.records / shards
             stored = calls * cost[stage].each("store_bytes") / 1e9
             files = len(plan.parts) + 3 * shards  # of each shard its manifest, its lock and its store
             row = f"{len(plan.parts) / shards:,.0f} | {calls:,.0f} | {calls * plan.call_s / HOUR:,.1f}"
-            print(f"| {stage} | {shards:,} | {row} | {plan.start_s:,.0f} | {stored:,.1f} | {files:,} |")
+            checked = f"{plan.start_s + plan.check_s:,.0f} | {shards * plan.check_s / HOUR:,.0f}"
+            print(f"| {stage} | {shards:,} | {row} | {plan.start_s:,.0f} | {checked} | {stored:,.1f} | {files:,} |")
     print()
     print(
         "| shards | a node fails each | store | hours | merging, h | after half of the shards, h | lost | calls again |"
@@ -133,7 +143,8 @@ def main() -> None:
     simulating.add_argument("file", type=Path, help="what costs wrote")
     simulating.add_argument("--records", type=float, default=1e9)
     simulating.add_argument("--stages", default="evolve,respond", help="of evolve and respond, separated by commas")
-    simulating.add_argument("--input", default="JSON Lines", choices=("JSON Lines", "Parquet", "a stage's file"))
+    simulating.add_argument("--input", default="JSON Lines", choices=("JSON Lines", "Parquet", STAGE_FILE))
+    simulating.add_argument("--check", default="once", choices=("once", "each"), help="who checks evolve's input")
     simulating.add_argument("--shards", default="64,512,4096")
     simulating.add_argument("--mtbf-h", default="0,1000,100", help="mean hours until a node fails; 0: never")
     simulating.add_argument("--store", default="shared,saved", help="on a disk that outlives nodes, or saved from one")

@@ -7,11 +7,12 @@ the first are the work, the second wait for the disk, too.
 
 import multiprocessing
 import os
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ LATENCY_MS = 200
 SHARDS = 8
 OVER = 64  # shards, of one of which a worker passes over the rows of the others
 CHECKED = ".checked-seeds.sqlite"
+REPEATS = "JSON Lines, half of it repeats"
 TEXT = "Explain to learner {row:07d} how a compass finds north, and why it does not find it near iron. "
 
 
@@ -107,20 +109,22 @@ def costs(folder: Path, called: list[int], read: list[int], merged: list[int]) -
     yield "start a worker", Cost("start", (evolve[0][0],))
     yield "evolve", Cost("call", tuple(point for _, point in evolve))
     yield "respond", Cost("call", respond)
-    files = [(rows, *_inputs(folder / f"read-{rows}", rows)) for rows in read]
-    yield "check an input", Cost("row", tuple(measured(rows, _check, lines, None) for rows, lines, _, _ in files))
-    known = (measured(rows, _check, lines, lines.with_name(CHECKED)) for rows, lines, _, _ in files)
-    yield "find it checked", Cost("row", tuple(known))
-    for name, position in (("JSON Lines", 1), ("Parquet", 2), ("a stage's file", 3)):
-        points = tuple(measured(file[0], _pass_over, file[position], file[0]) for file in files)
-        yield f"pass over rows of {name}", Cost("row", points)
+    files = [(rows, _inputs(folder / f"read-{rows}", rows)) for rows in read]
+    checks = tuple(measured(rows, _check, file["JSON Lines"], None) for rows, file in files)
+    yield "check an input", Cost("row", checks)
+    for name, kind in (("find it checked", "JSON Lines"), ("find it checked, half of it repeats", REPEATS)):
+        known = (measured(rows, _check, file[kind], file[kind].with_name(CHECKED)) for rows, file in files)
+        yield name, Cost("row", tuple(known))
+    for kind in ("JSON Lines", "Parquet", "a stage's file"):
+        points = tuple(measured(rows, _pass_over, file[kind], rows) for rows, file in files)
+        yield f"pass over rows of {kind}", Cost("row", points)
     merges, again = zip(*(_merge_rows(folder / f"merged-{rows}", rows) for rows in merged), strict=True)
     yield "go on with rows that are made", Cost("row", again)
     yield "merge rows", Cost("row", merges)
     stores = [(rows // 2, _stores(folder / f"stores-{rows}", rows // 2)) for rows in merged]
-    yield "merge calls", Cost("call", tuple(measured(calls, _merge_calls, out) for calls, out in stores))
+    yield "merge calls", Cost("call", tuple(_merged_calls(calls, out) for calls, out in stores))
     yield "save a store", Cost("call", tuple(measured(calls, _save, out / "calls.sqlite") for calls, out in stores))
-    sizes = (2_000, 8_000)
+    sizes = (2_000, 61_036)  # the last is what 10^9 rows have: two for each of 30,518 parts
     yield "a row group of a file", Cost("group", tuple(_groups(folder / f"groups-{n}.parquet", n) for n in sizes))
     counts = (256, 1_024)
     yield "look at all shards", Cost("shard", tuple(_manifests(folder / f"shards-{of}", of) for of in counts))
@@ -158,8 +162,8 @@ def _stages(folder: Path, rows: int, mock: Mock) -> tuple[tuple[Point, Point], P
     return (points[0], points[1]), points[2]
 
 
-def _inputs(folder: Path, rows: int) -> tuple[Path, Path, Path]:
-    """The same rows as JSON Lines and as Parquet, both checked before, and as a stage's file."""
+def _inputs(folder: Path, rows: int) -> dict[str, Path]:
+    """The same rows as JSON Lines, as Parquet, and half of them twice, all checked before; and as a stage's file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -167,11 +171,14 @@ def _inputs(folder: Path, rows: int) -> tuple[Path, Path, Path]:
     from evolvent.records import Record
     from evolvent.runs.parts import Output, Placed
 
-    (folder / "parquet").mkdir(parents=True)
+    for name in ("parquet", "repeats"):
+        (folder / name).mkdir(parents=True)
     lines, plain = write_seeds(folder / "seeds.jsonl", rows), folder / "parquet/seeds.parquet"
     texts = [TEXT.format(row=row) for row in range(rows)]
     pq.write_table(pa.table({"instruction": pa.array(texts)}), plain, row_group_size=10_000)
-    for path in (lines, plain):
+    twice = folder / "repeats/seeds.jsonl"
+    twice.write_bytes(write_seeds(twice, rows // 2).read_bytes() * 2)
+    for path in (lines, plain, twice):
         load(path, known=path.with_name(CHECKED)).keep(path.with_name(CHECKED))
     output = Output(folder / "evolved.parquet", rows)
     for number, part in enumerate(output.parts):
@@ -179,7 +186,7 @@ def _inputs(folder: Path, rows: int) -> tuple[Path, Path, Path]:
             place = Placed(number, position, Record(f"{position:016x}", f"{position:016x}", position, texts[position]))
             output.add(place, [place.record], lambda tally, row: tally.count(row, "round 1"))
     output.finish()
-    return lines, plain, output.path
+    return {"JSON Lines": lines, "Parquet": plain, REPEATS: twice, "a stage's file": output.path}
 
 
 def _check(path: Path, known: Path | None) -> dict[str, float]:
@@ -252,6 +259,14 @@ def _stores(folder: Path, calls: int) -> Path:
     return folder
 
 
+def _merged_calls(calls: int, folder: Path) -> Point:
+    """Stores merged; and what the index takes of the store."""
+    point = measured(calls, _merge_calls, folder)
+    with closing(sqlite3.connect(folder / "calls.sqlite")) as store:
+        (index,) = store.execute("SELECT sum(pgsize) FROM dbstat WHERE name LIKE 'sqlite_autoindex_calls%'").fetchone()
+    return replace(point, found=point.found | {"index_bytes": float(index)})
+
+
 def _merge_calls(folder: Path) -> dict[str, float]:
     from evolvent.call_store.merge import merge_calls
 
@@ -276,7 +291,13 @@ def _save(store: Path) -> dict[str, float]:
 
 
 def _groups(path: Path, groups: int) -> Point:
-    """A file of row groups of one row: what a group takes in the footer, and of a reader's memory."""
+    """A file of row groups of one row: what a group takes in the footer, and of a reader's and a writer's memory."""
+    written = measured(groups, _write_groups, path, groups)
+    opened = measured(groups, _open, path)
+    return replace(opened, found=opened.found | {"writer_bytes": written.peak_mb * MB})
+
+
+def _write_groups(path: Path, groups: int) -> dict[str, float]:
     import pyarrow.parquet as pq
 
     from evolvent.records import Record, schema
@@ -286,7 +307,7 @@ def _groups(path: Path, groups: int) -> Point:
     with pq.ParquetWriter(path, schema(), compression="zstd") as writer:
         for _ in range(groups):
             writer.write_table(table)
-    return measured(groups, _open, path)
+    return {}
 
 
 def _open(path: Path) -> dict[str, float]:

@@ -68,3 +68,11 @@ def test_no_row_is_lost_or_made_twice_and_the_same_seed_is_the_same_run() -> Non
 def test_workers_that_would_never_make_a_call() -> None:
     with pytest.raises(ValueError, match="takes 10 s to start"):
         simulate(replace(PLAN, walltime_s=5.0))
+
+
+def test_an_input_that_one_worker_checks_or_all() -> None:
+    once = simulate(replace(PLAN, check_s=100, slots=2))
+    each = simulate(replace(PLAN, check_s=100, check="each", slots=2))
+    assert (once.checks, once.lost_s, once.worker_s) == (1, 0, 100 + 4 * 160)
+    assert (each.checks, each.lost_s, each.worker_s) == (2, 100, 200 + 4 * 160)  # the third finds it checked
+    assert once.ended_s == each.ended_s == 100 + 2 * 160 + 7
