@@ -109,6 +109,17 @@ def test_what_another_field_holds_is_shown(field: str) -> None:
         ("Cannot connect to host gpu-7:8000 ssl:default", f"Cannot connect to host {LEFT_OUT} ssl:default"),
         ("cut at 10:30, ratio 3:2, x:y, a[1:2]", "cut at 10:30, ratio 3:2, x:y, a[1:2]"),
         ("version 1.2.3 of line 7: 40", "version 1.2.3 of line 7: 40"),
+        ("[fe80::1] and LOCALHOST:80", f"{LEFT_OUT} and {LEFT_OUT}"),
+        *(
+            (text, text)
+            for text in (
+                "gpt-4o:2024, gpt-4.1-mini:99999",
+                "seed:12345 in year:2024, Genesis:1234",
+                "qwen2.5:7000",
+                "x[::2], at [12:30:45]",
+                "hf-internal-testing-tiny-random-bert",
+            )
+        ),
         # keys, in the forms of those who give them out
         *((f"with {key}: refused", f"with {LEFT_OUT}: refused") for key in KEYS),
         ("bearer   abc", LEFT_OUT),

@@ -251,6 +251,13 @@ def damage(kept: Path, how: str) -> None:
     if how == "a folder":
         kept.unlink()
         (kept / "with").mkdir(parents=True)
+    elif how == "a pipe":
+        kept.unlink()
+        os.mkfifo(kept)
+    elif how == "a link":
+        kept.rename(elsewhere := kept.with_name("elsewhere"))
+        kept.symlink_to(elsewhere)
+        elsewhere.write_text("somebody's")
     elif how == "unreadable":
         kept.chmod(0)
     else:
@@ -267,7 +274,7 @@ def damage(kept: Path, how: str) -> None:
 
 @pytest.mark.parametrize(
     "how",
-    ["a folder", "unreadable", "a repeat", "no repeats", "words for numbers", "[]", "{", "7"],
+    ["a folder", "a pipe", "unreadable", "a repeat", "no repeats", "words for numbers", "[]", "{", "7"],
 )
 def test_damaged_findings_are_made_anew(how: str, tmp_path: Path, no_check: Callable[[], None]) -> None:
     path = write_seeds(tmp_path)
@@ -278,6 +285,29 @@ def test_damaged_findings_are_made_anew(how: str, tmp_path: Path, no_check: Call
     no_check()
     assert list(stage_input(path, before=None, out=tmp_path / "run")) == records
     assert list((tmp_path / "run").iterdir()) == [kept]
+
+
+def test_findings_are_not_written_through_a_link(tmp_path: Path) -> None:
+    path = write_seeds(tmp_path)
+    records = list(checked(path, tmp_path / "run"))
+    kept = next((tmp_path / "run").glob(".checked-*"))
+    damage(kept, "a link")
+    assert list(checked(path, tmp_path / "run")) == records
+    assert not kept.is_symlink() and (tmp_path / "run" / "elsewhere").read_text() == "somebody's"
+
+
+def test_repeated_rows_are_sought_by_their_position(tmp_path: Path, no_check: Callable[[], None]) -> None:
+    path, out = write_seeds(tmp_path), tmp_path / "run"
+    records = list(checked(path, out))
+    kept = next(out.glob(".checked-*"))
+    with closing(sqlite3.connect(kept)) as database, database:
+        query = "EXPLAIN QUERY PLAN SELECT position, occurrence FROM repeats WHERE position >= 3 ORDER BY position"
+        assert ["SEARCH" in step and "TEMP" not in step for *_, step in database.execute(query)] == [True]
+        database.execute("CREATE TABLE earlier AS SELECT * FROM repeats")  # as earlier versions have it
+        database.execute("DROP TABLE repeats")
+        database.execute("ALTER TABLE earlier RENAME TO repeats")
+    no_check()
+    assert list(stage_input(path, before=None, out=out)) == records
 
 
 def test_a_flipped_bit_in_findings_is_seen(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ CREATE TABLE spent (
     PRIMARY KEY (stage, model)
 );
 CREATE TABLE limits (max_tokens INTEGER PRIMARY KEY);
+CREATE TABLE identity AS SELECT lower(hex(randomblob(16))) AS id;
 """
 # What a layout lacks of the next one. Calls of layout 1 have no checksum, and are not checked. In a request max_tokens
 # stands first, so the pages that a long one goes on in are not read: 1 s for 300,000 calls of 4 kB.
@@ -47,6 +48,13 @@ def lay_out(connection: sqlite3.Connection, path: Path) -> None:
     if layout < LAYOUT:
         lacking = "".join(LACKING[older] for older in range(layout, LAYOUT)) if layout else TABLES
         connection.executescript(f"BEGIN; {lacking} PRAGMA user_version = {LAYOUT}; COMMIT;")
+
+
+def identity_of(connection: sqlite3.Connection) -> str:
+    """What tells a store and its copies from one that was made in its place; empty for one of an earlier version."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'identity'").fetchone() is None:
+        return ""
+    return str(connection.execute("SELECT id FROM identity").fetchone()[0])
 
 
 def layout_of(connection: sqlite3.Connection, path: Path) -> int:

@@ -178,8 +178,10 @@ class InstructionData:
                 kept.execute("CREATE TABLE note (content TEXT, seal TEXT)")
                 kept.execute("INSERT INTO note VALUES (?, ?)", (content, _seal(content, kept)))
             with explained(path):
-                if path.is_dir():  # nobody's: the name is a cache's
+                if path.is_dir() and not path.is_symlink():  # nobody's: the name is a cache's
                     shutil.rmtree(path)
+                elif path.is_symlink() or not path.is_file():  # a pipe would be written through
+                    path.unlink(missing_ok=True)
             with made.open("rb") as whole, replacing(path) as file:
                 shutil.copyfileobj(whole, file)
 
@@ -374,8 +376,9 @@ def _check_all(
             seen.clear()
     repeats.executemany("INSERT INTO seen VALUES (?, ?)", seen)
     repeats.execute("COMMIT")
+    repeats.execute("CREATE TABLE repeats (position INTEGER PRIMARY KEY, occurrence INTEGER)")  # sought in by position
     repeats.execute(
-        "CREATE TABLE repeats AS SELECT position, occurrence FROM (SELECT position, row_number() OVER "
+        "INSERT INTO repeats SELECT position, occurrence FROM (SELECT position, row_number() OVER "
         "(PARTITION BY digest ORDER BY position) AS occurrence FROM seen) WHERE occurrence > 1 ORDER BY position"
     )
     repeats.execute("DROP TABLE seen")

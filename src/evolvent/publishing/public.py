@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,18 @@ LEFT_OUT = "(left out)"
 # Fields that hold keys, and what keys look like anywhere.
 _KEY_FIELD = re.compile(r"(?i)(?:api[_-]?key|(?:^|[_-])key|secret|passw(?:or)?d|auth(?:orization)?|token|cookie)$")
 _KEY = re.compile(
-    r"\b(?:sk|csk|hf|gsk|xai|nvapi|pplx|r8|fw|gh[oprsu]|github_pat|glpat)[-_][\w-]{16,}|\bAIza[\w-]{30,}"
-    r"|\bAKIA[A-Z0-9]{12,}|\beyJ[\w-]{8,}(?:\.[\w-]{8,})+|(?i:\bbearer\s+[^\s\"']+)"
+    r"\b(?:sk|csk|gsk|xai|nvapi|pplx|r8|fw|gh[oprsu]|github_pat|glpat)[-_][\w-]{16,}|\bAIza[\w-]{30,}"
+    r"|\bhf_[A-Za-z0-9]{16,}|\bAKIA[A-Z0-9]{12,}|\beyJ[\w-]{8,}(?:\.[\w-]{8,})+|(?i:\bbearer\s+[^\s\"']+)"
 )
-# A URL, an IP address, a host with its port.
+# A URL, an IP address, a host with its port; the last two only look like those, at first.
 _ADDRESS = re.compile(
-    r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>)\]]+|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b|\[[0-9a-f.]*:[0-9a-f:.]*:[0-9a-f.]*\]"
-    r"(?::\d+)?|\b[\w-]+(?:\.[\w-]+)+:\d{2,5}\b|\b[a-z][\w-]*:\d{4,5}\b",
+    r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>)\]]+|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b"
+    r"|(?<![\w\])])\[(?P<ip>[0-9a-f:.]+)\](?::\d+)?|\b(?P<host>[\w-]+(?:\.[\w-]+)*):(?P<port>\d{2,5})\b",
     re.IGNORECASE,
 )
+_HOST = re.compile(r"localhost|.*\.[a-z][\w-]*", re.IGNORECASE)
+# What is said of a server; there a host may be called by one word, as gpu-7:8000.
+_OF_SERVER = re.compile(r"connect|refused|reach|resolve|timed? ?out|server|\bhost", re.IGNORECASE)
 _FOLDERS = re.compile(r"(?<![\w.~/-])~?(?:/[^\s/\"'`,;:()<>|]+)+/(?=[^\s/\"'`,;:()<>|])")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -50,7 +54,7 @@ class Public:
         """A text of ours or of a server's."""
         for uri in sorted(self.names, key=len, reverse=True):
             text = text.replace(uri, self.names[uri])
-        return _FOLDERS.sub("", _ADDRESS.sub(LEFT_OUT, _KEY.sub(LEFT_OUT, text)))
+        return _FOLDERS.sub("", _ADDRESS.sub(_without_address, _KEY.sub(LEFT_OUT, text)))
 
     def model(self, uri: str) -> str:
         """A model's name, also of one that the run's manifest does not know."""
@@ -117,6 +121,19 @@ def weights_of(identity: str) -> str | None:
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return None
     return weights if isinstance(weights, str) else None
+
+
+def _without_address(found: re.Match[str]) -> str:
+    """What stands in the place of an address; what only looks like one (``seed:12345``, ``[12:30:45]``) stays."""
+    if found["ip"]:
+        try:
+            IPv6Address(found["ip"])
+        except ValueError:
+            return found[0]
+    if host := found["host"]:
+        named = _HOST.fullmatch(host) or (host[0].isalpha() and _OF_SERVER.search(found.string))
+        return LEFT_OUT if named and 0 < int(found["port"]) < 1 << 16 else found[0]
+    return LEFT_OUT
 
 
 def _identity(identity: str) -> str:

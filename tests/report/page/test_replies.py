@@ -99,3 +99,15 @@ def test_so_it_is_of_evolutions(tmp_path: Path, models: Opened, other: dict[str,
     assert raw_of(tmp_path) == {id: f"thought {len(models[EVOLVER].asked)}"}
     evolve(seeds, **how, fresh=True)
     assert raw_of(tmp_path) == {id: "thought 3"}
+
+
+def test_at_temperature_0_rounds_are_counted_of_what_was_asked_with_the_settings_of_now(
+    tmp_path: Path, models: Opened
+) -> None:
+    how: dict[str, Any] = {"model": EVOLVER, "out": tmp_path, "rounds": 2, "temperature": 0}
+    seeds = [{"instruction": "Mend it"}]
+    rounds = [row.id for row in evolve(seeds, **how, system="A") if row.round]
+    evolve(seeds, **how, system="B", fresh=True)
+    assert raw_of(tmp_path) == {rounds[0]: "thought 3", rounds[1]: "thought 4"}
+    evolve(seeds, **how, system="A", fresh=True)
+    assert raw_of(tmp_path) == {rounds[0]: "thought 1", rounds[1]: "thought 2"}

@@ -61,8 +61,11 @@ def replies(run: Source, stage: str, records: Iterable[str]) -> Iterator[Reply]:
             of_model = [place for place in places.get(worked_on(stage, row), ()) if place.model == model]
             if not of_model:
                 return None
-            place = _asked_with(store, _of_draw(of_model, stage, row, entry.settings), entry)
-            return None if place is None else _text(store, place)
+            found, by_order = _of_draw(of_model, stage, row, entry.settings)
+            found = _asked_with(store, found, entry)
+            if by_order:
+                found = found[row["round"] - 1 : row["round"]] if len(found) == entry.settings.get("rounds") else []
+            return _text(store, found[0]) if len(found) == 1 else None
 
         yield reply
 
@@ -90,38 +93,38 @@ def _places(store: sqlite3.Connection, stage: str, records: Iterable[str]) -> Ma
 
 def _of_draw(
     places: Sequence[Place], stage: str, row: Mapping[str, Any], settings: Mapping[str, Any]
-) -> Sequence[Place]:
-    """The calls that the last draw of a row may be of; several where it was drawn with other settings, too."""
+) -> tuple[Sequence[Place], bool]:
+    """The calls that the last draw of a row may be of; several where it was drawn with other settings, too.
+
+    And whether they are those of all rounds, which their order tells apart.
+    """
     if stage == "evaluate":
-        return places[-1:]
+        return places[-1:], False
     draws = [stage_of(draw) for draw in range(settings.get("retry_eliminated") or 0, -1, -1)]
     for name in draws if stage == STAGE else [stage]:
         for attempt in range(ATTEMPTS - 1, -1, -1):
             seed = call_seed(settings.get("seed", 0), row["id"], name, attempt=attempt)
             if settings.get("temperature", 1) and (drawn := [place for place in places if place.seed == seed]):
-                return drawn
-    greedy = [place for place in places if place.seed is None]
-    if stage != STAGE:
-        return greedy
-    return greedy[row["round"] - 1 : row["round"]] if len(greedy) == settings.get("rounds") else []
+                return drawn, False
+    return [place for place in places if place.seed is None], stage == STAGE
 
 
-def _asked_with(store: sqlite3.Connection, places: Sequence[Place], entry: StageEntry) -> Place | None:
-    """The call that was asked with the settings of a stage; None where that is not one."""
+def _asked_with(store: sqlite3.Connection, places: Sequence[Place], entry: StageEntry) -> Sequence[Place]:
+    """Those of several calls that were asked with the settings of a stage; none where they cannot be read."""
     if len(places) < 2:
-        return places[0] if places else None
+        return places
     identity = entry.models.get(places[0].model, "").encode()
     try:
         query = "SELECT key, request FROM calls WHERE rowid = ?"
         found = [(place, *store.execute(query, (place.row,)).fetchone()) for place in places]
         asked = [(place, key, request, orjson.loads(request)) for place, key, request in found]
     except (sqlite3.Error, orjson.JSONDecodeError, TypeError):
-        return None
+        return []
     asked = [one for one in asked if one[1] == request_key(identity, one[2].encode())] or asked
     asked = [one for one in asked if _has_system(one[3], entry.settings.get("system"))] or asked
     for name in ("temperature", "top_p", "max_tokens"):
         asked = [one for one in asked if one[3].get(name) == entry.settings.get(name)] or asked
-    return asked[0][0] if len(asked) == 1 else None
+    return [one[0] for one in asked]
 
 
 def _has_system(request: Mapping[str, Any], system: str | None) -> bool:
