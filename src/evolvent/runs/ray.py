@@ -90,16 +90,16 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def make_shard(stage: Stage, out: Path, calling: Calling, folder: str) -> None:
+def make_shard(stage: Stage, out: Path, calling: Calling, working_directory: str) -> None:
     """Make one shard, in a worker.
 
     Args:
         stage: the stage.
         out: the run folder.
         calling: how calls are made; names the shard.
-        folder: what the paths of all these begin in.
+        working_directory: the driver's, in which the paths of all these begin.
     """
-    os.chdir(folder)
+    os.chdir(working_directory)
     for path in (out, stage.source.about["source"]):  # on a node that shares no disk with the driver's
         if (url := url_of(path)) is not None:
             bring(url)
@@ -117,11 +117,11 @@ def _make_shards(ray: Any, stage: Stage, out: Path, calling: Calling) -> None:
     assert calling.shards is not None
     task = ray.remote(num_cpus=1, num_gpus=calling.gpus_per_shard, max_retries=RESTARTS)(make_shard)
     own = replace(calling, engine="local", shards=None, ray_address=None, gpus_per_shard=0.0, progress=False, show=0)
-    stage_there, folder, running = ray.put(stage), str(Path.cwd()), dict[Any, Shard]()
+    stage_there, working_directory, running = ray.put(stage), str(Path.cwd()), dict[Any, Shard]()
     for number in range(1, calling.shards + 1):
         shard = Shard(number, calling.shards)
         named = task.options(name=f"{stage.name} {shard}")
-        running[named.remote(stage_there, out, replace(own, shard=str(shard)), folder)] = shard
+        running[named.remote(stage_there, out, replace(own, shard=str(shard)), working_directory)] = shard
     failed: dict[int, Exception] = {}
     while running:
         (ended,), _ = ray.wait(list(running), num_returns=1)
