@@ -305,3 +305,10 @@ def test_a_dry_run_says_what_would_be_selected_and_trained(tmp_path: Path, capsy
     assert printed.startswith("select: 8 rows, 8 competing, 4 selected\ntrain: row 1, ")
     assert "\ntrain: 4 rows, " in printed
     assert printed.endswith("evaluate: nothing can be said yet: it reads what train has yet to make\n")
+
+
+def test_of_several_stages_no_shard_is_made_afresh(tmp_path: Path) -> None:
+    """It would be the first stage's each time."""
+    stages = {"evolve": {"seeds": "seeds.jsonl", "model": "embedded"}, "respond": {"teacher": "embedded"}}
+    with pytest.raises(InputError, match=r"with --shard and --fresh it would make the first one again"):
+        run({"out": str(tmp_path / "run"), **stages}, shard="1/2", fresh=True)

@@ -1,5 +1,6 @@
 """merge: the shards of a run folder's stages joined, each stage to the file that one machine would have written."""
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,15 @@ from evolvent.object_storage.bring import bring_shards
 from evolvent.object_storage.urls import url_of
 from evolvent.options import implements
 from evolvent.runs.folder import RunFolder
-from evolvent.runs.merge import merge_stage
+from evolvent.runs.merge import made_anew, merge_stage
 from evolvent.runs.options import MERGE, Merging
 from evolvent.runs.run import Run
 from evolvent.runs.shards import made_in, shards_in
 from evolvent.runs.stage import nothing_more
 from evolvent.shard import SHARDS
 from evolvent.stages import in_order
+
+log = logging.getLogger(__name__)
 
 
 @implements(MERGE)
@@ -33,7 +36,8 @@ def merge(run: str | Path, *, given: Merging) -> list[Run]:
         run: the run folder, in which ``shards/`` holds a folder for each shard.
 
     Returns:
-        The run of each stage that was joined; those that were joined before count as done already.
+        The run of each stage that was joined; those that were joined before count as done already. Left out, with a
+        warning, are shards of what an earlier stage was before it was joined now.
 
     Raises:
         InputError: there are no shards, or they do not belong together.
@@ -52,10 +56,12 @@ def merge(run: str | Path, *, given: Merging) -> list[Run]:
         )
     settings = {stage: next(iter(made[stage].values())).settings for stage in in_order(made)}
     with RunFolder(out) as folder:
-        done = {
-            stage: merge_stage(stage, folder, made[stage], given, _derive(stage, noted))
-            for stage, noted in settings.items()
-        }
+        done = dict[str, Run]()
+        for stage, noted in settings.items():
+            if any(not run.already_done for run in done.values()) and (read := made_anew(folder, made[stage])):
+                log.warning("warning: %s: its shards are of an earlier %s; make them again", stage, read)
+            else:
+                done[stage] = merge_stage(stage, folder, made[stage], given, _derive(stage, noted))
     if SCORE in done:
         _check_scored(done[SCORE], settings[SCORE])
     return list(done.values())

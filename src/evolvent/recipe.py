@@ -38,6 +38,7 @@ from evolvent.recipe_options import RUN, Recipe
 from evolvent.responses.respond import respond
 from evolvent.runs.made_folder import made_run_folder
 from evolvent.runs.run import Run
+from evolvent.runs.shards import first_again
 from evolvent.selection.columns import NUMBERS, TEXTS, first_columns
 from evolvent.selection.select import Selection, select
 from evolvent.selection.where import parse_conditions
@@ -129,6 +130,8 @@ def _in_copy(content: dict[str, Any], out: str | None) -> dict[str, Any]:
 def _run(written: Written, how: Recipe, models: Models | None) -> RecipeRun:
     calls = _calls(written)
     done = RecipeRun(Path(written.content["out"]))
+    if how.shard is not None and how.fresh and sum(map(_has_shards, calls)) > 1:
+        raise first_again("the recipe", done.path)
     with opened(models) as shared, tempfile.TemporaryDirectory(prefix="evolvent-") as scratch:
         for key, arguments in calls.items():
             taken = inspect.signature(_function(key)).parameters

@@ -315,7 +315,7 @@ def test_a_part_is_taken_for_none_but_itself(tmp_path: Path, caplog: pytest.LogC
         work(path, places, seen=seen)
     assert len(seen) == 9
     assert [record.getMessage().partition(" is ")[2] for record in caplog.records] == 2 * [
-        "damaged, or no part of this: it is made again from the stored calls"
+        "damaged, or no part of this: it is not used"
     ]
     assert path.read_bytes() == bytes_of(places, 3)[0]
 

@@ -23,6 +23,7 @@ from tests.runs.staged import (
     evolved,
     failing_for,
     longer,
+    refuse,
     write_seeds,
 )
 from tests.runs.staged import undisturbed as on_one_machine
@@ -252,7 +253,7 @@ def test_a_stage_that_was_made_anew_since_keeps_its_file(tmp_path: Path, models:
     two = evolved(seeds, run, rounds=2).output.read_bytes()
     for number in (1, 2):
         respond(run, teacher=TEACHER, out=run, shard=f"{number}/2")
-    assert [(one.stage, one.already_done) for one in merge(run, fresh=True)] == [("evolve", True), ("respond", False)]
+    assert [(one.stage, one.already_done) for one in merge(run)] == [("evolve", True), ("respond", False)]
     assert (run / "evolved.parquet").read_bytes() == two
     assert read_manifest(run)["respond"].counts["instructions"] == 16
 
@@ -303,7 +304,7 @@ def test_what_was_asked_again_since_the_merge_stays(tmp_path: Path, models: Open
     asked_in(models[EVOLVER])
     evolved(seeds, run, retry_failed=True)
     assert asked_in(models[EVOLVER]) == 1
-    assert merge(run, fresh=True)[0].already_done
+    assert merge(run)[0].already_done
     assert read_manifest(run)["evolve"].counts["failed"] == 0
 
 
@@ -379,3 +380,68 @@ def test_a_stage_that_is_made_in_shards_is_not_paid_again_as_a_whole(tmp_path: P
     with pytest.raises(InputError, match="holds 1 of 2 shards of evolve"):
         evolved(seeds, run)
     assert asked_in(models[EVOLVER]) == 0
+
+
+def test_what_the_folder_holds_otherwise_is_refused_and_replaced_where_that_is_asked_for(
+    tmp_path: Path, models: Opened
+) -> None:
+    seeds, run = write_seeds(tmp_path, range(8)), tmp_path / "run"
+    sharded(seeds, run, of=2, rounds=2)
+    evolved(seeds, run, fresh=True)
+    with pytest.raises(InputError, match="holds evolve with other settings"):
+        merge(run)
+    assert [one.already_done for one in merge(run, fresh=True)] == [False]
+    assert read_manifest(run)["evolve"].settings["rounds"] == 2
+
+
+def test_shards_are_joined_that_a_clock_says_are_older_than_the_merge(
+    tmp_path: Path, models: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds, run = write_seeds(tmp_path, range(8)), tmp_path / "run"
+    merge(sharded(seeds, run, of=2))
+    with monkeypatch.context() as patch:
+        patch.setattr("evolvent.runs.folder.now", lambda: "2001-01-01T00:00:00.000+00:00")
+        sharded(seeds, run, of=2, fresh=True)
+    assert [one.already_done for one in (*merge(run), *merge(run))] == [False, True]
+    shutil.rmtree(run / SHARDS / "1-of-2")
+    assert merge(run)[0].already_done
+
+
+def test_shards_of_a_stage_whose_input_was_merged_anew_are_left_out(
+    tmp_path: Path, models: Opened, caplog: pytest.LogCaptureFixture
+) -> None:
+    seeds, run = write_seeds(tmp_path, range(16)), tmp_path / "run"
+    merge(sharded(seeds, run, of=2))
+    for number in (1, 2):
+        respond(run, teacher=TEACHER, out=run, shard=f"{number}/2")
+    merge(run)
+    sharded(seeds, run, of=2, rounds=2, fresh=True)
+    assert [(one.stage, one.already_done) for one in merge(run, fresh=True)] == [("evolve", False)]
+    assert "respond: its shards are of an earlier evolved.parquet; make them again" in caplog.text
+    with pytest.raises(RunError, match=r"respond in .*: 2 of 2 shards are missing or not finished"):
+        merge(run)
+    for number in (1, 2):
+        respond(run, teacher=TEACHER, out=run, shard=f"{number}/2")
+    assert [(one.stage, one.already_done) for one in merge(run)] == [("evolve", True), ("respond", False)]
+    assert read_manifest(run)["respond"].counts["instructions"] == 32
+
+
+def test_parts_that_an_older_version_cut_otherwise_are_made_again(
+    tmp_path: Path, models: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds, run = write_seeds(tmp_path, range(16)), tmp_path / "run"
+    sharded(seeds, run, of=2)
+    monkeypatch.setattr("evolvent.runs.parts.PART", 2 * PART)
+    with pytest.raises(RunError, match="parts are missing or damaged, of shards 1, 2"):
+        merge(run)
+    assert not evolved(seeds, run, shard="1/2").already_done
+    evolved(seeds, run, shard="2/2")
+    assert merge(run)[0].output.read_bytes() == on_one_machine(tmp_path, seeds)
+
+
+def test_where_every_record_of_all_shards_failed_nothing_is_merged(tmp_path: Path, models: Opened) -> None:
+    models[EVOLVER].reply = refuse
+    run = sharded(write_seeds(tmp_path, range(24)), tmp_path / "run", of=6)
+    with pytest.raises(RunError, match=r"every record of evolve failed, 24 so far; the first: .*server said no"):
+        merge(run)
+    assert "evolve" not in read_manifest(run)

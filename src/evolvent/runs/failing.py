@@ -75,6 +75,12 @@ def why_in_vain(tally: Tally) -> str | None:
     return f"{EMPTY}: {reason}" if fates[f"eliminated: {reason}"] else EMPTY
 
 
+def in_vain(tally: Tally) -> str | None:
+    """Why rows are not kept, as ``why_in_vain`` has it; a few that only thought are no fault of the server's."""
+    words = why_in_vain(tally) if tally.rows else None
+    return None if words in THOUGHT and tally.rows < ALL_FAILED else words
+
+
 def all_failed(which: str, run: Path, records: int, words: str) -> RunError:
     """What to say where every record failed, or came back empty, in these words."""
     fix = "Mend the cause and start the same command again."

@@ -170,7 +170,7 @@ class RunFolder:
             if task.adding:  # the columns that are there are still of these
                 task.entry.models, task.entry.versions = dict(entry.models), dict(entry.versions)
                 task.entry.output, task.entry.started = dict(entry.output), entry.started
-                task.entry.wall_s = entry.wall_s
+                task.entry.wall_s, task.entry.joined = entry.wall_s, dict(entry.joined)
             if task.grown:  # all but its counts, which are to come: what is there is good until then
                 task.entry = replace(copy.deepcopy(entry), settings=settings, input=source, counts={}, versions={})
             if task.adding or not task.anew:

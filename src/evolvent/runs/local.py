@@ -27,7 +27,7 @@ from evolvent.models.models import Models, Need, is_server
 from evolvent.options import Calling
 from evolvent.records import Record
 from evolvent.runs.dry_run import dry_run
-from evolvent.runs.failing import ALL_FAILED, THOUGHT, Failing, all_failed, why_in_vain
+from evolvent.runs.failing import ALL_FAILED, Failing, all_failed, in_vain, why_in_vain
 from evolvent.runs.folder import Account, RunFolder
 from evolvent.runs.manifest import account, known_prices
 from evolvent.runs.parts import Output, Placed, parts_of
@@ -261,10 +261,8 @@ async def make_parts(
                 advance(**fates_of(stage, rows), rows=rows)
             output.use(in_work.used)
     whole = output.tally()
-    words = why_in_vain(whole) if whole.rows else None
-    thought = words in THOUGHT and whole.rows < ALL_FAILED  # a few that only thought are no fault of the server's
     few = len(parts) < len(output.parts) and whole.rows < ALL_FAILED  # a shard's; the others may have worked
-    if words is not None and not (thought or few):  # not kept: the same command makes them again
+    if not few and (words := in_vain(whole)) is not None:  # not kept: the same command makes them again
         raise all_failed(stage.name, output.path.parent, whole.rows, words)
     await in_thread(output.keep)
 

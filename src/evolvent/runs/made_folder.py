@@ -1,13 +1,14 @@
 """A run folder that is made before the first of what it is to hold, and is gone again if that comes to nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from evolvent.errors import EvolventError
 from evolvent.files import MANIFEST, make_folder
 from evolvent.runs.folder import RunFolder
 from evolvent.runs.inputs import CHECKED
-from evolvent.runs.lock import LOCK
+from evolvent.runs.lock import LOCK, FolderLock
 from evolvent.runs.manifest import read_manifest
 from evolvent.shard import SHARDS
 
@@ -24,12 +25,34 @@ def made_run_folder(path: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if not read_manifest(path):
-            for file in (path / MANIFEST, path / LOCK, *path.glob(CHECKED.format(stage="*"))):
-                file.unlink(missing_ok=True)
-            with suppress(OSError):
-                (path / SHARDS).rmdir()
-            with suppress(OSError):  # a stopped training has left its checkpoints, a worker its shard
-                for parent in new:
-                    parent.rmdir()
+        with suppress(EvolventError):  # another process holds it
+            _remove(path, new)
         raise
+
+
+def _remove(path: Path, new: Sequence[Path]) -> None:
+    """Remove a run folder without an entry.
+
+    Args:
+        path: the folder.
+        new: it and its parents, if they are to go, too.
+
+    Raises:
+        EvolventError: another process holds it.
+    """
+    if not (path / MANIFEST).exists():
+        return
+    lock = FolderLock(path)
+    lock.take()
+    try:
+        if read_manifest(path):
+            return
+        for file in (path / MANIFEST, path / LOCK, *path.glob(CHECKED.format(stage="*"))):
+            file.unlink(missing_ok=True)
+    finally:
+        lock.undo()
+    with suppress(OSError):
+        (path / SHARDS).rmdir()
+    with suppress(OSError):  # a stopped training has left its checkpoints, a worker its shard
+        for parent in new:
+            parent.rmdir()

@@ -65,6 +65,8 @@ class StageEntry:
         versions: of Python, evolvent and what else decides numbers, when the stage began.
         whole: of a shard, what merging it needs to know of the whole: how many ``records`` of input it has, how many
             the stage works on at once (``window``), and what was counted ``before``.
+        joined: of a stage that was merged, when each of the shards was finished that it was joined of; kept by what
+            goes on from there.
     """
 
     settings: dict[str, Any]
@@ -81,6 +83,7 @@ class StageEntry:
     wall_s: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
     whole: dict[str, Any] = field(default_factory=dict)
+    joined: dict[str, str] = field(default_factory=dict)
 
     @property
     def came_to_nothing(self) -> bool:

@@ -14,8 +14,9 @@ from evolvent.call_store.served import Name
 from evolvent.costs.budget import Spent
 from evolvent.costs.prices import Price
 from evolvent.errors import InputError, RunError
-from evolvent.files import CALLS, is_as_noted
+from evolvent.files import CALLS
 from evolvent.records import Column
+from evolvent.runs.failing import all_failed, in_vain
 from evolvent.runs.folder import Account, RunFolder
 from evolvent.runs.lock import in_use
 from evolvent.runs.manifest import DECIDING, StageEntry, account
@@ -24,7 +25,7 @@ from evolvent.runs.part_files import PART_NAME
 from evolvent.runs.parts import Output, drop_parts, has_parts, parts_folder
 from evolvent.runs.record_files import score_columns
 from evolvent.runs.run import Run
-from evolvent.runs.shards import otherwise, shard_folder
+from evolvent.runs.shards import shard_folder, whole_in
 from evolvent.runs.tally import Tally
 from evolvent.shard import SHARDS, Shard
 from evolvent.stages import file_of
@@ -57,7 +58,8 @@ def merge_stage(
 
     Raises:
         InputError: the shards do not belong together, or the folder holds something else.
-        RunError: shards are missing or not finished, a part is damaged, the disk is full, or the folder went away.
+        RunError: shards are missing or not finished, a part is damaged, every record failed, the disk is full, or the
+            folder went away.
     """
     output = folder.output(stage)
     if (done := _joined_before(stage, folder, made, given)) is not None:
@@ -82,32 +84,54 @@ def merge_stage(
         started=min(one.started for one in made.values()),
         wall_s=round(sum(one.wall_s for one in made.values()), 3),
         versions=versions,
+        joined=_joined(made),
     )
     return folder.finish_merged(stage, entry)
 
 
+def made_anew(folder: RunFolder, made: Mapping[Shard, StageEntry]) -> str | None:
+    """The file of the run folder that all shards of a stage have read, if it was made anew since.
+
+    Args:
+        folder: the run folder.
+        made: what the stage's shards in it have noted.
+    """
+    read = next(iter(made.values())).input
+    there = folder.stages.get(read.get("stage", ""))
+    if there is None:
+        return None
+    stale = all(one.state == "stale" for one in made.values()) or there.output.get("digest") != read["digest"]
+    return there.output["name"] if stale else None
+
+
 def _joined_before(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry], given: Merging) -> Run | None:
-    """The run of a stage that the folder holds as a whole, newer than its shards; None if these are to be joined.
+    """The run of a stage that the folder holds as a whole; None if its shards are to be joined.
+
+    What was joined of these very shards holds, whatever was made of it since; so does what was made here by itself.
 
     Raises:
         InputError: the folder holds another whole, or one that is half made.
     """
     there, output = folder.stages.get(stage), folder.output(stage)
-    if there is None:
+    if there is None or given.fresh:
         return None
-    if there.state == "done" and is_as_noted(output, there.output):
-        if there.finished > max(one.finished for one in made.values()):  # joined, or made otherwise, since
-            folder.check_there()
-            drop_parts(output)  # a kill may have left them there, although all is done
-            return Run(folder.path, stage, output, there.counts, already_done=True)
-        if there.mark != next(iter(made.values())).mark and not given.fresh:
-            raise otherwise(stage, folder.path)
-    if there.state == "running" and has_parts(output) and not given.fresh:
+    same = _joined(made).items() <= there.joined.items()  # folders of some may have been removed since
+    done = whole_in(folder.path, stage, there, there.mark if same else next(iter(made.values())).mark)
+    if done is not None and (same or not there.joined):
+        folder.check_there()
+        drop_parts(output)  # a kill may have left them there, although all is done
+        return done
+    if there.state == "running" and has_parts(output):
         raise InputError(
             f"{folder.path} holds {stage} half made, or being made again, by itself",
             fix="Start the command that began it once more to go on with it, or put the shards in its place: --fresh.",
         )
     return None
+
+
+def _joined(made: Mapping[Shard, StageEntry]) -> dict[str, str]:
+    """Which shards a stage is joined of, as its entry notes them."""
+    return {str(shard): entry.finished for shard, entry in made.items()}
 
 
 def _check_together(stage: str, out: Path, made: Mapping[Shard, StageEntry], *, mix: bool) -> dict[str, str]:
@@ -186,11 +210,9 @@ def _check_input(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry]
     Raises:
         InputError: it was made anew since.
     """
-    read = next(iter(made.values())).input
-    there = folder.stages.get(read.get("stage", ""))
-    if there is not None and there.output.get("digest") != read["digest"]:
+    if (read := made_anew(folder, made)) is not None:
         raise InputError(
-            f"{stage} in {folder.path}: its shards are of a {there.output.get('name')} that was made anew since",
+            f"{stage} in {folder.path}: its shards are of a {read} that was made anew since",
             fix="Make them anew: the same commands with --fresh; stored calls are used.",
         )
 
@@ -211,7 +233,7 @@ def _join(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry], first
     """Join the parts of all shards to the stage's file; returns what became of its rows.
 
     Raises:
-        RunError: a part is missing or damaged, the disk is full, or the folder went away.
+        RunError: a part is missing or damaged, every record failed, the disk is full, or the folder went away.
     """
     _gather(stage, folder, made)
     output, whole = folder.output(stage), first.whole
@@ -222,6 +244,11 @@ def _join(stage: str, folder: RunFolder, made: Mapping[Shard, StageEntry], first
         raise RunError(
             f"{stage}: parts are missing or damaged, of shards {_listed(lacking)}",
             fix="Make these anew: the same command with --shard K/N; stored calls are used.",
+        )
+    if (words := in_vain(parts.tally())) is not None:
+        raise RunError(
+            all_failed(stage, folder.path, parts.tally().rows, words).message,
+            fix=f"Mend the cause, remove {folder.path / SHARDS}, and make the shards again.",
         )
     return parts.finish(folder.check_there)
 

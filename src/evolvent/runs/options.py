@@ -9,7 +9,7 @@ from evolvent.options import Interface, argument, option
 class Merging:
     """How shards are joined."""
 
-    fresh: bool = option("Replace what the folder holds of a stage with other settings, or of another input.", False)
+    fresh: bool = option("Put the shards in the place of whatever the folder holds of their stages.", False)
     mix_versions: bool = option("Join shards although package versions differ between them.", False)
 
 

@@ -120,16 +120,11 @@ class Output:
                 if file.name == EARLIER:
                     continue
                 named = PART_NAME.fullmatch(file.name)
-                note = checked_note(file, self.of) if named else None
-                number = int(file.stem) if named else -1
-                # One that is whole and has another number of records is of an older version, which cut otherwise.
-                if note is not None and number < len(self.parts) and note.records == len(self.parts[number]):
-                    self.finished[number] = note
+                if named and (note := note_of_part(file, self.of, self.parts)) is not None:
+                    self.finished[int(file.stem)] = note
                     continue
                 if named:
-                    log.warning(
-                        "warning: %s is damaged, or no part of this: it is made again from the stored calls", file
-                    )
+                    log.warning("warning: %s is damaged, or no part of this: it is not used", file)
                 shutil.rmtree(file) if file.is_dir() else file.unlink()  # or was being written when the process died
 
     @property
@@ -265,6 +260,18 @@ class Output:
     @property
     def _schema(self) -> "pa.Schema":
         return schema(self.columns)
+
+
+def note_of_part(file: Path, of: str, parts: Sequence[range]) -> PartNote | None:
+    """The note of a finished part; None if it is gone or damaged, is a part of something else, or was cut otherwise.
+
+    Args:
+        file: the part.
+        of: what it is to be a part of (see ``Output``).
+        parts: the records of each part; an older version may have cut them otherwise.
+    """
+    number, note = int(file.stem), checked_note(file, of)
+    return note if note is not None and number < len(parts) and note.records == len(parts[number]) else None
 
 
 def parts_folder(path: Path) -> Path:

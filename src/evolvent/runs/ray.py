@@ -11,8 +11,8 @@ from typing import Any
 
 from evolvent.errors import InputError, RunError, require_extra
 from evolvent.models.models import Models
-from evolvent.object_storage.bring import bring, bring_shards
-from evolvent.object_storage.urls import url_of
+from evolvent.object_storage.bring import bring, bring_shards, with_run
+from evolvent.object_storage.urls import place_of, url_of
 from evolvent.options import Calling
 from evolvent.runs.folder import RunFolder
 from evolvent.runs.local import run
@@ -90,19 +90,28 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def make_shard(stage: Stage, out: Path, calling: Calling, folder: str) -> None:
+def make_shard(stage: Stage, out: Path, calling: Calling, working_directory: str, url: str | None = None) -> None:
     """Make one shard, in a worker.
 
     Args:
         stage: the stage.
         out: the run folder.
         calling: how calls are made; names the shard.
-        folder: what the paths of all these begin in.
+        working_directory: the driver's, in which the paths of all these begin.
+        url: that of which ``out`` is the copy, if it is one.
+
+    Raises:
+        InputError: copies lie elsewhere on this node. Else as for ``run``.
     """
-    os.chdir(folder)
+    os.chdir(working_directory)
+    if url is not None and place_of(url) != out:
+        raise InputError(
+            f"{url} is {out} where the command was started, and {place_of(url)} on a worker's node",
+            fix="Set one TMPDIR on all nodes, and start Ray as one user.",
+        )
     for path in (out, stage.source.about["source"]):  # on a node that shares no disk with the driver's
         if (url := url_of(path)) is not None:
-            bring(url)
+            bring(with_run(url))
     with Models() as models:
         run(stage, out, models, calling)
 
@@ -117,11 +126,11 @@ def _make_shards(ray: Any, stage: Stage, out: Path, calling: Calling) -> None:
     assert calling.shards is not None
     task = ray.remote(num_cpus=1, num_gpus=calling.gpus_per_shard, max_retries=RESTARTS)(make_shard)
     own = replace(calling, engine="local", shards=None, ray_address=None, gpus_per_shard=0.0, progress=False, show=0)
-    stage_there, folder, running = ray.put(stage), str(Path.cwd()), dict[Any, Shard]()
+    stage_there, working_directory, running = ray.put(stage), str(Path.cwd()), dict[Any, Shard]()
     for number in range(1, calling.shards + 1):
         shard = Shard(number, calling.shards)
         named = task.options(name=f"{stage.name} {shard}")
-        running[named.remote(stage_there, out, replace(own, shard=str(shard)), folder)] = shard
+        running[named.remote(stage_there, out, replace(own, shard=str(shard)), working_directory, url_of(out))] = shard
     failed: dict[int, Exception] = {}
     while running:
         (ended,), _ = ray.wait(list(running), num_returns=1)

@@ -9,8 +9,8 @@ from evolvent.files import is_as_noted
 from evolvent.options import Calling
 from evolvent.runs.folder import RunFolder
 from evolvent.runs.manifest import StageEntry, as_json, read_manifest
-from evolvent.runs.part_files import checked_note, part_name
-from evolvent.runs.parts import parts_folder, parts_of
+from evolvent.runs.part_files import part_name
+from evolvent.runs.parts import note_of_part, parts_folder, parts_of
 from evolvent.runs.run import Run
 from evolvent.shard import SHARDS, Shard
 from evolvent.stages import file_of
@@ -65,6 +65,14 @@ def noted_by(out: Path, shard: Shard) -> dict[str, StageEntry]:
         raise InputError(error.message, fix=f"Restore it; or move {folder} away, and make that shard again.") from error
 
 
+def first_again(what: str, out: Path) -> InputError:
+    """What to say where shards of stages that follow each other are to be made with --fresh."""
+    return InputError(
+        f"{what} has several stages: with --shard and --fresh it would make the first one again each time",
+        fix=f"Leave --fresh out. To make all anew use another --out, or remove {out / SHARDS} and what was merged.",
+    )
+
+
 def ready_for_shards(stage: "Stage", out: Path, of: int, calling: Calling) -> Run | None:
     """Check that a stage can be made in shards, before the first call of one.
 
@@ -88,17 +96,14 @@ def ready_for_shards(stage: "Stage", out: Path, of: int, calling: Calling) -> Ru
     given = "--retry-failed" if calling.retry_failed else "--retry-empty" if calling.retry_empty else ""
     if given:
         raise InputError(f"a shard takes no {given}", fix="Merge the shards; then ask again for what failed.")
-    there, output = read_manifest(out).get(stage.name), out / file_of(stage.name)
-    if there is not None and there.state == "done" and not calling.fresh and is_as_noted(output, there.output):
-        if there.mark != _mark(stage):
-            raise otherwise(stage.name, out)
-        return Run(out, stage.name, output, there.counts, already_done=True)
+    if not calling.fresh and (done := whole_in(out, stage.name, read_manifest(out).get(stage.name), _mark(stage))):
+        return done
     _check_cut(stage, out, of)
     return None
 
 
 def reopen_shard(stage: str, folder: RunFolder, shard: Shard) -> None:
-    """Take a shard that is made for one that is not, where parts of it are gone or damaged: they are made again.
+    """Take a shard that is made for one that is not, where parts of it are gone, damaged or cut otherwise.
 
     Args:
         stage: the stage's name.
@@ -108,9 +113,9 @@ def reopen_shard(stage: str, folder: RunFolder, shard: Shard) -> None:
     entry, parts = folder.stages.get(stage), parts_folder(folder.output(stage))
     if entry is None or entry.state != "shard":
         return
-    numbers = range(len(parts_of(entry.whole["records"], entry.whole["window"])))
-    files = (parts / part_name(number) for number in numbers if shard.takes(number))
-    if not all(file.is_file() and checked_note(file, entry.mark) for file in files):
+    cut = parts_of(entry.whole["records"], entry.whole["window"])
+    files = (parts / part_name(number) for number in range(len(cut)) if shard.takes(number))
+    if not all(note_of_part(file, entry.mark, cut) for file in files):
         entry.state = "running"
 
 
@@ -129,12 +134,30 @@ def check_no_shards(stage: "Stage", out: Path) -> None:
         )
 
 
-def otherwise(stage: str, out: Path) -> InputError:
-    """What to say of a run folder that holds another whole than the shards in it."""
-    return InputError(
-        f"{out} holds {stage} with other settings, or of another input, than its shards",
-        fix="Use another --out, or --fresh to put the shards in its place.",
-    )
+def whole_in(out: Path, stage: str, entry: StageEntry | None, mark: str) -> Run | None:
+    """The run of a stage that a run folder holds as a whole.
+
+    Args:
+        out: the run folder.
+        stage: the stage's name.
+        entry: what the folder has noted of it.
+        mark: that of its shards.
+
+    Returns:
+        The run; None if the stage is not done, or its file is not there as it was written.
+
+    Raises:
+        InputError: it is done with other settings, or of another input.
+    """
+    output = out / file_of(stage)
+    if entry is None or entry.state != "done" or not is_as_noted(output, entry.output):
+        return None
+    if entry.mark != mark:
+        raise InputError(
+            f"{out} holds {stage} with other settings, or of another input, than its shards",
+            fix="Use another --out, or --fresh to put the shards in its place.",
+        )
+    return Run(out, stage, output, entry.counts, already_done=True)
 
 
 def _check_cut(stage: "Stage", out: Path, of: int) -> None:

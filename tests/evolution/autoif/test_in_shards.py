@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from evolvent.errors import InputError
 from evolvent.merge_run import merge
 from evolvent.runs import parts
 from evolvent.runs.manifest import read_manifest
@@ -37,3 +38,9 @@ def test_all_files_are_those_of_one_machine(
         assert (merged[stage].paid, merged[stage].used) == (entry.paid, entry.used)
     assert made(tmp_path, out=many, shard="1/2", **how).path == many
     assert made(tmp_path, out=many, **how).already_done
+
+
+def test_no_shard_is_made_afresh(tmp_path: Path) -> None:
+    """It would be that of the first stage each time."""
+    with pytest.raises(InputError, match="AutoIF has several stages"):
+        made(tmp_path, out=tmp_path / "run", shard="1/2", fresh=True)

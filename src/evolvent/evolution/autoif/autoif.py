@@ -35,6 +35,7 @@ from evolvent.runs.inputs import Data, Listed, StageInput, stage_input
 from evolvent.runs.manifest import known_prices, read_manifest
 from evolvent.runs.record_files import read_records
 from evolvent.runs.run import Run
+from evolvent.runs.shards import first_again
 from evolvent.runs.stage import Rehearsed, Stage, chat_settings
 from evolvent.sandbox.requirements import require_sandbox
 
@@ -96,6 +97,8 @@ def autoif(
     Raises:
         InputError, ModelUnavailableError, BudgetReachedError, RunError: as any stage.
     """
+    if calling.shard is not None and calling.fresh:
+        raise first_again("AutoIF", given.out)
     plan = planned(seeds, given, by, reading, calling)
     require_sandbox(by.unsafe_execution or calling.dry_run)
     chat = [need for need in (plan.model, plan.teacher, plan.judge) if need is not None]
