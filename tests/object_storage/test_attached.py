@@ -116,6 +116,24 @@ def test_urls_in_rows_and_in_texts_of_a_recipe_are_texts(node: Node, models: Ope
         assert here == {"recipe": {"respond": {"system": "See memory://bucket/no"}}, "data": [row]}
 
 
+def test_a_file_that_is_read_saves_none_beside_it(memory: Any, node: Node) -> None:
+    for name in ("seeds.jsonl", "seeds.csv"):
+        memory.pipe_file(f"/bucket/in/{name}", b"one")
+        with attached({"data": f"memory://bucket/in/{name}"}, {"data"}):
+            pass
+    memory.pipe_file("/bucket/in/seeds.csv", b"another's")
+    with attached({"data": "memory://bucket/in/seeds.jsonl"}, {"data"}):
+        pass
+    assert memory.cat_file("/bucket/in/seeds.csv") == b"another's"
+
+
+def test_what_is_written_beside_a_file_goes_with_it(memory: Any, node: Node, seeds: str) -> None:
+    with attached({"out": "memory://bucket/chosen.jsonl"}, {"out"}) as here:
+        Path(here["out"]).write_text("rows")
+        Path(here["out"]).with_suffix(".selection.json").write_text("{}")
+    assert memory.cat_file("/bucket/chosen.selection.json") == b"{}" and memory.exists("/bucket/chosen.jsonl")
+
+
 def test_a_page_goes_to_the_store_and_nothing_of_the_run_with_it(
     memory: Any, node: Node, models: Opened, seeds: str
 ) -> None:

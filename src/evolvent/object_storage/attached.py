@@ -33,7 +33,7 @@ def attached(given: Mapping[str, Any], paths: Collection[str]) -> Iterator[dict[
         return
     # Most commands name no URL, and import nothing of this.
     from evolvent.object_storage.bring import bring, with_run
-    from evolvent.object_storage.copies import files_of
+    from evolvent.object_storage.copies import beside, files_of
     from evolvent.object_storage.save import save_file, save_others
     from evolvent.object_storage.stores import check_writable
 
@@ -41,7 +41,8 @@ def attached(given: Mapping[str, Any], paths: Collection[str]) -> Iterator[dict[
         check_writable(out)
     before = {}
     for url in sorted({with_run(url) for url in urls}):
-        before[url] = files_of(bring(url))
+        place = bring(url)
+        before[url] = files_of(place) if place.is_dir() else beside(place)
 
     def here(value: Any) -> Any:
         if (url := url_in(value)) is not None:
@@ -54,7 +55,7 @@ def attached(given: Mapping[str, Any], paths: Collection[str]) -> Iterator[dict[
 
     yield {name: here(value) if name in paths else value for name, value in given.items()}
     for url, files in before.items():
-        save_file(url) if place_of(url).is_file() else save_others(url, files)
+        save_others(url, files) if place_of(url).is_dir() else save_file(url, files)
 
 
 def _values(value: Any) -> Iterator[Any]:

@@ -108,6 +108,12 @@ def files_of(place: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
+def beside(place: Path) -> dict[str, tuple[int, int]]:
+    """A file that is no run's, and those beside it whose names begin as its own does, with their states."""
+    there = place.parent.iterdir() if place.parent.is_dir() else ()
+    return {one.name: state_of(one) for one in there if one.name.startswith(f"{place.stem}.") and one.is_file()}
+
+
 def _is_of_others(folder: Path) -> bool:
     return folder.name == SHARDS or OWN.fullmatch(folder.name) is not None or _note_of(folder).exists()
 

@@ -5,7 +5,7 @@ The calls come first, then the files, then the manifest that names them; what is
 
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from evolvent.errors import RunError
 from evolvent.files import CALLS, MANIFEST
 from evolvent.object_storage.bring import saved_number
-from evolvent.object_storage.copies import SAVED, Note, alone_with, differs, files_of, is_of_stage, state_of
+from evolvent.object_storage.copies import SAVED, Note, alone_with, beside, differs, files_of, is_of_stage, state_of
 from evolvent.object_storage.stores import check_writable, explained_store, open_store, together
 from evolvent.object_storage.urls import place_of
 from evolvent.storage_errors import explained
@@ -40,8 +40,12 @@ def save(url: str, check: Callable[[], None]) -> None:
         note.write(place)
 
 
-def save_file(url: str) -> None:
+def save_file(url: str, before: Mapping[str, tuple[int, int]]) -> None:
     """Save a file that is no run's, and those beside it whose names begin as its own does, where they have changed.
+
+    Args:
+        url: the file.
+        before: these files as they were, by name (``beside``).
 
     Raises:
         InputError: it may not be written.
@@ -50,8 +54,7 @@ def save_file(url: str) -> None:
     place = place_of(url)
     with alone_with(place):
         note = Note.read(place)
-        files = [file for file in place.parent.glob(f"{place.stem}.*") if file.is_file()]
-        changed = [file for file in files if note.files.get(file.name, ())[:2] != state_of(file)]
+        changed = [place.with_name(name) for name, state in beside(place).items() if before.get(name) != state]
         if not changed:
             return
         check_writable(url)
@@ -64,7 +67,7 @@ def save_file(url: str) -> None:
         note.write(place)
 
 
-def save_others(url: str, before: dict[str, tuple[int, int]]) -> None:
+def save_others(url: str, before: Mapping[str, tuple[int, int]]) -> None:
     """Save files of a run folder that none of its stages writes (a page, a card), where they have changed.
 
     Args:
