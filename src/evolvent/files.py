@@ -1,5 +1,6 @@
 """Files: paths as users write them, atomic writing, and what a file is known by."""
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -19,7 +20,9 @@ from evolvent.special_files import STANDARD_OUTPUT, descriptor, is_written_throu
 from evolvent.storage_errors import explained
 from evolvent.streams import write_all, write_output
 
-MANIFEST, CALLS = "manifest.json", "calls.sqlite"  # their names in a run folder
+MANIFEST, CALLS, LOCK = "manifest.json", "calls.sqlite", ".lock"  # their names in a run folder
+
+NO_FLOCK = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # where a file system has no locks
 
 TEMPORARY = Path("temporary files (TMPDIR)")  # what they are called in messages
 
@@ -232,6 +235,24 @@ def turn_in(folder: Path) -> Iterator[Callable[[], object]]:
                 fcntl.flock(opened, fcntl.LOCK_EX)
 
         yield wait
+
+
+def is_locked(file: Path) -> bool:
+    """Whether a process holds the kernel's lock of a file; False where there is no file, or there are no locks."""
+    try:
+        opened = os.open(file, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two that only look do not see each other
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        if error.errno not in NO_FLOCK:
+            raise
+    finally:
+        os.close(opened)
+    return False
 
 
 def sync_folder(folder: Path) -> None:

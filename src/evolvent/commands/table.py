@@ -12,7 +12,6 @@ import typer
 
 from evolvent.commands.parameters import JSON, as_typed, further, json_switch, method_in, parameters, values
 from evolvent.errors import InputError
-from evolvent.object_storage.attached import attached
 from evolvent.object_storage.urls import url_or_path
 from evolvent.options import Interface, OptionError
 from evolvent.report.at_end import print_page
@@ -332,7 +331,7 @@ def made(name: str, typed: Sequence[str]) -> Any:
         function = getattr(import_module(interface.module), interface.name)
         if as_json and _is_standard_output(given.get("out", "")):
             raise InputError("--json and --out - both write to standard output", fix="Leave one of the two out.")
-        with _beside_data("-" if as_json else given.get("out")), attached(given, interface.paths) as given:
+        with _beside_data("-" if as_json else given.get("out")):
             try:
                 done = function(**given)
             except OptionError as error:

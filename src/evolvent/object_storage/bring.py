@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from evolvent.errors import InputError, RunError
-from evolvent.files import CALLS, MANIFEST, file_digest, make_folder
+from evolvent.files import CALLS, LOCK, MANIFEST, file_digest, is_locked, make_folder
 from evolvent.object_storage.copies import (
     LEASE,
     OWN,
@@ -18,7 +18,6 @@ from evolvent.object_storage.copies import (
     alone_with,
     differs,
     files_of,
-    is_worked_in,
     state_of,
 )
 from evolvent.object_storage.stores import explained_store, open_store, together
@@ -71,7 +70,7 @@ def bring(url: str, *, held: bool = False) -> Path:
         note = Note.read(place)
         if (info := _file(store, path)) is not None:
             _fetch(store, {place.name: (path, info)}, note, place.parent)
-        elif held or not is_worked_in(place):
+        elif held or not is_locked(place / LOCK):
             inner = _bring_run(url, note, place)
         note.write(place)
     for name in sorted(inner):

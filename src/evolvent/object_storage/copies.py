@@ -21,7 +21,6 @@ from evolvent.shard import SHARDS
 from evolvent.storage_errors import explained
 
 SAVED, LEASE = ".saved", ".lease"  # objects of a run folder in a store: its last save's number, who works in it
-LOCK = ".lock"  # of a run folder: see evolvent.runs.lock
 # What is of this node alone: locks, what sqlite has beside a file, what is not finished, what is found again.
 OWN = re.compile(
     r"\.lock|\.lease.*|\.saved|.*\.sqlite-(wal|shm|journal)|\..*\.(tmp|saved|copy|lock)|\..*\.part|\.(calls-probe|checked-).*"
@@ -72,21 +71,6 @@ def alone_with(place: Path) -> Iterator[None]:
             yield
         finally:
             os.close(file)
-
-
-def is_worked_in(place: Path) -> bool:
-    """Whether a process on this node holds a run folder."""
-    try:
-        lock = os.open(place / LOCK, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(lock)
-    return False
 
 
 def differs(place: Path, note: Note) -> bool:

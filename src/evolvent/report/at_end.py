@@ -6,7 +6,6 @@ from pathlib import Path
 import typer
 
 from evolvent.errors import printable
-from evolvent.object_storage.save import save_others
 from evolvent.object_storage.urls import url_of, url_or_path
 
 
@@ -28,6 +27,8 @@ def print_page(folder: Path) -> None:
             return
         page = write_report(folder).page
         if (url := url_of(folder)) is not None:
+            from evolvent.object_storage.save import save_others
+
             save_others(url, {})
     except Exception as error:  # whatever it is: a disk that is full, a figure that cannot be drawn
         typer.echo(printable(f"warning: no page was written: {error or type(error).__name__}"), err=True)

@@ -3,7 +3,6 @@
 Where the file system has no flock, or other nodes may not see it, a lease (``lease.py``) is held as well.
 """
 
-import errno
 import fcntl
 import logging
 import os
@@ -15,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from evolvent.errors import InputError, RunError
-from evolvent.files import make_folder
+from evolvent.files import LOCK, NO_FLOCK, is_locked, make_folder
 from evolvent.holder import Holder
 from evolvent.mounts import mount_of
 from evolvent.object_storage.held import HeldFolder
@@ -25,9 +24,7 @@ from evolvent.storage_errors import explained
 
 log = logging.getLogger(__name__)
 
-LOCK = ".lock"
 TRIES, WAIT_S = 5, 0.02
-NO_FLOCK = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 @dataclass(slots=True)
@@ -167,17 +164,4 @@ class FolderLock:
 
 def in_use(folder: Path) -> bool:
     """Whether a process works in a folder at this moment."""
-    try:
-        lock = os.open(folder / LOCK, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two that only look do not see each other
-    except BlockingIOError:
-        return True
-    except OSError as error:
-        if error.errno not in NO_FLOCK:
-            raise
-    finally:
-        os.close(lock)
-    return seems_held(folder)
+    return (folder / LOCK).exists() and (is_locked(folder / LOCK) or seems_held(folder))

@@ -5,10 +5,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from evolvent.errors import EvolventError
-from evolvent.files import MANIFEST, make_folder
+from evolvent.files import LOCK, MANIFEST, make_folder
 from evolvent.runs.folder import RunFolder
 from evolvent.runs.inputs import CHECKED
-from evolvent.runs.lock import LOCK, FolderLock
+from evolvent.runs.lock import FolderLock
 from evolvent.runs.manifest import read_manifest
 from evolvent.shard import SHARDS
 

@@ -8,8 +8,7 @@ from typing import Any
 import orjson
 
 from evolvent.errors import InputError
-from evolvent.files import replacing
-from evolvent.runs.lock import LOCK
+from evolvent.files import LOCK, replacing
 from evolvent.runs.manifest import versions
 from evolvent.storage_errors import explained
 

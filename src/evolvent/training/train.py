@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from evolvent.errors import EvolventError, InputError, RunError, require_extra
-from evolvent.files import locate
+from evolvent.files import LOCK, locate
 from evolvent.hub import without_telemetry
 from evolvent.options import Reading, implements
 from evolvent.runs.inputs import Data
-from evolvent.runs.lock import LOCK, FolderLock
+from evolvent.runs.lock import FolderLock
 from evolvent.runs.manifest import now
 from evolvent.runs.progress import say
 from evolvent.storage_errors import FULL
